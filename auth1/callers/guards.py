@@ -1,0 +1,113 @@
+"""What a route requires of its caller, checked before the body is read."""
+
+import math
+from typing import Any
+
+from auth1.callers import keys
+from auth1.callers.tenant import Operator, Tenant
+from auth1.core import crypto, proxies
+from auth1.core.asgi import Call
+from auth1.core.slots import Bucket, Slots
+from auth1.errors import (
+    AdminDisabled,
+    BadRequest,
+    InvalidApiKey,
+    InvalidToken,
+    NotAuthenticated,
+    OriginNotAllowed,
+    RateLimited,
+    TenantSuspended,
+)
+from auth1.services import Services
+
+
+async def anyone(app: Services, call: Call[None]) -> None:
+    """No credential."""
+
+
+async def tenant_at_the_door(app: Services, call: Call[Tenant]) -> Tenant:
+    """A tenant by any of its keys; and one slot of RATE_LIMIT_MAX for the client's address.
+
+    The slot is taken before the database is asked for an unknown key, so that guessing keys costs slots. A secret key
+    is exempt, unless it names the person's address: a backend calls for all its users from one address.
+    """
+    text = call.header(b"x-api-key")
+    if not text:
+        raise NotAuthenticated("The x-api-key header is missing.")
+    kind = keys.kind_of(text)
+    key_digest = crypto.digest(text)
+    tenant = app.tenants.peek(key_digest) if kind else None
+    if kind != "sk":
+        await _take_door_slot(app, call, call.client, scope="")
+    if tenant is None:
+        tenant = await app.tenants.find(key_digest) if kind else None
+        if tenant is None:
+            if kind == "sk":
+                await _take_door_slot(app, call, call.client, scope="")
+            raise InvalidApiKey
+    call.log["tenant_id"] = tenant.id
+    if tenant.suspended:
+        raise TenantSuspended
+    _check_origin(call, tenant)
+    if kind == "sk" and (person := call.header(b"auth1-forwarded-for")) is not None:
+        address = proxies.parse_address(person)
+        if address is None:
+            raise BadRequest("auth1-forwarded-for must be one IP address.")
+        call.client = str(address)
+        # A bucket of this tenant's own: it must not be able to use up a person's slots elsewhere.
+        await _take_door_slot(app, call, call.client, scope=tenant.id)
+    return tenant
+
+
+async def operator(app: Services, call: Call[Operator]) -> Operator:
+    """The holder of ADMIN_TOKEN."""
+    return _bearer(call, app.settings.admin_token, AdminDisabled)
+
+
+async def scraper(app: Services, call: Call[None]) -> None:
+    """Whoever may read the metrics: by METRICS_TOKEN, or where none is set from a private or loopback address."""
+    token = app.settings.metrics_token
+    if token is not None:
+        _bearer(call, token, AdminDisabled)
+        return
+    address = proxies.parse_address(call.client)
+    if address is not None and not (address.is_private or address.is_loopback):
+        raise NotAuthenticated("Set METRICS_TOKEN to read the metrics from outside.")
+
+
+def _bearer(call: Call[Any], expected: str | None, disabled: type[AdminDisabled]) -> Operator:
+    if expected is None:
+        raise disabled
+    scheme, _, token = (call.header(b"authorization") or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated("The Authorization header needs a bearer token.", headers={"www-authenticate": "Bearer"})
+    if not crypto.equal(token.strip(), expected):
+        raise InvalidToken
+    return Operator()
+
+
+def _check_origin(call: Call[Tenant], tenant: Tenant) -> None:
+    origin = call.header(b"origin")
+    if origin is not None and tenant.allowed_origins and origin not in tenant.allowed_origins:
+        raise OriginNotAllowed
+
+
+async def _take_door_slot(app: Services, call: Call[Tenant], client: str, scope: str) -> None:
+    settings = app.settings
+    key = f"slots:{{{scope}{proxies.site(client)}}}:ip"
+    slots = await app.limiter.take(Bucket("ip", key, settings.rate_limit_max, settings.rate_limit_window_ms))
+    tell_limits(call, slots)
+
+
+def tell_limits(call: Call[Any], slots: Slots) -> None:
+    """Put the limits into the response (IETF RateLimit headers, draft 10). Raises RateLimited when one is full."""
+    shown = [level for level in slots.levels if slots.refused_by in (None, level.bucket)]
+    policy = ", ".join(f'"{bucket.policy}";q={bucket.limit};w={bucket.window_ms // 1000}' for bucket, _, _ in shown)
+    state = ", ".join(f'"{level.bucket.policy}";r={level.remaining};t={_seconds(level.reset_ms)}' for level in shown)
+    call.headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+    if slots.refused_by is not None:
+        raise RateLimited(retry_after=_seconds(slots.retry_after_ms))
+
+
+def _seconds(milliseconds: int) -> int:
+    return max(1, math.ceil(milliseconds / 1000))

@@ -1,0 +1,27 @@
+"""SQL of the callers, by name."""
+
+import msgspec
+
+from auth1.callers.tenant import Tenant, TenantSettings
+from auth1.core.postgres import Postgres, Queries
+
+_QUERIES = Queries("callers")
+_decode_settings = msgspec.json.Decoder(TenantSettings).decode
+
+
+async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
+    """Find the tenant that a key names, unless the key is revoked or expired or the tenant deleted."""
+    row = await postgres.row(_QUERIES["find_key"], key_digest)
+    if row is None:
+        return None
+    return Tenant(
+        id=f"{row['tenant_id']}:test" if row["kind"] == "test" else row["tenant_id"],
+        name=row["name"],
+        settings=_decode_settings(row["settings"]),
+        jwt_version=row["jwt_version"],
+        suspended=row["suspended"],
+        key_id=row["key_id"],
+        key_kind=row["kind"],
+        allowed_origins=tuple(row["allowed_origins"]),
+        key_expires_at=row["key_expires_at"],
+    )

@@ -1,0 +1,214 @@
+"""Ask for a code, and answer with it."""
+
+from auth1 import metrics
+from auth1.callers.guards import tell_limits
+from auth1.callers.tenant import Tenant
+from auth1.challenges import codes, store
+from auth1.challenges.identifiers import Identifier, parse_identifier
+from auth1.challenges.schemas import METADATA_BYTES, CodeAnswer, CodeRequest, CodeSent, Verified
+from auth1.challenges.store import Answered, Answering, Opened, Opening
+from auth1.core.asgi import Call
+from auth1.core.ids import new_id
+from auth1.core.schemas import encode
+from auth1.errors import (
+    CountryNotAllowed,
+    FieldError,
+    InternalError,
+    InvalidCode,
+    NoActiveChallenge,
+    RateLimited,
+    RequestBlocked,
+    ResendTooSoon,
+    TooManyAttempts,
+    UserBanned,
+    ValidationFailed,
+)
+from auth1.events.types import Event, EventType, tell
+from auth1.fraud.assess import assess, block_bucket, buckets
+from auth1.messaging import texts
+from auth1.messaging.provider import Outgoing
+from auth1.messaging.send import refuse_failed
+from auth1.services import Services
+from auth1.sessions import tokens
+
+RESEND_S = 30  # then 60, then 120
+
+
+async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> CodeSent:
+    """Send a one-time code to a phone or email that someone says is theirs."""
+    tenant = call.caller
+    identifier = _identify(call, body)
+    app.messenger.first(identifier.channel, sandbox=tenant.sandbox)
+    if body.metadata is not None and len(encode(body.metadata)) > METADATA_BYTES:
+        raise ValidationFailed(errors=[FieldError("metadata", "Longer than 1 KiB")])
+    await _refuse_risky(app, call, identifier)
+    slots = await app.limiter.take(*buckets(tenant, identifier.value, identifier.block))
+    if slots.refused_by is not None or tenant.key_kind == "sk":
+        tell_limits(call, slots)
+
+    code = "0" * tenant.settings.otp_length if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
+    with app.messenger.reserve(identifier.channel, sandbox=tenant.sandbox) as provider:
+        # The row is committed before anything is sent: a process that dies from here on leaves a message that the
+        # outbox finishes, or a trace that its fate is unknown.
+        asked = Opening(
+            identifier=identifier,
+            code=codes.seal(app.keyring, tenant.id, identifier.value, code),
+            expires_in=tenant.settings.otp_expiry_minutes * 60,
+            attempts=tenant.settings.max_otp_attempts,
+            sends_per_hour=tenant.settings.rate_limit_per_hour,
+            resend_base=RESEND_S,
+            again=body.challenge_id,
+            trying=provider,
+            data={"channel": identifier.channel, "country": identifier.country, "metadata": body.metadata or {}},
+            challenge_id=new_id("ch"),
+            message_id=new_id("msg"),
+            event_id=new_id("evt"),
+        )
+        opened = await store.open_challenge(app.postgres, tenant.id, tenant.key_id, asked)
+        metrics.CODES_REQUESTED.labels(identifier.channel, _outcome(opened)).inc()
+        _refuse_unopened(opened)
+        event_type = EventType.CHALLENGE_OPENED if opened.opened else EventType.CHALLENGE_REPEATED
+        event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, opened.challenge_id)
+        tell(app.log, event, call.request_id, channel=identifier.channel, country=identifier.country)
+
+        live_code = codes.unseal(app.keyring, tenant.id, identifier.value, opened.code_box)
+        if live_code is None:
+            raise InternalError("The live code was sealed under a secret that is no longer accepted.")
+        status = "queued"
+        if provider is not None:
+            text = texts.sms_code(tenant.brand, live_code, opened.expires_in)
+            delivery = await app.messenger.send(
+                identifier.channel,
+                Outgoing(asked.message_id, identifier.value, text, opened.expires_in),
+                tenant_id=tenant.id,
+                actor=tenant.key_id,
+                request_id=call.request_id,
+            )
+            refuse_failed(delivery)
+            status = delivery.state
+    return CodeSent(
+        challenge_id=opened.challenge_id,
+        channel=identifier.channel,
+        status=status,
+        destination=identifier.masked,
+        expires_in=opened.expires_in,
+        resend_after=opened.resend_after,
+        code_length=len(live_code),
+    )
+
+
+async def verify_code(app: Services, call: Call[Tenant], body: CodeAnswer) -> Verified:
+    """Open a session for whoever knows the code."""
+    tenant = call.caller
+    identifier = _identify(call, body)
+    if tenant.settings.require_challenge_id and body.challenge_id is None:
+        raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
+    session_id = new_id("ses")
+    refresh_token = tokens.new_refresh_token(session_id)
+    asked = Answering(
+        identifier=identifier,
+        macs=codes.macs(app.keyring, tenant.id, identifier.value, body.code),
+        named=body.challenge_id,
+        user_id=new_id("usr"),
+        session_id=session_id,
+        refresh_digest=refresh_token.digest,
+        device_name=body.device.name if body.device else None,
+        event_id=new_id("evt"),
+        user_event_id=new_id("evt"),
+    )
+    answered = await store.answer_challenge(app.postgres, tenant.id, tenant.key_id, asked)
+    metrics.CODES_VERIFIED.labels(identifier.channel, answered.verdict).inc()
+    _tell_answer(app, call, asked, answered)
+    user_id = _refuse_unanswered(answered)
+    metrics.SESSIONS_OPENED.labels("yes" if answered.is_new_user else "no").inc()
+    if identifier.block is not None:
+        app.limiter.give_back_soon(block_bucket(tenant, identifier.block))
+    token = tokens.sign(
+        app.keyring,
+        issuer=app.settings.app_url,
+        tenant_id=tenant.id,
+        version=tenant.jwt_version,
+        user_id=user_id,
+        session_id=session_id,
+        amr=["otp", "sms"] if identifier.channel == "sms" else ["otp"],
+        identifier_claim="phone_number" if identifier.channel == "sms" else "email",
+        identifier=identifier.value,
+    )
+    return Verified(
+        token=token,
+        expires_in=tokens.TOKEN_LIFE_S,
+        refresh_token=refresh_token.text,
+        user_id=user_id,
+        session_id=session_id,
+        is_new_user=answered.is_new_user,
+    )
+
+
+def _identify(call: Call[Tenant], body: CodeRequest | CodeAnswer) -> Identifier:
+    identifier = parse_identifier(phone=body.phone, email=body.email)
+    call.log["identifier"] = identifier.masked
+    return identifier
+
+
+async def _refuse_risky(app: Services, call: Call[Tenant], identifier: Identifier) -> None:
+    tenant = call.caller
+    allowed = tenant.settings.allowed_countries
+    if allowed is not None and identifier.country is not None and identifier.country not in allowed:
+        raise CountryNotAllowed
+    risk = assess(tenant, identifier.line)
+    if risk.blocked:
+        event_id = await store.record_blocked(
+            app.postgres, tenant.id, tenant.key_id, identifier.channel, identifier.country, risk.reasons
+        )
+        event = Event(event_id, EventType.REQUEST_BLOCKED, tenant.id, tenant.key_id, event_id)
+        tell(app.log, event, call.request_id, country=identifier.country, reasons=risk.reasons)
+        # Why is for the tenant to know; a publishable key is in the hands of whoever is being blocked.
+        reasons = ", ".join(risk.reasons)
+        raise RequestBlocked(f"Blocked to prevent fraud: {reasons}." if tenant.key_kind == "sk" else None)
+
+
+def _outcome(opened: Opened) -> str:
+    if not opened.accepted:
+        return "budget" if opened.budget_after else "too_soon"
+    return "opened" if opened.opened else "repeated"
+
+
+def _refuse_unopened(opened: Opened) -> None:
+    if opened.accepted:
+        return
+    if opened.budget_after:
+        raise RateLimited(
+            "Too many codes were sent to this number or address.",
+            retry_after=max(1, opened.budget_after, opened.resend_after or 0),
+        )
+    raise ResendTooSoon(retry_after=max(1, opened.resend_after or 0))
+
+
+def _refuse_unanswered(answered: Answered) -> str:
+    """Raise what a verdict means to the caller; returns the user's id where it means success."""
+    match answered.verdict:
+        case "wrong":
+            raise InvalidCode(attempts_remaining=answered.attempts_remaining)
+        case "exhausted" | "locked":
+            raise TooManyAttempts(retry_after=max(1, answered.retry_after or 0))
+        case "banned":
+            raise UserBanned
+        case "ok" if answered.user_id is not None:
+            return answered.user_id
+    raise NoActiveChallenge
+
+
+def _tell_answer(app: Services, call: Call[Tenant], asked: Answering, answered: Answered) -> None:
+    tenant = call.caller
+    types = {
+        "ok": EventType.CHALLENGE_ANSWERED,
+        "wrong": EventType.ATTEMPT_WRONG,
+        "banned": EventType.USER_REFUSED,
+    }
+    if (event_type := types.get(answered.verdict)) is None:
+        return
+    event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, answered.challenge_id or "")
+    tell(app.log, event, call.request_id, user_id=answered.user_id)
+    if answered.is_new_user and answered.user_id is not None:
+        created = Event(asked.user_event_id, EventType.USER_CREATED, tenant.id, tenant.key_id, answered.user_id)
+        tell(app.log, created, call.request_id, challenge_id=answered.challenge_id)

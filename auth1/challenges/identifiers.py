@@ -1,0 +1,103 @@
+"""What a person claims: a phone or an email, parsed strictly and brought to one spelling.
+
+"Possible" is the test for phones (length and country code), not "valid": numbering plans change faster than metadata,
+and the guide's own +15551234567 is not assigned. The raw text must be plain ASCII first, because the parser would map
+NUL, full-width digits, `tel:` and letters all to one number.
+"""
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
+
+from auth1.errors import FieldError, InvalidEmail, InvalidPhone, ValidationFailed
+
+Channel = Literal["sms", "email"]
+
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)  # E.164
+_EMAIL_LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+_EMAIL_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+# Country codes that are no countries (ITU E.164, assigned): freephone 800, shared cost 808, satellite 870 and 881,
+# personal 878, networks 882 and 883 (satellite and toll-fraud routes), disaster relief 888, premium 979.
+_NON_GEOGRAPHIC = frozenset({800, 808, 870, 878, 881, 882, 883, 888, 979})
+_EMERGENCY = frozenset({"000", "110", "112", "118", "119", "911", "999"})
+_BLOCK_DIGITS = 3  # a block is 1,000 numbers that differ in their last three digits
+
+
+class Identifier(NamedTuple):
+    """A normalised claim: +15551234567, or a@b.co in lower case. `country` and `line` are null for an email."""
+
+    value: str
+    channel: Channel
+    country: str | None = None  # ISO 3166-1 alpha-2, or 001
+    line: int | None = None  # phonenumbers.PhoneNumberType
+
+    @property
+    def masked(self) -> str:
+        """What may be shown: +1•••••••567, or a•••@b.co."""
+        if self.channel == "email":
+            local, _, domain = self.value.partition("@")
+            return f"{local[0]}•••@{domain}"
+        code = len(str(phonenumbers.parse(self.value).country_code)) + 1
+        return self.value[:code] + "•" * (len(self.value) - code - 3) + self.value[-3:]
+
+    @property
+    def block(self) -> str | None:
+        """The 1,000 numbers that this one is among."""
+        return self.value[:-_BLOCK_DIGITS] if self.channel == "sms" else None
+
+
+def parse_identifier(*, phone: str | None, email: str | None) -> Identifier:
+    """Parse what a body names. Raises ValidationFailed unless it is exactly one, InvalidPhone, InvalidEmail."""
+    if (phone is None) == (email is None):
+        raise ValidationFailed(errors=[FieldError("phone", "Exactly one of phone and email is needed")])
+    return parse_phone(phone) if phone is not None else parse_email(email or "")
+
+
+@lru_cache(maxsize=1024)
+def parse_phone(text: str) -> Identifier:
+    """Parse a phone number in E.164. Raises InvalidPhone."""
+    if not _PHONE.fullmatch(text):
+        raise InvalidPhone
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        raise InvalidPhone from None
+    line = phonenumbers.number_type(number)
+    if (
+        phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE
+        or number.country_code in _NON_GEOGRAPHIC
+        or line == PhoneNumberType.PREMIUM_RATE
+        or str(number.national_number) in _EMERGENCY
+    ):
+        raise InvalidPhone
+    value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return Identifier(value, "sms", _country(number), line)
+
+
+@lru_cache(maxsize=1024)
+def parse_email(text: str) -> Identifier:
+    """Parse local@domain in ASCII (RFC 5321 without quoting and literals). Raises InvalidEmail."""
+    local, at, domain = text.lower().rpartition("@")
+    labels = domain.split(".")
+    if (
+        not text.isascii()
+        or not at
+        or len(text) > 254
+        or len(local) > 64
+        or not _EMAIL_LOCAL.fullmatch(local)
+        or len(labels) < 2
+        or not all(_EMAIL_LABEL.fullmatch(label) for label in labels)
+        or labels[-1].isdigit()
+    ):
+        raise InvalidEmail
+    return Identifier(f"{local}@{domain}", "email")
+
+
+def _country(number: PhoneNumber) -> str:
+    return phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
+        number.country_code or 0
+    )

@@ -1,0 +1,119 @@
+"""SQL of the main job, by name. Rows become typed verdicts here."""
+
+from typing import Literal, NamedTuple, cast
+
+import msgspec
+
+from auth1.challenges.codes import LOGIN, SealedCode
+from auth1.challenges.identifiers import Identifier
+from auth1.core.ids import new_id
+from auth1.core.postgres import ConnectionLost, Postgres, Queries
+from auth1.events.types import EventType
+
+_QUERIES = Queries("challenges")
+
+Verdict = Literal["ok", "wrong", "none", "exhausted", "locked", "banned"]
+SESSION_LIFE_S = 90 * 24 * 3600  # absolute, however often it is refreshed
+
+
+class Opening(NamedTuple):
+    """How `open_challenge` is asked: ids are made by the caller, so that a retry finds its own rows."""
+
+    identifier: Identifier
+    code: SealedCode
+    expires_in: int
+    attempts: int
+    sends_per_hour: int
+    resend_base: int
+    again: str | None
+    trying: str | None
+    data: dict[str, object]
+    challenge_id: str
+    message_id: str
+    event_id: str
+
+
+class Opened(NamedTuple):
+    """What `open_challenge` decided. Not accepted: `budget_after` says when the send budget has room, if it is full."""
+
+    accepted: bool
+    opened: bool
+    challenge_id: str
+    code_box: bytes
+    expires_in: int
+    resend_after: int
+    budget_after: int | None
+
+
+class Answering(NamedTuple):
+    """How `answer_challenge` is asked."""
+
+    identifier: Identifier
+    macs: list[bytes]
+    named: str | None
+    user_id: str
+    session_id: str
+    refresh_digest: bytes
+    device_name: str | None
+    event_id: str
+    user_event_id: str
+
+
+class Answered(NamedTuple):
+    """What `answer_challenge` decided."""
+
+    verdict: Verdict
+    challenge_id: str | None
+    user_id: str | None
+    is_new_user: bool
+    attempts_remaining: int | None
+    retry_after: int | None
+
+
+async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: Opening) -> Opened:
+    """Open or repeat a challenge. A lost connection is tried again once: the ids make that safe."""
+    arguments = (
+        *(tenant_id, asked.identifier.value, asked.identifier.channel, LOGIN),
+        *(asked.challenge_id, asked.again),
+        *(asked.code.mac, asked.code.box, asked.expires_in, asked.attempts),
+        *(asked.message_id, asked.trying),
+        *(asked.sends_per_hour, asked.resend_base),
+        *(asked.event_id, actor, msgspec.json.encode(asked.data).decode()),
+    )
+    try:
+        row = await postgres.row(_QUERIES["open_challenge"], *arguments)
+    except ConnectionLost:
+        row = await postgres.row(_QUERIES["open_challenge"], *arguments)
+    assert row is not None, "the statement returns its row whatever it decides"
+    return Opened(*row)
+
+
+async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: Answering) -> Answered:
+    """Count an attempt and compare. After a lost connection, look first whether the session was opened."""
+    arguments = (
+        *(tenant_id, asked.identifier.value, LOGIN, asked.macs, asked.named),
+        *(asked.user_id, asked.session_id, asked.refresh_digest, SESSION_LIFE_S, asked.device_name),
+        *(asked.event_id, asked.user_event_id, actor),
+    )
+    try:
+        row = await postgres.row(_QUERIES["answer_challenge"], *arguments)
+    except ConnectionLost:
+        opened = await postgres.row(_QUERIES["find_opened_session"], tenant_id, asked.session_id)
+        if opened is not None:
+            return Answered("ok", asked.named, opened["user_id"], opened["is_new_user"], None, None)
+        row = await postgres.row(_QUERIES["answer_challenge"], *arguments)
+    assert row is not None, "the statement returns its row whatever it decides"
+    return Answered(cast(Verdict, row["verdict"]), *list(row)[1:])
+
+
+async def record_blocked(
+    postgres: Postgres, tenant_id: str, actor: str, channel: str, country: str | None, reasons: list[str]
+) -> str:
+    """Write the event of a request that fraud rules refused; returns its id."""
+    event_id = new_id("evt")
+    data = {"channel": channel, "country": country, "reasons": reasons}
+    await postgres.row(
+        _QUERIES["record_event"],
+        *(tenant_id, event_id, EventType.REQUEST_BLOCKED.value, actor, event_id, msgspec.json.encode(data).decode()),
+    )
+    return event_id

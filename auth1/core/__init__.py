@@ -1,0 +1,16 @@
+"""Bytes, sockets and clocks: what any service of this kind needs, without a word of this one's domain.
+
+asgi       scope, receive, send -> Call -> handler -> bytes; one deadline and one log line per request
+problems   a refusal as application/problem+json
+schemas    JSON bytes -> Struct, and what is wrong with them in field/message pairs
+router     method and path -> Route
+cors       which web origins may call
+proxies    the client's address, through trusted proxies only
+slots      rate limits: several buckets at once, all or none, in Redis or in the process
+redis      one pipelined connection with a breaker
+postgres   the pool, its deadlines, and the named statements of sql/queries
+migrate    sql/migrations, forward only
+crypto     keys derived from one secret; sealing and comparing
+ids        ids that sort by time
+log        one JSON object per line, never blocking a request
+"""

@@ -1,0 +1,308 @@
+"""ASGI: scope, receive and send on one side, calls of typed handlers on the other.
+
+One request: find the route -> guard (who calls, is there room for it) -> read at most 16 KiB and decode them into the
+route's Struct -> handler -> encode. Refusals become problem documents in one place, one deadline holds for all of it,
+and one log line tells of it.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+
+from auth1 import metrics
+from auth1.core import problems, proxies, schemas
+from auth1.core.cors import Cors
+from auth1.core.ids import new_id
+from auth1.core.log import Log
+from auth1.core.router import Route, Router
+from auth1.errors import (
+    BadRequest,
+    InternalError,
+    OriginNotAllowed,
+    PayloadTooLarge,
+    Refusal,
+    RequestTimeout,
+    Unavailable,
+    UnsupportedMediaType,
+    UriTooLong,
+)
+
+MAX_BODY_BYTES = 16 * 1024
+MAX_BODY_CHUNKS = 256
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16 * 1024
+MAX_TARGET_BYTES = 2 * 1024
+MAX_IN_FLIGHT = 1000  # per worker; more would only wait in line for the pool
+BODY_S = 5.0
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Services = TypeVar("Services")
+Caller = TypeVar("Caller")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
+_HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole: nothing happened, nobody is to be told."""
+
+
+class Answer(NamedTuple):
+    """For handlers whose answer is more than a Struct."""
+
+    body: msgspec.Struct | bytes
+    status: int = 200
+    content_type: bytes = b"application/json"
+
+
+class Call(Generic[Caller]):
+    """One request as handlers see it. `log` takes what the log line will say, `headers` what the response will
+    carry."""
+
+    __slots__ = (
+        "caller",
+        "client",
+        "headers",
+        "log",
+        "method",
+        "parameters",
+        "query_string",
+        "request_headers",
+        "request_id",
+    )
+
+    def __init__(self, method: str, request_id: str, request_headers: dict[bytes, list[bytes]], query: bytes) -> None:
+        self.method = method
+        self.request_id = request_id
+        self.request_headers = request_headers
+        self.query_string = query
+        self.parameters: dict[str, str] = {}
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.log: dict[str, object] = {}
+        self.client = ""
+        self.caller: Caller
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a header that may come once. Raises BadRequest when it comes twice."""
+        values = self.request_headers.get(name)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise BadRequest(f"The header {name.decode()} was sent twice.")
+        return values[0].decode("latin-1")
+
+    def query(self) -> dict[str, str]:
+        """The query's parameters, the last of each name. Raises BadRequest on bytes that are not UTF-8."""
+        try:
+            text = self.query_string.decode("ascii")
+            return {name: values[-1] for name, values in parse_qs(text, errors="strict").items()}
+        except ValueError:
+            raise BadRequest("The query is not valid UTF-8.") from None
+
+
+class App(Generic[Services]):
+    """The ASGI application: `start` makes the services of this worker, `stop` puts them away."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        log: Log,
+        cors: Cors,
+        trusted_proxies: tuple[proxies.Network, ...],
+        start: Callable[[], Awaitable[Services]],
+        stop: Callable[[Services], Awaitable[None]],
+    ) -> None:
+        self._router = Router(routes)
+        self._decoders = {route: msgspec.json.Decoder(route.body) for route in routes if route.body is not None}
+        self._log = log
+        self._cors = cors
+        self._trusted_proxies = trusted_proxies
+        self._start = start
+        self._stop = stop
+        self._in_flight = 0
+        self.services: Services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            self._in_flight += 1
+            metrics.HTTP_IN_FLIGHT.inc()
+            try:
+                await self._http(scope, receive, send)
+            finally:
+                self._in_flight -= 1
+                metrics.HTTP_IN_FLIGHT.dec()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            self.services = await self._start()
+        except Exception as error:
+            # Raised, this would be swallowed and the server would go on without services.
+            self._log.error("start failed", error=error, reason=str(error))
+            self._log.close()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop(self.services)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name, []).append(value)
+        wanted_id = headers.get(b"x-request-id", [b""])[0]
+        request_id = wanted_id.decode() if _REQUEST_ID.fullmatch(wanted_id) else new_id("req")
+        call: Call[Any] = Call(scope["method"], request_id, headers, scope["query_string"])
+        route: Route | None = None
+        try:
+            origin = self._check_framing(scope, call)
+            if call.method == "OPTIONS":
+                allow = self._router.allow(scope["path"])
+                call.headers += [(b"allow", allow.encode()), *self._cors.preflight(origin)]
+                status, content_type, body = 204, b"", b""
+            else:
+                route = self._admit(scope, call, origin)
+                status, content_type, body = await self._answer(route, call, receive)
+        except ClientGone:
+            self._log.info("request", request_id=request_id, route=route and route.path, status=499)
+            return
+        except Refusal as refusal:
+            status, content_type = refusal.status, problems.CONTENT_TYPE
+            body = schemas.encode(problems.problem(refusal, request_id))
+            call.headers += problems.headers(refusal)
+            call.log["code"] = refusal.code
+            metrics.REFUSALS.labels(refusal.code).inc()
+        await self._send(scope, call, status, content_type, body, send)
+        self._tell(route, call, status, perf_counter() - started)
+
+    def _check_framing(self, scope: Scope, call: Call[Any]) -> str | None:
+        """Refuse what is not well-formed or too large, whatever it asks for. Returns the Origin header."""
+        headers = call.request_headers
+        if len(scope["path"].encode()) + len(scope["query_string"]) > MAX_TARGET_BYTES:
+            raise UriTooLong
+        size = sum(len(name) + len(value) for name, values in headers.items() for value in values)
+        if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            raise BadRequest("The headers are too many or too long.")
+        hosts = headers.get(b"host", [])
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+            raise BadRequest("Exactly one valid Host header is needed.")
+        if (coding := headers.get(b"transfer-encoding")) and (coding != [b"chunked"] or b"content-length" in headers):
+            raise BadRequest("The only transfer encoding understood is chunked, without a Content-Length.")
+        return call.header(b"origin")
+
+    def _admit(self, scope: Scope, call: Call[Any], origin: str | None) -> Route:
+        """Find the client's address and the route, and see whether there is room for the request."""
+        call.client = proxies.client_address(
+            (scope.get("client") or ("", 0))[0],
+            [value.decode("latin-1") for value in call.request_headers.get(b"x-forwarded-for", [])],
+            self._trusted_proxies,
+        )
+        match = self._router.find(call.method, scope["path"])
+        call.parameters = match.parameters
+        if origin is not None and not self._cors.allows(origin):
+            raise OriginNotAllowed
+        if self._in_flight > MAX_IN_FLIGHT and not match.route.quiet:
+            raise Unavailable("Too many requests are under way.", retry_after=1)
+        return match.route
+
+    async def _answer(self, route: Route, call: Call[Any], receive: Receive) -> tuple[int, bytes, bytes]:
+        """Run guard and handler under the route's one deadline."""
+        try:
+            async with asyncio.timeout(route.deadline_s + (BODY_S if route.body else 0)) as deadline:
+                call.caller = await route.guard(self.services, call)
+                arguments = []
+                if (decoder := self._decoders.get(route)) is not None:
+                    arguments = [schemas.decode(decoder, await read_body(call, receive))]
+                    deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
+                result = await route.handler(self.services, call, *arguments)
+        except TimeoutError:
+            raise Unavailable("The request took too long.", retry_after=1) from None
+        except (Refusal, ClientGone):
+            raise
+        except Exception as error:
+            self._log.error("request failed", error=error, request_id=call.request_id, route=route.path)
+            raise InternalError from error
+        if result is None:
+            return 204, b"", b""
+        if isinstance(result, Answer):
+            body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
+            return result.status, result.content_type, body
+        return route.status, b"application/json", schemas.encode(result)
+
+    async def _send(
+        self, scope: Scope, call: Call[Any], status: int, content_type: bytes, body: bytes, send: Send
+    ) -> None:
+        headers = [(b"x-request-id", call.request_id.encode()), _NO_SNIFF, *call.headers]
+        origins = call.request_headers.get(b"origin")
+        headers += self._cors.headers(origins[0].decode("latin-1") if origins else None)
+        if scope["path"].startswith("/api/"):
+            headers.append(_NO_STORE)
+        if body:
+            headers.append((b"content-type", content_type))
+        if status != 204:
+            headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _tell(self, route: Route | None, call: Call[Any], status: int, elapsed_s: float) -> None:
+        path = route.path if route else "none"
+        method = call.method if route else "other"  # anyone can invent methods; a label must be bounded
+        metrics.HTTP_REQUESTS.labels(method, path, str(status)).inc()
+        metrics.HTTP_DURATION.labels(path).observe(elapsed_s)
+        tell = self._log.debug if route and route.quiet else self._log.info
+        tell(
+            "request",
+            request_id=call.request_id,
+            method=call.method[:16],
+            route=path,
+            status=status,
+            duration_ms=round(elapsed_s * 1000, 2),
+            **call.log,
+        )
+
+
+async def read_body(call: Call[Any], receive: Receive) -> bytes:
+    """Read a JSON body of at most 16 KiB, 256 pieces and 5 s.
+
+    Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientGone when the client hangs up half-way.
+    """
+    kind, _, parameters = (call.header(b"content-type") or "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+        raise UnsupportedMediaType
+    if call.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]:
+        raise UnsupportedMediaType
+    length = call.header(b"content-length") or "0"
+    if not length.isascii() or not length.isdigit():
+        raise BadRequest("Content-Length is not a number.")
+    if int(length) > MAX_BODY_BYTES:
+        raise PayloadTooLarge
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_S):
+            for _ in range(MAX_BODY_CHUNKS):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                body += bytes(message.get("body", b""))
+                if len(body) > MAX_BODY_BYTES:
+                    raise PayloadTooLarge
+                if not message.get("more_body", False):
+                    return body
+    except TimeoutError:
+        raise RequestTimeout from None
+    raise PayloadTooLarge("The body came in too many pieces.")

@@ -1,0 +1,53 @@
+"""A refusal as bytes: `application/problem+json` (RFC 9457)."""
+
+import msgspec
+
+from auth1.errors import Refusal
+
+CONTENT_TYPE = b"application/problem+json"
+
+
+class FieldProblem(msgspec.Struct):
+    """One field of the body and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """The body of every refusal. `retry_after` is in seconds."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldProblem] | None = None
+    attempts_remaining: int | None = None
+    retry_after: int | None = None
+
+
+def problem(refusal: Refusal, request_id: str) -> Problem:
+    """Describe a refusal to its caller."""
+    return Problem(
+        type=f"urn:auth1:problem:{refusal.code}",
+        title=refusal.code.replace("_", " ").capitalize(),
+        status=refusal.status,
+        detail=refusal.detail,
+        code=refusal.code,
+        request_id=request_id,
+        errors=[FieldProblem(*error) for error in refusal.errors] or None,
+        attempts_remaining=refusal.attempts_remaining,
+        retry_after=refusal.retry_after,
+    )
+
+
+def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """Headers that a refusal adds to its response."""
+    named = [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
+    if refusal.challenge is not None and "www-authenticate" not in refusal.headers:
+        named.append((b"www-authenticate", refusal.challenge.encode()))
+    if refusal.retry_after is not None:
+        named.append((b"retry-after", b"%d" % refusal.retry_after))
+    return named

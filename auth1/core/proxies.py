@@ -1,0 +1,54 @@
+"""The client's address. X-Forwarded-For is believed only as far as trusted proxies wrote it, read from the right."""
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_IPV6_SITE_BITS = 64  # what one customer is given; any address of it is theirs
+_MAX_HOPS = 16
+
+
+@lru_cache(maxsize=10_000)
+def parse_address(text: str) -> Address | None:
+    """Parse an IP address; IPv4 written as IPv6 (`::ffff:1.2.3.4`) is IPv4. None when it is none."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=10_000)
+def is_trusted(address: Address, trusted: tuple[Network, ...]) -> bool:
+    return any(address.version == network.version and address in network for network in trusted)
+
+
+def client_address(peer: str, forwarded_for: Sequence[str], trusted: tuple[Network, ...]) -> str:
+    """Find the right-most address that is not one of our proxies; `peer` is the socket's other end.
+
+    A unix socket has no address: only a local proxy can be there, so it is trusted.
+    """
+    current = parse_address(peer)
+    if current is not None and not is_trusted(current, trusted):
+        return str(current)
+    hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
+    for hop in reversed(hops[-_MAX_HOPS:]):
+        address = parse_address(hop)
+        if address is None:
+            break  # whoever wrote this is not one of ours: stop at the last address that is sure
+        current = address
+        if not is_trusted(address, trusted):
+            break
+    return str(current) if current is not None else "local"
+
+
+@lru_cache(maxsize=10_000)
+def site(address: str) -> str:
+    """The part of an address that limits hold: all of IPv4, the /64 of IPv6."""
+    parsed = parse_address(address)
+    if parsed is None or parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((parsed, _IPV6_SITE_BITS), strict=False))

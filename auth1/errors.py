@@ -1,0 +1,247 @@
+"""Every refusal that Auth1 can answer: a closed set, documented in the README.
+
+A refusal is an exception class: its status and code are the contract, its docstring is the default message. Handlers
+raise them; `core/problems.py` alone turns them into bytes (RFC 9457, `application/problem+json`).
+
+    Refusal
+      400 BadJson BadRequest InvalidCode NoActiveChallenge
+      401 InvalidApiKey InvalidToken NotAuthenticated
+      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed RequestBlocked TenantSuspended UserBanned
+      404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
+      413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
+      422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut
+      429 RateLimited ResendTooSoon TooManyAttempts
+      500 InternalError
+      502 DeliveryFailed   503 ChannelUnavailable Unavailable
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+
+class FieldError(NamedTuple):
+    """What is wrong with one field of the body: its path (`settings.otp_length`) and a sentence."""
+
+    field: str
+    message: str
+
+
+class Refusal(Exception):
+    """The request was refused."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    challenge: ClassVar[str | None] = None  # the WWW-Authenticate header of a 401 (RFC 9110, 11.6.1)
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        attempts_remaining: int | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say more than the class does: `retry_after` in whole seconds, `headers` beside the standing ones."""
+        self.detail = detail or inspect.cleandoc(type(self).__doc__ or "")
+        self.errors = errors
+        self.attempts_remaining = attempts_remaining
+        self.retry_after = retry_after
+        self.headers = headers or {}
+        super().__init__(self.detail)
+
+
+class BadJson(Refusal):
+    """The body is not valid JSON in UTF-8."""
+
+    status, code = 400, "bad_json"
+
+
+class BadRequest(Refusal):
+    """The request is not well-formed HTTP for this service."""
+
+    status, code = 400, "bad_request"
+
+
+class InvalidCode(Refusal):
+    """The code is wrong."""
+
+    status, code = 400, "invalid_code"
+
+
+class NoActiveChallenge(Refusal):
+    """There is no code to answer: it has expired, was used already or was never asked for."""
+
+    status, code = 400, "no_active_challenge"
+
+
+class InvalidApiKey(Refusal):
+    """The API key is unknown, expired or revoked."""
+
+    status, code, challenge = 401, "invalid_api_key", "ApiKey"
+
+
+class InvalidToken(Refusal):
+    """The bearer token is not valid."""
+
+    status, code, challenge = 401, "invalid_token", 'Bearer error="invalid_token"'
+
+
+class NotAuthenticated(Refusal):
+    """The credential that this route needs is missing."""
+
+    status, code, challenge = 401, "not_authenticated", "ApiKey"
+
+
+class AdminDisabled(Refusal):
+    """The admin API is off: the operator has not set ADMIN_TOKEN."""
+
+    status, code = 403, "admin_disabled"
+
+
+class CountryNotAllowed(Refusal):
+    """Messages to this country are not allowed."""
+
+    status, code = 403, "country_not_allowed"
+
+
+class Forbidden(Refusal):
+    """This credential may not do that."""
+
+    status, code = 403, "forbidden"
+
+
+class OriginNotAllowed(Refusal):
+    """This API key may not be used from this web origin."""
+
+    status, code = 403, "origin_not_allowed"
+
+
+class RequestBlocked(Refusal):
+    """This request was blocked to prevent fraud."""
+
+    status, code = 403, "request_blocked"
+
+
+class TenantSuspended(Refusal):
+    """This tenant is suspended."""
+
+    status, code = 403, "tenant_suspended"
+
+
+class UserBanned(Refusal):
+    """This user may not log in."""
+
+    status, code = 403, "user_banned"
+
+
+class NotFound(Refusal):
+    """There is nothing here."""
+
+    status, code = 404, "not_found"
+
+
+class MethodNotAllowed(Refusal):
+    """This path does not answer that method; the Allow header names those it does."""
+
+    status, code = 405, "method_not_allowed"
+
+
+class RequestTimeout(Refusal):
+    """The body did not arrive in time."""
+
+    status, code = 408, "request_timeout"
+
+
+class Conflict(Refusal):
+    """This would contradict something that exists already."""
+
+    status, code = 409, "conflict"
+
+
+class PayloadTooLarge(Refusal):
+    """The body is larger than 16 KiB."""
+
+    status, code = 413, "payload_too_large"
+
+
+class UriTooLong(Refusal):
+    """The request target is longer than 2 KiB."""
+
+    status, code = 414, "uri_too_long"
+
+
+class UnsupportedMediaType(Refusal):
+    """The body must be application/json, in UTF-8 and without a content encoding."""
+
+    status, code = 415, "unsupported_media_type"
+
+
+class ValidationFailed(Refusal):
+    """The body is JSON, but not what this route takes."""
+
+    status, code = 422, "validation_failed"
+
+
+class InvalidPhone(Refusal):
+    """This is not a phone number that can receive a message; write it as +15551234567."""
+
+    status, code = 422, "invalid_phone"
+
+
+class InvalidEmail(Refusal):
+    """This is not an email address that can receive a message."""
+
+    status, code = 422, "invalid_email"
+
+
+class RecipientOptedOut(Refusal):
+    """The owner of this number has opted out of messages by replying STOP."""
+
+    status, code = 422, "recipient_opted_out"
+
+
+class RateLimited(Refusal):
+    """Too many requests."""
+
+    status, code = 429, "rate_limited"
+
+
+class ResendTooSoon(Refusal):
+    """A code was sent a moment ago; wait before asking for another."""
+
+    status, code = 429, "resend_too_soon"
+
+
+class TooManyAttempts(Refusal):
+    """Too many wrong codes."""
+
+    status, code = 429, "too_many_attempts"
+
+
+class InternalError(Refusal):
+    """Something went wrong on our side; the request id finds it in the log."""
+
+    status, code = 500, "internal_error"
+
+
+class DeliveryFailed(Refusal):
+    """No provider took the message."""
+
+    status, code = 502, "delivery_failed"
+
+
+class ChannelUnavailable(Refusal):
+    """No provider is configured for this channel."""
+
+    status, code = 503, "channel_unavailable"
+
+
+class Unavailable(Refusal):
+    """The service cannot answer right now; try again in a moment."""
+
+    status, code = 503, "unavailable"
+
+
+ALL: tuple[type[Refusal], ...] = tuple(Refusal.__subclasses__())

@@ -1,0 +1,52 @@
+"""Every type of event: a closed set, listed in the README. SQL writes the rows in the statement that makes the fact."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from auth1.core.log import Log
+
+
+class EventType(StrEnum):
+    """What can have happened. The comment says what `subject` names."""
+
+    CHALLENGE_OPENED = "challenge.opened"  # challenge: a code was made and is on its way
+    CHALLENGE_REPEATED = "challenge.repeated"  # challenge: the same code is on its way again
+    CHALLENGE_ANSWERED = "challenge.answered"  # challenge: the right code; a session was opened
+    ATTEMPT_WRONG = "attempt.wrong"  # challenge: a wrong code
+    REQUEST_BLOCKED = "request.blocked"  # the event itself: fraud rules refused a request
+    MESSAGE_FAILED = "message.failed"  # message: every provider refused it
+    MESSAGE_UNKNOWN = "message.unknown"  # message: it may have been sent or not
+    USER_CREATED = "user.created"  # user: somebody's first login
+    USER_REFUSED = "user.refused"  # challenge: the right code, but the user is banned
+    TENANT_CREATED = "tenant.created"  # tenant
+    TENANT_UPDATED = "tenant.updated"  # tenant: its name or its settings
+    TENANT_SUSPENDED = "tenant.suspended"  # tenant
+    TENANT_RESUMED = "tenant.resumed"  # tenant
+    TENANT_DELETED = "tenant.deleted"  # tenant
+    KEY_CREATED = "key.created"  # key
+    KEY_ROTATED = "key.rotated"  # key: the old one ends with the overlap
+    KEY_REVOKED = "key.revoked"  # key
+
+
+class Event(NamedTuple):
+    """One fact. `actor` is the id of a key or user, `operator`, or `auth1` itself."""
+
+    id: str
+    type: EventType
+    tenant_id: str
+    actor: str
+    subject: str
+
+
+def tell(log: Log, event: Event, request_id: str | None = None, **data: object) -> None:
+    """Write an event that was committed to stdout."""
+    log.info(
+        "event",
+        event_id=event.id,
+        type=event.type.value,
+        tenant_id=event.tenant_id,
+        actor=event.actor,
+        subject=event.subject,
+        request_id=request_id,
+        data=data,
+    )

@@ -1,0 +1,45 @@
+"""What is known about a request before anything is spent on it."""
+
+from typing import NamedTuple
+
+from auth1 import metrics
+from auth1.callers.tenant import Tenant
+from auth1.core.slots import Bucket
+from auth1.fraud.lines import blocked_line
+
+# A run of numbers that are asked for and never verified is SMS pumping (Twilio's guidance on prefix limits).
+BLOCK_SENDS = 20
+BLOCK_WINDOW_MS = 600_000
+# A shield for the identifier's row, far above what its send budget allows.
+IDENTIFIER_REQUESTS = 30
+MINUTE_MS = 60_000
+
+
+class Risk(NamedTuple):
+    """A score from 0.0 to 1.0, why, and what follows from it under the tenant's policy."""
+
+    score: float
+    reasons: list[str]
+    blocked: bool
+
+
+def assess(tenant: Tenant, line: int | None) -> Risk:
+    """Judge a request by what its number tells."""
+    reason = blocked_line(line) if tenant.settings.voip_blocking else None
+    metrics.FRAUD_DECISIONS.labels("block" if reason else "allow", reason or "none").inc()
+    return Risk(1.0, [reason], True) if reason else Risk(0.0, [], False)
+
+
+def buckets(tenant: Tenant, identifier: str, block: str | None) -> list[Bucket]:
+    """The limits on asking for a code, taken together: of the tenant, the identifier and the number block."""
+    tag = f"slots:{{{tenant.id}}}"
+    limits = [
+        Bucket("tenant", f"{tag}:tenant", tenant.settings.requests_per_minute, MINUTE_MS),
+        Bucket("identifier", f"{tag}:identifier:{identifier}", IDENTIFIER_REQUESTS, MINUTE_MS),
+    ]
+    return [*limits, block_bucket(tenant, block)] if block is not None else limits
+
+
+def block_bucket(tenant: Tenant, block: str) -> Bucket:
+    """Unverified sends to the 1,000 numbers that share all but their last three digits."""
+    return Bucket("prefix", f"slots:{{{tenant.id}}}:prefix:{block}", BLOCK_SENDS, BLOCK_WINDOW_MS)

@@ -1,0 +1,91 @@
+"""Is the service well? For people (`/health`, the guide's fields), for Kubernetes (live, ready), for Prometheus."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from auth1 import __version__, metrics
+from auth1.core.asgi import Answer, Call
+from auth1.core.migrate import MigrationError, missing
+from auth1.core.postgres import Queries
+from auth1.core.schemas import Out
+from auth1.errors import Unavailable
+from auth1.services import Services
+
+_QUERIES = Queries("migrate")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Health(Out):
+    """The guide's answer. `uptime` in seconds; `memory_mb` is this worker's resident memory."""
+
+    status: str
+    uptime: int
+    database: str
+    redis: str
+    version: str
+    memory_mb: int
+
+
+class Ready(Out):
+    """Whether to send requests here; `reason` when not."""
+
+    ready: bool
+    reason: str | None = None
+
+
+class Live(Out):
+    """The process answers."""
+
+    alive: bool = True
+
+
+async def health(app: Services, call: Call[None]) -> Answer:
+    """Tell the state of all dependencies: 503 only while the database is away, because logins go on without Redis."""
+    database = await _database_state(app)
+    redis = app.redis.connected
+    report = Health(
+        status="unhealthy" if database is not None else "healthy" if redis else "degraded",
+        uptime=int(time.monotonic() - app.started_at),
+        database="disconnected" if database == "unreachable" else "connected",
+        redis="connected" if redis else "disconnected",
+        version=__version__,
+        memory_mb=resident_bytes() // 1_000_000,
+    )
+    return Answer(report, 503 if database is not None else 200)
+
+
+async def live(app: Services, call: Call[None]) -> Live:
+    """Answer, whatever the dependencies do: restarting this process would mend none of them."""
+    return Live()
+
+
+async def ready(app: Services, call: Call[None]) -> Answer:
+    """Tell whether the database can be reached and has every migration."""
+    state = await _database_state(app)
+    return Answer(Ready(ready=state is None, reason=state), 503 if state is not None else 200)
+
+
+async def scrape(app: Services, call: Call[None]) -> Answer:
+    """Render the metrics of all workers."""
+    metrics.MEMORY.set(resident_bytes())
+    text = await asyncio.to_thread(metrics.render)  # with many workers this reads many files
+    return Answer(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+async def _database_state(app: Services) -> str | None:
+    """None when all is well, else `unreachable` or what is wrong with the migrations."""
+    try:
+        rows = await app.postgres.rows(_QUERIES["list_migrations"])
+        lacking = missing({row["name"]: row["digest"] for row in rows})
+    except Unavailable:
+        return "unreachable"
+    except MigrationError as error:
+        return str(error)
+    return f"migrations missing: {len(lacking)}" if lacking else None

@@ -1,0 +1,62 @@
+-- Take one slot in each of several rate limits: in all of them or in none.
+--
+-- A bucket is a sliding window, counted in tenths: a slot returns when its tenth leaves the window, nine to ten tenths
+-- after it was taken. One small string per bucket: "tenth:count,count,…", newest first.
+--
+-- KEYS      the buckets; all share one hash tag
+-- ARGV      limit and window in ms for each bucket, in the order of KEYS
+-- Returns   {refused, retry_after_ms, remaining 1, reset_ms 1, remaining 2, reset_ms 2, …}
+--           refused: 0 when taken, else the index of the bucket that is full (of several, the one that waits longest)
+--           reset_ms: when the next slot returns
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local refused, retry_after = 0, 0
+local buckets = {}
+
+for i, key in ipairs(KEYS) do
+  local limit, tenth = tonumber(ARGV[2 * i - 1]), math.floor(ARGV[2 * i] / 10)
+  local index = math.floor(now / tenth)
+  local counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  local value = redis.call('GET', key)
+  if value then
+    local place = 1 + index - tonumber(string.match(value, '^%d+'))
+    for count in string.gmatch(string.match(value, ':(.*)'), '%d+') do
+      if place >= 1 and place <= 10 then
+        counts[place] = tonumber(count)
+      end
+      place = place + 1
+    end
+  end
+  local used, reset, wait = 0, 10 * tenth, 0
+  for place = 1, 10 do
+    used = used + counts[place]
+  end
+  local rest = used
+  for place = 10, 1, -1 do
+    -- Oldest first: when this tenth has left the window, `rest` is what still counts.
+    if counts[place] > 0 then
+      local leaves = (index - place + 11) * tenth - now
+      reset = math.min(reset, leaves)
+      if rest + 1 > limit then
+        wait = leaves
+      end
+      rest = rest - counts[place]
+    end
+  end
+  if wait > retry_after then
+    refused, retry_after = i, wait
+  end
+  buckets[i] = { key, limit, tenth, index, counts, used, reset }
+end
+
+local answer = { refused, retry_after }
+for i, bucket in ipairs(buckets) do
+  local key, limit, tenth, index, counts, used, reset = unpack(bucket)
+  if refused == 0 then
+    counts[1], used = counts[1] + 1, used + 1
+    redis.call('SET', key, string.format('%d:', index) .. table.concat(counts, ','), 'PX', 10 * tenth)
+  end
+  answer[2 * i + 1] = math.max(0, limit - used)
+  answer[2 * i + 2] = reset
+end
+return answer

@@ -1,0 +1,134 @@
+"""Composition: Settings -> Services -> App(ROUTES)."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+from auth1 import __version__, config, metrics, retention
+from auth1.callers.cache import TenantCache
+from auth1.challenges import outbox
+from auth1.config import Settings
+from auth1.core.asgi import App
+from auth1.core.cors import Cors
+from auth1.core.crypto import Keyring
+from auth1.core.log import Log
+from auth1.core.postgres import Postgres
+from auth1.core.redis import Redis
+from auth1.core.slots import Limiter
+from auth1.errors import Unavailable
+from auth1.messaging.console import Console
+from auth1.messaging.provider import Provider
+from auth1.messaging.send import Messenger
+from auth1.messaging.twilio import CALLBACK_PATH, Twilio
+from auth1.routes import ROUTES
+from auth1.services import Services
+
+SOON_S = 1.0
+
+
+def make_app() -> App[Services]:
+    """Make the application of a worker process; granian calls this in each."""
+    # A worker inherits the parent's handlers; a SIGTERM that came before the loop has its own would be lost.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    settings = config.load(os.environ)
+    log = Log(settings.log_level)
+    return build(settings, log)
+
+
+def build(settings: Settings, log: Log) -> App[Services]:
+    """Put the application together; its services start with it."""
+    return App(
+        ROUTES,
+        log,
+        Cors(settings.cors_origins, settings.app_url),
+        settings.trusted_proxies,
+        start=lambda: start(settings, log),
+        stop=stop,
+    )
+
+
+async def start(settings: Settings, log: Log, *, background: bool = True) -> Services:
+    """Make the services. Raises Unavailable when the database is away; Redis may come later."""
+    redis = Redis(settings.redis_url, log)
+    postgres = Postgres(
+        settings.database_url,
+        log,
+        size=settings.pool_size_per_worker,
+        statement_cache_size=settings.database_statement_cache_size,
+    )
+    services = Services(
+        settings=settings,
+        log=log,
+        keyring=Keyring(settings.jwt_secret, settings.jwt_secret_previous),
+        postgres=postgres,
+        redis=redis,
+        limiter=Limiter(redis),
+        tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
+        messenger=Messenger(postgres, log, {"sms": _sms_providers(settings, log)}),
+        started_at=time.monotonic(),
+    )
+    await postgres.start()
+    if not await redis.start():
+        log.warn("redis is away: limits are kept per process until it returns")
+    if background:
+        await services.tenants.start()
+        metrics.BUILD_INFO.labels(__version__).set(1)
+        services.background.extend(
+            (
+                _every(services, outbox.ROUND_S, outbox.finish),
+                _every(services, SOON_S, lambda app: app.limiter.give_back_all()),
+                _every(services, SOON_S, lambda app: app.tenants.announce_rest()),
+                _every(services, retention.ROUND_S, retention.tidy),
+            )
+        )
+    return services
+
+
+async def stop(services: Services) -> None:
+    """Put the services away, what is under way first."""
+    for task in services.background:
+        task.cancel()
+    await asyncio.gather(*services.background, return_exceptions=True)
+    await services.limiter.give_back_all()
+    await services.messenger.record_rest()
+    await services.messenger.close()
+    await services.tenants.stop()
+    await services.redis.stop()
+    await services.postgres.stop()
+    metrics.forget_this_process()
+    services.log.close()
+
+
+def _sms_providers(settings: Settings, log: Log) -> list[Provider]:
+    """The operator's providers in order of trial."""
+    providers: list[Provider] = []
+    for name in settings.sms_providers:
+        if name == "console":
+            providers.append(Console(log))
+        elif settings.twilio is not None:
+            callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
+            providers.append(Twilio(settings.twilio, callback))
+    if not providers:
+        log.warn("no SMS provider is configured: set TWILIO_ACCOUNT_SID and its companions")
+    return providers
+
+
+def _every(services: Services, seconds: float, act: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:
+    """Do something again and again, whatever becomes of each time."""
+
+    async def rounds() -> None:
+        while True:
+            await asyncio.sleep(
+                seconds * random.uniform(0.8, 1.2)
+            )  # workers of many instances should not march in step
+            try:
+                await act(services)
+            except Unavailable:
+                continue  # was logged where it happened
+            except Exception as error:
+                services.log.error("background task failed", error=error)
+
+    return asyncio.create_task(rounds())

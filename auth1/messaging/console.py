@@ -1,0 +1,20 @@
+"""The provider of development: it prints the message to the terminal."""
+
+from auth1.core.log import Log
+from auth1.messaging.provider import Outgoing
+
+
+class Console:
+    """Prints each message. The only place where a code reaches the output."""
+
+    name = "console"
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def send(self, message: Outgoing) -> str | None:
+        self._log.plain(f"\n  message to {message.to}: {message.text}\n")
+        return None
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,50 @@
+"""What a provider is: it takes a message, or says in which of six ways it did not."""
+
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class Failure(StrEnum):
+    """Why a provider did not take a message, and what follows from it."""
+
+    IMPOSSIBLE = "impossible"  # the number cannot get messages: tried nowhere else
+    OPTED_OUT = "opted_out"  # its owner does not want them: tried nowhere else
+    THROTTLED = "throttled"  # not processed: the next provider is tried
+    TRANSIENT = "transient"  # not processed: the next provider is tried
+    CONFIGURATION = "configuration"  # not processed until an operator acts: the next provider is tried
+    UNKNOWN = "unknown"  # it may have been sent: the next provider is tried, but the send is spent
+
+    @property
+    def definite(self) -> bool:
+        """Whether it is sure that nothing was sent."""
+        return self is not Failure.UNKNOWN
+
+
+class Outgoing(NamedTuple):
+    """A message as providers get it. `expires_in` is the life of the code in seconds."""
+
+    message_id: str
+    to: str
+    text: str
+    expires_in: int
+
+
+class SendError(Exception):
+    """A provider did not take a message. `code` is the provider's own, or a word of ours; never the message."""
+
+    def __init__(self, failure: Failure, code: str) -> None:
+        super().__init__(f"{failure} ({code})")
+        self.failure = failure
+        self.code = code
+
+
+class Provider(Protocol):
+    """Somebody who carries messages."""
+
+    name: str
+
+    async def send(self, message: Outgoing) -> str | None:
+        """Hand a message over and return the provider's id of it. Raises SendError, within the provider's deadline."""
+
+    async def close(self) -> None:
+        """Close connections."""

@@ -1,0 +1,140 @@
+"""SMS through Twilio's Messages resource (Programmable Messaging, API 2010-04-01).
+
+One attempt with one deadline: the API has no idempotency key, so nothing is retried here. Answers are read to a bound,
+redirects are not followed, and proxy variables of the environment are not believed.
+"""
+
+import asyncio
+import re
+from typing import Any
+
+import httpx
+import msgspec
+
+from auth1.config import Twilio as Account
+from auth1.messaging.provider import Failure, Outgoing, SendError
+
+DEADLINE_S = 2.0
+CONNECT_S = 1.0
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_VALIDITY_S = 36_000  # Twilio's own bound of ValidityPeriod
+MAX_CONNECTIONS = 100
+CALLBACK_PATH = "/api/callbacks/twilio/status"
+
+_SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
+
+# Twilio's error codes (its "Error and Warning Dictionary"). Every other 4xx is a refusal that is ours to mend.
+_FAILURES = {
+    Failure.IMPOSSIBLE: (21211, 21217, 21614, 30005, 30006),
+    Failure.OPTED_OUT: (21610,),
+    Failure.THROTTLED: (20429, 21611, 30001, 30022),
+    Failure.CONFIGURATION: (20003, 20005, 21212, 21606, 21608, 21701, 21702, 21703, 21704, 21705, 30002, 30032, 30034),
+    Failure.TRANSIENT: (21408, 21612, 30003, 30008, 30450),
+}
+_BY_CODE = {code: failure for failure, codes in _FAILURES.items() for code in codes}
+
+
+class _Answer(msgspec.Struct):
+    """The fields that matter of a message, of a legacy error and of an RFC 9457 error."""
+
+    sid: str | None = None
+    status: str | int | None = None
+    code: int | str | None = None
+    error_code: int | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class Twilio:
+    """Sends SMS. `callback_url` is set where Twilio can reach us."""
+
+    name = "twilio"
+
+    def __init__(
+        self, account: Account, callback_url: str | None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._service = account.messaging_service_sid
+        self._callback_url = callback_url
+        self._path = f"/2010-04-01/Accounts/{account.account_sid}/Messages.json"
+        self._client = httpx.AsyncClient(
+            base_url=account.api_url,
+            auth=httpx.BasicAuth(account.account_sid, account.auth_token),
+            timeout=httpx.Timeout(DEADLINE_S, connect=CONNECT_S),
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+            headers={"accept": "application/json", "accept-encoding": "identity"},
+        )
+
+    def form(self, message: Outgoing) -> dict[str, str]:
+        """The fields of the request, as Twilio names them."""
+        fields = {
+            "To": message.to,
+            "MessagingServiceSid": self._service,
+            "Body": message.text,
+            # A code that arrives after its end is of no use, and Twilio's own default is ten hours.
+            "ValidityPeriod": str(min(max(message.expires_in, 1), MAX_VALIDITY_S)),
+        }
+        if self._callback_url is not None:
+            fields["StatusCallback"] = self._callback_url
+        return fields
+
+    async def send(self, message: Outgoing) -> str | None:
+        """Create the message at Twilio and return its SID."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                status, body = await self._post(self.form(message))
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise SendError(Failure.TRANSIENT, "no_connection") from error
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise SendError(Failure.UNKNOWN, "timeout") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SendError(Failure.UNKNOWN, "connection_lost") from error
+        return _read(status, body)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _post(self, form: dict[str, str]) -> tuple[int, bytes]:
+        async with self._client.stream("POST", self._path, data=form) as response:
+            body = b""
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise SendError(_of_status(response.status_code), "answer_too_long")
+            return response.status_code, body
+
+
+def _read(status: int, body: bytes) -> str:
+    """Tell a message that was taken from one that was not."""
+    answer = _parse(body)
+    if status in (200, 201):
+        sid = answer.sid if answer else None
+        if sid is not None and _SID.fullmatch(sid) and not (answer and answer.status == "failed"):
+            return sid
+        raise SendError(Failure.UNKNOWN, "garbage")
+    code = _code(answer)
+    if code is not None and code in _BY_CODE and status < 500:
+        raise SendError(_BY_CODE[code], str(code))
+    raise SendError(_of_status(status), str(code or f"http_{status}"))
+
+
+def _of_status(status: int) -> Failure:
+    """Judge by the status alone: 429 was never processed, a 4xx was refused, all else may have been sent."""
+    if status == 429:
+        return Failure.THROTTLED
+    return Failure.CONFIGURATION if 300 <= status < 500 else Failure.UNKNOWN
+
+
+def _code(answer: _Answer | None) -> int | None:
+    value: Any = answer and (answer.code if answer.code is not None else answer.error_code)
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else None
+
+
+def _parse(body: bytes) -> _Answer | None:
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

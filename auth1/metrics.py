@@ -1,0 +1,67 @@
+"""Every collector, in one place. Names follow Prometheus' practice: base units, `_total`, `_seconds`.
+
+Labels are bounded: route templates, codes, channels, providers, outcomes; never a person, an address or a tenant.
+With WORKERS > 1 the samples of all workers are summed through files in PROMETHEUS_MULTIPROC_DIR, which `auth1 serve`
+sets before this module is imported, because prometheus-client decides at import where samples live.
+"""
+
+import os
+from pathlib import Path
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 6)
+
+HTTP_REQUESTS = Counter("auth1_http_requests_total", "Requests answered.", ("method", "route", "status"))
+HTTP_DURATION = Histogram(
+    "auth1_http_request_duration_seconds", "Time from request to answer.", ("route",), buckets=_SECONDS
+)
+HTTP_IN_FLIGHT = Gauge("auth1_http_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum")
+REFUSALS = Counter("auth1_refusals_total", "Requests refused, by error code.", ("code",))
+LIMITED = Counter("auth1_rate_limited_total", "Requests refused by a rate limit.", ("policy",))
+CODES_REQUESTED = Counter("auth1_code_requests_total", "Codes asked for.", ("channel", "outcome"))
+CODES_VERIFIED = Counter("auth1_code_verifications_total", "Codes submitted.", ("channel", "outcome"))
+SESSIONS_OPENED = Counter("auth1_sessions_opened_total", "Sessions opened.", ("new_user",))
+MESSAGES_SENT = Counter("auth1_messages_total", "Messages handed to a provider.", ("provider", "outcome"))
+MESSAGE_DURATION = Histogram(
+    "auth1_message_send_duration_seconds", "Time a provider took to answer.", ("provider",), buckets=_SECONDS
+)
+OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages the outbox finished.", ("outcome",))
+FRAUD_DECISIONS = Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason"))
+POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")
+POOL_IN_USE = Gauge("auth1_postgres_pool_in_use", "Connections in use.", multiprocess_mode="livesum")
+POSTGRES_ERRORS = Counter("auth1_postgres_errors_total", "Statements that failed because PostgreSQL was unavailable.")
+POSTGRES_DURATION = Histogram(
+    "auth1_postgres_query_duration_seconds", "Time of a statement.", ("query",), buckets=_SECONDS
+)
+REDIS_UP = Gauge("auth1_redis_up", "Workers whose connection to Redis works.", multiprocess_mode="livesum")
+REDIS_ERRORS = Counter("auth1_redis_errors_total", "Calls to Redis that failed.")
+LOCAL_LIMITS = Counter("auth1_local_limits_total", "Limits decided in the process because Redis was away.")
+LOG_LINES_DROPPED = Counter("auth1_log_lines_dropped_total", "Log lines dropped because stdout was blocked.")
+MEMORY = Gauge("auth1_resident_memory_bytes", "Resident memory of the workers.", multiprocess_mode="livesum")
+BUILD_INFO = Gauge("auth1_build_info", "The running version.", ("version",), multiprocess_mode="livemax")
+
+
+def render() -> bytes:
+    """Render all samples as Prometheus text (version 0.0.4), those of live and dead workers together."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if directory is None:
+        return generate_latest(REGISTRY)
+    _forget_the_dead(Path(directory))
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+    return generate_latest(registry)
+
+
+def forget_this_process() -> None:
+    """Take this worker's live gauges out of the sum: it is about to exit."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """Drop the live gauges of workers that were killed: nobody was left to call `forget_this_process`."""
+    for pid in {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*_*.db")}:
+        if not Path(f"/proc/{pid}").exists():
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped

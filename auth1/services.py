@@ -1,0 +1,32 @@
+"""What a handler works with: the parts of one worker, handed down as an argument."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from auth1.config import Settings
+from auth1.core.crypto import Keyring
+from auth1.core.log import Log
+from auth1.core.postgres import Postgres
+from auth1.core.redis import Redis
+from auth1.core.slots import Limiter
+
+if TYPE_CHECKING:  # named for the types only: these stand on higher floors
+    from auth1.callers.cache import TenantCache
+    from auth1.messaging.send import Messenger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Made by `main.start`, one of each per worker."""
+
+    settings: Settings
+    log: Log
+    keyring: Keyring
+    postgres: Postgres
+    redis: Redis
+    limiter: Limiter
+    tenants: "TenantCache"
+    messenger: "Messenger"
+    started_at: float  # time.monotonic()
+    background: list[asyncio.Task[None]] = field(default_factory=list)

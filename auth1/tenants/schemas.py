@@ -1,0 +1,100 @@
+"""What goes into the management of tenants and keys, and what comes out (contract: sections 4 and 6)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from auth1.callers.keys import Kind
+from auth1.callers.tenant import TenantSettings
+from auth1.core.schemas import In, Out
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")]
+Origin = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^https?://[a-z0-9.\-\[\]:]+\Z")]
+
+
+class TenantIn(In):
+    """A new tenant. The slug is part of its keys and does not change."""
+
+    name: Name
+    slug: Slug
+    settings: TenantSettings = TenantSettings()
+
+
+class TenantPatch(In):
+    """What is to change; a setting given as null goes back to its default."""
+
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class TenantOut(Out):
+    """A tenant."""
+
+    tenant_id: str
+    name: str
+    slug: str
+    settings: TenantSettings
+    created_at: datetime
+    suspended_at: datetime | None
+
+
+class TenantCreated(Out):
+    """A new tenant and its secrets, which are shown this once."""
+
+    tenant_id: str
+    api_key: str
+    secret_key: str
+    test_key: str
+    jwt_secret: str
+    name: str
+    slug: str
+    settings: TenantSettings
+    created_at: datetime
+
+
+class TenantPage(Out):
+    """Some tenants, oldest first; `next_cursor` leads to the rest."""
+
+    data: list[TenantOut]
+    next_cursor: str | None
+
+
+class KeyIn(In):
+    """A new key. `allowed_origins` are exact (`https://app.example.com`); none means any."""
+
+    kind: Kind
+    allowed_origins: Annotated[tuple[Origin, ...], msgspec.Meta(max_length=100)] = ()
+    expires_at: datetime | None = None
+
+
+class KeyRotation(In):
+    """Replace a key. The old one works for `grace_in` seconds more."""
+
+    grace_in: Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)] = 24 * 3600
+
+
+class KeyOut(Out):
+    """A key as it can be shown later: `hint` is its beginning and its last four characters."""
+
+    key_id: str
+    kind: Kind
+    hint: str
+    allowed_origins: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyCreated(KeyOut):
+    """A key, shown this once."""
+
+    api_key: str
+
+
+class KeyPage(Out):
+    """The keys of a tenant, oldest first."""
+
+    data: list[KeyOut]
+    next_cursor: str | None

@@ -1,0 +1,80 @@
+# Everything that one does with these sources. The programs come from .venv, which `just setup` makes.
+
+bin := ".venv/bin"
+lock_options := "--universal --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet"
+prod := "ops/k8s/overlays/prod"
+
+# List the recipes
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Make .venv with everything that the sources, tests and benchmarks need, each package checked against its hash
+setup python="python3":
+    {{ python }} -m venv .venv
+    {{ bin }}/pip install --require-hashes --requirement requirements/bench.txt
+    {{ bin }}/pip install --no-deps --editable .
+
+# Run all of Auth1 on this machine, PostgreSQL and Redis included; codes are shown on the terminal
+dev *arguments:
+    {{ bin }}/python -m auth1 dev {{ arguments }}
+
+# Run the tests on all cores; arguments go to pytest
+test *arguments:
+    {{ bin }}/pytest --numprocesses auto --dist loadgroup {{ arguments }}
+
+# Run what CI runs: format, lint, strict types, tests
+check:
+    {{ bin }}/ruff format --check .
+    {{ bin }}/ruff check .
+    {{ just_executable() }} --fmt --check --unstable
+    {{ bin }}/mypy --strict auth1 bench tests
+    {{ just_executable() }} test
+
+# Format the Python sources and this file, and mend what the linter can
+format:
+    {{ bin }}/ruff check --fix .
+    {{ bin }}/ruff format .
+    {{ just_executable() }} --fmt --unstable
+
+# Measure the pieces, one by one
+bench *arguments:
+    {{ bin }}/pytest bench --benchmark-only {{ arguments }}
+
+# Put load on the login flow of a server that runs already
+load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
+    {{ bin }}/locust --locustfile bench/locustfile.py --headless --only-summary --host {{ host }} --users {{ users }} --run-time {{ time }} {{ arguments }}
+
+# Make the four requirements files anew from pyproject.toml: every package with its version and hashes
+lock:
+    {{ bin }}/uv pip compile pyproject.toml {{ lock_options }} -o requirements/serve.txt
+    {{ bin }}/uv pip compile pyproject.toml --group dev {{ lock_options }} -o requirements/dev.txt
+    {{ bin }}/uv pip compile pyproject.toml --group test {{ lock_options }} -o requirements/test.txt
+    {{ bin }}/uv pip compile pyproject.toml --group bench {{ lock_options }} -o requirements/bench.txt
+
+# Apply the migrations that the database in DATABASE_URL lacks
+migrate *arguments:
+    {{ bin }}/python -m auth1 migrate {{ arguments }}
+
+# Validate the Kubernetes manifests against the schemas of Kubernetes, and what we promise about them
+k8s-validate:
+    @command -v kubectl > /dev/null || { echo "kubectl is not installed" >&2; exit 1; }
+    {{ bin }}/pytest --quiet tests/ops/test_kubernetes.py
+
+# Validate, say what will change in which cluster, then apply the prod overlay and wait until it runs
+deploy: k8s-validate
+    #!/usr/bin/env bash
+    set -euo pipefail
+    namespace=$(kubectl config view --minify --output 'jsonpath={..namespace}')
+    echo "Will apply to context $(kubectl config current-context), namespace ${namespace:-default}:"
+    kubectl kustomize {{ prod }} | awk '/^kind: / { kind = $2 } /^  name: / { print "  " kind " " $2 }'
+    if ! kubectl get secret auth1-secrets > /dev/null; then
+        echo "Nothing was applied: there is no secret auth1-secrets. ops/k8s/base/kustomization.yaml shows how to make it." >&2
+        exit 1
+    fi
+    kubectl apply -k {{ prod }}
+    kubectl rollout status deployment/auth1 --timeout=10m
+
+# Remove caches and built files; .venv and the data of `just dev` stay
+clean:
+    rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
+    find auth1 bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,11 @@
+-- Who is calling.
+
+-- name: find_key
+-- The tenant that a key belongs to. $1 digest
+select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is not null as suspended,
+  k.id as key_id, k.kind, k.allowed_origins, extract(epoch from k.expires_at)::float8 as key_expires_at
+from keys k join tenants t on t.id = k.tenant_id
+where k.digest = $1
+  and (k.revoked_at is null or k.revoked_at > now())
+  and (k.expires_at is null or k.expires_at > now())
+  and t.deleted_at is null

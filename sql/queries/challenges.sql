@@ -1,0 +1,196 @@
+-- The main job. Each statement is one transaction and decides under the lock of one row of identifiers; the pitfalls that
+-- shape them: a snapshot is older than the lock that a statement waited for, so what decides is read from the locked row
+-- (RETURNING, or a CTE with FOR NO KEY UPDATE) and never from the table again; budgets are arrays in that row, not counts.
+
+-- name: open_challenge
+-- Open a challenge, or ask again over the code that is live; count the send, and queue the message, or refuse and say why.
+-- Idempotent by message_id: a retry after a lost COMMIT finds its own row.
+-- $1 tenant_id, $2 identifier, $3 channel, $4 purpose
+-- $5 challenge_id for a new challenge, $6 challenge_id that the caller wants to ask again, or null
+-- $7 code_mac, $8 code_box of the code to use if none is live, $9 its life in seconds, $10 its attempts
+-- $11 message_id, $12 trying: the provider it is handed to at once, or null to leave it to the outbox
+-- $13 sends per hour (twice that per day), $14 the first wait in seconds, $15 event_id, $16 actor, $17 event data
+with gate as (
+  insert into identifiers as i (tenant_id, identifier, code_mac, code_box, code_purpose, code_expires_at, code_attempts_max,
+    challenge_ids, challenge_attempts, message_id, sends, resend_at, sent_at)
+  values ($1, $2, $7, $8, $4, now() + $9::int * interval '1 s', $10::smallint,
+    array[$5::text], array[0::smallint], $11, 1, now() + $14::int * interval '1 s', array[now()])
+  on conflict (tenant_id, identifier) do update set
+    (code_mac, code_box, code_purpose, code_expires_at, code_attempts, code_attempts_max,
+     challenge_ids, challenge_attempts, message_id, sends, resend_at, sent_at) = (
+    select
+      case when opens then excluded.code_mac else i.code_mac end,
+      case when opens then excluded.code_box else i.code_box end,
+      case when opens then excluded.code_purpose else i.code_purpose end,
+      case when opens then excluded.code_expires_at else i.code_expires_at end,
+      case when opens then 0 else i.code_attempts end,
+      case when opens then excluded.code_attempts_max else i.code_attempts_max end,
+      case when not accepts or again then i.challenge_ids when unanswered then ($5 || i.challenge_ids)[1:10] else array[$5] end,
+      case when not accepts or again then i.challenge_attempts
+           when unanswered then (0::smallint || i.challenge_attempts)[1:10] else array[0::smallint] end,
+      case when accepts then excluded.message_id else i.message_id end,
+      case when accepts then nth else i.sends end,
+      case when accepts then now() + $14::int * least(2 ^ (nth - 1), 4) * interval '1 s' else i.resend_at end,
+      case when accepts then (now() || i.sent_at)[1:2 * $13::int] else i.sent_at end
+    from (
+      select
+        -- An unanswered code keeps its challenges even when a new code takes its place, so that a stranger who spends
+        -- its attempts and asks for another cannot throw out the owner, who names a challenge.
+        coalesce(i.code_mac is not null and i.code_expires_at > now() and i.code_purpose = $4, false) as unanswered,
+        i.message_id is distinct from excluded.message_id
+          and not coalesce(i.resend_at > now(), false)
+          and not coalesce(i.sent_at[$13::int] > now() - interval '1 hour', false)
+          and not coalesce(i.sent_at[2 * $13::int] > now() - interval '1 day', false) as accepts,
+        case when i.sent_at[1] > now() - interval '1 hour' then least(i.sends + 1, 100) else 1 end as nth
+    ) as d
+    cross join lateral (
+      select
+        -- With under two minutes left the code would be stale on arrival; with no attempts left it is of no use.
+        accepts and not (unanswered and i.code_expires_at > now() + interval '2 min' and i.code_attempts < i.code_attempts_max)
+          as opens,
+        unanswered and coalesce(i.challenge_attempts[array_position(i.challenge_ids, $6)] < i.code_attempts_max, false) as again
+    ) as o)
+  returning *
+), answer as materialized (
+  -- The row itself tells who won: its message is mine or it is not.
+  select *, message_id = $11 as accepted, code_box = $8 as opened,
+    case when $5 = any(challenge_ids) then $5 else $6 end as challenge_id
+  from gate
+), asked as (
+  insert into challenges (tenant_id, id, identifier, expires_at)
+  select $1, challenge_id, $2, code_expires_at from answer where accepted
+  on conflict (tenant_id, id) do update set expires_at = excluded.expires_at
+), extended as (
+  update challenges c set expires_at = a.code_expires_at
+  from answer a
+  where a.accepted and a.opened and c.tenant_id = $1 and c.id = any(a.challenge_ids) and c.id <> a.challenge_id
+), queued as (
+  insert into messages (tenant_id, id, challenge_id, identifier, channel, trying, claimed_until)
+  select $1, $11, challenge_id, $2, $3, $12, case when $12::text is not null then now() + interval '15 s' end
+  from answer where accepted
+  on conflict (tenant_id, id) do nothing
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select $1, $15, case when opened then 'challenge.opened' else 'challenge.repeated' end, $16, challenge_id, $17
+  from answer where accepted
+  on conflict (tenant_id, id) do nothing
+)
+select accepted, opened, challenge_id, code_box,
+  ceil(extract(epoch from code_expires_at - now()))::int as expires_in,
+  ceil(extract(epoch from resend_at - now()))::int as resend_after,
+  ceil(extract(epoch from greatest(
+    case when sent_at[$13::int] > now() - interval '1 hour' then sent_at[$13::int] + interval '1 hour' end,
+    case when sent_at[2 * $13::int] > now() - interval '1 day' then sent_at[2 * $13::int] + interval '1 day' end
+  ) - now()))::int as budget_after
+from answer
+
+-- name: answer_challenge
+-- Count an attempt, compare, and on a right code consume it, find or make the user and open the session: under one lock.
+-- $1 tenant_id, $2 identifier, $3 purpose, $4 HMACs of the submitted code, one per accepted secret
+-- $5 challenge_id that the caller names, or null
+-- $6 user_id for a new user, $7 session_id, $8 refresh_digest, $9 life of the session in seconds, $10 device name
+-- $11 event_id, $12 event_id of user.created, $13 actor
+with held as materialized (
+  select *, case
+      when not live or ($5::text is not null and place is null) then 'none'
+      when room <= 0 then 'exhausted'
+      when $5 is null and (wrong_room <= 0 or locked) then 'locked'
+      when hits then 'ok'
+      else 'wrong' end as verdict
+  from (
+    select user_id, challenge_ids, place, resend_at, unnamed_locked_until, wrong_at[25] as wrong_25th_at,
+      coalesce(code_mac is not null and code_expires_at > now() and code_purpose = $3, false) as live,
+      code_attempts_max - coalesce(challenge_attempts[place], code_attempts) as room,
+      25 - (select count(*) from unnest(wrong_at) as w where w > now() - interval '1 hour') as wrong_room,
+      coalesce(unnamed_locked_until > now(), false) as locked,
+      code_mac = any($4::bytea[]) as hits
+    from (
+      select *, array_position(challenge_ids, $5::text) as place
+      from identifiers where tenant_id = $1 and identifier = $2
+      for no key update
+    ) as i
+  ) as h
+), counted as (
+  update identifiers i set
+    code_attempts = i.code_attempts + case when $5 is null then 1 else 0 end,
+    challenge_attempts = case
+      when h.verdict = 'ok' then '{}'
+      when h.place is null then i.challenge_attempts
+      else i.challenge_attempts[:h.place - 1] || (i.challenge_attempts[h.place] + 1)::smallint || i.challenge_attempts[h.place + 1:]
+      end,
+    challenge_ids = case when h.verdict = 'ok' then '{}' else i.challenge_ids end,
+    code_mac = case when h.verdict <> 'ok' then i.code_mac end,
+    code_box = case when h.verdict <> 'ok' then i.code_box end,
+    resend_at = case when h.verdict <> 'ok' then i.resend_at end,
+    sends = case when h.verdict <> 'ok' then i.sends else 0 end,
+    wrong_at = case when h.verdict = 'wrong' and $5 is null then (now() || i.wrong_at)[1:25] else i.wrong_at end,
+    wrong_streak = case when h.verdict = 'ok' or i.wrong_streak >= 99 then 0 else i.wrong_streak + 1 end,
+    unnamed_locked_until = case
+      when h.verdict = 'wrong' and i.wrong_streak >= 99 then now() + interval '24 hours' else i.unnamed_locked_until end,
+    user_id = case when h.verdict = 'ok' then coalesce(i.user_id, $6) else i.user_id end
+  from held h
+  where i.tenant_id = $1 and i.identifier = $2 and h.verdict in ('ok', 'wrong')
+), closed as (
+  update challenges c set
+    status = case
+      when h.verdict = 'wrong' then 'exhausted'
+      when c.id = coalesce($5, h.challenge_ids[1]) then 'answered'
+      else 'cancelled' end,
+    closed_at = now()
+  from held h
+  where c.tenant_id = $1 and c.status = 'open'
+    and (h.verdict = 'ok' and c.id = any(h.challenge_ids) or h.verdict = 'wrong' and h.room = 1 and c.id = $5)
+), owner as materialized (
+  -- Locked after the identifier, in that order everywhere: sees a ban that was committed while this waited.
+  select id, coalesce(banned_until > now(), false) as banned
+  from users where tenant_id = $1 and id = (select user_id from held where verdict = 'ok')
+  for no key update
+), made as (
+  insert into users (tenant_id, id, last_login_at)
+  select $1, $6, now() from held where verdict = 'ok' and user_id is null
+), seen as (
+  update users u set last_login_at = now()
+  from owner o where u.tenant_id = $1 and u.id = o.id and not o.banned
+), answer as materialized (
+  select
+    case when h.verdict = 'ok' and o.banned then 'banned' else coalesce(h.verdict, 'none') end as verdict,
+    coalesce($5, h.challenge_ids[1]) as challenge_id,
+    coalesce(h.user_id, $6) as user_id,
+    h.user_id is null as is_new_user,
+    greatest(case when $5 is null then least(h.room, h.wrong_room) else h.room end - 1, 0)::int as attempts_remaining,
+    -- When waiting helps: until the next code, or until the unnamed may answer again.
+    ceil(extract(epoch from case h.verdict
+      when 'exhausted' then h.resend_at
+      when 'locked' then greatest(h.unnamed_locked_until, h.wrong_25th_at + interval '1 hour') end - now()))::int as retry_after
+  from (select 1) as one left join held h on true left join owner o on true
+), session as (
+  insert into sessions (tenant_id, id, user_id, refresh_digest, device_name, expires_at)
+  select $1, $7, user_id, $8, $10, now() + $9::int * interval '1 s' from answer where verdict = 'ok'
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select $1, $11,
+    case verdict when 'ok' then 'challenge.answered' when 'banned' then 'user.refused' else 'attempt.wrong' end,
+    $13, challenge_id,
+    case verdict
+      when 'ok' then jsonb_build_object('user_id', user_id, 'session_id', $7::text, 'is_new_user', is_new_user)
+      when 'banned' then jsonb_build_object('user_id', user_id)
+      else jsonb_build_object('attempts_remaining', attempts_remaining) end
+  from answer where verdict in ('ok', 'wrong', 'banned')
+  union all
+  select $1, $12, 'user.created', $13, user_id, jsonb_build_object('challenge_id', challenge_id)
+  from answer where verdict = 'ok' and is_new_user
+)
+select verdict, challenge_id, case when verdict = 'ok' then user_id end as user_id,
+  verdict = 'ok' and is_new_user as is_new_user, attempts_remaining, retry_after
+from answer
+
+-- name: find_opened_session
+-- After a lost COMMIT: did the statement that would have opened this session succeed?
+-- $1 tenant_id, $2 session_id
+select s.user_id, s.created_at = u.created_at as is_new_user
+from sessions s join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
+where s.tenant_id = $1 and s.id = $2
+
+-- name: record_event
+-- $1 tenant_id, $2 event_id, $3 type, $4 actor, $5 subject, $6 data
+insert into events (tenant_id, id, type, actor, subject, data) values ($1, $2, $3, $4, $5, $6)

@@ -1,0 +1,110 @@
+-- What is old goes, in steps small enough that nobody waits for one. Each purge takes $1 rows at most and skips those
+-- that are locked; the next step or the next round finds them again.
+
+-- name: make_partitions
+-- Events of this month and of the next two have a partition of their own.
+select make_events_partition((date_trunc('month', now() at time zone 'UTC') + make_interval(months => n))::date)
+from generate_series(0, 2) as n
+
+-- name: drop_partitions
+-- $1 how many months are kept
+select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => $1))::date)
+
+-- name: purge_challenges
+with old as (
+  select tenant_id, id from challenges where expires_at < now() - interval '30 days' limit $1 for update skip locked
+), gone as (
+  delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_messages
+with old as (
+  select tenant_id, id from messages
+  where created_at < now() - interval '30 days' and state <> 'queued' limit $1 for update skip locked
+), gone as (
+  delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_sessions
+with old as (
+  select tenant_id, id from sessions
+  where least(expires_at, revoked_at) < now() - interval '30 days' limit $1 for update skip locked
+), gone as (
+  delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_identifiers
+-- Claims that nobody proved, once no budget of theirs can still hold.
+with old as (
+  select tenant_id, identifier from identifiers
+  where user_id is null
+    and coalesce(sent_at[1], '-infinity') < now() - interval '2 days'
+    and coalesce(wrong_at[1], '-infinity') < now() - interval '2 days'
+    and coalesce(unnamed_locked_until, '-infinity') < now()
+  limit $1 for update skip locked
+), gone as (
+  delete from identifiers i using old where i.tenant_id = old.tenant_id and i.identifier = old.identifier returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_deleted_sessions
+-- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute.
+with old as (
+  select s.tenant_id, s.id from tenants t join sessions s on s.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of s skip locked
+), gone as (
+  delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_deleted_identifiers
+with old as (
+  select i.tenant_id, i.identifier from tenants t join identifiers i on i.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of i skip locked
+), gone as (
+  delete from identifiers i using old where i.tenant_id = old.tenant_id and i.identifier = old.identifier returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_deleted_users
+with old as (
+  select u.tenant_id, u.id from tenants t join users u on u.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of u skip locked
+), gone as (
+  delete from users u using old where u.tenant_id = old.tenant_id and u.id = old.id returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_deleted_challenges
+with old as (
+  select c.tenant_id, c.id from tenants t join challenges c on c.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of c skip locked
+), gone as (
+  delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_deleted_messages
+with old as (
+  select m.tenant_id, m.id from tenants t join messages m on m.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of m skip locked
+), gone as (
+  delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_deleted_tenants
+-- The row itself, when nothing of it is left. Its events stay until their month goes.
+with old as (
+  select t.id from tenants t
+  where t.deleted_at < now() - interval '1 minute'
+    and not exists (select from users u where u.tenant_id in (t.id, t.id || ':test'))
+    and not exists (select from identifiers i where i.tenant_id in (t.id, t.id || ':test'))
+  limit $1 for update skip locked
+), gone as (
+  delete from tenants t using old where t.id = old.id returning 1
+)
+select count(*) as purged from gone

@@ -1,0 +1,153 @@
+"""Real PostgreSQL and Redis, our application entered by its front door, a small real server in Twilio's place."""
+
+import asyncio
+import itertools
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1 import config, main
+from auth1.config import Settings
+from auth1.core.asgi import App
+from auth1.core.log import Log
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from auth1.dev.redis import RedisServer
+from auth1.services import Services
+from tests.outside import twilio
+from tests.outside.twilio import TwilioServer
+
+ADMIN_TOKEN = "the operator's token, as long as it has to be"
+JWT_SECRET = "a secret for signing that only the tests know"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def database_url(postgres_server: PostgresServer) -> str:
+    """A migrated database, shared by the tests of one process: each makes tenants of its own."""
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute("create database auth1_test")
+    await connection.close()
+    url = postgres_server.url("auth1_test")
+    await migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+async def twilio_server() -> AsyncIterator[TwilioServer]:
+    async with TwilioServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def environment(database_url: str, redis_server: RedisServer, twilio_server: TwilioServer) -> dict[str, str]:
+    """What `auth1 serve` would be started with."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_server.url(),
+        "JWT_SECRET": JWT_SECRET,
+        "ADMIN_TOKEN": ADMIN_TOKEN,
+        "RATE_LIMIT_MAX": "1000000",
+        "TWILIO_ACCOUNT_SID": twilio.ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
+        "TWILIO_MESSAGING_SERVICE_SID": twilio.SERVICE_SID,
+        "TWILIO_API_URL": twilio_server.url,
+    }
+
+
+Started = Callable[..., Awaitable["Door"]]
+
+
+@dataclass
+class Door:
+    """The application from outside: an HTTP client; and from inside, for what cannot be seen from there."""
+
+    client: httpx.AsyncClient
+    services: Services
+    settings: Settings
+    log_path: Path
+
+    async def post(self, path: str, body: object = None, key: str | None = None, **headers: str) -> httpx.Response:
+        """POST JSON, with an API key and other headers (`x_forwarded_for=` becomes x-forwarded-for)."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            named["x-api-key"] = key
+        return await self.client.post(path, json=body, headers=named)
+
+    async def admin(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """Call as the operator."""
+        headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+        arguments: dict[str, Any] = {} if body is None else {"json": body}
+        return await self.client.request(method, path, headers=headers, **arguments)
+
+    async def tenant(self, **settings: object) -> dict[str, Any]:
+        """Make a tenant: the answer of POST /api/admin/tenants."""
+        slug = f"t{secrets.token_hex(6)}"
+        answer = await self.admin("POST", "/api/admin/tenants", {"name": "My App", "slug": slug, "settings": settings})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def log(self) -> str:
+        """All that was written to stdout."""
+        await asyncio.sleep(0.05)
+        return self.log_path.read_text()
+
+
+@pytest.fixture(scope="session")
+async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Started]:
+    """Start an application with a changed environment; all are stopped in the end."""
+    started: list[Services] = []
+
+    async def start(*, background: bool = False, **changes: str) -> Door:
+        settings = config.load(environment | changes)
+        log_path = tmp_path_factory.mktemp("log") / "stdout"
+        log = Log("debug", os.open(log_path, os.O_WRONLY | os.O_CREAT))
+        app: App[Services] = main.build(settings, log)
+        app.services = await main.start(settings, log, background=background)
+        started.append(app.services)
+        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=30)
+        return Door(client, app.services, settings, log_path)
+
+    yield start
+    for services in started:
+        await main.stop(services)
+
+
+@pytest.fixture(scope="session")
+async def door(start_app: Started) -> Door:
+    """The application with ordinary settings."""
+    return await start_app()
+
+
+_numbers = itertools.count(secrets.randbelow(70_000))
+
+
+@pytest.fixture
+def phone() -> str:
+    """A number that nobody else uses in this run, from those kept free for fiction: +1 NXX 555 01xx."""
+    return new_phone()
+
+
+def new_phone() -> str:
+    number = next(_numbers)
+    return f"+1{200 + number // 100 % 800}55501{number % 100:02d}"

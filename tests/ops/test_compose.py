@@ -1,0 +1,133 @@
+"""compose.yaml: valid by the Compose Specification, and what the guide promises. Starting it takes Docker."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compose_spec import PyCompose
+
+from auth1 import config
+
+TEXT = (Path(__file__).parents[2] / "compose.yaml").read_text()
+# Secrets that the guide prints, and that everybody therefore knows.
+SAMPLES = ("secret@", "your-256-bit-secret-here", "your_twilio_sid", "your_twilio_token", "your_messaging_sid")
+REQUIRED = {"JWT_SECRET": "x" * 64, "POSTGRES_PASSWORD": "y" * 64}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    parsed = yaml.safe_load(TEXT)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def interpolate(text: str, environ: dict[str, str]) -> str:
+    """Fill in ${NAME:-default} and ${NAME:?message} as Compose does.
+
+    Raises KeyError with the message where a required variable is missing or empty.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, operator, rest = match.groups()
+        if environ.get(name):
+            return environ[name]
+        if operator == ":?":
+            raise KeyError(rest)
+        return rest
+
+    filled = re.sub(r"\$\{(\w+)(:[-?])([^}]*)\}", value, text)
+    assert "$" not in filled, "an interpolation that this test does not know"
+    return filled
+
+
+def environment_of_auth1(compose: dict[str, Any], environ: dict[str, str]) -> dict[str, str]:
+    given = compose["services"]["auth1"]["environment"]
+    return {name: interpolate(str(value), environ) for name, value in given.items()}
+
+
+def test_the_compose_specification_accepts_the_file() -> None:
+    parsed = PyCompose.from_yaml(TEXT)
+    parsed.validate()
+    assert sorted(parsed.service_names()) == ["auth1", "postgres", "redis"]
+
+
+def test_the_validator_would_notice_a_misspelt_key() -> None:
+    with pytest.raises(Exception, match="missing field `condition`"):
+        PyCompose.from_yaml(TEXT.replace("condition:", "conditon:"))
+
+
+def test_there_is_no_obsolete_version_key(compose: dict[str, Any]) -> None:
+    assert "version" not in compose
+
+
+def test_auth1_waits_until_both_others_are_healthy(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert services["auth1"]["depends_on"] == {name: {"condition": "service_healthy"} for name in ("postgres", "redis")}
+    assert all("test" in services[name]["healthcheck"] for name in ("postgres", "redis"))
+
+
+def test_images_command_volume_and_restarts_are_the_guides(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert {name: service["image"] for name, service in services.items()} == {
+        "auth1": "auth1/auth1-server:latest",
+        "postgres": "postgres:16-alpine",
+        "redis": "redis:7-alpine",
+    }
+    assert services["redis"]["command"] == "redis-server --maxmemory 128mb --maxmemory-policy allkeys-lru"
+    assert services["postgres"]["volumes"] == ["pgdata:/var/lib/postgresql/data"]
+    assert "pgdata" in compose["volumes"]
+    assert {service["restart"] for service in services.values()} == {"always"}
+
+
+def test_the_image_is_built_here_and_never_pulled(compose: dict[str, Any]) -> None:
+    assert compose["services"]["auth1"]["build"] == "."
+    assert compose["services"]["auth1"]["pull_policy"] == "build"
+
+
+def test_auth1_alone_can_be_reached_from_outside(compose: dict[str, Any]) -> None:
+    ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert ports == {"auth1": ["3000:3000"]}
+
+
+def test_no_secret_of_the_guide_is_left() -> None:
+    assert [sample for sample in SAMPLES if sample in TEXT] == []
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+def test_nothing_starts_without_a_secret_of_your_own(name: str) -> None:
+    with pytest.raises(KeyError, match=name):
+        interpolate(TEXT, REQUIRED | {name: ""})
+
+
+def test_with_the_required_secrets_alone_auth1_finds_nothing_wrong(compose: dict[str, Any]) -> None:
+    settings = config.load(environment_of_auth1(compose, REQUIRED))
+    assert settings.database_url == f"postgresql://auth1:{'y' * 64}@postgres:5432/auth1_db"
+    assert settings.redis_url == "redis://redis:6379"
+    assert settings.admin_token is None
+    assert settings.twilio is None
+
+
+def test_the_optional_variables_reach_auth1(compose: dict[str, Any]) -> None:
+    given = REQUIRED | {
+        "ADMIN_TOKEN": "z" * 64,
+        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+        "TWILIO_AUTH_TOKEN": "t" * 32,
+        "TWILIO_MESSAGING_SERVICE_SID": "MG" + "0" * 32,
+        "APP_URL": "https://auth.example.com",
+    }
+    settings = config.load(environment_of_auth1(compose, given))
+    assert settings.admin_token == "z" * 64
+    assert settings.twilio is not None
+    assert settings.app_url == "https://auth.example.com"
+
+
+def test_auth1_believes_exactly_the_gateway_of_its_network(compose: dict[str, Any]) -> None:
+    (pool,) = compose["networks"]["default"]["ipam"]["config"]
+    settings = config.load(environment_of_auth1(compose, REQUIRED))
+    assert [str(network) for network in settings.trusted_proxies] == [f"{pool['gateway']}/32"]
+
+
+def test_auth1_has_time_to_finish_what_it_is_answering(compose: dict[str, Any]) -> None:
+    assert int(compose["services"]["auth1"]["stop_grace_period"].rstrip("s")) > 25

@@ -1,0 +1,242 @@
+"""The image. No image is built, for that takes a Docker daemon: the Dockerfile is linted, and the instructions of its
+build stage are carried out, as they stand, in a directory of their own instead of a container.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+DOCKERFILE = ROOT / "Dockerfile"
+
+
+def instructions(stage: int) -> list[tuple[str, str]]:
+    """Read the instructions of one stage: name and argument, continued lines joined, comments dropped."""
+    lines = [line for line in DOCKERFILE.read_text().splitlines() if not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    found = [(name, " ".join(rest.split())) for name, _, rest in (line.partition(" ") for line in joined.splitlines())]
+    starts = [index for index, (name, _) in enumerate(found) if name == "FROM"] + [len(found)]
+    return [item for item in found[starts[stage] : starts[stage + 1]] if item[0]]
+
+
+def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+    done = subprocess.run(
+        [BIN / "hadolint", "--failure-threshold", "style", DOCKERFILE], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_both_stages_are_the_same_slim_python() -> None:
+    images = [argument.split()[0] for stage in (0, 1) for name, argument in instructions(stage) if name == "FROM"]
+    assert images == ["python:3.12-slim-bookworm"] * 2
+
+
+def test_the_last_stage_takes_the_environment_only_and_runs_as_a_numbered_user() -> None:
+    last = instructions(1)
+    assert [argument for name, argument in last if name == "COPY"] == ["--from=build /opt/auth1 /opt/auth1"]
+    assert dict(last)["USER"] == "10001:10001"
+    assert "PYTHONUNBUFFERED=1" in dict(last)["ENV"].split()
+    assert dict(last)["EXPOSE"] == "3000"
+
+
+def test_commands_are_in_exec_form_so_that_auth1_itself_gets_the_signals() -> None:
+    last = dict(instructions(1))
+    assert json.loads(last["ENTRYPOINT"]) == ["auth1"]
+    assert json.loads(last["CMD"]) == ["serve"]
+    assert health_check()[:2] == ["python", "-c"]
+
+
+def test_every_file_that_the_image_copies_is_there_and_not_ignored() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {source for name, argument in instructions(0) if name == "COPY" for source in argument.split()[:-1]}
+    assert copied == allowed
+    assert sorted(source for source in copied if not (ROOT / source).exists()) == []
+
+
+def test_everything_that_is_not_named_stays_out_of_the_build() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert rules[0] == "*"
+
+
+# --- the build stage, carried out
+
+# It downloads what the image would; on one worker of xdist, so that it does so once.
+
+
+def build_stage(test: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Mark a test that needs the build stage."""
+    return pytest.mark.xdist_group("build stage")(pytest.mark.timeout(600)(test))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Carry out the build stage below a directory that stands for the image's root."""
+    root = tmp_path_factory.mktemp("image")
+    # The Python that runs the tests stands for the image's: a fresh environment, with `python` and `pip` alone.
+    subprocess.run([sys.executable, "-m", "venv", root / "usr"], check=True)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    environ["PATH"] = f"{root / 'usr/bin'}{os.pathsep}{os.environ['PATH']}"
+    here = root
+    for name, argument in instructions(0):
+        inside = re.sub(r"(?<![\w.])/(?=opt|src)", f"{root}/", argument)
+        match name:
+            case "FROM":
+                pass
+            case "ENV":
+                environ |= dict(pair.split("=", 1) for pair in shlex.split(inside))
+            case "WORKDIR":
+                here = Path(inside)
+                here.mkdir(parents=True)
+            case "COPY":
+                copy(inside.split()[:-1], here / inside.split()[-1])
+            case "RUN":
+                done = subprocess.run(
+                    ["sh", "-c", inside],
+                    cwd=here,
+                    env=environ,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    check=False,
+                )
+                assert done.returncode == 0, f"RUN {argument}\n{done.stdout}"
+            case _:
+                pytest.fail(f"the build stage has an instruction that this test does not know: {name}")
+    return root
+
+
+def copy(sources: list[str], target: Path) -> None:
+    """Do what COPY does: a directory's content goes into the target, a file into it or under its name."""
+    for source in sources:
+        path = ROOT / source
+        if path.is_dir():
+            shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        else:
+            file = target / path.name if len(sources) > 1 else target
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, file)
+
+
+@build_stage
+def test_the_build_stage_makes_an_environment_with_exactly_the_runtime_requirements(stage: Path) -> None:
+    listed = subprocess.run(
+        [stage / "usr/bin/pip", "--python", stage / "opt/auth1/bin/python", "freeze", "--all", "--exclude", "auth1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    installed = {line.lower().replace("_", "-") for line in listed.splitlines()}
+    pins = re.findall(r"^(\S+==\S+)( ;)?", (ROOT / "requirements/serve.txt").read_text(), re.MULTILINE)
+    assert {pin for pin, condition in pins if not condition} <= installed <= {pin for pin, _ in pins}
+
+
+@build_stage
+def test_the_wheel_holds_the_sql_and_the_lua_that_the_sources_hold(stage: Path) -> None:
+    (wheel,) = (stage / "src/dist").glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {f"auth1/{file.relative_to(ROOT)}" for file in (ROOT / "sql").rglob("*.sql")}
+    wanted |= {str(file.relative_to(ROOT)) for kind in ("*.py", "*.lua") for file in (ROOT / "auth1").rglob(kind)}
+    assert wanted - names == set()
+    assert any(name.endswith(".sql") for name in wanted)
+    assert any(name.endswith(".lua") for name in wanted)
+
+
+@build_stage
+def test_the_program_in_the_environment_tells_its_version(stage: Path) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    done = subprocess.run(
+        [stage / "opt/auth1/bin/auth1", "version"], cwd="/", env={}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert version in done.stdout
+
+
+@build_stage
+def test_serve_in_the_environment_names_what_is_missing_and_ends_with_2(stage: Path) -> None:
+    done = subprocess.run(
+        [stage / "opt/auth1/bin/auth1", "serve"], cwd="/", env={}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET"):
+        assert name in done.stdout + done.stderr
+
+
+# --- the health check
+
+
+def health_check() -> list[str]:
+    """The command of HEALTHCHECK."""
+    command = dict(instructions(1))["HEALTHCHECK"].split(" CMD ")[1]
+    return [str(word) for word in json.loads(command)]
+
+
+def run_health_check(environ: dict[str, str]) -> int:
+    return subprocess.run(
+        [sys.executable, *health_check()[1:]], env=environ, capture_output=True, timeout=10, check=False
+    ).returncode
+
+
+@contextmanager
+def readiness(status: int) -> Iterator[tuple[int, list[str]]]:
+    """Serve one answer to everything; give the port and the paths that were asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port, paths
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_the_health_check_asks_the_port_of_the_server_whether_it_is_ready() -> None:
+    with readiness(200) as (port, paths):
+        assert run_health_check({"PORT": str(port)}) == 0
+        assert paths == ["/health/ready"]
+
+
+def test_the_health_check_fails_while_the_server_is_not_ready() -> None:
+    with readiness(503) as (port, _):
+        assert run_health_check({"PORT": str(port)}) == 1
+
+
+def test_the_health_check_goes_through_no_proxy() -> None:
+    with readiness(200) as (port, _):
+        assert run_health_check({"PORT": str(port), "http_proxy": "http://127.0.0.1:9"}) == 0
+
+
+def test_the_health_check_fails_where_nobody_listens() -> None:
+    with readiness(200) as (port, _):
+        pass
+    assert run_health_check({"PORT": str(port)}) == 1
+
+
+def test_the_health_check_takes_an_empty_port_for_3000() -> None:
+    assert "(os.environ.get('PORT') or '3000')" in health_check()[2]

@@ -1,0 +1,130 @@
+"""The justfile: formatted, explained, and a deployment that says what it does and refuses to do it half-way."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+JUST = Path(sys.executable).parent / "just"
+KUBECTL = shutil.which("kubectl")
+RECIPES = [
+    "default",
+    "setup",
+    "dev",
+    "test",
+    "check",
+    "format",
+    "bench",
+    "load",
+    "lock",
+    "migrate",
+    "k8s-validate",
+    "deploy",
+    "clean",
+]
+
+
+def just(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [JUST, "--justfile", ROOT / "justfile", *arguments], env=environ, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def recipes() -> dict[str, Any]:
+    found = json.loads(just("--dump", "--dump-format", "json").stdout)["recipes"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_justfile_is_formatted() -> None:
+    done = just("--fmt", "--check", "--unstable")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_recipe_is_there_and_explained(recipes: dict[str, Any]) -> None:
+    assert sorted(recipes) == sorted(RECIPES)
+    assert [name for name, recipe in recipes.items() if not recipe["doc"]] == []
+
+
+def test_without_a_name_the_recipes_are_listed() -> None:
+    done = just()
+    assert done.returncode == 0
+    assert [name for name in RECIPES if f" {name}" not in done.stdout] == []
+
+
+def test_every_recipe_can_be_evaluated() -> None:
+    for name in RECIPES:
+        assert just("--dry-run", name).returncode == 0, name
+
+
+def test_all_four_requirements_files_are_made(recipes: dict[str, Any]) -> None:
+    lines = just("--dry-run", "lock").stderr.splitlines()
+    made = {Path(line.split(" -o ")[1]).name: line for line in lines}
+    assert made.keys() == {file.name for file in (ROOT / "requirements").iterdir()}
+    for name, line in made.items():
+        group = "" if name == "serve.txt" else f"--group {name.removesuffix('.txt')} "
+        assert line.startswith(f".venv/bin/uv pip compile pyproject.toml {group}--universal --generate-hashes")
+
+
+# --- deploy, with a stand-in for kubectl: it renders manifests as the real one does, and only writes down the rest
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `kubectl` notes its calls; the secret is there when the file `secret` is."""
+    if KUBECTL is None:
+        pytest.skip("kubectl is not installed")
+    program = tmp_path / "kubectl"
+    program.write_text(
+        f"""#!/bin/sh
+[ "$1" = kustomize ] && exec {KUBECTL} "$@"
+echo "$*" >> {tmp_path}/calls
+case "$*" in
+    "config current-context") echo a-cluster ;;
+    "get secret auth1-secrets") test -e {tmp_path}/secret ;;
+    "apply "*) test ! -e {tmp_path}/broken ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    return os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+
+def changes(folder: Path) -> list[str]:
+    """The calls that changed the cluster or waited for it."""
+    return [call for call in (folder / "calls").read_text().splitlines() if not call.startswith(("config ", "get "))]
+
+
+def test_deploy_says_what_it_will_do_and_does_it(cluster: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    done = just("--no-deps", "deploy", environ=cluster)
+    assert done.returncode == 0, done.stderr
+    assert "context a-cluster, namespace default:" in done.stdout
+    for name in ("Deployment auth1", "HorizontalPodAutoscaler auth1", "Ingress auth1-ingress", "Service auth1-service"):
+        assert f"  {name}\n" in done.stdout
+    assert changes(tmp_path) == ["apply -k ops/k8s/overlays/prod", "rollout status deployment/auth1 --timeout=10m"]
+
+
+def test_deploy_refuses_when_the_secret_is_missing(cluster: dict[str, str], tmp_path: Path) -> None:
+    done = just("--no-deps", "deploy", environ=cluster)
+    assert done.returncode == 1
+    assert "auth1-secrets" in done.stderr
+    assert changes(tmp_path) == []
+
+
+def test_deploy_fails_when_the_cluster_refuses(cluster: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    (tmp_path / "broken").touch()
+    assert just("--no-deps", "deploy", environ=cluster).returncode != 0
+    assert changes(tmp_path) == ["apply -k ops/k8s/overlays/prod"]
+
+
+def test_deploy_validates_first(recipes: dict[str, Any]) -> None:
+    assert [dependency["recipe"] for dependency in recipes["deploy"]["dependencies"]] == ["k8s-validate"]

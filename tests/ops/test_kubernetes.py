@@ -1,0 +1,177 @@
+"""ops/k8s: built by kustomize, validated against the schemas of Kubernetes, and what the guide promises.
+
+No cluster is asked: nothing here shows that the manifests were ever applied.
+"""
+
+import ipaddress
+import shutil
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from auth1 import config
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+FOLDERS = ("base", "overlays/prod")
+VERSIONS = ("1.37.0", "1.32.0")  # the newest whose schemas we have, and an old one that is still around
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+
+
+@cache
+def build(folder: str) -> str:
+    return subprocess.run(
+        ["kubectl", "kustomize", ROOT / "ops/k8s" / folder], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def resource(folder: str, kind: str, name: str) -> dict[str, Any]:
+    found = [item for item in yaml.safe_load_all(build(folder)) if item["kind"] == kind]
+    (wanted,) = [item for item in found if item["metadata"]["name"].startswith(name)]
+    assert isinstance(wanted, dict)
+    return wanted
+
+
+def pod(folder: str) -> dict[str, Any]:
+    template = resource(folder, "Deployment", "auth1")["spec"]["template"]["spec"]
+    assert isinstance(template, dict)
+    return template
+
+
+def container(folder: str) -> dict[str, Any]:
+    (only,) = pod(folder)["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_resource_is_valid(folder: str, version: str) -> None:
+    done = subprocess.run(
+        [BIN / "kubernetes-validate", "--strict", "-k", version, "-"],
+        input=build(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = (done.stdout + done.stderr).splitlines()
+    assert [line for line in said if not line.startswith("INFO")] == []  # a kind that it does not know is only a WARN
+    assert done.returncode == 0
+    assert len(said) == len(list(yaml.safe_load_all(build(folder))))
+
+
+def test_names_and_replicas_are_the_guides() -> None:
+    assert resource("base", "Deployment", "auth1")["spec"]["replicas"] == 3
+    assert resource("base", "Service", "auth1-service")["spec"]["ports"][0]["port"] == 80
+    assert resource("base", "Ingress", "auth1-ingress")["metadata"]["annotations"] == {
+        "cert-manager.io/cluster-issuer": "letsencrypt-prod"
+    }
+    assert container("base")["image"] == "auth1/auth1-server:latest"
+    assert container("base")["resources"] == {
+        "requests": {"memory": "128Mi", "cpu": "100m"},
+        "limits": {"memory": "256Mi", "cpu": "500m"},
+    }
+
+
+def test_the_secret_of_the_guide_is_enough() -> None:
+    references = {item["name"]: item["valueFrom"]["secretKeyRef"] for item in container("base")["env"]}
+    assert {reference["name"] for reference in references.values()} == {"auth1-secrets"}
+    required = {name: item["key"] for name, item in references.items() if not item.get("optional")}
+    assert required == {"DATABASE_URL": "database-url", "REDIS_URL": "redis-url", "JWT_SECRET": "jwt-secret"}
+    # One rule for all keys, and no variable that Auth1 does not read as a secret or an account.
+    assert all(item["key"] == name.lower().replace("_", "-") for name, item in references.items())
+    assert references.keys() <= config.SECRETS | {"TWILIO_ACCOUNT_SID", "TWILIO_MESSAGING_SERVICE_SID"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_auth1_accepts_the_settings_that_the_pods_get(folder: str) -> None:
+    environ = resource(folder, "ConfigMap", "auth1-config")["data"] | {
+        "DATABASE_URL": "postgresql://auth1:pass@db:5432/auth1_db",
+        "REDIS_URL": "redis://redis:6379",
+        "JWT_SECRET": "0" * 64,
+    }
+    settings = config.load(environ)
+    (host,) = resource(folder, "Ingress", "auth1-ingress")["spec"]["tls"][0]["hosts"]
+    assert settings.app_url == f"https://{host}"
+    assert all(network.version == 4 and network.is_private for network in settings.trusted_proxies)
+    assert ipaddress.ip_network("0.0.0.0/0") not in settings.trusted_proxies
+
+
+def test_production_names_its_web_origins() -> None:
+    assert "*" not in resource("overlays/prod", "ConfigMap", "auth1-config")["data"]["CORS_ORIGINS"]
+
+
+def test_metrics_are_refused_at_the_ingress() -> None:
+    (rule,) = resource("base", "Ingress", "auth1-ingress")["spec"]["rules"]
+    backends = {path["path"]: path["backend"]["service"]["name"] for path in rule["http"]["paths"]}
+    assert backends == {"/metrics": "auth1-closed", "/": "auth1-service"}
+    (closed,) = resource("base", "Service", "auth1-closed")["spec"]["ports"]
+    assert closed["targetPort"] not in {port["containerPort"] for port in container("base")["ports"]}
+
+
+def test_each_probe_asks_what_it_is_for() -> None:
+    only = container("base")
+    paths = {kind: only[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    assert paths == {"startup": "/health/live", "liveness": "/health/live", "readiness": "/health/ready"}
+
+
+def test_a_pod_that_ends_has_time_to_finish_what_it_is_answering() -> None:
+    sleep = container("base")["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod("base")["terminationGracePeriodSeconds"] > sleep + 25  # the workers' own limit
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_pod_may_do_as_little_as_can_be(folder: str) -> None:
+    assert pod(folder)["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container(folder)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod(folder)["automountServiceAccountToken"] is False
+    assert [mount["mountPath"] for mount in container(folder)["volumeMounts"]] == ["/tmp"]
+
+
+def test_every_selector_finds_the_pods() -> None:
+    for folder in FOLDERS:
+        labels = resource(folder, "Deployment", "auth1")["spec"]["template"]["metadata"]["labels"].items()
+        for item in yaml.safe_load_all(build(folder)):
+            selector = item.get("spec", {}).get("selector")
+            if selector is not None:
+                assert selector.get("matchLabels", selector).items() <= labels, item["kind"]
+
+
+def test_production_runs_three_replicas_at_least_and_leaves_the_number_to_the_autoscaler() -> None:
+    scaler = resource("overlays/prod", "HorizontalPodAutoscaler", "auth1")["spec"]
+    assert scaler["minReplicas"] == 3
+    assert "replicas" not in resource("overlays/prod", "Deployment", "auth1")["spec"]
+
+
+def test_at_full_scale_in_a_rollout_the_pools_fit_into_the_guides_database() -> None:
+    scaler = resource("overlays/prod", "HorizontalPodAutoscaler", "auth1")["spec"]
+    surge = resource("overlays/prod", "Deployment", "auth1")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    settings = config.load({"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://r", "JWT_SECRET": "0" * 64})
+    reserved = 3  # PostgreSQL's superuser_reserved_connections
+    assert (scaler["maxReplicas"] + surge) * settings.database_pool_size <= 200 - reserved
+
+
+def test_production_spreads_over_nodes_and_zones() -> None:
+    keys = [item["topologyKey"] for item in pod("overlays/prod")["topologySpreadConstraints"]]
+    assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+def test_production_runs_the_version_of_these_sources() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert container("overlays/prod")["image"].endswith(f":{version}")

@@ -1,0 +1,132 @@
+"""A small real HTTP server in Twilio's place. It keeps what it was sent and answers as it is told."""
+
+import asyncio
+import base64
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import parse_qsl
+
+ACCOUNT_SID = "AC" + "0" * 32
+AUTH_TOKEN = "a token that only the tests know"
+SERVICE_SID = "MG" + "0" * 32
+
+
+@dataclass
+class Request:
+    """What arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> dict[str, str]:
+        return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+
+    @property
+    def credentials(self) -> str:
+        return base64.b64decode(self.headers["authorization"].removeprefix("Basic ")).decode()
+
+
+# Writes a whole answer, or whatever else a broken provider would do.
+Behaviour = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
+
+
+def answer(status: int, body: object, headers: dict[str, str] | None = None) -> Behaviour:
+    """Answer with a status and JSON, or with bytes as they are."""
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = [f"HTTP/1.1 {status} X", "content-type: application/json", f"content-length: {len(payload)}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
+        await writer.drain()
+
+    return behave
+
+
+def refuse(code: int, status: int = 400) -> Behaviour:
+    """Refuse as the API does: its legacy error document."""
+    return answer(status, {"code": code, "message": "no", "more_info": "", "status": status})
+
+
+async def take(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Take the message."""
+    sid = "SM" + secrets.token_hex(16)
+    await answer(201, {"sid": sid, "status": "accepted", "error_code": None, "num_segments": "0"})(request, writer)
+
+
+async def hang(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Never answer."""
+    await asyncio.sleep(60)
+
+
+async def hang_up(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Close the connection in the caller's face."""
+    writer.close()
+
+
+@dataclass
+class TwilioServer:
+    """Started with `async with`. `behaviour` holds for every message, `script` for the next ones, one each."""
+
+    behaviour: Behaviour = take
+    script: list[Behaviour] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def sent_to(self, phone: str) -> list[str]:
+        """The texts of all messages to a number."""
+        return [request.form["Body"] for request in self.requests if request.form.get("To") == phone]
+
+    def code_for(self, phone: str) -> str:
+        """The code in the newest message to a number."""
+        found = re.search(r"code is: (\d+)\.", self.sent_to(phone)[-1])
+        assert found is not None
+        return found[1]
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def __post_init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            while not writer.is_closing() and (request := await self._read(reader)) is not None:
+                self.requests.append(request)
+                await (self.script.pop(0) if self.script else self.behaviour)(request, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _read(self, reader: asyncio.StreamReader) -> Request | None:
+        head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
+        if not head:
+            return None
+        first, *lines = head.decode("latin-1").strip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        method, path, _ = first.split(" ")
+        return Request(method, path, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
