@@ -18,16 +18,16 @@ setup python="python3":
 dev *arguments:
     {{ bin }}/python -m auth1 dev {{ arguments }}
 
-# Run the tests on all cores; arguments go to pytest
+# Run the tests; arguments go to pytest
 test *arguments:
-    {{ bin }}/pytest --numprocesses auto --dist loadgroup {{ arguments }}
+    {{ bin }}/pytest {{ arguments }}
 
 # Run what CI runs: format, lint, strict types, tests
 check:
     {{ bin }}/ruff format --check .
     {{ bin }}/ruff check .
     {{ just_executable() }} --fmt --check --unstable
-    {{ bin }}/mypy --strict auth1 bench tests
+    {{ bin }}/mypy --strict
     {{ just_executable() }} test
 
 # Format the Python sources and this file, and mend what the linter can
@@ -36,9 +36,9 @@ format:
     {{ bin }}/ruff format .
     {{ just_executable() }} --fmt --unstable
 
-# Measure the pieces, one by one
+# Measure the pieces, one by one, in one process (the options of the tests share them out)
 bench *arguments:
-    {{ bin }}/pytest bench --benchmark-only {{ arguments }}
+    {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}
 
 # Put load on the login flow of a server that runs already
 load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from typing import TypeAlias
 
 from auth1 import __version__
 
@@ -27,83 +28,72 @@ def main(arguments: list[str] | None = None) -> None:
     getattr(importlib.import_module(module), function)(options)
 
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe all commands."""
     root = argparse.ArgumentParser(prog="auth1", description="Self-hosted phone and email authentication.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(
-        group: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, example: str, run: str = ""
-    ) -> argparse.ArgumentParser:
-        command = group.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.set_defaults(run=run)
-        return command
-
-    add(commands, "serve", "Migrate the database, then serve.", "auth1 serve", "auth1.commands:serve")
-    dev = add(
-        commands,
-        "dev",
-        "Bring up everything on this machine: PostgreSQL, Redis, a demo tenant. Not for production.",
-        "auth1 dev",
-        "auth1.dev.command:dev",
-    )
+    _add(commands, "serve", "Migrate the database, then serve.", "auth1 serve")
+    text = "Bring up everything on this machine: PostgreSQL, Redis, a demo tenant. Not for production."
+    dev = _add(commands, "dev", text, "auth1 dev", "auth1.dev.command:dev")
     dev.add_argument("--data", metavar="DIR", help="where the servers keep their data (default: .auth1)")
-    migrate = add(
-        commands, "migrate", "Bring the database up to date.", "auth1 migrate --check", "auth1.commands:migrate"
-    )
+    migrate = _add(commands, "migrate", "Bring the database up to date.", "auth1 migrate --check")
     migrate.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is missing")
+    tenants = _add(commands, "tenants", "Create and list tenants.", "auth1 tenants list")
+    _add_tenants(tenants.add_subparsers(dest="act", required=True, metavar="ACT"))
+    keys = _add(commands, "keys", "Create, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk")
+    _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
+    _add(commands, "version", "Print the version.", "auth1 version")
+    return root
 
-    tenants = add(commands, "tenants", "Create and list tenants.", "auth1 tenants list")
-    acts = tenants.add_subparsers(dest="act", required=True, metavar="ACT")
-    create = add(
-        acts,
-        "create",
-        "Make a tenant and print its keys, once.",
-        "auth1 tenants create 'My App' --slug myapp --setting otp_length=8",
-        "auth1.commands:create_tenant",
-    )
+
+def _add_tenants(acts: Commands) -> None:
+    example = "auth1 tenants create 'My App' --slug myapp --setting otp_length=8"
+    create = _add(acts, "create", "Make a tenant and print its keys, once.", example, "auth1.commands:create_tenant")
     create.add_argument("name")
     create.add_argument("--slug", required=True, help="part of the tenant's keys: a-z, 0-9 and -")
     create.add_argument("--setting", action="append", default=[], metavar="NAME=JSON", help="may be given many times")
-    listed = add(acts, "list", "List tenants.", "auth1 tenants list --json", "auth1.commands:list_tenants")
+    listing = _add(acts, "list", "List tenants.", "auth1 tenants list --json", "auth1.commands:list_tenants")
+    for command in (create, listing):
+        _add_json(command)
 
-    keys = add(commands, "keys", "Create, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk")
-    acts = keys.add_subparsers(dest="act", required=True, metavar="ACT")
-    new_key = add(
-        acts,
-        "create",
-        "Make one more key and print it, once.",
-        "auth1 keys create --tenant myapp --kind pk --origin https://app.example.com",
-        "auth1.commands:create_key",
-    )
-    new_key.add_argument("--kind", required=True, choices=("pk", "sk", "test"))
-    new_key.add_argument("--origin", action="append", default=[], help="a web origin that may use it; many times")
-    rotate = add(
-        acts,
-        "rotate",
-        "Replace a key; the old one works a while longer.",
-        "auth1 keys rotate key_01… --tenant myapp --grace-in 3600",
-        "auth1.commands:rotate_key",
+
+def _add_keys(acts: Commands) -> None:
+    example = "auth1 keys create --tenant myapp --kind pk --origin https://app.example.com"
+    create = _add(acts, "create", "Make one more key and print it, once.", example, "auth1.commands:create_key")
+    create.add_argument("--kind", required=True, choices=("pk", "sk", "test"))
+    create.add_argument("--origin", action="append", default=[], help="a web origin that may use it; many times")
+    example = "auth1 keys rotate key_01… --tenant myapp --grace-in 3600"
+    rotate = _add(
+        acts, "rotate", "Replace a key; the old one works a while longer.", example, "auth1.commands:rotate_key"
     )
     rotate.add_argument("--grace-in", type=int, default=86_400, metavar="SECONDS")
-    revoke = add(
-        acts, "revoke", "End a key at once.", "auth1 keys revoke key_01… --tenant myapp", "auth1.commands:revoke_key"
-    )
+    example = "auth1 keys revoke key_01… --tenant myapp"
+    revoke = _add(acts, "revoke", "End a key at once.", example, "auth1.commands:revoke_key")
     for command in (rotate, revoke):
         command.add_argument("key_id")
-    for command in (new_key, rotate, revoke):
-        command.add_argument("--tenant", required=True, metavar="SLUG", help="slug or id of the tenant")
-    for command in (create, listed, new_key, rotate, revoke):
-        command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    for command in (create, rotate, revoke):
+        command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
+        _add_json(command)
 
-    add(commands, "version", "Print the version.", "auth1 version")
-    return root
+
+def _add(commands: Commands, name: str, text: str, example: str, run: str = "") -> argparse.ArgumentParser:
+    """Add a command; `run` says which function does it, unless it has the command's name."""
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run or f"auth1.commands:{name}")
+    return command
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def _share_metrics() -> None:

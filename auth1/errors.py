@@ -6,7 +6,7 @@ raise them; `core/problems.py` alone turns them into bytes (RFC 9457, `applicati
     Refusal
       400 BadJson BadRequest InvalidCode NoActiveChallenge
       401 InvalidApiKey InvalidToken NotAuthenticated
-      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed RequestBlocked TenantSuspended UserBanned
+      403 AdminDisabled CountryNotAllowed OriginNotAllowed RequestBlocked TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
       413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
       422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut
@@ -104,12 +104,6 @@ class CountryNotAllowed(Refusal):
     """Messages to this country are not allowed."""
 
     status, code = 403, "country_not_allowed"
-
-
-class Forbidden(Refusal):
-    """This credential may not do that."""
-
-    status, code = 403, "forbidden"
 
 
 class OriginNotAllowed(Refusal):

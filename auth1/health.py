@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from auth1 import __version__, metrics
-from auth1.core.asgi import Answer, Call
+from auth1.core.call import Answer, Call
 from auth1.core.migrate import MigrationError, missing
 from auth1.core.postgres import Queries
 from auth1.core.schemas import Out
@@ -69,7 +69,6 @@ async def ready(app: Services, call: Call[None]) -> Answer:
 
 async def scrape(app: Services, call: Call[None]) -> Answer:
     """Render the metrics of all workers."""
-    metrics.MEMORY.set(resident_bytes())
     text = await asyncio.to_thread(metrics.render)  # with many workers this reads many files
     return Answer(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
@@ -77,6 +76,11 @@ async def scrape(app: Services, call: Call[None]) -> Answer:
 def resident_bytes() -> int:
     """Resident memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+async def measure_memory(app: Services) -> None:
+    """Keep this worker's share of `auth1_resident_memory_bytes`: a scrape reaches only one worker."""
+    metrics.MEMORY.set(resident_bytes())
 
 
 async def _database_state(app: Services) -> str | None:

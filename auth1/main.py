@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from auth1 import __version__, config, metrics, retention
+from auth1 import __version__, config, health, metrics, retention
 from auth1.callers.cache import TenantCache
 from auth1.challenges import outbox
 from auth1.config import Settings
@@ -81,6 +81,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
                 _every(services, outbox.ROUND_S, outbox.finish),
                 _every(services, SOON_S, lambda app: app.limiter.give_back_all()),
                 _every(services, SOON_S, lambda app: app.tenants.announce_rest()),
+                _every(services, SOON_S, health.measure_memory),
                 _every(services, retention.ROUND_S, retention.tidy),
             )
         )

@@ -6,7 +6,7 @@ from typing import Any
 from auth1.callers import keys
 from auth1.callers.tenant import Operator, Tenant
 from auth1.core import crypto, proxies
-from auth1.core.asgi import Call
+from auth1.core.call import Call
 from auth1.core.slots import Bucket, Slots
 from auth1.errors import (
     AdminDisabled,

@@ -7,7 +7,7 @@ from auth1.challenges import codes, store
 from auth1.challenges.identifiers import Identifier, parse_identifier
 from auth1.challenges.schemas import METADATA_BYTES, CodeAnswer, CodeRequest, CodeSent, Verified
 from auth1.challenges.store import Answered, Answering, Opened, Opening
-from auth1.core.asgi import Call
+from auth1.core.call import Call
 from auth1.core.ids import new_id
 from auth1.core.schemas import encode
 from auth1.errors import (

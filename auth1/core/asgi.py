@@ -9,13 +9,13 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, Generic, NamedTuple, TypeVar
-from urllib.parse import parse_qs
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from auth1 import metrics
 from auth1.core import problems, proxies, schemas
+from auth1.core.call import BODY_S, Answer, Call, ClientGone, Receive, read_body
 from auth1.core.cors import Cors
 from auth1.core.ids import new_id
 from auth1.core.log import Log
@@ -24,90 +24,25 @@ from auth1.errors import (
     BadRequest,
     InternalError,
     OriginNotAllowed,
-    PayloadTooLarge,
     Refusal,
-    RequestTimeout,
     Unavailable,
-    UnsupportedMediaType,
     UriTooLong,
 )
 
-MAX_BODY_BYTES = 16 * 1024
-MAX_BODY_CHUNKS = 256
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 2 * 1024
 MAX_IN_FLIGHT = 1000  # per worker; more would only wait in line for the pool
-BODY_S = 5.0
 
 Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Services = TypeVar("Services")
-Caller = TypeVar("Caller")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 _HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
-
-
-class ClientGone(Exception):
-    """The client closed the connection before its request was whole: nothing happened, nobody is to be told."""
-
-
-class Answer(NamedTuple):
-    """For handlers whose answer is more than a Struct."""
-
-    body: msgspec.Struct | bytes
-    status: int = 200
-    content_type: bytes = b"application/json"
-
-
-class Call(Generic[Caller]):
-    """One request as handlers see it. `log` takes what the log line will say, `headers` what the response will
-    carry."""
-
-    __slots__ = (
-        "caller",
-        "client",
-        "headers",
-        "log",
-        "method",
-        "parameters",
-        "query_string",
-        "request_headers",
-        "request_id",
-    )
-
-    def __init__(self, method: str, request_id: str, request_headers: dict[bytes, list[bytes]], query: bytes) -> None:
-        self.method = method
-        self.request_id = request_id
-        self.request_headers = request_headers
-        self.query_string = query
-        self.parameters: dict[str, str] = {}
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.log: dict[str, object] = {}
-        self.client = ""
-        self.caller: Caller
-
-    def header(self, name: bytes) -> str | None:
-        """The value of a header that may come once. Raises BadRequest when it comes twice."""
-        values = self.request_headers.get(name)
-        if values is None:
-            return None
-        if len(values) > 1:
-            raise BadRequest(f"The header {name.decode()} was sent twice.")
-        return values[0].decode("latin-1")
-
-    def query(self) -> dict[str, str]:
-        """The query's parameters, the last of each name. Raises BadRequest on bytes that are not UTF-8."""
-        try:
-            text = self.query_string.decode("ascii")
-            return {name: values[-1] for name, values in parse_qs(text, errors="strict").items()}
-        except ValueError:
-            raise BadRequest("The query is not valid UTF-8.") from None
 
 
 class App(Generic[Services]):
@@ -273,36 +208,3 @@ class App(Generic[Services]):
             duration_ms=round(elapsed_s * 1000, 2),
             **call.log,
         )
-
-
-async def read_body(call: Call[Any], receive: Receive) -> bytes:
-    """Read a JSON body of at most 16 KiB, 256 pieces and 5 s.
-
-    Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientGone when the client hangs up half-way.
-    """
-    kind, _, parameters = (call.header(b"content-type") or "").partition(";")
-    charset = parameters.strip().lower().replace('"', "")
-    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise UnsupportedMediaType
-    if call.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]:
-        raise UnsupportedMediaType
-    length = call.header(b"content-length") or "0"
-    if not length.isascii() or not length.isdigit():
-        raise BadRequest("Content-Length is not a number.")
-    if int(length) > MAX_BODY_BYTES:
-        raise PayloadTooLarge
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_S):
-            for _ in range(MAX_BODY_CHUNKS):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                body += bytes(message.get("body", b""))
-                if len(body) > MAX_BODY_BYTES:
-                    raise PayloadTooLarge
-                if not message.get("more_body", False):
-                    return body
-    except TimeoutError:
-        raise RequestTimeout from None
-    raise PayloadTooLarge("The body came in too many pieces.")

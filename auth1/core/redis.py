@@ -185,17 +185,18 @@ class Redis:
 
     async def start(self) -> bool:
         """Connect, once now and then for as long as it takes in the background. Says whether it is there now."""
-        await self._connect()
+        connected = await self._connect()
         self._task = asyncio.create_task(self._stay_connected(), name=f"redis {self._name}")
-        return self.connected
+        return connected
 
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        if self._connection is not None:
-            self._connection.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     async def call(self, *words: str | bytes | int) -> Reply:
         """Send one command and await its reply. Raises RedisAway, also for an error reply."""
@@ -229,7 +230,7 @@ class Redis:
             self._log.warn("redis refused a command", reply=message.split(" ")[0])
         raise RedisAway(message)
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> bool:
         where = self._address
         loop = asyncio.get_running_loop()
         connection = _Connection(self._on_lost, self._pushed if self._channel else None)
@@ -244,13 +245,14 @@ class Redis:
         except (OSError, TimeoutError, RedisAway) as error:
             connection.close()
             self._log.debug("redis is away", reason=str(error))
-            return
+            return False
         self._lost.clear()
         self._connection = connection
         if self._on_message is not None:
             self._on_message("")
         else:
             metrics.REDIS_UP.set(1)
+        return True
 
     async def _greet(self, connection: _Connection) -> None:
         where = self._address
@@ -281,11 +283,10 @@ class Redis:
     async def _stay_connected(self) -> None:
         while True:
             if not self.connected:
-                await self._connect()
-                if not self.connected:
-                    await asyncio.sleep(RETRY_S)
-                else:
+                if await self._connect():
                     self._log.info("redis connected", connection=self._name)
+                else:
+                    await asyncio.sleep(RETRY_S)
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), ASK_S)

@@ -87,7 +87,7 @@ class PostgresServer(Server):
         options = [f"--{name}={value}" for name, value in settings.items()]
         with self._opened(self._data) as (name, descriptor):
             return launch(
-                [self._programs / "postgres", "-D", name, *options],
+                [str(self._programs / "postgres"), "-D", name, *options],
                 log=self.log,
                 keep_open=[lock, descriptor],
                 death_signal=self.stop_signal,
@@ -123,7 +123,7 @@ class PostgresServer(Server):
             options.append("--no-sync")
         beginning = self._log_size()
         with self._opened(fresh) as (name, descriptor):
-            command = [self._programs / "initdb", "-D", name, *options]
+            command = [str(self._programs / "initdb"), "-D", name, *options]
             if self._run(command, keep_open=[lock, descriptor], identity=self._identity) != 0:
                 raise self._failure("could not make its files (initdb)", beginning)
         fresh.rename(self._data)
@@ -139,7 +139,7 @@ class PostgresServer(Server):
             self._identity = "namespace" if way is Way.NAMESPACE else "nobody"
             with suppress(OSError):  # a copy may find no room, or no right to give it away
                 for programs in self._copies() if way is Way.NOBODY_WITH_COPY else [self._programs]:
-                    probe = [programs / "postgres", "--version"]
+                    probe = [str(programs / "postgres"), "--version"]
                     if self._run(probe, keep_open=[lock], identity=self._identity) == 0:
                         self._programs = programs
                         return

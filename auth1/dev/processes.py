@@ -28,7 +28,7 @@ _lasting_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="auth1-de
 
 
 def launch(
-    command: Sequence[str | Path],
+    command: Sequence[str],
     *,
     log: Path,
     keep_open: Sequence[int],

@@ -190,7 +190,7 @@ class Server(ABC):
         if process.poll() is not None:
             raise self._failure(f"ended with status {process.returncode} instead of starting", beginning)
 
-    def _run(self, command: Sequence[str | Path], *, keep_open: Sequence[int], identity: str) -> int:
+    def _run(self, command: Sequence[str], *, keep_open: Sequence[int], identity: str) -> int:
         """Run a program of the server's to its end, and return its status."""
         process = processes.launch(
             command, log=self.log, keep_open=keep_open, death_signal=Signals.SIGTERM, identity=identity

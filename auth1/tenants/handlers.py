@@ -1,7 +1,7 @@
 """The operator's routes for tenants and their keys."""
 
 from auth1.callers.tenant import Operator
-from auth1.core.asgi import Call
+from auth1.core.call import Call
 from auth1.errors import FieldError, ValidationFailed
 from auth1.services import Services
 from auth1.tenants import manage, store

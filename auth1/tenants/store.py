@@ -87,6 +87,7 @@ async def create_key(
     expires_at: datetime | None,
     actor: str,
 ) -> tuple[KeyOut, str] | None:
+    """Add a key; returns it and the id of the event, None when there is no tenant."""
     event_id = new_id("evt")
     row = await postgres.row(
         _QUERIES["create_key"],

@@ -47,12 +47,13 @@ class Parent:
     """parent.py as a process, in a process group of its own, as a shell would make it."""
 
     def __init__(self, data_dir: Path, *acts: str, python: str, code: Path, user: int | None) -> None:
+        path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             [python, "-c", Path(__file__).with_name("parent.py").read_text(), data_dir, *acts],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(code), "HOME": str(data_dir), "TMPDIR": str(data_dir)},
+            env={**os.environ, "PYTHONPATH": path, "HOME": str(data_dir), "TMPDIR": str(data_dir)},
             cwd=data_dir,
             process_group=0,
             user=user,

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,13 +13,14 @@ from auth1.dev import processes
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import ask, wait_until
 from auth1.dev.redis import RedisServer
+from tests.dev.conftest import Parent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 
 
 @pytest.mark.parametrize("act", ["serve", "freeze"])
 def test_servers_die_with_a_killed_parent(
-    tmp_path: Path, act: str, parent: Callable[..., Any], state: Callable[[int], str]
+    tmp_path: Path, act: str, parent: Callable[..., Parent], state: Callable[[int], str]
 ) -> None:
     victim = parent(tmp_path, act)
     pids = [int(pid) for pid in victim.line().split()[:2]]
@@ -33,7 +33,7 @@ def test_servers_die_with_a_killed_parent(
 
 
 def test_a_database_half_made_by_a_killed_parent_is_made_anew(
-    tmp_path: Path, parent: Callable[..., Any], query: Callable[[str, str], object]
+    tmp_path: Path, parent: Callable[..., Parent], query: Callable[[str, str], object]
 ) -> None:
     half = tmp_path / "postgres" / "data.new"
     victim = parent(tmp_path, "initdb")
@@ -48,7 +48,7 @@ def test_a_database_half_made_by_a_killed_parent_is_made_anew(
         assert not half.exists()
 
 
-def test_ctrl_c_reaches_the_parent_only(tmp_path: Path, parent: Callable[..., Any]) -> None:
+def test_ctrl_c_reaches_the_parent_only(tmp_path: Path, parent: Callable[..., Parent]) -> None:
     interrupted = parent(tmp_path, "outlive_ctrl_c")
     assert interrupted.line() == "started"
     os.killpg(interrupted.process.pid, signal.SIGINT)

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ import auth1
 from auth1.dev import processes
 from auth1.dev.postgres import PostgresServer, Way, find_programs
 from auth1.dev.processes import ask, wait_until
+from tests.dev.conftest import Parent
 
 NOBODY = 65534
 
@@ -52,7 +52,7 @@ def test_root_runs_postgres_in_every_way(
 
 @pytest.mark.parametrize("way", ["NAMESPACE", "NOBODY"])
 def test_postgres_dies_with_root_in_whichever_way_it_runs(
-    tmp_path: Path, way: str, parent: Callable[..., Any], state: Callable[[int], str]
+    tmp_path: Path, way: str, parent: Callable[..., Parent], state: Callable[[int], str]
 ) -> None:
     root = parent(tmp_path, "serve", way)
     postgres = int(root.line().split()[0])
@@ -63,7 +63,7 @@ def test_postgres_dies_with_root_in_whichever_way_it_runs(
 
 @pytest.mark.parametrize("uids", [65536, 1])
 def test_root_without_namespaces_is_nobody_or_told_why_not(
-    tmp_path: Path, uids: int, parent: Callable[..., Any]
+    tmp_path: Path, uids: int, parent: Callable[..., Parent]
 ) -> None:
     root = parent(tmp_path, "lose_namespaces")
     if root.line() != "unshared":
@@ -79,7 +79,24 @@ def test_root_without_namespaces_is_nobody_or_told_why_not(
         assert "as nobody: [Errno 22]" in said
 
 
-def test_an_ordinary_user_runs_both(parent: Callable[..., Any], query: Callable[[str, str], object]) -> None:
+def test_root_runs_programs_that_lie_in_another_s_home(
+    tmp_path: Path, parent: Callable[..., Parent], query: Callable[[str, str], object]
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    copy_code(home)
+    os.chown(home, 1234, 1234)
+    home.chmod(0o700)  # in its namespace root has no power over others' files, and nobody has never any
+    root = parent(tmp_path, "serve", code=home)
+    _, _, postgres_url, _, owner, _ = root.line().split()
+    assert owner == str(NOBODY)
+    assert query(postgres_url, "SELECT 1") == 1
+    copies = [path for path in Path("/tmp").glob("auth1-postgres-*") if path.stat().st_uid == NOBODY]
+    root.end("\n")
+    assert sum(not path.exists() for path in copies) > 0
+
+
+def test_an_ordinary_user_runs_both(parent: Callable[..., Parent], query: Callable[[str, str], object]) -> None:
     home = Path(tempfile.mkdtemp())
     try:
         os.chown(home, NOBODY, NOBODY)

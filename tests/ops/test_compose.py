@@ -9,6 +9,7 @@ import yaml
 from compose_spec import PyCompose
 
 from auth1 import config
+from auth1.serve import KILL_TIMEOUT_S
 
 TEXT = (Path(__file__).parents[2] / "compose.yaml").read_text()
 # Secrets that the guide prints, and that everybody therefore knows.
@@ -130,4 +131,4 @@ def test_auth1_believes_exactly_the_gateway_of_its_network(compose: dict[str, An
 
 
 def test_auth1_has_time_to_finish_what_it_is_answering(compose: dict[str, Any]) -> None:
-    assert int(compose["services"]["auth1"]["stop_grace_period"].rstrip("s")) > 25
+    assert int(compose["services"]["auth1"]["stop_grace_period"].rstrip("s")) > KILL_TIMEOUT_S

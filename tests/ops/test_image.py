@@ -7,17 +7,22 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from auth1.dev.postgres import PostgresServer
+from auth1.dev.redis import RedisServer
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -74,12 +79,7 @@ def test_everything_that_is_not_named_stays_out_of_the_build() -> None:
 
 # --- the build stage, carried out
 
-# It downloads what the image would; on one worker of xdist, so that it does so once.
-
-
-def build_stage(test: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Mark a test that needs the build stage."""
-    return pytest.mark.xdist_group("build stage")(pytest.mark.timeout(600)(test))
+needs_download = pytest.mark.timeout(600)  # of what the image would download too
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def copy(sources: list[str], target: Path) -> None:
             shutil.copy(path, file)
 
 
-@build_stage
+@needs_download
 def test_the_build_stage_makes_an_environment_with_exactly_the_runtime_requirements(stage: Path) -> None:
     listed = subprocess.run(
         [stage / "usr/bin/pip", "--python", stage / "opt/auth1/bin/python", "freeze", "--all", "--exclude", "auth1"],
@@ -144,7 +144,7 @@ def test_the_build_stage_makes_an_environment_with_exactly_the_runtime_requireme
     assert {pin for pin, condition in pins if not condition} <= installed <= {pin for pin, _ in pins}
 
 
-@build_stage
+@needs_download
 def test_the_wheel_holds_the_sql_and_the_lua_that_the_sources_hold(stage: Path) -> None:
     (wheel,) = (stage / "src/dist").glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -155,7 +155,7 @@ def test_the_wheel_holds_the_sql_and_the_lua_that_the_sources_hold(stage: Path) 
     assert any(name.endswith(".lua") for name in wanted)
 
 
-@build_stage
+@needs_download
 def test_the_program_in_the_environment_tells_its_version(stage: Path) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     done = subprocess.run(
@@ -165,7 +165,7 @@ def test_the_program_in_the_environment_tells_its_version(stage: Path) -> None:
     assert version in done.stdout
 
 
-@build_stage
+@needs_download
 def test_serve_in_the_environment_names_what_is_missing_and_ends_with_2(stage: Path) -> None:
     done = subprocess.run(
         [stage / "opt/auth1/bin/auth1", "serve"], cwd="/", env={}, capture_output=True, text=True, check=False
@@ -173,6 +173,34 @@ def test_serve_in_the_environment_names_what_is_missing_and_ends_with_2(stage: P
     assert done.returncode == 2
     for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET"):
         assert name in done.stdout + done.stderr
+
+
+@needs_download
+def test_the_program_serves_answers_the_health_check_and_ends_on_sigterm(
+    stage: Path, postgres_server: PostgresServer, redis_server: RedisServer
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    # The image's environment and no more than the guide's three variables.
+    environ = {"DATABASE_URL": postgres_server.url(), "REDIS_URL": redis_server.url(), "JWT_SECRET": "0" * 64}
+    program = subprocess.Popen(
+        [stage / "opt/auth1/bin/auth1", "serve"],
+        cwd="/",
+        env=environ | {"PORT": port, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while run_health_check({"PORT": port}) != 0:
+            assert program.poll() is None, "it ended"
+            assert time.monotonic() < deadline, "it is not ready"
+    finally:
+        program.terminate()
+        said, _ = program.communicate(timeout=40)
+    assert program.returncode == 0
+    assert f"Auth1 server running on port {port}" in said
 
 
 # --- the health check
@@ -202,7 +230,7 @@ def readiness(status: int) -> Iterator[tuple[int, list[str]]]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

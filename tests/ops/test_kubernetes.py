@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from auth1 import config
+from auth1.serve import KILL_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -124,7 +125,7 @@ def test_each_probe_asks_what_it_is_for() -> None:
 
 def test_a_pod_that_ends_has_time_to_finish_what_it_is_answering() -> None:
     sleep = container("base")["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod("base")["terminationGracePeriodSeconds"] > sleep + 25  # the workers' own limit
+    assert pod("base")["terminationGracePeriodSeconds"] > sleep + KILL_TIMEOUT_S
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -1,0 +1,117 @@
+"""What the tests of messages share: a carrier of their own, what it was handed, and what became of it in the database."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.conftest import Door, Started
+from tests.outside.twilio import Request, TwilioServer, take
+
+# Twilio would call back over https only; no test here is called back.
+APP_URL = "https://auth.example.com"
+
+
+@pytest.fixture(scope="module")
+async def module_carrier() -> AsyncIterator[TwilioServer]:
+    async with TwilioServer() as server:
+        yield server
+
+
+@pytest.fixture
+def carrier(module_carrier: TwilioServer) -> TwilioServer:
+    """A server in Twilio's place that takes messages, until a test says otherwise."""
+    module_carrier.behaviour = take
+    module_carrier.script.clear()
+    module_carrier.requests.clear()
+    return module_carrier
+
+
+@pytest.fixture(scope="module")
+async def module_door(start_app: Started, module_carrier: TwilioServer) -> Door:
+    return await start_app(TWILIO_API_URL=module_carrier.url, APP_URL=APP_URL)
+
+
+@dataclass
+class Books:
+    """What the database says of a tenant's messages. It may also be told what only time would do."""
+
+    connection: asyncpg.Connection
+
+    async def messages(self, tenant_id: str, phone: str) -> list[asyncpg.Record]:
+        """All messages to a number, oldest first."""
+        return await self.connection.fetch(
+            "select * from messages where tenant_id = $1 and identifier = $2 order by created_at", tenant_id, phone
+        )
+
+    async def message(self, tenant_id: str, phone: str) -> asyncpg.Record:
+        """The only message to a number."""
+        [row] = await self.messages(tenant_id, phone)
+        return row
+
+    async def identifier(self, tenant_id: str, phone: str) -> asyncpg.Record:
+        row = await self.connection.fetchrow(
+            "select * from identifiers where tenant_id = $1 and identifier = $2", tenant_id, phone
+        )
+        assert row is not None
+        return row
+
+    async def events(self, tenant_id: str, subject: str) -> list[tuple[str, str]]:
+        """Type and data of all events about something."""
+        rows = await self.connection.fetch(
+            "select type, data from events where tenant_id = $1 and subject = $2 order by id", tenant_id, subject
+        )
+        return [(row["type"], row["data"]) for row in rows]
+
+    async def do(self, sql: str, *arguments: object) -> None:
+        await self.connection.execute(sql, *arguments)
+
+
+@pytest.fixture(scope="module")
+async def books(database_url: str) -> AsyncIterator[Books]:
+    connection = await asyncpg.connect(database_url)
+    yield Books(connection)
+    await connection.close()
+
+
+@dataclass
+class Sender:
+    """A tenant that asks for codes."""
+
+    door: Door
+    carrier: TwilioServer
+    books: Books
+    tenant: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.tenant["tenant_id"])
+
+    async def ask(self, phone: str) -> tuple[int, dict[str, Any]]:
+        """Ask for a code: status and body."""
+        answer = await self.door.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
+        return answer.status_code, answer.json()
+
+    async def log_in(self, phone: str) -> int:
+        """Answer with the code that the carrier got last: the status."""
+        body = {"phone": phone, "code": self.carrier.code_for(phone)}
+        return (await self.door.post("/api/auth/verify", body, self.tenant["api_key"])).status_code
+
+    def handed_over(self, phone: str) -> list[Request]:
+        """What the carrier got for a number."""
+        return [request for request in self.carrier.requests if request.form.get("To") == phone]
+
+    async def message(self, phone: str) -> asyncpg.Record:
+        return await self.books.message(self.id, phone)
+
+    async def sends_counted(self, phone: str) -> int:
+        """How many sends count against the number's budget."""
+        return len((await self.books.identifier(self.id, phone))["sent_at"])
+
+
+@pytest.fixture
+async def sender(module_door: Door, carrier: TwilioServer, books: Books) -> Sender:
+    """A new tenant whose messages go to the carrier."""
+    return Sender(module_door, carrier, books, await module_door.tenant(sms_branding="MyApp"))

@@ -1,0 +1,204 @@
+"""Our request, compared with that of Twilio's own client; and what follows from each of Twilio's answers."""
+
+import logging
+from typing import Any
+
+import pytest
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from auth1.messaging.provider import Failure
+from tests.conftest import Started
+from tests.messaging.conftest import APP_URL, Books, Sender
+from tests.outside import twilio
+from tests.outside.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, Behaviour, TwilioServer, answer
+
+# Twilio's error codes with the status they come with, and what we make of them ("Error and Warning Dictionary").
+REFUSALS = {
+    Failure.IMPOSSIBLE: {21211: 400, 21217: 400, 21614: 400, 30005: 400, 30006: 400},
+    Failure.OPTED_OUT: {21610: 400},
+    Failure.THROTTLED: {20429: 429, 21611: 400, 30001: 400},
+    Failure.TRANSIENT: {21408: 400, 21612: 400, 30003: 400, 30008: 400, 30450: 400},
+    Failure.CONFIGURATION: {
+        **{20003: 401, 20005: 403, 30002: 400, 21608: 400, 21606: 400, 21212: 400, 30032: 400, 30034: 400},
+        **{21701: 400, 21702: 404, 21703: 400, 21704: 400, 21705: 400},
+        # What the table does not name: blocked, filtered, too expensive, too short-lived, and what is yet to come.
+        **{30004: 400, 30007: 400, 30010: 400, 30012: 400, 99999: 400},
+    },
+}
+ANSWERS = {
+    Failure.IMPOSSIBLE: (422, "invalid_phone"),
+    Failure.OPTED_OUT: (422, "recipient_opted_out"),
+}
+CASES = [(failure, code, status) for failure, codes in REFUSALS.items() for code, status in codes.items()]
+
+
+def legacy(code: int, status: int) -> Behaviour:
+    more_info = f"https://www.twilio.com/docs/errors/{code}"
+    return answer(status, {"code": code, "message": "No.", "more_info": more_info, "status": status})
+
+
+def rfc_9457(code: int, status: int) -> Behaviour:
+    body = {"type": f"https://www.twilio.com/docs/errors/{code}", "title": "No", "status": status, "code": code}
+    return answer(status, body, {"x-content-type": "application/problem+json"})
+
+
+class Capture(HttpClient):
+    """In the place of the wire under Twilio's own client: keeps what it would send."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger(__name__), False)
+        self.sent: dict[str, Any] = {}
+
+    def request(self, method: str, url: str, *_: object, **named: Any) -> Response:
+        self.sent = {"method": method, "url": url, **named}
+        return Response(201, '{"sid": "SM0", "status": "accepted"}')
+
+
+def official(**message: object) -> dict[str, Any]:
+    """What Twilio's own client sends for a message."""
+    wire = Capture()
+    Client(ACCOUNT_SID, AUTH_TOKEN, http_client=wire).messages.create(messaging_service_sid=SERVICE_SID, **message)
+    return wire.sent
+
+
+@pytest.mark.parametrize("app_url", ["", APP_URL])
+async def test_the_request_is_what_twilios_own_client_would_send(
+    start_app: Started, carrier: TwilioServer, phone: str, app_url: str
+) -> None:
+    door = await start_app(TWILIO_API_URL=carrier.url, APP_URL=app_url)
+    tenant = await door.tenant(sms_branding="Zoë & Söhne + 100 %=?#")
+
+    assert (await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
+
+    [ours] = carrier.requests
+    text = f"Your Zoë & Söhne + 100 %=?# verification code is: {carrier.code_for(phone)}. Expires in 10 minutes."
+    callback = {"status_callback": f"{APP_URL}/api/callbacks/twilio/status"} if app_url else {}
+    theirs = official(to=phone, body=text, validity_period=600, **callback)
+    assert ours.method == theirs["method"]
+    assert "https://api.twilio.com" + ours.path == theirs["url"]
+    assert ours.form == {name: str(value) for name, value in theirs["data"].items()}
+    assert ours.credentials == ":".join(theirs["auth"])
+    assert ours.headers["content-type"] == theirs["headers"]["Content-Type"]
+    assert ("StatusCallback" in ours.form) is bool(app_url)
+
+
+async def test_the_validity_period_is_the_life_that_the_code_has_left(
+    sender: Sender, books: Books, phone: str
+) -> None:
+    await sender.ask(phone)
+    await books.do(
+        "update identifiers set resend_at = null, code_expires_at = now() + interval '301 s' where identifier = $1",
+        phone,
+    )
+
+    status, asked = await sender.ask(phone)
+
+    assert status == 200
+    first, again = (request.form for request in sender.handed_over(phone))
+    assert first["ValidityPeriod"] == "600"
+    assert again["ValidityPeriod"] == str(asked["expires_in"])
+    assert 60 < asked["expires_in"] <= 301
+    assert sender.carrier.code_for(phone) in first["Body"]
+
+
+async def test_no_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, start_app: Started, carrier: TwilioServer, phone: str, unused_tcp_port: int
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_tcp_port}")
+        monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{unused_tcp_port}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    door = await start_app(TWILIO_API_URL=carrier.url)
+    tenant = await door.tenant()
+
+    assert (await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
+    assert carrier.sent_to(phone)
+
+
+async def test_what_twilio_takes_is_recorded_with_its_sid(sender: Sender, phone: str) -> None:
+    sid = "SM" + "0123456789abcdefABCDEF0123456789"
+    sender.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": None, "price": None}))
+
+    status, asked = await sender.ask(phone)
+
+    assert (status, asked["status"]) == (200, "sent")
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["provider_message_id"]) == ("sent", "twilio", sid)
+    assert (row["error"], row["trying"], row["claimed_until"]) == (None, None, None)
+    assert await sender.sends_counted(phone) == 1
+
+
+@pytest.mark.parametrize("shape", [legacy, rfc_9457])
+@pytest.mark.parametrize(("failure", "code", "status"), CASES)
+async def test_a_definite_refusal_is_told_and_costs_nothing(
+    sender: Sender, phone: str, failure: Failure, code: int, status: int, shape: Any
+) -> None:
+    sender.carrier.script.append(shape(code, status))
+
+    got_status, problem = await sender.ask(phone)
+
+    assert (got_status, problem["code"]) == ANSWERS.get(failure, (502, "delivery_failed"))
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == ("failed", "twilio", f"{failure}:{code}")
+    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    assert event == "message.failed"
+    assert str(code) in data
+    identifier = await sender.books.identifier(sender.id, phone)
+    assert (identifier["sent_at"], identifier["resend_at"], identifier["challenge_ids"]) == ([], None, [])
+
+    # Nothing stands in the way of another try.
+    status, asked = await sender.ask(phone)
+    assert (status, asked["status"]) == (200, "sent")
+    assert asked["resend_after"] == 30
+    assert await sender.log_in(phone) == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (429, b"slow down", "throttled:http_429"),
+        (401, b"", "configuration:http_401"),
+        (404, b"<html>", "configuration:http_404"),
+        (400, b'{"code": "21211"}', "impossible:21211"),
+        (400, b'{"code": {}}', "configuration:http_400"),
+        (400, b"\xff\xfe", "configuration:http_400"),
+        (400, b"[" * 60_000, "configuration:http_400"),
+    ],
+)
+async def test_a_refusal_without_a_code_is_judged_by_its_status(
+    sender: Sender, phone: str, status: int, body: bytes, error: str
+) -> None:
+    sender.carrier.script.append(answer(status, body))
+
+    await sender.ask(phone)
+
+    row = await sender.message(phone)
+    assert (row["state"], row["error"]) == ("failed", error)
+    assert await sender.sends_counted(phone) == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(sender: Sender, phone: str, status: int) -> None:
+    async with TwilioServer() as elsewhere:
+        sender.carrier.script.append(answer(status, b"", {"location": f"{elsewhere.url}/"}))
+
+        got_status, problem = await sender.ask(phone)
+
+        assert elsewhere.requests == []
+    assert (got_status, problem["code"]) == (502, "delivery_failed")
+    assert (await sender.message(phone))["error"] == f"configuration:http_{status}"
+
+
+async def test_our_account_is_not_shown_to_anybody(sender: Sender, phone: str) -> None:
+    sender.carrier.script.append(twilio.refuse(20003, 401))
+
+    _, problem = await sender.ask(phone)
+
+    log = await sender.door.log()
+    for secret in (AUTH_TOKEN, ACCOUNT_SID, "20003"):
+        assert secret not in str(problem)
+    for secret in (AUTH_TOKEN, phone, sender.carrier.code_for(phone)):
+        assert secret not in log
