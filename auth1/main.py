@@ -74,6 +74,8 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
     if not await redis.start():
         log.warn("redis is away: limits are kept per process until it returns")
     if background:
+        for warning in settings.warnings:
+            log.warn(warning)
         await services.tenants.start()
         metrics.BUILD_INFO.labels(__version__).set(1)
         services.background.extend(
@@ -112,8 +114,6 @@ def _sms_providers(settings: Settings, log: Log) -> list[Provider]:
         elif settings.twilio is not None:
             callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
             providers.append(Twilio(settings.twilio, callback))
-    if not providers:
-        log.warn("no SMS provider is configured: set TWILIO_ACCOUNT_SID and its companions")
     return providers
 
 

@@ -102,7 +102,7 @@ async def _take_door_slot(app: Services, call: Call[Tenant], client: str, scope:
 def tell_limits(call: Call[Any], slots: Slots) -> None:
     """Put the limits into the response (IETF RateLimit headers, draft 10). Raises RateLimited when one is full."""
     shown = [level for level in slots.levels if slots.refused_by in (None, level.bucket)]
-    policy = ", ".join(f'"{bucket.policy}";q={bucket.limit};w={bucket.window_ms // 1000}' for bucket, _, _ in shown)
+    policy = ", ".join(f'"{bucket.policy}";q={bucket.limit};w={_seconds(bucket.window_ms)}' for bucket, _, _ in shown)
     state = ", ".join(f'"{level.bucket.policy}";r={level.remaining};t={_seconds(level.reset_ms)}' for level in shown)
     call.headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
     if slots.refused_by is not None:

@@ -40,7 +40,7 @@ class Keyring:
         for secret in self._secrets:
             try:
                 return AESGCM(_hkdf(secret, purpose)).decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], context)
-            except InvalidTag:
+            except (InvalidTag, ValueError):
                 continue
         return None
 

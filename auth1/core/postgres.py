@@ -22,6 +22,7 @@ from auth1.errors import Unavailable
 
 ACQUIRE_S = 0.3
 STATEMENT_S = 1.0  # with the acquire, an answer of 503 within 1.5 s of a freeze
+LOCK_S = 0.5
 CONNECT_S = 1.0
 RETRY_AFTER_S = 1
 
@@ -114,7 +115,7 @@ class Postgres:
                 statement_cache_size=self._statement_cache_size,
                 # Session state never changes here: the reset that asyncpg does on each release is a wasted trip.
                 reset=_no_reset,
-                server_settings={"application_name": "auth1"},
+                server_settings=_server_settings(self._statement_cache_size),
             )
         except _AWAY as error:
             raise Unavailable(f"The database cannot be reached: {error}") from error
@@ -192,6 +193,18 @@ class Transaction:
         self._postgres.round_trips += 1
         async with asyncio.timeout(STATEMENT_S):
             return await self._connection.fetchrow(query.text, *arguments)
+
+
+def _server_settings(statement_cache_size: int) -> dict[str, str]:
+    """Let the server keep the deadlines too: a statement that we gave up on must not be executed later.
+
+    PgBouncer, for which the statement cache is 0, refuses such parameters; `alter role … set` does the same there.
+    """
+    settings = {"application_name": "auth1"}
+    if statement_cache_size > 0:
+        settings["statement_timeout"] = f"{int(STATEMENT_S * 1000)}ms"
+        settings["lock_timeout"] = f"{int(LOCK_S * 1000)}ms"
+    return settings
 
 
 async def _no_reset(connection: Any) -> None:

@@ -175,11 +175,12 @@ class Server(ABC):
             try:
                 self._start_on(port, lock)
             except ServerError:
+                self._end()  # so that whoever has the port now is not us, but was faster to take it
                 if self._port or not processes.port_obstacle(port):
                     raise
-                continue  # another program was faster to take the free port
-            self._port = port
-            return
+            else:
+                self._port = port
+                return
 
     def _start_on(self, port: int, lock: int) -> None:
         beginning = self._log_size()

@@ -1,0 +1,115 @@
+"""Settings are validated together, and every problem is named."""
+
+from pathlib import Path
+
+import pytest
+
+from auth1 import config
+from auth1.config import ConfigurationError
+
+ENOUGH = {
+    "DATABASE_URL": "postgresql://auth1:pass@db:5432/auth1_db?sslmode=require",
+    "REDIS_URL": "redis://redis:6379",
+    "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+}
+TWILIO = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "token",
+    "TWILIO_MESSAGING_SERVICE_SID": "MG" + "0" * 32,
+}
+
+
+def problems(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(environ)
+    return caught.value.problems
+
+
+def test_the_defaults_are_those_of_the_guide() -> None:
+    settings = config.load(ENOUGH)
+
+    assert (settings.port, settings.host, settings.workers) == (3000, "0.0.0.0", 1)
+    assert (settings.rate_limit_max, settings.rate_limit_window_ms) == (100, 3_600_000)
+    assert settings.cors_origins == ("*",)
+    assert settings.database_pool_size == 20
+    assert settings.app_url == "http://localhost:3000"
+    assert settings.admin_token is None
+    assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.1/32", "::1/128"]
+    assert settings.sms_providers == ()
+
+
+def test_every_problem_is_named_at_once() -> None:
+    found = "\n".join(
+        problems({"JWT_SECRET": "short", "PORT": "http", "WORKERS": "0", "LOG_LEVEL": "loud", "TRUSTED_PROXIES": "ten"})
+    )
+
+    for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "PORT", "WORKERS", "LOG_LEVEL", "TRUSTED_PROXIES"):
+        assert name in found
+
+
+@pytest.mark.parametrize("secret", ["your-256-bit-secret-here", "x" * 31, "é" * 15])
+def test_a_sample_or_short_secret_is_refused(secret: str) -> None:
+    assert "JWT_SECRET" in problems(ENOUGH | {"JWT_SECRET": secret})[0]
+
+
+def test_a_secret_may_come_as_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a secret in a file, long enough to be taken\n")
+    environ = {name: value for name, value in ENOUGH.items() if name != "JWT_SECRET"}
+
+    assert config.load(environ | {"JWT_SECRET_FILE": str(file)}).jwt_secret == file.read_text().strip()
+    assert "both set" in problems(ENOUGH | {"JWT_SECRET_FILE": str(file)})[0]
+    assert "cannot be read" in problems(environ | {"JWT_SECRET_FILE": str(tmp_path / "none")})[0]
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert config.load(ENOUGH | {"PORT": "", "ADMIN_TOKEN": " ", "TWILIO_ACCOUNT_SID": ""}).port == 3000
+
+
+def test_twilio_needs_all_three() -> None:
+    assert config.load(ENOUGH | TWILIO).sms_providers == ("twilio",)
+    for name in TWILIO:
+        rest = {other: value for other, value in TWILIO.items() if other != name}
+        assert name in problems(ENOUGH | rest)[0]
+
+
+def test_the_sample_values_of_the_guide_are_refused() -> None:
+    guide = {
+        "TWILIO_ACCOUNT_SID": "your_twilio_sid",
+        "TWILIO_AUTH_TOKEN": "your_twilio_token",
+        "TWILIO_MESSAGING_SERVICE_SID": "your_messaging_sid",
+    }
+    found = "\n".join(problems(ENOUGH | guide))
+    for name in guide:
+        assert name in found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://db/auth1"),
+        ("REDIS_URL", "http://redis"),
+        ("APP_URL", "auth.example.com"),
+        ("CORS_ORIGINS", "https://app.example.com/path"),
+        ("PORT", "70000"),
+        ("PORT", "٣٠٠٠"),
+        ("RATE_LIMIT_MAX", "-1"),
+        ("SMS_PROVIDERS", "pigeon"),
+        ("SMS_PROVIDERS", "twilio"),
+        ("SMS_PROVIDERS", "console,console"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("DATABASE_POOL_SIZE", "0"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:
+    assert any(problem.startswith(name) for problem in problems(ENOUGH | {name: value}))
+
+
+def test_workers_share_the_pool_and_each_needs_a_connection() -> None:
+    assert config.load(ENOUGH | {"WORKERS": "4"}).pool_size_per_worker == 5
+    assert "DATABASE_POOL_SIZE" in problems(ENOUGH | {"WORKERS": "4", "DATABASE_POOL_SIZE": "3"})[0]
+
+
+def test_what_is_unwise_is_told() -> None:
+    assert len(config.load(ENOUGH | {"ADMIN_TOKEN": "short"}).warnings) == 2
+    assert config.load(ENOUGH | TWILIO | {"ADMIN_TOKEN": "x" * 32}).warnings == []
