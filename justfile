@@ -46,10 +46,10 @@ load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
 
 # Make the four requirements files anew from pyproject.toml: every package with its version and hashes
 lock:
-    {{ bin }}/uv pip compile pyproject.toml {{ lock_options }} -o requirements/serve.txt
+    {{ bin }}/uv pip compile pyproject.toml --extra sns {{ lock_options }} -o requirements/serve.txt
     {{ bin }}/uv pip compile pyproject.toml --group dev {{ lock_options }} -o requirements/dev.txt
-    {{ bin }}/uv pip compile pyproject.toml --group test {{ lock_options }} -o requirements/test.txt
-    {{ bin }}/uv pip compile pyproject.toml --group bench {{ lock_options }} -o requirements/bench.txt
+    {{ bin }}/uv pip compile pyproject.toml --group test --extra sns {{ lock_options }} -o requirements/test.txt
+    {{ bin }}/uv pip compile pyproject.toml --group bench --extra sns {{ lock_options }} -o requirements/bench.txt
 
 # Apply the migrations that the database in DATABASE_URL lacks
 migrate *arguments:
