@@ -49,7 +49,7 @@ def migrate(options: Namespace) -> None:
     except ConfigurationError as error:
         fail(str(error), code=2)
     except (OSError, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        fail(f"the database cannot be migrated: {error}")
+        fail(f"the database cannot be migrated: {str(error) or 'no answer'}")
     print("\n".join(f"applied: {name}" for name in applied) or f"up to date: {len(migrations())} migrations")
 
 

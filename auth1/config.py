@@ -4,6 +4,7 @@ All problems are named in one `ConfigurationError`, so that an operator fixes th
 `NAME_FILE`, the path of a file that holds it (Docker and Kubernetes secrets). An empty variable counts as unset.
 """
 
+import importlib.util
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -13,13 +14,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from auth1 import mail_server
+from auth1.mail_server import Smtp
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Item = TypeVar("Item")
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
-SMS_PROVIDERS = ("twilio", "console")
+SMS_PROVIDERS = ("twilio", "sns", "console")
 SECRETS = frozenset(
-    "DATABASE_URL REDIS_URL JWT_SECRET JWT_SECRET_PREVIOUS ADMIN_TOKEN METRICS_TOKEN TWILIO_AUTH_TOKEN".split()
+    "DATABASE_URL REDIS_URL JWT_SECRET JWT_SECRET_PREVIOUS ADMIN_TOKEN METRICS_TOKEN TWILIO_AUTH_TOKEN "
+    "TWILIO_AUTH_TOKEN_PREVIOUS SMTP_URL".split()
 )
 SAMPLE_SECRETS = {"your-256-bit-secret-here", "your_twilio_token", "your_auth_token_here"}  # printed in guides
 MIN_SECRET_BYTES = 32  # HS256 wants a key as long as its hash (RFC 7518, 3.2)
@@ -40,6 +45,14 @@ class Twilio(msgspec.Struct, frozen=True):
     auth_token: str
     messaging_service_sid: str
     api_url: str
+    auth_token_previous: str | None = None  # accepted for checking signatures only
+
+
+class Sns(msgspec.Struct, frozen=True):
+    """How SMS go through AWS SNS. Who pays is between AWS' own library and its environment."""
+
+    region: str
+    origination_number: str | None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_pool_size: int
     database_statement_cache_size: int
     twilio: Twilio | None
+    sns: Sns | None
     sms_providers: tuple[str, ...]
+    smtp: Smtp | None
     app_url: str
     app_url_is_set: bool
     cors_origins: tuple[str, ...]
@@ -80,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             *(
                 []
                 if self.sms_providers
-                else ["no SMS provider is configured: set TWILIO_ACCOUNT_SID and its companions"]
+                else ["no SMS provider is configured: set TWILIO_ACCOUNT_SID and its companions, or AWS_SNS_REGION"]
             ),
         ]
 
@@ -167,7 +182,9 @@ def load(environ: Mapping[str, str]) -> Settings:
     Raises ConfigurationError with every problem found.
     """
     env = _Environment(environ)
-    twilio = _twilio(env)
+    order = env.items("SMS_PROVIDERS", "", str.lower, "a provider")
+    twilio, sns = _twilio(env), _sns(env, order)
+    configured = tuple(name for name, account in (("twilio", twilio), ("sns", sns)) if account is not None)
     settings = Settings(
         database_url=env.url("DATABASE_URL", env.required("DATABASE_URL"), ("postgresql", "postgres")),
         redis_url=env.url("REDIS_URL", env.required("REDIS_URL"), ("redis", "rediss", "unix")),
@@ -181,7 +198,9 @@ def load(environ: Mapping[str, str]) -> Settings:
         database_pool_size=env.integer("DATABASE_POOL_SIZE", 20, 1, 1000),
         database_statement_cache_size=env.integer("DATABASE_STATEMENT_CACHE_SIZE", 100, 0, 10_000),
         twilio=twilio,
-        sms_providers=_sms_providers(env, twilio),
+        sns=sns,
+        sms_providers=_sms_providers(env, order, configured),
+        smtp=_smtp(env),
         app_url=env.url("APP_URL", env.text("APP_URL", "http://localhost:3000") or "", ("https", "http")).rstrip("/"),
         app_url_is_set=env.text("APP_URL") is not None,
         cors_origins=env.items("CORS_ORIGINS", "*", _origin, "an origin like https://app.example.com, or *"),
@@ -210,7 +229,7 @@ def load_database_url(environ: Mapping[str, str]) -> str:
 
 def _twilio(env: _Environment) -> Twilio | None:
     names = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_MESSAGING_SERVICE_SID")
-    sid, token, service = (env.text(name) for name in names)
+    sid, token, service, previous = (env.text(name) for name in (*names, "TWILIO_AUTH_TOKEN_PREVIOUS"))
     api_url = env.text("TWILIO_API_URL", "https://api.twilio.com") or ""
     if sid is None and token is None and service is None:
         return None
@@ -222,22 +241,50 @@ def _twilio(env: _Environment) -> Twilio | None:
         env.problems.append("TWILIO_ACCOUNT_SID must be AC and 32 characters")
     if not re.fullmatch(r"MG[0-9A-Za-z]{32}", service):
         env.problems.append("TWILIO_MESSAGING_SERVICE_SID must be MG and 32 characters")
-    if token in SAMPLE_SECRETS:
+    if token in SAMPLE_SECRETS or previous in SAMPLE_SECRETS:
         env.problems.append("TWILIO_AUTH_TOKEN is the sample from the guide")
-    return Twilio(sid, token, service, env.url("TWILIO_API_URL", api_url, ("https", "http")).rstrip("/"))
+    return Twilio(sid, token, service, env.url("TWILIO_API_URL", api_url, ("https", "http")).rstrip("/"), previous)
 
 
-def _sms_providers(env: _Environment, twilio: Twilio | None) -> tuple[str, ...]:
+def _sns(env: _Environment, order: tuple[str, ...]) -> Sns | None:
+    """SNS is configured when anything says so: its own settings, credentials in the environment, or the order."""
+    region, number = env.text("AWS_SNS_REGION"), env.text("SNS_ORIGINATION_NUMBER")
+    endpoint = env.url("AWS_ENDPOINT_URL_SNS", env.text("AWS_ENDPOINT_URL_SNS") or "", ("https", "http"))
+    credentials = env.text("AWS_ACCESS_KEY_ID") or env.text("AWS_WEB_IDENTITY_TOKEN_FILE")
+    if not (region or number or endpoint or credentials) and "sns" not in order:
+        return None
+    if region is not None and not re.fullmatch(r"[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}", region):
+        env.problems.append("AWS_SNS_REGION must be a region like us-east-1")
+    if number is not None and not re.fullmatch(r"\+[1-9][0-9]{6,14}", number, re.ASCII):
+        env.problems.append("SNS_ORIGINATION_NUMBER must be a number in E.164, like +12015550123")
+    return Sns(region or "us-east-1", number)
+
+
+def _sms_providers(env: _Environment, named: tuple[str, ...], configured: tuple[str, ...]) -> tuple[str, ...]:
     """Providers in order of trial; those that are configured where the operator names none."""
-    named = env.items("SMS_PROVIDERS", "", lambda item: item.lower(), "a provider")
     for name in named:
         if name not in SMS_PROVIDERS:
             env.problems.append(f"SMS_PROVIDERS: {name!r} is none of {', '.join(SMS_PROVIDERS)}")
-    if "twilio" in named and twilio is None:
+    if "twilio" in named and "twilio" not in configured:
         env.problems.append("SMS_PROVIDERS names twilio, but TWILIO_ACCOUNT_SID and its companions are not set")
     if len(set(named)) < len(named):
         env.problems.append("SMS_PROVIDERS names a provider twice")
-    return named or (("twilio",) if twilio else ())
+    providers = named or configured
+    if "sns" in providers and importlib.util.find_spec("aioboto3") is None:
+        env.problems.append("SMS_PROVIDERS: sns needs aioboto3: pip install 'auth1[sns]', or name other providers")
+    return providers
+
+
+def _smtp(env: _Environment) -> Smtp | None:
+    url, sender = env.text("SMTP_URL"), env.text("EMAIL_FROM")
+    if url is not None and sender is not None:
+        try:
+            return mail_server.read(url, sender)
+        except ValueError as error:
+            env.problems.extend(error.args)
+    elif url is not None or sender is not None:
+        env.problems.append(f"{'EMAIL_FROM' if url else 'SMTP_URL'} must be set too: email needs both")
+    return None
 
 
 def _origin(item: str) -> str:

@@ -4,9 +4,9 @@ A refusal is an exception class: its status and code are the contract, its docst
 raise them; `core/problems.py` alone turns them into bytes (RFC 9457, `application/problem+json`).
 
     Refusal
-      400 BadJson BadRequest InvalidCode NoActiveChallenge
+      400 AuthorizationPending BadJson BadRequest InvalidCode NoActiveChallenge
       401 InvalidApiKey InvalidToken NotAuthenticated
-      403 AdminDisabled CountryNotAllowed OriginNotAllowed RequestBlocked TenantSuspended UserBanned
+      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed RequestBlocked TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
       413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
       422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut
@@ -44,12 +44,21 @@ class Refusal(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Say more than the class does: `retry_after` in whole seconds, `headers` beside the standing ones."""
-        self.detail = detail or inspect.cleandoc(type(self).__doc__ or "")
+        self.detail = detail or inspect.cleandoc(type(self).__doc__ or "").partition("\n\n")[0]
         self.errors = errors
         self.attempts_remaining = attempts_remaining
         self.retry_after = retry_after
         self.headers = headers or {}
         super().__init__(self.detail)
+
+
+class AuthorizationPending(Refusal):
+    """The link has not been confirmed yet; ask again in a moment.
+
+    The code is that of RFC 8628 (3.5), for a client that polls.
+    """
+
+    status, code = 400, "authorization_pending"
 
 
 class BadJson(Refusal):
@@ -104,6 +113,12 @@ class CountryNotAllowed(Refusal):
     """Messages to this country are not allowed."""
 
     status, code = 403, "country_not_allowed"
+
+
+class Forbidden(Refusal):
+    """This credential may not do that."""
+
+    status, code = 403, "forbidden"
 
 
 class OriginNotAllowed(Refusal):
@@ -167,7 +182,7 @@ class UriTooLong(Refusal):
 
 
 class UnsupportedMediaType(Refusal):
-    """The body must be application/json, in UTF-8 and without a content encoding."""
+    """The body must be of the media type that this route takes, in UTF-8 and without a content encoding."""
 
     status, code = 415, "unsupported_media_type"
 

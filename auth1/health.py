@@ -62,7 +62,7 @@ async def live(app: Services, call: Call[None]) -> Live:
 
 
 async def ready(app: Services, call: Call[None]) -> Answer:
-    """Tell whether the database can be reached and has every migration."""
+    """Tell whether the database can be reached, takes writes and has every migration."""
     state = await _database_state(app)
     return Answer(Ready(ready=state is None, reason=state), 503 if state is not None else 200)
 
@@ -84,12 +84,14 @@ async def measure_memory(app: Services) -> None:
 
 
 async def _database_state(app: Services) -> str | None:
-    """None when all is well, else `unreachable` or what is wrong with the migrations."""
+    """None when all is well, else `unreachable`, `read-only` or what is wrong with the migrations."""
     try:
-        rows = await app.postgres.rows(_QUERIES["list_migrations"])
+        rows = await app.postgres.rows(_QUERIES["describe_database"])
         lacking = missing({row["name"]: row["digest"] for row in rows})
     except Unavailable:
         return "unreachable"
     except MigrationError as error:
         return str(error)
+    if any(row["read_only"] for row in rows):
+        return "read-only"
     return f"migrations missing: {len(lacking)}" if lacking else None

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import signal
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +10,7 @@ from auth1 import __version__, config, health, metrics, retention
 from auth1.callers.cache import TenantCache
 from auth1.challenges import outbox
 from auth1.config import Settings
+from auth1.core import signals
 from auth1.core.asgi import App
 from auth1.core.cors import Cors
 from auth1.core.crypto import Keyring
@@ -22,6 +22,7 @@ from auth1.errors import Unavailable
 from auth1.messaging.console import Console
 from auth1.messaging.provider import Provider
 from auth1.messaging.send import Messenger
+from auth1.messaging.smtp import Smtp
 from auth1.messaging.twilio import CALLBACK_PATH, Twilio
 from auth1.routes import ROUTES
 from auth1.services import Services
@@ -31,8 +32,6 @@ SOON_S = 1.0
 
 def make_app() -> App[Services]:
     """Make the application of a worker process; granian calls this in each."""
-    # A worker inherits the parent's handlers; a SIGTERM that came before the loop has its own would be lost.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     settings = config.load(os.environ)
     log = Log(settings.log_level)
     return build(settings, log)
@@ -40,12 +39,18 @@ def make_app() -> App[Services]:
 
 def build(settings: Settings, log: Log) -> App[Services]:
     """Put the application together; its services start with it."""
+
+    async def start_worker() -> Services:
+        services = await start(settings, log)
+        signals.let_through_soon()
+        return services
+
     return App(
         ROUTES,
         log,
         Cors(settings.cors_origins, settings.app_url),
         settings.trusted_proxies,
-        start=lambda: start(settings, log),
+        start=start_worker,
         stop=stop,
     )
 
@@ -67,7 +72,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         redis=redis,
         limiter=Limiter(redis),
         tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
-        messenger=Messenger(postgres, log, {"sms": _sms_providers(settings, log)}),
+        messenger=Messenger(postgres, log, {"sms": _sms_providers(settings, log), "email": _email_providers(settings)}),
         started_at=time.monotonic(),
     )
     await postgres.start()
@@ -115,6 +120,10 @@ def _sms_providers(settings: Settings, log: Log) -> list[Provider]:
             callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
             providers.append(Twilio(settings.twilio, callback))
     return providers
+
+
+def _email_providers(settings: Settings) -> list[Provider]:
+    return [Smtp(settings.smtp, settings.app_url)] if settings.smtp is not None else []
 
 
 def _every(services: Services, seconds: float, act: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:

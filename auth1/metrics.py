@@ -22,10 +22,14 @@ REFUSALS = Counter("auth1_refusals_total", "Requests refused, by error code.", (
 LIMITED = Counter("auth1_rate_limited_total", "Requests refused by a rate limit.", ("policy",))
 CODES_REQUESTED = Counter("auth1_code_requests_total", "Codes asked for.", ("channel", "outcome"))
 CODES_VERIFIED = Counter("auth1_code_verifications_total", "Codes submitted.", ("channel", "outcome"))
+LINKS_CONFIRMED = Counter("auth1_link_confirmations_total", "Links confirmed, or dead by then.", ("outcome",))
 SESSIONS_OPENED = Counter("auth1_sessions_opened_total", "Sessions opened.", ("new_user",))
 MESSAGES_SENT = Counter("auth1_messages_total", "Messages handed to a provider.", ("provider", "outcome"))
 MESSAGE_DURATION = Histogram(
     "auth1_message_send_duration_seconds", "Time a provider took to answer.", ("provider",), buckets=_SECONDS
+)
+DELIVERIES = Counter(
+    "auth1_deliveries_total", "What became of messages that a provider had taken.", ("provider", "state")
 )
 OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages the outbox finished.", ("outcome",))
 FRAUD_DECISIONS = Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason"))

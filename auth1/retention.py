@@ -12,6 +12,7 @@ _QUERIES = Queries("retention")
 PURGES = (
     "purge_challenges",
     "purge_messages",
+    "purge_links",
     "purge_sessions",
     "purge_identifiers",
     "purge_deleted_sessions",

@@ -1,13 +1,12 @@
 """`auth1 serve`: migrate, check, then serve with granian in this process and its workers.
 
-granian's traps, each handled here: it stops as a whole when a worker dies (respawn), loses a SIGTERM that comes while a
-worker starts (`main.make_app` resets the handler; the kill timeout bounds the rest), and waits for ever for a worker
-that does not stop (kill timeout).
+granian's traps, each handled here: it stops as a whole when a worker dies (respawn), loses signals that come while a
+worker starts (`core/signals.py`), and waits for ever for a worker that does not stop (kill timeout).
 """
 
 import asyncio
 import socket
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -16,6 +15,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from auth1.config import Settings
+from auth1.core import signals
 from auth1.core.log import JsonFormatter, Log
 from auth1.core.migrate import MigrationError, migrate, migrations
 from auth1.core.redis import Redis
@@ -35,6 +35,7 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; what is under way is finished first. Raises StartError."""
     _check_port(settings)
     lines = asyncio.run(_prepare(settings))
+    signals.hold_back_in_children()
     server = Server(
         "auth1.main:make_app",
         factory=True,
@@ -87,7 +88,7 @@ async def _prepare(settings: Settings) -> list[str]:
     redis = Redis(settings.redis_url, log)
     connected = await redis.start()
     await redis.stop()
-    database = urlsplit(settings.database_url).path.strip("/")
+    database = unquote(urlsplit(settings.database_url).path.strip("/"))
     return [
         f"Auth1 server running on port {settings.port}",
         f"Database connected: {database}",
@@ -106,7 +107,7 @@ async def _migrate(settings: Settings) -> None:
             return
         except (OSError, asyncpg.CannotConnectNowError) as error:
             if loop.time() > give_up_at:
-                raise StartError(f"the database cannot be reached: {error}") from error
+                raise StartError(f"the database cannot be reached: {str(error) or 'no answer'}") from error
             await asyncio.sleep(0.2)
         except MigrationError as error:
             raise StartError(str(error)) from error

@@ -1,6 +1,7 @@
 """What a route requires of its caller, checked before the body is read."""
 
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from auth1.callers import keys
@@ -20,6 +21,10 @@ from auth1.errors import (
 )
 from auth1.services import Services
 
+MINUTE_MS = 60_000
+TEST_KEY_REQUESTS = 600
+POLLS = 600  # a minute and address: what is asked for with 256 bits needs no narrower door
+
 
 async def anyone(app: Services, call: Call[None]) -> None:
     """No credential."""
@@ -29,34 +34,20 @@ async def tenant_at_the_door(app: Services, call: Call[Tenant]) -> Tenant:
     """A tenant by any of its keys; and one slot of RATE_LIMIT_MAX for the client's address.
 
     The slot is taken before the database is asked for an unknown key, so that guessing keys costs slots. A secret key
-    is exempt, unless it names the person's address: a backend calls for all its users from one address.
+    is exempt, unless it names the person's address: a backend calls for all its users from one address. A test key has
+    a limit of its own: an app's tests should see the limits of the app and not those of the machine they run on.
     """
-    text = call.header(b"x-api-key")
-    if not text:
-        raise NotAuthenticated("The x-api-key header is missing.")
-    kind = keys.kind_of(text)
-    key_digest = crypto.digest(text)
-    tenant = app.tenants.peek(key_digest) if kind else None
-    if kind != "sk":
-        await _take_door_slot(app, call, call.client, scope="")
-    if tenant is None:
-        tenant = await app.tenants.find(key_digest) if kind else None
-        if tenant is None:
-            if kind == "sk":
-                await _take_door_slot(app, call, call.client, scope="")
-            raise InvalidApiKey
-    call.log["tenant_id"] = tenant.id
-    if tenant.suspended:
-        raise TenantSuspended
-    _check_origin(call, tenant)
-    if kind == "sk" and (person := call.header(b"auth1-forwarded-for")) is not None:
-        address = proxies.parse_address(person)
-        if address is None:
-            raise BadRequest("auth1-forwarded-for must be one IP address.")
-        call.client = str(address)
-        # A bucket of this tenant's own: it must not be able to use up a person's slots elsewhere.
-        await _take_door_slot(app, call, call.client, scope=tenant.id)
-    return tenant
+    return await _find_tenant(app, call, _take_door_slot)
+
+
+async def tenant_who_polls(app: Services, call: Call[Tenant]) -> Tenant:
+    """A tenant as at the door, but with room to ask again and again whether a link was confirmed."""
+    return await _find_tenant(app, call, _take_poll_slot)
+
+
+async def person_at_the_door(app: Services, call: Call[None]) -> None:
+    """Anybody; and one slot of RATE_LIMIT_MAX for the client's address."""
+    await _take_door_slot(app, call, call.client, "")
 
 
 async def operator(app: Services, call: Call[Operator]) -> Operator:
@@ -72,7 +63,40 @@ async def scraper(app: Services, call: Call[None]) -> None:
         return
     address = proxies.parse_address(call.client)
     if address is not None and not (address.is_private or address.is_loopback):
-        raise NotAuthenticated("Set METRICS_TOKEN to read the metrics from outside.")
+        detail = "Set METRICS_TOKEN to read the metrics from outside."
+        raise NotAuthenticated(detail, headers={"www-authenticate": "Bearer"})
+
+
+async def _find_tenant(app: Services, call: Call[Tenant], take_slot: "_TakeSlot") -> Tenant:
+    text = call.header(b"x-api-key")
+    if not text:
+        raise NotAuthenticated("The x-api-key header is missing.")
+    kind = keys.kind_of(text)
+    key_digest = crypto.digest(text)
+    tenant = app.tenants.peek(key_digest) if kind else None
+    if kind not in ("sk", "test"):
+        await take_slot(app, call, call.client, "")
+    if tenant is None:
+        tenant = await app.tenants.find(key_digest) if kind else None
+        if tenant is None:
+            if kind in ("sk", "test"):
+                await take_slot(app, call, call.client, "")
+            raise InvalidApiKey
+    call.log["tenant_id"] = tenant.id
+    if tenant.suspended:
+        raise TenantSuspended
+    _check_origin(call, tenant)
+    if kind == "test":
+        key_bucket = Bucket("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
+        tell_limits(call, await app.limiter.take(key_bucket))
+    if kind == "sk" and (person := call.header(b"auth1-forwarded-for")) is not None:
+        address = proxies.parse_address(person)
+        if address is None:
+            raise BadRequest("auth1-forwarded-for must be one IP address.")
+        call.client = str(address)
+        # A bucket of this tenant's own: it must not be able to use up a person's slots elsewhere.
+        await take_slot(app, call, call.client, tenant.id)
+    return tenant
 
 
 def _bearer(call: Call[Any], expected: str | None, disabled: type[AdminDisabled]) -> Operator:
@@ -92,7 +116,15 @@ def _check_origin(call: Call[Tenant], tenant: Tenant) -> None:
         raise OriginNotAllowed
 
 
-async def _take_door_slot(app: Services, call: Call[Tenant], client: str, scope: str) -> None:
+_TakeSlot = Callable[[Services, Call[Any], str, str], Awaitable[None]]
+
+
+async def _take_poll_slot(app: Services, call: Call[Any], client: str, scope: str) -> None:
+    key = f"slots:{{{scope}{proxies.site(client)}}}:poll"
+    tell_limits(call, await app.limiter.take(Bucket("poll", key, POLLS, MINUTE_MS)))
+
+
+async def _take_door_slot(app: Services, call: Call[Any], client: str, scope: str) -> None:
     settings = app.settings
     key = f"slots:{{{scope}{proxies.site(client)}}}:ip"
     slots = await app.limiter.take(Bucket("ip", key, settings.rate_limit_max, settings.rate_limit_window_ms))

@@ -1,12 +1,9 @@
 """SQL of the callers, by name."""
 
-import msgspec
-
-from auth1.callers.tenant import Tenant, TenantSettings
+from auth1.callers.tenant import Tenant, read_settings
 from auth1.core.postgres import Postgres, Queries
 
 _QUERIES = Queries("callers")
-_decode_settings = msgspec.json.Decoder(TenantSettings).decode
 
 
 async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
@@ -17,7 +14,7 @@ async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
     return Tenant(
         id=f"{row['tenant_id']}:test" if row["kind"] == "test" else row["tenant_id"],
         name=row["name"],
-        settings=_decode_settings(row["settings"]),
+        settings=read_settings(row["settings"]),
         jwt_version=row["jwt_version"],
         suspended=row["suspended"],
         key_id=row["key_id"],

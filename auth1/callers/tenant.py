@@ -1,17 +1,48 @@
 """A tenant as a request sees it: who it is, what it has decided, and by which key it called."""
 
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Literal
 
 import msgspec
 
 from auth1.callers.keys import Kind
 
-_Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+_Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2")]
 _Countries = Annotated[tuple[_Country, ...], msgspec.Meta(max_length=250)]
 # What stands at the head of an SMS: printable, and nothing that a phone would turn into a link.
 _Branding = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=30, pattern=r"^(?!.*(?:\w\.\w{2}|[/\\@:<>]))[^\x00-\x1f\x7f-\x9f]+$")
+    str, msgspec.Meta(min_length=1, max_length=30, pattern=r"^(?!.*(?:\w\.\w{2}|[/\\@:<>]))[^\x00-\x1f\x7f-\x9f]+\Z")
 ]
+
+# Absolute, https or on this machine, without user, fragment, or anything that is not of a URI (RFC 3986).
+_RedirectUri = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=2000,
+        pattern=r"^(?:https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|http://(?:localhost|127\.0\.0\.1))(?::[0-9]{1,5})?"
+        r"(?:[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?\Z",
+    ),
+]
+_RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
+TextChannel = Literal["sms"]
+Locale = Annotated[
+    str,
+    msgspec.Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z", description="BCP 47: pt-BR"),
+]
+_Templates = Annotated[dict[str, str], msgspec.Meta(max_length=50)]
+# The last label begins with a letter: an address is no name.
+_HostName = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=253, pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z"
+    ),
+]
+
+
+class Texts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A tenant's own texts by channel and locale. What a template may hold is checked when it is written."""
+
+    sms: _Templates = {}
 
 
 class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=False):
@@ -36,6 +67,36 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     sms_branding: Annotated[
         _Branding | None, msgspec.Meta(description="Name at the head of an SMS; null: the tenant's name.")
     ] = None
+    default_locale: Annotated[Locale, msgspec.Meta(description="Language of a text where a request names none.")] = "en"
+    texts: Annotated[Texts, msgspec.Meta(description="Templates with {brand}, {code} and {minutes}, by locale.")] = (
+        Texts()
+    )
+    redirect_uris: Annotated[
+        _RedirectUris, msgspec.Meta(description="Where a link in an email may lead, compared exactly.")
+    ] = ()
+    sms_autofill_host: Annotated[
+        _HostName | None, msgspec.Meta(description="Where browsers may fill in the code of an SMS; null: anywhere.")
+    ] = None
+
+
+_decode = msgspec.json.Decoder(TenantSettings).decode
+
+
+def read_settings(stored: str) -> TenantSettings:
+    """Read settings as they were stored, whichever version did.
+
+    One that this version does not know, or that is out of today's bounds, counts as not set: a tenant must not go down
+    for it. Whoever writes settings is told.
+    """
+    try:
+        return _decode(stored)
+    except msgspec.ValidationError:
+        kept = {}
+        for name, value in msgspec.json.decode(stored).items():
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({name: value}, TenantSettings)
+                kept[name] = value
+        return msgspec.convert(kept, TenantSettings)
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +115,6 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sandbox(self) -> bool:
         return self.key_kind == "test"
-
-    @property
-    def brand(self) -> str:
-        return self.settings.sms_branding or self.name
 
 
 class Operator(msgspec.Struct, frozen=True):

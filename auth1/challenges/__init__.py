@@ -2,5 +2,9 @@
 
 identifiers  what a person claims, parsed and normalised
 codes        the digits: made, sealed, authenticated
+links        links in emails: what they are made of; link_pages, link_handlers, link_store serve them
+wording      a message, worded for its channel
+logins       the answer at the end of every login
 handlers     /api/auth/request and /api/auth/verify
+receipts     what providers report of their messages, and what became of a challenge
 """

@@ -1,12 +1,19 @@
 """Ask for a code, and answer with it."""
 
+import re
+from typing import Any
+
+from msgspec import UNSET
+
 from auth1 import metrics
 from auth1.callers.guards import tell_limits
 from auth1.callers.tenant import Tenant
-from auth1.challenges import codes, store
+from auth1.challenges import codes, links, logins, sandbox, store
 from auth1.challenges.identifiers import Identifier, parse_identifier
+from auth1.challenges.links import NewLink
 from auth1.challenges.schemas import METADATA_BYTES, CodeAnswer, CodeRequest, CodeSent, Verified
 from auth1.challenges.store import Answered, Answering, Opened, Opening
+from auth1.challenges.wording import word
 from auth1.core.call import Call
 from auth1.core.ids import new_id
 from auth1.core.schemas import encode
@@ -25,13 +32,13 @@ from auth1.errors import (
 )
 from auth1.events.types import Event, EventType, tell
 from auth1.fraud.assess import assess, block_bucket, buckets
-from auth1.messaging import texts
-from auth1.messaging.provider import Outgoing
 from auth1.messaging.send import refuse_failed
 from auth1.services import Services
 from auth1.sessions import tokens
 
 RESEND_S = 30  # then 60, then 120
+NO_BUDGET = 0  # sends per hour: any number
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in encoded JSON; jsonb cannot keep one
 
 
 async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> CodeSent:
@@ -39,33 +46,25 @@ async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> 
     tenant = call.caller
     identifier = _identify(call, body)
     app.messenger.first(identifier.channel, sandbox=tenant.sandbox)
-    if body.metadata is not None and len(encode(body.metadata)) > METADATA_BYTES:
-        raise ValidationFailed(errors=[FieldError("metadata", "Longer than 1 KiB")])
-    await _refuse_risky(app, call, identifier)
-    slots = await app.limiter.take(*buckets(tenant, identifier.value, identifier.block))
-    if slots.refused_by is not None or tenant.key_kind == "sk":
-        tell_limits(call, slots)
+    _check_metadata(body.metadata)
+    message_id = new_id("msg")
+    link = links.wanted(app.keyring, tenant, identifier, body, message_id)
+    if tenant.sandbox:
+        sandbox.refuse_magic(identifier)
+    else:
+        await _refuse_risky(app, call, identifier)
+        slots = await app.limiter.take(*buckets(tenant, identifier.value, identifier.block))
+        if slots.refused_by is not None or tenant.key_kind == "sk":
+            tell_limits(call, slots)
 
-    code = "0" * tenant.settings.otp_length if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
     with app.messenger.reserve(identifier.channel, sandbox=tenant.sandbox) as provider:
         # The row is committed before anything is sent: a process that dies from here on leaves a message that the
         # outbox finishes, or a trace that its fate is unknown.
-        asked = Opening(
-            identifier=identifier,
-            code=codes.seal(app.keyring, tenant.id, identifier.value, code),
-            expires_in=tenant.settings.otp_expiry_minutes * 60,
-            attempts=tenant.settings.max_otp_attempts,
-            sends_per_hour=tenant.settings.rate_limit_per_hour,
-            resend_base=RESEND_S,
-            again=body.challenge_id,
-            trying=provider,
-            data={"channel": identifier.channel, "country": identifier.country, "metadata": body.metadata or {}},
-            challenge_id=new_id("ch"),
-            message_id=new_id("msg"),
-            event_id=new_id("evt"),
-        )
+        asked = _opening(app, tenant, identifier, body, link, message_id, provider)
         opened = await store.open_challenge(app.postgres, tenant.id, tenant.key_id, asked)
         metrics.CODES_REQUESTED.labels(identifier.channel, _outcome(opened)).inc()
+        if not opened.accepted and identifier.block is not None:
+            app.limiter.give_back_soon(block_bucket(tenant, identifier.block))  # it counts what is sent
         _refuse_unopened(opened)
         event_type = EventType.CHALLENGE_OPENED if opened.opened else EventType.CHALLENGE_REPEATED
         event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, opened.challenge_id)
@@ -76,16 +75,7 @@ async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> 
             raise InternalError("The live code was sealed under a secret that is no longer accepted.")
         status = "queued"
         if provider is not None:
-            text = texts.sms_code(tenant.brand, live_code, opened.expires_in)
-            delivery = await app.messenger.send(
-                identifier.channel,
-                Outgoing(asked.message_id, identifier.value, text, opened.expires_in),
-                tenant_id=tenant.id,
-                actor=tenant.key_id,
-                request_id=call.request_id,
-            )
-            refuse_failed(delivery)
-            status = delivery.state
+            status = await _send(app, call, asked, opened.expires_in, live_code)
     return CodeSent(
         challenge_id=opened.challenge_id,
         channel=identifier.channel,
@@ -94,7 +84,56 @@ async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> 
         expires_in=opened.expires_in,
         resend_after=opened.resend_after,
         code_length=len(live_code),
+        challenge_secret=link.secret if link is not None else UNSET,
     )
+
+
+def _opening(
+    app: Services,
+    tenant: Tenant,
+    identifier: Identifier,
+    body: CodeRequest,
+    link: NewLink | None,
+    message_id: str,
+    provider: str | None,
+) -> Opening:
+    code = sandbox.code(tenant) if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
+    return Opening(
+        identifier=identifier,
+        code=codes.seal(app.keyring, tenant.id, identifier.value, code),
+        expires_in=tenant.settings.otp_expiry_minutes * 60,
+        attempts=tenant.settings.max_otp_attempts,
+        sends_per_hour=NO_BUDGET if tenant.sandbox else tenant.settings.rate_limit_per_hour,
+        resend_base=0 if tenant.sandbox else RESEND_S,
+        again=body.challenge_id,
+        trying=provider,
+        data={"channel": identifier.channel, "country": identifier.country, "metadata": body.metadata or {}},
+        challenge_id=new_id("ch"),
+        message_id=message_id,
+        event_id=new_id("evt"),
+        locale=body.locale,
+        link=link,
+    )
+
+
+async def _send(app: Services, call: Call[Tenant], asked: Opening, expires_in: int, code: str) -> str:
+    """Hand the message to the providers of its channel. Raises what refuse_failed does."""
+    tenant, identifier, link = call.caller, asked.identifier, asked.link
+    outgoing = word(
+        tenant_id=tenant.id,
+        message_id=asked.message_id,
+        to=identifier.value,
+        channel=identifier.channel,
+        tenant_name=tenant.name,
+        settings=tenant.settings,
+        locale=asked.locale,
+        code=code if link is None or link.with_code else None,
+        link=link.address(app.settings.app_url) if link is not None else None,
+        expires_in=expires_in,
+    )
+    delivery = await app.messenger.send(identifier.channel, outgoing, actor=tenant.key_id, request_id=call.request_id)
+    refuse_failed(delivery, identifier.channel)
+    return delivery.state
 
 
 async def verify_code(app: Services, call: Call[Tenant], body: CodeAnswer) -> Verified:
@@ -120,27 +159,16 @@ async def verify_code(app: Services, call: Call[Tenant], body: CodeAnswer) -> Ve
     metrics.CODES_VERIFIED.labels(identifier.channel, answered.verdict).inc()
     _tell_answer(app, call, asked, answered)
     user_id = _refuse_unanswered(answered)
-    metrics.SESSIONS_OPENED.labels("yes" if answered.is_new_user else "no").inc()
     if identifier.block is not None:
         app.limiter.give_back_soon(block_bucket(tenant, identifier.block))
-    token = tokens.sign(
-        app.keyring,
-        issuer=app.settings.app_url,
-        tenant_id=tenant.id,
-        version=tenant.jwt_version,
+    return logins.open_session(
+        app,
+        tenant,
+        identifier,
         user_id=user_id,
-        session_id=session_id,
-        amr=["otp", "sms"] if identifier.channel == "sms" else ["otp"],
-        identifier_claim="phone_number" if identifier.channel == "sms" else "email",
-        identifier=identifier.value,
-    )
-    return Verified(
-        token=token,
-        expires_in=tokens.TOKEN_LIFE_S,
-        refresh_token=refresh_token.text,
-        user_id=user_id,
-        session_id=session_id,
         is_new_user=answered.is_new_user,
+        session_id=session_id,
+        refresh_token=refresh_token,
     )
 
 
@@ -148,6 +176,14 @@ def _identify(call: Call[Tenant], body: CodeRequest | CodeAnswer) -> Identifier:
     identifier = parse_identifier(phone=body.phone, email=body.email)
     call.log["identifier"] = identifier.masked
     return identifier
+
+
+def _check_metadata(metadata: dict[str, Any] | None) -> None:
+    text = encode(metadata)
+    if len(text) > METADATA_BYTES:
+        raise ValidationFailed(errors=[FieldError("metadata", "Longer than 1 KiB")])
+    if _NUL.search(text):
+        raise ValidationFailed(errors=[FieldError("metadata", "Contains a NUL character")])
 
 
 async def _refuse_risky(app: Services, call: Call[Tenant], identifier: Identifier) -> None:

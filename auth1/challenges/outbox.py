@@ -3,16 +3,18 @@
 import asyncio
 
 from auth1 import metrics
-from auth1.challenges import codes
+from auth1.challenges import codes, links
+from auth1.challenges.wording import word
 from auth1.core.ids import new_id
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import store, texts
-from auth1.messaging.provider import Outgoing
-from auth1.messaging.store import Claimed, Delivery
+from auth1.messaging import store
+from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
 
 ROUND_S = 2.0
 BATCH = 20
+SETTLE_BATCH = 200
+MAX_BATCHES = 50  # per round
 
 
 async def finish(app: Services) -> None:
@@ -21,10 +23,26 @@ async def finish(app: Services) -> None:
     for channel in app.messenger.channels:
         await _send_queued(app, channel, sandbox=False)
         await _send_queued(app, channel, sandbox=True)
-    for lost, event_id in await store.settle_lost_messages(app.postgres, BATCH):
+    for lost in await store.settle_lost_messages(app.postgres, BATCH):
         metrics.OUTBOX_MESSAGES.labels("unknown").inc()
-        event = Event(event_id, EventType.MESSAGE_UNKNOWN, lost.tenant_id, "auth1", lost.message_id)
-        tell(app.log, event, provider=lost.provider, error="process_lost")
+        _tell_unknown(app, lost, "process_lost")
+    await _settle_unreported(app)
+
+
+async def _settle_unreported(app: Services) -> None:
+    """Stop waiting for receipts that have not come: of many messages at once, where callbacks do not reach us."""
+    for _ in range(MAX_BATCHES):
+        unreported = await store.settle_unreported_messages(app.postgres, SETTLE_BATCH)
+        for message in unreported:
+            metrics.DELIVERIES.labels(message.provider, "unknown").inc()
+            _tell_unknown(app, message, "no_receipt")
+        if len(unreported) < SETTLE_BATCH:
+            break
+
+
+def _tell_unknown(app: Services, message: Unknown, error: str) -> None:
+    event = Event(message.event_id, EventType.MESSAGE_UNKNOWN, message.tenant_id, "auth1", message.message_id)
+    tell(app.log, event, provider=message.provider, error=error)
 
 
 async def _send_queued(app: Services, channel: str, *, sandbox: bool) -> None:
@@ -34,11 +52,21 @@ async def _send_queued(app: Services, channel: str, *, sandbox: bool) -> None:
     await asyncio.gather(*(_send(app, message) for message in claimed))
 
 
-async def _send(app: Services, message: Claimed) -> None:
-    code = None
+def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
+    """The code and the link of a message, as far as they are still to be had."""
+    code = link = None
     if message.code_box is not None:
         code = codes.unseal(app.keyring, message.tenant_id, message.identifier, message.code_box)
-    if code is None:
+    if message.token_digest is not None:
+        link = links.address(
+            app.settings.app_url, app.keyring, message.tenant_id, message.message_id, message.token_digest
+        )
+    return code, link
+
+
+async def _send(app: Services, message: Claimed) -> None:
+    code, link = _unseal(app, message)
+    if code is None or (link is None and message.token_digest is not None):
         # Answered, replaced or expired meanwhile: nothing is owed to anybody any more.
         delivery = Delivery(
             tenant_id=message.tenant_id,
@@ -50,15 +78,22 @@ async def _send(app: Services, message: Claimed) -> None:
             error="code_ended",
             give_back=True,
             event_id=new_id("evt"),
+            receipt_in=None,
         )
         await store.record_delivery(app.postgres, delivery)
         metrics.OUTBOX_MESSAGES.labels("ended").inc()
         return
-    text = texts.sms_code(message.sms_branding or message.tenant_name, code, message.expires_in or 0)
-    delivery = await app.messenger.send(
-        message.channel,
-        Outgoing(message.message_id, message.identifier, text, message.expires_in or 0),
+    outgoing = word(
         tenant_id=message.tenant_id,
-        actor="auth1",
+        message_id=message.message_id,
+        to=message.identifier,
+        channel=message.channel,
+        tenant_name=message.tenant_name,
+        settings=message.settings,
+        locale=message.locale,
+        code=code if message.with_code else None,
+        link=link,
+        expires_in=message.expires_in or 0,
     )
+    delivery = await app.messenger.send(message.channel, outgoing, actor="auth1")
     metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()

@@ -6,6 +6,8 @@ import msgspec
 
 from auth1.challenges.codes import LOGIN, SealedCode
 from auth1.challenges.identifiers import Identifier
+from auth1.challenges.links import NewLink
+from auth1.challenges.schemas import ChallengeOut, MessageOut
 from auth1.core.ids import new_id
 from auth1.core.postgres import ConnectionLost, Postgres, Queries
 from auth1.events.types import EventType
@@ -31,6 +33,8 @@ class Opening(NamedTuple):
     challenge_id: str
     message_id: str
     event_id: str
+    locale: str | None
+    link: NewLink | None = None
 
 
 class Opened(NamedTuple):
@@ -78,7 +82,8 @@ async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: 
         *(asked.code.mac, asked.code.box, asked.expires_in, asked.attempts),
         *(asked.message_id, asked.trying),
         *(asked.sends_per_hour, asked.resend_base),
-        *(asked.event_id, actor, msgspec.json.encode(asked.data).decode()),
+        *(asked.event_id, actor, msgspec.json.encode(asked.data).decode(), asked.locale),
+        *_link_arguments(asked.link),
     )
     try:
         row = await postgres.row(_QUERIES["open_challenge"], *arguments)
@@ -88,8 +93,14 @@ async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: 
     return Opened(*row)
 
 
+def _link_arguments(link: NewLink | None) -> tuple[object, ...]:
+    if link is None:
+        return (None,) * 5
+    return (link.token_digest, link.secret_digest, link.with_code, link.redirect_to, link.code_challenge)
+
+
 async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: Answering) -> Answered:
-    """Count an attempt and compare. After a lost connection, look first whether the session was opened."""
+    """Count an attempt and compare. After a lost connection, look first whether that was done."""
     arguments = (
         *(tenant_id, asked.identifier.value, LOGIN, asked.macs, asked.named),
         *(asked.user_id, asked.session_id, asked.refresh_digest, SESSION_LIFE_S, asked.device_name),
@@ -98,12 +109,19 @@ async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked
     try:
         row = await postgres.row(_QUERIES["answer_challenge"], *arguments)
     except ConnectionLost:
-        opened = await postgres.row(_QUERIES["find_opened_session"], tenant_id, asked.session_id)
-        if opened is not None:
-            return Answered("ok", asked.named, opened["user_id"], opened["is_new_user"], None, None)
-        row = await postgres.row(_QUERIES["answer_challenge"], *arguments)
+        row = await postgres.row(_QUERIES["find_answer"], tenant_id, asked.event_id)
+        row = row or await postgres.row(_QUERIES["answer_challenge"], *arguments)
     assert row is not None, "the statement returns its row whatever it decides"
     return Answered(cast(Verdict, row["verdict"]), *list(row)[1:])
+
+
+async def find_challenge(postgres: Postgres, tenant_id: str, challenge_id: str) -> ChallengeOut | None:
+    """A challenge and its newest message."""
+    row = await postgres.row(_QUERIES["find_challenge"], tenant_id, challenge_id)
+    if row is None:
+        return None
+    message = MessageOut(*list(row)[5:]) if row["message_id"] is not None else None
+    return ChallengeOut(row["id"], row["channel"], row["status"], row["opened_at"], row["expires_at"], message)
 
 
 async def record_blocked(

@@ -8,14 +8,16 @@ and one log line tells of it.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from types import UnionType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from auth1 import metrics
 from auth1.core import problems, proxies, schemas
-from auth1.core.call import BODY_S, Answer, Call, ClientGone, Receive, read_body
+from auth1.core.call import BODY_S, FORM, JSON, Answer, Call, ClientGone, Form, Receive, read_body
 from auth1.core.cors import Cors
 from auth1.core.ids import new_id
 from auth1.core.log import Log
@@ -45,6 +47,19 @@ _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 
+class _Body(NamedTuple):
+    """The media type of a route's body, and how it is decoded."""
+
+    media_type: str
+    decode: Callable[[bytes], object]
+
+
+def _body(kind: type[msgspec.Struct] | UnionType | type[Form]) -> _Body:
+    if kind is Form:
+        return _Body(FORM, Form.decode)
+    return _Body(JSON, partial(schemas.decode, msgspec.json.Decoder(kind)))
+
+
 class App(Generic[Services]):
     """The ASGI application: `start` makes the services of this worker, `stop` puts them away."""
 
@@ -58,7 +73,7 @@ class App(Generic[Services]):
         stop: Callable[[Services], Awaitable[None]],
     ) -> None:
         self._router = Router(routes)
-        self._decoders = {route: msgspec.json.Decoder(route.body) for route in routes if route.body is not None}
+        self._bodies = {route: _body(route.body) for route in routes if route.body is not None}
         self._log = log
         self._cors = cors
         self._trusted_proxies = trusted_proxies
@@ -148,7 +163,7 @@ class App(Generic[Services]):
         )
         match = self._router.find(call.method, scope["path"])
         call.parameters = match.parameters
-        if origin is not None and not self._cors.allows(origin):
+        if origin is not None and not match.route.page and not self._cors.allows(origin):
             raise OriginNotAllowed
         if self._in_flight > MAX_IN_FLIGHT and not match.route.quiet:
             raise Unavailable("Too many requests are under way.", retry_after=1)
@@ -160,8 +175,8 @@ class App(Generic[Services]):
             async with asyncio.timeout(route.deadline_s + (BODY_S if route.body else 0)) as deadline:
                 call.caller = await route.guard(self.services, call)
                 arguments = []
-                if (decoder := self._decoders.get(route)) is not None:
-                    arguments = [schemas.decode(decoder, await read_body(call, receive))]
+                if (expected := self._bodies.get(route)) is not None:
+                    arguments = [expected.decode(await read_body(call, receive, expected.media_type))]
                     deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
                 result = await route.handler(self.services, call, *arguments)
         except TimeoutError:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import msgspec
 
 from auth1.errors import BadRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 MAX_BODY_BYTES = 16 * 1024
 MAX_BODY_CHUNKS = 256
 BODY_S = 5.0
@@ -27,6 +29,24 @@ class Answer(NamedTuple):
     body: msgspec.Struct | bytes
     status: int = 200
     content_type: bytes = b"application/json"
+
+
+class Form(NamedTuple):
+    """The body of a route that takes a form: its pairs, decoded, in the order they came."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "Form":
+        """Read a form. Raises BadRequest when it is not one, in UTF-8."""
+        try:
+            return cls(tuple(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")))
+        except ValueError:
+            raise BadRequest("The body is not a form in UTF-8.") from None
+
+    def value(self, name: str) -> str | None:
+        """The last value of a name."""
+        return dict(self.pairs).get(name)
 
 
 class Call(Generic[Caller]):
@@ -74,21 +94,20 @@ class Call(Generic[Caller]):
             raise BadRequest("The query is not valid UTF-8.") from None
 
 
-async def read_body(call: Call[Any], receive: Receive) -> bytes:
-    """Read a JSON body of at most 16 KiB, 256 pieces and 5 s.
+async def read_body(call: Call[Any], receive: Receive, media_type: str = JSON) -> bytes:
+    """Read a body of a media type, of at most 16 KiB, 256 pieces and 5 s.
 
     Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientGone when the client hangs up half-way.
     """
     kind, _, parameters = (call.header(b"content-type") or "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
-    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise UnsupportedMediaType
-    if call.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]:
-        raise UnsupportedMediaType
+    encoded = call.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]
+    if kind.strip().lower() != media_type or charset not in ("", "charset=utf-8") or encoded:
+        raise UnsupportedMediaType(f"The body must be {media_type}, in UTF-8 and without a content encoding.")
     length = call.header(b"content-length") or "0"
     if not length.isascii() or not length.isdigit():
         raise BadRequest("Content-Length is not a number.")
-    if int(length) > MAX_BODY_BYTES:
+    if len(length) > 18 or int(length) > MAX_BODY_BYTES:  # int() refuses thousands of digits
         raise PayloadTooLarge
     body = b""
     try:

@@ -19,6 +19,7 @@ from auth1 import metrics
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 _QUEUE_LINES = 10_000
+GATHER_S = 0.01  # lines of this time leave in one write: waking the thread for each costs more than the line
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -78,11 +79,14 @@ class Log:
             # Started late, so that it is the thread of the process that logs and not of the one that forked it.
             self._thread = threading.Thread(target=self._write, name="log", daemon=True)
             self._thread.start()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def _write(self) -> None:
         while True:
             self._wake.wait()
+            if not self._closing:
+                time.sleep(GATHER_S)
             self._wake.clear()
             while self._lines:
                 rest = b"".join([self._lines.popleft() for _ in range(min(len(self._lines), 256))])

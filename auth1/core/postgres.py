@@ -8,7 +8,7 @@ refusal, `Unavailable` (503), within the deadlines here; nothing is retried exce
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -118,7 +118,7 @@ class Postgres:
                 server_settings=_server_settings(self._statement_cache_size),
             )
         except _AWAY as error:
-            raise Unavailable(f"The database cannot be reached: {error}") from error
+            raise Unavailable(f"The database cannot be reached: {str(error) or 'no answer'}") from error
         metrics.POOL_SIZE.set(self._size)
 
     async def stop(self) -> None:
@@ -162,13 +162,13 @@ class Postgres:
         try:
             yield connection  # type: ignore[misc]  # the pool's proxy is a connection in all but its type
         except _AWAY as error:
-            connection.terminate()
+            _end(connection)
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 await self._pool.expire_connections()  # the primary has moved; look its name up again
             lost = isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError))
             raise self._away(error, lost=lost) from error
         except asyncio.CancelledError:
-            connection.terminate()
+            _end(connection)
             raise
         finally:
             metrics.POOL_IN_USE.dec()
@@ -193,6 +193,11 @@ class Transaction:
         self._postgres.round_trips += 1
         async with asyncio.timeout(STATEMENT_S):
             return await self._connection.fetchrow(query.text, *arguments)
+
+
+def _end(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # one that broke has been taken back by the pool
+        connection.terminate()
 
 
 def _server_settings(statement_cache_size: int) -> dict[str, str]:

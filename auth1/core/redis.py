@@ -197,6 +197,8 @@ class Redis:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+            if not self._channel:
+                metrics.REDIS_UP.set(0)
 
     async def call(self, *words: str | bytes | int) -> Reply:
         """Send one command and await its reply. Raises RedisAway, also for an error reply."""

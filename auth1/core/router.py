@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from types import UnionType
 from typing import Any, NamedTuple
 
 import msgspec
 
+from auth1.core.call import Form
 from auth1.errors import MethodNotAllowed, NotFound
 
 DEADLINE_S = 2.0
@@ -19,10 +21,11 @@ class Route(NamedTuple):
     path: str
     handler: Callable[..., Awaitable[object]]
     guard: Callable[..., Awaitable[object]]
-    body: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | UnionType | type[Form] | None = None  # what JSON is decoded into, or Form
     status: int = 200
     deadline_s: float = DEADLINE_S
     quiet: bool = False  # probes and scrapes are logged at level debug
+    page: bool = False  # for people: what they post has an Origin that CORS has no say over, `null` or our own
 
 
 class Match(NamedTuple):

@@ -16,6 +16,7 @@ _TAKE = Script.load("take_slots")
 _GIVE_BACK = Script.load("give_back")
 _LOCAL_BUCKETS = 100_000
 _EMPTY = [0] * 10
+_NEVER = (0.0, 0.0)
 
 _Value = TypeVar("_Value")
 
@@ -51,17 +52,17 @@ class Limiter:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._local: OrderedDict[str, tuple[int, list[int]]] = OrderedDict()
-        self._full: OrderedDict[str, float] = OrderedDict()
+        self._full: OrderedDict[str, tuple[float, float]] = OrderedDict()  # believed until, a slot returns at
         self._given_back: list[Bucket] = []
 
     async def take(self, *buckets: Bucket) -> Slots:
         """Take one slot in each bucket, or in none. All keys must share a hash tag."""
-        until = max((self._full.get(bucket.key, 0.0) for bucket in buckets), default=0.0)
-        if until > (now := time.monotonic()):
+        now = time.monotonic()
+        if full := [bucket for bucket in buckets if self._full.get(bucket.key, _NEVER)[0] > now]:
             # Known to be full: a flood costs neither Redis nor Postgres anything.
-            wait_ms = math.ceil((until - now) * 1000)
-            full = max(buckets, key=lambda bucket: self._full.get(bucket.key, 0.0))
-            return Slots(full, wait_ms, [Level(bucket, 0, wait_ms) for bucket in buckets])
+            longest = max(full, key=lambda bucket: self._full[bucket.key][1])
+            wait_ms = math.ceil((self._full[longest.key][1] - now) * 1000)
+            return Slots(longest, wait_ms, [Level(bucket, 0, wait_ms) for bucket in buckets])
         try:
             arguments = [number for bucket in buckets for number in (bucket.limit, bucket.window_ms)]
             reply = await self._redis.run(_TAKE, [bucket.key for bucket in buckets], [*arguments])
@@ -77,7 +78,8 @@ class Limiter:
         if slots.refused_by is not None:
             metrics.LIMITED.labels(slots.refused_by.policy).inc()
             # Remembered for a second at most: by then a slot may have been given back, or the limit raised.
-            self._remember(self._full, slots.refused_by.key, now + min(retry_after_ms / 1000, 1.0))
+            now, wait_s = time.monotonic(), retry_after_ms / 1000
+            self._remember(self._full, slots.refused_by.key, (now + min(wait_s, 1.0), now + wait_s))
         return slots
 
     def give_back_soon(self, bucket: Bucket) -> None:
@@ -109,7 +111,7 @@ class Limiter:
             at, old = self._local.get(bucket.key, (index, _EMPTY))
             counts = [0] * min(index - at, 10) + old[: max(0, 10 - (index - at))]
             used = rest = sum(counts)
-            reset, wait = 10 * tenth, 0
+            reset, wait = (index + 10) * tenth - now, 0
             for place in range(9, -1, -1):  # oldest first: when this tenth has left, `rest` is what still counts
                 if counts[place]:
                     leaves = (index - place + 10) * tenth - now

@@ -12,10 +12,12 @@ class EventType(StrEnum):
     CHALLENGE_OPENED = "challenge.opened"  # challenge: a code was made and is on its way
     CHALLENGE_REPEATED = "challenge.repeated"  # challenge: the same code is on its way again
     CHALLENGE_ANSWERED = "challenge.answered"  # challenge: the right code; a session was opened
+    LINK_CONFIRMED = "link.confirmed"  # challenge: its link was confirmed, and is yet to be redeemed
     ATTEMPT_WRONG = "attempt.wrong"  # challenge: a wrong code
     REQUEST_BLOCKED = "request.blocked"  # the event itself: fraud rules refused a request
-    MESSAGE_FAILED = "message.failed"  # message: every provider refused it
-    MESSAGE_UNKNOWN = "message.unknown"  # message: it may have been sent or not
+    MESSAGE_DELIVERED = "message.delivered"  # message: its provider reports that it arrived
+    MESSAGE_FAILED = "message.failed"  # message: every provider refused it, or it did not arrive
+    MESSAGE_UNKNOWN = "message.unknown"  # message: it may have been sent or not, or nobody reports whether it arrived
     USER_CREATED = "user.created"  # user: somebody's first login
     USER_REFUSED = "user.refused"  # challenge: the right code, but the user is banned
     TENANT_CREATED = "tenant.created"  # tenant
@@ -29,7 +31,8 @@ class EventType(StrEnum):
 
 
 class Event(NamedTuple):
-    """One fact. `actor` is the id of a key or user, `operator`, or `auth1` itself."""
+    """One fact. `actor` is the id of a key or user, `operator`, `link` (whoever holds
+    it), the provider that reports, or `auth1` itself."""
 
     id: str
     type: EventType

@@ -19,15 +19,16 @@ for i, key in ipairs(KEYS) do
   local counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
   local value = redis.call('GET', key)
   if value then
-    local place = 1 + index - tonumber(string.match(value, '^%d+'))
+    -- Never below 1: after a failover the clock may have gone back, and what was taken stays taken.
+    local place = math.max(1, 1 + index - tonumber(string.match(value, '^%d+')))
     for count in string.gmatch(string.match(value, ':(.*)'), '%d+') do
-      if place >= 1 and place <= 10 then
+      if place <= 10 then
         counts[place] = tonumber(count)
       end
       place = place + 1
     end
   end
-  local used, reset, wait = 0, 10 * tenth, 0
+  local used, reset, wait = 0, (index + 10) * tenth - now, 0
   for place = 1, 10 do
     used = used + counts[place]
   end

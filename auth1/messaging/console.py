@@ -8,6 +8,7 @@ class Console:
     """Prints each message. The only place where a code reaches the output."""
 
     name = "console"
+    reports = False
 
     def __init__(self, log: Log) -> None:
         self._log = log

@@ -20,13 +20,23 @@ class Failure(StrEnum):
         return self is not Failure.UNKNOWN
 
 
+class Letter(NamedTuple):
+    """What an email has beside its text."""
+
+    brand: str  # the name beside the sender's address
+    subject: str
+    html: str
+
+
 class Outgoing(NamedTuple):
     """A message as providers get it. `expires_in` is the life of the code in seconds."""
 
+    tenant_id: str
     message_id: str
     to: str
     text: str
     expires_in: int
+    letter: Letter | None = None  # an email has one
 
 
 class SendError(Exception):
@@ -42,6 +52,7 @@ class Provider(Protocol):
     """Somebody who carries messages."""
 
     name: str
+    reports: bool  # whether it will tell, by a receipt, what became of a message that it took
 
     async def send(self, message: Outgoing) -> str | None:
         """Hand a message over and return the provider's id of it. Raises SendError, within the provider's deadline."""

@@ -1,15 +1,33 @@
-"""The provider of test keys: it takes every message and sends none."""
+"""The providers of test keys: they send nothing, and fail for the magic numbers that stand for that."""
 
-from auth1.messaging.provider import Outgoing
+from auth1.messaging.provider import Failure, Outgoing, SendError
+
+FAILS_EVERYWHERE = "+15005550002"
+FAILS_FIRST = "+15005550004"
 
 
 class Sandbox:
-    """Takes every message."""
+    """Takes every message, but those to the numbers it fails for."""
 
-    name = "sandbox"
+    reports = False
+
+    def __init__(self, name: str, fails_for: frozenset[str]) -> None:
+        self.name = name
+        self._fails_for = fails_for
 
     async def send(self, message: Outgoing) -> str | None:
+        """Take the message and send nothing. Raises SendError for a magic number."""
+        if message.to in self._fails_for:
+            raise SendError(Failure.TRANSIENT, "magic_number")
         return None
 
     async def close(self) -> None:
-        pass
+        """Nothing to close."""
+
+
+def providers() -> list[Sandbox]:
+    """A first and a second provider, so that an app's tests can see a failover."""
+    return [
+        Sandbox("sandbox", frozenset({FAILS_EVERYWHERE, FAILS_FIRST})),
+        Sandbox("sandbox_failover", frozenset({FAILS_EVERYWHERE})),
+    ]

@@ -12,11 +12,10 @@ from auth1 import metrics
 from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
-from auth1.errors import ChannelUnavailable, DeliveryFailed, InvalidPhone, RecipientOptedOut, Unavailable
+from auth1.errors import ChannelUnavailable, DeliveryFailed, InvalidEmail, InvalidPhone, RecipientOptedOut, Unavailable
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import store
+from auth1.messaging import sandbox, store
 from auth1.messaging.provider import Failure, Outgoing, Provider, SendError
-from auth1.messaging.sandbox import Sandbox
 from auth1.messaging.store import Delivery
 
 MAX_IN_FLIGHT = 100  # per worker; what comes beyond waits in the outbox instead of in memory
@@ -30,7 +29,7 @@ class Messenger:
         self._postgres = postgres
         self._log = log
         self._providers = providers
-        self._sandbox = [Sandbox()]
+        self._sandbox = sandbox.providers()
         self._in_flight = 0
         self._unrecorded: list[Delivery] = []
 
@@ -56,15 +55,13 @@ class Messenger:
         finally:
             self._in_flight -= room
 
-    async def send(
-        self, channel: str, message: Outgoing, *, tenant_id: str, actor: str, request_id: str | None = None
-    ) -> Delivery:
+    async def send(self, channel: str, message: Outgoing, *, actor: str, request_id: str | None = None) -> Delivery:
         """Try the providers one after another; record and return the outcome."""
-        provider, receipt, failures = "", None, list[SendError]()
-        for candidate in self._of(channel, tenant_id.endswith(":test")):
+        provider, provider_message_id, receipt_in, failures = "", None, None, list[SendError]()
+        for candidate in self._of(channel, message.tenant_id.endswith(":test")):
             provider = candidate.name
             try:
-                receipt = await self._hand_over(candidate, message)
+                provider_message_id = await self._hand_over(candidate, message)
             except SendError as error:
                 failures.append(error)
                 self._log.warn(
@@ -79,17 +76,19 @@ class Messenger:
                     break
             else:
                 failures.clear()
+                receipt_in = message.expires_in if candidate.reports else None
                 break
         delivery = Delivery(
-            tenant_id=tenant_id,
+            tenant_id=message.tenant_id,
             actor=actor,
             message_id=message.message_id,
             state=_state(failures),
             provider=provider,
-            provider_message_id=receipt,
+            provider_message_id=provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
             give_back=bool(failures) and all(error.failure.definite for error in failures),
             event_id=new_id("evt"),
+            receipt_in=receipt_in,
         )
         await self._record(delivery, request_id)
         return delivery
@@ -122,23 +121,26 @@ class Messenger:
 
     async def _record(self, delivery: Delivery, request_id: str | None) -> None:
         try:
-            await store.record_delivery(self._postgres, delivery)
+            told = await store.record_delivery(self._postgres, delivery)
         except Unavailable:
             self._unrecorded.append(delivery)
             return
-        if delivery.state != "sent":
+        if told:
             event_type = EventType.MESSAGE_FAILED if delivery.state == "failed" else EventType.MESSAGE_UNKNOWN
             event = Event(delivery.event_id, event_type, delivery.tenant_id, delivery.actor, delivery.message_id)
             tell(self._log, event, request_id, provider=delivery.provider, error=delivery.error)
 
 
-def refuse_failed(delivery: Delivery) -> None:
-    """Tell the caller of a message that did not leave. Raises InvalidPhone, RecipientOptedOut or DeliveryFailed."""
+def refuse_failed(delivery: Delivery, channel: str) -> None:
+    """Tell the caller of a message that did not leave.
+
+    Raises InvalidPhone, InvalidEmail, RecipientOptedOut or DeliveryFailed.
+    """
     if delivery.state == "sent":
         return
     failure = (delivery.error or "").partition(":")[0]
     if failure == Failure.IMPOSSIBLE:
-        raise InvalidPhone
+        raise InvalidEmail if channel == "email" else InvalidPhone
     if failure == Failure.OPTED_OUT:
         raise RecipientOptedOut
     raise DeliveryFailed(retry_after=5)

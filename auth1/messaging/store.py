@@ -1,9 +1,10 @@
 """SQL of messages, by name."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from auth1.callers.tenant import TenantSettings, read_settings
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Queries
+from auth1.core.postgres import ConnectionLost, Postgres, Queries
 
 _QUERIES = Queries("messaging")
 
@@ -20,47 +21,82 @@ class Delivery(NamedTuple):
     error: str | None
     give_back: bool
     event_id: str
+    receipt_in: int | None  # seconds for which a receipt will be waited for; None: none will come
 
 
 class Claimed(NamedTuple):
     """A message of the outbox. Without a box its code has ended, and it is not worth sending."""
 
+    settings: TenantSettings
     tenant_id: str
     message_id: str
     challenge_id: str
     identifier: str
-    channel: str
+    channel: Literal["sms", "email"]
+    locale: str | None
     tenant_name: str
-    sms_branding: str | None
     code_box: bytes | None
     expires_in: int | None
+    token_digest: bytes | None  # of its link, if it has one
+    with_code: bool
 
 
-class Lost(NamedTuple):
-    """A message that a dead process was handing over."""
+class Receipt(NamedTuple):
+    """What a provider reports of a message that it was handed."""
 
     tenant_id: str
     message_id: str
     provider: str
+    provider_message_id: str | None
+    state: str  # sent, delivered or failed
+    error: str | None
 
 
-async def record_delivery(postgres: Postgres, delivery: Delivery) -> None:
-    """Write down what became of a message; the first report counts."""
-    await postgres.row(
+class Unknown(NamedTuple):
+    """A message of which nobody can say whether it arrived, and the id of the event that says so."""
+
+    tenant_id: str
+    message_id: str
+    provider: str
+    event_id: str
+
+
+async def record_delivery(postgres: Postgres, delivery: Delivery) -> bool:
+    """Write down what became of a message; the first report counts. Returns whether it made an event."""
+    row = await postgres.row(
         _QUERIES["record_delivery"],
         *(delivery.tenant_id, delivery.message_id, delivery.state, delivery.provider),
         *(delivery.provider_message_id, delivery.error, delivery.give_back, delivery.event_id, delivery.actor),
+        delivery.receipt_in,
     )
+    return row is not None
+
+
+async def record_receipt(postgres: Postgres, receipt: Receipt, event_id: str) -> str | None:
+    """Write down what a provider reports; returns the state of the message where that is new.
+
+    A lost connection is tried again once, which is safe: the provider would not call a second time.
+    """
+    try:
+        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id)
+    except ConnectionLost:
+        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id)
+    return row["next_state"] if row else None
 
 
 async def claim_messages(postgres: Postgres, provider: str, channel: str, sandbox: bool, limit: int) -> list[Claimed]:
     """Take messages that were provably not handed to any provider."""
     rows = await postgres.rows(_QUERIES["claim_messages"], provider, limit, channel, sandbox)
-    return [Claimed(*row) for row in rows]
+    return [Claimed(read_settings(row["settings"]), *list(row)[1:]) for row in rows]
 
 
-async def settle_lost_messages(postgres: Postgres, limit: int) -> list[tuple[Lost, str]]:
-    """Mark what dead processes were handing over as unknown; returns each with the id of its event."""
-    event_ids = [new_id("evt") for _ in range(limit)]
-    rows = await postgres.rows(_QUERIES["settle_lost_messages"], event_ids)
-    return [(Lost(*list(row)[:3]), row["event_id"]) for row in rows]
+async def settle_lost_messages(postgres: Postgres, limit: int) -> list[Unknown]:
+    """Mark what dead processes were handing over as unknown."""
+    rows = await postgres.rows(_QUERIES["settle_lost_messages"], [new_id("evt") for _ in range(limit)])
+    return [Unknown(*row) for row in rows]
+
+
+async def settle_unreported_messages(postgres: Postgres, limit: int) -> list[Unknown]:
+    """Mark those as unknown whose code has ended before a receipt came."""
+    rows = await postgres.rows(_QUERIES["settle_unreported_messages"], [new_id("evt") for _ in range(limit)])
+    return [Unknown(*row) for row in rows]

@@ -1,10 +1,130 @@
-"""What a message says."""
+"""What a message says: in the language of its reader, in the words of the tenant where it has its own.
+
+A language is looked for as RFC 4647 (3.4) does: pt-BR, pt, then the tenant's default, then English. At each step a
+tenant's own template wins over the built-in one.
+"""
 
 import math
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from auth1.callers.tenant import TenantSettings, TextChannel
+from auth1.errors import FieldError, ValidationFailed
+from auth1.messaging.templates import Template, TemplateError, parse
+
+FALLBACK = "en"
+# Of a template: es, pt-BR, zh-Hant, zh-Hant-TW, es-419; spelled as RFC 5646 (2.1.1) does, so that none is there twice.
+_TAG = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|[0-9]{3}))?", re.ASCII)
 
 
-def sms_code(brand: str, code: str, expires_in_s: int) -> str:
-    """The guide's text, with the minutes that remain."""
+class Wording(NamedTuple):
+    """A text for many minutes, and for one."""
+
+    many: Template
+    one: Template
+
+
+class Choice(NamedTuple):
+    """The wording that was found, and for which locale."""
+
+    locale: str
+    wording: Wording
+
+
+def _wording(many: str, one: str) -> Wording:
+    return Wording(parse(many), parse(one))
+
+
+# Each keeps to the GSM alphabet, so that with a brand of 30 characters it is one segment: no á, í, ó, ú, ç, ã, ê. That
+# is why it is a clave in Spanish and a PIN in Portuguese.
+BUILT_IN: dict[TextChannel, dict[str, Wording]] = {
+    "sms": {
+        "en": _wording(
+            "Your {brand} verification code is: {code}. Expires in {minutes} minutes.",
+            "Your {brand} verification code is: {code}. Expires in {minutes} minute.",
+        ),
+        "es": _wording(
+            "Tu clave de un solo uso para {brand} es: {code}. Caduca en {minutes} minutos.",
+            "Tu clave de un solo uso para {brand} es: {code}. Caduca en {minutes} minuto.",
+        ),
+        "fr": _wording(
+            "Votre code de vérification {brand} est : {code}. Il expire dans {minutes} minutes.",
+            "Votre code de vérification {brand} est : {code}. Il expire dans {minutes} minute.",
+        ),
+        "de": _wording(
+            "Ihr Bestätigungscode für {brand} lautet: {code}. Er ist {minutes} Minuten gültig.",
+            "Ihr Bestätigungscode für {brand} lautet: {code}. Er ist {minutes} Minute gültig.",
+        ),
+        "pt": _wording(
+            "O seu PIN para {brand} é: {code}. Expira em {minutes} minutos.",
+            "O seu PIN para {brand} é: {code}. Expira em {minutes} minuto.",
+        ),
+        "it": _wording(
+            "Il tuo codice di verifica per {brand} è: {code}. Scade tra {minutes} minuti.",
+            "Il tuo codice di verifica per {brand} è: {code}. Scade tra {minutes} minuto.",
+        ),
+    }
+}
+
+
+def choose(settings: TenantSettings, channel: TextChannel, locale: str | None) -> Choice:
+    """Find the wording for a reader. A template that was stored and is none by today's rules is passed over."""
+    own: dict[str, str] = getattr(settings.texts, channel)
+    for tag in candidates(locale, settings.default_locale):
+        if tag in own:
+            with suppress(TemplateError):
+                template = parse(own[tag])
+                return Choice(tag, Wording(template, template))
+        if tag in BUILT_IN[channel]:
+            return Choice(tag, BUILT_IN[channel][tag])
+    return Choice(FALLBACK, BUILT_IN[channel][FALLBACK])
+
+
+def sms_code(name: str, settings: TenantSettings, locale: str | None, code: str, expires_in_s: int) -> str:
+    """Say a code in an SMS, with the minutes that remain. `name` is the tenant's."""
+    return word_sms(choose(settings, "sms", locale).wording, name, settings, code, expires_in_s)
+
+
+def word_sms(wording: Wording, name: str, settings: TenantSettings, code: str, expires_in_s: int) -> str:
+    """Say a code in these words."""
     minutes = max(1, math.ceil(expires_in_s / 60))
-    unit = "minute" if minutes == 1 else "minutes"
-    return f"Your {brand} verification code is: {code}. Expires in {minutes} {unit}."
+    template = wording.one if minutes == 1 else wording.many
+    text = template.render(brand=settings.sms_branding or name, code=code, minutes=minutes)
+    if settings.sms_autofill_host is not None:
+        # WICG, "Origin-bound one-time codes delivered via SMS", section 3: browsers offer the code to this host alone.
+        text += f"\n@{settings.sms_autofill_host} #{code}"
+    return text
+
+
+def check(settings: TenantSettings) -> None:
+    """Refuse texts that cannot be sent, when they are written. Raises ValidationFailed, which names each of them."""
+    errors = []
+    for channel in BUILT_IN:
+        for tag, text in getattr(settings.texts, channel).items():
+            field = f"settings.texts.{channel}.{tag[:64]}"
+            if not _TAG.fullmatch(tag):
+                errors.append(FieldError(field, "Not spelled like a language tag: es, pt-BR, zh-Hant, es-419"))
+            try:
+                parse(text)
+            except TemplateError as error:
+                errors.append(FieldError(field, str(error)))
+    if errors:
+        raise ValidationFailed(errors=errors)
+
+
+def normalise(tag: str) -> str:
+    """Spell a language tag as RFC 5646 (2.1.1) does: pt_br is pt-BR."""
+    language, *rest = tag.replace("_", "-").lower().split("-")
+    spelled = {2: str.upper, 4: str.capitalize}
+    return "-".join([language, *(spelled.get(len(part), str)(part) for part in rest)])
+
+
+def candidates(*tags: str | None) -> Iterator[str]:
+    """Name the locales to look for, one after another: each tag, and what it is a part of."""
+    for tag in tags:
+        rest = normalise(tag) if tag else ""
+        while rest:
+            yield rest
+            rest = rest.rpartition("-")[0]

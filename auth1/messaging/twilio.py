@@ -7,6 +7,7 @@ redirects are not followed, and proxy variables of the environment are not belie
 import asyncio
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -21,7 +22,14 @@ MAX_VALIDITY_S = 36_000  # Twilio's own bound of ValidityPeriod
 MAX_CONNECTIONS = 100
 CALLBACK_PATH = "/api/callbacks/twilio/status"
 
-_SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
+SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
+
+# What a status callback reports. What is neither (`receiving`, `received`) is not about a message that we send.
+STATES = {
+    **dict.fromkeys(("queued", "accepted", "scheduled", "sending", "sent"), "sent"),
+    **dict.fromkeys(("delivered", "read"), "delivered"),
+    **dict.fromkeys(("undelivered", "failed", "canceled"), "failed"),
+}
 
 # Twilio's error codes (its "Error and Warning Dictionary"). Every other 4xx is a refusal that is ours to mend.
 _FAILURES = {
@@ -56,6 +64,7 @@ class Twilio:
     ) -> None:
         self._service = account.messaging_service_sid
         self._callback_url = callback_url
+        self.reports = callback_url is not None
         self._path = f"/2010-04-01/Accounts/{account.account_sid}/Messages.json"
         self._client = httpx.AsyncClient(
             base_url=account.api_url,
@@ -78,7 +87,9 @@ class Twilio:
             "ValidityPeriod": str(min(max(message.expires_in, 1), MAX_VALIDITY_S)),
         }
         if self._callback_url is not None:
-            fields["StatusCallback"] = self._callback_url
+            # Our ids come back in the URL, so that a receipt finds its message before the answer to this request does.
+            ids = {"tenant_id": message.tenant_id, "message_id": message.message_id}
+            fields["StatusCallback"] = f"{self._callback_url}?{urlencode(ids)}"
         return fields
 
     async def send(self, message: Outgoing) -> str | None:
@@ -112,7 +123,7 @@ def _read(status: int, body: bytes) -> str:
     answer = _parse(body)
     if status in (200, 201):
         sid = answer.sid if answer else None
-        if sid is not None and _SID.fullmatch(sid) and not (answer and answer.status == "failed"):
+        if sid is not None and SID.fullmatch(sid) and not (answer and answer.status == "failed"):
             return sid
         raise SendError(Failure.UNKNOWN, "garbage")
     code = _code(answer)

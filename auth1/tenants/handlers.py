@@ -3,6 +3,7 @@
 from auth1.callers.tenant import Operator
 from auth1.core.call import Call
 from auth1.errors import FieldError, ValidationFailed
+from auth1.messaging import segments, templates, texts
 from auth1.services import Services
 from auth1.tenants import manage, store
 from auth1.tenants.schemas import (
@@ -15,10 +16,13 @@ from auth1.tenants.schemas import (
     TenantOut,
     TenantPage,
     TenantPatch,
+    TextPreview,
+    TextPreviewIn,
 )
 
 PAGE = 50
 MAX_PAGE = 200
+SAMPLE_CODE = "1234567890"
 
 
 async def create_tenant(app: Services, call: Call[Operator], body: TenantIn) -> TenantCreated:
@@ -56,6 +60,23 @@ async def suspend_tenant(app: Services, call: Call[Operator]) -> TenantOut:
 async def resume_tenant(app: Services, call: Call[Operator]) -> TenantOut:
     """Answer the calls of a tenant again."""
     return await manage.suspend_tenant(app, call.parameters["tenant_id"], suspend=False)
+
+
+async def preview_text(app: Services, call: Call[Operator], body: TextPreviewIn) -> TextPreview:
+    """Show what a person would get, and how many segments it is billed as."""
+    tenant = await manage.get_tenant(app, call.parameters["tenant_id"])
+    settings = tenant.settings
+    if body.template is None:
+        locale, wording = texts.choose(settings, body.channel, body.locale)
+    else:
+        try:
+            template = templates.parse(body.template)
+        except templates.TemplateError as error:
+            raise ValidationFailed(errors=[FieldError("template", str(error))]) from None
+        locale, wording = texts.normalise(body.locale or settings.default_locale), texts.Wording(template, template)
+    code = SAMPLE_CODE[: settings.otp_length]
+    text = texts.word_sms(wording, tenant.name, settings, code, settings.otp_expiry_minutes * 60)
+    return TextPreview(text, locale, *segments.measure(text))
 
 
 async def create_key(app: Services, call: Call[Operator], body: KeyIn) -> KeyCreated:

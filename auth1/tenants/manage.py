@@ -10,6 +10,7 @@ from auth1.callers.tenant import TenantSettings
 from auth1.core import schemas
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
+from auth1.messaging import texts
 from auth1.services import Services
 from auth1.sessions import tokens
 from auth1.tenants import store
@@ -28,7 +29,8 @@ OPERATOR = "operator"
 
 
 async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
-    """Make a tenant and its three first keys. Raises Conflict when the slug is taken."""
+    """Make a tenant and its three first keys. Raises ValidationFailed, and Conflict when the slug is taken."""
+    texts.check(wanted.settings)
     first_keys = {kind: keys.make(kind, wanted.slug) for kind in keys.KINDS}
     made = await store.create_tenant(
         app.postgres,
@@ -103,7 +105,10 @@ async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
 
 
 async def create_key(app: Services, tenant_id: str, wanted: KeyIn) -> KeyCreated:
-    """Make one more key. Raises NotFound."""
+    """Make one more key. Raises NotFound, ValidationFailed."""
+    # At the edges of the calendar a moment may have no UTC.
+    if wanted.expires_at is not None and not 2000 <= wanted.expires_at.year <= 9998:
+        raise ValidationFailed(errors=[FieldError("expires_at", "Must be a moment of the years 2000 to 9998")])
     tenant = await get_tenant(app, tenant_id)
     key = keys.make(wanted.kind, tenant.slug)
     made = await store.create_key(
@@ -123,7 +128,7 @@ async def rotate_key(app: Services, tenant_id: str, key_id: str, rotation: KeyRo
     made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, OPERATOR)
     if made is None:
         raise Conflict("This key has ended; create a new one.")
-    return await _created(app, EventType.KEY_ROTATED, tenant_id, made, key)
+    return await _created(app, EventType.KEY_ROTATED, tenant_id, made, key, subject=key_id)
 
 
 async def revoke_key(app: Services, tenant_id: str, key_id: str) -> None:
@@ -137,10 +142,15 @@ async def revoke_key(app: Services, tenant_id: str, key_id: str) -> None:
 
 
 async def _created(
-    app: Services, event_type: EventType, tenant_id: str, made: tuple[KeyOut, str], key: keys.NewKey
+    app: Services,
+    event_type: EventType,
+    tenant_id: str,
+    made: tuple[KeyOut, str],
+    key: keys.NewKey,
+    subject: str | None = None,
 ) -> KeyCreated:
     shown, event_id = made
-    await _announce(app, event_type, event_id, tenant_id, shown.key_id)
+    await _announce(app, event_type, event_id, tenant_id, subject or shown.key_id)
     return KeyCreated(**msgspec.structs.asdict(shown), api_key=key.text)
 
 

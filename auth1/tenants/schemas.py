@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import msgspec
 
 from auth1.callers.keys import Kind
-from auth1.callers.tenant import TenantSettings
+from auth1.callers.tenant import Locale, TenantSettings, TextChannel
 from auth1.core.schemas import In, Out
+from auth1.messaging.segments import Encoding
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")]
@@ -61,12 +62,30 @@ class TenantPage(Out):
     next_cursor: str | None
 
 
+class TextPreviewIn(In):
+    """A text to see: the one that the tenant's users get in a language, or a template that is not stored yet."""
+
+    channel: TextChannel = "sms"
+    locale: Locale | None = None
+    template: str | None = None
+
+
+class TextPreview(Out):
+    """What a person would get, with a code that is nobody's. `locale` is the language that was found."""
+
+    text: str
+    locale: str
+    encoding: Encoding
+    units: int
+    segments: int
+
+
 class KeyIn(In):
     """A new key. `allowed_origins` are exact (`https://app.example.com`); none means any."""
 
     kind: Kind
     allowed_origins: Annotated[tuple[Origin, ...], msgspec.Meta(max_length=100)] = ()
-    expires_at: datetime | None = None
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class KeyRotation(In):

@@ -6,13 +6,13 @@ import asyncpg
 import msgspec
 
 from auth1.callers.keys import Kind, NewKey
-from auth1.callers.tenant import TenantSettings
+from auth1.callers.tenant import TenantSettings, read_settings
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries
+from auth1.messaging import texts
 from auth1.tenants.schemas import KeyOut, TenantOut
 
 _QUERIES = Queries("tenants")
-_decode_settings = msgspec.json.Decoder(TenantSettings).decode
 
 
 async def create_tenant(
@@ -46,7 +46,7 @@ async def update_tenant(
 ) -> tuple[TenantOut, str] | None:
     """Merge changes into a tenant under its lock; a setting of None goes back to its default.
 
-    Raises msgspec.ValidationError when the merged settings are not valid.
+    Raises msgspec.ValidationError or ValidationFailed when the merged settings are not valid.
     """
     event_id = new_id("evt")
     async with postgres.transaction() as transaction:
@@ -56,6 +56,7 @@ async def update_tenant(
         merged = msgspec.json.decode(row["settings"]) | changes
         kept = {key: value for key, value in merged.items() if value is not None}
         settings = msgspec.convert(kept, TenantSettings)
+        texts.check(settings)
         changed = [*(["name"] if name is not None else []), *(f"settings.{key}" for key in changes)]
         row = await transaction.row(
             _QUERIES["update_tenant"],
@@ -130,7 +131,7 @@ def _tenant(row: asyncpg.Record) -> TenantOut:
         tenant_id=row["id"],
         name=row["name"],
         slug=row["slug"],
-        settings=_decode_settings(row["settings"]),
+        settings=read_settings(row["settings"]),
         created_at=row["created_at"],
         suspended_at=row["suspended_at"],
     )

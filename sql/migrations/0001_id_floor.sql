@@ -4,7 +4,6 @@ create or replace function id_floor(prefix text, moment timestamptz) returns tex
 language sql immutable strict parallel safe
 as $$
   select prefix || '_' || string_agg(
-    substr('0123456789abcdefghjkmnpqrstvwxyz', ((extract(epoch from moment) * 1000)::bigint >> (5 * n) & 31)::int + 1, 1),
-    '' order by n desc)
-  from generate_series(0, 9) as n
+    substr('0123456789abcdefghjkmnpqrstvwxyz', (milliseconds >> (5 * n) & 31)::int + 1, 1), '' order by n desc)
+  from generate_series(0, 9) as n, (select floor(extract(epoch from moment) * 1000)::bigint as milliseconds) as m
 $$;

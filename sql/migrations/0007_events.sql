@@ -42,6 +42,7 @@ declare
   partition text;
   dropped integer := 0;
 begin
+  perform pg_advisory_xact_lock(4151512);
   for partition in
     select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
     where i.inhparent = 'events'::regclass and c.relname ~ '^events_\d{4}_\d{2}$'

@@ -3,7 +3,9 @@
 -- name: find_key
 -- The tenant that a key belongs to. $1 digest
 select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is not null as suspended,
-  k.id as key_id, k.kind, k.allowed_origins, extract(epoch from k.expires_at)::float8 as key_expires_at
+  k.id as key_id, k.kind, k.allowed_origins,
+  -- A rotated key's revocation lies ahead: whoever caches this must know of it.
+  extract(epoch from least(k.expires_at, k.revoked_at))::float8 as key_expires_at
 from keys k join tenants t on t.id = k.tenant_id
 where k.digest = $1
   and (k.revoked_at is null or k.revoked_at > now())

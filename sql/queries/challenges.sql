@@ -9,7 +9,10 @@
 -- $5 challenge_id for a new challenge, $6 challenge_id that the caller wants to ask again, or null
 -- $7 code_mac, $8 code_box of the code to use if none is live, $9 its life in seconds, $10 its attempts
 -- $11 message_id, $12 trying: the provider it is handed to at once, or null to leave it to the outbox
--- $13 sends per hour (twice that per day), $14 the first wait in seconds, $15 event_id, $16 actor, $17 event data
+-- $13 sends per hour (twice that per day; 0: any number), $14 the first wait in seconds, $15 event_id, $16 actor, $17 event data
+-- $18 locale of the message, or null for the tenant's own
+-- $19 token_digest of the link that the message has, or null; $20 secret_digest, $21 whether it has the code, too,
+-- $22 redirect_to, $23 code_challenge
 with gate as (
   insert into identifiers as i (tenant_id, identifier, code_mac, code_box, code_purpose, code_expires_at, code_attempts_max,
     challenge_ids, challenge_attempts, message_id, sends, resend_at, sent_at)
@@ -57,18 +60,24 @@ with gate as (
     case when $5 = any(challenge_ids) then $5 else $6 end as challenge_id
   from gate
 ), asked as (
-  insert into challenges (tenant_id, id, identifier, expires_at)
-  select $1, challenge_id, $2, code_expires_at from answer where accepted
-  on conflict (tenant_id, id) do update set expires_at = excluded.expires_at
+  insert into challenges (tenant_id, id, identifier, expires_at, message_id)
+  select $1, challenge_id, $2, code_expires_at, $11 from answer where accepted
+  on conflict (tenant_id, id) do update set expires_at = excluded.expires_at, message_id = excluded.message_id
 ), extended as (
   update challenges c set expires_at = a.code_expires_at
   from answer a
   where a.accepted and a.opened and c.tenant_id = $1 and c.id = any(a.challenge_ids) and c.id <> a.challenge_id
 ), queued as (
-  insert into messages (tenant_id, id, challenge_id, identifier, channel, trying, claimed_until)
-  select $1, $11, challenge_id, $2, $3, $12, case when $12::text is not null then now() + interval '15 s' end
+  insert into messages (tenant_id, id, challenge_id, identifier, channel, locale, trying, claimed_until)
+  select $1, $11, challenge_id, $2, $3, $18, $12, case when $12::text is not null then now() + interval '15 s' end
   from answer where accepted
   on conflict (tenant_id, id) do nothing
+), linked as (
+  insert into links (tenant_id, message_id, challenge_id, identifier, token_digest, secret_digest, with_code, redirect_to,
+    code_challenge, expires_at)
+  select $1, $11, challenge_id, $2, $19, $20, $21, $22, $23, code_expires_at
+  from answer where accepted and $19::bytea is not null
+  on conflict (tenant_id, message_id) do nothing
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
   select $1, $15, case when opened then 'challenge.opened' else 'challenge.repeated' end, $16, challenge_id, $17
@@ -106,7 +115,9 @@ with held as materialized (
       code_mac = any($4::bytea[]) as hits
     from (
       select *, array_position(challenge_ids, $5::text) as place
-      from identifiers where tenant_id = $1 and identifier = $2
+      -- Without a live code no row is locked: a lock is a write, and waiting for the disk would tell by time that the
+      -- identifier is known (bench/enumeration.py).
+      from identifiers where tenant_id = $1 and identifier = $2 and code_mac is not null and code_expires_at > now()
       for no key update
     ) as i
   ) as h
@@ -184,12 +195,26 @@ select verdict, challenge_id, case when verdict = 'ok' then user_id end as user_
   verdict = 'ok' and is_new_user as is_new_user, attempts_remaining, retry_after
 from answer
 
--- name: find_opened_session
--- After a lost COMMIT: did the statement that would have opened this session succeed?
--- $1 tenant_id, $2 session_id
-select s.user_id, s.created_at = u.created_at as is_new_user
-from sessions s join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
-where s.tenant_id = $1 and s.id = $2
+-- name: find_answer
+-- After a lost COMMIT: what did answer_challenge decide? Each verdict that changes anything is an event, under our id.
+-- $1 tenant_id, $2 event_id
+select
+  case type when 'challenge.answered' then 'ok' when 'user.refused' then 'banned' else 'wrong' end as verdict,
+  subject as challenge_id, case when type = 'challenge.answered' then data ->> 'user_id' end as user_id,
+  coalesce((data ->> 'is_new_user')::boolean, false) as is_new_user,
+  (data ->> 'attempts_remaining')::int as attempts_remaining, null::int as retry_after
+from events where tenant_id = $1 and id = $2
+
+-- name: find_challenge
+-- What became of a challenge, and of its newest message.
+-- $1 tenant_id, $2 challenge_id
+select c.id, case when c.identifier like '+%' then 'sms' else 'email' end as channel,
+  case when c.status = 'open' and c.expires_at <= now() then 'expired' else c.status end as status,
+  c.opened_at, c.expires_at,
+  m.id as message_id, m.state, m.provider, m.error, m.created_at, m.updated_at
+from challenges c
+left join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
+where c.tenant_id = $1 and c.id = $2
 
 -- name: record_event
 -- $1 tenant_id, $2 event_id, $3 type, $4 actor, $5 subject, $6 data

@@ -2,39 +2,98 @@
 
 -- name: record_delivery
 -- Write down what became of a message that was handed to providers. Where all of them definitely refused it, give the
--- send back, and take back the challenge, whose id nobody was told.
+-- send back, and take back the challenge, whose id nobody was told. A receipt may have been faster: what it knew holds,
+-- unless its provider was given up and another one took the message. Returns the event, also to a retry after a lost
+-- COMMIT, where it made one.
 -- $1 tenant_id, $2 message_id, $3 state, $4 provider, $5 provider_message_id, $6 error, $7 give the send back
--- $8 event_id, $9 actor
+-- $8 event_id, $9 actor, $10 seconds for which a receipt will be waited for, or null
 with recorded as (
-  update messages set state = $3, provider = $4, provider_message_id = $5, error = $6,
-    trying = null, claimed_until = null, updated_at = now()
-  where tenant_id = $1 and id = $2 and state = 'queued'
-  returning identifier, challenge_id, created_at
+  update messages m set
+    (state, provider, provider_message_id, error, trying, claimed_until, receipt_due_at, updated_at) = (
+    select
+      case when holds then further_state(m.state, $3) else $3 end,
+      case when m.state = 'delivered' then m.provider else $4 end,
+      case when m.provider = $4 then coalesce(m.provider_message_id, $5) when holds then m.provider_message_id else $5 end,
+      case when holds and further_state(m.state, $3) <> $3 then m.error else $6 end,
+      null, null::timestamptz, now() + $10::int * interval '1 s', now()
+    from (select coalesce(m.state = 'delivered' or m.provider = $4, false) as holds) as receipt)
+  where tenant_id = $1 and id = $2 and trying is not null
+  returning identifier, challenge_id, created_at, state
+), untold as (
+  -- The challenge, if this very message opened it; one that was asked again had been told before.
+  select c.id
+  from recorded r join challenges c on c.tenant_id = $1 and c.id = r.challenge_id and c.opened_at = r.created_at
+  where $7
 ), released as (
   update identifiers i set
     sent_at = case when $7 then array_remove(i.sent_at, r.created_at) else i.sent_at end,
     sends = case when $7 then greatest(i.sends - 1, 0) else i.sends end,
     resend_at = null,
-    challenge_attempts = case when $7 then coalesce(
-        i.challenge_attempts[:array_position(i.challenge_ids, r.challenge_id) - 1]
-          || i.challenge_attempts[array_position(i.challenge_ids, r.challenge_id) + 1:],
-        i.challenge_attempts)
-      else i.challenge_attempts end,
-    challenge_ids = case when $7 then array_remove(i.challenge_ids, r.challenge_id) else i.challenge_ids end
-  from recorded r
+    -- A code that no challenge is left of was told to nobody.
+    code_mac = case when i.challenge_ids <@ array[u.id] then null else i.code_mac end,
+    code_box = case when i.challenge_ids <@ array[u.id] then null else i.code_box end,
+    challenge_attempts = coalesce(
+      i.challenge_attempts[:array_position(i.challenge_ids, u.id) - 1]
+        || i.challenge_attempts[array_position(i.challenge_ids, u.id) + 1:],
+      i.challenge_attempts),
+    challenge_ids = array_remove(i.challenge_ids, u.id)
+  from recorded r left join untold u on true
   where $3 in ('failed', 'unknown') and i.tenant_id = $1 and i.identifier = r.identifier and i.message_id = $2
+  returning i.identifier
 ), cancelled as (
+  -- Joined with what was released, so that the identifier is locked first, as everywhere.
   update challenges c set status = 'cancelled', closed_at = now()
-  from recorded r where $7 and c.tenant_id = $1 and c.id = r.challenge_id and c.status = 'open'
+  from untold u left join released on true
+  where c.tenant_id = $1 and c.id = u.id and c.status = 'open'
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select $1, $8, 'message.' || $3, $9, $2,
+    jsonb_build_object('challenge_id', challenge_id, 'provider', $4::text, 'error', $6::text)
+  from recorded where $3 in ('failed', 'unknown') and state = $3
+  returning id
 )
-insert into events (tenant_id, id, type, actor, subject, data)
-select $1, $8, 'message.' || $3, $9, $2,
-  jsonb_build_object('challenge_id', challenge_id, 'provider', $4::text, 'error', $6::text)
-from recorded where $3 in ('failed', 'unknown')
+select id from told
+union all
+select id from events where $3 in ('failed', 'unknown') and tenant_id = $1 and id = $8
+
+-- name: record_receipt
+-- Write down what a provider reports of a message that it was handed. Reports come late, twice, in any order, and before
+-- record_delivery; the row moves only forward, and every order ends in the same row. Of a message that another provider
+-- took in the end only its delivery still counts. Returns the state, where there is a new one.
+-- $1 tenant_id, $2 message_id, $3 provider, $4 provider_message_id, $5 state: sent, delivered or failed, $6 error,
+-- $7 event_id
+with held as materialized (
+  select state, provider, provider_message_id, error, challenge_id,
+    further_state(state, $5) as next_state, coalesce(provider = $3, true) as took_it
+  from messages
+  where tenant_id = $1 and id = $2 and ($5 = 'delivered' or coalesce(provider = $3, true))
+  for no key update
+), learned as materialized (
+  select *,
+    case when took_it then coalesce(provider_message_id, $4) else $4 end as next_message_id,
+    case
+      when next_state = 'delivered' then null
+      when next_state <> $5 then error
+      when state = $5 then greatest(error, $6)
+      else $6 end as next_error
+  from held
+), moved as (
+  update messages m set state = l.next_state, provider = $3, provider_message_id = l.next_message_id, error = l.next_error,
+    updated_at = now()
+  from learned l
+  where m.tenant_id = $1 and m.id = $2 and (l.state, l.provider, l.provider_message_id, l.error)
+    is distinct from (l.next_state, $3, l.next_message_id, l.next_error)
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select $1, $7, 'message.' || next_state, $3, $2,
+    jsonb_build_object('challenge_id', challenge_id, 'provider', $3::text, 'error', next_error)
+  from learned where next_state <> state and next_state in ('delivered', 'failed')
+)
+select next_state from learned where next_state <> state
 
 -- name: claim_messages
 -- Take messages that were provably not handed to any provider, with what each is to say: the sealed code, unless it has
--- ended or been answered, and the tenant's brand. Several workers may ask at once: SKIP LOCKED gives each row to one.
+-- ended or been answered, its link, and the tenant's settings. Several workers may ask at once: SKIP LOCKED gives each row to one.
 -- $1 the provider that will be tried first, $2 how many, $3 channel, $4 those of sandboxes, or those of live tenants
 with due as (
   select tenant_id, id from messages
@@ -45,38 +104,67 @@ with due as (
 ), claimed as (
   update messages m set trying = $1, claimed_until = now() + interval '15 s', updated_at = now()
   from due d where m.tenant_id = d.tenant_id and m.id = d.id
-  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel
+  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale
 )
-select c.tenant_id, c.id, c.challenge_id, c.identifier, c.channel, t.name, t.settings ->> 'sms_branding' as sms_branding,
-  i.code_box, ceil(extract(epoch from i.code_expires_at - now()))::int as expires_in
+select t.settings, c.tenant_id, c.id, c.challenge_id, c.identifier, c.channel, c.locale, t.name,
+  i.code_box, ceil(extract(epoch from i.code_expires_at - now()))::int as expires_in,
+  l.token_digest, coalesce(l.with_code, true) as with_code
 from claimed c
 join tenants t on t.id = split_part(c.tenant_id, ':', 1)
+left join links l on l.tenant_id = c.tenant_id and l.message_id = c.id
 left join identifiers i on i.tenant_id = c.tenant_id and i.identifier = c.identifier
   and c.challenge_id = any(i.challenge_ids) and i.code_mac is not null and i.code_expires_at > now()
 
 -- name: settle_lost_messages
--- What a dead process was handing to a provider may have been sent or not: unknown. Asking again is open at once.
+-- What a dead process was handing to a provider may have been sent or not: unknown, unless a receipt told more. Asking
+-- again is open at once.
 -- $1 event ids to use, as many as rows are wanted
 with lost as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
-    where state = 'queued' and claimed_until < now()
+    where trying is not null and claimed_until < now()
     order by id
     limit cardinality($1::text[])
     for update skip locked
   ) as l
 ), settled as (
-  update messages m set state = 'unknown', error = 'process_lost', provider = m.trying, trying = null,
-    claimed_until = null, updated_at = now()
+  update messages m set state = further_state(m.state, 'unknown'), provider = coalesce(m.provider, m.trying),
+    error = case when further_state(m.state, 'unknown') = 'unknown' then 'process_lost' else m.error end,
+    trying = null, claimed_until = null, updated_at = now()
   from lost l where m.tenant_id = l.tenant_id and m.id = l.id
-  returning m.tenant_id, m.id, m.identifier, m.challenge_id, m.provider, l.n
+  returning m.tenant_id, m.id, m.identifier, m.challenge_id, m.state, m.provider, l.n
 ), opened as (
   update identifiers i set resend_at = null
-  from settled s where i.tenant_id = s.tenant_id and i.identifier = s.identifier and i.message_id = s.id
+  from settled s
+  where s.state = 'unknown' and i.tenant_id = s.tenant_id and i.identifier = s.identifier and i.message_id = s.id
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
   select tenant_id, ($1::text[])[n], 'message.unknown', 'auth1', id,
     jsonb_build_object('challenge_id', challenge_id, 'provider', provider, 'error', 'process_lost')
+  from settled where state = 'unknown'
+)
+select tenant_id, id, provider, ($1::text[])[n] as event_id from settled where state = 'unknown'
+
+-- name: settle_unreported_messages
+-- A message whose provider was to report on it and has not, when its code ended: unknown. A receipt that comes later
+-- still counts.
+-- $1 event ids to use, as many as rows are wanted
+with silent as (
+  select tenant_id, id, row_number() over (order by id) as n from (
+    select tenant_id, id from messages
+    where state = 'sent' and receipt_due_at < now()
+    order by receipt_due_at
+    limit cardinality($1::text[])
+    for update skip locked
+  ) as s
+), settled as (
+  update messages m set state = 'unknown', error = 'no_receipt', updated_at = now()
+  from silent s where m.tenant_id = s.tenant_id and m.id = s.id
+  returning m.tenant_id, m.id, m.challenge_id, m.provider, s.n
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select tenant_id, ($1::text[])[n], 'message.unknown', 'auth1', id,
+    jsonb_build_object('challenge_id', challenge_id, 'provider', provider, 'error', 'no_receipt')
   from settled
 )
 select tenant_id, id, provider, ($1::text[])[n] as event_id from settled

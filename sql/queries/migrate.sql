@@ -14,6 +14,7 @@ end
 $$
 
 -- name: migrations_exist
+-- Whether this database was ever migrated.
 select to_regclass('migrations') is not null
 
 -- name: lock_migrations
@@ -21,7 +22,12 @@ select to_regclass('migrations') is not null
 select pg_advisory_xact_lock(4151511)
 
 -- name: list_migrations
+-- What was applied.
 select name, digest from migrations order by name
+
+-- name: describe_database
+-- What was applied, and whether this database takes no writes: a replica, or a primary after a failover.
+select name, digest, current_setting('transaction_read_only')::boolean as read_only from migrations order by name
 
 -- name: add_migration
 -- $1 name, $2 digest (SHA-256 of the file, hex)

@@ -1,5 +1,5 @@
--- What is old goes, in steps small enough that nobody waits for one. Each purge takes $1 rows at most and skips those
--- that are locked; the next step or the next round finds them again.
+-- What is old goes, in steps small enough that nobody waits for one. A purge skips rows that are locked; the next step or
+-- the next round finds them again.
 
 -- name: make_partitions
 -- Events of this month and of the next two have a partition of their own.
@@ -11,6 +11,7 @@ from generate_series(0, 2) as n
 select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => $1))::date)
 
 -- name: purge_challenges
+-- $1 rows at most
 with old as (
   select tenant_id, id from challenges where expires_at < now() - interval '30 days' limit $1 for update skip locked
 ), gone as (
@@ -19,6 +20,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_messages
+-- What is still queued is never old: the outbox will settle it. $1 rows at most
 with old as (
   select tenant_id, id from messages
   where created_at < now() - interval '30 days' and state <> 'queued' limit $1 for update skip locked
@@ -27,7 +29,17 @@ with old as (
 )
 select count(*) as purged from gone
 
+-- name: purge_links
+-- $1 rows at most
+with old as (
+  select tenant_id, message_id from links where expires_at < now() - interval '1 day' limit $1 for update skip locked
+), gone as (
+  delete from links l using old where l.tenant_id = old.tenant_id and l.message_id = old.message_id returning 1
+)
+select count(*) as purged from gone
+
 -- name: purge_sessions
+-- $1 rows at most
 with old as (
   select tenant_id, id from sessions
   where least(expires_at, revoked_at) < now() - interval '30 days' limit $1 for update skip locked
@@ -37,7 +49,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_identifiers
--- Claims that nobody proved, once no budget of theirs can still hold.
+-- Claims that nobody proved, once no budget of theirs can still hold. $1 rows at most
 with old as (
   select tenant_id, identifier from identifiers
   where user_id is null
@@ -51,7 +63,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_sessions
--- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute.
+-- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute. $1 rows at most
 with old as (
   select s.tenant_id, s.id from tenants t join sessions s on s.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit $1 for update of s skip locked
@@ -61,6 +73,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_identifiers
+-- $1 rows at most
 with old as (
   select i.tenant_id, i.identifier from tenants t join identifiers i on i.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit $1 for update of i skip locked
@@ -70,15 +83,20 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_users
+-- Only those that nothing hangs on any more: a cascade would wait for rows that are locked. $1 rows at most
 with old as (
   select u.tenant_id, u.id from tenants t join users u on u.tenant_id in (t.id, t.id || ':test')
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of u skip locked
+  where t.deleted_at < now() - interval '1 minute'
+    and not exists (select from sessions s where s.tenant_id = u.tenant_id and s.user_id = u.id)
+    and not exists (select from identifiers i where i.tenant_id = u.tenant_id and i.user_id = u.id)
+  limit $1 for update of u skip locked
 ), gone as (
   delete from users u using old where u.tenant_id = old.tenant_id and u.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_challenges
+-- $1 rows at most
 with old as (
   select c.tenant_id, c.id from tenants t join challenges c on c.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit $1 for update of c skip locked
@@ -88,6 +106,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_messages
+-- $1 rows at most
 with old as (
   select m.tenant_id, m.id from tenants t join messages m on m.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit $1 for update of m skip locked
@@ -97,12 +116,14 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_tenants
--- The row itself, when nothing of it is left. Its events stay until their month goes.
+-- The row itself, when nothing of it is left. Its events stay until their month goes. $1 rows at most
 with old as (
   select t.id from tenants t
   where t.deleted_at < now() - interval '1 minute'
     and not exists (select from users u where u.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from identifiers i where i.tenant_id in (t.id, t.id || ':test'))
+    and not exists (select from challenges c where c.tenant_id in (t.id, t.id || ':test'))
+    and not exists (select from messages m where m.tenant_id in (t.id, t.id || ':test'))
   limit $1 for update skip locked
 ), gone as (
   delete from tenants t using old where t.id = old.id returning 1

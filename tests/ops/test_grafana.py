@@ -231,6 +231,8 @@ CODES = of("auth1_code_requests_total", channel="sms", outcome="opened")
 BLOCKED = of("auth1_fraud_decisions_total", decision="block", reason="voip")
 TAKEN = of("auth1_messages_total", provider="twilio", outcome="sent")
 NOT_TAKEN = of("auth1_messages_total", provider="twilio", outcome="transient")
+UNDELIVERED = of("auth1_deliveries_total", provider="twilio", state="failed")
+UNREPORTED = of("auth1_deliveries_total", provider="twilio", state="unknown")
 # A service that is well, a sample a minute: "0+97" begins at 0 and adds 97 each minute.
 ALL_OK = {
     UP: "1x2000",
@@ -246,6 +248,8 @@ ALL_OK = {
     BLOCKED: "0+3x2000",
     TAKEN: "0+97x2000",
     NOT_TAKEN: "0+3x2000",
+    of("auth1_deliveries_total", provider="twilio", state="delivered"): "0+95x2000",
+    UNDELIVERED: "0+1x2000",
     of("auth1_messages_total", provider="sandbox", outcome="unknown"): "0+50x2000",
 }
 CRITICAL, WARNING = {"severity": "critical"}, {"severity": "warning"}
@@ -260,6 +264,8 @@ SICK = [
     Case("Auth1CodeRequestSpike", ALL_OK | {CODES: "0+60x1440 86460+300x99"}, 1470, [WARNING]),
     Case("Auth1BlockRate", ALL_OK | {BLOCKED: "0+6x99"}, 40, [WARNING]),
     Case("Auth1Delivery", ALL_OK | {NOT_TAKEN: "0+6x99"}, 40, [BY_TWILIO]),
+    Case("Auth1Delivery", ALL_OK | {UNDELIVERED: "0+3x99"}, 40, [BY_TWILIO]),
+    Case("Auth1Delivery", ALL_OK | {UNREPORTED: "0+2x99"}, 40, [BY_TWILIO]),
     # A provider that never took anything has no series "sent" at all.
     Case("Auth1Delivery", {name: samples for name, samples in ALL_OK.items() if name != TAKEN}, 40, [BY_TWILIO]),
     Case("Auth1PoolNearlyFull", ALL_OK | {POOL_IN_USE: "17x99"}, 20, [WARNING | TARGET]),

@@ -1,10 +1,9 @@
-"""Codes are uniform, and texts are the guide's."""
+"""Codes are uniform."""
 
 from collections import Counter
 
 from auth1.challenges.codes import new_code
 from auth1.core.ids import new_id
-from auth1.messaging.texts import sms_code
 
 
 def test_every_code_is_possible_and_leading_zeros_are_kept() -> None:
@@ -15,13 +14,6 @@ def test_every_code_is_possible_and_leading_zeros_are_kept() -> None:
     assert all(len(code) == 4 and code.isdecimal() for code in drawn)
     # Thirty of each are expected; ninety of one would be eleven standard deviations off.
     assert max(drawn.values()) < 90
-
-
-def test_the_text_is_the_guides_with_the_minutes_that_remain() -> None:
-    assert sms_code("MyApp", "482913", 600) == "Your MyApp verification code is: 482913. Expires in 10 minutes."
-    assert sms_code("MyApp", "482913", 541) == "Your MyApp verification code is: 482913. Expires in 10 minutes."
-    assert sms_code("MyApp", "482913", 60) == "Your MyApp verification code is: 482913. Expires in 1 minute."
-    assert sms_code("MyApp", "482913", 3) == "Your MyApp verification code is: 482913. Expires in 1 minute."
 
 
 def test_ids_are_unique_and_sort_by_time() -> None:

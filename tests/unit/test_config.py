@@ -73,6 +73,47 @@ def test_twilio_needs_all_three() -> None:
         assert name in problems(ENOUGH | rest)[0]
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"AWS_SNS_REGION": "us-east-1"},
+        {"SNS_ORIGINATION_NUMBER": "+12015550123"},
+        {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"},
+        {"AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/secrets/token"},
+        {"AWS_ENDPOINT_URL_SNS": "http://127.0.0.1:4566"},
+        {"SMS_PROVIDERS": "SNS"},
+    ],
+    ids=lambda environ: next(iter(environ)),
+)
+def test_sns_is_on_when_anything_says_so(environ: dict[str, str]) -> None:
+    settings = config.load(ENOUGH | environ)
+
+    assert settings.sns is not None
+    assert settings.sns.region == "us-east-1"
+    assert settings.sns.origination_number == environ.get("SNS_ORIGINATION_NUMBER")
+    assert settings.sms_providers == ("sns",)
+
+
+def test_sns_is_off_when_nothing_says_so() -> None:
+    assert config.load(ENOUGH | {"AWS_REGION": "eu-west-1", "AWS_SNS_REGION": " "}).sns is None
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "us-isob-east-1", "ap-southeast-5", "cn-north-1"])
+def test_sns_is_asked_in_the_region_that_is_named(region: str) -> None:
+    sns = config.load(ENOUGH | {"AWS_SNS_REGION": region}).sns
+
+    assert sns is not None
+    assert sns.region == region
+
+
+def test_twilio_is_tried_before_sns_unless_the_operator_says_otherwise() -> None:
+    both = ENOUGH | TWILIO | {"AWS_SNS_REGION": "us-east-1"}
+
+    assert config.load(both).sms_providers == ("twilio", "sns")
+    assert config.load(both | {"SMS_PROVIDERS": "sns, twilio"}).sms_providers == ("sns", "twilio")
+    assert config.load(both | {"SMS_PROVIDERS": "twilio"}).sms_providers == ("twilio",)
+
+
 def test_the_sample_values_of_the_guide_are_refused() -> None:
     guide = {
         "TWILIO_ACCOUNT_SID": "your_twilio_sid",
@@ -97,6 +138,12 @@ def test_the_sample_values_of_the_guide_are_refused() -> None:
         ("SMS_PROVIDERS", "pigeon"),
         ("SMS_PROVIDERS", "twilio"),
         ("SMS_PROVIDERS", "console,console"),
+        ("AWS_SNS_REGION", "Virginia"),
+        ("AWS_SNS_REGION", "us-east-1.example.com"),
+        ("AWS_ENDPOINT_URL_SNS", "localhost:4566"),
+        ("SNS_ORIGINATION_NUMBER", "12015550123"),
+        ("SNS_ORIGINATION_NUMBER", "+1 201 555 0123"),
+        ("SNS_ORIGINATION_NUMBER", "+٣٠٠٠٠٠٠٠"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("DATABASE_POOL_SIZE", "0"),
     ],

@@ -1,0 +1,81 @@
+"""Receipts: what providers report of messages that they took, and what became of a challenge."""
+
+import re
+
+from msgspec import UNSET
+
+from auth1 import metrics
+from auth1.callers.tenant import Tenant
+from auth1.challenges import store
+from auth1.challenges.schemas import ChallengeOut
+from auth1.core.call import Call, Form
+from auth1.core.ids import new_id
+from auth1.errors import Forbidden, NotFound
+from auth1.events.types import Event, EventType, tell
+from auth1.messaging import store as messages
+from auth1.messaging import twilio, twilio_signature
+from auth1.messaging.store import Receipt
+from auth1.services import Services
+
+_TENANT_ID = re.compile(r"tn_[0-9a-z]{26}", re.ASCII)
+_MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
+_ERROR_CODE = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+_TOLD = {"delivered": EventType.MESSAGE_DELIVERED, "failed": EventType.MESSAGE_FAILED}
+
+
+async def get_challenge(app: Services, call: Call[Tenant]) -> ChallengeOut:
+    """Say what became of a challenge and of its newest message."""
+    found = await store.find_challenge(app.postgres, call.caller.id, call.parameters["challenge_id"])
+    if found is None:
+        raise NotFound
+    if found.message is not None and call.caller.key_kind != "sk":
+        found.message.error = UNSET  # why is for the tenant to know; a publishable key is in anybody's hands
+    return found
+
+
+async def take_twilio_receipt(app: Services, call: Call[None], form: Form) -> None:
+    """Write down what Twilio reports of a message (its "status callback")."""
+    _refuse_unsigned(app, call, form)
+    receipt = _read(call.query(), form)
+    if receipt is None:
+        return  # of a message that is not ours, or in a word that says nothing of its delivery
+    call.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
+    event_id = new_id("evt")
+    state = await messages.record_receipt(app.postgres, receipt, event_id)
+    if state in _TOLD:
+        metrics.DELIVERIES.labels(receipt.provider, state).inc()
+        event = Event(event_id, _TOLD[state], receipt.tenant_id, receipt.provider, receipt.message_id)
+        tell(app.log, event, call.request_id, provider=receipt.provider, error=receipt.error)
+
+
+def _refuse_unsigned(app: Services, call: Call[None], form: Form) -> None:
+    account = app.settings.twilio
+    query = call.query_string.decode("latin-1")
+    if account is None or not twilio_signature.holds(
+        call.header(b"x-twilio-signature"),
+        call.header(b"x-twilio-webhooks-signature-settings"),
+        tokens=[token for token in (account.auth_token, account.auth_token_previous) if token],
+        app_url=app.settings.app_url,
+        target=twilio.CALLBACK_PATH + (f"?{query}" if query else ""),
+        pairs=form.pairs,
+    ):
+        raise Forbidden("This request is not signed by our account at Twilio.")
+
+
+def _read(query: dict[str, str], form: Form) -> Receipt | None:
+    """Our ids are in the URL, which is signed too; what Twilio says is in the form."""
+    tenant_id, message_id = query.get("tenant_id", ""), query.get("message_id", "")
+    status = form.value("MessageStatus") or ""
+    state = twilio.STATES.get(status)
+    if state is None or not _TENANT_ID.fullmatch(tenant_id) or not _MESSAGE_ID.fullmatch(message_id):
+        return None
+    sid, code = form.value("MessageSid") or "", form.value("ErrorCode") or ""
+    return Receipt(
+        tenant_id=tenant_id,
+        message_id=message_id,
+        provider=twilio.Twilio.name,
+        provider_message_id=sid if twilio.SID.fullmatch(sid) else None,
+        state=state,
+        error=f"{status}:{code if _ERROR_CODE.fullmatch(code) else 'none'}" if state == "failed" else None,
+    )

@@ -1,0 +1,115 @@
+"""An email: what it says, and how it is written down (RFC 5322).
+
+Its headers are structured ones only, its text is plain and HTML alike, with no image, no script and nothing to load
+from anywhere. Whatever comes from outside is escaped, and a header is one line.
+"""
+
+import html
+import math
+import unicodedata
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from auth1.callers.tenant import TenantSettings
+from auth1.messaging import texts
+from auth1.messaging.mail_words import WORDS, Words
+from auth1.messaging.provider import Letter, Outgoing
+
+_FONT = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
+_PAGE = """\
+<!doctype html>
+<html lang="{lang}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{subject}</title>
+</head>
+<body style="margin:0;padding:24px;{font};font-size:16px;line-height:1.5">
+<div style="max-width:32em;margin:0 auto">
+<p style="font-weight:600;font-size:18px">{brand}</p>
+{parts}
+<p style="font-size:14px;opacity:.8">{ignore}</p>
+</div>
+</body>
+</html>
+"""
+_CODE = """\
+<p>{intro}</p>
+<p style="font-size:32px;font-weight:700;letter-spacing:4px;font-family:ui-monospace,Menlo,monospace">{code}</p>"""
+_LINK = """\
+<p>{intro}</p>
+<p><a href="{link}" style="display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff;\
+text-decoration:none;font-weight:600">{button}</a></p>
+<p style="font-size:14px;opacity:.8">{paste}<br><a href="{link}" style="word-break:break-all">{link}</a></p>"""
+
+
+def choose(settings: TenantSettings, locale: str | None) -> tuple[str, Words]:
+    """Find the words for a reader, as for any other message."""
+    tags = (tag for tag in texts.candidates(locale, settings.default_locale) if tag in WORDS)
+    tag = next(tags, texts.FALLBACK)
+    return tag, WORDS[tag]
+
+
+def write(
+    name: str, settings: TenantSettings, locale: str | None, *, code: str | None, link: str | None, expires_in: int
+) -> tuple[str, Letter]:
+    """Say a code, a link, or both: the plain text, and what an email has beside it. `name` is the tenant's."""
+    lang, words = choose(settings, locale)
+    name = one_line(settings.sms_branding or name)
+    minutes = max(1, math.ceil(expires_in / 60))
+    life = (words.life_one if minutes == 1 else words.life_many).format(minutes=minutes)
+    subject = (words.subject_code if link is None else words.subject_link).format(brand=name)
+    lines, parts = [name], []
+    if link is not None:
+        intro = words.intro_link.format(brand=name)
+        lines += [intro, link]
+        parts.append(
+            _LINK.format(
+                intro=html.escape(intro),
+                link=html.escape(link),
+                button=html.escape(words.button.format(brand=name)),
+                paste=html.escape(words.paste),
+            )
+        )
+    if code is not None:
+        intro = (words.intro_code if link is None else words.intro_or_code).format(brand=name)
+        lines += [intro, code]
+        parts.append(_CODE.format(intro=html.escape(intro), code=html.escape(code)))
+    parts.append(f"<p>{html.escape(life)}</p>")
+    page = _PAGE.format(
+        lang=html.escape(lang),
+        subject=html.escape(subject),
+        brand=html.escape(name),
+        parts="\n".join(parts),
+        ignore=html.escape(words.ignore),
+        font=_FONT,
+    )
+    return "\n\n".join([*lines, life, words.ignore]) + "\n", Letter(name, subject, page)
+
+
+def compose(message: Outgoing, sender: str, message_id: str, date: datetime) -> bytes:
+    """Write an email down as it goes over the wire. `message_id` is without its brackets."""
+    letter = message.letter or Letter("", message.text.partition("\n")[0], f"<p>{html.escape(message.text)}</p>")
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = Address(one_line(letter.brand), addr_spec=sender)
+    mail["To"] = Address(addr_spec=message.to)
+    mail["Subject"] = one_line(letter.subject)
+    mail["Date"] = format_datetime(date)
+    mail["Message-ID"] = f"<{message_id}>"
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes back
+    mail.set_content(message.text, cte="quoted-printable")
+    mail.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    return mail.as_bytes()
+
+
+def one_line(text: str) -> str:
+    """Bring a name to one line of what can be seen: no line ends, controls, or marks that turn the text around.
+
+    Nor encoded words (RFC 2047): `email` would decode those, and write the line ends in them as line ends.
+    """
+    visible = (" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in text)
+    return " ".join("".join(visible).replace("=?", "= ?").split())

@@ -1,0 +1,132 @@
+"""The client of the measurements: raw kept-alive connections, about a tenth of what httpx costs.
+
+It shares the machine with the servers, so what it takes they cannot have.
+"""
+
+import asyncio
+import json
+import re
+from time import perf_counter
+from typing import Any, NamedTuple, Self
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+class Response(NamedTuple):
+    """An answer. `elapsed_s` is from the write of the request to the last byte of the answer."""
+
+    status: int
+    body: bytes
+    elapsed_s: float
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Connection(asyncio.Protocol):
+    """One HTTP/1.1 connection to this machine, one request at a time."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._waiter: asyncio.Future[Response] | None = None
+        self._started = 0.0
+
+    @classmethod
+    async def open(cls, port: int) -> Self:
+        _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        return connection
+
+    def close(self) -> None:
+        self._transport.close()
+
+    async def send(self, request: bytes) -> Response:
+        """Send a whole request. Raises ConnectionError when the server hangs up."""
+        if self._transport.is_closing():
+            raise ConnectionResetError("the server has hung up")
+        self._data, self._waiter = b"", asyncio.get_running_loop().create_future()
+        self._started = perf_counter()
+        self._transport.write(request)
+        return await self._waiter
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # asyncio promises less than TCP gives
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error or ConnectionResetError("the server hung up"))
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        end = self._data.find(b"\r\n\r\n")
+        if end < 0 or self._waiter is None:
+            return
+        length = _LENGTH.search(self._data, 0, end)
+        body = self._data[end + 4 :]
+        if len(body) == (int(length[1]) if length else 0):
+            elapsed_s = perf_counter() - self._started
+            self._waiter.set_result(Response(int(self._data[9:12]), body, elapsed_s))
+
+
+class Refused(Exception):
+    """An answer that a measurement did not expect: its numbers would mean something else."""
+
+
+class Phone:
+    """Where codes arrive: Twilio's stand-in."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def at(cls, port: int) -> Self:
+        return cls(await Connection.open(port))
+
+    async def read(self, number: str) -> str:
+        """Read the code that was sent to a number. Raises Refused when there is none."""
+        message = await self._connection.send(f"GET /codes/{number} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        return expect(message, 200).body.decode()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Person:
+    """Someone with a phone: asks Auth1 for a code, reads it on the phone, logs in with it."""
+
+    def __init__(self, door: Connection, phone: Phone, api_key: str) -> None:
+        self._door = door
+        self._phone = phone
+        self._headers = f"host: localhost\r\ncontent-type: application/json\r\nx-api-key: {api_key}\r\n"
+
+    @classmethod
+    async def arrive(cls, port: int, codes_port: int, api_key: str) -> Self:
+        return cls(await Connection.open(port), await Phone.at(codes_port), api_key)
+
+    def leave(self) -> None:
+        self._door.close()
+        self._phone.close()
+
+    async def ask(self, number: str) -> Response:
+        return await self._post("/api/auth/request", f'{{"phone":"{number}"}}')
+
+    async def answer(self, number: str, code: str) -> Response:
+        return await self._post("/api/auth/verify", f'{{"phone":"{number}","code":"{code}"}}')
+
+    async def log_in(self, number: str) -> tuple[float, float]:
+        """Log in; returns how long the request and the verification took. Raises Refused."""
+        asked = expect(await self.ask(number), 200)
+        answered = expect(await self.answer(number, await self._phone.read(number)), 200)
+        return asked.elapsed_s, answered.elapsed_s
+
+    async def _post(self, path: str, body: str) -> Response:
+        head = f"POST {path} HTTP/1.1\r\n{self._headers}content-length: {len(body)}\r\n\r\n"
+        return await self._door.send((head + body).encode())
+
+
+def expect(response: Response, status: int) -> Response:
+    """Pass an answer on if it is what the measurement is about."""
+    if response.status != status:
+        raise Refused(f"{response.status} instead of {status}: {response.body.decode(errors='replace')}")
+    return response

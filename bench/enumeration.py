@@ -1,0 +1,128 @@
+"""Does the time of an answer tell whether a number has an account?
+
+    python -m bench.enumeration [--samples 2000] [--flush-ms 0] [--json]
+
+Users log in once, so that they exist. Then, one call at a time over one connection and by turns, a number that has an
+account and one that was never seen:
+
+    verify, nothing asked     a wrong code while no code is live: no_active_challenge for both
+    request                   a code is asked for
+    verify, code live         a wrong code while one is live: invalid_code for both
+
+The goal is a difference of medians within 1 ms. `slower` is how often an answer for an account took longer than one for
+a stranger, over all pairs: 50 % when time tells nothing. `by chance` is the same difference of medians within one kind,
+between every other sample and the rest: below it, a difference is noise of this machine.
+
+A call that writes waits for the disk, one that only reads does not. Where this disk is too fast to show that (a virtual
+one may take 0.1 ms), --flush-ms makes each flush take longer, as on the disks that servers have: 1 to 5 ms.
+"""
+
+import argparse
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+from statistics import median
+
+import msgspec
+import uvloop
+
+from bench.client import Person, Response, expect
+from bench.phones import COUNT, phones
+from bench.stage import Serving, Stage, set_up
+
+BOUND_MS = 1.0
+REMEMBERED = 1024
+MAX_SAMPLES = (COUNT - REMEMBERED) // 2
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Medians in ms, and how far they tell the two kinds apart."""
+
+    call: str
+    account_ms: float
+    stranger_ms: float
+    difference_ms: float
+    chance_ms: float
+    slower: float
+
+
+async def compare(stage: Stage, server: Serving, samples: int) -> list[Comparison]:
+    """Measure all three calls, for the same numbers in the same order."""
+    tenant = server.tenant()
+    numbers = phones()
+    strangers = list(islice(numbers, samples))
+    accounts = list(islice(numbers, samples))
+    person = await Person.arrive(server.port, stage.twilio.port, tenant["api_key"])
+    for number in accounts:
+        await person.log_in(number)
+
+    async def guess(number: str) -> Response:
+        return expect(await person.answer(number, "000000"), 400)
+
+    async def ask(number: str) -> Response:
+        return expect(await person.ask(number), 200)
+
+    # The process remembers the numbers it parsed last; let it forget those that have just logged in.
+    for number in islice(numbers, REMEMBERED):
+        await guess(number)
+    calls = {"verify, nothing asked": guess, "request": ask, "verify, code live": guess}
+    comparisons = [_compared(name, *(await _by_turns(call, accounts, strangers))) for name, call in calls.items()]
+    person.leave()
+    return comparisons
+
+
+async def _by_turns(
+    call: Callable[[str], Awaitable[Response]], accounts: Sequence[str], strangers: Sequence[str]
+) -> tuple[list[float], list[float]]:
+    """Call for an account and a stranger, which of them first by lot."""
+    lot = random.Random(1)
+    times: tuple[list[float], list[float]] = ([], [])
+    for pair in zip(accounts, strangers, strict=True):
+        for kind in lot.sample((0, 1), 2):
+            times[kind].append((await call(pair[kind])).elapsed_s * 1000)
+    return times
+
+
+def _compared(call: str, accounts: list[float], strangers: list[float]) -> Comparison:
+    ordered = sorted(strangers)
+    # Ties count half, so that two equal lists come out at 50 %.
+    wins = sum(bisect_left(ordered, took) + bisect_right(ordered, took) for took in accounts) / 2
+    return Comparison(
+        call=call,
+        account_ms=median(accounts),
+        stranger_ms=median(strangers),
+        difference_ms=median(accounts) - median(strangers),
+        chance_ms=max(abs(median(kind[::2]) - median(kind[1::2])) for kind in (accounts, strangers)),
+        slower=wins / (len(accounts) * len(strangers)),
+    )
+
+
+def run() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.enumeration", description="Do answers tell by their time?")
+    parser.add_argument("--samples", type=int, default=2000, help=f"of each kind and call, 2 to {MAX_SAMPLES}")
+    parser.add_argument("--flush-ms", type=float, default=0, help="added to each flush of PostgreSQL to the disk")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    if not 2 <= options.samples <= MAX_SAMPLES:
+        parser.error(f"--samples must be from 2 to {MAX_SAMPLES}")
+    slow_disk = {"commit_siblings": "0", "commit_delay": str(int(options.flush_ms * 1000))}
+    with set_up(slow_disk) as stage, stage.serve() as server:
+        comparisons = uvloop.run(compare(stage, server, options.samples))
+    if options.json:
+        print(msgspec.json.encode(comparisons).decode())
+        return
+    columns = f"{'account':>10}{'stranger':>10}{'difference':>12}{'by chance':>11}{'slower':>8}"
+    print(f"{f'{options.samples} samples each, ms':30}{columns}")
+    for one in comparisons:
+        told = abs(one.difference_ms) > max(BOUND_MS, one.chance_ms)
+        verdict = f"   more than {BOUND_MS:g} ms" if told else ""
+        print(
+            f"{one.call:30}{one.account_ms:10.3f}{one.stranger_ms:10.3f}{one.difference_ms:+12.3f}"
+            f"{one.chance_ms:11.3f}{one.slower:8.0%}{verdict}"
+        )
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,90 @@
+"""Auth1 in this process, called as granian would call it: for what cannot be seen from outside."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from auth1 import config, main
+from auth1.callers.tenant import TenantSettings
+from auth1.core.asgi import App
+from auth1.core.log import Log
+from auth1.services import Services
+from auth1.tenants import manage
+from auth1.tenants.schemas import TenantCreated, TenantIn
+from bench.client import Phone, Refused
+from bench.stage import SETTINGS, Stage
+
+
+@dataclass(frozen=True)
+class Inside:
+    """An application with its services, without its background tasks; a tenant of it; and where its codes arrive."""
+
+    app: App[Services]
+    tenant: TenantCreated
+    phone: Phone
+
+    @property
+    def services(self) -> Services:
+        return self.app.services
+
+    async def ask(self, number: str) -> None:
+        await self.post("/api/auth/request", b'{"phone":"%b"}' % number.encode())
+
+    async def answer(self, number: str, code: str) -> None:
+        await self.post("/api/auth/verify", b'{"phone":"%b","code":"%b"}' % (number.encode(), code.encode()))
+
+    async def log_in(self, number: str) -> None:
+        await self.ask(number)
+        await self.answer(number, await self.phone.read(number))
+
+    async def post(self, path: str, body: bytes) -> None:
+        """Call the application. Raises Refused unless it answers 200."""
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "query_string": b"",
+            "client": ("127.0.0.1", 4000),
+            "headers": [
+                (b"host", b"localhost"),
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"x-api-key", self.tenant.api_key.encode()),
+            ],
+        }
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> Mapping[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        if sent[0]["status"] != 200:
+            raise Refused(f"{sent[0]['status']} {sent[1]['body']}")
+
+
+@asynccontextmanager
+async def inside(stage: Stage) -> AsyncIterator[Inside]:
+    """Start Auth1 here; its log goes nowhere."""
+    settings = config.load(stage.environment)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    log = Log(settings.log_level, nowhere)
+    app = main.build(settings, log)
+    app.services = await main.start(settings, log, background=False)
+    phone = await Phone.at(stage.twilio.port)
+    try:
+        tenant_in = TenantIn(
+            name="Bench", slug=f"b{secrets.token_hex(6)}", settings=msgspec.convert(SETTINGS, TenantSettings)
+        )
+        yield Inside(app, await manage.create_tenant(app.services, tenant_in), phone)
+    finally:
+        phone.close()
+        await main.stop(app.services)
+        os.close(nowhere)

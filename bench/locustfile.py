@@ -1,0 +1,62 @@
+"""Load on the login flow of a server that runs already: ask for a code, read it, log in with it.
+
+    AUTH1_KEY=auth1_pk_… AUTH1_CODES=http://127.0.0.1:20001 just load http://127.0.0.1:3000 50 60s --spawn-rate 50
+
+AUTH1_KEY is an API key. AUTH1_CODES is where `GET /codes/{phone}` answers the code that was sent to a number: the
+stand-in of `python -m bench.stage`, which starts a server with high limits to go with it and prints both variables.
+
+On another server the ordinary limits hold: all of this comes from one address, which RATE_LIMIT_MAX (100 an hour) soon
+refuses; raise it there, or use a secret key (auth1_sk_…), which is exempt. With a test key (auth1_test_…) codes are
+zeros, nothing is sent and AUTH1_CODES is not needed, but 600 calls a minute are its limit: enough to see that all is
+well, and no load. Every login is of another number; numbers begin anew in each process of locust, so use one process.
+Never point this at a server whose Twilio is the real one.
+"""
+
+import os
+import secrets
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from locust import FastHttpUser, events, task
+
+from bench import phones
+
+KEY = os.environ.get("AUTH1_KEY", "")
+CODES = os.environ.get("AUTH1_CODES", "")
+
+_numbers = phones.phones(secrets.randbelow(phones.COUNT))  # a second run within the hour meets other numbers
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]  # locust leaves it untyped
+def check_environment(**_: Any) -> None:
+    """Say what is missing before anybody is let loose."""
+    if not KEY:
+        raise SystemExit("AUTH1_KEY is not set: an API key of the server (bench/locustfile.py says more)")
+    if not KEY.startswith("auth1_test_") and not CODES:
+        raise SystemExit("AUTH1_CODES is not set: codes of a live key have to be read somewhere")
+
+
+class Person(FastHttpUser):
+    """Someone who logs in again and again, each time as somebody else, without a pause."""
+
+    abstract = False
+
+    def on_start(self) -> None:
+        # Read outside of locust's own client, so that reading the phone is in no statistics.
+        self.phone = HTTPConnection(urlsplit(CODES).netloc) if CODES else None
+
+    @task
+    def log_in(self) -> None:
+        number = next(_numbers)
+        headers = {"x-api-key": KEY}
+        with self.client.post("/api/auth/request", json={"phone": number}, headers=headers) as asked:
+            if asked.status_code != 200:
+                return
+            code = self._read(number) if self.phone else "0" * asked.json()["code_length"]
+        self.client.post("/api/auth/verify", json={"phone": number, "code": code}, headers=headers)
+
+    def _read(self, number: str) -> str:
+        assert self.phone is not None
+        self.phone.request("GET", f"/codes/{number}")
+        return self.phone.getresponse().read().decode()

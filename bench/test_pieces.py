@@ -1,0 +1,248 @@
+"""The pieces of a login, each by itself (`just bench`).
+
+All numbers are CPU, not time: what this process used and, except in the group "alone", what the processes of PostgreSQL
+and Valkey used too. So others who use the machine disturb them less than they would disturb times; still compare within
+one run only, and rather the medians. What runs on the event loop includes its start and stop, some 15 µs.
+
+    just bench -k phone        what has to do with phone numbers; no servers are started
+    just bench -k challenge    the two statements
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from auth1.callers import keys
+from auth1.challenges import codes, store
+from auth1.challenges.identifiers import parse_phone
+from auth1.challenges.schemas import CodeRequest
+from auth1.challenges.store import Answering, Opening
+from auth1.core import problems, schemas
+from auth1.core.crypto import Keyring, digest
+from auth1.core.ids import new_id
+from auth1.core.router import Router
+from auth1.core.slots import Bucket
+from auth1.errors import InvalidCode
+from auth1.routes import ROUTES
+from auth1.sessions import tokens
+from bench.accounts import cpu_of_all
+from bench.conftest import Run
+from bench.inside import Inside
+
+ROUNDS = 20
+CALLS = 25  # a round
+PREPARED = (ROUNDS + 1) * CALLS + 1  # for a warm-up round, and the one call that pytest-benchmark makes in the end
+
+TENANT = new_id("tn")
+PHONE = "+12025550100"
+
+alone = pytest.mark.benchmark(group="alone", timer=time.process_time, min_time=0.001)
+trips = pytest.mark.benchmark(group="round trips", timer=cpu_of_all)
+fifty = pytest.mark.benchmark(group="fifty slots", timer=cpu_of_all)
+whole = pytest.mark.benchmark(group="whole calls", timer=cpu_of_all)
+
+
+@pytest.fixture(scope="module")
+def keyring() -> Keyring:
+    return Keyring("a secret that only the benchmarks know")
+
+
+# --- alone: nobody is asked
+
+
+@alone
+def test_know_and_digest_an_api_key(benchmark: BenchmarkFixture) -> None:
+    key = keys.make("pk", "myapp").text
+    assert benchmark(lambda: keys.kind_of(key) and digest(key))
+
+
+@alone
+def test_parse_a_phone_number_never_seen(benchmark: BenchmarkFixture, numbers: Iterator[str]) -> None:
+    def parse() -> object:
+        parse_phone.cache_clear()
+        return parse_phone(next(numbers))
+
+    for _ in range(1000):  # patterns of the metadata are compiled when they are met
+        parse()
+    assert benchmark(parse)
+
+
+@alone
+def test_parse_a_phone_number_seen_before(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(parse_phone, PHONE)
+
+
+@alone
+def test_mask_a_phone_number(benchmark: BenchmarkFixture) -> None:
+    identifier = parse_phone(PHONE)
+    assert benchmark(lambda: identifier.masked)
+
+
+@alone
+def test_make_and_seal_a_code(benchmark: BenchmarkFixture, keyring: Keyring) -> None:
+    def seal() -> object:
+        return codes.seal(keyring, TENANT, PHONE, codes.new_code(6))
+
+    seal()  # loads the cipher
+    assert benchmark(seal)
+
+
+@alone
+def test_authenticate_a_code(benchmark: BenchmarkFixture, keyring: Keyring) -> None:
+    assert benchmark(codes.macs, keyring, TENANT, PHONE, "482913")
+
+
+@alone
+def test_sign_a_token(benchmark: BenchmarkFixture, keyring: Keyring) -> None:
+    user_id, session_id = new_id("usr"), new_id("ses")
+
+    def sign() -> str:
+        return tokens.sign(
+            keyring,
+            issuer="http://localhost:3000",
+            tenant_id=TENANT,
+            version=1,
+            user_id=user_id,
+            session_id=session_id,
+            amr=["otp", "sms"],
+            identifier_claim="phone_number",
+            identifier=PHONE,
+        )
+
+    assert benchmark(sign)
+
+
+@alone
+def test_decode_a_body(benchmark: BenchmarkFixture) -> None:
+    decoder = msgspec.json.Decoder(CodeRequest)
+    assert benchmark(schemas.decode, decoder, b'{"phone":"+12025550100"}')
+
+
+@alone
+def test_encode_a_refusal(benchmark: BenchmarkFixture) -> None:
+    refusal, request_id = InvalidCode(attempts_remaining=4), new_id("req")
+    assert benchmark(lambda: schemas.encode(problems.problem(refusal, request_id)))
+
+
+@alone
+def test_make_an_id(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(new_id, "ch")
+
+
+@alone
+def test_find_a_route_by_its_path(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(Router(ROUTES).find, "POST", "/api/auth/verify")
+
+
+@alone
+def test_find_a_route_with_parameters(benchmark: BenchmarkFixture) -> None:
+    path = f"/api/admin/tenants/{TENANT}/keys/{new_id('key')}"
+    assert benchmark(Router(ROUTES).find, "DELETE", path)
+
+
+# --- round trips: to real servers
+
+
+def repeat(benchmark: BenchmarkFixture, run: Run, call: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Measure a call to servers, many of them to a round: a single one is finer than the clock of other processes."""
+    measure: Callable[..., object] = benchmark.pedantic  # which is untyped
+    measure(lambda: run(call()), rounds=ROUNDS, iterations=CALLS, warmup_rounds=1)
+
+
+async def open_challenge(auth1: Inside, number: str) -> None:
+    opening = Opening(
+        identifier=parse_phone(number),
+        code=codes.seal(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
+        expires_in=600,
+        attempts=5,
+        sends_per_hour=5,
+        resend_base=30,
+        again=None,
+        trying="twilio",
+        data={"channel": "sms", "country": "US", "metadata": {}},
+        challenge_id=new_id("ch"),
+        message_id=new_id("msg"),
+        event_id=new_id("evt"),
+        locale=None,
+    )
+    opened = await store.open_challenge(auth1.services.postgres, auth1.tenant.tenant_id, "bench", opening)
+    assert opened.accepted
+
+
+async def answer_challenge(auth1: Inside, number: str) -> None:
+    session_id = new_id("ses")
+    answering = Answering(
+        identifier=parse_phone(number),
+        macs=codes.macs(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
+        named=None,
+        user_id=new_id("usr"),
+        session_id=session_id,
+        refresh_digest=tokens.new_refresh_token(session_id).digest,
+        device_name=None,
+        event_id=new_id("evt"),
+        user_event_id=new_id("evt"),
+    )
+    answered = await store.answer_challenge(auth1.services.postgres, auth1.tenant.tenant_id, "bench", answering)
+    assert answered.verdict == "ok"
+
+
+@trips
+def test_open_a_challenge(benchmark: BenchmarkFixture, auth1: Inside, run: Run, numbers: Iterator[str]) -> None:
+    repeat(benchmark, run, lambda: open_challenge(auth1, next(numbers)))
+
+
+@trips
+def test_answer_a_challenge(benchmark: BenchmarkFixture, auth1: Inside, run: Run, numbers: Iterator[str]) -> None:
+    asked = [next(numbers) for _ in range(PREPARED)]
+    for number in asked:
+        run(open_challenge(auth1, number))
+    repeat(benchmark, run, lambda: answer_challenge(auth1, asked.pop()))
+
+
+@fifty
+def test_take_fifty_slots_one_after_the_other(benchmark: BenchmarkFixture, auth1: Inside, run: Run) -> None:
+    async def take() -> None:
+        for bucket in buckets():
+            assert (await auth1.services.limiter.take(bucket)).refused_by is None
+
+    repeat(benchmark, run, take)
+
+
+@fifty
+def test_take_fifty_slots_at_once(benchmark: BenchmarkFixture, auth1: Inside, run: Run) -> None:
+    async def take() -> None:
+        taken = await asyncio.gather(*(auth1.services.limiter.take(bucket) for bucket in buckets()))
+        assert all(slots.refused_by is None for slots in taken)
+
+    repeat(benchmark, run, take)
+
+
+def buckets() -> list[Bucket]:
+    """Fifty buckets like the door's: one for each client's address."""
+    return [Bucket("ip", f"slots:{{192.0.2.{n}}}:ip", 1_000_000, 3_600_000) for n in range(50)]
+
+
+# --- whole calls: from the first byte to the last, with everything on, HTTP itself and Twilio's side excepted
+
+
+@whole
+def test_request_a_code(benchmark: BenchmarkFixture, auth1: Inside, run: Run, numbers: Iterator[str]) -> None:
+    repeat(benchmark, run, lambda: auth1.ask(next(numbers)))
+
+
+@whole
+def test_verify_a_code(benchmark: BenchmarkFixture, auth1: Inside, run: Run, numbers: Iterator[str]) -> None:
+    async def ask() -> None:
+        number = next(numbers)
+        await auth1.ask(number)
+        sent.append((number, await auth1.phone.read(number)))
+
+    sent: list[tuple[str, str]] = []
+    for _ in range(PREPARED):
+        run(ask())
+    repeat(benchmark, run, lambda: auth1.answer(*sent.pop()))

@@ -1,0 +1,109 @@
+"""A stand-in for Twilio: a small HTTP server in a process of its own, so that what it costs is nobody's.
+
+    POST /2010-04-01/Accounts/…/Messages.json    takes every message, at once
+    GET  /codes/+12015550100                     the code in the newest message to a number, once
+
+Started by `Twilio`; it ends with the end of its standard input, that is with whoever started it.
+"""
+
+import asyncio
+import itertools
+import re
+import subprocess
+import sys
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs
+
+import uvloop
+
+from bench.accounts import ROOT
+
+ACCOUNT_SID = "AC" + "0" * 32
+AUTH_TOKEN = "a token that only the benchmarks know"
+SERVICE_SID = "MG" + "0" * 32
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_messages = itertools.count()
+_CODE = re.compile(r"code is: (\d+)\.")
+
+
+class Twilio:
+    """The stand-in's process."""
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "bench.twilio"]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()  # ends its input
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+class _Connection(asyncio.Protocol):
+    """Requests in, answers out, one after the other."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, codes: dict[str, str]) -> None:
+        self._codes = codes
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # asyncio promises less than TCP gives
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        while (end := self._data.find(b"\r\n\r\n")) >= 0:
+            head = self._data[:end]
+            length = _LENGTH.search(head)
+            whole = end + 4 + (int(length[1]) if length else 0)
+            if len(self._data) < whole:
+                return
+            body, self._data = self._data[end + 4 : whole], self._data[whole:]
+            method, path, _ = head.decode("latin-1").split(" ", 2)
+            status, answer = self._take(body) if method == "POST" else self._hand_out(path)
+            self._transport.write(
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                % (status, status.phrase.encode(), len(answer), answer)
+            )
+
+    def _take(self, body: bytes) -> tuple[HTTPStatus, bytes]:
+        form = parse_qs(body.decode())
+        if code := _CODE.search(form["Body"][0]):
+            self._codes[form["To"][0]] = code[1]
+        sid = f"SM{next(_messages):032x}"
+        return HTTPStatus.CREATED, b'{"sid":"%b","status":"accepted","error_code":null}' % sid.encode()
+
+    def _hand_out(self, path: str) -> tuple[HTTPStatus, bytes]:
+        code = self._codes.pop(path.removeprefix("/codes/"), None)
+        return (HTTPStatus.OK, code.encode()) if code else (HTTPStatus.NOT_FOUND, b"")
+
+
+async def _serve() -> None:
+    loop = asyncio.get_running_loop()
+    codes: dict[str, str] = {}
+    server = await loop.create_server(lambda: _Connection(codes), "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    ended = asyncio.Event()
+    loop.add_reader(sys.stdin, ended.set)  # nothing is ever written: readable means that it has ended
+    await ended.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve())

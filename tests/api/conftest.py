@@ -1,0 +1,51 @@
+"""What the front-door tests share beside tests/conftest.py."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from tests.api.wire import Wire
+from tests.conftest import Door
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the tests' own, for what the front door does not show."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def tenant(door: Door) -> dict[str, str]:
+    """A tenant with ordinary settings, for tests that leave it as it is."""
+    return await door.tenant()
+
+
+@pytest.fixture(scope="session")
+def wire(door: Door) -> Wire:
+    """The ordinary application, spoken to in ASGI."""
+    return Wire(door)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> bool:
+    """Poll until the condition holds; say whether it came to hold in time."""
+    deadline = time.monotonic() + timeout_s
+    while not await condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
+async def dump(database: asyncpg.Connection) -> str:
+    """Every row of every table as text; bytea as hexadecimal digits."""
+    tables = await database.fetch(
+        "select format('%I', relname) as name from pg_class"
+        " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition"
+    )
+    rows = [await database.fetch(f"select t::text as row from {table['name']} t") for table in tables]
+    return "\n".join(row["row"] for found in rows for row in found)

@@ -1,0 +1,54 @@
+"""What tests do with a tenant's keys, as the operator."""
+
+import zlib
+from typing import Any
+
+from tests.api.world import TENANTS, VERIFY
+from tests.conftest import Door
+
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+SHOWN = {"key_id", "kind", "hint", "allowed_origins", "created_at", "expires_at", "revoked_at"}
+
+
+def checksum(text: str) -> str:
+    """CRC-32 in base 62, six digits: what GitHub's tokens end in."""
+    number, digits = zlib.crc32(text.encode()), ""
+    for _ in range(6):
+        number, digit = divmod(number, 62)
+        digits = DIGITS[digit] + digits
+    return digits
+
+
+def made_up(kind: str) -> str:
+    """A well-formed key that nobody has made."""
+    body = f"auth1_{kind}_myapp_" + "a" * 32
+    return body + checksum(body)
+
+
+async def code_for(door: Door, key: str, **headers: str) -> str | None:
+    """What is said to a key that asks to verify nothing: validation_failed when it holds."""
+    code: str = (await door.post(VERIFY, {}, key, **headers)).json()["code"]
+    return None if code == "validation_failed" else code
+
+
+async def add(door: Door, tenant: dict[str, Any], **wanted: object) -> dict[str, Any]:
+    answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/keys", {"kind": "pk", **wanted})
+    assert answer.status_code == 201, answer.text
+    key: dict[str, Any] = answer.json()
+    return key
+
+
+async def listed(door: Door, tenant: dict[str, Any]) -> list[dict[str, Any]]:
+    keys: list[dict[str, Any]] = (await door.admin("GET", f"{TENANTS}/{tenant['tenant_id']}/keys")).json()["data"]
+    return keys
+
+
+async def end(door: Door, tenant: dict[str, Any], key_id: str) -> None:
+    assert (await door.admin("DELETE", f"{TENANTS}/{tenant['tenant_id']}/keys/{key_id}")).status_code == 204
+
+
+async def rotate(door: Door, tenant: dict[str, Any], key_id: str, **body: object) -> dict[str, Any]:
+    answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/keys/{key_id}/rotate", body)
+    assert answer.status_code == 201, answer.text
+    key: dict[str, Any] = answer.json()
+    return key

@@ -1,0 +1,65 @@
+"""Nobody finds out whether somebody is a user (contract: section 4; hardening: user enumeration)."""
+
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.api.world import REQUEST, VERIFY
+from tests.conftest import Door, new_phone
+from tests.outside.twilio import TwilioServer
+
+SKIPPED = {"x-request-id", "ratelimit", "content-length"}
+
+
+@pytest.fixture(scope="module")
+async def tenant(door: Door) -> dict[str, Any]:
+    return await door.tenant()
+
+
+async def log_in(door: Door, tenant: dict[str, Any], twilio: TwilioServer, phone: str) -> None:
+    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    body = {"phone": phone, "code": twilio.code_for(phone)}
+    assert (await door.post(VERIFY, body, tenant["api_key"])).json()["is_new_user"] is True
+
+
+async def ban(database: asyncpg.Connection, tenant: dict[str, Any], phone: str) -> None:
+    await database.execute(
+        "update users set banned_until = 'infinity' where (tenant_id, id) ="
+        " (select tenant_id, user_id from identifiers where tenant_id = $1 and identifier = $2)",
+        tenant["tenant_id"],
+        phone,
+    )
+
+
+def shape(answer: httpx.Response) -> tuple[int, list[str], list[str], dict[str, Any]]:
+    """What a stranger can see of an answer, without ids and what depends on the number itself."""
+    body = answer.json()
+    kept = {name: value for name, value in body.items() if name not in ("challenge_id", "destination", "request_id")}
+    return answer.status_code, list(body), sorted(set(answer.headers) - SKIPPED), kept
+
+
+@pytest.mark.parametrize("banned", [False, True], ids=["a user", "a banned user"])
+async def test_asking_and_failing_looks_the_same_for_users_and_strangers(
+    door: Door, tenant: dict[str, Any], twilio_server: TwilioServer, database: asyncpg.Connection, banned: bool
+) -> None:
+    user, stranger = new_phone(), new_phone()
+    await log_in(door, tenant, twilio_server, user)
+    if banned:
+        await ban(database, tenant, user)
+    shapes = []
+    for phone in (user, stranger):
+        key = tenant["api_key"]
+        never_asked = await door.post(VERIFY, {"phone": phone, "code": "000000"}, key)
+        asked = await door.post(REQUEST, {"phone": phone}, key)
+        too_soon = await door.post(REQUEST, {"phone": phone}, key)
+        right = twilio_server.code_for(phone)
+        wrong = {"phone": phone, "code": f"{(int(right) + 1) % 10**6:06d}"}
+        attempts = [await door.post(VERIFY, wrong, key) for _ in range(6)]
+        shapes.append([shape(answer) for answer in (never_asked, asked, too_soon, *attempts)])
+
+    of_user, of_stranger = shapes
+
+    assert [status for status, *_ in of_user] == [400, 200, 429] + [400] * 5 + [429]
+    assert of_user == of_stranger

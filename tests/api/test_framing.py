@@ -1,0 +1,233 @@
+"""What is refused before anybody asks what it means: framing, sizes, content types, bytes that are no JSON."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+
+from tests.api.wire import HOST, JSON, Header, Wire
+from tests.api.world import REQUEST, TENANTS, VERIFY
+from tests.conftest import ADMIN_TOKEN, Door, new_phone
+from tests.outside.twilio import TwilioServer
+
+BEARER: Header = (b"authorization", f"Bearer {ADMIN_TOKEN}".encode())
+
+
+def many(count: int, size: int = 1) -> list[Header]:
+    return [(b"x-%d" % number, b"a" * size) for number in range(count)]
+
+
+@pytest.fixture
+def key(tenant: dict[str, str]) -> Header:
+    return (b"x-api-key", tenant["api_key"].encode())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [[], [HOST, HOST], [(b"host", b"")], [(b"host", b"a b")], [(b"host", b"a/b")], [(b"host", b"a\xff")]],
+    ids=["missing", "doubled", "empty", "with a space", "with a slash", "not ASCII"],
+)
+async def test_a_bad_host_is_refused_on_every_route(wire: Wire, host: Sequence[Header]) -> None:
+    for method, path in (("GET", "/health/live"), ("POST", REQUEST), ("OPTIONS", REQUEST), ("GET", "/nothing")):
+        assert (await wire.answer(method, path, host=host)).json()["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("host", [b"auth.example.com", b"localhost:3000", b"[::1]:3000", b"auth_1"])
+async def test_a_good_host_is_accepted(wire: Wire, host: bytes) -> None:
+    assert (await wire.answer("GET", "/health/live", host=[(b"host", host)])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"transfer-encoding", b"gzip, chunked")],
+        [(b"transfer-encoding", b"gzip")],
+        [(b"transfer-encoding", b"chunked"), (b"transfer-encoding", b"chunked")],
+        [(b"transfer-encoding", b"chunked"), (b"content-length", b"2")],
+        [(b"content-length", b"2"), (b"content-length", b"2")],
+        [(b"content-length", b"-1")],
+        [(b"content-length", b"+1")],
+        [(b"content-length", b"0x10")],
+        [(b"content-length", "٣".encode())],
+        [(b"content-type", b"application/json")],
+        [(b"x-api-key", b"another")],
+        [(b"origin", b"https://a.example"), (b"origin", b"https://a.example")],
+    ],
+    ids=[
+        *("coded body", "no chunked", "coded twice", "two lengths of one body", "length twice", "negative length"),
+        *("signed length", "hexadecimal length", "Arabic digits", "type twice", "key twice", "origin twice"),
+    ],
+)
+async def test_framing_that_others_may_read_otherwise_is_refused(
+    wire: Wire, key: Header, headers: list[Header]
+) -> None:
+    answer = await wire.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "headers", [[(b"transfer-encoding", b"chunked")], [(b"content-length", b"2")], [(b"content-length", b"002")]]
+)
+async def test_ordinary_framing_is_accepted(wire: Wire, key: Header, headers: list[Header]) -> None:
+    answer = await wire.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
+
+    assert answer.json()["code"] == "validation_failed"
+
+
+async def test_a_length_of_thousands_of_digits_is_too_large(wire: Wire, key: Header) -> None:
+    answer = await wire.answer("POST", REQUEST, [key, JSON, (b"content-length", b"9" * 5000)], b"{}")
+
+    assert answer.json()["code"] == "payload_too_large"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [(many(99), 200), (many(100), 400), (many(8, 2030), 200), (many(8, 2048), 400), (many(1, 17_000), 400)],
+    ids=["100 with Host", "101 with Host", "under 16 KiB", "over 16 KiB", "one over 16 KiB"],
+)
+async def test_headers_are_bounded(wire: Wire, headers: list[Header], status: int) -> None:
+    assert (await wire.answer("GET", "/health/live", headers)).status_code == status
+
+
+async def test_the_request_target_is_bounded_by_path_and_query_together(wire: Wire) -> None:
+    path = "/health/live"
+
+    fits = await wire.answer("GET", path, query=b"q" * (2048 - len(path)))
+    long_query = await wire.answer("GET", path, query=b"q" * (2049 - len(path)))
+    long_path = await wire.answer("GET", "/" + "é" * 1024)
+
+    assert fits.status_code == 200
+    assert long_query.json()["code"] == "uri_too_long"
+    assert long_path.json()["code"] == "uri_too_long"
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "BREW", "get", "POST2", "PUT", ""])
+async def test_other_methods_are_refused(wire: Wire, method: str) -> None:
+    known, unknown = [await wire.answer(method, path) for path in (REQUEST, "/nothing")]
+
+    assert (known.status_code, known.headers["allow"]) == (405, "OPTIONS, POST")
+    assert unknown.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/auth/REQUEST", "/api/auth/request/", "//api/auth/request", "/api/auth/../auth/request", "", "*"),
+        *(f"{TENANTS}/{end}" for end in ("", "tn_a/b", "tn_a\0", "tn_é", "a" * 65, "tn_a/keys/")),
+    ],
+)
+async def test_a_path_has_one_spelling(wire: Wire, path: str) -> None:
+    for method in ("GET", "POST"):
+        assert (await wire.answer(method, path, [BEARER])).status_code == 404
+
+
+async def test_a_path_is_decoded_once(door: Door) -> None:
+    decoded = await door.client.get("/health%2Flive")
+    twice = await door.client.get("/health%252Flive")
+
+    assert (decoded.status_code, twice.status_code) == (200, 404)
+
+
+@pytest.mark.parametrize(
+    ("headers", "taken"),
+    [
+        ([(b"content-type", b"application/json")], True),
+        ([(b"content-type", b"Application/JSON; Charset=UTF-8")], True),
+        ([(b"content-type", b'application/json;charset="utf-8"')], True),
+        ([(b"content-type", b"application/json"), (b"content-encoding", b"identity")], True),
+        ([], False),
+        ([(b"content-type", b"")], False),
+        ([(b"content-type", b"text/plain")], False),
+        ([(b"content-type", b"application/jsonp")], False),
+        ([(b"content-type", b"application/json, text/plain")], False),
+        ([(b"content-type", b"application/x-www-form-urlencoded")], False),
+        ([(b"content-type", b"application/json; charset=utf-16")], False),
+        ([(b"content-type", b"application/json; charset=latin-1")], False),
+        ([(b"content-type", b"application/json"), (b"content-encoding", b"gzip")], False),
+    ],
+)
+async def test_the_body_is_json_in_utf_8_as_it_is(wire: Wire, key: Header, headers: list[Header], taken: bool) -> None:
+    answer = await wire.answer("POST", VERIFY, [key, *headers], json.dumps({"phone": "1", "code": "0000"}).encode())
+
+    assert answer.json()["code"] == ("invalid_phone" if taken else "unsupported_media_type")
+
+
+def padded(size: int) -> bytes:
+    """A request for no phone, of a certain size."""
+    return b'{"phone": "1"' + b" " * (size - 14) + b"}"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (padded(16_384), "invalid_phone"),
+        (padded(16_385), "payload_too_large"),
+        ([padded(16_384)[:8000], padded(16_384)[8000:]], "invalid_phone"),
+        ([padded(16_385)[:8000], padded(16_385)[8000:]], "payload_too_large"),
+        ([b"", b"", padded(200), b""], "invalid_phone"),
+        ([bytes([byte]) for byte in padded(256)], "invalid_phone"),
+        ([bytes([byte]) for byte in padded(257)], "payload_too_large"),
+        ([b""] * 300, "payload_too_large"),
+    ],
+    ids=["16 KiB", "more", "16 KiB in two", "more in two", "empty pieces", "256 pieces", "257 pieces", "no end"],
+)
+async def test_bodies_are_bounded_by_what_arrives(
+    wire: Wire, key: Header, body: bytes | list[bytes], code: str
+) -> None:
+    assert (await wire.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == code
+
+
+async def test_a_body_that_announces_too_much_is_refused_unread(wire: Wire, key: Header) -> None:
+    announced = [key, JSON, (b"content-length", b"16385")]
+
+    answer = await wire.answer("POST", REQUEST, announced, [b"{"], then="stall")
+
+    assert answer.json()["code"] == "payload_too_large"
+
+
+async def test_who_hangs_up_half_way_has_asked_for_nothing(
+    wire: Wire, key: Header, tenant: dict[str, str], database: asyncpg.Connection, twilio_server: TwilioServer
+) -> None:
+    phone = new_phone()
+    body = json.dumps({"phone": phone}).encode()  # whole, but its end was not announced
+
+    assert await wire("POST", REQUEST, [key, JSON], [body], then="hang up") is None
+    assert await wire("POST", REQUEST, [key, JSON], [], then="hang up") is None
+
+    assert await database.fetchval("select count(*) from messages where identifier = $1", phone) == 0
+    assert await database.fetchval("select count(*) from identifiers where identifier = $1", phone) == 0
+    assert twilio_server.sent_to(phone) == []
+
+
+async def test_who_hangs_up_half_way_has_spent_no_attempt(
+    wire: Wire, door: Door, key: Header, tenant: dict[str, str], twilio_server: TwilioServer, phone: str
+) -> None:
+    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    code = twilio_server.code_for(phone)
+    body = json.dumps({"phone": phone, "code": code}).encode()
+
+    assert await wire("POST", VERIFY, [key, JSON], [body], then="hang up") is None
+
+    wrong = await door.post(VERIFY, {"phone": phone, "code": f"{(int(code) + 1) % 10**6:06d}"}, tenant["api_key"])
+    assert wrong.json()["attempts_remaining"] == 4
+    assert (await door.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
+
+
+async def test_more_than_a_thousand_requests_at_once_are_too_many(door: Door) -> None:
+    crowded = Wire(door)
+    stalled = [asyncio.create_task(crowded("POST", TENANTS, [BEARER, JSON], [b"{"], then="stall")) for _ in range(1000)]
+    try:
+        await asyncio.sleep(0)  # now each of them has begun
+        refused = await crowded.answer("GET", TENANTS, [BEARER])
+        probed = await crowded.answer("GET", "/health/live")
+    finally:
+        for task in stalled:
+            task.cancel()
+        await asyncio.gather(*stalled, return_exceptions=True)
+
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "1")
+    assert probed.status_code == 200
+    assert (await crowded.answer("GET", TENANTS, [BEARER])).status_code == 200

@@ -1,0 +1,134 @@
+"""The headers of answers: who may read them from a web page, how a request is found again, what caches may keep."""
+
+import pytest
+
+from tests.api.wire import Wire
+from tests.api.world import REQUEST, TENANTS, VERIFY
+from tests.conftest import ADMIN_TOKEN, Door, Started
+
+APP = "https://app.example.com"
+
+
+@pytest.fixture(scope="module")
+async def strict(start_app: Started) -> Door:
+    """An application that pages of two origins may call."""
+    return await start_app(CORS_ORIGINS=f"{APP},http://localhost:5173", APP_URL="https://auth.example.com")
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health", "/health/ready", TENANTS, TENANTS + "/tn_none"])
+async def test_head_answers_as_get_does_without_the_body(wire: Wire, path: str) -> None:
+    bearer = [(b"authorization", f"Bearer {ADMIN_TOKEN}".encode())]
+    read, head = [await wire.answer(method, path, bearer) for method in ("GET", "HEAD")]
+
+    assert head.status_code == read.status_code
+    assert head.content == b""
+    assert set(head.headers) == set(read.headers)
+    assert int(head.headers["content-length"]) > 0
+
+
+async def test_head_is_no_way_to_post(door: Door) -> None:
+    assert (await door.client.head(REQUEST)).status_code == 405
+
+
+async def test_options_names_the_methods_of_a_path(door: Door) -> None:
+    assert (await door.client.options(REQUEST)).headers["allow"] == "OPTIONS, POST"
+    assert (await door.client.options(TENANTS)).headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert (await door.client.options(TENANTS + "/tn_1")).headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
+    assert (await door.client.options("/nothing")).status_code == 404
+
+
+async def test_a_preflight_needs_no_key_and_allows_our_headers(door: Door) -> None:
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key,content-type"}
+
+    answer = await door.client.options(REQUEST, headers={"origin": APP, **asked})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "POST" in answer.headers["access-control-allow-methods"].split(", ")
+    allowed = set(answer.headers["access-control-allow-headers"].split(", "))
+    assert {"x-api-key", "authorization", "content-type", "idempotency-key", "x-request-id"} <= allowed
+    assert int(answer.headers["access-control-max-age"]) > 0
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_pages_may_read_the_headers_that_help(door: Door) -> None:
+    exposed = (await door.post(VERIFY, {}, origin=APP)).headers["access-control-expose-headers"].split(", ")
+
+    assert {"retry-after", "ratelimit", "ratelimit-policy", "x-request-id", "www-authenticate"} <= set(exposed)
+
+
+@pytest.mark.parametrize("origin", [APP, "http://localhost:5173", "https://auth.example.com"])
+async def test_pages_of_named_origins_and_our_own_may_call(strict: Door, origin: str) -> None:
+    preflight = await strict.client.options(REQUEST, headers={"origin": origin})
+    called = await strict.post(VERIFY, {}, origin=origin)
+
+    for answer in (preflight, called):
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert answer.headers["vary"] == "origin"
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert called.json()["code"] == "not_authenticated"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example.com", "http://app.example.com", f"{APP}:444", f"{APP}.evil.com", "null", "", "HTTPS://APP"],
+)
+async def test_pages_of_other_origins_may_not(strict: Door, origin: str) -> None:
+    preflight = await strict.client.options(REQUEST, headers={"origin": origin})
+    called = await strict.post(VERIFY, {}, origin=origin)
+
+    assert called.json()["code"] == "origin_not_allowed"
+    for answer in (preflight, called):
+        assert "access-control-allow-origin" not in answer.headers
+        assert "access-control-allow-methods" not in answer.headers
+        assert answer.headers["vary"] == "origin"
+
+
+async def test_who_is_no_page_needs_no_origin(strict: Door) -> None:
+    answer = await strict.post(VERIFY, {})
+
+    assert answer.json()["code"] == "not_authenticated"
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("wanted", ["abcd1234", "req_01-x.Y", "a" * 128, "6f9619ff-8b86-d011-b42d-00cf4fc964ff"])
+async def test_a_sane_request_id_comes_back(door: Door, wanted: str) -> None:
+    taken = await door.client.get("/health/live", headers={"x-request-id": wanted})
+    refused = await door.post(VERIFY, {}, x_request_id=wanted)
+
+    assert taken.headers["x-request-id"] == wanted
+    assert refused.headers["x-request-id"] == refused.json()["request_id"] == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted", [b"", b"short12", b"a" * 129, b"with space", b"line\nbreak", b"<script>alert", b'quo"ted12', b"\xff" * 8]
+)
+async def test_any_other_is_replaced(wire: Wire, wanted: bytes) -> None:
+    ids = [(await wire.answer("GET", "/health/live", [(b"x-request-id", wanted)])).headers["x-request-id"]] + [
+        (await wire.answer("GET", "/health/live")).headers["x-request-id"] for _ in range(2)
+    ]
+
+    assert all(request_id.startswith("req_") and len(request_id) == 30 for request_id in ids)
+    assert len(set(ids)) == 3
+
+
+async def test_no_cache_keeps_an_answer_of_the_api(door: Door, tenant: dict[str, str], phone: str) -> None:
+    answers = [
+        await door.post(REQUEST, {"phone": phone}, tenant["api_key"]),
+        await door.post(VERIFY, {"phone": phone, "code": "0"}, tenant["api_key"]),
+        await door.admin("GET", TENANTS),
+        await door.client.get("/api/nothing"),
+        await door.client.options(REQUEST),
+    ]
+
+    for answer in answers:
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_no_answer_sets_a_cookie_or_names_the_server(door: Door) -> None:
+    for path in ("/health", TENANTS, "/nothing"):
+        answer = await door.client.get(path, headers={"authorization": f"Bearer {ADMIN_TOKEN}"})
+
+        assert not {"set-cookie", "server", "x-powered-by"} & set(answer.headers)
+        assert answer.headers["x-content-type-options"] == "nosniff"

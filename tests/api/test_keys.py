@@ -1,0 +1,147 @@
+"""API keys: their form, how they are kept, and where they hold (contract: sections 2 and 6)."""
+
+import re
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.api.conftest import dump
+from tests.api.keys import SHOWN, add, checksum, code_for, listed, made_up, rotate
+from tests.api.world import REQUEST, TENANTS
+from tests.conftest import Door
+
+APP = "https://app.example.com"
+KINDS = {"pk": "api_key", "sk": "secret_key", "test": "test_key"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_key_names_its_kind_and_tenant_and_ends_in_a_checksum(door: Door, kind: str) -> None:
+    tenant = await door.tenant()
+    for key in (tenant[KINDS[kind]], (await add(door, tenant, kind=kind))["api_key"]):
+        assert re.fullmatch(rf"auth1_{kind}_{tenant['slug']}_[0-9A-Za-z]{{38}}", key)
+        assert key[-6:] == checksum(key[:-6])
+        assert await code_for(door, key) is None
+
+
+@pytest.mark.parametrize("place", [0, 8, 12, -40, -20, -7, -6, -1])
+async def test_a_typing_error_is_told_without_asking_the_database(door: Door, place: int) -> None:
+    tenant = await door.tenant()
+    for key in (tenant["api_key"], tenant["secret_key"], tenant["test_key"]):
+        typed = list(key)
+        typed[place] = "x" if typed[place] != "x" else "y"
+        before = door.services.postgres.round_trips
+
+        assert await code_for(door, "".join(typed)) == "invalid_api_key"
+
+        assert door.services.postgres.round_trips == before
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, lambda key: key + "\t.", lambda key: key[:-1], lambda _: "x"])
+async def test_a_key_in_another_spelling_is_none(door: Door, tenant: dict[str, str], change: Any) -> None:
+    before = door.services.postgres.round_trips
+
+    assert await code_for(door, change(tenant["api_key"])) == "invalid_api_key"
+
+    assert door.services.postgres.round_trips == before
+
+
+async def test_a_well_formed_key_that_was_never_made_is_looked_up_and_refused(door: Door) -> None:
+    before = door.services.postgres.round_trips
+
+    assert await code_for(door, made_up("pk")) == "invalid_api_key"
+
+    assert door.services.postgres.round_trips == before + 1
+
+
+async def test_nothing_in_the_database_is_a_key(door: Door, database: asyncpg.Connection) -> None:
+    tenant = await door.tenant()
+    key = await add(door, tenant)
+    rotated = await rotate(door, tenant, key["key_id"])
+    texts = [*(tenant[field] for field in KINDS.values()), key["api_key"], rotated["api_key"]]
+
+    everything = await dump(database)
+
+    assert tenant["tenant_id"] in everything
+    for secret in [*texts, tenant["jwt_secret"]]:
+        for piece in (secret, secret[-38:], secret[-38:-6]):
+            assert piece not in everything
+            assert piece.encode().hex() not in everything
+
+
+async def test_a_key_is_shown_with_its_text_once(door: Door) -> None:
+    tenant = await door.tenant()
+    key = await add(door, tenant, kind="sk", allowed_origins=[APP], expires_at="2031-01-01T02:00:00+02:00")
+
+    assert set(key) == SHOWN | {"api_key"}
+    assert re.fullmatch(r"key_[0-9a-z]{26}", key["key_id"])
+    assert key["hint"] == f"auth1_sk_{tenant['slug']}_…{key['api_key'][-4:]}"
+    assert key["allowed_origins"] == [APP]
+    assert (key["expires_at"], key["revoked_at"]) == ("2031-01-01T00:00:00Z", None)
+
+    shown = await listed(door, tenant)
+
+    assert [set(other) for other in shown] == [SHOWN] * 4
+    assert {other["kind"] for other in shown} == {"pk", "sk", "test"}
+    assert {name: value for name, value in key.items() if name != "api_key"} in shown
+
+
+async def test_keys_are_listed_page_by_page_and_for_one_tenant_only(door: Door) -> None:
+    tenant = await door.tenant()
+    await door.tenant()
+    path = f"{TENANTS}/{tenant['tenant_id']}/keys"
+
+    first = (await door.admin("GET", f"{path}?limit=2")).json()
+    second = (await door.admin("GET", f"{path}?limit=2&cursor={first['next_cursor']}")).json()
+
+    assert (len(first["data"]), len(second["data"]), second["next_cursor"]) == (2, 1, None)
+    assert first["data"] + second["data"] == await listed(door, tenant)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "kind"),
+        ({"kind": "admin"}, "kind"),
+        ({"kind": "pk", "expires_at": "tomorrow"}, "expires_at"),
+        ({"kind": "pk", "expires_at": "2031-01-01T00:00:00"}, "expires_at"),
+        ({"kind": "pk", "expires_at": "0001-01-01T00:00:00+23:59"}, "expires_at"),
+        ({"kind": "pk", "expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+        ({"kind": "pk", "allowed_origins": ["app.example.com"]}, "allowed_origins[0]"),
+        ({"kind": "pk", "allowed_origins": [APP + "/"]}, "allowed_origins[0]"),
+        ({"kind": "pk", "allowed_origins": [APP + "\n"]}, "allowed_origins[0]"),
+        ({"kind": "pk", "allowed_origins": ["*"]}, "allowed_origins[0]"),
+        ({"kind": "pk", "allowed_origins": [APP] * 101}, "allowed_origins"),
+        ({"kind": "pk", "name": "mine"}, "name"),
+    ],
+)
+async def test_a_key_that_cannot_be_is_refused(
+    door: Door, tenant: dict[str, str], body: dict[str, object], field: str
+) -> None:
+    answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/keys", body)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+
+
+async def test_a_key_may_be_bound_to_web_origins(door: Door, phone: str) -> None:
+    tenant = await door.tenant()
+    bound = (await add(door, tenant, allowed_origins=[APP, "http://localhost:5173"]))["api_key"]
+
+    for origin in (APP, "http://localhost:5173"):
+        assert await code_for(door, bound, origin=origin) is None
+    for origin in ("https://evil.example.com", APP + ":8443", "null", APP.upper(), APP + "."):
+        assert await code_for(door, bound, origin=origin) == "origin_not_allowed"
+    assert await code_for(door, bound) is None  # no page: an app, or a server
+    assert await code_for(door, tenant["api_key"], origin="https://anything.example.com") is None
+    refused = await door.post(REQUEST, {"phone": phone}, bound, origin="https://evil.example.com")
+    assert refused.json()["code"] == "origin_not_allowed"
+
+
+async def test_another_tenant_s_key_is_not_found(door: Door) -> None:
+    tenant, other = await door.tenant(), await door.tenant()
+    key_id = (await listed(door, other))[0]["key_id"]
+    path = f"{TENANTS}/{tenant['tenant_id']}/keys/{key_id}"
+
+    assert (await door.admin("POST", f"{path}/rotate", {})).status_code == 404
+    assert (await door.admin("DELETE", path)).status_code == 404
+    assert [key["revoked_at"] for key in await listed(door, other)] == [None] * 3

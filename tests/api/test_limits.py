@@ -1,0 +1,246 @@
+"""Rate limits: exact, honest about the wait, and there without Redis too (contract: sections 3 and 7)."""
+
+import asyncio
+import itertools
+from pathlib import Path
+from typing import Any
+
+import http_sf
+import httpx
+import pytest
+
+from auth1.dev.processes import free_port
+from auth1.dev.redis import RedisServer
+from tests.api.conftest import until
+from tests.api.world import REQUEST, VERIFY
+from tests.conftest import Door, Started, new_phone
+from tests.outside.twilio import TwilioServer
+
+HOUR_S = 3600
+MINUTE_S = 60
+
+_areas = itertools.count(201)
+
+
+def block() -> list[str]:
+    """A hundred numbers of one block of a thousand, which no other test here uses."""
+    area = next(_areas)
+    return [f"+1{area}55501{number:02d}" for number in range(100)]
+
+
+@pytest.fixture(scope="module", params=["in Redis", "without Redis"])
+def environment_of_limits(request: pytest.FixtureRequest, redis_server: RedisServer) -> dict[str, str]:
+    """Where the limits are kept: a database of Redis that no other test uses, or the process itself."""
+    there = request.param == "in Redis"
+    return {"REDIS_URL": redis_server.url(4) if there else f"redis://127.0.0.1:{free_port()}/0"}
+
+
+@pytest.fixture(scope="module")
+async def limited(start_app: Started, environment_of_limits: dict[str, str]) -> Door:
+    """Five requests an hour for each address."""
+    return await start_app(RATE_LIMIT_MAX="5", **environment_of_limits)
+
+
+@pytest.fixture(scope="module")
+async def free(start_app: Started, environment_of_limits: dict[str, str]) -> Door:
+    """No limit at the door that a test would meet."""
+    return await start_app(RATE_LIMIT_MAX="1000000", **environment_of_limits)
+
+
+_clients = itertools.count(1)
+
+
+def client() -> str:
+    """An address that no other test here uses."""
+    number = next(_clients)
+    return f"198.18.{number // 256}.{number % 256}"
+
+
+def limits(answer: httpx.Response) -> dict[str, dict[str, int]]:
+    """The limits that an answer tells of, by name: q and w of the policy, r and t of the state."""
+    told: dict[str, dict[str, int]] = {}
+    for header, parameters in (("ratelimit-policy", {"q", "w"}), ("ratelimit", {"r", "t"})):
+        items: Any = http_sf.parse(", ".join(answer.headers.get_list(header)).encode(), tltype="list")
+        for name, numbers in items:
+            assert isinstance(name, str)
+            assert set(numbers) == parameters
+            assert all(isinstance(number, int) and number >= 0 for number in numbers.values())
+            told.setdefault(name, {}).update(numbers)
+    return told
+
+
+def wait_of(answer: httpx.Response, name: str) -> int:
+    """The wait that a refusal by a limit tells of, the same everywhere it stands."""
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    wait_s = int(answer.headers["retry-after"])
+    assert answer.json()["retry_after"] == wait_s
+    state = limits(answer)[name]
+    assert (state["r"], state["t"]) == (0, wait_s)
+    return wait_s
+
+
+async def test_as_many_requests_pass_as_are_allowed_and_no_more(limited: Door) -> None:
+    mine, other = client(), client()
+    for remaining in (4, 3, 2, 1, 0):
+        answer = await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
+        assert answer.json()["code"] == "invalid_api_key"
+        assert limits(answer)["ip"] == {"q": 5, "w": HOUR_S, "r": remaining, "t": limits(answer)["ip"]["t"]}
+
+    refused = await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
+
+    assert 0.9 * HOUR_S - 60 <= wait_of(refused, "ip") <= HOUR_S
+    assert (await limited.post(VERIFY, {}, "none", x_forwarded_for=other)).status_code == 401
+
+
+async def test_each_refusal_in_a_row_tells_the_same_wait(limited: Door) -> None:
+    mine = client()
+    for _ in range(5):
+        await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
+
+    waits = [wait_of(await limited.post(VERIFY, {}, "none", x_forwarded_for=mine), "ip") for _ in range(5)]
+
+    assert min(waits) >= 0.9 * HOUR_S - 60
+
+
+async def test_requests_and_answers_share_one_limit(limited: Door) -> None:
+    mine, tenant = client(), await limited.tenant()
+    for path in (REQUEST, VERIFY, REQUEST, VERIFY, REQUEST):
+        answer = await limited.post(path, {}, tenant["api_key"], x_forwarded_for=mine)
+        assert answer.json()["code"] == "validation_failed"
+
+    for path in (REQUEST, VERIFY):
+        wait_of(await limited.post(path, {}, tenant["api_key"], x_forwarded_for=mine), "ip")
+
+
+async def test_parallel_requests_pass_no_oftener(limited: Door) -> None:
+    mine = client()
+
+    answers = await asyncio.gather(*(limited.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(40)))
+
+    assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 35
+
+
+@pytest.mark.parametrize("window_ms", [1000, 2000])
+async def test_after_the_wait_there_is_room(
+    start_app: Started, environment_of_limits: dict[str, str], window_ms: int
+) -> None:
+    door = await start_app(RATE_LIMIT_MAX="2", RATE_LIMIT_WINDOW_MS=str(window_ms), **environment_of_limits)
+    mine = client()
+    refused: list[httpx.Response] = []
+
+    async def is_refused() -> bool:
+        """Three at once, again if a slow machine has let the window pass between them."""
+        answers = await asyncio.gather(*(door.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(3)))
+        refused.extend(answer for answer in answers if answer.status_code == 429)
+        return bool(refused)
+
+    assert await until(is_refused)
+    wait_s = wait_of(refused[-1], "ip")
+    assert 1 <= wait_s <= window_ms // 1000 == limits(refused[-1])["ip"]["w"]
+
+    await asyncio.sleep(wait_s)  # the very promise that is tested
+
+    assert (await door.post(VERIFY, {}, "none", x_forwarded_for=mine)).status_code == 401
+
+
+async def test_a_tenant_has_a_limit_of_its_own_choice(free: Door, twilio_server: TwilioServer) -> None:
+    tenant, other = await free.tenant(requests_per_minute=2), await free.tenant(requests_per_minute=2)
+    phones = [new_phone() for _ in range(4)]
+    for phone in phones[:2]:
+        assert (await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
+
+    refused = await free.post(REQUEST, {"phone": phones[2]}, tenant["api_key"])
+
+    assert 0 < wait_of(refused, "tenant") <= MINUTE_S
+    assert limits(refused)["tenant"]["q"] == 2
+    assert twilio_server.sent_to(phones[2]) == []
+    assert (await free.post(REQUEST, {"phone": phones[3]}, other["api_key"])).status_code == 200
+
+
+async def test_a_secret_key_is_told_of_all_limits_and_a_publishable_one_of_the_door_s(free: Door) -> None:
+    tenant = await free.tenant(requests_per_minute=7)
+
+    secret = await free.post(REQUEST, {"phone": new_phone()}, tenant["secret_key"])
+    public = await free.post(REQUEST, {"phone": new_phone()}, tenant["api_key"])
+
+    assert {name: state["q"] for name, state in limits(secret).items()} == {"tenant": 7, "identifier": 30, "prefix": 20}
+    assert limits(secret)["tenant"]["r"] == 6
+    assert set(limits(public)) == {"ip"}
+
+
+async def test_one_number_is_asked_for_thirty_times_a_minute_at_most(free: Door, twilio_server: TwilioServer) -> None:
+    tenant, (phone, neighbour, *_) = await free.tenant(), block()
+    codes = []
+    for _ in range(30):
+        codes.append((await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).json().get("code"))
+        await free.services.limiter.give_back_all()  # what a worker does each second
+
+    refused = await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
+
+    assert codes == [None] + ["resend_too_soon"] * 29
+    assert 0 < wait_of(refused, "identifier") <= MINUTE_S
+    assert len(twilio_server.sent_to(phone)) == 1
+    # One message was sent to the block: whoever asked so often for it has not locked its other numbers out.
+    answer = await free.post(REQUEST, {"phone": neighbour}, tenant["secret_key"])
+    assert limits(answer)["prefix"]["r"] == 18
+
+
+async def test_twenty_unverified_codes_are_sent_to_a_block_of_numbers(free: Door, twilio_server: TwilioServer) -> None:
+    tenant, other, numbers = await free.tenant(), await free.tenant(), block()
+    for phone in numbers[:20]:
+        assert (await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
+
+    refused = await free.post(REQUEST, {"phone": numbers[20]}, tenant["api_key"])
+
+    assert 0 < wait_of(refused, "prefix") <= 600
+    assert set(limits(refused)) == {"ip", "prefix"}  # the door's, which let it in, and the one that refused
+    assert (limits(refused)["prefix"]["q"], limits(refused)["prefix"]["w"]) == (20, 600)
+    assert twilio_server.sent_to(numbers[20]) == []
+    assert (await free.post(REQUEST, {"phone": block()[0]}, tenant["api_key"])).status_code == 200
+    assert (await free.post(REQUEST, {"phone": numbers[20]}, other["api_key"])).status_code == 200
+
+
+async def test_who_verifies_gives_the_block_its_slot_back(free: Door, twilio_server: TwilioServer) -> None:
+    tenant, numbers = await free.tenant(), block()
+
+    async def ask(phone: str) -> httpx.Response:
+        return await free.post(REQUEST, {"phone": phone}, tenant["secret_key"])
+
+    async def answer(phone: str) -> None:
+        body = {"phone": phone, "code": twilio_server.code_for(phone)}
+        assert (await free.post(VERIFY, body, tenant["secret_key"])).status_code == 200
+
+    for phone in numbers[:19]:
+        await ask(phone)
+    assert limits(await ask(numbers[19]))["prefix"]["r"] == 0
+    for phone in numbers[:3]:
+        await answer(phone)
+    await free.services.limiter.give_back_all()  # what a worker does each second
+
+    assert [limits(await ask(phone))["prefix"]["r"] for phone in numbers[20:23]] == [2, 1, 0]
+    wait_of(await ask(numbers[23]), "prefix")
+
+
+async def test_a_wrong_code_gives_nothing_back(free: Door, twilio_server: TwilioServer) -> None:
+    tenant, numbers = await free.tenant(), block()
+    for phone in numbers[:20]:
+        await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
+        wrong = f"{(int(twilio_server.code_for(phone)) + 1) % 10**6:06d}"
+        await free.post(VERIFY, {"phone": phone, "code": wrong}, tenant["api_key"])
+    await free.services.limiter.give_back_all()
+
+    wait_of(await free.post(REQUEST, {"phone": numbers[20]}, tenant["api_key"]), "prefix")
+
+
+async def test_when_redis_dies_each_worker_goes_on_counting_by_itself(start_app: Started, tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as redis:
+        door = await start_app(RATE_LIMIT_MAX="3", REDIS_URL=redis.url())
+        mine = client()
+
+        async def ask() -> int:
+            return (await door.post(VERIFY, {}, "none", x_forwarded_for=mine)).status_code
+
+        assert [await ask() for _ in range(3)] == [401] * 3
+        redis.kill()
+
+        assert [await ask() for _ in range(4)] == [401] * 3 + [429]  # loosened once, and not lost

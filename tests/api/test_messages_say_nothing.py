@@ -1,0 +1,292 @@
+"""What is written to stdout and answered to callers: all that helps, nothing that is secret (contract: section 3)."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from twilio.request_validator import RequestValidator
+
+from auth1 import errors
+from auth1.challenges import links
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from auth1.events.types import EventType
+from tests.api.conftest import until
+from tests.api.keys import add, rotate
+from tests.api.provocations import PROVOCATIONS
+from tests.api.wire import Wire
+from tests.api.world import REQUEST, TENANTS, TOLL_FREE, VERIFY, World
+from tests.conftest import ADMIN_TOKEN, JWT_SECRET, Door, Started, new_phone
+from tests.outside import twilio
+from tests.outside.twilio import TwilioServer, answer, hang_up, refuse
+
+EMAIL = "somebody.special@example.com"
+APP_URL = "https://auth.example.com"
+CODE_LENGTH = 10  # no number in a log line is equal to a code of ten digits by chance
+# Fields that show a secret once, to whom it belongs (contract: section 4).
+SHOWN_ONCE = {"api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret"}
+SQL = re.compile(
+    r"\b(select|insert into|update|delete from|returning|on conflict)\b .*\b(from|values|set|where)\b", re.I
+)
+
+
+@dataclass
+class Said:
+    """All that one application said while it was used in every way."""
+
+    door: Door
+    twilio: TwilioServer
+    database: asyncpg.Connection
+    tenant: dict[str, Any]
+    secrets: set[str] = field(default_factory=set)
+    phones: list[str] = field(default_factory=list)
+    answers: list[httpx.Response] = field(default_factory=list)
+
+    @property
+    def stdout(self) -> str:
+        return self.door.log_path.read_text()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    def responses(self) -> list[str]:
+        """Headers and bodies of all answers, without the fields that are there to show a secret."""
+        return [f"{dict(answer.headers)} {_without_shown(answer)}" for answer in self.answers]
+
+    def phone(self) -> str:
+        self.phones.append(new_phone())
+        return self.phones[-1]
+
+
+def _without_shown(answer: httpx.Response) -> str:
+    if "json" not in answer.headers.get("content-type", ""):
+        return answer.text
+    body = answer.json()
+    return json.dumps({name: value for name, value in body.items() if name not in SHOWN_ONCE}, ensure_ascii=False)
+
+
+@pytest.fixture(scope="module")
+async def said(
+    start_app: Started,
+    twilio_server: TwilioServer,
+    database: asyncpg.Connection,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Said]:
+    """Log in, fail in every way there is, manage a tenant; then wait until the last line was written."""
+    await database.execute("create database auth1_said")
+    url = postgres_server.url("auth1_said")
+    await migrate(url)
+    door = await start_app(DATABASE_URL=url, APP_URL=APP_URL)
+    said = Said(door, twilio_server, await asyncpg.connect(url), {})
+
+    async def keep(response: httpx.Response) -> None:
+        await response.aread()
+        said.answers.append(response)
+
+    door.client.event_hooks["response"].append(keep)
+    said.tenant = await door.tenant(otp_length=CODE_LENGTH, sms_branding="MyApp")
+    await log_in_and_fail(said)
+    await log_in_by_link(said)
+    await let_providers_fail(said)
+    await manage(said)
+    await provoke_refusals(said, postgres_server, start_app, tmp_path_factory.mktemp("world"))
+    await break_the_schema(said)
+    said.secrets |= {ADMIN_TOKEN, JWT_SECRET, twilio.AUTH_TOKEN, door.settings.database_url, door.settings.redis_url}
+    for response in said.answers:
+        if "json" in response.headers.get("content-type", ""):
+            said.secrets |= {value for name, value in response.json().items() if name in SHOWN_ONCE}
+    for request in twilio_server.requests:
+        if found := re.search(r"code is: (\d{10})\.", request.form.get("Body", "")):
+            said.secrets.add(found[1])
+    last = said.answers[-1].headers["x-request-id"]
+
+    async def is_written() -> bool:
+        return any(line.get("request_id") == last and line["msg"] == "request" for line in said.lines)
+
+    assert await until(is_written)
+    yield said
+    await said.database.close()
+
+
+async def log_in_and_fail(said: Said) -> None:
+    door, key, phone = said.door, said.tenant["api_key"], said.phone()
+    await door.post(REQUEST, {"phone": phone, "metadata": {"note": "a note about somebody"}}, key)
+    code = said.twilio.code_for(phone)
+    wrong = f"{(int(code) + 1) % 10**10:010d}"
+    said.secrets.add(wrong)
+    await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone)
+    await door.post(REQUEST, {"phone": phone}, key)
+    await said.database.execute("update identifiers set resend_at = now() where identifier = $1", phone)  # 30 s pass
+    await door.post(REQUEST, {"phone": phone}, key)
+    await door.post(VERIFY, {"phone": phone, "code": wrong}, key)
+    verified = await door.post(VERIFY, {"phone": phone, "code": code, "device": {"name": "somebody's phone"}}, key)
+    assert verified.status_code == 200
+    await door.post(VERIFY, {"phone": phone, "code": code}, key)
+    await door.post(REQUEST, {"email": EMAIL}, key)
+    await door.post(REQUEST, {"phone": phone}, said.tenant["test_key"])
+    await door.client.get(f"/health?key={key}&phone={phone}", headers={"x-api-key": key})
+    await door.client.get("/metrics")
+    await door.client.get("/health/ready")
+
+
+async def log_in_by_link(said: Said) -> None:
+    """In the sandbox, where the mail is not sent: its link is derived as the mail would have had it."""
+    door, key = said.door, said.tenant["test_key"]
+    asked = (await door.post(REQUEST, {"email": EMAIL, "mode": "both"}, key)).json()
+    message_id = await said.database.fetchval("select message_id from challenges where id = $1", asked["challenge_id"])
+    [token] = links.derive(door.services.keyring, f"{said.tenant['tenant_id']}:test", message_id)
+    said.secrets.add(token)
+    await door.client.get(f"/api/auth/link/{token}")
+    await door.client.post(f"/api/auth/link/{token}")
+    named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+    redeemed = await door.post("/api/auth/token", {"grant_type": "challenge", **named}, key)
+    assert redeemed.status_code == 200
+
+
+async def report_delivery(said: Said, callback: str, phone: str) -> None:
+    form = {"MessageSid": "SM" + "0" * 32, "MessageStatus": "delivered", "To": phone}
+    signature = RequestValidator(twilio.AUTH_TOKEN).compute_signature(callback, form)
+    headers = {"x-twilio-signature": signature}
+    reported = await said.door.client.post(callback.removeprefix(APP_URL), data=form, headers=headers)
+    assert reported.status_code == 204
+
+
+async def let_providers_fail(said: Said) -> None:
+    for behaviour in (refuse(21610), refuse(21211), refuse(20003), answer(500, b"no"), answer(201, b"{"), hang_up):
+        said.twilio.script.append(behaviour)
+        refused = await said.door.post(REQUEST, {"phone": said.phone()}, said.tenant["secret_key"])
+        assert refused.status_code in (422, 502)
+
+
+async def manage(said: Said) -> None:
+    door, path = said.door, f"{TENANTS}/{said.tenant['tenant_id']}"
+    key = await add(door, said.tenant, kind="sk")
+    key = await rotate(door, said.tenant, key["key_id"], grace_in=0)
+    await door.admin("PATCH", path, {"name": "My App"})
+    for method, end in (
+        ("POST", "/suspend"),
+        ("POST", "/resume"),
+        ("GET", ""),
+        ("GET", "/keys"),
+        ("DELETE", f"/keys/{key['key_id']}"),
+        ("DELETE", ""),
+    ):
+        assert (await door.admin(method, path + end)).status_code in (200, 204)
+
+
+async def provoke_refusals(said: Said, postgres: PostgresServer, start_app: Started, directory: Path) -> None:
+    """Every refusal that this application can give, but for those that take an application of their own."""
+    for kind, provoke in PROVOCATIONS.items():
+        if kind not in (errors.InternalError, errors.Unavailable, errors.AdminDisabled, errors.RequestTimeout):
+            wire, phone = Wire(said.door), said.phone()
+            world = World(said.door, wire, said.twilio, said.database, postgres, start_app, phone, directory)
+            assert (await provoke(world)).json()["code"] == kind.code
+
+
+async def break_the_schema(said: Said) -> None:
+    tenant = await said.door.tenant(otp_length=CODE_LENGTH)
+    await said.database.execute("alter table identifiers rename column code_box to code_crate")
+    broken = await said.door.post(REQUEST, {"phone": said.phone()}, tenant["api_key"])
+    assert broken.json()["code"] == "internal_error"
+
+
+def test_stdout_holds_no_secret(said: Said) -> None:
+    assert len(said.secrets) > 20
+    for secret in said.secrets:
+        assert secret not in said.stdout
+
+
+def test_answers_hold_no_secret_beside_the_fields_that_show_one(said: Said) -> None:
+    for response in said.responses():
+        for secret in said.secrets:
+            assert secret not in response
+
+
+def test_no_number_or_address_is_written_in_full(said: Said) -> None:
+    assert len(said.phones) > 30
+    for text in [said.stdout, *said.responses()]:
+        for phone in said.phones:
+            assert phone.removeprefix("+1") not in text
+        assert TOLL_FREE.removeprefix("+44") not in text
+        assert EMAIL not in text
+        assert EMAIL.partition("@")[0] not in text
+
+
+def test_nobody_reads_our_sql_or_where_it_failed(said: Said) -> None:
+    for text in [*said.stdout.splitlines(), *said.responses()]:
+        assert not SQL.search(text)
+        assert "Traceback" not in text
+        assert "code_box" not in text
+    for response in said.responses():
+        for word in (".py", "asyncpg", "httpx", "/auth1/", "Error("):
+            assert word not in response
+
+
+def test_what_people_wrote_is_not_repeated(said: Said) -> None:
+    for text in [said.stdout, *said.responses()]:
+        assert "a note about somebody" not in text
+        assert "somebody's phone" not in text
+        assert "Your MyApp verification" not in text
+
+
+def test_every_line_is_json_and_says_when_how_grave_and_what(said: Said) -> None:
+    for line in said.lines:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["ts"])
+        assert line["level"] in ("debug", "info", "warn", "error")
+        assert line["msg"]
+
+
+async def test_every_event_of_the_database_is_a_line(said: Said) -> None:
+    told = {line["event_id"]: line for line in said.lines if line["msg"] == "event"}
+    kept = await said.database.fetch("select * from events")
+
+    assert {row["id"] for row in kept} == set(told)
+    for row in kept:
+        line = told[row["id"]]
+        for name in ("type", "tenant_id", "actor", "subject"):
+            assert line[name] == row[name]
+    assert {row["type"] for row in kept} == {event.value for event in EventType}
+
+
+def test_every_request_is_one_line(said: Said) -> None:
+    lines = [line for line in said.lines if line["msg"] == "request"]
+    by_id = {line["request_id"]: line for line in lines}
+
+    assert len(by_id) == len(lines)
+    for response in said.answers:
+        line = by_id[response.headers["x-request-id"]]
+        assert line["status"] == response.status_code
+        assert line["method"] == response.request.method
+        assert line["duration_ms"] > 0
+        assert line["route"] == "none" or line["route"].startswith(("/api/", "/health", "/metrics"))
+        assert said.tenant["tenant_id"] not in line["route"]
+        if response.status_code >= 400:
+            assert line["code"] == response.json()["code"]
+
+
+def test_a_request_of_a_tenant_names_it_and_masks_the_person(said: Said) -> None:
+    phone = said.phones[0]
+    lines = [line for line in said.lines if line["msg"] == "request" and line.get("identifier")]
+
+    assert f"+1•••••••{phone[-3:]}" in {line["identifier"] for line in lines}
+    assert "s•••@example.com" in {line["identifier"] for line in lines}
+    for line in lines:
+        assert re.fullmatch(r"tn_[0-9a-z]{26}(:test)?", line["tenant_id"])
+        assert "•••" in line["identifier"]
+    by_route = [line for line in said.lines if line.get("route") in (REQUEST, VERIFY) and line["msg"] == "request"]
+    named = [line for line in by_route if line.get("code") not in ("invalid_api_key", "not_authenticated")]
+    assert all("tenant_id" in line or line["code"] == "method_not_allowed" for line in named)
+
+
+def test_probes_are_told_of_at_debug_only(said: Said) -> None:
+    for line in said.lines:
+        if line["msg"] == "request":
+            assert (line["level"] == "debug") == (line["route"].startswith(("/health", "/metrics")))

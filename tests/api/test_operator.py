@@ -1,0 +1,84 @@
+"""Who may call the operator's routes, and read the metrics."""
+
+import pytest
+
+from auth1 import routes
+from tests.api.wire import Wire
+from tests.api.world import TENANTS
+from tests.conftest import Door, Started
+
+TABLE = [(route.method, route.path.removeprefix(TENANTS)) for route in routes.ROUTES if route.path.startswith(TENANTS)]
+ROUTES = [(method, end.format(tenant_id="tn_1", key_id="key_1")) for method, end in TABLE]
+
+
+@pytest.mark.parametrize(("method", "end"), ROUTES)
+async def test_every_route_of_the_operator_wants_the_admin_token(
+    door: Door, tenant: dict[str, str], method: str, end: str
+) -> None:
+    for headers, code in (
+        ({}, "not_authenticated"),
+        ({"authorization": "Bearer wrong"}, "invalid_token"),
+        ({"authorization": f"Bearer {tenant['secret_key']}"}, "invalid_token"),
+        ({"x-api-key": tenant["secret_key"]}, "not_authenticated"),
+    ):
+        answer = await door.client.request(method, TENANTS + end, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, code)
+
+
+async def test_without_an_admin_token_there_is_no_admin_api(start_app: Started) -> None:
+    door = await start_app(ADMIN_TOKEN="")
+    for method, end in ROUTES:
+        answer = await door.admin(method, TENANTS + end)
+        assert (answer.status_code, answer.json()["code"]) == (403, "admin_disabled")
+
+
+@pytest.mark.parametrize(("method", "end"), [route for route in ROUTES if route[1]])
+async def test_a_tenant_that_never_was_is_not_found(door: Door, method: str, end: str) -> None:
+    body: dict[str, object] | None = {"kind": "pk"} if end.endswith("keys") else {}
+
+    answer = await door.admin(method, TENANTS + end, body)
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "status"),
+    [
+        ("127.0.0.1", None, 200),
+        ("10.1.2.3", None, 200),
+        ("192.168.1.1", "8.8.8.8", 200),  # no proxy of ours: what it forwards is not read
+        ("fd00::1", None, 200),
+        ("::ffff:10.1.2.3", None, 200),
+        ("127.0.0.1", "10.1.2.3", 200),
+        ("8.8.8.8", None, 401),
+        ("8.8.8.8", "127.0.0.1", 401),
+        ("2606:4700::1111", None, 401),
+        ("127.0.0.1", "8.8.8.8", 401),
+        ("127.0.0.1", "127.0.0.1, 8.8.8.8", 401),
+    ],
+)
+async def test_metrics_are_read_from_private_addresses(
+    wire: Wire, peer: str, forwarded_for: str | None, status: int
+) -> None:
+    headers = [(b"x-forwarded-for", forwarded_for.encode())] if forwarded_for else []
+
+    answer = await wire.answer("GET", "/metrics", headers, client=(peer, 4000))
+
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert "auth1_http_requests_total" in answer.text
+    else:
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert "auth1_" not in answer.text
+
+
+async def test_with_a_metrics_token_metrics_are_read_with_it_only(start_app: Started) -> None:
+    door = await start_app(METRICS_TOKEN="a token for reading the metrics")
+
+    without = await door.client.get("/metrics")
+    wrong = await door.admin("GET", "/metrics")
+    right = await door.client.get("/metrics", headers={"authorization": "Bearer a token for reading the metrics"})
+
+    assert (without.status_code, wrong.status_code, right.status_code) == (401, 401, 200)
+    assert [answer.headers["www-authenticate"][:6] for answer in (without, wrong)] == ["Bearer", "Bearer"]

@@ -1,0 +1,197 @@
+"""Whose address a request comes from: limits are where it shows (contract: sections 2 and 7).
+
+In these applications one request an address is allowed; so of two requests the second is refused where, and only
+where, both come from the same address.
+"""
+
+import itertools
+
+import pytest
+
+from auth1.dev.redis import RedisServer
+from tests.api.keys import made_up
+from tests.api.wire import JSON, Wire
+from tests.api.world import VERIFY
+from tests.conftest import Door, Started
+
+Peer = str | None
+PROXY = "10.0.0.1"
+
+_hosts = itertools.count(1)
+
+
+def address() -> str:
+    """An IPv4 address that no other test uses, from those kept for documentation."""
+    number = next(_hosts)
+    return f"203.0.113.{number}" if number < 255 else f"198.51.100.{number - 254}"
+
+
+@pytest.fixture(scope="module")
+async def once(start_app: Started, redis_server: RedisServer) -> Door:
+    """One request an address, behind proxies in 10.0.0.0/8 and in one IPv6 network."""
+    proxies = "10.0.0.0/8,fd00::/8"
+    return await start_app(RATE_LIMIT_MAX="1", TRUSTED_PROXIES=proxies, REDIS_URL=redis_server.url(1))
+
+
+async def passes(door: Door, peer: Peer, *forwarded_for: str, key: str = "none", named: str | None = None) -> bool:
+    """Send a request that is refused for its key or its body, unless its address has used up its slot before."""
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded_for]
+    headers += [(b"x-api-key", key.encode()), JSON]
+    if named is not None:
+        headers.append((b"auth1-forwarded-for", named.encode()))
+    client = None if peer is None else (peer, 4000)
+    answer = await Wire(door).answer("POST", VERIFY, headers, b"{}", client=client)
+    assert answer.json()["code"] in ("invalid_api_key", "validation_failed", "rate_limited")
+    return answer.status_code != 429
+
+
+async def test_a_peer_that_is_no_proxy_is_the_client_whatever_it_forwards(once: Door) -> None:
+    peer = address()
+
+    assert await passes(once, peer, address())
+    assert not await passes(once, peer, address())
+    assert not await passes(once, peer)
+
+
+async def test_a_proxy_names_the_client(once: Door) -> None:
+    client = address()
+
+    assert await passes(once, PROXY, client)
+    assert not await passes(once, client)
+    assert not await passes(once, "10.9.9.9", client)
+    assert await passes(once, PROXY, address())
+
+
+async def test_what_the_client_wrote_itself_is_not_believed(once: Door) -> None:
+    client, victim = address(), address()
+
+    assert await passes(once, PROXY, f"{victim}, {client}")
+    assert not await passes(once, PROXY, f"1.2.3.4, {address()}, {client}")
+    assert not await passes(once, PROXY, f"{address()},{client}")
+    assert not await passes(once, PROXY, f"not an address, {client}")
+    assert await passes(once, victim)
+
+
+async def test_a_chain_of_proxies_is_followed_from_the_right(once: Door) -> None:
+    client = address()
+
+    assert await passes(once, PROXY, f"{address()}, {client}, 10.0.0.2, 10.0.0.3")
+    assert not await passes(once, PROXY, f"{client}", "10.0.0.2, 10.0.0.3")
+    assert not await passes(once, PROXY, f"{client}, fd00::1")
+
+
+async def test_a_proxy_that_writes_no_address_stands_for_its_clients(once: Door) -> None:
+    proxy = "10.1.0.1"
+
+    assert await passes(once, proxy, f"{address()}, garbage")
+    for garbage in ("unknown", "", "1.2.3", "1.2.3.4:80", "[::1]", "١.2.3.4", "\xff", "1.2.3.4 ; x", "0x7f.1", "127.1"):
+        assert not await passes(once, proxy, f"{address()}, {garbage}")
+    assert not await passes(once, proxy)
+
+
+async def test_when_all_are_proxies_the_first_of_them_is_the_client(once: Door) -> None:
+    assert await passes(once, PROXY, "10.2.0.1, 10.2.0.2")
+    assert not await passes(once, "10.2.0.1")
+
+
+async def test_a_chain_longer_than_any_is_not_read_to_its_end(once: Door) -> None:
+    far = address()
+    hops = ", ".join(f"10.3.0.{number}" for number in range(1, 17))
+
+    assert await passes(once, PROXY, f"{far}, {hops}")
+    assert not await passes(once, PROXY, f"{address()}, {hops}")
+    assert await passes(once, far)
+
+
+async def test_an_ipv6_customer_has_one_slot_for_all_addresses_of_the_network(once: Door) -> None:
+    assert await passes(once, "2001:db8:1:1::1")
+    assert not await passes(once, "2001:db8:1:1:ffff:ffff:ffff:ffff")
+    assert not await passes(once, "2001:0DB8:0001:0001:0:0:0:2")
+    assert not await passes(once, PROXY, "2001:db8:1:1:abcd::")
+    assert await passes(once, "2001:db8:1:2::1")
+
+
+async def test_ipv4_written_as_ipv6_is_ipv4(once: Door) -> None:
+    client = address()
+
+    assert await passes(once, f"::ffff:{client}")
+    assert not await passes(once, client)
+    assert not await passes(once, f"::ffff:{PROXY}", client)
+    assert not await passes(once, PROXY, f"::FFFF:{client}")
+
+
+async def test_behind_a_unix_socket_is_a_local_proxy(once: Door) -> None:
+    client = address()
+
+    assert await passes(once, None, client)
+    assert not await passes(once, client)
+    assert not await passes(once, "", client)
+    assert await passes(once, None)  # nobody was named: one slot for all of these
+    assert not await passes(once, None)
+    assert not await passes(once, "", "garbage")
+
+
+async def test_unless_told_only_this_machine_is_a_proxy(start_app: Started, redis_server: RedisServer) -> None:
+    door = await start_app(RATE_LIMIT_MAX="1", REDIS_URL=redis_server.url(1))
+    client = address()
+
+    assert await passes(door, "127.0.0.1", client)
+    assert not await passes(door, "::1", client)
+    assert await passes(door, "10.4.0.1", client)
+    assert not await passes(door, "10.4.0.1", address())
+
+
+async def test_no_proxy_at_all_may_be_trusted(start_app: Started, redis_server: RedisServer) -> None:
+    door = await start_app(RATE_LIMIT_MAX="1", TRUSTED_PROXIES="192.0.2.1", REDIS_URL=redis_server.url(2))
+
+    assert await passes(door, "127.0.0.1", address())
+    assert not await passes(door, "127.0.0.1", address())
+
+
+async def test_a_secret_key_is_exempt_and_may_name_the_person(once: Door) -> None:
+    tenant, server, person = await once.tenant(), address(), address()
+    secret = tenant["secret_key"]
+    for _ in range(3):
+        assert await passes(once, server, key=secret)
+
+    assert await passes(once, server, key=secret, named=person)
+    assert not await passes(once, address(), key=secret, named=person)
+    assert await passes(once, server, key=secret, named=address())
+    assert await passes(once, server, key=secret, named="2001:db8:2:1::1")
+    assert not await passes(once, server, key=secret, named="2001:db8:2:1::2")
+    assert await passes(once, server, key=secret)
+
+
+async def test_a_tenant_cannot_use_up_a_persons_slot_elsewhere(once: Door) -> None:
+    tenant, other, person = await once.tenant(), await once.tenant(), address()
+    assert await passes(once, address(), key=tenant["secret_key"], named=person)
+    assert not await passes(once, address(), key=tenant["secret_key"], named=person)
+
+    assert await passes(once, address(), key=other["secret_key"], named=person)
+    assert await passes(once, person, key=tenant["api_key"])
+    assert not await passes(once, person, key=other["api_key"])
+
+
+async def test_a_publishable_key_cannot_name_anybody(once: Door) -> None:
+    tenant, client, person = await once.tenant(), address(), address()
+
+    assert await passes(once, client, key=tenant["api_key"], named=person)
+    assert not await passes(once, client, key=tenant["api_key"], named=address())
+    assert await passes(once, person, key=tenant["api_key"])
+
+
+@pytest.mark.parametrize("named", ["", "somebody", "1.2.3.4, 5.6.7.8", "1.2.3.4:80", "127.1", " 1.2.3.4"])
+async def test_the_named_address_must_be_one(once: Door, named: str) -> None:
+    secret = (await once.tenant())["secret_key"]
+    headers = [(b"x-api-key", secret.encode()), (b"auth1-forwarded-for", named.encode()), JSON]
+
+    answer = await Wire(once).answer("POST", VERIFY, headers, b"{}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+async def test_guessing_keys_costs_slots_whatever_their_kind(once: Door) -> None:
+    for key in (made_up("pk"), made_up("sk"), made_up("test"), "anything"):
+        client = address()
+        assert await passes(once, client, key=key)
+        assert not await passes(once, client, key=key)

@@ -1,0 +1,179 @@
+"""Every refusal of errors.py, provoked through the front door, in its whole form (contract: section 3)."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1 import errors
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from auth1.errors import Refusal
+from tests.api.conftest import until
+from tests.api.provocations import PROVOCATIONS
+from tests.api.wire import Wire
+from tests.api.world import REQUEST, TENANTS, TOLL_FREE, VERIFY, World
+from tests.conftest import Door, Started
+from tests.outside.twilio import TwilioServer
+
+# The contract's table, and what each refusal says beside the six fields of every one.
+CONTRACT: dict[str, tuple[int, set[str]]] = {
+    "authorization_pending": (400, {"retry_after"}),
+    "bad_json": (400, set()),
+    "bad_request": (400, set()),
+    "invalid_code": (400, {"attempts_remaining"}),
+    "no_active_challenge": (400, set()),
+    "invalid_api_key": (401, set()),
+    "invalid_token": (401, set()),
+    "not_authenticated": (401, set()),
+    "admin_disabled": (403, set()),
+    "country_not_allowed": (403, set()),
+    "forbidden": (403, set()),
+    "origin_not_allowed": (403, set()),
+    "request_blocked": (403, set()),
+    "tenant_suspended": (403, set()),
+    "user_banned": (403, set()),
+    "not_found": (404, set()),
+    "method_not_allowed": (405, set()),
+    "request_timeout": (408, set()),
+    "conflict": (409, set()),
+    "payload_too_large": (413, set()),
+    "uri_too_long": (414, set()),
+    "unsupported_media_type": (415, set()),
+    "validation_failed": (422, {"errors"}),
+    "invalid_phone": (422, set()),
+    "invalid_email": (422, set()),
+    "recipient_opted_out": (422, set()),
+    "rate_limited": (429, {"retry_after"}),
+    "resend_too_soon": (429, {"retry_after"}),
+    "too_many_attempts": (429, {"retry_after"}),
+    "internal_error": (500, set()),
+    "delivery_failed": (502, {"retry_after"}),
+    "channel_unavailable": (503, set()),  # waiting does not help
+    "unavailable": (503, {"retry_after"}),
+}
+ALWAYS = {"type", "title", "status", "detail", "code", "request_id"}
+
+
+@pytest.fixture
+def world(
+    door: Door,
+    wire: Wire,
+    twilio_server: TwilioServer,
+    database: asyncpg.Connection,
+    postgres_server: PostgresServer,
+    start_app: Started,
+    phone: str,
+    tmp_path: Path,
+) -> World:
+    return World(door, wire, twilio_server, database, postgres_server, start_app, phone, tmp_path)
+
+
+def check_form(answer: httpx.Response, code: str) -> None:
+    """Check a refusal from the status line to the last field."""
+    status, more = CONTRACT[code]
+    problem = answer.json()
+    assert (problem["code"], problem["status"], answer.status_code) == (code, status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(problem) == ALWAYS | more
+    assert problem["type"] == f"urn:auth1:problem:{code}"
+    assert problem["title"] == code.replace("_", " ").capitalize()
+    assert problem["detail"].endswith(".")
+    assert "\n" not in problem["detail"]
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert ("allow" in answer.headers) == (status == 405)
+    assert answer.headers.get("retry-after") == (str(problem["retry_after"]) if "retry_after" in more else None)
+    assert problem.get("retry_after", 1) >= 1
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    if answer.headers["content-length"]:
+        assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+@pytest.mark.parametrize("kind", errors.ALL, ids=lambda kind: kind.code)
+async def test_a_refusal_has_the_form_of_the_contract(kind: type[Refusal], world: World) -> None:
+    check_form(await PROVOCATIONS[kind](world), kind.code)
+
+
+def test_every_refusal_is_provoked_and_is_in_the_contract() -> None:
+    assert set(PROVOCATIONS) == set(errors.ALL)
+    assert set(CONTRACT) == {kind.code for kind in errors.ALL}
+
+
+def test_no_other_module_adds_a_code() -> None:
+    def below(kind: type[Refusal]) -> set[type[Refusal]]:
+        return {kind} | {deeper for child in kind.__subclasses__() for deeper in below(child)}
+
+    assert {kind.code for kind in below(Refusal) - {Refusal}} == set(CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenge"),
+    [
+        ({}, "Bearer"),
+        ({"authorization": "Basic abc"}, "Bearer"),
+        ({"authorization": "Bearer"}, "Bearer"),
+        ({"authorization": "Bearer nobody"}, 'Bearer error="invalid_token"'),
+    ],
+)
+async def test_the_operator_s_routes_ask_for_a_bearer_token(
+    door: Door, headers: dict[str, str], challenge: str
+) -> None:
+    refused = await door.client.get("/api/admin/tenants", headers=headers)
+
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, challenge)
+
+
+@pytest.mark.parametrize("key", [None, "", "auth1_pk_myapp_made-up"])
+async def test_the_tenants_routes_ask_for_an_api_key(door: Door, key: str | None) -> None:
+    refused = await door.post(VERIFY, {}, key)
+
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "ApiKey")
+
+
+async def test_allow_names_the_methods_of_a_path(door: Door) -> None:
+    posted = await door.client.put(REQUEST)
+    read = await door.client.delete("/health")
+
+    assert posted.headers["allow"] == "OPTIONS, POST"
+    assert read.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_why_a_request_was_blocked_is_told_to_secret_keys_only(door: Door, tenant: dict[str, str]) -> None:
+    public, secret = [await door.post(REQUEST, {"phone": TOLL_FREE}, tenant[key]) for key in ("api_key", "secret_key")]
+
+    check_form(public, "request_blocked")
+    check_form(secret, "request_blocked")
+    assert "toll_free" not in public.text
+    assert "toll_free" in secret.json()["detail"]
+
+
+async def test_one_answer_for_a_code_that_was_used_and_one_that_was_never_asked_for(world: World) -> None:
+    await world.login()
+    used = await world.verify(world.twilio.code_for(world.phone))
+    never = await PROVOCATIONS[errors.NoActiveChallenge](world)
+
+    check_form(used, "no_active_challenge")
+    assert used.json() | {"request_id": ""} == never.json() | {"request_id": ""}
+
+
+async def test_a_database_that_breaks_under_a_statement_is_told_of_in_one_sentence(
+    start_app: Started, tmp_path: Path
+) -> None:
+    with PostgresServer(tmp_path, durable=False) as server:
+        await migrate(server.url())
+        door = await start_app(DATABASE_URL=server.url())
+        made = await door.tenant()
+        holder = await asyncpg.connect(server.url())
+        await holder.execute("begin")
+        await holder.execute("select from tenants for update")
+        renamed = asyncio.create_task(door.admin("PATCH", f"{TENANTS}/{made['tenant_id']}", {"name": "Another"}))
+        waits = "select exists (select from pg_locks where not granted)"
+        assert await until(lambda: holder.fetchval(waits))
+
+        server.kill()
+
+        check_form(await renamed, "unavailable")
+        holder.terminate()

@@ -1,0 +1,304 @@
+"""Tenants as the operator manages them (contract: sections 4 and 6)."""
+
+import asyncio
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.api.conftest import until
+from tests.api.world import REQUEST, TENANTS
+from tests.conftest import Door
+from tests.outside.twilio import TwilioServer
+
+DEFAULTS: dict[str, Any] = {
+    "otp_length": 6,
+    "otp_expiry_minutes": 10,
+    "max_otp_attempts": 5,
+    "rate_limit_per_hour": 5,
+    "requests_per_minute": 6000,
+    "voip_blocking": True,
+    "allowed_countries": None,
+    "require_challenge_id": False,
+    "sms_branding": None,
+    "default_locale": "en",
+    "texts": {"sms": {}},
+    "redirect_uris": [],
+    "sms_autofill_host": None,
+}
+# What each setting may just be, and what it may just not be.
+BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
+    ("otp_length", [4, 10], [3, 11, 6.5, "6", True]),
+    ("otp_expiry_minutes", [1, 10], [0, 11, -1]),
+    ("max_otp_attempts", [1, 10], [0, 11]),
+    ("rate_limit_per_hour", [1, 100], [0, 101]),
+    ("requests_per_minute", [1, 1_000_000], [0, 1_000_001, 10**30]),
+    ("voip_blocking", [False, True], [0, "no"]),
+    ("allowed_countries", [[], ["DE", "US"], ["DE"] * 250], ["DE", ["de"], ["DEU"], ["DE\n"], [None], ["DE"] * 251]),
+    ("require_challenge_id", [True, False], [1]),
+    (
+        "sms_branding",
+        ["M", "My App & Söhne", "a" * 30, "v1.0", "Dr. Who"],
+        ["", "a" * 31, "a\nb", "MyApp\n", "MyApp\r\n", "a\x7fb", "x.co", "evil.com now", "a/b", "a@b", "a:b", "<b>"],
+    ),
+    ("default_locale", ["pt-BR", "zh-Hant-TW", "xx"], ["", "e", "en\n", "en-", "-en", "e n", "é", "a" * 36, 1]),
+    (
+        "texts",
+        [{"sms": {}}, {"sms": {"es-419": "{code}"}}, {"sms": {"de": "x" * 314 + "{code}"}}],
+        [1, {"fax": {}}, {"sms": []}, {"sms": {"de": 1}}, {"sms": {"de": ""}}, {"sms": {"german": "{code}"}}],
+    ),
+    (
+        "redirect_uris",
+        [[], ["https://app.example.com/cb", "http://localhost:5173"], ["https://a.co/"] * 50],
+        ["https://a.co/", ["http://a.co/"], ["https://a.co/#x"], ["https://a.co/"] * 51],
+    ),
+    (
+        "sms_autofill_host",
+        ["localhost", "login.example.com", "xn--bcher-kva.example", "a" * 63 + ".example"],
+        ["", "Example.com", "example.com\n", "https://a.co", "a.co:443", "a..co", ".co", "a.", "127.0.0.1", "a" * 64],
+    ),
+]
+
+
+def slug() -> str:
+    return f"s{secrets.token_hex(6)}"
+
+
+async def test_a_new_tenant_is_shown_with_its_secrets_this_once(door: Door) -> None:
+    wanted: dict[str, Any] = {"name": "My App", "slug": slug(), "settings": {"otp_length": 8, "sms_branding": "MyApp"}}
+
+    answer = await door.admin("POST", TENANTS, wanted)
+    made = answer.json()
+
+    assert answer.status_code == 201
+    assert list(made) == ("tenant_id api_key secret_key test_key jwt_secret name slug settings created_at".split())
+    assert re.fullmatch(r"tn_[0-9a-z]{26}", made["tenant_id"])
+    assert re.fullmatch(r"[0-9A-Za-z_-]{43}", made["jwt_secret"])
+    assert made["settings"] == DEFAULTS | wanted["settings"]
+    assert (made["name"], made["slug"]) == (wanted["name"], wanted["slug"])
+    created_at = datetime.fromisoformat(made["created_at"])
+    assert made["created_at"].endswith("Z")
+    assert abs((datetime.now(UTC) - created_at).total_seconds()) < 60
+
+    shown = (await door.admin("GET", f"{TENANTS}/{made['tenant_id']}")).json()
+
+    assert shown == {name: made[name] for name in "tenant_id name slug settings created_at".split()} | {
+        "suspended_at": None
+    }
+
+
+async def test_settings_that_nobody_names_have_the_guide_s_defaults(door: Door) -> None:
+    assert (await door.tenant())["settings"] == DEFAULTS
+
+
+@pytest.mark.parametrize("name", ["M", "n" * 100, "Ümläut & Söhne 😀"])
+async def test_a_name_may_be_anything_that_is_printed(door: Door, name: str) -> None:
+    assert (await door.admin("POST", TENANTS, {"name": name, "slug": slug()})).json()["name"] == name
+
+
+@pytest.mark.parametrize("name", ["", "n" * 101, "a\nb", "a\n", "a\x7f", None, 1])
+async def test_other_names_are_refused(door: Door, tenant: dict[str, str], name: object) -> None:
+    created = await door.admin("POST", TENANTS, {"name": name, "slug": slug()})
+    renamed = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", {"name": name})
+
+    for answer in (created, renamed):
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")
+
+
+@pytest.mark.parametrize("wanted", ["", "-a", "a-", "A", "a_b", "a" * 41, "a.b", "ä", "a\n", "a b", 1, None])
+async def test_a_slug_is_short_and_plain(door: Door, wanted: object) -> None:
+    answer = await door.admin("POST", TENANTS, {"name": "My App", "slug": wanted})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "slug")
+
+
+async def test_the_list_leads_from_page_to_page(door: Door) -> None:
+    made = [(await door.tenant())["tenant_id"] for _ in range(5)]
+    seen: list[str] = []
+    cursor: str | None = ""
+    pages = 0
+    while cursor is not None:
+        page = (await door.admin("GET", f"{TENANTS}?limit=2&cursor={cursor}")).json()
+        assert set(page) == {"data", "next_cursor"}
+        assert len(page["data"]) == 2 or page["next_cursor"] is None
+        seen += [tenant["tenant_id"] for tenant in page["data"]]
+        cursor, pages = page["next_cursor"], pages + 1
+
+    assert pages >= 3
+    assert seen == sorted(set(seen))  # oldest first, none twice
+    assert set(made) <= set(seen)
+    everything = (await door.admin("GET", f"{TENANTS}?limit=200")).json()["data"]
+    assert set(everything[0]) == {"tenant_id", "name", "slug", "settings", "created_at", "suspended_at"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=201", "limit=-1", "limit=ten", "limit=1e1", "limit=%D9%A3", "cursor=%0A", "cursor=" + "a" * 65],
+)
+async def test_a_page_that_cannot_be_is_refused(door: Door, query: str) -> None:
+    answer = await door.admin("GET", f"{TENANTS}?{query}")
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
+
+
+async def test_a_cursor_that_is_no_id_is_only_a_place_in_the_order(door: Door, tenant: dict[str, str]) -> None:
+    after_all = await door.admin("GET", f"{TENANTS}?cursor=zzz")
+    before_all = await door.admin("GET", f"{TENANTS}?cursor=a' or 1=1 --&limit=1")
+
+    assert after_all.json() == {"data": [], "next_cursor": None}
+    assert len(before_all.json()["data"]) == 1
+
+
+async def test_a_patch_changes_what_it_names(door: Door, database: asyncpg.Connection) -> None:
+    made = await door.tenant(otp_length=8, sms_branding="MyApp")
+    path = f"{TENANTS}/{made['tenant_id']}"
+
+    patched = await door.admin("PATCH", path, {"settings": {"max_otp_attempts": 3, "sms_branding": None}})
+    renamed = await door.admin("PATCH", path, {"name": "Another"})
+
+    settings = DEFAULTS | {"otp_length": 8, "max_otp_attempts": 3}
+    assert patched.status_code == 200
+    assert patched.json()["settings"] == settings
+    assert renamed.json() == (await door.admin("GET", path)).json()
+    assert (renamed.json()["name"], renamed.json()["settings"]) == ("Another", settings)
+    rows = await database.fetch(
+        "select actor, subject, data->>'changed' as changed from events"
+        " where tenant_id = $1 and type = 'tenant.updated' order by created_at",
+        made["tenant_id"],
+    )
+    assert [tuple(row) for row in rows] == [
+        ("operator", made["tenant_id"], '["settings.max_otp_attempts", "settings.sms_branding"]'),
+        ("operator", made["tenant_id"], '["name"]'),
+    ]
+
+
+async def test_parallel_patches_lose_nothing(door: Door) -> None:
+    path = f"{TENANTS}/{(await door.tenant())['tenant_id']}"
+    changes = {"otp_length": 8, "otp_expiry_minutes": 5, "max_otp_attempts": 3, "rate_limit_per_hour": 9}
+
+    await asyncio.gather(*(door.admin("PATCH", path, {"settings": {key: changes[key]}}) for key in changes))
+
+    assert (await door.admin("GET", path)).json()["settings"] == DEFAULTS | changes
+
+
+@pytest.mark.parametrize(("setting", "good", "bad"), BOUNDS, ids=[setting for setting, _, _ in BOUNDS])
+async def test_each_setting_has_bounds(door: Door, setting: str, good: list[Any], bad: list[Any]) -> None:
+    made = await door.tenant()
+    path = f"{TENANTS}/{made['tenant_id']}"
+    for value in good:
+        patched = await door.admin("PATCH", path, {"settings": {setting: value}})
+        assert patched.json()["settings"][setting] == value
+    for value in bad:
+        for answer in (
+            await door.admin("PATCH", path, {"settings": {setting: value}}),
+            await door.admin("POST", TENANTS, {"name": "My App", "slug": slug(), "settings": {setting: value}}),
+        ):
+            assert answer.status_code == 422, value
+            assert answer.json()["errors"][0]["field"].startswith(f"settings.{setting}")
+    assert (await door.admin("GET", path)).json()["settings"] == DEFAULTS | {setting: good[-1]}
+
+
+def test_every_setting_is_tried_at_its_bounds() -> None:
+    assert {setting for setting, _, _ in BOUNDS} == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("settings", [{"colour": 1}, {"colour": None}, {"otp_length": 8, "colour": "blue"}])
+async def test_an_unknown_setting_is_refused_by_name(door: Door, settings: dict[str, Any]) -> None:
+    made = await door.tenant()
+    path = f"{TENANTS}/{made['tenant_id']}"
+
+    answer = await door.admin("PATCH", path, {"settings": settings})
+
+    assert answer.json()["errors"] == [{"field": "settings.colour", "message": "Unknown field"}]
+    assert (await door.admin("GET", path)).json()["settings"] == DEFAULTS
+
+
+@pytest.mark.parametrize("body", [{"settings": None}, {"settings": []}, {"slug": "another"}, {"suspended_at": None}])
+async def test_nothing_else_can_be_patched(door: Door, tenant: dict[str, str], body: dict[str, Any]) -> None:
+    answer = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", body)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, next(iter(body)))
+
+
+async def test_suspending_and_resuming_may_be_repeated(
+    door: Door, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
+) -> None:
+    made = await door.tenant()
+    path = f"{TENANTS}/{made['tenant_id']}"
+    suspended = [await door.admin("POST", f"{path}/suspend") for _ in range(2)]
+
+    assert [answer.status_code for answer in suspended] == [200, 200]
+    assert suspended[0].json()["suspended_at"] == suspended[1].json()["suspended_at"] is not None
+    for key in ("api_key", "secret_key", "test_key"):
+        refused = await door.post(REQUEST, {"phone": phone}, made[key])
+        assert refused.json()["code"] == "tenant_suspended"
+    assert twilio_server.sent_to(phone) == []
+
+    resumed = [await door.admin("POST", f"{path}/resume") for _ in range(2)]
+
+    assert [answer.json()["suspended_at"] for answer in resumed] == [None, None]
+    assert (await door.post(REQUEST, {"phone": phone}, made["api_key"])).status_code == 200
+    told = await database.fetch(
+        "select type, actor, subject from events where tenant_id = $1 order by created_at limit 3", made["tenant_id"]
+    )
+    assert [tuple(row) for row in told] == [
+        (f"tenant.{act}", "operator", made["tenant_id"]) for act in ("created", "suspended", "resumed")
+    ]
+
+
+async def test_a_deleted_tenant_is_gone_and_its_slug_is_free(
+    door: Door, database: asyncpg.Connection, phone: str
+) -> None:
+    made = await door.tenant()
+    path = f"{TENANTS}/{made['tenant_id']}"
+    key_id = (await door.admin("GET", f"{path}/keys")).json()["data"][0]["key_id"]
+    assert (await door.post(REQUEST, {"phone": phone}, made["api_key"])).status_code == 200
+
+    deleted = await door.admin("DELETE", path)
+
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    for key in ("api_key", "secret_key", "test_key"):
+        assert (await door.post(REQUEST, {"phone": phone}, made[key])).json()["code"] == "invalid_api_key"
+    for method, end, body in (
+        ("GET", "", None),
+        ("PATCH", "", {"name": "Another"}),
+        ("DELETE", "", None),
+        ("POST", "/suspend", None),
+        ("POST", "/resume", None),
+        ("GET", "/keys", None),
+        ("POST", "/keys", {"kind": "pk"}),
+        ("POST", f"/keys/{key_id}/rotate", {}),
+        ("DELETE", f"/keys/{key_id}", None),
+    ):
+        assert (await door.admin(method, path + end, body)).status_code == 404, (method, end)
+    listed = (await door.admin("GET", f"{TENANTS}?limit=200")).json()["data"]
+    assert made["tenant_id"] not in {tenant["tenant_id"] for tenant in listed}
+    last = "select type, actor, subject from events where tenant_id = $1 order by created_at desc limit 1"
+    row = await database.fetchrow(last, made["tenant_id"])
+    assert row is not None
+    assert tuple(row) == ("tenant.deleted", "operator", made["tenant_id"])
+
+    again = await door.admin("POST", TENANTS, {"name": "My App", "slug": made["slug"]})
+    assert again.status_code == 201
+    assert again.json()["tenant_id"] != made["tenant_id"]
+
+
+async def test_of_twenty_tenants_that_want_one_slug_one_gets_it(door: Door, database: asyncpg.Connection) -> None:
+    async def pool_is_full() -> bool:
+        """A new connection may take longer than a request waits for one: let twenty be there already."""
+        answers = await asyncio.gather(*(door.admin("GET", TENANTS) for _ in range(20)))
+        return all(answer.status_code == 200 for answer in answers)
+
+    assert await until(pool_is_full)
+    wanted = {"name": "My App", "slug": slug()}
+
+    answers = await asyncio.gather(*(door.admin("POST", TENANTS, wanted) for _ in range(20)))
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"conflict"}
+    assert await database.fetchval("select count(*) from tenants where slug = $1", wanted["slug"]) == 1
+    keys = "select count(*) from keys k join tenants t on t.id = k.tenant_id where t.slug = $1"
+    assert await database.fetchval(keys, wanted["slug"]) == 3

@@ -1,0 +1,274 @@
+"""Texts through the front door: the person's language, the tenant's words, and what an operator sees beforehand."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import asyncpg
+import pytest
+
+from auth1.challenges import outbox
+from auth1.messaging import send
+from tests.api.world import REQUEST, TENANTS, VERIFY
+from tests.conftest import Door, new_phone
+from tests.outside.twilio import TwilioServer
+
+GREETINGS = {
+    "en": "Your MyApp verification code is: ",
+    "es": "Tu clave de un solo uso para MyApp es: ",
+    "fr": "Votre code de vérification MyApp est : ",
+    "de": "Ihr Bestätigungscode für MyApp lautet: ",
+    "pt": "O seu PIN para MyApp é: ",
+    "it": "Il tuo codice di verifica per MyApp è: ",
+}
+
+
+async def text_for(door: Door, twilio: TwilioServer, tenant: dict[str, Any], locale: str | None) -> str:
+    """Ask for a code in a language; returns the text that went to Twilio."""
+    phone = new_phone()
+    asked = await door.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
+    assert (asked.status_code, asked.json()["status"]) == (200, "sent"), asked.text
+    [text] = twilio.sent_to(phone)
+    return text
+
+
+async def preview(door: Door, tenant: dict[str, Any], **body: Any) -> Any:
+    answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/texts/preview", {"channel": "sms"} | body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_each_person_is_written_to_in_the_language_that_the_request_names(
+    door: Door, twilio_server: TwilioServer
+) -> None:
+    tenant = await door.tenant(sms_branding="MyApp")
+
+    for locale, greeting in GREETINGS.items():
+        assert (await text_for(door, twilio_server, tenant, locale)).startswith(greeting)
+
+
+@pytest.mark.parametrize(
+    ("locale", "default", "found"),
+    [
+        ("pt-BR", "en", "pt"),
+        ("de_AT", "en", "de"),
+        ("ja", "en", "en"),
+        ("ja", "fr-CA", "fr"),
+        (None, "it", "it"),
+        (None, "ja", "en"),
+    ],
+)
+async def test_a_language_without_a_text_falls_back_to_the_tenants_and_then_to_english(
+    door: Door, twilio_server: TwilioServer, locale: str | None, default: str, found: str
+) -> None:
+    tenant = await door.tenant(sms_branding="MyApp", default_locale=default)
+
+    assert (await text_for(door, twilio_server, tenant, locale)).startswith(GREETINGS[found])
+
+
+@pytest.mark.parametrize("locale", ["", "e", "en\n", "en-", "e n", "../en", "é", "en\0", "a" * 36, 1, ["en"]])
+async def test_what_is_no_language_tag_is_refused(
+    door: Door, tenant: dict[str, str], phone: str, locale: object
+) -> None:
+    answer = await door.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert [error["field"] for error in answer.json()["errors"]] == ["locale"]
+
+
+async def test_a_tenant_says_it_in_its_own_words(door: Door, twilio_server: TwilioServer) -> None:
+    texts = {"sms": {"es": "{brand}: {code} ({minutes} min) {{no}}", "ja": "コード {code}"}}
+    tenant = await door.tenant(sms_branding="MyApp", texts=texts, default_locale="ja", otp_expiry_minutes=7)
+
+    spanish = await text_for(door, twilio_server, tenant, "es-MX")
+    german = await text_for(door, twilio_server, tenant, "de")
+    default = await text_for(door, twilio_server, tenant, None)
+
+    assert spanish.startswith("MyApp: ")
+    assert spanish.endswith(" (7 min) {no}")
+    assert german.startswith(GREETINGS["de"])
+    assert default.startswith("コード ")
+
+
+async def test_a_changed_text_is_sent_from_then_on(door: Door, twilio_server: TwilioServer) -> None:
+    tenant = await door.tenant(sms_branding="MyApp", texts={"sms": {"es": "Uno {code}", "fr": "Un {code}"}})
+    path = f"{TENANTS}/{tenant['tenant_id']}"
+    assert (await text_for(door, twilio_server, tenant, "es")).startswith("Uno ")
+
+    await door.admin("PATCH", path, {"settings": {"texts": {"sms": {"es": "Dos {code}"}}}})
+
+    assert (await text_for(door, twilio_server, tenant, "es")).startswith("Dos ")
+    assert (await text_for(door, twilio_server, tenant, "fr")).startswith(GREETINGS["fr"])  # replaced as a whole
+
+    patched = await door.admin("PATCH", path, {"settings": {"texts": None}})
+
+    assert patched.json()["settings"]["texts"] == {"sms": {}}
+    assert (await text_for(door, twilio_server, tenant, "es")).startswith(GREETINGS["es"])
+
+
+async def test_the_autofill_line_names_the_tenants_host_and_the_code(
+    door: Door, twilio_server: TwilioServer, phone: str
+) -> None:
+    tenant = await door.tenant(sms_branding="MyApp", sms_autofill_host="login.example.com")
+    asked = await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    assert asked.status_code == 200
+
+    [text] = twilio_server.sent_to(phone)
+    explanation, last = text.split("\n")
+    code = last.removeprefix("@login.example.com #")
+
+    assert explanation == f"Your MyApp verification code is: {code}. Expires in 10 minutes."
+    assert (await door.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("texts", "fields"),
+    [
+        ({"sms": {"es": "no code"}}, ["settings.texts.sms.es"]),
+        ({"sms": {"es": "{code}", "fr": "{code.__class__}", "pt-BR": "{code}\n"}}, ["sms.fr", "sms.pt-BR"]),
+        ({"sms": {"es": "{code} https://evil.example"}}, ["settings.texts.sms.es"]),
+        ({"sms": {"spanish": "{code}"}}, ["settings.texts.sms.spanish"]),
+        ({"sms": {"es": "{code}" * 100}}, ["settings.texts.sms.es"]),
+        ({"sms": {"es": None}}, ["settings.texts.sms[...]"]),
+        ({"sms": {f"x{chr(97 + n // 26)}{chr(97 + n % 26)}": "{code}" for n in range(51)}}, ["settings.texts.sms"]),
+        ({"sms": "{code}"}, ["settings.texts.sms"]),
+        ({"fax": {"es": "{code}"}}, ["settings.texts.fax"]),
+        ("{code}", ["settings.texts"]),
+    ],
+)
+async def test_texts_that_cannot_be_sent_are_refused_when_they_are_written(
+    door: Door, texts: object, fields: list[str]
+) -> None:
+    tenant = await door.tenant(texts={"sms": {"de": "Bleibt {code}"}})
+    path = f"{TENANTS}/{tenant['tenant_id']}"
+    named = [field if field.startswith("settings") else f"settings.texts.{field}" for field in fields]
+
+    made = await door.admin(
+        "POST", TENANTS, {"name": "My App", "slug": tenant["slug"] + "-x", "settings": {"texts": texts}}
+    )
+    patched = await door.admin("PATCH", path, {"settings": {"texts": texts, "otp_length": 8}})
+
+    for answer in (made, patched):
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+        assert [error["field"] for error in answer.json()["errors"]] == named
+    assert (await door.admin("GET", path)).json()["settings"] == tenant["settings"]
+
+
+async def test_stored_settings_of_another_version_stop_no_login(
+    door: Door, database: asyncpg.Connection, twilio_server: TwilioServer
+) -> None:
+    tenant = await door.tenant(sms_branding="MyApp")
+    stored = (
+        '{"texts": {"sms": {"en": "{code} at {place}"}}, "colour": "blue", "otp_length": 7, "max_otp_attempts": 99}'
+    )
+    await database.execute("update tenants set settings = settings || $2 where id = $1", tenant["tenant_id"], stored)
+
+    text = await text_for(door, twilio_server, tenant, "en")
+
+    code = text.removeprefix(GREETINGS["en"]).partition(".")[0]
+    assert code.isdecimal()
+    assert len(code) == 7
+    shown = (await door.admin("GET", f"{TENANTS}/{tenant['tenant_id']}")).json()["settings"]
+    assert (shown["otp_length"], shown["max_otp_attempts"]) == (7, 5)
+
+
+async def test_a_message_that_is_sent_later_is_in_the_language_that_was_asked_for(
+    door: Door, twilio_server: TwilioServer
+) -> None:
+    texts = {"sms": {"it": "Ecco {code}"}}
+    tenant = await door.tenant(sms_branding="MyApp", texts=texts, sms_autofill_host="a.example", default_locale="it")
+    phones = {locale: new_phone() for locale in ("fr-CA", "ja", None)}
+    with ExitStack() as full:
+        for _ in range(send.MAX_IN_FLIGHT):
+            full.enter_context(door.services.messenger.reserve("sms", sandbox=False))
+        for locale, phone in phones.items():
+            asked = await door.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
+            assert (asked.status_code, asked.json()["status"]) == (200, "queued")
+    assert [twilio_server.sent_to(phone) for phone in phones.values()] == [[], [], []]
+
+    await outbox.finish(door.services)
+
+    begins = dict(zip(phones.values(), (GREETINGS["fr"], "Ecco ", "Ecco "), strict=True))
+    for phone, begin in begins.items():
+        [text] = twilio_server.sent_to(phone)
+        assert text.startswith(begin)
+        code = text.partition("\n@a.example #")[2]
+        assert (await door.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
+
+
+async def test_asking_again_in_another_language_sends_the_same_code_in_it(
+    door: Door, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
+) -> None:
+    tenant = await door.tenant(sms_branding="MyApp")
+    await door.post(REQUEST, {"phone": phone, "locale": "de"}, tenant["api_key"])
+    await database.execute("update identifiers set resend_at = null where tenant_id = $1", tenant["tenant_id"])
+    await door.post(REQUEST, {"phone": phone, "locale": "it"}, tenant["api_key"])
+
+    german, italian = twilio_server.sent_to(phone)
+
+    code = german.removeprefix(GREETINGS["de"]).partition(".")[0]
+    assert italian.startswith(f"{GREETINGS['it']}{code}. ")
+
+
+async def test_the_preview_shows_what_a_person_would_get(door: Door, twilio_server: TwilioServer) -> None:
+    texts = {"sms": {"es": "{brand}: {code}, {minutes} minutos"}}
+    tenant = await door.tenant(sms_branding="MyApp", otp_length=8, otp_expiry_minutes=5, texts=texts)
+    sent_before = len(twilio_server.requests)
+
+    assert await preview(door, tenant, locale="es-MX") == {
+        "text": "MyApp: 12345678, 5 minutos",
+        "locale": "es",
+        "encoding": "gsm7",
+        "units": 26,
+        "segments": 1,
+    }
+    english = f"{GREETINGS['en']}12345678. Expires in 5 minutes."
+    assert await preview(door, tenant) == {
+        "text": english,
+        "locale": "en",
+        "encoding": "gsm7",
+        "units": len(english),
+        "segments": 1,
+    }
+    assert len(twilio_server.requests) == sent_before
+
+
+async def test_the_preview_of_a_new_template_changes_nothing_and_tells_its_price(
+    door: Door, twilio_server: TwilioServer
+) -> None:
+    tenant = await door.tenant(sms_autofill_host="a.example", otp_expiry_minutes=1, default_locale="pt-br")
+    template = "Seu código de verificação de {brand} é {code} e vale {minutes} min."
+
+    shown = await preview(door, tenant, template=template)
+
+    text = "Seu código de verificação de My App é 123456 e vale 1 min.\n@a.example #123456"
+    assert shown == {"text": text, "locale": "pt-BR", "encoding": "ucs2", "units": 77, "segments": 2}
+    assert (await preview(door, tenant, template=template, locale="ES"))["locale"] == "es"
+    assert (await preview(door, tenant, template="{code} " + "x" * 300))["segments"] == 3
+    assert (await text_for(door, twilio_server, tenant, "pt-BR")).startswith("O seu PIN para My App é: ")
+
+
+async def test_the_preview_has_as_many_digits_as_a_code(door: Door) -> None:
+    for digits in (4, 10):
+        tenant = await door.tenant(otp_length=digits)
+        assert (await preview(door, tenant, template="{code}"))["text"] == "1234567890"[:digits]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"channel": "sms", "template": "no code"}, "template"),
+        ({"channel": "sms", "template": "{code} {secret}"}, "template"),
+        ({"channel": "sms", "template": ""}, "template"),
+        ({"channel": "sms", "template": 1}, "template"),
+        ({"channel": "sms", "locale": "not a tag"}, "locale"),
+        ({"channel": "fax"}, "channel"),
+        ({"channel": "sms", "code": "482913"}, "code"),
+    ],
+)
+async def test_a_preview_that_cannot_be_is_refused(
+    door: Door, tenant: dict[str, str], body: dict[str, Any], field: str
+) -> None:
+    answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/texts/preview", body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert [error["field"] for error in answer.json()["errors"]] == [field]

@@ -1,0 +1,208 @@
+"""The session token as an application checks it: with any JWT library and the secret it was given."""
+
+import hashlib
+import re
+import time
+from typing import Any
+
+import asyncpg
+import jwt
+import pytest
+
+from tests.api.conftest import dump
+from tests.api.world import REQUEST, VERIFY
+from tests.conftest import JWT_SECRET, Door, Started
+from tests.outside.twilio import TwilioServer
+
+ISSUER = "http://localhost:3000"
+
+
+async def login(
+    door: Door, twilio: TwilioServer, tenant: dict[str, Any], phone: str, key: str = "api_key", **body: object
+) -> dict[str, Any]:
+    """Log in; returns the answer of /verify."""
+    asked = await door.post(REQUEST, {"phone": phone}, tenant[key])
+    assert asked.status_code == 200, asked.text
+    code = "000000" if key == "test_key" else twilio.code_for(phone)
+    verified = await door.post(VERIFY, {"phone": phone, "code": code, **body}, tenant[key])
+    assert verified.status_code == 200, verified.text
+    answer: dict[str, Any] = verified.json()
+    return answer
+
+
+def decode(token: str, secret: str, audience: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        secret,
+        algorithms=["HS256"],
+        audience=audience,
+        issuer=ISSUER,
+        options={"require": ["iss", "aud", "sub", "sid", "iat", "exp", "jti"]},
+    )
+    return claims
+
+
+async def test_the_answer_to_a_right_code_has_the_fields_of_the_contract(
+    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+) -> None:
+    answer = await login(door, twilio_server, tenant, phone)
+
+    assert set(answer) == set(
+        "verified token token_type expires_in refresh_token user_id session_id is_new_user".split()
+    )
+    assert (answer["verified"], answer["token_type"], answer["expires_in"]) == (True, "Bearer", 900)
+    assert re.fullmatch(r"usr_[0-9a-z]{26}", answer["user_id"])
+    assert re.fullmatch(r"ses_[0-9a-z]{26}", answer["session_id"])
+    assert len(answer["refresh_token"]) > 60
+
+
+async def test_the_token_verifies_with_the_tenant_s_secret_and_says_who_logged_in(
+    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+) -> None:
+    before = int(time.time())
+    answer = await login(door, twilio_server, tenant, phone)
+
+    claims = decode(answer["token"], tenant["jwt_secret"], tenant["tenant_id"])
+
+    assert jwt.get_unverified_header(answer["token"]) == {
+        "alg": "HS256",
+        "typ": "at+jwt",
+        "kid": f"{tenant['tenant_id']}.1",
+    }
+    assert re.fullmatch(r"jti_[0-9a-z]{26}", claims.pop("jti"))
+    issued_at = claims["iat"]
+    assert before <= issued_at <= time.time()
+    assert claims == {
+        "iss": ISSUER,
+        "aud": tenant["tenant_id"],
+        "sub": answer["user_id"],
+        "sid": answer["session_id"],
+        "iat": issued_at,
+        "exp": issued_at + 900,
+        "auth_time": issued_at,
+        "amr": ["otp", "sms"],
+        "phone_number": phone,
+    }
+
+
+async def test_each_login_has_a_session_and_tokens_of_its_own(
+    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+) -> None:
+    first, second = [await login(door, twilio_server, tenant, phone) for _ in range(2)]
+
+    assert (first["is_new_user"], second["is_new_user"]) == (True, False)
+    assert first["user_id"] == second["user_id"]
+    for field in ("session_id", "token", "refresh_token"):
+        assert first[field] != second[field]
+    ids = [jwt.decode(answer["token"], options={"verify_signature": False})["jti"] for answer in (first, second)]
+    assert len(set(ids)) == 2
+
+
+async def test_no_other_secret_verifies_a_token(
+    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+) -> None:
+    other = await door.tenant()
+    token = (await login(door, twilio_server, tenant, phone))["token"]
+
+    for secret in (other["jwt_secret"], JWT_SECRET, tenant["tenant_id"].ljust(32), tenant["secret_key"]):
+        with pytest.raises(jwt.InvalidSignatureError):
+            decode(token, secret, tenant["tenant_id"])
+    with pytest.raises(jwt.InvalidAudienceError):
+        decode(token, tenant["jwt_secret"], other["tenant_id"])
+
+
+async def test_one_person_is_another_user_at_each_tenant(
+    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+) -> None:
+    here = await login(door, twilio_server, tenant, phone)
+    there = await login(door, twilio_server, await door.tenant(), phone)
+
+    assert there["is_new_user"] is True
+    assert here["user_id"] != there["user_id"]
+
+
+async def test_a_token_of_the_sandbox_is_marked_and_signed_by_another_key(
+    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+) -> None:
+    live = await login(door, twilio_server, tenant, phone)
+    test = await login(door, twilio_server, tenant, phone, key="test_key")
+
+    assert test["is_new_user"] is True  # users are separate
+    with pytest.raises(jwt.InvalidSignatureError):
+        decode(test["token"], tenant["jwt_secret"], f"{tenant['tenant_id']}:test")
+    claims = jwt.decode(test["token"], options={"verify_signature": False})
+    assert (claims["aud"], claims["test"]) == (f"{tenant['tenant_id']}:test", True)
+    assert "test" not in jwt.decode(live["token"], options={"verify_signature": False})
+
+
+async def test_the_issuer_is_the_address_that_the_operator_named(
+    start_app: Started, twilio_server: TwilioServer, phone: str
+) -> None:
+    door = await start_app(APP_URL="https://auth.example.com/")
+    answer = await login(door, twilio_server, await door.tenant(), phone)
+
+    claims = jwt.decode(answer["token"], options={"verify_signature": False})
+
+    assert claims["iss"] == "https://auth.example.com"
+
+
+async def test_of_a_refresh_token_only_the_digest_is_kept(
+    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str, database: asyncpg.Connection
+) -> None:
+    answer = await login(door, twilio_server, tenant, phone, device={"name": "Ümläut's phone"})
+
+    row = await database.fetchrow("select * from sessions where id = $1", answer["session_id"])
+    assert row is not None
+    assert row["refresh_digest"] == hashlib.sha256(answer["refresh_token"].encode()).digest()
+    assert (row["tenant_id"], row["user_id"], row["device_name"], row["revoked_at"]) == (
+        tenant["tenant_id"],
+        answer["user_id"],
+        "Ümläut's phone",
+        None,
+    )
+    everything = await dump(database)
+    for secret in (answer["refresh_token"], answer["refresh_token"].rpartition("_")[2], answer["token"]):
+        assert secret not in everything
+        assert secret.encode().hex() not in everything
+
+
+async def test_a_code_sent_under_the_old_secret_is_accepted_under_the_new_one(
+    door: Door, start_app: Started, twilio_server: TwilioServer, phone: str
+) -> None:
+    tenant = await door.tenant()
+    rotated = await start_app(JWT_SECRET="another secret that only the tests know", JWT_SECRET_PREVIOUS=JWT_SECRET)
+    assert (await door.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
+    body = {"phone": phone, "code": twilio_server.code_for(phone)}
+
+    answer = await rotated.post(VERIFY, body, tenant["api_key"])
+
+    assert answer.status_code == 200
+    with pytest.raises(jwt.InvalidSignatureError):  # the new secret alone signs
+        decode(answer.json()["token"], tenant["jwt_secret"], tenant["tenant_id"])
+
+
+async def test_the_same_code_is_sent_again_under_the_new_secret(
+    door: Door, start_app: Started, twilio_server: TwilioServer, phone: str, database: asyncpg.Connection
+) -> None:
+    tenant = await door.tenant()
+    rotated = await start_app(JWT_SECRET="another secret that only the tests know", JWT_SECRET_PREVIOUS=JWT_SECRET)
+    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    first = twilio_server.code_for(phone)
+    await database.execute("update identifiers set resend_at = now() where identifier = $1", phone)  # 30 s pass
+
+    assert (await rotated.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
+
+    assert len(twilio_server.sent_to(phone)) == 2
+    assert twilio_server.code_for(phone) == first
+
+
+async def test_without_the_old_secret_its_code_is_wrong(
+    door: Door, start_app: Started, twilio_server: TwilioServer, phone: str
+) -> None:
+    tenant = await door.tenant()
+    forgetful = await start_app(JWT_SECRET="another secret that only the tests know")
+    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    body = {"phone": phone, "code": twilio_server.code_for(phone)}
+
+    assert (await forgetful.post(VERIFY, body, tenant["api_key"])).json()["code"] == "invalid_code"
+    assert (await door.post(VERIFY, body, tenant["api_key"])).status_code == 200

@@ -1,0 +1,147 @@
+"""Two workers: what is changed through one is seen by the other (contract: section 2)."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from auth1.dev.redis import RedisServer
+from tests.api.conftest import until
+from tests.api.keys import add, code_for, end, rotate
+from tests.api.world import TENANTS
+from tests.conftest import Door, Started, new_phone
+
+# The contract says 1 s. A busy machine gets more, but less than the life of an entry, which is what the
+# announcement saves the other worker from.
+SEEN_S = 10.0
+LIFE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+async def workers(start_app: Started) -> tuple[Door, Door]:
+    return await start_app(background=True), await start_app(background=True)
+
+
+async def is_known(door: Door, key: str) -> bool:
+    """The key holds, and the worker knows it without asking the database."""
+    assert await code_for(door, key) is None
+    before = door.services.postgres.round_trips
+    assert await code_for(door, key) is None
+    return door.services.postgres.round_trips == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("DELETE", "/keys/{key_id}", "invalid_api_key"),
+        ("DELETE", "", "invalid_api_key"),
+        ("POST", "/suspend", "tenant_suspended"),
+    ],
+    ids=["a key revoked", "a tenant deleted", "a tenant suspended"],
+)
+@pytest.mark.parametrize("kind", ["pk", "sk", "test"])
+async def test_the_other_worker_sees_an_end(
+    workers: tuple[Door, Door], method: str, path: str, code: str, kind: str
+) -> None:
+    here, there = workers
+    tenant = await here.tenant()
+    key = await add(here, tenant, kind=kind)
+    assert await until(lambda: is_known(there, key["api_key"]))
+
+    path = f"{TENANTS}/{tenant['tenant_id']}{path.format(key_id=key['key_id'])}"
+    assert (await here.admin(method, path)).status_code in (200, 204)
+
+    assert await code_for(here, key["api_key"]) == code
+
+    async def is_seen() -> bool:
+        return await code_for(there, key["api_key"]) == code
+
+    assert await until(is_seen, SEEN_S)
+
+
+async def test_the_other_worker_sees_a_tenant_resumed(workers: tuple[Door, Door]) -> None:
+    here, there = workers
+    tenant = await here.tenant()
+    await here.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/suspend")
+
+    async def is_suspended() -> bool:
+        return await code_for(there, tenant["api_key"]) == "tenant_suspended"
+
+    assert await until(is_suspended, SEEN_S)
+
+    await here.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/resume")
+
+    async def is_resumed() -> bool:
+        return await code_for(there, tenant["api_key"]) is None
+
+    assert await until(is_resumed, SEEN_S)
+
+
+async def test_the_other_worker_sees_a_setting_changed(workers: tuple[Door, Door]) -> None:
+    here, there = workers
+    tenant = await here.tenant()
+    assert await until(lambda: is_known(there, tenant["api_key"]))
+
+    async def code_of_an_answer() -> str:
+        body = {"phone": new_phone(), "code": "000000"}
+        code: str = (await there.post("/api/auth/verify", body, tenant["api_key"])).json()["code"]
+        return code
+
+    assert await code_of_an_answer() == "no_active_challenge"
+
+    changes = {"settings": {"require_challenge_id": True}}
+    assert (await here.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", changes)).status_code == 200
+
+    async def is_seen() -> bool:
+        return await code_of_an_answer() == "validation_failed"
+
+    assert await until(is_seen, SEEN_S)
+
+
+async def test_the_other_worker_sees_a_key_rotated(workers: tuple[Door, Door]) -> None:
+    here, there = workers
+    tenant = await here.tenant()
+    key = await add(here, tenant)
+    assert await until(lambda: is_known(there, key["api_key"]))
+
+    new = await rotate(here, tenant, key["key_id"], grace_in=0)
+
+    assert await code_for(there, new["api_key"]) is None
+
+    async def is_seen() -> bool:
+        return await code_for(there, key["api_key"]) == "invalid_api_key"
+
+    assert await until(is_seen, SEEN_S)
+
+
+async def test_without_redis_a_change_is_seen_in_half_a_minute_and_at_once_when_it_returns(
+    start_app: Started, tmp_path: Path
+) -> None:
+    with RedisServer(tmp_path) as redis:
+        here, there = [await start_app(background=True, REDIS_URL=redis.url()) for _ in range(2)]
+        tenant = await here.tenant()
+        key = await add(here, tenant)
+        assert await until(lambda: is_known(there, key["api_key"]))
+        redis.kill()
+
+        async def is_away() -> bool:
+            return not here.services.redis.connected and not there.services.redis.connected
+
+        assert await until(is_away)
+        await end(here, tenant, key["key_id"])
+
+        assert await code_for(here, key["api_key"]) == "invalid_api_key"
+        assert await code_for(there, key["api_key"]) is None  # it cannot know
+        assert 0 < longest_life_s(there) <= LIFE_S  # but it will ask
+
+        redis.start()
+
+        async def is_seen() -> bool:
+            return await code_for(there, key["api_key"]) == "invalid_api_key"
+
+        assert await until(is_seen, SEEN_S)
+
+
+def longest_life_s(door: Door) -> float:
+    """How long the worker may go on using what it has cached. Read from within: to wait for it would take as long."""
+    return max(until_s for until_s, _ in door.services.tenants._entries.values()) - time.monotonic()

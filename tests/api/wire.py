@@ -1,0 +1,72 @@
+"""Speaks ASGI to the application as no HTTP client would: any framing, any bytes, any peer."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import httpx
+
+from auth1 import main
+from auth1.core.asgi import App
+from auth1.services import Services
+from tests.conftest import Door
+
+Header = tuple[bytes, bytes]
+HOST: Header = (b"host", b"localhost:3000")
+JSON: Header = (b"content-type", b"application/json")
+
+
+class Wire:
+    """An application without a server in front of it. A call returns None when the application sent nothing."""
+
+    def __init__(self, door: Door) -> None:
+        self._app: App[Services] = main.build(door.settings, door.services.log)
+        self._app.services = door.services
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        headers: Sequence[Header] = (),
+        body: bytes | Sequence[bytes] = b"",
+        *,
+        query: bytes = b"",
+        host: Sequence[Header] = (HOST,),
+        client: tuple[str, int] | None = ("127.0.0.1", 4000),
+        then: Literal["the end", "hang up", "stall"] = "the end",
+    ) -> httpx.Response | None:
+        """Send one request, its body in pieces; after them it is complete, or the client hangs up, or says no more."""
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query,
+            "headers": [*host, *headers],
+            "client": client,
+        }
+        pieces = [body] if isinstance(body, bytes) else list(body)
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> Mapping[str, Any]:
+            if pieces:
+                piece = pieces.pop(0)
+                return {"type": "http.request", "body": piece, "more_body": bool(pieces) or then != "the end"}
+            if then == "stall":
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self._app(scope, receive, send)
+        if not sent:
+            return None
+        start, *rest = sent
+        assert [start["type"], *(message["type"] for message in rest)] == ["http.response.start", "http.response.body"]
+        return httpx.Response(start["status"], headers=start["headers"], content=rest[0]["body"])
+
+    async def answer(self, method: str, path: str, *arguments: Any, **named: Any) -> httpx.Response:
+        """Send one request that must be answered."""
+        answer = await self(method, path, *arguments, **named)
+        assert answer is not None
+        return answer

@@ -1,0 +1,78 @@
+"""What a test at the front door has at hand."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from tests.api.wire import Wire
+from tests.conftest import Door, Started
+from tests.outside.twilio import Behaviour, TwilioServer
+
+REQUEST, VERIFY, TENANTS = "/api/auth/request", "/api/auth/verify", "/api/admin/tenants"
+TOLL_FREE = "+448081570123"  # of the range that is kept free for drama
+
+
+@dataclass
+class World:
+    """The ordinary application, one phone and one tenant of its own, and means to start other applications."""
+
+    door: Door
+    wire: Wire
+    twilio: TwilioServer
+    database: asyncpg.Connection
+    postgres: PostgresServer
+    start_app: Started
+    phone: str
+    directory: Path
+    tenant: dict[str, Any] = field(default_factory=dict)
+
+    async def request(self, phone: str | None = None, *, door: Door | None = None, **settings: Any) -> httpx.Response:
+        """Ask for a code; `settings` make the tenant at the first call."""
+        door = door or self.door
+        self.tenant = self.tenant or await door.tenant(**settings)
+        return await door.post(REQUEST, {"phone": phone or self.phone}, self.key)
+
+    async def verify(self, code: str) -> httpx.Response:
+        return await self.door.post(VERIFY, {"phone": self.phone, "code": code}, self.key)
+
+    async def login(self) -> str:
+        """Log in; returns the user's id."""
+        assert (await self.request()).status_code == 200
+        verified = await self.verify(self.twilio.code_for(self.phone))
+        user_id: str = verified.json()["user_id"]
+        return user_id
+
+    @property
+    def key(self) -> str:
+        return str(self.tenant["api_key"])
+
+    def wrong_code(self) -> str:
+        """A code of the same length that was not sent."""
+        right = self.twilio.code_for(self.phone)
+        return f"{(int(right) + 1) % 1_000_000:06d}"
+
+    @contextlib.contextmanager
+    def providers(self, behaviour: Behaviour) -> Iterator[None]:
+        """Let Twilio answer the next message so."""
+        self.twilio.script.append(behaviour)
+        yield
+        assert not self.twilio.script, "the message went to Twilio"
+
+    @contextlib.asynccontextmanager
+    async def own_database(self, name: str) -> AsyncIterator[tuple[Door, asyncpg.Connection]]:
+        """An application with a database that can be broken."""
+        await self.database.execute(f"create database {name}")
+        url = self.postgres.url(name)
+        await migrate(url)
+        connection = await asyncpg.connect(url)
+        try:
+            yield await self.start_app(DATABASE_URL=url), connection
+        finally:
+            await connection.close()

@@ -1,0 +1,226 @@
+"""kill -9 of a worker at each step between accepting a request and answering it.
+
+A relay holds the statements, so that each step is hit and not just aimed at. What was accepted is never lost: it was
+not begun, it is finished, or within 30 s its fate is known to be unknown. No message leaves twice.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import new_phone
+from tests.faults.conftest import Launcher
+from tests.faults.process import Auth1, until
+from tests.faults.relay import Relay
+from tests.faults.test_lost_commits import ANSWER_CHALLENGE, OPEN_CHALLENGE, RECORD_DELIVERY
+from tests.outside.twilio import Request, TwilioServer, hang, take
+
+SETTLED_S = 30.0  # the contract's bound
+SLOW_MACHINE_S = 90.0
+
+
+class Scene:
+    """A program of its own behind a relay of its own, and somebody who wants to log in."""
+
+    def __init__(self, server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Pool) -> None:
+        self.server, self.relay, self.carrier, self.database = server, relay, carrier, database
+        self.phone = new_phone()
+        self.key = ""
+
+    async def ask(self) -> httpx.Response:
+        return await self.server.ask(self.phone, self.key)
+
+    async def answer(self) -> httpx.Response:
+        return await self.server.answer(self.phone, self.carrier.code_for(self.phone), self.key)
+
+    async def kill_when(self, moment: asyncio.Event, request: Callable[[], Awaitable[httpx.Response]]) -> None:
+        """Send a request, kill the worker at the moment, and wait until another serves. Nobody gets an answer."""
+        under_way = asyncio.ensure_future(request())
+        async with asyncio.timeout(SLOW_MACHINE_S):
+            await moment.wait()
+        [victim] = self.server.workers
+        os.kill(victim, signal.SIGKILL)
+        with pytest.raises(httpx.TransportError):
+            await under_way
+        await until(lambda: self.server.workers not in ([], [victim]), explain=self.server.text)
+        await until(self.ready)
+
+    async def ready(self) -> bool:
+        try:
+            return await self.server.status("/health/ready") == 200
+        except httpx.TransportError:
+            return False
+
+    async def state(self) -> object:
+        """The state of the only message, None when there is none."""
+        rows = await self.database.fetch("select state from messages where identifier = $1", self.phone)
+        assert len(rows) <= 1
+        return rows[0]["state"] if rows else None
+
+    async def settled(self) -> bool:
+        return await self.state() != "queued"
+
+    async def sessions(self) -> object:
+        sql = "select count(*) from sessions where user_id = (select user_id from identifiers where identifier = $1)"
+        return await self.database.fetchval(sql, self.phone)
+
+
+@pytest.fixture
+async def pool(own_database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    async with asyncpg.create_pool(own_database_url, min_size=1, max_size=5) as pool:
+        yield pool
+
+
+Stage = Callable[..., Awaitable[Scene]]
+
+
+@pytest.fixture
+async def scene(
+    module_launcher: Launcher,
+    own_database_url: str,
+    carrier: TwilioServer,
+    pool: asyncpg.Pool,
+    stack: AsyncExitStack,
+) -> Stage:
+    """Make a scene, with a tenant of such settings."""
+
+    async def make(**settings: object) -> Scene:
+        relay = await stack.enter_async_context(Relay(own_database_url))
+        server = await stack.enter_async_context(module_launcher(DATABASE_URL=relay.url))
+        made = Scene(server, relay, carrier, pool)
+        made.key = (await server.tenant(**settings))["api_key"]
+        return made
+
+    return make
+
+
+async def before_the_statement(scene: Scene) -> None:
+    """The database never hears of the request."""
+    hold = scene.relay.hold(OPEN_CHALLENGE)
+    await scene.kill_when(hold.caught, scene.ask)
+    hold.cut()
+    assert await scene.state() is None
+
+
+async def after_the_commit(scene: Scene) -> None:
+    """The row is there, Twilio was not called."""
+    hold = scene.relay.hold_answer(OPEN_CHALLENGE)
+    await scene.kill_when(hold.caught, scene.ask)
+    hold.cut()
+
+
+async def while_twilio_has_it(scene: Scene) -> None:
+    """Twilio has it and does not answer."""
+    arrived = asyncio.Event()
+
+    async def hang_once(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.form["To"] == scene.phone and not arrived.is_set():
+            arrived.set()
+            await hang(request, writer)
+        await take(request, writer)
+
+    scene.carrier.behaviour = hang_once
+    await scene.kill_when(arrived, scene.ask)
+
+
+async def before_it_is_written_down(scene: Scene) -> None:
+    """Twilio took it, and the database never hears of that."""
+    hold = scene.relay.hold(RECORD_DELIVERY)
+    await scene.kill_when(hold.caught, scene.ask)
+    hold.cut()
+
+
+async def before_the_answer(scene: Scene) -> None:
+    """It is written down, and the caller never hears of that."""
+    hold = scene.relay.hold_answer(RECORD_DELIVERY)
+    await scene.kill_when(hold.caught, scene.ask)
+    hold.cut()
+    assert await scene.state() == "sent"
+
+
+async def test_a_worker_that_is_killed_while_it_asks_for_a_code_loses_nothing_and_sends_nothing_twice(
+    scene: Stage, carrier: TwilioServer
+) -> None:
+    deaths = {
+        before_the_statement: (None, 0),
+        after_the_commit: ("unknown", 0),
+        while_twilio_has_it: ("unknown", 1),
+        before_it_is_written_down: ("unknown", 1),
+        before_the_answer: ("sent", 1),
+    }
+
+    async def die_and_settle(death: Callable[[Scene], Awaitable[None]], state: str | None, sent: int) -> None:
+        played = await scene()
+        await death(played)
+        took_s = await until(played.settled, SLOW_MACHINE_S)
+        print(f"{death.__name__}: settled {took_s:.1f} s after the respawn, of {SETTLED_S:.0f}", file=sys.stderr)
+        assert await played.state() == state, death.__name__
+        assert len(carrier.sent_to(played.phone)) == sent, death.__name__
+
+        # Asking again is open at once, unless the message is known to have left; the code is the same.
+        again = await played.ask()
+        if state == "sent":
+            assert again.json()["code"] == "resend_too_soon"
+        else:
+            assert (again.status_code, again.json()["status"]) == (200, "sent"), again.text
+            assert len(carrier.sent_to(played.phone)) == sent + 1
+        assert len(set(carrier.sent_to(played.phone))) == 1
+        assert (await played.answer()).status_code == 200
+
+    await asyncio.gather(*(die_and_settle(death, *expected) for death, expected in deaths.items()))
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_a_worker_that_is_killed_while_it_checks_a_code_leaves_a_session_or_a_code_that_works(
+    scene: Stage, committed: bool
+) -> None:
+    played = await scene(max_otp_attempts=1)
+    assert (await played.ask()).status_code == 200
+
+    hold = played.relay.hold_answer(ANSWER_CHALLENGE) if committed else played.relay.hold(ANSWER_CHALLENGE)
+    await played.kill_when(hold.caught, played.answer)
+    hold.cut()
+
+    if committed:
+        assert await played.sessions() == 1
+        assert (await played.answer()).json()["code"] == "no_active_challenge"
+        # Nobody got the tokens of that session; a new code can be had at once.
+        assert (await played.ask()).status_code == 200
+        assert (await played.answer()).status_code == 200
+    else:
+        assert await played.sessions() == 0
+        assert (await played.answer()).status_code == 200
+        assert await played.sessions() == 1
+
+
+async def test_an_orphaned_statement_is_not_executed_when_its_lock_is_free_at_last(scene: Stage) -> None:
+    """The database does not notice that its client died; waiting for a lock, the statement gives up by itself."""
+    played = await scene(max_otp_attempts=1)
+    assert (await played.ask()).status_code == 200
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'auth1'"
+    a_statement_waits = asyncio.Event()
+
+    async def watch() -> None:
+        while not await played.database.fetchval(waiting):
+            pass
+        a_statement_waits.set()
+
+    async def nobody_waits() -> bool:
+        return not await played.database.fetchval(waiting)
+
+    async with played.database.acquire() as locker, locker.transaction():
+        await locker.execute("select from identifiers where identifier = $1 for update", played.phone)
+        watching = asyncio.create_task(watch())
+        await played.kill_when(a_statement_waits, played.answer)
+        await watching
+        await until(nobody_waits)
+
+    assert await played.sessions() == 0
+    assert (await played.answer()).status_code == 200

@@ -1,0 +1,162 @@
+"""The database commits, and its answer is lost with the connection. What was done is done once."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from tests.conftest import new_phone
+from tests.faults.conftest import Launcher
+from tests.faults.process import Auth1
+from tests.faults.relay import Relay
+from tests.outside.twilio import TwilioServer
+
+OPEN_CHALLENGE = "insert into messages"  # parts of the statements that no other statement has
+ANSWER_CHALLENGE = "insert into sessions"
+RECORD_DELIVERY = "'message.' || $3"
+
+
+@pytest.fixture(scope="module")
+async def relay(own_database_url: str) -> AsyncIterator[Relay]:
+    async with Relay(own_database_url) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="module")
+async def server(module_launcher: Launcher, relay: Relay) -> AsyncIterator[Auth1]:
+    async with module_launcher(DATABASE_URL=relay.url) as running:
+        yield running
+
+
+async def count(database: asyncpg.Connection, table: str, phone: str) -> int:
+    by = {
+        "messages": "identifier = $1",
+        "challenges": "identifier = $1",
+        "sessions": "user_id = (select user_id from identifiers where identifier = $1)",
+        "users": "id = (select user_id from identifiers where identifier = $1)",
+    }
+    return int(await database.fetchval(f"select count(*) from {table} where {by[table]}", phone))
+
+
+async def test_a_lost_answer_to_request_leaves_one_row_and_one_message(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    lost = relay.lose_answer(OPEN_CHALLENGE)
+
+    asked = await server.ask(phone, key)
+
+    assert lost.caught.is_set()
+    assert (asked.status_code, asked.json()["status"]) == (200, "sent"), asked.text
+    assert len(carrier.sent_to(phone)) == 1
+    assert await count(database, "messages", phone) == 1
+    assert await count(database, "challenges", phone) == 1
+    row = await database.fetchrow("select * from identifiers where identifier = $1", phone)
+    assert row is not None
+    assert (len(row["sent_at"]), row["challenge_ids"]) == (1, [asked.json()["challenge_id"]])
+    opened = "select count(*) from events where type = 'challenge.opened' and subject = $1"
+    assert await database.fetchval(opened, asked.json()["challenge_id"]) == 1
+
+    assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
+
+
+async def test_a_lost_answer_to_asking_again_leaves_one_more_message(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    await database.execute("update identifiers set resend_at = null where identifier = $1", phone)
+    relay.lose_answer(OPEN_CHALLENGE)
+
+    asked = await server.ask(phone, key)
+
+    assert (asked.status_code, asked.json()["resend_after"]) == (200, 60)
+    first, again = carrier.sent_to(phone)
+    assert first == again
+    assert await count(database, "messages", phone) == 2
+    assert await database.fetchval("select sends from identifiers where identifier = $1", phone) == 2
+
+
+async def test_a_lost_answer_to_verify_opens_the_session_once(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    for is_new_user, sessions in ((True, 1), (False, 2)):
+        await server.ask(phone, key)
+        lost = relay.lose_answer(ANSWER_CHALLENGE)
+
+        answered = await server.answer(phone, carrier.code_for(phone), key)
+
+        assert lost.caught.is_set()
+        assert answered.status_code == 200, answered.text
+        assert answered.json()["is_new_user"] is is_new_user
+        assert await count(database, "sessions", phone) == sessions
+        assert await count(database, "users", phone) == 1
+        session = await database.fetchval("select user_id from sessions where id = $1", answered.json()["session_id"])
+        assert session == answered.json()["user_id"]
+
+
+async def test_a_lost_answer_to_a_wrong_code_spends_one_attempt(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    wrong = f"{(int(carrier.code_for(phone)) + 1) % 1_000_000:06}"
+    lost = relay.lose_answer(ANSWER_CHALLENGE)
+
+    answered = await server.answer(phone, wrong, key)
+
+    assert lost.caught.is_set()
+    assert (answered.status_code, answered.json()["code"]) == (400, "invalid_code"), answered.text
+    assert answered.json()["attempts_remaining"] == 4
+    assert await database.fetchval("select code_attempts from identifiers where identifier = $1", phone) == 1
+    assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
+
+
+async def test_a_lost_answer_does_not_let_a_banned_user_in(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
+    ban = (
+        "update users set banned_until = 'infinity' where id = (select user_id from identifiers where identifier = $1)"
+    )
+    await database.execute(ban, phone)
+    await server.ask(phone, key)
+    lost = relay.lose_answer(ANSWER_CHALLENGE)
+
+    answered = await server.answer(phone, carrier.code_for(phone), key)
+
+    assert lost.caught.is_set()
+    assert (answered.status_code, answered.json()["code"]) == (403, "user_banned")
+    assert await count(database, "sessions", phone) == 1
+
+
+async def test_a_lost_answer_to_the_report_of_a_delivery_changes_nothing(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    lost = relay.lose_answer(RECORD_DELIVERY)
+
+    asked = await server.ask(phone, key)
+
+    assert lost.caught.is_set()
+    assert (asked.status_code, asked.json()["status"]) == (200, "sent")
+    assert await database.fetchval("select state from messages where identifier = $1", phone) == "sent"
+    assert len(carrier.sent_to(phone)) == 1
+
+
+async def test_a_statement_that_was_lost_before_it_arrived_is_simply_tried_again(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection
+) -> None:
+    key = (await server.tenant())["api_key"]
+    phone = new_phone()
+    relay.hold(OPEN_CHALLENGE).cut()
+    relay.hold(ANSWER_CHALLENGE).cut()
+
+    assert (await server.ask(phone, key)).status_code == 200
+    assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
+
+    assert len(carrier.sent_to(phone)) == 1
+    assert await count(database, "sessions", phone) == 1

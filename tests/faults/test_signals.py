@@ -1,0 +1,101 @@
+"""SIGTERM: what is under way is finished, and the program always ends."""
+
+import asyncio
+import os
+import random
+import signal
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from auth1.serve import KILL_TIMEOUT_S
+from tests.conftest import new_phone
+from tests.faults.conftest import Launcher
+from tests.faults.process import START_S, Auth1, until
+from tests.outside.twilio import Request, TwilioServer, take
+
+STARTS = 20
+
+
+async def refuses_connections(server: Auth1) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_requests_that_are_under_way_are_finished(
+    module_launcher: Launcher, carrier: TwilioServer, workers: str
+) -> None:
+    stopping = asyncio.Event()
+    phones = [new_phone() for _ in range(5)]
+
+    async def answer_while_stopping(request: Request, writer: asyncio.StreamWriter) -> None:
+        await stopping.wait()
+        await take(request, writer)
+
+    async with module_launcher(WORKERS=workers) as server:
+        key = (await server.tenant())["api_key"]
+        carrier.behaviour = answer_while_stopping
+        under_way = [asyncio.create_task(server.ask(phone, key)) for phone in phones]
+        await until(lambda: len(carrier.requests) == len(phones))
+
+        server.process.send_signal(signal.SIGTERM)
+        with suppress(AssertionError):  # the program itself waits for Twilio no longer than 2 s
+            await until(lambda: refuses_connections(server), 1.0)
+        stopping.set()
+
+        answers = [(answer.status_code, answer.json()["status"]) for answer in await asyncio.gather(*under_way)]
+        assert answers == [(200, "sent")] * len(phones)
+        assert await server.exit_code() == 0
+        assert "Traceback" not in server.text()
+        assert await refuses_connections(server)
+
+
+async def test_idle_and_half_said_connections_do_not_hold_up_the_end(module_launcher: Launcher) -> None:
+    async with module_launcher() as server:
+        kept = httpx.AsyncClient(base_url=server.url, trust_env=False)
+        assert (await kept.get("/health/live")).status_code == 200
+        _, half = await asyncio.open_connection("127.0.0.1", server.port)
+        half.write(b"POST /api/auth/request HTTP/1.1\r\nHost: x\r\n")
+        await half.drain()
+
+        server.process.send_signal(signal.SIGTERM)
+
+        assert await server.exit_code() == 0
+        assert not [line for line in server.text().splitlines() if "refused to gracefully stop" in line]
+        half.close()
+        await kept.aclose()
+
+
+async def test_ctrl_c_ends_it_too(module_launcher: Launcher) -> None:
+    async with module_launcher(WORKERS="2") as server:
+        os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does: to all of them at once
+        assert await server.exit_code() == 0
+        assert "Traceback" not in server.text()
+
+
+async def test_it_ends_at_whatever_moment_of_its_start_it_is_told_to(module_launcher: Launcher) -> None:
+    """A worker that has just been forked can lose the signal; then the kill timeout is what ends it."""
+    four_at_a_time = asyncio.Semaphore(4)
+
+    async def start_and_stop(number: int) -> None:
+        async with four_at_a_time:
+            process = module_launcher(WORKERS=str(1 + number % 2))
+            process.spawn()
+            try:
+                await asyncio.sleep(random.Random(number).uniform(0.0, 1.2))
+                process.process.send_signal(signal.SIGTERM)
+                code = await process.exit_code(KILL_TIMEOUT_S + START_S)
+                # Killed by the signal before it had a handler, or ended in order.
+                assert code in (-signal.SIGTERM, 0), process.text()
+                assert "Traceback" not in process.text()
+            finally:
+                process.end()
+                await process.client.aclose()
+
+    await asyncio.gather(*(start_and_stop(number) for number in range(STARTS)))

@@ -1,0 +1,50 @@
+"""What a sliding window of tenths is, said in another way: each slot is a moment until which it is taken."""
+
+from collections import defaultdict
+
+from auth1.core.slots import Bucket
+
+
+class Model:
+    """All buckets; moments are whole milliseconds."""
+
+    def __init__(self) -> None:
+        self.taken_until: dict[str, list[int]] = defaultdict(list)
+
+    def used(self, bucket: Bucket, moment: int) -> int:
+        return sum(until > moment for until in self.taken_until[bucket.key])
+
+    def has_room(self, bucket: Bucket, moment: int) -> bool:
+        return self.used(bucket, moment) < bucket.limit
+
+    def wait(self, bucket: Bucket, moment: int) -> int:
+        """How long until there is room."""
+        ends = [moment, *sorted(until for until in self.taken_until[bucket.key] if until > moment)]
+        return next(end for end in ends if self.has_room(bucket, end)) - moment
+
+    def take(self, buckets: tuple[Bucket, ...], moment: int) -> list[int]:
+        """What the script answers, and what it does."""
+        waits = [self.wait(bucket, moment) for bucket in buckets]
+        longest = max(waits)
+        refused = waits.index(longest) + 1 if longest else 0
+        answer = [refused, longest]
+        for bucket in buckets:
+            this_tenth_ends = end_of_slot(bucket, moment)
+            if not refused:
+                self.taken_until[bucket.key].append(this_tenth_ends)
+            live = [until for until in self.taken_until[bucket.key] if until > moment]
+            answer += [max(0, bucket.limit - len(live)), min([*live, this_tenth_ends]) - moment]
+        return answer
+
+    def give_back(self, bucket: Bucket, moment: int) -> int:
+        """Free the newest slot."""
+        live = [until for until in self.taken_until[bucket.key] if until > moment]
+        if live:
+            self.taken_until[bucket.key].remove(max(live))
+        return int(bool(live))
+
+
+def end_of_slot(bucket: Bucket, moment: int) -> int:
+    """A slot is taken until its tenth leaves the window: ten tenths after that tenth began."""
+    tenth = bucket.window_ms // 10
+    return moment - moment % tenth + 10 * tenth

@@ -1,0 +1,99 @@
+"""Redis Cluster: all keys of one call share a hash tag, so that they lie in one slot."""
+
+from collections.abc import Iterator
+
+import hiredis
+import pytest
+
+from auth1.callers.tenant import Tenant, TenantSettings
+from auth1.challenges.identifiers import Identifier, parse_identifier
+from auth1.core.redis import Script
+from auth1.dev.redis import RedisServer
+from auth1.fraud.assess import block_bucket, buckets
+from tests.conftest import Started, new_phone
+from tests.lua.wire import Wire
+from tests.outside.twilio import TwilioServer
+
+TAKE = Script.load("take_slots")
+TENANT = Tenant(
+    id="tn_01k9z4m8e2v7q6n3r5t1w0x8y4",
+    name="My App",
+    settings=TenantSettings(),
+    jwt_version=1,
+    suspended=False,
+    key_id="key_1",
+    key_kind="pk",
+    allowed_origins=(),
+    key_expires_at=None,
+)
+
+
+def hash_tag(key: str) -> str:
+    """What decides the slot of a key (the cluster specification: "Hash tags")."""
+    _, brace, rest = key.partition("{")
+    tag, end, _ = rest.partition("}")
+    return tag if brace and end and tag else key
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A cluster of one: it has all slots, and refuses as strictly as one of many."""
+    with RedisServer(tmp_path_factory.mktemp("cluster"), arguments=["--cluster-enabled", "yes"]) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        parse_identifier(phone="+15551234567", email=None),
+        parse_identifier(phone=None, email="a@b.co"),
+        parse_identifier(phone=None, email="{other}@b.co"),
+        parse_identifier(phone=None, email="}{@b.co"),
+    ],
+)
+@pytest.mark.parametrize("tenant_id", [TENANT.id, f"{TENANT.id}:test"])
+def test_the_limits_of_a_request_share_the_tag_of_their_tenant(tenant_id: str, identifier: Identifier) -> None:
+    tenant = Tenant(**{field: getattr(TENANT, field) for field in TENANT.__struct_fields__} | {"id": tenant_id})
+    asked = buckets(tenant, identifier.value, identifier.block)
+
+    assert len(asked) >= 2
+    assert {hash_tag(bucket.key) for bucket in asked} == {tenant_id}
+    if identifier.block is not None:
+        assert block_bucket(tenant, identifier.block) in asked
+
+
+async def test_a_login_passes_through_a_cluster(
+    start_app: Started, cluster: RedisServer, twilio_server: TwilioServer
+) -> None:
+    wire = await Wire.connect(cluster.url())
+    assert await wire.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383) == b"OK"
+    while b"cluster_state:ok" not in await wire.call("CLUSTER", "INFO"):
+        pass
+    refused = await wire.call("EVAL", TAKE.text, 2, "one", "another", 1, 1000, 1, 1000)
+    assert isinstance(refused, hiredis.ReplyError)
+    assert str(refused).startswith("CROSSSLOT")  # so strictly
+    await wire.call("CONFIG", "RESETSTAT")
+    door = await start_app(REDIS_URL=cluster.url(), DATABASE_POOL_SIZE="2")
+    made = await door.tenant()
+
+    for key, headers in (
+        (made["api_key"], {}),
+        (made["api_key"], {"x_forwarded_for": "2001:db8::1"}),
+        (made["secret_key"], {"auth1_forwarded_for": "203.0.113.7"}),
+        (made["test_key"], {}),
+    ):
+        phone = new_phone()
+        asked = await door.post("/api/auth/request", {"phone": phone}, key, **headers)
+        assert asked.status_code == 200, asked.text
+        code = "0" * 6 if key == made["test_key"] else twilio_server.code_for(phone)
+        verified = await door.post("/api/auth/verify", {"phone": phone, "code": code}, key, **headers)
+        assert verified.status_code == 200, verified.text
+    await door.services.limiter.give_back_all()
+
+    errors = (await wire.call("INFO", "errorstats")).decode()
+    assert [line for line in errors.splitlines() if line.startswith("errorstat_") and "NOSCRIPT" not in line] == []
+    keys = [key.decode() for key in await wire.call("KEYS", "slots:*")]
+    kinds = {key.rpartition("}")[2].split(":")[1] for key in keys}
+    assert kinds >= {"ip", "tenant", "identifier", "prefix"}
+    assert all(hash_tag(key) != key for key in keys)
+    wire.close()

@@ -1,0 +1,83 @@
+"""`give_back.lua` in a real Redis: its contract, and that no slot is lost or won by it."""
+
+import asyncio
+import random
+
+from auth1.core.redis import Script
+from tests.lua.conftest import NewWire
+from tests.lua.test_take_slots import HOUR_MS, bucket, contract, take
+from tests.lua.wire import Wire
+
+GIVE_BACK = Script.load("give_back")
+
+
+async def give_back(wire: Wire, key: str) -> int:
+    given: int = await wire.run(GIVE_BACK, [key], [])
+    return given
+
+
+async def test_the_answer_is_what_the_contract_says(wire: Wire, key: str) -> None:
+    assert contract(GIVE_BACK) == {
+        "KEYS": "the bucket, as take_slots.lua writes it; its newest slot goes",
+        "Returns": "1 when a slot was given back, 0 when none was taken",
+    }
+
+    assert await give_back(wire, key) == 0
+    assert await wire.call("EXISTS", key) == 0
+    await take(wire, bucket(key, 5))
+    assert await give_back(wire, key) == 1
+    assert await give_back(wire, key) == 0
+
+
+async def test_a_slot_that_was_given_back_can_be_taken(wire: Wire, key: str) -> None:
+    full = bucket(key, 2)
+    for _ in range(2):
+        await take(wire, full)
+    assert (await take(wire, full))[0] == 1
+
+    await give_back(wire, key)
+
+    assert (await take(wire, full))[0] == 0
+    assert (await take(wire, full))[0] == 1
+
+
+async def test_the_bucket_lives_no_longer_for_it(wire: Wire, key: str) -> None:
+    await take(wire, bucket(key, 5))
+    await wire.call("PEXPIRE", key, 5000)
+
+    await give_back(wire, key)
+
+    assert 0 < await wire.call("PTTL", key) <= 5000
+
+
+async def test_the_newest_slot_goes_and_the_older_ones_stay(wire: Wire, key: str) -> None:
+    tenths = ["0", "0", "3", "0", "2", "0", "0", "0", "0", "1"]
+    await wire.call("SET", key, "123:" + ",".join(tenths), "PX", HOUR_MS)
+
+    given = [await give_back(wire, key) for _ in range(4)]
+
+    assert given == [1, 1, 1, 1]
+    assert await wire.call("GET", key) == b"123:0,0,0,0,1,0,0,0,0,1"
+
+
+async def test_takes_and_returns_at_once_neither_lose_nor_win_a_slot(new_wire: NewWire, key: str) -> None:
+    dice = random.Random(1)
+    limit = 30
+
+    async def act() -> tuple[int, int]:
+        wire = await new_wire()
+        taken = given = 0
+        for _ in range(40):
+            if dice.random() < 0.6:
+                taken += (await take(wire, bucket(key, limit)))[0] == 0
+            else:
+                given += await give_back(wire, key)
+        return taken, given
+
+    outcomes = await asyncio.gather(*(act() for _ in range(6)))
+
+    taken, given = (sum(numbers) for numbers in zip(*outcomes, strict=True))
+    assert given > 0
+    assert taken > limit
+    _, _, remaining, _ = await take(await new_wire(), bucket(key, 1000))
+    assert 1000 - remaining - 1 == taken - given

@@ -1,0 +1,120 @@
+"""The limits that each process keeps while Redis is away: the arithmetic of the script, with a clock of the test's."""
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auth1.core.log import Log
+from auth1.core.redis import Redis
+from auth1.core.slots import Bucket, Limiter
+from tests.lua.model import Model
+
+BUCKETS = (Bucket("a", "a", 2, 1000), Bucket("b", "b", 5, 1000), Bucket("c", "c", 3, 60_000), Bucket("d", "d", 1, 997))
+NOON = 1_700_000_000_000
+
+some_buckets = st.lists(st.sampled_from(BUCKETS), min_size=1, max_size=4, unique=True).map(tuple)
+# Small steps make crowds, large ones let a window pass.
+steps = st.lists(
+    st.tuples(st.one_of(st.just(0), st.integers(0, 200), st.integers(0, 5000)), some_buckets), min_size=1, max_size=60
+)
+reproducibly = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+
+
+def limiter() -> Limiter:
+    """One whose Redis was never there."""
+    return Limiter(Redis("redis://127.0.0.1:1/0", Log("error")))
+
+
+@reproducibly
+@given(steps, st.integers(0, 10_000))
+def test_the_local_limits_agree_with_the_model(steps: list[tuple[int, tuple[Bucket, ...]]], start: int) -> None:
+    local, model, moment = limiter(), Model(), NOON + start
+    for pause, buckets in steps:
+        moment += pause
+        assert local._take_locally(buckets, moment) == model.take(buckets, moment)
+
+
+@reproducibly
+@given(steps, st.integers(0, 10_000))
+def test_never_more_than_the_limit_in_nine_tenths_of_a_window(
+    steps: list[tuple[int, tuple[Bucket, ...]]], start: int
+) -> None:
+    local, moment = limiter(), NOON + start
+    taken: dict[Bucket, list[int]] = {bucket: [] for bucket in BUCKETS}
+    for pause, buckets in steps:
+        moment += pause
+        if local._take_locally(buckets, moment)[0] == 0:
+            for bucket in buckets:
+                taken[bucket].append(moment)
+
+    for bucket, moments in taken.items():
+        for first, one_too_many in zip(moments, moments[bucket.limit :], strict=False):
+            assert one_too_many - first >= 9 * (bucket.window_ms // 10)
+
+
+@reproducibly
+@given(steps, st.integers(0, 10_000))
+def test_after_a_whole_window_everything_is_free_again(steps: list[tuple[int, tuple[Bucket, ...]]], start: int) -> None:
+    local, moment = limiter(), NOON + start
+    for pause, buckets in steps:
+        moment += pause
+        local._take_locally(buckets, moment)
+
+    for bucket in BUCKETS:
+        later = moment + bucket.window_ms
+        for left in reversed(range(bucket.limit)):
+            refused, _, remaining, _ = local._take_locally((bucket,), later)
+            assert (refused, remaining) == (0, left)
+
+
+@reproducibly
+@given(steps, st.integers(0, 10_000))
+def test_a_refusal_says_to_the_millisecond_when_to_come_again(
+    steps: list[tuple[int, tuple[Bucket, ...]]], start: int
+) -> None:
+    local, moment = limiter(), NOON + start
+    for pause, buckets in steps:
+        moment += pause
+        refused, retry_after, *_ = local._take_locally(buckets, moment)
+        if refused:
+            assert local._take_locally(buckets, moment + retry_after - 1)[0] != 0
+            moment += retry_after
+            assert local._take_locally(buckets, moment)[0] == 0
+
+
+async def test_without_redis_the_limit_holds_in_this_process(key: str) -> None:
+    local, one = limiter(), Bucket("any", key, 3, 3_600_000)
+
+    outcomes = [await local.take(one) for _ in range(10)]
+
+    assert [slots.refused_by for slots in outcomes] == [None] * 3 + [one] * 7
+    assert [slots.levels[0].remaining for slots in outcomes] == [2, 1, 0] + [0] * 7
+    assert all(0 < slots.retry_after_ms <= one.window_ms for slots in outcomes[3:])
+
+
+async def test_without_redis_a_slot_can_be_given_back(key: str) -> None:
+    local, one = limiter(), Bucket("any", key, 3, 3_600_000)
+    for _ in range(2):
+        await local.take(one)
+
+    for _ in range(5):  # more than were taken
+        local.give_back_soon(one)
+    await local.give_back_all()
+
+    remaining = [(await local.take(one)).levels[0].remaining for _ in range(3)]
+    assert remaining == [2, 1, 0]
+
+
+async def test_memory_is_bounded_and_the_busiest_stay_known() -> None:
+    local = limiter()
+    busy = Bucket("any", "busy", 2, 3_600_000)
+    for number in itertools.count():
+        if number == 150_000:
+            break
+        local._take_locally((Bucket("any", str(number), 1, 3_600_000),), NOON)
+        if number % 50_000 == 0:
+            local._take_locally((busy,), NOON)
+
+    assert len(local._local) <= 100_000
+    assert local._take_locally((busy,), NOON)[0] == 1

@@ -1,0 +1,133 @@
+"""A Redis that answers, but not what was asked for: limits go on in this process, and nobody sees an exception."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from auth1.core.log import Log
+from auth1.core.redis import Redis, RedisAway, Script
+from auth1.core.slots import Bucket, Limiter
+from auth1.dev.redis import RedisServer
+from tests.conftest import Door, Started, new_phone
+from tests.lua.wire import Wire
+from tests.outside.twilio import TwilioServer
+
+TAKE = Script.load("take_slots")
+GIVE_BACK = Script.load("give_back")
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that may be spoilt."""
+    with RedisServer(tmp_path_factory.mktemp("spoilt")) as server:
+        yield server
+
+
+@pytest.fixture
+async def operator(server: RedisServer) -> AsyncIterator[Wire]:
+    """Whoever spoils it; all is well again afterwards."""
+    wire = await Wire.connect(server.url())
+    yield wire
+    for words in (
+        ("REPLICAOF", "NO", "ONE"),
+        ("CONFIG", "SET", "maxmemory", "0"),
+        ("ACL", "SETUSER", "default", "+@all"),
+    ):
+        assert await wire.call(*words) == b"OK"
+    wire.close()
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    redis = Redis(server.url(), Log("error"))
+    assert await redis.start()
+    yield redis
+    await redis.stop()
+
+
+async def run(redis: Redis, script: Script, keys: list[str], arguments: list[str | int]) -> object:
+    """Run a script; on a busy machine again and again, because the service gives up after 50 ms."""
+    while True:
+        try:
+            return await redis.run(script, keys, arguments)
+        except RedisAway as error:
+            if str(error) not in ("not connected", "connection lost"):
+                raise
+            await redis.stop()
+            await redis.start()
+
+
+async def spoil(operator: Wire, how: str, key: str) -> None:
+    """Make every write of a script fail."""
+    commands: dict[str, tuple[str | int, ...]] = {
+        "READONLY": ("REPLICAOF", "127.0.0.1", 1),
+        "OOM": ("CONFIG", "SET", "maxmemory", 1),
+        "NOPERM": ("ACL", "SETUSER", "default", "-evalsha", "-eval"),
+        "WRONGTYPE": ("LPUSH", key, "not a bucket"),
+    }
+    assert await operator.call(*commands[how]) in (b"OK", 1)
+
+
+async def test_a_script_that_redis_forgot_is_loaded_again(redis: Redis, operator: Wire, key: str) -> None:
+    for remaining in (4, 3, 2):
+        assert await operator.call("SCRIPT", "FLUSH") == b"OK"
+        answer = await run(redis, TAKE, [key], [5, HOUR_MS])
+        assert isinstance(answer, list)
+        assert answer[2] <= remaining
+    assert await operator.call("SCRIPT", "FLUSH") == b"OK"
+    assert await run(redis, GIVE_BACK, [key], []) == 1
+    assert await operator.call("SCRIPT", "EXISTS", TAKE.sha1, GIVE_BACK.sha1) == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["READONLY", "OOM", "NOPERM", "WRONGTYPE"])
+async def test_redis_refuses_and_the_limit_holds_in_this_process(
+    redis: Redis, operator: Wire, key: str, how: str
+) -> None:
+    limiter, bucket = Limiter(redis), Bucket("any", key, 3, HOUR_MS)
+    await spoil(operator, how, key)
+    with pytest.raises(RedisAway, match=f"{how}|not connected|connection lost"):
+        await redis.run(TAKE, [key], [3, HOUR_MS])
+
+    outcomes = [await limiter.take(bucket) for _ in range(5)]
+
+    assert [slots.refused_by for slots in outcomes] == [None] * 3 + [bucket] * 2
+    limiter.give_back_soon(bucket)
+    await limiter.give_back_all()  # raises nothing either
+
+
+@pytest.mark.parametrize("how", ["READONLY", "OOM", "NOPERM"])
+async def test_a_person_logs_in_while_redis_refuses_everything(
+    start_app: Started, server: RedisServer, operator: Wire, twilio_server: TwilioServer, how: str
+) -> None:
+    door = await start_app(REDIS_URL=server.url(), DATABASE_POOL_SIZE="2")
+    key = (await door.tenant())["api_key"]
+    await spoil(operator, how, "")
+
+    await log_in(door, twilio_server, key)
+
+
+async def log_in(door: Door, twilio_server: TwilioServer, key: str) -> None:
+    phone = new_phone()
+    asked = await door.post("/api/auth/request", {"phone": phone}, key)
+    assert asked.status_code == 200, asked.text
+    body = {"phone": phone, "code": twilio_server.code_for(phone)}
+    verified = await door.post("/api/auth/verify", body, key)
+    assert verified.status_code == 200, verified.text
+    await door.services.limiter.give_back_all()
+
+
+async def test_after_a_failover_redis_is_used_again(redis: Redis, operator: Wire, key: str) -> None:
+    limiter, bucket = Limiter(redis), Bucket("any", key, 1000, HOUR_MS)
+    await spoil(operator, "READONLY", key)
+    await limiter.take(bucket)
+    assert not redis.connected  # its name may lead elsewhere by now
+    assert await operator.call("EXISTS", key) == 0
+
+    assert await operator.call("REPLICAOF", "NO", "ONE") == b"OK"
+
+    for _ in range(1000):
+        await run(redis, TAKE, [key], [1000, HOUR_MS])
+        if await operator.call("EXISTS", key):
+            break
+    assert await operator.call("EXISTS", key) == 1

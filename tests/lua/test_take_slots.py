@@ -1,0 +1,188 @@
+"""`take_slots.lua` in a real Redis: its contract, its atomicity, its arithmetic."""
+
+import asyncio
+import random
+import re
+import time
+from typing import Any
+
+import pytest
+
+from auth1.core.redis import Script
+from auth1.core.slots import Bucket
+from tests.lua.conftest import NewWire, new_key
+from tests.lua.model import Model
+from tests.lua.wire import Wire
+
+TAKE = Script.load("take_slots")
+HOUR_MS = 3_600_000
+
+
+def bucket(key: str, limit: int, window_ms: int = HOUR_MS) -> Bucket:
+    return Bucket("any", key, limit, window_ms)
+
+
+async def take(wire: Wire, *buckets: Bucket) -> list[int]:
+    arguments = [number for one in buckets for number in (one.limit, one.window_ms)]
+    answer: list[int] = await wire.run(TAKE, [one.key for one in buckets], arguments)
+    return answer
+
+
+def contract(script: Script) -> dict[str, str]:
+    """The parts of a script's comment: KEYS, ARGV, Returns."""
+    lines = script.text.decode().splitlines()
+    head = "\n".join(line[3:] for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))])
+    return {
+        name: " ".join(text.split())
+        for name, text in re.findall(r"^(KEYS|ARGV|Returns)((?:.*\n?)(?: .*\n?)*)", head, re.M)
+    }
+
+
+async def test_the_answer_has_the_parts_that_the_contract_names(wire: Wire, key: str) -> None:
+    parts = contract(TAKE)
+    assert parts["KEYS"] == "the buckets; all share one hash tag"
+    assert parts["ARGV"] == "limit and window in ms for each bucket, in the order of KEYS"
+    assert parts["Returns"].startswith("{refused, retry_after_ms, remaining 1, reset_ms 1, remaining 2, reset_ms 2, …}")
+
+    narrow, wide = bucket(f"{key}:a", 1), bucket(f"{key}:b", 3)
+    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await take(wire, narrow, wide)
+
+    assert (refused, retry_after_ms, remaining_1, remaining_2) == (0, 0, 0, 2)
+    assert 0.9 * HOUR_MS < reset_ms_1 <= HOUR_MS
+    assert 0.9 * HOUR_MS < reset_ms_2 <= HOUR_MS
+
+    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await take(wire, narrow, wide)
+
+    assert (refused, remaining_1, remaining_2) == (1, 0, 2)
+    assert 0 < retry_after_ms == reset_ms_1 <= HOUR_MS
+
+
+async def test_of_several_full_buckets_the_one_that_waits_longest_is_named(wire: Wire, key: str) -> None:
+    short, long = bucket(f"{key}:a", 1, HOUR_MS), bucket(f"{key}:b", 1, 24 * HOUR_MS)
+    await take(wire, short, long)
+
+    refused, retry_after_ms, *_ = await take(wire, short, long)
+
+    assert refused == 2
+    assert retry_after_ms > 0.9 * 24 * HOUR_MS
+
+
+async def test_a_bucket_is_one_small_string_that_does_not_outlive_its_window(wire: Wire, key: str) -> None:
+    window_ms = 60_000
+    await take(wire, bucket(key, 5, window_ms))
+
+    assert 0.9 * window_ms < await wire.call("PTTL", key) <= window_ms
+    assert re.fullmatch(rb"\d+:1(,0){9}", await wire.call("GET", key))
+
+
+async def test_of_two_hundred_takes_at_once_exactly_fifty_get_one_of_fifty_slots(new_wire: NewWire, key: str) -> None:
+    wires = [await new_wire() for _ in range(8)]
+
+    answers = await asyncio.gather(*(one.calls([("EVAL", TAKE.text, 1, key, 50, HOUR_MS)] * 25) for one in wires))
+
+    outcomes = [reply for replies in answers for reply in replies]
+    assert sum(refused == 0 for refused, *_ in outcomes) == 50
+    assert sorted(remaining for refused, _, remaining, _ in outcomes if refused == 0) == list(range(50))
+    assert all(retry_after_ms > 0 for refused, retry_after_ms, *_ in outcomes if refused)
+
+
+async def test_several_buckets_are_taken_all_or_none_however_many_take_at_once(new_wire: NewWire) -> None:
+    buckets = [bucket(new_key("together"), limit) for limit in (40, 60, 90)]
+    dice = random.Random(1)
+
+    async def taker() -> list[tuple[list[Bucket], Any]]:
+        one = await new_wire()
+        subsets = [dice.sample(buckets, dice.randint(1, 3)) for _ in range(25)]
+        commands: list[tuple[str | bytes | int, ...]] = [
+            ("EVAL", TAKE.text, len(subset), *(b.key for b in subset), *(n for b in subset for n in (b.limit, HOUR_MS)))
+            for subset in subsets
+        ]
+        return list(zip(subsets, await one.calls(commands), strict=True))
+
+    outcomes = [outcome for outcomes in await asyncio.gather(*(taker() for _ in range(8))) for outcome in outcomes]
+
+    wire = await new_wire()
+    for one in buckets:
+        taken = sum(one in subset for subset, (refused, *_) in outcomes if refused == 0)
+        asked = sum(one in subset for subset, _ in outcomes)
+        assert asked > one.limit
+        # Asking with a higher limit tells how many are taken: one more than before, because it takes one.
+        _, _, remaining, _ = await take(wire, one._replace(limit=1000))
+        assert taken <= one.limit
+        assert 1000 - remaining - 1 == taken
+    assert any(refused == 0 for _, (refused, *_) in outcomes)
+    assert any(len(subset) > 1 and refused for subset, (refused, *_) in outcomes)
+
+
+async def test_a_bucket_without_room_keeps_another_from_being_touched(wire: Wire, key: str) -> None:
+    full, empty = bucket(f"{key}:full", 1), bucket(f"{key}:empty", 1)
+    await take(wire, full)
+
+    refused, _, _, _, remaining, _ = await take(wire, full, empty)
+
+    assert (refused, remaining) == (1, 1)
+    assert await wire.call("EXISTS", empty.key) == 0
+
+
+async def test_a_lowered_limit_holds_at_once_and_a_raised_one_too(wire: Wire, key: str) -> None:
+    for _ in range(5):
+        await take(wire, bucket(key, 5))
+
+    assert (await take(wire, bucket(key, 3)))[0::2] == [1, 0]
+    assert (await take(wire, bucket(key, 6)))[0::2] == [0, 0]
+
+
+async def test_what_was_taken_stays_taken_when_the_clock_goes_back(wire: Wire, key: str) -> None:
+    window_ms = 1000
+    future = (await milliseconds(wire) + HOUR_MS) // (window_ms // 10)
+    await wire.call("SET", key, f"{future}:2,0,0,1,0,0,0,0,0,0", "PX", window_ms)
+
+    refused, retry_after_ms, *_ = await take(wire, bucket(key, 3, window_ms))
+
+    assert refused == 1
+    assert 0 < retry_after_ms <= window_ms
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_script_agrees_with_the_model_within_one_tenth(wire: Wire, seed: int) -> None:
+    # So wide a window that we are in the middle of one of its tenths, and stay there.
+    window_ms = 10 * int(time.time() * 1000 / 1.5)
+    dice = random.Random(seed)
+    buckets = [bucket(new_key("model"), dice.randint(1, 8), window_ms + 10 * n) for n in range(3)]
+    model = Model()
+
+    for _ in range(40):
+        subset = tuple(dice.sample(buckets, dice.randint(1, 3)))
+        before = await milliseconds(wire)
+        answer = await take(wire, *subset)
+        assert_agrees(model, subset, answer, before, await milliseconds(wire))
+
+
+async def test_the_script_agrees_with_the_model_while_the_window_slides(wire: Wire) -> None:
+    dice = random.Random(2)
+    buckets = [bucket(new_key("model"), limit, 1000) for limit in (2, 3)]
+    model = Model()
+
+    for _ in range(30):
+        await asyncio.sleep(dice.uniform(0, 0.15))  # the time that passes is what is tested
+        subset = tuple(dice.sample(buckets, dice.randint(1, 2)))
+        before = await milliseconds(wire)
+        answer = await take(wire, *subset)
+        assert_agrees(model, subset, answer, before, await milliseconds(wire))
+
+
+async def milliseconds(wire: Wire) -> int:
+    """The server's time."""
+    seconds, microseconds = await wire.call("TIME")
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def assert_agrees(model: Model, buckets: tuple[Bucket, ...], answer: list[int], before: int, after: int) -> None:
+    """The model gives the same answer at some moment of the call; that moment is then the model's, too."""
+    for moment in range(before, after + 1):
+        attempt = Model()
+        attempt.taken_until.update({key: list(ends) for key, ends in model.taken_until.items()})
+        if attempt.take(buckets, moment) == answer:
+            model.taken_until = attempt.taken_until
+            return
+    raise AssertionError(f"{answer} is the model's answer at no moment from {before} to {after}")

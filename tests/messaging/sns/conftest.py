@@ -1,0 +1,81 @@
+"""What the tests of SNS share: a server in its place, an environment that names it, and a provider that is ready."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from auth1.messaging.provider import Failure, Outgoing, SendError
+from auth1.messaging.sns import Sns
+from tests.outside import sns as aws
+from tests.outside.sns import SnsServer
+
+TEXT = "Your Ünïcode & Söhne verification code is: 048291. Expires in 10 minutes."
+
+
+@pytest.fixture(scope="module")
+async def module_server() -> AsyncIterator[SnsServer]:
+    async with SnsServer() as server:
+        yield server
+
+
+def environment(patch: pytest.MonkeyPatch, server: SnsServer) -> None:
+    """Name the server and credentials as every AWS client reads them, and hide what this machine has of AWS."""
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "no_proxy"):
+        patch.delenv(proxy, raising=False)
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            patch.delenv(name)
+    patch.setenv("AWS_ENDPOINT_URL_SNS", server.url)
+    patch.setenv("AWS_ACCESS_KEY_ID", aws.ACCESS_KEY_ID)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", aws.SECRET_ACCESS_KEY)
+    patch.setenv("AWS_CONFIG_FILE", os.devnull)
+    patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def server(module_server: SnsServer, monkeypatch: pytest.MonkeyPatch) -> SnsServer:
+    """A server in SNS' place that takes messages until a test says otherwise."""
+    environment(monkeypatch, module_server)
+    module_server.behaviour = aws.take
+    module_server.script.clear()
+    module_server.requests.clear()
+    return module_server
+
+
+@pytest.fixture(scope="module")
+async def sns(module_server: SnsServer) -> AsyncIterator[Sns]:
+    """A provider that is ready."""
+    provider = Sns("eu-central-1", None)
+    with pytest.MonkeyPatch.context() as patch:
+        environment(patch, module_server)
+        await provider.warm_up()
+    yield provider
+    await provider.close()
+
+
+def to(phone: str) -> Outgoing:
+    return Outgoing("tn_1", "msg_1", phone, TEXT, 600)
+
+
+async def failure(sns: Sns, phone: str) -> tuple[Failure, str]:
+    """Send what is not taken; nothing that the error says is about the person."""
+    with pytest.raises(SendError) as caught:
+        async with asyncio.timeout(30):
+            await sns.send(to(phone))
+    assert phone not in str(caught.value)
+    assert "048291" not in str(caught.value)
+    return caught.value.failure, caught.value.code
+
+
+async def send_when_ready(sns: Sns, phone: str) -> str | None:
+    """Send as soon as the client has been made, which takes its time on a slow machine."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await sns.send(to(phone))
+            except SendError as error:
+                if error.code != "not_ready":
+                    raise

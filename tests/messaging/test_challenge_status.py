@@ -1,0 +1,192 @@
+"""GET /api/auth/challenges/{id}: what became of a challenge and of its message, and who is told."""
+
+import re
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from tests.conftest import Door, Started
+from tests.messaging.callbacks import UNDELIVERED, Report
+from tests.messaging.conftest import Books, Sender
+from tests.outside.twilio import Behaviour, TwilioServer, hang_up, refuse
+
+PATH = "/api/auth/challenges"
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+async def look(door: Door, challenge_id: str, key: str | None, **headers: str) -> httpx.Response:
+    named = headers | ({"x-api-key": key} if key is not None else {})
+    return await door.client.get(f"{PATH}/{challenge_id}", headers=named)
+
+
+async def ask(sender: Sender, phone: str, key: str = "api_key", **body: str) -> str:
+    """Ask for a code: the id of the challenge."""
+    asked = await sender.door.post("/api/auth/request", {"phone": phone, **body}, sender.tenant[key])
+    assert asked.status_code == 200, asked.text
+    return str(asked.json()["challenge_id"])
+
+
+async def test_a_challenge_tells_how_far_its_message_has_come(sender: Sender, phone: str) -> None:
+    challenge_id = await ask(sender, phone)
+    row = await sender.message(phone)
+
+    answer = await look(sender.door, challenge_id, sender.tenant["api_key"])
+
+    assert answer.status_code == 200
+    found = answer.json()
+    times = [found["opened_at"], found["expires_at"], found["message"]["created_at"], found["message"]["updated_at"]]
+    assert all(RFC_3339.fullmatch(time) for time in times)
+    assert found == {
+        "challenge_id": challenge_id,
+        "channel": "sms",
+        "status": "open",
+        "opened_at": times[0],
+        "expires_at": times[1],
+        "message": {
+            "message_id": row["id"],
+            "state": "sent",
+            "provider": "twilio",
+            "created_at": times[2],
+            "updated_at": times[3],
+        },
+    }
+    opened_at, expires_at = (datetime.fromisoformat(time) for time in times[:2])
+    assert (expires_at - opened_at).total_seconds() == 600
+    assert opened_at <= datetime.fromisoformat(times[2]) <= datetime.fromisoformat(times[3]) == row["updated_at"]
+    assert opened_at.tzinfo == UTC
+
+    url = sender.handed_over(phone)[-1].form["StatusCallback"]
+    await Report(url, "delivered").send(sender.door)
+    found = (await look(sender.door, challenge_id, sender.tenant["api_key"])).json()
+    assert (found["status"], found["message"]["state"]) == ("open", "delivered")
+
+
+async def test_why_a_message_failed_is_told_to_secret_keys_only(sender: Sender, phone: str, url: str) -> None:
+    challenge_id = (await sender.message(phone))["challenge_id"]
+    public, secret = sender.tenant["api_key"], sender.tenant["secret_key"]
+    assert (await look(sender.door, challenge_id, secret)).json()["message"]["error"] is None
+
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+
+    told = (await look(sender.door, challenge_id, secret)).json()["message"]
+    assert (told["state"], told["error"]) == ("failed", "undelivered:30003")
+    not_told = await look(sender.door, challenge_id, public)
+    assert not_told.json()["message"]["state"] == "failed"
+    assert "error" not in not_told.json()["message"]
+    assert "30003" not in not_told.text
+
+
+async def test_a_challenge_that_is_answered_exhausted_expired_or_cancelled_says_so(
+    sender: Sender, books: Books, phone: str
+) -> None:
+    async def status(challenge_id: str) -> str:
+        return str((await look(sender.door, challenge_id, sender.tenant["api_key"])).json()["status"])
+
+    async def verify(challenge_id: str, code: str) -> None:
+        body = {"phone": phone, "code": code, "challenge_id": challenge_id}
+        await sender.door.post("/api/auth/verify", body, sender.tenant["api_key"])
+
+    async def wait_is_over() -> None:
+        await books.do("update identifiers set resend_at = null where identifier = $1", phone)
+
+    first = await ask(sender, phone)
+    code = sender.carrier.code_for(phone)
+    await wait_is_over()
+    second = await ask(sender, phone)
+    await wait_is_over()
+    third = await ask(sender, phone)
+    for _ in range(5):
+        await verify(first, f"{(int(code) + 1) % 1_000_000:06d}")
+    assert [await status(challenge_id) for challenge_id in (first, second, third)] == ["exhausted", "open", "open"]
+
+    await verify(second, code)
+    statuses = [await status(challenge_id) for challenge_id in (first, second, third)]
+    assert statuses == ["exhausted", "answered", "cancelled"]
+
+    fourth = await ask(sender, phone)
+    await books.do("update challenges set expires_at = now() where id = any($1)", [first, second, fourth])
+    statuses = [await status(challenge_id) for challenge_id in (first, second, fourth)]
+    assert statuses == ["exhausted", "answered", "expired"]
+
+
+async def test_who_asks_again_with_the_challenge_sees_its_newest_message(
+    sender: Sender, books: Books, phone: str
+) -> None:
+    challenge_id = await ask(sender, phone)
+    await books.do("update identifiers set resend_at = null where identifier = $1", phone)
+    assert await ask(sender, phone, challenge_id=challenge_id) == challenge_id
+    await books.do("update identifiers set resend_at = null where identifier = $1", phone)
+    other = await ask(sender, phone)
+
+    first, again, of_other = await books.messages(sender.id, phone)
+    for challenge, message in ((challenge_id, again), (other, of_other)):
+        found = (await look(sender.door, challenge, sender.tenant["api_key"])).json()
+        assert found["message"]["message_id"] == message["id"]
+    assert first["id"] != again["id"]
+
+
+@pytest.mark.parametrize(("behaviour", "state"), [(refuse(30003), "failed"), (hang_up, "unknown")])
+async def test_a_message_that_did_not_leave_is_told_too(
+    sender: Sender, carrier: TwilioServer, phone: str, behaviour: Behaviour, state: str
+) -> None:
+    carrier.script.append(behaviour)
+    assert (await sender.ask(phone))[0] == 502
+    row = await sender.message(phone)
+
+    found = (await look(sender.door, row["challenge_id"], sender.tenant["secret_key"])).json()
+
+    assert found["status"] == ("cancelled" if state == "failed" else "open")
+    assert (found["message"]["state"], found["message"]["error"]) == (state, row["error"])
+
+
+async def test_a_message_that_is_gone_is_null(sender: Sender, books: Books, phone: str) -> None:
+    challenge_id = await ask(sender, phone)
+    await books.do("delete from messages where identifier = $1", phone)
+
+    found = await look(sender.door, challenge_id, sender.tenant["secret_key"])
+
+    assert (found.status_code, found.json()["message"]) == (200, None)
+
+
+async def test_anothers_challenge_is_not_there(sender: Sender, phone: str) -> None:
+    live = await ask(sender, phone)
+    sandboxed = await ask(sender, phone, "test_key")
+    other = await sender.door.tenant()
+
+    keys = {kind: sender.tenant[kind] for kind in ("api_key", "secret_key", "test_key")}
+    for kind, key in keys.items():
+        seen = [(await look(sender.door, challenge_id, key)).status_code for challenge_id in (live, sandboxed)]
+        assert seen == ([404, 200] if kind == "test_key" else [200, 404])
+        refused = await look(sender.door, live, other[kind])
+        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("challenge_id", ["ch_" + "0" * 26, "nothing", "ch_%00", "a" * 65, "..", "%2e%2e", "'--", ""])
+async def test_what_is_no_challenge_is_not_found(sender: Sender, challenge_id: str) -> None:
+    answer = await look(sender.door, challenge_id, sender.tenant["api_key"])
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_only_a_tenants_key_opens_it(sender: Sender, phone: str) -> None:
+    challenge_id = await ask(sender, phone)
+
+    for key, code in ((None, "not_authenticated"), ("auth1_pk_myapp_made-up", "invalid_api_key")):
+        refused = await look(sender.door, challenge_id, key)
+        assert (refused.status_code, refused.json()["code"]) == (401, code)
+
+
+async def test_looking_takes_slots_from_publishable_keys_only(
+    start_app: Started, carrier: TwilioServer, books: Books, phone: str
+) -> None:
+    """Asking again and again is what a limit per address is for; a backend asks for all its users."""
+    door = await start_app(TWILIO_API_URL=carrier.url, RATE_LIMIT_MAX="3")
+    sender = Sender(door, carrier, books, await door.tenant())
+    challenge_id = await ask(sender, phone, "secret_key")
+    person = {"x-forwarded-for": "198.51.100.77"}
+
+    statuses = [(await look(door, challenge_id, sender.tenant["api_key"], **person)).status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    statuses = [(await look(door, challenge_id, sender.tenant["secret_key"], **person)).status_code for _ in range(4)]
+    assert statuses == [200] * 4

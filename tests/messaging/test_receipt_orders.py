@@ -1,0 +1,257 @@
+"""Receipts come late, twice, out of order, before our own record, or never: each order ends in the same row."""
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, combinations, permutations
+
+import asyncpg
+import pytest
+
+from auth1.core.ids import new_id
+from auth1.errors import Unavailable
+from auth1.messaging import store
+from auth1.messaging.store import Delivery, Receipt
+from tests.messaging.callbacks import FAILED, SID, UNDELIVERED, Report
+from tests.messaging.conftest import Books, Sender, spread_phones
+from tests.outside.twilio import Request, TwilioServer, answer
+
+STATUSES = {"sent": {}, "delivered": {}, "undelivered": UNDELIVERED}
+Order = tuple[str, ...]
+
+
+def subsets(items: Iterable[str]) -> Iterator[Order]:
+    pool = tuple(items)
+    return chain.from_iterable(combinations(pool, size) for size in range(len(pool) + 1))
+
+
+@dataclass
+class Plan:
+    """What Twilio reports on a message before it answers our request, and how it calls the message."""
+
+    early: Order
+    sid: str
+
+
+class Postman:
+    """A carrier that takes every message, and reports on it as is planned for its number."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.plans: dict[str, Plan] = {}
+
+    async def take(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        """Take a message, after the early reports."""
+        plan = self.plans[request.form["To"]]
+        await self.report(request, plan.early)
+        await answer(201, {"sid": plan.sid, "status": "accepted"})(request, writer)
+
+    async def report(self, request: Request, statuses: Order) -> None:
+        plan = self.plans[request.form["To"]]
+        for status in statuses:
+            report = Report(request.form["StatusCallback"], status, plan.sid, STATUSES[status])
+            assert (await report.send(self._sender.door)).status_code == 204
+
+
+def orders(statuses: Order) -> Iterator[tuple[Order, Order]]:
+    """Every order of reports, cut at every place: what is early, what is late. Up to two of them come twice each."""
+    for order in sorted(set(permutations(statuses * 2 if len(statuses) <= 2 else statuses))):
+        for cut in range(len(order) + 1):
+            yield order[:cut], order[cut:]
+
+
+@pytest.mark.parametrize("statuses", list(subsets(STATUSES)), ids="+".join)
+async def test_every_order_of_repeated_early_late_and_missing_callbacks_ends_in_the_same_row(
+    sender: Sender, carrier: TwilioServer, statuses: Order
+) -> None:
+    postman = Postman(sender)
+    carrier.behaviour = postman.take
+    rows = set()
+    for phone, (early, late) in zip(spread_phones(100), orders(statuses), strict=False):
+        plan = postman.plans[phone] = Plan(early, "SM" + secrets.token_hex(16))
+        status, asked = await sender.ask(phone)
+        assert (status, asked["status"]) == (200, "sent")
+        await postman.report(carrier.requests[-1], late)
+        row = await sender.message(phone)
+        rows.add((row["provider_message_id"] == plan.sid, *outcome(row)))
+
+    state, error = final(statuses, ("sent", None))
+    assert rows == {(True, state, "twilio", error, None, None, True)}
+
+
+def outcome(row: asyncpg.Record) -> tuple[object, ...]:
+    """All of a row that tells what became of a message."""
+    return (
+        *(row[name] for name in ("state", "provider", "error", "trying", "claimed_until")),
+        row["receipt_due_at"] is not None,
+    )
+
+
+def final(statuses: Order, otherwise: tuple[str, str | None]) -> tuple[str, str | None]:
+    """What is known in the end: state and error."""
+    if "delivered" in statuses:
+        return "delivered", None
+    errors = [f"{status}:{FAILURES[status]}" for status in statuses if status in FAILURES]
+    return ("failed", max(errors)) if errors else otherwise
+
+
+FAILURES = {"undelivered": UNDELIVERED["ErrorCode"], "failed": FAILED["ErrorCode"]}
+# What we learn ourselves, and what remains when no receipt tells better.
+OURS = {
+    "we sent it": ("sent", "twilio", None),
+    "we cannot tell": ("unknown", "twilio", "unknown:timeout"),
+    "another provider sent it": ("sent", "console", None),
+    "our process died": ("unknown", "twilio", "process_lost"),
+    "we waited in vain": ("unknown", "twilio", "no_receipt"),
+}
+
+
+class Message:
+    """A message that is being handed to Twilio, and what is learned of it. Time passes where the test says so."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._postgres, self._books, self._tenant_id = sender.door.services.postgres, sender.books, sender.id
+        self._id = new_id("msg")
+
+    async def hand_over(self) -> "Message":
+        """Leave it as it is in the moment before Twilio hears of it."""
+        sql = (
+            "insert into messages (tenant_id, id, challenge_id, identifier, channel, trying, claimed_until)"
+            " values ($1, $2, $3, '+15551234567', 'sms', 'twilio', now() + interval '1 day')"
+        )
+        await self._books.do(sql, self._tenant_id, self._id, new_id("ch"))
+        return self
+
+    async def learn(self, fact: str) -> None:
+        """Hear of a receipt, or of ourselves."""
+        match fact:
+            case "we sent it":
+                await self.record("sent", "twilio", SID, None)
+            case "we cannot tell":
+                await self.record("unknown", "twilio", None, "unknown:timeout")
+            case "another provider sent it":
+                await self.record("sent", "console", None, None)
+            case "our process died":
+                await self._pass("claimed_until")
+                await store.settle_lost_messages(self._postgres, 100)
+            case "we waited in vain":
+                await self._pass("receipt_due_at")
+                await store.settle_unreported_messages(self._postgres, 100)
+            case status:
+                state = {"sent": "sent", "delivered": "delivered"}.get(status, "failed")
+                error = f"{status}:{FAILURES[status]}" if state == "failed" else None
+                receipt = Receipt(self._tenant_id, self._id, "twilio", SID, state, error)
+                await store.record_receipt(self._postgres, receipt, new_id("evt"))
+
+    async def record(self, state: str, provider: str, sid: str | None, error: str | None) -> None:
+        """Write down what we learned when we handed it over."""
+        receipt_in = 600 if (state, provider) == ("sent", "twilio") else None
+        event_id = new_id("evt")
+        delivery = Delivery(
+            self._tenant_id, "key", self._id, state, provider, sid, error, False, event_id, receipt_in=receipt_in
+        )
+        await store.record_delivery(self._postgres, delivery)
+
+    async def row(self) -> asyncpg.Record:
+        row = await self._books.connection.fetchrow("select * from messages where id = $1", self._id)
+        assert row is not None
+        return row
+
+    async def _pass(self, deadline: str) -> None:
+        await self._books.do(f"update messages set {deadline} = now() - interval '1 s' where id = $1", self._id)
+
+
+@pytest.mark.parametrize("ours", OURS)
+async def test_what_we_learn_ourselves_may_come_at_any_place_among_the_receipts(sender: Sender, ours: str) -> None:
+    receipts = ("sent", "delivered", "undelivered", "failed")
+    for statuses in subsets(receipts):
+        rows = set()
+        for order in permutations((*statuses, ours)):
+            message = await Message(sender).hand_over()
+            if ours == "we waited in vain":
+                await message.learn("we sent it")
+            for fact in order:
+                await message.learn(fact)
+            row = await message.row()
+            rows.add((row["provider_message_id"], *outcome(row)))
+
+        state, provider, error = OURS[ours]
+        heard = tuple(status for status in statuses if provider == "twilio" or status == "delivered")
+        state, error = final(heard, (state, error))
+        by_twilio = bool(heard) or provider == "twilio"
+        sid = SID if heard or ours in ("we sent it", "we waited in vain") else None
+        due = ours in ("we sent it", "we waited in vain")
+        assert rows == {(sid, state, "twilio" if by_twilio else provider, error, None, None, due)}, statuses
+
+
+async def test_every_order_of_what_comes_twice_ends_in_the_same_row(sender: Sender) -> None:
+    rows = set()
+    for order in sorted(set(permutations((*STATUSES, *STATUSES, "we sent it")))):
+        message = await Message(sender).hand_over()
+        for fact in order:
+            await message.learn(fact)
+        row = await message.row()
+        rows.add((row["provider_message_id"], *outcome(row)))
+
+    assert rows == {(SID, "delivered", "twilio", None, None, None, True)}
+
+
+async def test_a_receipt_that_races_our_own_record_is_not_lost(sender: Sender, carrier: TwilioServer) -> None:
+    postman, phones = Postman(sender), spread_phones(50)
+
+    async def report_and_take_at_once(request: Request, writer: asyncio.StreamWriter) -> None:
+        reporting = asyncio.create_task(postman.report(request, ("delivered",)))
+        await answer(201, {"sid": postman.plans[request.form["To"]].sid, "status": "accepted"})(request, writer)
+        await reporting
+
+    carrier.behaviour = report_and_take_at_once
+    for phone in phones:
+        postman.plans[phone] = Plan((), "SM" + secrets.token_hex(16))
+        assert (await sender.ask(phone))[0] == 200
+
+    for phone in phones:
+        async with asyncio.timeout(30):
+            # The carrier may still be reporting when we have our answer, and the database tells nobody.
+            while (row := await sender.message(phone))["state"] != "delivered":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert outcome(row) == ("delivered", "twilio", None, None, None, True)
+        assert row["provider_message_id"] == postman.plans[phone].sid
+        assert [event for event, _ in await sender.books.events(sender.id, row["id"])] == ["message.delivered"]
+
+
+@pytest.mark.parametrize("ours", ["we sent it", "we cannot tell", "another provider sent it"])
+async def test_statements_that_meet_at_the_row_end_as_if_one_after_another(
+    sender: Sender, database_url: str, ours: str
+) -> None:
+    """All wait for one lock, so that each has a snapshot that is older than what the one before it wrote."""
+    facts = [ours, "delivered", "sent", "undelivered", "delivered"]
+    locker = await asyncpg.connect(database_url)
+    for _ in range(20):
+        message = await Message(sender).hand_over()
+        async with locker.transaction():
+            await locker.execute("select from messages where tenant_id = $1 for update", sender.id)
+            learning = [asyncio.create_task(message.learn(fact)) for fact in facts]
+            await lined_up(sender.books, len(facts))
+        learned = await asyncio.gather(*learning, return_exceptions=True)
+        for fact, error in zip(facts, learned, strict=True):
+            if isinstance(error, Unavailable):  # the machine is slow, and the deadline of a statement short
+                await message.learn(fact)
+
+        row = await message.row()
+        assert outcome(row)[:5] == ("delivered", "twilio", None, None, None)
+        assert row["provider_message_id"] == SID
+        events = [event for event, _ in await sender.books.events(sender.id, row["id"])]
+        assert events.count("message.delivered") == 1
+        assert events.count("message.failed") <= 1
+    await locker.close()
+
+
+async def lined_up(books: Books, count: int) -> None:
+    """Wait until so many statements wait for a lock, but not for as long as they themselves would."""
+    sql = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.3):
+            while await books.connection.fetchval(sql) < count:  # noqa: ASYNC110  # the database tells nobody
+                await asyncio.sleep(0.001)

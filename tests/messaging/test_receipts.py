@@ -1,0 +1,152 @@
+"""Twilio's status callbacks by the front door: what they change, and what they cannot."""
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.conftest import Door
+from tests.messaging.callbacks import FAILED, PATH, SID, UNDELIVERED, Report, ids_in
+from tests.messaging.conftest import APP_URL, Sender
+
+
+def counted(state: str) -> float:
+    labels = {"provider": "twilio", "state": state}
+    return REGISTRY.get_sample_value("auth1_deliveries_total", labels) or 0.0
+
+
+async def test_a_delivered_message_is_told_to_whoever_asks(sender: Sender, phone: str, url: str) -> None:
+    row = await sender.message(phone)
+    assert ids_in(url) == {"tenant_id": sender.id, "message_id": row["id"]}
+    before = counted("delivered")
+
+    answer = await Report(url, "delivered", row["provider_message_id"]).send(sender.door)
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    after = await sender.message(phone)
+    assert (after["state"], after["provider"], after["error"]) == ("delivered", "twilio", None)
+    assert after["provider_message_id"] == row["provider_message_id"]
+    assert after["updated_at"] > row["updated_at"]
+    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    assert event == "message.delivered"
+    assert row["challenge_id"] in data
+    assert counted("delivered") == before + 1
+    assert '"type":"message.delivered"' in await sender.door.log()
+
+
+@pytest.mark.parametrize("status", ["queued", "accepted", "scheduled", "sending", "sent"])
+async def test_what_is_only_on_its_way_stays_sent(sender: Sender, phone: str, url: str, status: str) -> None:
+    assert (await Report(url, status).send(sender.door)).status_code == 204
+
+    row = await sender.message(phone)
+    assert (row["state"], row["error"]) == ("sent", None)
+    assert await sender.books.events(sender.id, row["id"]) == []
+
+
+@pytest.mark.parametrize("status", ["delivered", "read"])
+async def test_what_has_arrived_is_delivered(sender: Sender, phone: str, url: str, status: str) -> None:
+    assert (await Report(url, status).send(sender.door)).status_code == 204
+
+    assert (await sender.message(phone))["state"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "error"),
+    [
+        ("undelivered", UNDELIVERED, "undelivered:30003"),
+        ("failed", FAILED, "failed:30008"),
+        ("canceled", {}, "canceled:none"),
+        ("failed", {"ErrorCode": "'); drop table messages; --"}, "failed:none"),
+    ],
+)
+async def test_what_did_not_arrive_failed_with_its_error(
+    sender: Sender, phone: str, url: str, status: str, more: dict[str, str], error: str
+) -> None:
+    before = counted("failed")
+
+    assert (await Report(url, status, more=more).send(sender.door)).status_code == 204
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == ("failed", "twilio", error)
+    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    assert event == "message.failed"
+    assert error in data
+    assert counted("failed") == before + 1
+    # It was sent and is paid for: it counts, and what the person has of the code still works.
+    assert await sender.sends_counted(phone) == 1
+    assert await sender.log_in(phone) == 200
+
+
+async def test_a_receipt_that_is_replayed_changes_nothing(sender: Sender, phone: str, url: str) -> None:
+    report = Report(url, "undelivered", more=UNDELIVERED)
+    await report.send(sender.door)
+    before, counted_before = await sender.message(phone), counted("failed")
+
+    for _ in range(3):
+        assert (await report.send(sender.door)).status_code == 204
+
+    assert await sender.message(phone) == before
+    assert len(await sender.books.events(sender.id, before["id"])) == 1
+    assert counted("failed") == counted_before
+
+
+async def test_a_message_is_found_only_with_its_own_tenant(sender: Sender, phone: str, url: str) -> None:
+    """Twilio signs whatever URL it was given, but nobody else is ever given one."""
+    other = (await sender.door.tenant())["tenant_id"]
+    before = await sender.message(phone)
+
+    for tenant_id in (other, f"{sender.id}:test", sender.id.upper(), ""):
+        crossed = url.replace(f"tenant_id={sender.id}", f"tenant_id={tenant_id}")
+        assert crossed != url
+        assert (await Report(crossed, "delivered").send(sender.door)).status_code == 204
+
+    assert await sender.message(phone) == before
+    assert await sender.books.events(other, before["id"]) == []
+
+
+QUERIES = ["", "?tenant_id=&message_id=", "?tenant_id=tn_%00&message_id=msg_%00", "?a=" + "x" * 1900]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+async def test_a_signed_url_without_our_ids_changes_nothing(sender: Sender, phone: str, url: str, query: str) -> None:
+    before = await sender.message(phone)
+
+    assert (await Report(APP_URL + PATH + query, "delivered").send(sender.door)).status_code == 204
+
+    assert await sender.message(phone) == before
+
+
+@pytest.mark.parametrize(
+    "status", ["", "DELIVERED", "delivered ", "receiving", "partially_delivered", "\x00", "é" * 99]
+)
+async def test_a_signed_status_that_says_nothing_changes_nothing(
+    sender: Sender, phone: str, url: str, status: str
+) -> None:
+    before = await sender.message(phone)
+
+    assert (await Report(url, status).send(sender.door)).status_code == 204
+
+    assert await sender.message(phone) == before
+
+
+@pytest.mark.parametrize("sid", ["", "\x00", "SM", "SM" + "g" * 32, SID + "0", "é"])
+async def test_a_sid_that_is_none_is_not_kept(sender: Sender, phone: str, url: str, sid: str) -> None:
+    known = (await sender.message(phone))["provider_message_id"]
+
+    assert (await Report(url, "delivered", sid).send(sender.door)).status_code == 204
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider_message_id"]) == ("delivered", known)
+
+
+async def test_only_a_form_of_a_decent_size_is_read(door: Door) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    refusals = [
+        (await door.post(PATH, {"MessageStatus": "delivered"}), 415, "unsupported_media_type"),
+        (await door.client.post(PATH, content=b"", headers={}), 415, "unsupported_media_type"),
+        (await door.client.post(PATH, files={"a": b"1"}), 415, "unsupported_media_type"),
+        (await door.client.post(PATH, data={"a": "x" * 16_384}), 413, "payload_too_large"),
+        (await door.client.post(PATH, content=b"a=%FF", headers=headers), 400, "bad_request"),
+        (await door.client.get(PATH), 405, "method_not_allowed"),
+    ]
+    for refused, status, code in refusals:
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert "application/x-www-form-urlencoded" in refusals[0][0].json()["detail"]

@@ -1,0 +1,167 @@
+"""What may have been sent is unknown: it is never sent again by itself, it counts, and asking again is open at once."""
+
+import asyncio
+
+import pytest
+
+from tests.conftest import Started
+from tests.messaging.conftest import Books, Sender
+from tests.outside.twilio import Behaviour, Request, TwilioServer, answer, hang, hang_up, take
+
+SID = "SM" + "0" * 32
+
+
+async def hang_after_headers(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Promise a body and send none."""
+    writer.write(b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+    await writer.drain()
+    await hang(request, writer)
+
+
+async def hang_up_in_body(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Close the connection half-way through the body."""
+    writer.write(b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+
+
+async def trickle(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Send a byte now and then, for ever: no pause is long enough to be a time-out of its own."""
+    writer.write(b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 10000\r\n\r\n{")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+
+async def speak_nonsense(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Answer with something that is not HTTP."""
+    writer.write(b"SMTP ready\r\n\r\n")
+    await writer.drain()
+
+
+MAYBE_SENT: list[tuple[Behaviour, str]] = [
+    (hang, "timeout"),
+    (hang_after_headers, "timeout"),
+    (trickle, "timeout"),
+    (hang_up, "connection_lost"),
+    (hang_up_in_body, "connection_lost"),
+    (speak_nonsense, "connection_lost"),
+    (answer(201, b"no JSON at all"), "garbage"),
+    (answer(201, b""), "garbage"),
+    (answer(201, {"status": "accepted"}), "garbage"),
+    (answer(201, {"sid": "MG" + "0" * 32, "status": "accepted"}), "garbage"),
+    (answer(201, {"sid": SID, "status": "failed", "error_code": 30007}), "garbage"),
+    (answer(201, b" " * 10_000_000), "answer_too_long"),
+    (answer(500, b""), "http_500"),
+    (answer(503, {"code": 20503, "message": "no", "status": 503}), "20503"),
+    (answer(503, {"code": 21211, "message": "no", "status": 503}), "21211"),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "error"), MAYBE_SENT)
+async def test_what_may_have_been_sent_is_unknown_and_counts(
+    sender: Sender, phone: str, behaviour: Behaviour, error: str
+) -> None:
+    sender.carrier.script.append(behaviour)
+
+    status, problem = await sender.ask(phone)
+
+    assert (status, problem["code"]) == (502, "delivery_failed")
+    assert problem["retry_after"] > 0
+    assert len(sender.handed_over(phone)) == 1
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == ("unknown", "twilio", f"unknown:{error}")
+    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    assert event == "message.unknown"
+    assert error in data
+    assert await sender.sends_counted(phone) == 1
+
+    # If it did arrive, it works.
+    assert await sender.log_in(phone) == 200
+
+
+async def test_after_an_unknown_send_the_same_code_can_be_asked_for_at_once_until_the_budget_is_spent(
+    sender: Sender, carrier: TwilioServer, phone: str
+) -> None:
+    carrier.behaviour = hang_up
+    for _ in range(4):
+        assert (await sender.ask(phone))[0] == 502
+    carrier.behaviour = take
+
+    status, asked = await sender.ask(phone)
+
+    assert (status, asked["status"]) == (200, "sent")
+    assert len({request.form["Body"] for request in sender.handed_over(phone)}) == 1
+    await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
+    status, problem = await sender.ask(phone)
+    assert (status, problem["code"]) == (429, "rate_limited")
+    assert len(sender.handed_over(phone)) == 5
+
+
+async def test_a_refused_connection_means_that_nothing_was_sent(
+    start_app: Started, books: Books, phone: str, unused_tcp_port: int
+) -> None:
+    door = await start_app(TWILIO_API_URL=f"http://127.0.0.1:{unused_tcp_port}")
+    tenant = await door.tenant()
+
+    answered = await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert (answered.status_code, answered.json()["code"]) == (502, "delivery_failed")
+    row = await books.message(tenant["tenant_id"], phone)
+    assert (row["state"], row["error"]) == ("failed", "transient:no_connection")
+    assert (await books.identifier(tenant["tenant_id"], phone))["sent_at"] == []
+
+
+async def test_an_endless_answer_is_hung_up_on(sender: Sender, phone: str) -> None:
+    hung_up = asyncio.Event()
+
+    async def go_on_for_ever(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+                await writer.drain()
+        except ConnectionError:
+            hung_up.set()
+
+    sender.carrier.script.append(go_on_for_ever)
+
+    assert (await sender.ask(phone))[0] == 502
+    assert (await sender.message(phone))["error"] == "unknown:answer_too_long"
+    async with asyncio.timeout(30):
+        await hung_up.wait()
+
+
+async def test_a_kept_connection_that_twilio_has_closed_meanwhile_is_not_used(sender: Sender, phone: str) -> None:
+    closed = asyncio.Event()
+
+    async def take_and_close(request: Request, writer: asyncio.StreamWriter) -> None:
+        await take(request, writer)
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    sender.carrier.script.append(take_and_close)
+    await sender.ask(phone)
+    await closed.wait()
+    await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
+
+    assert (await sender.ask(phone))[0] == 200
+
+
+async def test_answers_are_matched_to_their_requests_when_many_are_under_way(
+    sender: Sender, carrier: TwilioServer
+) -> None:
+    """Numbers that Twilio refuses stand among those that it takes; each caller hears of its own."""
+
+    async def refuse_odd(request: Request, writer: asyncio.StreamWriter) -> None:
+        odd = int(request.form["To"]) % 2 == 1
+        await (answer(400, {"code": 21211, "status": 400}) if odd else take)(request, writer)
+
+    carrier.behaviour = refuse_odd
+    phones = [f"+120155501{n:02d}" for n in range(16)]
+
+    statuses = [status for status, _ in await asyncio.gather(*(sender.ask(phone) for phone in phones))]
+
+    assert statuses == [422 if int(phone) % 2 else 200 for phone in phones]

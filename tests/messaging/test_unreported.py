@@ -1,0 +1,233 @@
+"""A message that no receipt came for when its code ended is unknown; a receipt that comes later still counts.
+
+The database is this file's own: the outbox settles whatever it finds, also messages of other tests.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+
+from auth1.challenges import outbox
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from tests.conftest import Door, Started
+from tests.messaging.callbacks import UNDELIVERED, Report
+from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
+from tests.outside.twilio import Request, TwilioServer, hang_up, take
+
+CODE_ENDS = (
+    "update messages set receipt_due_at = now() - interval '1 s' where tenant_id = $1 and receipt_due_at > now()"
+)
+
+
+@pytest.fixture(scope="module")
+async def own_database_url(postgres_server: PostgresServer) -> str:
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute("create database auth1_unreported")
+    await connection.close()
+    await migrate(postgres_server.url("auth1_unreported"))
+    return postgres_server.url("auth1_unreported")
+
+
+@pytest.fixture(scope="module")
+async def books(own_database_url: str) -> AsyncIterator[Books]:
+    connection = await asyncpg.connect(own_database_url)
+    yield Books(connection)
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def module_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
+    return await start_app(TWILIO_API_URL=module_carrier.url, APP_URL=APP_URL, DATABASE_URL=own_database_url)
+
+
+def counted() -> float:
+    labels = {"provider": "twilio", "state": "unknown"}
+    return REGISTRY.get_sample_value("auth1_deliveries_total", labels) or 0.0
+
+
+async def test_a_message_without_a_receipt_is_unknown_when_its_code_has_ended(
+    sender: Sender, phone: str, url: str
+) -> None:
+    before = counted()
+    sent = await sender.message(phone)
+    assert sent["receipt_due_at"] >= (await sender.books.identifier(sender.id, phone))["code_expires_at"]
+    await outbox.finish(sender.door.services)
+    assert await sender.message(phone) == sent
+
+    await sender.books.do(CODE_ENDS, sender.id)
+    for _ in range(2):
+        await outbox.finish(sender.door.services)
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == ("unknown", "twilio", "no_receipt")
+    assert row["provider_message_id"] == sent["provider_message_id"]
+    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    assert event == "message.unknown"
+    assert "no_receipt" in data
+    assert row["challenge_id"] in data
+    assert counted() == before + 1
+    assert '"error":"no_receipt"' in await sender.door.log()
+
+
+async def test_the_life_of_the_code_is_what_is_waited_for(sender: Sender, phone: str) -> None:
+    sender.tenant = await sender.door.tenant(otp_expiry_minutes=3)
+    await sender.ask(phone)
+
+    row = await sender.message(phone)
+    assert (row["receipt_due_at"] - row["updated_at"]).total_seconds() == 180
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "state", "error"),
+    [
+        ("delivered", {}, "delivered", None),
+        ("undelivered", UNDELIVERED, "failed", "undelivered:30003"),
+        ("sent", {}, "unknown", "no_receipt"),
+    ],
+)
+async def test_a_receipt_that_comes_after_the_end_still_counts(
+    sender: Sender, phone: str, url: str, status: str, more: dict[str, str], state: str, error: str | None
+) -> None:
+    await sender.books.do(CODE_ENDS, sender.id)
+    await outbox.finish(sender.door.services)
+
+    await Report(url, status, more=more).send(sender.door)
+    await outbox.finish(sender.door.services)
+
+    row = await sender.message(phone)
+    assert (row["state"], row["error"]) == (state, error)
+    events = [event for event, _ in await sender.books.events(sender.id, row["id"])]
+    assert events == ["message.unknown", *([f"message.{state}"] if state != "unknown" else [])]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("delivered", "delivered"), ("undelivered", "failed"), ("sent", "unknown")]
+)
+async def test_what_was_reported_in_time_is_left_as_it_is(
+    sender: Sender, phone: str, url: str, status: str, state: str
+) -> None:
+    await Report(url, status).send(sender.door)
+
+    await sender.books.do(CODE_ENDS, sender.id)
+    await outbox.finish(sender.door.services)
+
+    assert (await sender.message(phone))["state"] == state
+
+
+@pytest.mark.parametrize("changes", [{"APP_URL": ""}, {"APP_URL": APP_URL, "SMS_PROVIDERS": "console"}])
+async def test_where_no_receipt_is_expected_none_is_missed(
+    start_app: Started, own_database_url: str, carrier: TwilioServer, books: Books, phone: str, changes: dict[str, str]
+) -> None:
+    door = await start_app(TWILIO_API_URL=carrier.url, DATABASE_URL=own_database_url, **changes)
+    sender = Sender(door, carrier, books, await door.tenant())
+    for key in ("api_key", "test_key"):
+        assert (await door.post("/api/auth/request", {"phone": phone}, sender.tenant[key])).status_code == 200
+
+    await books.do("update messages set updated_at = now() - interval '1 day' where identifier = $1", phone)
+    await outbox.finish(door.services)
+
+    for tenant_id in (sender.id, f"{sender.id}:test"):
+        row = await books.message(tenant_id, phone)
+        assert (row["state"], row["receipt_due_at"]) == ("sent", None)
+    assert all("StatusCallback" not in request.form for request in carrier.requests)
+
+
+async def test_after_another_provider_has_taken_it_twilios_receipt_is_not_waited_for(
+    start_app: Started, own_database_url: str, carrier: TwilioServer, books: Books, phone: str
+) -> None:
+    door = await start_app(
+        TWILIO_API_URL=carrier.url, DATABASE_URL=own_database_url, APP_URL=APP_URL, SMS_PROVIDERS="twilio,console"
+    )
+    sender = Sender(door, carrier, books, await door.tenant())
+    carrier.script.append(hang_up)
+
+    assert (await sender.ask(phone))[0] == 200
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["receipt_due_at"]) == ("sent", "console", None)
+    # Twilio did have it, and fails: the console's message is not touched by that. Or brings it: good.
+    url = carrier.requests[-1].form["StatusCallback"]
+    await Report(url, "undelivered").send(door)
+    assert await sender.message(phone) == row
+    await Report(url, "delivered").send(door)
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == ("delivered", "twilio", None)
+
+
+async def test_a_message_that_is_sent_late_is_waited_for_too(sender: Sender, carrier: TwilioServer, phone: str) -> None:
+    """By the outbox, with what is left of its code."""
+
+    async def die(request: Request, writer: asyncio.StreamWriter) -> None:
+        await sender.books.do("update messages set trying = null, claimed_until = null where identifier = $1", phone)
+        await take(request, writer)
+
+    carrier.script.append(die)
+    await sender.ask(phone)
+    assert (await sender.message(phone))["state"] == "queued"
+
+    await outbox.finish(sender.door.services)
+
+    row = await sender.message(phone)
+    assert row["state"] == "sent"
+    assert row["receipt_due_at"] >= (await sender.books.identifier(sender.id, phone))["code_expires_at"]
+    await Report(carrier.requests[-1].form["StatusCallback"], "delivered").send(sender.door)
+    assert (await sender.message(phone))["state"] == "delivered"
+
+
+async def test_workers_that_race_settle_each_message_once_and_however_many(
+    sender: Sender, start_app: Started, own_database_url: str
+) -> None:
+    other = await start_app(TWILIO_API_URL=sender.carrier.url, APP_URL=APP_URL, DATABASE_URL=own_database_url)
+    count = 2 * outbox.SETTLE_BATCH + 50
+    sql = (
+        "insert into messages (tenant_id, id, challenge_id, identifier, channel, state, provider, receipt_due_at)"
+        " select $1, 'msg_' || lpad(n::text, 26, '0'), 'ch_' || n, '+15551234567', 'sms', 'sent', 'twilio', now()"
+        " from generate_series(1, $2::int) as n"
+    )
+    await sender.books.do(sql, sender.id, count)
+
+    await asyncio.gather(*(outbox.finish(door.services) for door in (sender.door, other) * 3))
+
+    rows = await sender.books.messages(sender.id, "+15551234567")
+    assert [row["state"] for row in rows] == ["unknown"] * count
+    events = await sender.books.connection.fetch(
+        "select subject from events where tenant_id = $1 and type = 'message.unknown'", sender.id
+    )
+    assert sorted(event["subject"] for event in events) == sorted(row["id"] for row in rows)
+
+
+async def test_a_receipt_that_races_the_end_is_not_lost(sender: Sender) -> None:
+    phones = spread_phones(20)
+    for phone in phones:
+        assert (await sender.ask(phone))[0] == 200
+    await sender.books.do(CODE_ENDS, sender.id)
+
+    reports = [Report(request.form["StatusCallback"], "delivered") for request in sender.carrier.requests]
+    settling = [outbox.finish(sender.door.services) for _ in range(3)]
+    await asyncio.gather(*settling, *(report.send(sender.door) for report in reports))
+
+    for phone in phones:
+        assert (await sender.message(phone))["state"] == "delivered"
+
+
+async def test_what_a_dead_process_had_handed_over_and_twilio_reports_is_not_unknown(
+    sender: Sender, phone: str, url: str
+) -> None:
+    """It died before it could record the answer; the receipt of another message of it has come, and of this one too."""
+    died = (
+        "update messages set state = 'queued', trying = 'twilio', provider = null, provider_message_id = null,"
+        " receipt_due_at = null, claimed_until = now() - interval '1 s' where identifier = $1"
+    )
+    await sender.books.do(died, phone)
+
+    await Report(url, "delivered").send(sender.door)
+    await outbox.finish(sender.door.services)
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == ("delivered", "twilio", None)
+    assert (row["trying"], row["claimed_until"]) == (None, None)
+    assert [event for event, _ in await sender.books.events(sender.id, row["id"])] == ["message.delivered"]

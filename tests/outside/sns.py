@@ -1,0 +1,124 @@
+"""A small real HTTP server in SNS' place (Query API, answers in XML), and in those of whoever lends credentials."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+import socket
+import struct
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
+
+from tests.outside.twilio import Behaviour, Request, TwilioServer, hang, hang_up
+
+__all__ = ["Behaviour", "Request", "SnsServer", "answer", "hang", "hang_up", "refuse", "reset", "take"]
+
+ACCESS_KEY_ID = "AKIDEXAMPLE"
+SECRET_ACCESS_KEY = "a key that only the tests know"
+NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
+
+
+def answer(status: int, body: bytes | str, headers: dict[str, str] | None = None) -> Behaviour:
+    """Answer with a status and a body as it is."""
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        payload = body.encode() if isinstance(body, str) else body
+        lines = [f"HTTP/1.1 {status} X", "content-type: text/xml", f"content-length: {len(payload)}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
+        await writer.drain()
+
+    return behave
+
+
+def refuse(code: str, message: str = "no", status: int = 400) -> Behaviour:
+    """Refuse as the Query API does."""
+    sentence = f"<Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+    return answer(status, f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{sentence}</Error></ErrorResponse>')
+
+
+def taken(message_id: str) -> Behaviour:
+    """Take the message under an id."""
+    result = f"<PublishResult><MessageId>{escape(message_id)}</MessageId></PublishResult>"
+    return answer(200, f'<PublishResponse xmlns="{NAMESPACE}">{result}</PublishResponse>')
+
+
+async def take(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Take the message."""
+    await taken(str(uuid.uuid4()))(request, writer)
+
+
+async def reset(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Read the request and reset the connection: no FIN, but RST."""
+    no_goodbye = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_goodbye)
+    writer.transport.abort()
+
+
+def lend_role(access_key_id: str) -> Behaviour:
+    """Answer sts:AssumeRoleWithWebIdentity with credentials for an hour."""
+    expires = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    fields = f"<AccessKeyId>{access_key_id}</AccessKeyId><SecretAccessKey>{SECRET_ACCESS_KEY}</SecretAccessKey>"
+    fields += f"<SessionToken>{secrets.token_hex(8)}</SessionToken><Expiration>{expires}</Expiration>"
+    name = "AssumeRoleWithWebIdentity"
+    result = f"<{name}Result><Credentials>{fields}</Credentials></{name}Result>"
+    return answer(200, f"<{name}Response>{result}</{name}Response>")
+
+
+def lend(access_key_id: str, for_s: int) -> Behaviour:
+    """Answer as a container's metadata does, with credentials for a while."""
+    expires = (datetime.now(UTC) + timedelta(seconds=for_s)).isoformat()
+    document = {"AccessKeyId": access_key_id, "SecretAccessKey": SECRET_ACCESS_KEY, "Token": "t", "Expiration": expires}
+    return answer(200, json.dumps(document))
+
+
+@dataclass
+class SnsServer(TwilioServer):
+    """The same server with SNS' answers. `behaviour` holds for every request, `script` for the next ones, one each."""
+
+    behaviour: Behaviour = take
+
+    @property
+    def published(self) -> list[dict[str, str]]:
+        """The fields of every message that came."""
+        return [request.form for request in self.requests if request.form.get("Action") == "Publish"]
+
+    def sent_to(self, phone: str) -> list[str]:
+        """The texts of all messages to a number."""
+        return [form["Message"] for form in self.published if form["PhoneNumber"] == phone]
+
+
+def credential(request: Request) -> str:
+    """Whom a request says it comes from, and for what: key id/date/region/service/aws4_request."""
+    return authorization(request)["Credential"]
+
+
+def is_signed(request: Request, secret: str = SECRET_ACCESS_KEY) -> bool:
+    """Whether the signature fits what arrived (AWS Signature Version 4)."""
+    parts = authorization(request)
+    names = parts["SignedHeaders"].split(";")
+    headers = "".join(f"{name}:{' '.join(request.headers[name].split())}\n" for name in names)
+    url = urlsplit(request.path)  # a proxy gets a whole one
+    digest = hashlib.sha256(request.body).hexdigest()
+    canonical = "\n".join([request.method, url.path, url.query, headers, parts["SignedHeaders"], digest])
+    _, scope = parts["Credential"].split("/", 1)
+    to_sign = "\n".join(
+        ["AWS4-HMAC-SHA256", request.headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
+    )
+    key = f"AWS4{secret}".encode()
+    for word in scope.split("/"):
+        key = hmac.digest(key, word.encode(), "sha256")
+    return {"host", "x-amz-date"} <= set(names) and hmac.compare_digest(
+        hmac.digest(key, to_sign.encode(), "sha256").hex(), parts["Signature"]
+    )
+
+
+def authorization(request: Request) -> dict[str, str]:
+    """The fields of the Authorization header."""
+    scheme, _, rest = request.headers["authorization"].partition(" ")
+    assert scheme == "AWS4-HMAC-SHA256"
+    return dict(part.strip().split("=", 1) for part in rest.split(","))

@@ -1,0 +1,210 @@
+"""What the races share: two applications on one database, a person who logs in, a barrier, a time machine."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1.core.migrate import migrate
+from auth1.core.postgres import Query
+from auth1.dev.postgres import PostgresServer
+from auth1.errors import Unavailable
+from tests.conftest import Door, Started, new_phone
+from tests.outside.twilio import TwilioServer
+
+DATABASE = "auth1_races"
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+
+# Everything about one identifier, as if it had happened earlier.
+_AGE = """
+with i as (
+  update identifiers set
+    sent_at = array(select t - $3::interval from unnest(sent_at) with ordinality as u(t, n) order by n),
+    wrong_at = array(select t - $3::interval from unnest(wrong_at) with ordinality as u(t, n) order by n),
+    resend_at = resend_at - $3::interval, code_expires_at = code_expires_at - $3::interval,
+    unnamed_locked_until = unnamed_locked_until - $3::interval
+  where tenant_id = $1 and identifier = $2
+), c as (
+  update challenges set expires_at = expires_at - $3::interval, opened_at = opened_at - $3::interval
+  where tenant_id = $1 and identifier = $2
+)
+update messages set created_at = created_at - $3::interval where tenant_id = $1 and identifier = $2
+"""
+
+
+@pytest.fixture(scope="session")
+async def races_url(postgres_server: PostgresServer) -> str:
+    """A database of the races' own, where a deadlock is found before anybody's patience ends."""
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute(f"create database {DATABASE}")
+    await connection.execute(f"alter database {DATABASE} set deadlock_timeout = '20ms'")
+    await connection.close()
+    url = postgres_server.url(DATABASE)
+    await migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+async def first(start_app: Started, races_url: str) -> Door:
+    return await warm(await start_app(DATABASE_URL=races_url))
+
+
+@pytest.fixture(scope="session")
+async def second(start_app: Started, races_url: str) -> Door:
+    """Another instance on the same database."""
+    return await warm(await start_app(DATABASE_URL=races_url))
+
+
+async def warm(door: Door) -> Door:
+    """Open all connections of its pool, so that a race is one of statements."""
+    nap = Query("nap", "select pg_sleep(0.1)")
+    naps: list[object] = [Unavailable()]
+    while any(isinstance(one, Unavailable) for one in naps):
+        everybody = (door.services.postgres.row(nap) for _ in range(door.settings.pool_size_per_worker))
+        naps = list(await asyncio.gather(*everybody, return_exceptions=True))
+    return door
+
+
+@pytest.fixture(params=["one instance", "two instances"])
+def doors(request: pytest.FixtureRequest, first: Door, second: Door) -> list[Door]:
+    return [first] if request.param == "one instance" else [first, second]
+
+
+@pytest.fixture
+async def database(races_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(races_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(autouse=True)
+def no_deadlock(postgres_server: PostgresServer) -> Iterator[None]:
+    """Nobody's statement may have been the victim of a deadlock."""
+    beginning = postgres_server.log.stat().st_size
+    yield
+    assert b"deadlock detected" not in postgres_server.log.read_bytes()[beginning:]
+
+
+async def at_once(*calls: Callable[[], Awaitable[httpx.Response]]) -> list[httpx.Response]:
+    """Begin all calls at one moment; their answers in the order of the calls."""
+    barrier = asyncio.Barrier(len(calls))
+
+    async def begin(call: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+        await barrier.wait()
+        return await call()
+
+    return list(await asyncio.gather(*(begin(call) for call in calls)))
+
+
+def outcome(answer: httpx.Response) -> str:
+    """200, or the code of the refusal."""
+    return "200" if answer.status_code == 200 else str(answer.json()["code"])
+
+
+def outcomes(answers: list[httpx.Response]) -> dict[str, int]:
+    """How often each outcome came."""
+    names = [outcome(answer) for answer in answers]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+@dataclass
+class Person:
+    """Somebody with a phone and a tenant's app, whose calls go to the instances by turns."""
+
+    doors: list[Door]
+    tenant: dict[str, Any]
+    twilio: TwilioServer
+    database: asyncpg.Connection
+    phone: str = field(default_factory=new_phone)
+    retries: int = 0
+
+    def __post_init__(self) -> None:
+        self._turns = itertools.cycle(self.doors)
+
+    @property
+    def tenant_id(self) -> str:
+        return str(self.tenant["tenant_id"])
+
+    @property
+    def code(self) -> str:
+        """What the newest message says."""
+        return self.twilio.code_for(self.phone)
+
+    @property
+    def codes(self) -> list[str]:
+        """What all messages said."""
+        return [text.partition("code is: ")[2].partition(".")[0] for text in self.twilio.sent_to(self.phone)]
+
+    def wrong(self, number: int = 0) -> str:
+        """A wrong code, for each number another."""
+        code = self.code
+        return f"{(int(code) + 1 + number) % 10 ** len(code):0{len(code)}d}"
+
+    async def ask(self, **more: object) -> httpx.Response:
+        return await self._post("/api/auth/request", {"phone": self.phone, **more})
+
+    async def asked(self, **more: object) -> str:
+        """Ask, and be told a challenge: its id."""
+        answer = await self.ask(**more)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["challenge_id"])
+
+    async def answer(self, code: str, **more: object) -> httpx.Response:
+        return await self._post("/api/auth/verify", {"phone": self.phone, "code": code, **more})
+
+    async def _post(self, path: str, body: dict[str, object]) -> httpx.Response:
+        """Call, and again where there was no room or no time: 503 says that nothing was done."""
+        for attempt in itertools.count():
+            answer = await next(self._turns).post(path, body, self.tenant["api_key"])
+            if answer.status_code != 503 or answer.json()["code"] != "unavailable":
+                return answer
+            self.retries += 1
+            await asyncio.sleep(0.05 * 2 ** min(attempt, 5))
+        raise AssertionError
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass, for all that the database knows of this phone."""
+        await self.database.execute(_AGE.replace("$3::interval", f"interval '{seconds} s'"), self.tenant_id, self.phone)
+
+    async def row(self) -> asyncpg.Record:
+        """The identifier's row."""
+        row = await self.database.fetchrow(
+            "select * from identifiers where tenant_id = $1 and identifier = $2", self.tenant_id, self.phone
+        )
+        assert row is not None
+        return row
+
+    async def count(self, table: str) -> int:
+        """How many rows of a table are the tenant's."""
+        number: int = await self.database.fetchval(f"select count(*) from {table} where tenant_id = $1", self.tenant_id)
+        return number
+
+    async def events(self, kind: str) -> int:
+        number: int = await self.database.fetchval(
+            "select count(*) from events where tenant_id = $1 and type = $2", self.tenant_id, kind
+        )
+        return number
+
+
+NewPerson = Callable[..., Awaitable[Person]]
+
+
+@pytest.fixture
+def new_person(first: Door, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewPerson:
+    """Make a person, at a tenant with some settings, who comes in by one instance unless told otherwise."""
+
+    async def make(doors: list[Door] | None = None, **settings: object) -> Person:
+        return Person(doors or [first], await first.tenant(**settings), twilio_server, database)
+
+    return make
+
+
+@pytest.fixture
+async def person(new_person: NewPerson) -> Person:
+    return await new_person()

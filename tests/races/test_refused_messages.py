@@ -1,0 +1,111 @@
+"""A message that every provider refused was never sent: what it opened is taken back, and nothing else is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import Door, Started
+from tests.outside.twilio import Request, TwilioServer, refuse, take
+from tests.races.conftest import Person, outcome
+
+BUSY = refuse(20429, status=429)
+
+
+@pytest.fixture(scope="module")
+async def carrier() -> AsyncIterator[TwilioServer]:
+    """A carrier that may refuse without others noticing."""
+    async with TwilioServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def person(
+    start_app: Started, races_url: str, carrier: TwilioServer, database: asyncpg.Connection
+) -> AsyncIterator[Person]:
+    """At an instance of their own: one that has seen many refusals stops trying."""
+    door: Door = await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, DATABASE_POOL_SIZE="4")
+    yield Person([door], await door.tenant(), carrier, database)
+    carrier.behaviour = take
+
+
+async def test_a_code_that_was_never_sent_cannot_be_answered(person: Person, carrier: TwilioServer) -> None:
+    carrier.behaviour = BUSY
+    assert outcome(await person.ask()) == "delivery_failed"
+    assert len(person.codes) == 1, "the carrier has seen it, and sends it to nobody"
+
+    for code in (person.wrong(), person.code):
+        assert outcome(await person.answer(code)) == "no_active_challenge"
+
+    carrier.behaviour = take
+    await person.asked()
+    assert (await person.answer(person.code)).status_code == 200
+
+
+async def test_a_refused_resend_leaves_the_first_message_its_challenge(person: Person, carrier: TwilioServer) -> None:
+    challenge = await person.asked()
+    await person.later(30)
+    carrier.behaviour = BUSY
+
+    assert outcome(await person.ask(challenge_id=challenge)) == "delivery_failed"
+    assert outcome(await person.ask()) == "delivery_failed"
+
+    assert outcome(await person.answer(person.wrong())) == "invalid_code"
+    assert (await person.answer(person.code, challenge_id=challenge)).status_code == 200
+    status = "select status from challenges where tenant_id = $1 and id = $2"
+    assert await person.database.fetchval(status, person.tenant_id, challenge) == "answered"
+
+
+async def test_a_refused_message_takes_its_own_challenge_back(person: Person, carrier: TwilioServer) -> None:
+    first = await person.asked()
+    await person.later(30)
+    carrier.behaviour = BUSY
+    await person.ask()
+
+    row = await person.row()
+
+    assert row["challenge_ids"] == [first]
+    assert row["challenge_attempts"] == [0]
+    assert len(row["sent_at"]) == 1
+    rows = await person.database.fetch("select id, status from challenges where tenant_id = $1", person.tenant_id)
+    assert {row["id"] == first: row["status"] for row in rows} == {True: "open", False: "cancelled"}
+
+
+async def test_a_login_and_the_news_of_a_refusal_wait_for_each_other_in_one_order(
+    person: Person, carrier: TwilioServer, races_url: str
+) -> None:
+    await person.asked()
+    code = person.code
+    await person.later(30)
+    arrived, decided = asyncio.Event(), asyncio.Event()
+
+    async def refuse_when_decided(request: Request, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await decided.wait()
+        await BUSY(request, writer)
+
+    carrier.behaviour = refuse_when_decided
+    resend = asyncio.create_task(person.ask())
+    await arrived.wait()
+    holder = await asyncpg.connect(races_url)
+
+    # Both want the identifier's row, the login first, while somebody else has it.
+    async with holder.transaction():
+        await holder.execute("select 1 from identifiers where tenant_id = $1 for update", person.tenant_id)
+        login = asyncio.create_task(person.answer(code))
+        await waiting(person.database, 1, login)
+        decided.set()
+        await waiting(person.database, 2, resend)
+
+    await holder.close()
+    assert (await login).status_code == 200
+    assert outcome(await resend) == "delivery_failed"
+
+
+async def waiting(database: asyncpg.Connection, number: int, last: asyncio.Task[httpx.Response]) -> None:
+    """Return when so many statements wait for a lock, or the last of them has lost its patience."""
+    blocked = "select count(*) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
+    while await database.fetchval(blocked) < number and not last.done():
+        pass

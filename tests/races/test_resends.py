@@ -1,0 +1,124 @@
+"""Asking again: the same code while it is good, longer and longer waits, and which challenges live on."""
+
+from tests.races.conftest import NewPerson, Person, outcome, outcomes
+
+
+async def test_whoever_asks_again_is_sent_the_same_code_after_thirty_then_sixty_then_a_hundred_and_twenty_seconds(
+    new_person: NewPerson,
+) -> None:
+    person = await new_person(rate_limit_per_hour=10)
+    for wait in (30, 60, 120, 120):
+        asked = await person.ask()
+        assert asked.status_code == 200
+        assert asked.json()["resend_after"] == wait
+
+        await person.later(wait - 10)
+        refused = await person.ask()
+        assert outcome(refused) == "resend_too_soon"
+        assert 0 < int(refused.headers["retry-after"]) <= 10
+        await person.later(10)
+
+    assert len(person.codes) == 4
+    assert len(set(person.codes)) == 1
+
+
+async def test_the_waits_begin_anew_after_an_hour_without_a_send(new_person: NewPerson) -> None:
+    person = await new_person(rate_limit_per_hour=10)
+    for _ in range(3):
+        await person.asked()
+        await person.later(120)
+    await person.later(3600)
+
+    assert (await person.ask()).json()["resend_after"] == 30
+
+
+async def test_a_resend_says_how_long_the_code_still_lives(person: Person) -> None:
+    assert (await person.ask()).json()["expires_in"] == 600
+    await person.later(5 * 60)
+
+    again = (await person.ask()).json()
+
+    assert 290 <= again["expires_in"] <= 300
+    assert "Expires in 5 minutes." in person.twilio.sent_to(person.phone)[-1]
+
+
+async def test_with_more_than_two_minutes_left_the_code_is_sent_again(person: Person) -> None:
+    await person.asked()
+    await person.later(7.5 * 60)
+    await person.asked()
+
+    assert len(set(person.codes)) == 1
+
+
+async def test_with_less_than_two_minutes_left_a_new_code_is_sent_and_the_old_one_is_dead(person: Person) -> None:
+    challenge = await person.asked()
+    await person.later(8 * 60)
+    again = await person.ask()
+
+    old, new = person.codes
+    assert old != new
+    assert again.json()["expires_in"] == 600
+    assert outcome(await person.answer(old)) == "invalid_code"
+    assert outcome(await person.answer(old, challenge_id=challenge)) == "invalid_code"
+    assert (await person.answer(new, challenge_id=challenge)).status_code == 200
+
+
+async def test_after_a_right_answer_nobody_waits(person: Person) -> None:
+    for _ in range(3):
+        asked = await person.ask()
+        assert asked.json()["resend_after"] == 30
+        assert (await person.answer(person.code)).status_code == 200
+
+    assert len(set(person.codes)) == 3
+
+
+async def test_after_a_wrong_answer_everybody_waits(person: Person) -> None:
+    await person.asked()
+    await person.answer(person.wrong())
+
+    assert outcome(await person.ask()) == "resend_too_soon"
+
+
+async def test_each_asking_has_a_challenge_of_its_own_and_each_opens_the_door(person: Person) -> None:
+    for place in range(3):
+        challenges = []
+        for _ in range(3):
+            challenges.append(await person.asked())
+            await person.later(120)
+        assert len(set(challenges)) == 3
+
+        assert (await person.answer(person.code, challenge_id=challenges[place])).status_code == 200
+
+        others = [await person.answer(person.code, challenge_id=challenge) for challenge in challenges]
+        assert outcomes(others) == {"no_active_challenge": 3}
+        await person.later(24 * 3600)
+
+
+async def test_whoever_names_the_challenge_when_asking_again_keeps_it(person: Person) -> None:
+    challenge = await person.asked()
+    await person.later(30)
+
+    assert await person.asked(challenge_id=challenge) == challenge
+
+    assert await person.count("challenges") == 1
+    assert await person.count("messages") == 2
+    assert (await person.answer(person.code, challenge_id=challenge)).status_code == 200
+
+
+async def test_the_challenge_of_somebody_else_is_not_taken_over(new_person: NewPerson) -> None:
+    person, stranger = await new_person(), await new_person()
+    theirs = await person.asked()
+
+    assert await stranger.asked(challenge_id=theirs) != theirs
+
+    neighbour = Person(person.doors, person.tenant, person.twilio, person.database)
+    assert await neighbour.asked(challenge_id=theirs) != theirs
+    assert outcome(await neighbour.answer(neighbour.code, challenge_id=theirs)) == "no_active_challenge"
+
+
+async def test_a_challenge_over_a_code_that_was_answered_is_not_kept(person: Person) -> None:
+    challenge = await person.asked()
+    await person.answer(person.code)
+
+    assert await person.asked(challenge_id=challenge) != challenge
+    assert outcome(await person.answer(person.code, challenge_id=challenge)) == "no_active_challenge"

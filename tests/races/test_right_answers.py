@@ -1,0 +1,113 @@
+"""However many right answers come at once, one person comes in once."""
+
+import itertools
+from functools import partial
+
+from tests.conftest import Door
+from tests.races.conftest import NewPerson, Person, at_once, outcome, outcomes
+
+
+async def test_of_fifty_right_answers_at_once_exactly_one_opens_a_session(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    person = await new_person(doors)
+    await person.asked()
+
+    answers = await at_once(*[partial(person.answer, person.code)] * 50)
+
+    assert outcomes(answers) == {"200": 1, "no_active_challenge": 49}
+    assert [await person.count(table) for table in ("sessions", "users", "challenges")] == [1, 1, 1]
+    assert await person.events("challenge.answered") == 1
+    assert await person.events("user.created") == 1
+    assert await person.events("attempt.wrong") == 0
+
+
+async def test_of_fifty_right_answers_that_name_two_challenges_exactly_one_opens_a_session(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    person = await new_person(doors)
+    challenges = [await person.asked()]
+    await person.later(30)
+    challenges.append(await person.asked())
+    assert len(set(challenges)) == 2
+    assert len(set(person.codes)) == 1
+
+    answers = await at_once(*(partial(person.answer, person.code, challenge_id=challenges[n % 2]) for n in range(50)))
+
+    assert outcomes(answers) == {"200": 1, "no_active_challenge": 49}
+    assert await person.count("sessions") == 1
+    statuses = await person.database.fetch("select status from challenges where tenant_id = $1", person.tenant_id)
+    assert sorted(row["status"] for row in statuses) == ["answered", "cancelled"]
+
+
+async def test_one_phone_comes_in_for_the_first_time_at_two_tenants_at_once(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    here, there = await new_person(doors), await new_person(doors)
+    there.phone = here.phone
+    await here.asked()
+    code_here = here.code
+    await there.asked()
+    code_there = there.code
+
+    answers = await at_once(
+        *[partial(here.answer, code_here)] * 10,
+        *[partial(there.answer, code_there)] * 10,
+    )
+
+    assert outcomes(answers[:10]) == outcomes(answers[10:]) == {"200": 1, "no_active_challenge": 9}
+    user_ids = {answer.json()["user_id"] for answer in answers if answer.status_code == 200}
+    assert len(user_ids) == 2
+    for person in (here, there):
+        assert [await person.count(table) for table in ("sessions", "users")] == [1, 1]
+
+
+async def test_somebody_comes_in_again_as_the_same_user_however_many_sessions_open(person: Person) -> None:
+    user_ids = set()
+    for number in range(4):
+        await person.asked()
+        answers = await at_once(*[partial(person.answer, person.code)] * 5)
+        [verified] = [answer.json() for answer in answers if answer.status_code == 200]
+        user_ids.add(verified["user_id"])
+        assert verified["is_new_user"] is (number == 0)
+
+    assert len(user_ids) == 1
+    assert await person.count("sessions") == 4
+
+
+async def test_a_new_code_is_asked_for_while_the_old_one_is_verified(new_person: NewPerson, doors: list[Door]) -> None:
+    person = await new_person(doors)
+    for _ in range(4):
+        await person.asked()
+        old = person.code
+        await person.later(8.5 * 60)  # under two minutes are left: who asks now gets a new code
+
+        verified, *asked = await at_once(partial(person.answer, old), *[person.ask] * 3)
+
+        sessions = await person.count("sessions")
+        assert outcomes(asked) == {"200": 1, "resend_too_soon": 2}
+        if verified.status_code != 200:
+            # It came after the new code, and was compared with that.
+            assert outcome(verified) == "invalid_code"
+        # In whatever order: the old code is dead, the new one lives, and is the one that was sent.
+        assert outcome(await person.answer(old)) == "invalid_code"
+        assert person.code != old
+        assert (await person.answer(person.code)).status_code == 200
+        assert await person.count("sessions") == sessions + 1
+        await person.database.execute("delete from identifiers where tenant_id = $1", person.tenant_id)
+
+
+async def test_answers_to_many_phones_at_once_do_not_disturb_each_other(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    somebody = await new_person(doors)
+    people = [Person(doors, somebody.tenant, somebody.twilio, somebody.database) for _ in range(12)]
+    assert {answer.status_code for answer in await at_once(*(person.ask for person in people))} == {200}
+
+    calls = [[partial(person.answer, person.wrong()), partial(person.answer, person.code)] for person in people]
+    answers = await at_once(*itertools.chain(*calls))
+
+    assert all(outcome(answer) in ("invalid_code", "no_active_challenge") for answer in answers[0::2])
+    assert {answer.status_code for answer in answers[1::2]} == {200}
+    assert len({answer.json()["user_id"] for answer in answers[1::2]}) == len(people)
+    assert await somebody.count("users") == await somebody.count("sessions") == len(people)

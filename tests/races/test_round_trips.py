@@ -1,0 +1,207 @@
+"""What a request costs: counted by the service, and counted behind its back by those it calls."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1.core.migrate import migrate
+from auth1.core.redis import RETRY_S
+from auth1.dev.postgres import PostgresServer
+from auth1.dev.redis import RedisServer
+from tests.conftest import Door, Started
+from tests.lua.wire import Wire
+from tests.outside.twilio import TwilioServer
+from tests.races.conftest import DAY_S, Person, outcome
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One that nobody else calls."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def counted_url(postgres_server: PostgresServer) -> str:
+    """A database whose server writes down whatever it is sent there."""
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute("create database auth1_counted")
+    await connection.close()
+    url = postgres_server.url("auth1_counted")
+    await migrate(url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("alter database auth1_counted set log_min_duration_statement = 0")
+    await connection.close()
+    return url
+
+
+@pytest.fixture(scope="module")
+async def door(start_app: Started, counted_url: str, redis: RedisServer) -> Door:
+    return await start_app(DATABASE_URL=counted_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="1")
+
+
+@dataclass
+class Counts:
+    """What one call cost: by our counters, and what PostgreSQL, Redis and Twilio saw."""
+
+    postgres: int
+    redis: int
+    statements: list[str]
+    commands: list[str]
+    messages: int
+
+
+@dataclass
+class Meter:
+    """Counts from one reading to the next."""
+
+    door: Door
+    postgres_server: PostgresServer
+    twilio: TwilioServer
+    monitor: Wire
+    caller: Wire
+
+    async def measure(
+        self, person: Person, prepare: Callable[[], Awaitable[object]], call: Callable[[], Awaitable[httpx.Response]]
+    ) -> tuple[httpx.Response, Counts]:
+        """Count what a call costs; once more where the machine was so slow that the service gave a server up."""
+        redis = self.door.services.redis
+        while True:
+            await prepare()
+            await self.read()
+            connection, retries = redis._connection, person.retries
+            answer = await call()
+            counts = await self.read()
+            if connection is not None and connection is redis._connection and retries == person.retries:
+                return answer, counts
+            await asyncio.sleep(RETRY_S)
+
+    async def read(self) -> Counts:
+        services = self.door.services
+        trips = (services.postgres.round_trips, services.redis.round_trips, len(self.twilio.requests))
+        before, self._before = getattr(self, "_before", (0, 0, 0)), trips
+        statements, commands = self._statements(), await self._commands()
+        return Counts(trips[0] - before[0], trips[1] - before[1], statements, commands, trips[2] - before[2])
+
+    def _statements(self) -> list[str]:
+        """What PostgreSQL was sent: kinds of messages, such as bind and execute."""
+        log = self.postgres_server.log.read_bytes()
+        start, self._log_end = getattr(self, "_log_end", 0), len(log)
+        return re.findall(r"LOG:  duration: [\d.]+ ms  (\w+)", log[start:].decode())
+
+    async def _commands(self) -> list[str]:
+        """What Redis was sent by others than us and by others than scripts, but for questions whether it lives."""
+        await self.caller.call("ECHO", "enough")
+        commands: list[str] = []
+        while True:
+            line = (await self.monitor.read()).decode()
+            found = re.fullmatch(r'\d+\.\d+ \[\d+ (\S+)\] "(.*?)".*', line, re.DOTALL)
+            assert found is not None, line
+            if found[2].upper() == "ECHO":
+                return commands
+            if found[1] != "lua" and found[2].upper() != "PING":
+                commands.append(found[2].upper())
+
+
+@pytest.fixture
+async def meter(
+    door: Door, postgres_server: PostgresServer, twilio_server: TwilioServer, redis: RedisServer
+) -> AsyncIterator[Meter]:
+    monitor, caller = await Wire.connect(redis.url()), await Wire.connect(redis.url())
+    assert await monitor.call("MONITOR") == b"OK"
+    meter = Meter(door, postgres_server, twilio_server, monitor, caller)
+    await meter.read()
+    yield meter
+    monitor.close()
+    caller.close()
+
+
+@pytest.fixture
+async def person(door: Door, twilio_server: TwilioServer, counted_url: str) -> AsyncIterator[Person]:
+    """Somebody whose tenant is known to the worker, whose statements the connection has prepared."""
+    database = await asyncpg.connect(counted_url, server_settings={"log_min_duration_statement": "-1"})
+    person = Person([door], await door.tenant(), twilio_server, database)
+    await person.asked()
+    await person.answer(person.code)
+    yield person
+    await database.close()
+
+
+ONE = ["bind", "execute"]  # a statement that was prepared before
+
+
+async def test_asking_costs_two_calls_of_redis_two_of_postgresql_and_one_of_the_provider(
+    person: Person, meter: Meter
+) -> None:
+    answer, counts = await meter.measure(person, partial(person.later, DAY_S), person.ask)
+
+    assert answer.status_code == 200
+    assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
+
+
+async def test_asking_in_vain_costs_one_call_of_postgresql_and_none_of_the_provider(
+    person: Person, meter: Meter
+) -> None:
+    answer, counts = await meter.measure(person, person.ask, person.ask)
+
+    assert outcome(answer) == "resend_too_soon"
+    assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_answering_costs_one_call_of_redis_and_one_of_postgresql(
+    person: Person, meter: Meter, right: bool
+) -> None:
+    async def prepare() -> None:
+        await person.later(DAY_S)
+        await person.asked()
+
+    answer, counts = await meter.measure(
+        person, prepare, lambda: person.answer(person.code if right else person.wrong())
+    )
+
+    assert (answer.status_code == 200) is right
+    assert counts == Counts(postgres=1, redis=1, statements=ONE, commands=["EVALSHA"], messages=0)
+
+
+async def test_the_first_call_of_a_key_costs_one_statement_more(person: Person, meter: Meter, door: Door) -> None:
+    async def prepare() -> None:
+        person.tenant = await door.tenant()
+
+    for statements in (2, 1):
+        answer, counts = await meter.measure(person, prepare, lambda: person.answer("000000"))
+
+        assert outcome(answer) == "no_active_challenge"
+        assert counts == Counts(
+            postgres=statements, redis=1, statements=ONE * statements, commands=["EVALSHA"], messages=0
+        )
+        prepare = partial(person.answer, "000000")  # type: ignore[assignment]
+
+
+async def test_a_flood_that_is_refused_costs_nobody_more_than_a_call_of_redis_a_second(
+    start_app: Started, counted_url: str, redis: RedisServer, person: Person, meter: Meter
+) -> None:
+    meter.door = door = await start_app(
+        DATABASE_URL=counted_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="1", RATE_LIMIT_MAX="1"
+    )
+    await meter.caller.call("FLUSHALL")
+    flooder = Person([door], person.tenant, person.twilio, person.database)
+    for expected in ("no_active_challenge", "rate_limited"):
+        assert outcome(await flooder.answer("000000")) == expected
+    await meter.read()
+    started = time.monotonic()
+
+    answers = [await flooder.answer("000000") for _ in range(50)]
+
+    elapsed_s = time.monotonic() - started
+    assert {outcome(answer) for answer in answers} == {"rate_limited"}
+    counts = await meter.read()
+    assert (counts.postgres, counts.statements, counts.messages) == (0, [], 0)
+    assert counts.commands.count("EVALSHA") <= 1 + elapsed_s

@@ -1,0 +1,145 @@
+"""Whoever steals all of PostgreSQL and all of Redis finds no code, no key and no token in it."""
+
+import hashlib
+import hmac
+import itertools
+from collections.abc import Iterator
+
+import asyncpg
+
+from auth1.challenges import codes
+from auth1.core.crypto import Keyring
+from auth1.dev.redis import RedisServer
+from tests.conftest import ADMIN_TOKEN, JWT_SECRET
+from tests.lua.wire import Wire
+from tests.outside import twilio
+from tests.races.conftest import NewPerson, Person
+
+SCHEMES = ("sha1", "sha256", "sha512", "md5", "blake2b", "sha3_256")
+
+
+async def dump_of_postgres(database: asyncpg.Connection) -> str:
+    """All rows of all tables, as text; bytes in hex."""
+    tables = await database.fetch(
+        "select oid::regclass::text as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
+    )
+    rows = [row[0] for table in tables for row in await database.fetch(f"select t::text from {table['name']} as t")]
+    return "\n".join(rows)
+
+
+async def dump_of_redis(url: str) -> bytes:
+    """All keys and their values."""
+    wire = await Wire.connect(url)
+    keys = await wire.call("KEYS", "*")
+    values = [await wire.call("GET", key) for key in keys]
+    wire.close()
+    return b"\n".join(part for part in (*keys, *values) if isinstance(part, bytes))
+
+
+async def test_no_secret_is_in_a_dump_of_everything(
+    new_person: NewPerson, redis_server: RedisServer, races_url: str
+) -> None:
+    # Ten digits, which no other number of a dump happens to be.
+    person = await new_person(otp_length=10)
+    await person.asked()
+    answered = person.code
+    verified = (await person.answer(answered)).json()
+    await person.asked()
+    live = person.code
+    await person.answer(wrong := person.wrong())
+
+    postgres = await dump_of_postgres(person.database)
+    redis = await dump_of_redis(redis_server.url())
+
+    assert person.phone in postgres, "this is a dump of what was done here"
+    assert person.tenant_id.encode() in redis
+    secrets = {
+        "answered code": answered,
+        "live code": live,
+        "wrong code": wrong,
+        "refresh token": verified["refresh_token"],
+        "random part of it": verified["refresh_token"].rpartition("_")[2],
+        "session token": verified["token"],
+        "publishable key": person.tenant["api_key"],
+        "random part of the secret key": person.tenant["secret_key"].rpartition("_")[2],
+        "test key": person.tenant["test_key"],
+        "signing secret": person.tenant["jwt_secret"],
+        "JWT_SECRET": JWT_SECRET,
+        "ADMIN_TOKEN": ADMIN_TOKEN,
+        "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
+    }
+    for name, secret in secrets.items():
+        assert secret not in postgres, name
+        assert secret.encode().hex() not in postgres, name
+        assert secret.encode() not in redis, name
+
+
+def guesses_of_a_thief(code: str, known: list[bytes]) -> Iterator[bytes]:
+    """What could be kept of a code by somebody with no secret: digests and MACs over all that a dump tells."""
+    messages = [code.encode(), *(part + code.encode() for part in known), *(code.encode() + part for part in known)]
+    for message in messages:
+        yield hashlib.sha256(message).digest()
+    for scheme in SCHEMES:
+        yield hashlib.new(scheme, code.encode()).digest()
+    for key in known:
+        yield hmac.digest(key, code.encode(), "sha256")
+
+
+async def test_a_four_digit_code_cannot_be_found_by_trying_all_ten_thousand(new_person: NewPerson) -> None:
+    person = await new_person(otp_length=4)
+    challenge = await person.asked()
+    row = await person.row()
+    context = f"{person.tenant_id}\0{person.phone}\0login\0".encode()
+    key_digests = [
+        digest["digest"]
+        for digest in await person.database.fetch("select digest from keys where tenant_id = $1", person.tenant_id)
+    ]
+    known = [
+        *(b"", bytes(32), context, person.tenant_id.encode(), person.phone.encode(), challenge.encode()),
+        *(row["message_id"].encode(), row["code_box"], *key_digests),
+    ]
+    all_codes = [f"{number:04d}" for number in range(10_000)]
+
+    for code in all_codes:
+        for guess in guesses_of_a_thief(code, known):
+            assert guess[: len(row["code_mac"])] != row["code_mac"], f"found {code}"
+
+    # With the server's secret it is a matter of ten thousand trials: this is what is kept, and how it is compared.
+    keyring = Keyring(JWT_SECRET)
+    found = [code for code in all_codes if row["code_mac"] in codes.macs(keyring, person.tenant_id, person.phone, code)]
+    assert found == [person.code]
+
+
+async def test_a_sealed_code_tells_nothing_but_that_there_is_one(new_person: NewPerson) -> None:
+    person = await new_person(otp_length=4, rate_limit_per_hour=100)
+    boxes, macs = [], []
+    for _ in range(8):
+        await person.asked()
+        row = await person.row()
+        boxes.append(row["code_box"])
+        macs.append(row["code_mac"])
+        await person.answer(person.code)
+
+    nonces = {box[:12] for box in boxes}
+    assert len(nonces) == len(boxes)
+    assert {len(box) for box in boxes} == {12 + 4 + 16}
+    assert len(set(macs)) == len(set(person.codes))  # equal codes of one identifier are the only equal ones
+    row = await person.row()
+    assert (row["code_mac"], row["code_box"]) == (None, None), "nothing is kept of a code that was answered"
+
+
+async def test_the_same_code_is_kept_differently_for_each_phone_and_tenant(new_person: NewPerson) -> None:
+    keyring = Keyring(JWT_SECRET)
+    person, other = await new_person(), await new_person()
+    places = [(tenant, phone) for tenant in (person, other) for phone in (person.phone, other.phone)]
+
+    kept = [codes.seal(keyring, tenant.tenant_id, phone, "482913") for tenant, phone in places]
+
+    assert len({code.mac for code in kept}) == len(places)
+    for (place, sealed), (other_place, _) in itertools.permutations(zip(places, kept, strict=True), 2):
+        assert unsealed(keyring, place, sealed.box) == "482913"
+        assert unsealed(keyring, other_place, sealed.box) is None
+
+
+def unsealed(keyring: Keyring, place: tuple[Person, str], box: bytes) -> str | None:
+    return codes.unseal(keyring, place[0].tenant_id, place[1], box)

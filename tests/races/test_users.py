@@ -1,0 +1,151 @@
+"""A login races with what is done to its user: a ban ends every session, an erasure leaves nothing behind."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import Door
+from tests.races.conftest import NewPerson, Person, outcome
+
+ROUNDS = 12
+
+
+async def race(login: Callable[[], Awaitable[httpx.Response]], act: Callable[[], Awaitable[None]]) -> httpx.Response:
+    """Begin both at one moment; the answer of the login."""
+    barrier = asyncio.Barrier(2)
+
+    async def begin_login() -> httpx.Response:
+        await barrier.wait()
+        return await login()
+
+    async def begin_act() -> None:
+        await barrier.wait()
+        await act()
+
+    answer, _ = await asyncio.gather(begin_login(), begin_act())
+    return answer
+
+
+async def ban(database: asyncpg.Connection, tenant_id: str, user_id: str) -> None:
+    """Two statements: the second sees the sessions of logins that the first had to wait for."""
+    async with database.transaction():
+        await database.execute(
+            "update users set banned_until = 'infinity' where tenant_id = $1 and id = $2", tenant_id, user_id
+        )
+        await database.execute(
+            "update sessions set revoked_at = now() where tenant_id = $1 and user_id = $2 and revoked_at is null",
+            *(tenant_id, user_id),
+        )
+
+
+async def erase(database: asyncpg.Connection, tenant_id: str, user_id: str) -> None:
+    """First the identifiers, then the user: a login locks in that order, too."""
+    async with database.transaction():
+        await database.execute(
+            "select 1 from identifiers where tenant_id = $1 and user_id = $2 order by identifier for update",
+            *(tenant_id, user_id),
+        )
+        await database.execute("delete from users where tenant_id = $1 and id = $2", tenant_id, user_id)
+
+
+async def logged_in(person: Person) -> str:
+    """Come in, and ask for the next code: the user's id."""
+    await person.asked()
+    verified = await person.answer(person.code)
+    assert verified.status_code == 200, verified.text
+    await person.asked()
+    return str(verified.json()["user_id"])
+
+
+async def test_no_session_of_a_user_outlives_a_ban_that_came_at_the_same_moment(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    for _ in range(ROUNDS):
+        person = await new_person(doors)
+        user_id = await logged_in(person)
+
+        answer = await race(
+            lambda person=person: person.answer(person.code),  # type: ignore[misc]
+            lambda person=person, user_id=user_id: ban(person.database, person.tenant_id, user_id),  # type: ignore[misc]
+        )
+
+        assert outcome(answer) in ("200", "user_banned")
+        sessions = await person.database.fetch("select revoked_at from sessions where user_id = $1", user_id)
+        assert len(sessions) == (2 if answer.status_code == 200 else 1)
+        assert all(row["revoked_at"] is not None for row in sessions)
+
+
+async def test_a_banned_user_is_told_so_after_a_right_code_only(person: Person) -> None:
+    user_id = await logged_in(person)
+    await ban(person.database, person.tenant_id, user_id)
+
+    assert outcome(await person.answer(person.wrong())) == "invalid_code"
+    refused = await person.answer(person.code)
+
+    assert (refused.status_code, outcome(refused)) == (403, "user_banned")
+    assert outcome(await person.answer(person.code)) == "no_active_challenge"
+    assert (await person.ask()).status_code == 200, "asking tells nothing of a ban"
+    assert await person.events("user.refused") == 1
+    assert await person.count("sessions") == 1
+
+
+async def test_a_ban_that_has_ended_is_none(person: Person) -> None:
+    user_id = await logged_in(person)
+    await person.database.execute("update users set banned_until = now() where id = $1", user_id)
+
+    verified = await person.answer(person.code)
+
+    assert verified.status_code == 200
+    assert verified.json()["user_id"] == user_id
+
+
+async def test_an_erasure_at_the_moment_of_a_login_leaves_nothing_of_the_user(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    for _ in range(ROUNDS):
+        person = await new_person(doors)
+        erased = await logged_in(person)
+
+        answer = await race(
+            lambda person=person: person.answer(person.code),  # type: ignore[misc]
+            lambda person=person, erased=erased: erase(person.database, person.tenant_id, erased),  # type: ignore[misc]
+        )
+
+        assert answer.status_code == 200, answer.text
+        now_known_as = (await person.row())["user_id"]
+        assert await person.database.fetchval("select count(*) from users where id = $1", erased) == 0
+        assert await person.database.fetchval("select count(*) from sessions where user_id = $1", erased) == 0
+        if answer.json()["user_id"] == erased:  # the login came first, and was erased with all else
+            assert now_known_as is None
+        else:
+            assert answer.json()["is_new_user"] is True
+            assert now_known_as == answer.json()["user_id"]
+            sessions = "select count(*) from sessions where user_id = $1"
+            assert await person.database.fetchval(sessions, now_known_as) == 1
+
+
+@pytest.mark.parametrize("first_to_come", ["login", "erasure"])
+async def test_a_login_that_has_to_wait_for_an_erasure_sees_it(
+    person: Person, races_url: str, first_to_come: str
+) -> None:
+    erased = await logged_in(person)
+    eraser = await asyncpg.connect(races_url)
+
+    async with eraser.transaction():
+        await eraser.execute("select 1 from identifiers where user_id = $1 for update", erased)
+        login = asyncio.create_task(person.answer(person.code))
+        if first_to_come == "login":
+            while not await person.database.fetchval(
+                "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))", eraser.get_server_pid()
+            ):
+                assert not login.done()
+        await eraser.execute("delete from users where id = $1", erased)
+    await eraser.close()
+
+    verified = await login
+    assert verified.status_code == 200, verified.text
+    assert verified.json()["is_new_user"] is True
+    assert verified.json()["user_id"] != erased

@@ -1,0 +1,134 @@
+"""Parallel guesses past the cap: exactly as many are compared as a code or a challenge has attempts."""
+
+from functools import partial
+
+import pytest
+
+from tests.conftest import Door
+from tests.races.conftest import NewPerson, Person, at_once, outcome, outcomes
+
+ATTEMPTS = 5
+
+
+async def guess_all_attempts_away(person: Person, guesses: int, **more: object) -> None:
+    answers = await at_once(*(partial(person.answer, person.wrong(n), **more) for n in range(guesses)))
+
+    assert outcomes(answers) == {"invalid_code": ATTEMPTS, "too_many_attempts": guesses - ATTEMPTS}
+    remaining = [answer.json()["attempts_remaining"] for answer in answers if answer.status_code == 400]
+    assert sorted(remaining) == list(range(ATTEMPTS))
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in answers if answer.status_code == 429)
+    assert await person.events("attempt.wrong") == ATTEMPTS
+
+
+async def test_of_two_hundred_guesses_at_once_five_are_compared_and_the_owner_still_gets_in(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    owner = await new_person(doors)
+    challenge = await owner.asked()
+
+    await guess_all_attempts_away(owner, 200)
+
+    refused = await owner.answer(owner.code)
+    assert outcome(refused) == "too_many_attempts"
+    assert await owner.count("sessions") == 0
+    assert (await owner.answer(owner.code, challenge_id=challenge)).status_code == 200
+
+
+async def test_an_owner_whose_attempts_a_stranger_spent_asks_again_and_gets_in(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    owner = await new_person(doors)
+    first = await owner.asked()
+    await guess_all_attempts_away(owner, 30)
+    await owner.later(30)
+
+    again = await owner.asked()
+
+    assert len(set(owner.codes)) == 2, "a code whose attempts are spent is of no use"
+    assert outcome(await owner.answer(owner.codes[0], challenge_id=first)) == "invalid_code"
+    assert (await owner.answer(owner.code, challenge_id=again)).status_code == 200
+
+
+async def test_a_challenge_survives_the_new_code_that_a_stranger_asks_for(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    owner = await new_person(doors)
+    first = await owner.asked()
+    await guess_all_attempts_away(owner, 30)
+    await owner.later(30)
+    await owner.asked()  # the stranger does
+
+    assert (await owner.answer(owner.code, challenge_id=first)).status_code == 200
+
+
+async def test_of_two_hundred_guesses_at_one_challenge_five_are_compared(
+    new_person: NewPerson, doors: list[Door]
+) -> None:
+    person = await new_person(doors)
+    challenge = await person.asked()
+    await person.later(30)
+    other = await person.asked()
+
+    await guess_all_attempts_away(person, 200, challenge_id=challenge)
+
+    assert outcome(await person.answer(person.code, challenge_id=challenge)) == "too_many_attempts"
+    row = await person.row()
+    assert sorted(row["challenge_attempts"]) == [0, ATTEMPTS]
+    assert (row["code_attempts"], row["wrong_at"]) == (0, []), "no budget but the challenge's own was used"
+    statuses = await person.database.fetch("select id, status from challenges where tenant_id = $1", person.tenant_id)
+    assert {row["id"]: row["status"] for row in statuses} == {challenge: "exhausted", other: "open"}
+    assert (await person.answer(person.code, challenge_id=other)).status_code == 200
+
+
+async def test_a_challenge_whose_attempts_are_spent_cannot_be_asked_for_again(person: Person) -> None:
+    challenge = await person.asked()
+    await guess_all_attempts_away(person, 10, challenge_id=challenge)
+    await person.later(30)
+
+    other = await person.asked(challenge_id=challenge)
+
+    assert other != challenge
+    assert outcome(await person.answer(person.code, challenge_id=challenge)) == "too_many_attempts"
+    assert (await person.answer(person.code, challenge_id=other)).status_code == 200
+
+
+async def test_asking_again_does_not_refill_a_challenge(person: Person) -> None:
+    challenge = await person.asked()
+    for number in range(ATTEMPTS - 1):
+        assert outcome(await person.answer(person.wrong(number), challenge_id=challenge)) == "invalid_code"
+    await person.later(30)
+    assert await person.asked(challenge_id=challenge) == challenge
+    await person.later(9 * 60)
+    assert await person.asked(challenge_id=challenge) == challenge  # over a new code
+    assert len(set(person.codes)) == 2
+
+    assert outcome(await person.answer(person.wrong(), challenge_id=challenge)) == "invalid_code"
+    assert outcome(await person.answer(person.wrong(), challenge_id=challenge)) == "too_many_attempts"
+
+
+@pytest.mark.parametrize("wrong", [3, 8, 60])
+async def test_right_and_wrong_answers_at_once_end_as_if_one_came_after_another(
+    new_person: NewPerson, doors: list[Door], wrong: int
+) -> None:
+    person = await new_person(doors)
+    for _ in range(3):
+        sessions, guessed = await person.count("sessions"), await person.events("attempt.wrong")
+        await person.asked()
+        right = [partial(person.answer, person.code)] * 2
+        guesses = [partial(person.answer, person.wrong(n)) for n in range(wrong)]
+
+        answers = await at_once(*guesses[: wrong // 2], *right, *guesses[wrong // 2 :])
+
+        seen = outcomes(answers)
+        compared = await person.events("attempt.wrong") - guessed
+        assert seen.get("invalid_code", 0) == compared
+        assert await person.count("sessions") - sessions == seen.get("200", 0)
+        if seen.get("200"):
+            assert seen["200"] == 1
+            assert compared < ATTEMPTS
+            assert "too_many_attempts" not in seen
+            assert seen["no_active_challenge"] == len(answers) - 1 - compared
+        else:
+            assert compared == ATTEMPTS
+            assert seen["too_many_attempts"] == len(answers) - ATTEMPTS
+        await person.database.execute("delete from identifiers where tenant_id = $1", person.tenant_id)

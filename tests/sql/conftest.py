@@ -1,0 +1,62 @@
+"""Databases of a test's own, on the server that all tests share."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from tests.conftest import Door, Started
+
+NewDatabase = Callable[[], Awaitable[str]]
+Connect = Callable[[str], Awaitable[asyncpg.Connection]]
+
+
+@pytest.fixture(scope="session")
+async def new_database(postgres_server: PostgresServer) -> NewDatabase:
+    """Make an empty database and return its URL; it goes with the server."""
+
+    async def make() -> str:
+        name = f"empty_{secrets.token_hex(6)}"
+        connection = await asyncpg.connect(postgres_server.url())
+        await connection.execute(f"create database {name}")
+        await connection.close()
+        return postgres_server.url(name)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+async def migrated_url(new_database: NewDatabase) -> str:
+    """A migrated database for the tests of one file."""
+    url = await new_database()
+    await migrate(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+async def app(start_app: Started, migrated_url: str) -> Door:
+    """The application on a database where only this file's rows are."""
+    return await start_app(DATABASE_URL=migrated_url, DATABASE_POOL_SIZE="4")
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Connect to a database; whoever waits for a lock fails, long before the test would be ended."""
+    opened: list[asyncpg.Connection] = []
+
+    async def connect(url: str) -> asyncpg.Connection:
+        opened.append(await asyncpg.connect(url, server_settings={"lock_timeout": "20s"}))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.terminate()
+
+
+@pytest.fixture
+async def connection(migrated_url: str, connect: Connect) -> asyncpg.Connection:
+    """A connection to the migrated database."""
+    return await connect(migrated_url)

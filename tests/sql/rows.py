@@ -1,0 +1,51 @@
+"""Rows as they would be left by logins long ago."""
+
+import asyncpg
+
+CHALLENGE = """
+insert into challenges (tenant_id, id, identifier, expires_at)
+values ($1, $2, '+15551234567', now() - $3::text::interval)
+"""
+MESSAGE = """
+insert into messages (tenant_id, id, challenge_id, identifier, channel, created_at, state)
+values ($1, $2, 'ch_1', '+15551234567', 'sms', now() - $3::text::interval, $4)
+"""
+USER = "insert into users (tenant_id, id) values ($1, $2) on conflict do nothing"
+SESSION = """
+insert into sessions (tenant_id, id, user_id, refresh_digest, expires_at, revoked_at)
+values ($1, $2, $3, '\\x00', now() - $4::text::interval, now() - $5::text::interval)
+"""
+IDENTIFIER = """
+insert into identifiers (tenant_id, identifier, user_id, sent_at, wrong_at, unnamed_locked_until)
+values ($1, $2, $3, array_remove(array[now() - $4::text::interval], null),
+  array_remove(array[now() - $5::text::interval], null), now() - $6::text::interval)
+"""
+
+
+async def make_challenge(connection: asyncpg.Connection, tenant: str, name: str, age: str) -> None:
+    await connection.execute(CHALLENGE, tenant, name, age)
+
+
+async def make_message(connection: asyncpg.Connection, tenant: str, name: str, age: str, state: str) -> None:
+    await connection.execute(MESSAGE, tenant, name, age, state)
+
+
+async def make_session(
+    connection: asyncpg.Connection, tenant: str, name: str, expired: str, revoked: str | None
+) -> None:
+    await connection.execute(USER, tenant, "usr_1")
+    await connection.execute(SESSION, tenant, name, "usr_1", expired, revoked)
+
+
+async def make_identifier(
+    connection: asyncpg.Connection,
+    tenant: str,
+    name: str,
+    sent: str | None,
+    wrong: str | None,
+    locked: str | None,
+    user: str | None,
+) -> None:
+    if user is not None:
+        await connection.execute(USER, tenant, user)
+    await connection.execute(IDENTIFIER, tenant, name, user, sent, wrong, locked)

@@ -1,0 +1,126 @@
+"""A deleted tenant goes with all that hangs on it; nobody else's rows do."""
+
+import secrets
+
+import asyncpg
+import pytest
+
+from auth1 import retention
+from auth1.core.postgres import Queries
+from tests.conftest import Door
+from tests.sql.conftest import Connect
+from tests.sql.rows import USER, make_challenge, make_identifier, make_message, make_session
+
+QUERIES = Queries("retention")
+# What hangs on a tenant, from the leaves up: the order in which it goes.
+DELETED = ("sessions", "identifiers", "users", "challenges", "messages")
+OLD_ENOUGH = "update tenants set deleted_at = now() - interval '61 seconds' where id = $1"
+
+
+async def fill(connection: asyncpg.Connection, tenant: str) -> None:
+    """One young row of everything."""
+    await make_challenge(connection, tenant, "ch_1", "0")
+    await make_message(connection, tenant, "msg_1", "0", "queued")
+    await make_session(connection, tenant, "ses_1", "-1 day", None)
+    await make_identifier(connection, tenant, "+15551234567", "0", None, None, "usr_1")
+
+
+async def left(connection: asyncpg.Connection, tenant: str) -> dict[str, int]:
+    """How many rows of a tenant there are in each table."""
+    return {
+        table: await connection.fetchval(f"select count(*) from {table} where tenant_id = $1", tenant)
+        for table in (*DELETED, "keys")
+    }
+
+
+async def deleted_tenant(app: Door, connection: asyncpg.Connection) -> str:
+    """A tenant with one row of everything, in its sandbox too, deleted a little more than a minute ago."""
+    tenant: str = (await app.tenant())["tenant_id"]
+    for scope in (tenant, f"{tenant}:test"):
+        await fill(connection, scope)
+    assert (await app.admin("DELETE", f"/api/admin/tenants/{tenant}")).status_code == 204
+    await connection.execute(OLD_ENOUGH, tenant)
+    return tenant
+
+
+async def test_a_deleted_tenant_goes_with_its_sandbox_and_another_stays(
+    app: Door, connection: asyncpg.Connection
+) -> None:
+    other = (await app.tenant())["tenant_id"]
+    for scope in (other, f"{other}:test"):
+        await fill(connection, scope)
+    gone = await deleted_tenant(app, connection)
+
+    await retention.tidy(app.services)
+
+    nothing = dict.fromkeys((*DELETED, "keys"), 0)
+    assert await left(connection, gone) == nothing
+    assert await left(connection, f"{gone}:test") == nothing
+    assert await connection.fetchval("select count(*) from tenants where id = $1", gone) == 0
+    assert await left(connection, other) == dict.fromkeys(DELETED, 1) | {"keys": 3}
+    assert await left(connection, f"{other}:test") == dict.fromkeys(DELETED, 1) | {"keys": 0}
+    # The audit log keeps what happened until its month goes.
+    assert await connection.fetchval("select count(*) from events where tenant_id = $1", gone) == 2
+
+
+async def test_a_tenant_keeps_its_rows_for_the_minute_in_which_a_worker_may_still_know_it(
+    app: Door, connection: asyncpg.Connection
+) -> None:
+    tenant = await deleted_tenant(app, connection)
+    await connection.execute("update tenants set deleted_at = now() - interval '50 seconds' where id = $1", tenant)
+
+    await retention.tidy(app.services)
+
+    assert await left(connection, tenant) == dict.fromkeys(DELETED, 1) | {"keys": 0}
+    await connection.execute(OLD_ENOUGH, tenant)
+    await retention.tidy(app.services)
+    assert await left(connection, tenant) == dict.fromkeys((*DELETED, "keys"), 0)
+
+
+@pytest.mark.parametrize("table", DELETED)
+async def test_the_purge_of_a_tenant_takes_no_more_than_it_is_told(
+    app: Door, connection: asyncpg.Connection, table: str
+) -> None:
+    tenant = (await app.tenant())["tenant_id"]
+    for _ in range(4):
+        name = secrets.token_hex(8)
+        match table:
+            case "sessions":
+                await make_session(connection, tenant, name, "-1 day", None)
+            case "identifiers":
+                await make_identifier(connection, tenant, name, "0", None, None, None)
+            case "users":
+                await connection.execute(USER, tenant, name)
+            case "challenges":
+                await make_challenge(connection, tenant, name, "0")
+            case "messages":
+                await make_message(connection, tenant, name, "0", "sent")
+    await connection.execute(
+        "delete from users where tenant_id = $1 and id = 'usr_1'", tenant
+    ) if table == "identifiers" else None
+    await app.admin("DELETE", f"/api/admin/tenants/{tenant}")
+    await connection.execute(OLD_ENOUGH, tenant)
+
+    assert [await connection.fetchval(QUERIES[f"purge_deleted_{table}"].text, 3) for _ in range(3)] == [3, 1, 0]
+
+    await retention.tidy(app.services)
+
+
+@pytest.mark.parametrize("table", DELETED)
+async def test_a_deleted_tenant_waits_for_a_row_that_somebody_holds_and_the_purge_does_not(
+    app: Door, connection: asyncpg.Connection, connect: Connect, migrated_url: str, table: str
+) -> None:
+    tenant = await deleted_tenant(app, connection)
+    holder = await connect(migrated_url)
+
+    async with holder.transaction():
+        await holder.execute(f"select 1 from {table} where tenant_id = $1 for no key update", tenant)
+        await retention.tidy(app.services)
+        kept = await left(connection, tenant)
+        assert kept[table] == 1
+        assert kept["challenges"] == (1 if table == "challenges" else 0)
+        assert await connection.fetchval("select count(*) from tenants where id = $1", tenant) == 1
+
+    await retention.tidy(app.services)
+    assert await left(connection, tenant) == dict.fromkeys((*DELETED, "keys"), 0)
+    assert await connection.fetchval("select count(*) from tenants where id = $1", tenant) == 0

@@ -1,0 +1,145 @@
+"""Migrations: any number of times, any number at once, on every PostgreSQL that is supported."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from auth1.core.migrate import MigrationError, migrate, migrations, pending
+from auth1.core.postgres import Queries, sql_directory
+from auth1.dev.postgres import PostgresServer, find_programs
+from tests.conftest import Started
+from tests.outside.twilio import TwilioServer
+from tests.sql.conftest import Connect, NewDatabase
+from tests.sql.schema import describe
+
+ALL = [migration.name for migration in migrations()]
+
+
+async def test_every_file_runs_twice_harmlessly(new_database: NewDatabase, connect: Connect) -> None:
+    once, twice = await new_database(), await new_database()
+    await migrate(once)
+
+    connection = await connect(twice)
+    await connection.execute(Queries("migrate")["create_migrations"].text)
+    for migration in migrations():
+        await connection.execute(migration.text)
+        await connection.execute(migration.text)
+    for migration in migrations():
+        await connection.execute(migration.text)
+
+    assert await describe(connection) == await describe(await connect(once))
+
+
+async def test_the_second_time_nothing_is_left_to_apply(new_database: NewDatabase) -> None:
+    url = await new_database()
+
+    assert await migrate(url) == ALL
+    assert await migrate(url) == []
+
+
+async def test_four_instances_migrate_an_empty_database_at_once(new_database: NewDatabase) -> None:
+    url = await new_database()
+
+    applied = await asyncio.gather(*(migrate(url) for _ in range(4)))
+
+    assert sorted(name for names in applied for name in names) == ALL
+    assert await migrate(url) == []
+
+
+async def test_only_what_is_missing_is_applied(new_database: NewDatabase, connect: Connect) -> None:
+    url = await new_database()
+    await migrate(url)
+    connection = await connect(url)
+    await connection.execute("delete from migrations where name = $1", ALL[-1])
+
+    assert await pending(url) == [ALL[-1]]
+    assert await migrate(url) == [ALL[-1]]
+
+
+async def test_an_edited_migration_is_refused(new_database: NewDatabase, connect: Connect) -> None:
+    url = await new_database()
+    await migrate(url)
+    connection = await connect(url)
+    await connection.execute("update migrations set digest = repeat('0', 64) where name = $1", ALL[0])
+
+    with pytest.raises(MigrationError, match=ALL[0]):
+        await migrate(url)
+    with pytest.raises(MigrationError, match=ALL[0]):
+        await pending(url)
+
+
+async def test_migrations_of_a_newer_version_are_tolerated(new_database: NewDatabase, connect: Connect) -> None:
+    url = await new_database()
+    await migrate(url)
+    connection = await connect(url)
+    await connection.execute("insert into migrations (name, digest) values ('9999_from_tomorrow', 'unknown')")
+
+    assert await migrate(url) == []
+    assert await pending(url) == []
+
+
+async def test_pending_names_what_the_database_lacks_and_changes_nothing(
+    new_database: NewDatabase, connect: Connect
+) -> None:
+    url = await new_database()
+
+    assert await pending(url) == ALL
+
+    connection = await connect(url)
+    assert await connection.fetchval("select count(*) from pg_class where relnamespace = 'public'::regnamespace") == 0
+    await migrate(url)
+    assert await pending(url) == []
+
+
+def test_every_file_has_a_number_of_its_own() -> None:
+    files = sorted(file.name for file in (sql_directory() / "migrations").iterdir())
+
+    assert files == [f"{name}.sql" for name in ALL]
+    assert len({name.partition("_")[0] for name in ALL}) == len(ALL)
+    assert all(re.fullmatch(r"\d{4}_[a-z_]+", name) for name in ALL)
+
+
+def other_programs() -> dict[str, Path]:
+    """Where older versions may be: in the wheel that has two, and where Debian puts them."""
+    chosen = find_programs()
+    return {
+        "16": chosen.parents[1] / "pginstall" / "bin",
+        "15": Path("/usr/lib/postgresql/15/bin"),
+    }
+
+
+@pytest.mark.parametrize("version", ["15", "16"])
+async def test_a_person_logs_in_on_an_older_postgresql(
+    version: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    connect: Connect,
+    start_app: Started,
+    twilio_server: TwilioServer,
+    phone: str,
+) -> None:
+    programs = other_programs()[version]
+    if not os.access(programs / "postgres", os.X_OK):
+        pytest.skip(f"PostgreSQL {version} is not on this machine")
+    monkeypatch.setenv("AUTH1_PG_BIN", str(programs))
+    with PostgresServer(tmp_path / "postgres", durable=False) as server:
+        connection = await connect(server.url())
+        assert connection.get_server_version().major == int(version)
+        await migrate(server.url())
+        door = await start_app(DATABASE_URL=server.url())
+
+        key = (await door.tenant())["api_key"]
+        assert (await door.post("/api/auth/request", {"phone": phone}, key)).status_code == 200
+        code = twilio_server.code_for(phone)
+        verified = await door.post("/api/auth/verify", {"phone": phone, "code": code}, key)
+
+        assert verified.status_code == 200, verified.text
+        await door.services.postgres.stop()
+        for path in sorted((sql_directory() / "queries").glob("*.sql")):
+            for query in Queries(path.stem).blocks.values():
+                if query.name not in ("create_migrations", "create_database"):
+                    await connection.prepare(query.text)
+        connection.terminate()

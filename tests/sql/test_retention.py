@@ -1,0 +1,162 @@
+"""What is old goes, all of it and nothing else, and nobody waits for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+
+from auth1 import retention
+from auth1.core.ids import new_id
+from auth1.core.postgres import Queries
+from tests.conftest import Door
+from tests.sql.conftest import Connect
+from tests.sql.rows import make_challenge, make_identifier, make_message, make_session
+
+QUERIES = Queries("retention")
+
+
+class Purge(NamedTuple):
+    """A purge, how rows for it are made, and by name what makes a row old or keeps it; times are ages."""
+
+    query: str
+    table: str
+    key: str
+    make: Callable[..., Awaitable[None]]
+    old: dict[str, tuple[str | None, ...]]
+    kept: dict[str, tuple[str | None, ...]]
+
+
+PURGES = [
+    Purge(
+        "purge_challenges",
+        "challenges",
+        "id",
+        make_challenge,
+        old={"expired": ("30 days 1 minute",), "long_ago": ("1 year",)},
+        kept={"still": ("29 days 23 hours",), "open": ("-10 minutes",)},
+    ),
+    Purge(
+        "purge_messages",
+        "messages",
+        "id",
+        make_message,
+        old={state: ("30 days 1 minute", state) for state in ("sent", "delivered", "failed", "unknown")},
+        kept={"queued": ("31 days", "queued"), "still": ("29 days 23 hours", "sent")},
+    ),
+    Purge(
+        "purge_sessions",
+        "sessions",
+        "id",
+        make_session,
+        old={
+            "expired": ("30 days 1 minute", None),
+            "revoked": ("-60 days", "30 days 1 minute"),
+            "both": ("31 days", "1 day"),
+        },
+        kept={"live": ("-60 days", None), "ended": ("29 days 23 hours", None), "logged_out": ("-60 days", "29 days")},
+    ),
+    Purge(
+        "purge_identifiers",
+        "identifiers",
+        "identifier",
+        make_identifier,
+        old={
+            "never_sent": (None, None, None, None),
+            "sent": ("2 days 1 minute", None, None, None),
+            "guessed": ("3 days", "2 days 1 minute", None, None),
+            "was_locked": ("3 days", "3 days", "1 minute", None),
+        },
+        kept={
+            "proven": ("1 year", None, None, "usr_1"),
+            "sent_yesterday": ("1 day 23 hours", None, None, None),
+            "guessed_yesterday": ("3 days", "1 day 23 hours", None, None),
+            "locked": ("3 days", "3 days", "-1 hour", None),
+        },
+    ),
+]
+every_purge = pytest.mark.parametrize("purge", PURGES, ids=lambda purge: str(purge.query))
+
+
+async def names(connection: asyncpg.Connection, purge: Purge, tenant: str) -> list[str]:
+    rows = await connection.fetch(f"select {purge.key} from {purge.table} where tenant_id = $1 order by 1", tenant)
+    return [row[0] for row in rows]
+
+
+async def purged(connection: asyncpg.Connection, name: str, limit: int) -> int:
+    count: int = await connection.fetchval(QUERIES[name].text, limit)
+    return count
+
+
+@every_purge
+async def test_a_purge_takes_what_is_old_and_nothing_else(connection: asyncpg.Connection, purge: Purge) -> None:
+    tenant = new_id("tn")
+    for name, details in (purge.old | purge.kept).items():
+        await purge.make(connection, tenant, name, *details)
+
+    assert await purged(connection, purge.query, 1000) == len(purge.old)
+
+    assert await names(connection, purge, tenant) == sorted(purge.kept)
+    assert await purged(connection, purge.query, 1000) == 0
+
+
+@every_purge
+async def test_a_purge_takes_no_more_than_it_is_told(connection: asyncpg.Connection, purge: Purge) -> None:
+    tenant = new_id("tn")
+    details = next(iter(purge.old.values()))
+    for number in range(7):
+        await purge.make(connection, tenant, f"old_{number}", *details)
+
+    assert [await purged(connection, purge.query, 3) for _ in range(4)] == [3, 3, 1, 0]
+
+    assert await names(connection, purge, tenant) == []
+
+
+@every_purge
+async def test_a_purge_passes_by_rows_that_somebody_holds(
+    connection: asyncpg.Connection, connect: Connect, migrated_url: str, purge: Purge
+) -> None:
+    tenant = new_id("tn")
+    details = next(iter(purge.old.values()))
+    for name in ("held", "free"):
+        await purge.make(connection, tenant, name, *details)
+    holder = await connect(migrated_url)
+
+    async with holder.transaction():
+        await holder.execute(
+            f"select 1 from {purge.table} where tenant_id = $1 and {purge.key} = 'held' for no key update", tenant
+        )
+        assert await purged(connection, purge.query, 1000) == 1
+        assert await names(connection, purge, tenant) == ["held"]
+
+    assert await purged(connection, purge.query, 1000) == 1
+
+
+async def test_one_round_takes_more_than_one_batch(app: Door, connection: asyncpg.Connection) -> None:
+    tenant = new_id("tn")
+    many = 2 * retention.BATCH + 1
+    await connection.execute(
+        """insert into challenges (tenant_id, id, identifier, expires_at)
+           select $1, 'ch_' || n, '+15551234567', now() - interval '31 days' from generate_series(1, $2::int) as n""",
+        *(tenant, many),
+    )
+
+    await retention.tidy(app.services)
+
+    assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 0
+
+
+async def test_rounds_of_many_workers_do_not_disturb_each_other(app: Door, connection: asyncpg.Connection) -> None:
+    tenant = new_id("tn")
+    for number in range(50):
+        await make_challenge(connection, tenant, f"ch_{number}", "31 days")
+    await connection.fetch(
+        "select make_events_partition((now() - make_interval(years => n))::date) from generate_series(2, 6) n"
+    )
+
+    await asyncio.gather(*(retention.tidy(app.services) for _ in range(4)))
+
+    assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 0
+    years_ago = "select count(*) from pg_class where relname ~ ('^events_' || extract(year from now()) - 2)"
+    assert await connection.fetchval(years_ago) == 0

@@ -1,0 +1,91 @@
+"""What holds for the whole schema: ids that sort by time, tenants in front of every key."""
+
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auth1.core.ids import new_id
+from auth1.core.migrate import migrations
+from tests.sql.schema import describe
+
+DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SHARED = {"migrations", "tenants", "keys"}  # a key is found by its digest, before its tenant is known
+
+moments = st.timedeltas(timedelta(0), timedelta(days=100_000)).map(lambda age: EPOCH + age)  # to the microsecond
+
+
+def lowest_id(prefix: str, moment: datetime) -> str:
+    """The lowest id that can be made at a moment: its milliseconds, then only zeros."""
+    number = (moment - EPOCH) // timedelta(milliseconds=1) << 80
+    return f"{prefix}_" + "".join(DIGITS[number >> 5 * place & 31] for place in reversed(range(26)))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, database=None)
+@given(st.lists(moments, min_size=1, max_size=200))
+async def test_id_floor_is_the_beginning_of_the_lowest_id_of_a_moment(migrated_url: str, times: list[datetime]) -> None:
+    connection = await asyncpg.connect(migrated_url)  # its own: fixtures of one test hold for all examples
+
+    rows = await connection.fetch("select id_floor('evt', t) from unnest($1::timestamptz[]) as t", times)
+
+    assert [row[0] for row in rows] == [lowest_id("evt", moment)[: len("evt_") + 10] for moment in times]
+    await connection.close()
+
+
+async def test_an_id_made_now_lies_between_the_floors_around_it(connection: asyncpg.Connection) -> None:
+    for _ in range(20):
+        before = datetime.now(UTC)
+        made = new_id("evt")
+        after = datetime.now(UTC) + timedelta(milliseconds=1)
+
+        between = """select id_floor('evt', $1) <= $3 collate "C" and $3 collate "C" < id_floor('evt', $2)"""
+        assert await connection.fetchval(between, before, after, made)
+
+
+async def test_ids_sort_by_the_time_they_were_made() -> None:
+    made = []
+    for _ in range(50):
+        made.append(new_id("evt"))
+        now = datetime.now(UTC)
+        while (datetime.now(UTC) - now) < timedelta(milliseconds=1):
+            pass
+
+    assert made == sorted(made)
+
+
+async def test_the_tenant_leads_the_primary_key_of_all_that_belongs_to_one(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch("""
+        select c.relname as name, a.attname as first_column
+        from pg_class c
+        left join pg_index i on i.indrelid = c.oid and i.indisprimary
+        left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')""")
+    first_columns = {row["name"]: row["first_column"] for row in rows}
+
+    assert first_columns.keys() >= SHARED | {"users", "sessions", "identifiers", "challenges", "messages", "events"}
+    assert {column for name, column in first_columns.items() if name not in SHARED} == {"tenant_id"}
+
+
+async def test_ids_compare_byte_by_byte_whatever_the_database_was_made_with(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch("""
+        select c.relname || '.' || a.attname as name
+        from pg_class c
+        join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+        join pg_collation o on o.oid = a.attcollation
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and o.collname <> 'C'
+          and a.attname in ('id', 'tenant_id', 'user_id', 'challenge_id', 'message_id', 'identifier', 'subject')""")
+
+    assert [row["name"] for row in rows] == []
+
+
+async def test_a_column_that_an_operator_adds_to_users_survives_the_migrations(connection: asyncpg.Connection) -> None:
+    await connection.execute("alter table users add column favourite_colour text")
+    before = await describe(connection)
+
+    for migration in migrations():
+        await connection.execute(migration.text)
+
+    assert await describe(connection) == before
+    await connection.execute("alter table users drop column favourite_colour")
