@@ -18,7 +18,10 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Health(Out):
-    """The guide's answer. `uptime` in seconds; `memory_mb` is this worker's resident memory."""
+    """The guide's answer. `uptime` in seconds; `memory_mb` is this worker's resident memory.
+
+    `providers` tells which of them this worker passes over: closed (well), open or probing.
+    """
 
     status: str
     uptime: int
@@ -26,6 +29,7 @@ class Health(Out):
     redis: str
     version: str
     memory_mb: int
+    providers: dict[str, str]
 
 
 class Ready(Out):
@@ -52,6 +56,7 @@ async def health(app: Services, call: Call[None]) -> Answer:
         redis="connected" if redis else "disconnected",
         version=__version__,
         memory_mb=resident_bytes() // 1_000_000,
+        providers=app.messenger.breakers,
     )
     return Answer(report, 503 if database is not None else 200)
 

@@ -20,9 +20,10 @@ from auth1.core.redis import Redis
 from auth1.core.slots import Limiter
 from auth1.errors import Unavailable
 from auth1.messaging.console import Console
-from auth1.messaging.provider import Provider
+from auth1.messaging.provider import Provider, SendError
 from auth1.messaging.send import Messenger
 from auth1.messaging.smtp import Smtp
+from auth1.messaging.sns import Sns
 from auth1.messaging.twilio import CALLBACK_PATH, Twilio
 from auth1.routes import ROUTES
 from auth1.services import Services
@@ -64,6 +65,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         size=settings.pool_size_per_worker,
         statement_cache_size=settings.database_statement_cache_size,
     )
+    sms = _sms_providers(settings, log)
     services = Services(
         settings=settings,
         log=log,
@@ -72,7 +74,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         redis=redis,
         limiter=Limiter(redis),
         tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
-        messenger=Messenger(postgres, log, {"sms": _sms_providers(settings, log), "email": _email_providers(settings)}),
+        messenger=Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings)}),
         started_at=time.monotonic(),
     )
     await postgres.start()
@@ -90,6 +92,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
                 _every(services, SOON_S, lambda app: app.tenants.announce_rest()),
                 _every(services, SOON_S, health.measure_memory),
                 _every(services, retention.ROUND_S, retention.tidy),
+                *(asyncio.create_task(_warm_up(provider, log)) for provider in sms if isinstance(provider, Sns)),
             )
         )
     return services
@@ -116,10 +119,20 @@ def _sms_providers(settings: Settings, log: Log) -> list[Provider]:
     for name in settings.sms_providers:
         if name == "console":
             providers.append(Console(log))
-        elif settings.twilio is not None:
+        elif name == "sns" and settings.sns is not None:
+            providers.append(Sns(settings.sns.region, settings.sns.origination_number))
+        elif name == "twilio" and settings.twilio is not None:
             callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
             providers.append(Twilio(settings.twilio, callback))
     return providers
+
+
+async def _warm_up(provider: Sns, log: Log) -> None:
+    """Do what makes the first message slow before there is one."""
+    try:
+        await provider.warm_up()
+    except SendError as error:
+        log.warn("provider is not ready", provider=provider.name, failure=error.failure, error_code=error.code)
 
 
 def _email_providers(settings: Settings) -> list[Provider]:

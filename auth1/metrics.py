@@ -31,6 +31,9 @@ MESSAGE_DURATION = Histogram(
 DELIVERIES = Counter(
     "auth1_deliveries_total", "What became of messages that a provider had taken.", ("provider", "state")
 )
+BREAKER_OPEN = Gauge(
+    "auth1_provider_breaker_open", "Whether a provider is passed over.", ("provider",), multiprocess_mode="livemax"
+)
 OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages the outbox finished.", ("outcome",))
 FRAUD_DECISIONS = Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason"))
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")

@@ -49,7 +49,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 async def compare(stage: Stage, server: Serving, samples: int) -> list[Comparison]:
     """Measure all three calls, for the same numbers in the same order."""
-    tenant = server.tenant()
+    tenant = server.tenant(otp_length=10)  # so that no guess is right
     numbers = phones()
     strangers = list(islice(numbers, samples))
     accounts = list(islice(numbers, samples))
@@ -58,7 +58,7 @@ async def compare(stage: Stage, server: Serving, samples: int) -> list[Compariso
         await person.log_in(number)
 
     async def guess(number: str) -> Response:
-        return expect(await person.answer(number, "000000"), 400)
+        return expect(await person.answer(number, "0" * 10), 400)
 
     async def ask(number: str) -> Response:
         return expect(await person.ask(number), 200)

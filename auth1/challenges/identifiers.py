@@ -32,17 +32,9 @@ class Identifier(NamedTuple):
 
     value: str
     channel: Channel
+    masked: str  # what may be shown: +1•••••••567, or a•••@b.co
     country: str | None = None  # ISO 3166-1 alpha-2, or 001
     line: int | None = None  # phonenumbers.PhoneNumberType
-
-    @property
-    def masked(self) -> str:
-        """What may be shown: +1•••••••567, or a•••@b.co."""
-        if self.channel == "email":
-            local, _, domain = self.value.partition("@")
-            return f"{local[0]}•••@{domain}"
-        code = len(str(phonenumbers.parse(self.value).country_code)) + 1
-        return self.value[:code] + "•" * (len(self.value) - code - 3) + self.value[-3:]
 
     @property
     def block(self) -> str | None:
@@ -75,7 +67,9 @@ def parse_phone(text: str) -> Identifier:
     ):
         raise InvalidPhone
     value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return Identifier(value, "sms", _country(number), line)
+    plus_code = 1 + len(str(number.country_code))
+    masked = value[:plus_code] + "•" * (len(value) - plus_code - 3) + value[-3:]
+    return Identifier(value, "sms", masked, _country(number), line)
 
 
 @lru_cache(maxsize=1024)
@@ -94,7 +88,7 @@ def parse_email(text: str) -> Identifier:
         or labels[-1].isdigit()
     ):
         raise InvalidEmail
-    return Identifier(f"{local}@{domain}", "email")
+    return Identifier(f"{local}@{domain}", "email", f"{local[0]}•••@{domain}")
 
 
 def _country(number: PhoneNumber) -> str:

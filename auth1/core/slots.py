@@ -4,6 +4,7 @@ In Redis (`lua/take_slots.lua`) while it is there; else by the same arithmetic i
 Redis loosens a limit at most to once per worker and never stops a login.
 """
 
+import asyncio
 import math
 import time
 from collections import OrderedDict
@@ -89,8 +90,7 @@ class Limiter:
     async def give_back_all(self) -> None:
         """Give back what `give_back_soon` has collected."""
         buckets, self._given_back = self._given_back, []
-        for bucket in buckets:
-            await self._give_back(bucket)
+        await asyncio.gather(*(self._give_back(bucket) for bucket in buckets))
 
     async def _give_back(self, bucket: Bucket) -> None:
         try:

@@ -1,12 +1,14 @@
 """Hand a message to the providers of its channel, in the operator's order, and write down what became of it.
 
 The row is committed before this begins. At most one message per provider for one request, the same code with each. A
-number that is impossible, or whose owner has opted out, is not tried elsewhere.
+number that is impossible, or whose owner has opted out, is not tried elsewhere. A provider that keeps failing is passed
+over while another is there.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
+from typing import NamedTuple
 
 from auth1 import metrics
 from auth1.core.ids import new_id
@@ -15,11 +17,20 @@ from auth1.core.postgres import Postgres
 from auth1.errors import ChannelUnavailable, DeliveryFailed, InvalidEmail, InvalidPhone, RecipientOptedOut, Unavailable
 from auth1.events.types import Event, EventType, tell
 from auth1.messaging import sandbox, store
+from auth1.messaging.breaker import Breaker
 from auth1.messaging.provider import Failure, Outgoing, Provider, SendError
 from auth1.messaging.store import Delivery
 
 MAX_IN_FLIGHT = 100  # per worker; what comes beyond waits in the outbox instead of in memory
 _FINAL = (Failure.IMPOSSIBLE, Failure.OPTED_OUT)
+
+
+class _Outcome(NamedTuple):
+    """Who was tried last, and the failures of all; none where it was taken."""
+
+    provider: Provider
+    provider_message_id: str | None
+    failures: list[SendError]
 
 
 class Messenger:
@@ -30,12 +41,19 @@ class Messenger:
         self._log = log
         self._providers = providers
         self._sandbox = sandbox.providers()
+        # The sandbox has none: its failures are those that an app's tests ask for.
+        self._breakers = {provider.name: Breaker() for ordered in providers.values() for provider in ordered}
         self._in_flight = 0
         self._unrecorded: list[Delivery] = []
 
     @property
     def channels(self) -> list[str]:
         return [channel for channel, providers in self._providers.items() if providers]
+
+    @property
+    def breakers(self) -> dict[str, str]:
+        """The state of each provider's breaker: closed (well), open or probing."""
+        return {name: breaker.state for name, breaker in self._breakers.items()}
 
     def first(self, channel: str, *, sandbox: bool) -> str:
         """Name the provider that is tried first. Raises ChannelUnavailable when there is none."""
@@ -57,38 +75,19 @@ class Messenger:
 
     async def send(self, channel: str, message: Outgoing, *, actor: str, request_id: str | None = None) -> Delivery:
         """Try the providers one after another; record and return the outcome."""
-        provider, provider_message_id, receipt_in, failures = "", None, None, list[SendError]()
-        for candidate in self._of(channel, message.tenant_id.endswith(":test")):
-            provider = candidate.name
-            try:
-                provider_message_id = await self._hand_over(candidate, message)
-            except SendError as error:
-                failures.append(error)
-                self._log.warn(
-                    "provider failed",
-                    provider=provider,
-                    failure=error.failure,
-                    error_code=error.code,
-                    message_id=message.message_id,
-                    request_id=request_id,
-                )
-                if error.failure in _FINAL:
-                    break
-            else:
-                failures.clear()
-                receipt_in = message.expires_in if candidate.reports else None
-                break
+        outcome = await self._try(self._of(channel, message.tenant_id.endswith(":test")), message, request_id)
+        failures = outcome.failures
         delivery = Delivery(
             tenant_id=message.tenant_id,
             actor=actor,
             message_id=message.message_id,
             state=_state(failures),
-            provider=provider,
-            provider_message_id=provider_message_id,
+            provider=outcome.provider.name,
+            provider_message_id=outcome.provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
             give_back=bool(failures) and all(error.failure.definite for error in failures),
             event_id=new_id("evt"),
-            receipt_in=receipt_in,
+            receipt_in=message.expires_in if outcome.provider.reports and not failures else None,
         )
         await self._record(delivery, request_id)
         return delivery
@@ -107,17 +106,58 @@ class Messenger:
     def _of(self, channel: str, sandbox: bool) -> Sequence[Provider]:
         return self._sandbox if sandbox else self._providers.get(channel, ())
 
+    async def _try(self, providers: Sequence[Provider], message: Outgoing, request_id: str | None) -> _Outcome:
+        """Hand the message over until somebody takes it, or it is clear that nobody should."""
+        provider, failures = providers[0], list[SendError]()
+        for provider in self._ready(providers):
+            try:
+                return _Outcome(provider, await self._hand_over(provider, message), [])
+            except SendError as error:
+                failures.append(error)
+                self._log.warn(
+                    "provider failed",
+                    provider=provider.name,
+                    failure=error.failure,
+                    error_code=error.code,
+                    message_id=message.message_id,
+                    request_id=request_id,
+                )
+                if error.failure in _FINAL:
+                    break
+        return _Outcome(provider, None, failures)
+
+    def _ready(self, providers: Sequence[Provider]) -> Iterator[Provider]:
+        """Those whose breaker lets a call through; where none does, the first: it is the person's only chance."""
+        ready = False
+        for provider in providers:
+            breaker = self._breakers.get(provider.name)
+            if breaker is None or breaker.allows():
+                ready = True
+                yield provider
+        if not ready:
+            yield providers[0]
+
     async def _hand_over(self, provider: Provider, message: Outgoing) -> str | None:
         started = perf_counter()
         outcome = "sent"
         try:
-            return await provider.send(message)
+            provider_message_id = await provider.send(message)
+            self._tell_breaker(provider, well=True)
+            return provider_message_id
         except SendError as error:
             outcome = error.failure.value
+            # A number that cannot be reached says nothing of who was asked to reach it.
+            self._tell_breaker(provider, well=error.failure in _FINAL)
             raise
         finally:
             metrics.MESSAGES_SENT.labels(provider.name, outcome).inc()
             metrics.MESSAGE_DURATION.labels(provider.name).observe(perf_counter() - started)
+
+    def _tell_breaker(self, provider: Provider, *, well: bool) -> None:
+        breaker = self._breakers.get(provider.name)
+        if breaker is not None:
+            breaker.succeeded() if well else breaker.failed()
+            metrics.BREAKER_OPEN.labels(provider.name).set(breaker.state != "closed")
 
     async def _record(self, delivery: Delivery, request_id: str | None) -> None:
         try:

@@ -72,7 +72,6 @@ with held as materialized (
   select *,
     case when took_it then coalesce(provider_message_id, $4) else $4 end as next_message_id,
     case
-      when next_state = 'delivered' then null
       when next_state <> $5 then error
       when state = $5 then greatest(error, $6)
       else $6 end as next_error

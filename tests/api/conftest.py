@@ -41,6 +41,16 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.
     return True
 
 
+async def fill_pool(door: Door) -> None:
+    """Open twenty connections: a new one may take longer than a request waits for it, and a race needs them at once."""
+
+    async def is_full() -> bool:
+        answers = await asyncio.gather(*(door.admin("GET", "/api/admin/tenants/tn_none") for _ in range(20)))
+        return all(answer.status_code == 404 for answer in answers)
+
+    assert await until(is_full)
+
+
 async def dump(database: asyncpg.Connection) -> str:
     """Every row of every table as text; bytea as hexadecimal digits."""
     tables = await database.fetch(

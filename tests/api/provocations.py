@@ -188,7 +188,9 @@ async def send_to_somebody_who_said_stop(world: World) -> httpx.Response:
 @provokes(errors.RateLimited)
 async def ask_more_often_than_the_tenant_may(world: World) -> httpx.Response:
     assert (await world.request(requests_per_minute=1)).status_code == 200
-    return await world.request()
+    refused = await world.request()
+    # Redis counts as away when a busy machine makes it slow; then the process counts, from nought.
+    return refused if refused.json()["code"] == "rate_limited" else await world.request()
 
 
 @provokes(errors.ResendTooSoon)

@@ -1,15 +1,17 @@
 """Rate limits: exact, honest about the wait, and there without Redis too (contract: sections 3 and 7)."""
 
 import asyncio
+import functools
 import itertools
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import http_sf
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
-from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from tests.api.conftest import until
 from tests.api.world import REQUEST, VERIFY
@@ -32,7 +34,7 @@ def block() -> list[str]:
 def environment_of_limits(request: pytest.FixtureRequest, redis_server: RedisServer) -> dict[str, str]:
     """Where the limits are kept: a database of Redis that no other test uses, or the process itself."""
     there = request.param == "in Redis"
-    return {"REDIS_URL": redis_server.url(4) if there else f"redis://127.0.0.1:{free_port()}/0"}
+    return {"REDIS_URL": redis_server.url(4) if there else "redis://127.0.0.1:1/0"}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,29 @@ def client() -> str:
     """An address that no other test here uses."""
     number = next(_clients)
     return f"198.18.{number // 256}.{number % 256}"
+
+
+def unless_redis_was_slow(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Try a test again that failed while limits were decided without Redis.
+
+    Redis counts as away when it does not answer in 50 ms, which a busy machine makes it do now and then; the process
+    then counts by itself, from nought.
+    """
+
+    @functools.wraps(test)
+    async def patient(*arguments: Any, **named: Any) -> None:
+        for _ in range(5):
+            before = REGISTRY.get_sample_value("auth1_local_limits_total")
+            try:
+                await test(*arguments, **named)
+            except AssertionError:
+                if REGISTRY.get_sample_value("auth1_local_limits_total") == before:
+                    raise
+            else:
+                return
+        await test(*arguments, **named)
+
+    return patient
 
 
 def limits(answer: httpx.Response) -> dict[str, dict[str, int]]:
@@ -79,6 +104,7 @@ def wait_of(answer: httpx.Response, name: str) -> int:
     return wait_s
 
 
+@unless_redis_was_slow
 async def test_as_many_requests_pass_as_are_allowed_and_no_more(limited: Door) -> None:
     mine, other = client(), client()
     for remaining in (4, 3, 2, 1, 0):
@@ -92,6 +118,7 @@ async def test_as_many_requests_pass_as_are_allowed_and_no_more(limited: Door) -
     assert (await limited.post(VERIFY, {}, "none", x_forwarded_for=other)).status_code == 401
 
 
+@unless_redis_was_slow
 async def test_each_refusal_in_a_row_tells_the_same_wait(limited: Door) -> None:
     mine = client()
     for _ in range(5):
@@ -102,6 +129,7 @@ async def test_each_refusal_in_a_row_tells_the_same_wait(limited: Door) -> None:
     assert min(waits) >= 0.9 * HOUR_S - 60
 
 
+@unless_redis_was_slow
 async def test_requests_and_answers_share_one_limit(limited: Door) -> None:
     mine, tenant = client(), await limited.tenant()
     for path in (REQUEST, VERIFY, REQUEST, VERIFY, REQUEST):
@@ -112,6 +140,7 @@ async def test_requests_and_answers_share_one_limit(limited: Door) -> None:
         wait_of(await limited.post(path, {}, tenant["api_key"], x_forwarded_for=mine), "ip")
 
 
+@unless_redis_was_slow
 async def test_parallel_requests_pass_no_oftener(limited: Door) -> None:
     mine = client()
 
@@ -121,6 +150,7 @@ async def test_parallel_requests_pass_no_oftener(limited: Door) -> None:
 
 
 @pytest.mark.parametrize("window_ms", [1000, 2000])
+@unless_redis_was_slow
 async def test_after_the_wait_there_is_room(
     start_app: Started, environment_of_limits: dict[str, str], window_ms: int
 ) -> None:
@@ -143,6 +173,7 @@ async def test_after_the_wait_there_is_room(
     assert (await door.post(VERIFY, {}, "none", x_forwarded_for=mine)).status_code == 401
 
 
+@unless_redis_was_slow
 async def test_a_tenant_has_a_limit_of_its_own_choice(free: Door, twilio_server: TwilioServer) -> None:
     tenant, other = await free.tenant(requests_per_minute=2), await free.tenant(requests_per_minute=2)
     phones = [new_phone() for _ in range(4)]
@@ -157,6 +188,7 @@ async def test_a_tenant_has_a_limit_of_its_own_choice(free: Door, twilio_server:
     assert (await free.post(REQUEST, {"phone": phones[3]}, other["api_key"])).status_code == 200
 
 
+@unless_redis_was_slow
 async def test_a_secret_key_is_told_of_all_limits_and_a_publishable_one_of_the_door_s(free: Door) -> None:
     tenant = await free.tenant(requests_per_minute=7)
 
@@ -168,6 +200,7 @@ async def test_a_secret_key_is_told_of_all_limits_and_a_publishable_one_of_the_d
     assert set(limits(public)) == {"ip"}
 
 
+@unless_redis_was_slow
 async def test_one_number_is_asked_for_thirty_times_a_minute_at_most(free: Door, twilio_server: TwilioServer) -> None:
     tenant, (phone, neighbour, *_) = await free.tenant(), block()
     codes = []
@@ -185,6 +218,7 @@ async def test_one_number_is_asked_for_thirty_times_a_minute_at_most(free: Door,
     assert limits(answer)["prefix"]["r"] == 18
 
 
+@unless_redis_was_slow
 async def test_twenty_unverified_codes_are_sent_to_a_block_of_numbers(free: Door, twilio_server: TwilioServer) -> None:
     tenant, other, numbers = await free.tenant(), await free.tenant(), block()
     for phone in numbers[:20]:
@@ -200,6 +234,7 @@ async def test_twenty_unverified_codes_are_sent_to_a_block_of_numbers(free: Door
     assert (await free.post(REQUEST, {"phone": numbers[20]}, other["api_key"])).status_code == 200
 
 
+@unless_redis_was_slow
 async def test_who_verifies_gives_the_block_its_slot_back(free: Door, twilio_server: TwilioServer) -> None:
     tenant, numbers = await free.tenant(), block()
 
@@ -221,6 +256,7 @@ async def test_who_verifies_gives_the_block_its_slot_back(free: Door, twilio_ser
     wait_of(await ask(numbers[23]), "prefix")
 
 
+@unless_redis_was_slow
 async def test_a_wrong_code_gives_nothing_back(free: Door, twilio_server: TwilioServer) -> None:
     tenant, numbers = await free.tenant(), block()
     for phone in numbers[:20]:
@@ -232,6 +268,7 @@ async def test_a_wrong_code_gives_nothing_back(free: Door, twilio_server: Twilio
     wait_of(await free.post(REQUEST, {"phone": numbers[20]}, tenant["api_key"]), "prefix")
 
 
+@unless_redis_was_slow
 async def test_when_redis_dies_each_worker_goes_on_counting_by_itself(start_app: Started, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis:
         door = await start_app(RATE_LIMIT_MAX="3", REDIS_URL=redis.url())

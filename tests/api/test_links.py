@@ -653,7 +653,7 @@ async def test_the_outbox_sends_the_same_link_again(person: Person, database: as
         {"grant_type": "challenge", "challenge_id": "ch_x", "challenge_secret": "x"},
     ],
 )
-async def test_a_grant_that_is_none_is_refused(person: Person, grant: dict[str, object]) -> None:
+async def test_a_grant_that_is_none_is_refused(person: Person, grant: dict[str, Any]) -> None:
     assert refused(await person.token(**grant), 422, "validation_failed")
 
 

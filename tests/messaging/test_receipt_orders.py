@@ -186,6 +186,28 @@ async def test_what_we_learn_ourselves_may_come_at_any_place_among_the_receipts(
         assert rows == {(sid, state, "twilio" if by_twilio else provider, error, None, None, due)}, statuses
 
 
+@pytest.mark.parametrize("status", ["delivered", "undelivered"])
+async def test_where_the_answer_is_lost_the_receipt_tells(sender: Sender, phone: str, status: str) -> None:
+    """Our own "it may have been sent" comes after it, and is no event any more."""
+    postman = Postman(sender)
+    postman.plans[phone] = Plan((status,), SID)
+
+    async def report_and_hang_up(request: Request, writer: asyncio.StreamWriter) -> None:
+        await postman.report(request, postman.plans[phone].early)
+        writer.close()
+
+    sender.carrier.script.append(report_and_hang_up)
+
+    assert (await sender.ask(phone))[0] == 502
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider_message_id"]) == (final((status,), ("", None))[0], SID)
+    assert [event for event, _ in await sender.books.events(sender.id, row["id"])] == [f"message.{row['state']}"]
+    assert f'"type":"message.unknown","tenant_id":"{sender.id}"' not in await sender.door.log()
+    # Whoever asked was told that it failed, and may ask again at once.
+    assert (await sender.books.identifier(sender.id, phone))["resend_at"] is None
+
+
 async def test_every_order_of_what_comes_twice_ends_in_the_same_row(sender: Sender) -> None:
     rows = set()
     for order in sorted(set(permutations((*STATUSES, *STATUSES, "we sent it")))):

@@ -160,3 +160,76 @@ def test_workers_share_the_pool_and_each_needs_a_connection() -> None:
 def test_what_is_unwise_is_told() -> None:
     assert len(config.load(ENOUGH | {"ADMIN_TOKEN": "short"}).warnings) == 2
     assert config.load(ENOUGH | TWILIO | {"ADMIN_TOKEN": "x" * 32}).warnings == []
+
+
+MAIL = {"SMTP_URL": "smtp://user%40example.com:p%3Aw@mail.example.com", "EMAIL_FROM": "no-reply@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "tls", "starttls"),
+    [
+        ("smtp://u:p@mail.example.com:587?starttls=true", 587, False, True),
+        ("smtp://u:p@mail.example.com", 587, False, True),  # a password is not sent in the clear
+        ("smtp://u:p@mail.example.com?starttls=false", 25, False, False),
+        ("smtp://mail.example.com", 25, False, None),
+        ("smtp://mail.example.com?starttls=true", 587, False, True),
+        ("smtps://u:p@mail.example.com", 465, True, False),
+    ],
+)
+def test_how_mail_goes_out_is_in_one_url(url: str, port: int, tls: bool, starttls: bool | None) -> None:
+    smtp = config.load(ENOUGH | MAIL | {"SMTP_URL": url}).smtp
+
+    assert smtp is not None
+    assert (smtp.host, smtp.port, smtp.tls, smtp.starttls) == ("mail.example.com", port, tls, starttls)
+
+
+def test_user_and_password_of_mail_may_hold_any_character() -> None:
+    smtp = config.load(ENOUGH | MAIL).smtp
+
+    assert smtp is not None
+    assert (smtp.username, smtp.password) == ("user@example.com", "p:w")
+
+
+def test_mail_needs_a_server_and_a_sender() -> None:
+    assert config.load(ENOUGH).smtp is None
+    for name in MAIL:
+        assert problems(ENOUGH | {name: MAIL[name]})[0].endswith("email needs both")
+
+
+@pytest.mark.parametrize("sender", ["no-reply@example.com", "Auth1 <no-reply@example.com>", "<no-reply@example.com>"])
+def test_the_sender_may_have_a_name(sender: str) -> None:
+    smtp = config.load(ENOUGH | MAIL | {"EMAIL_FROM": sender}).smtp
+
+    assert smtp is not None
+    assert smtp.sender == "no-reply@example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_URL", "mail.example.com:25"),
+        ("SMTP_URL", "https://mail.example.com"),
+        ("SMTP_URL", "smtp://"),
+        ("SMTP_URL", "smtp://mail.example.com/path"),
+        ("SMTP_URL", "smtp://mail.example.com:99999"),
+        ("SMTP_URL", "smtp://mail.example.com?starttls=maybe"),
+        ("SMTP_URL", "smtp://mail.example.com?tls=true"),
+        ("SMTP_URL", "smtps://mail.example.com?starttls=true"),
+        ("EMAIL_FROM", "nobody"),
+        ("EMAIL_FROM", "a@b.co, c@d.co"),
+        ("EMAIL_FROM", "<a@b.co> <c@d.co>"),
+        ("EMAIL_FROM", "a b@c.co"),
+        ("EMAIL_FROM", "ä@example.com"),
+    ],
+)
+def test_a_mail_setting_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:
+    assert [problem.split()[0] for problem in problems(ENOUGH | MAIL | {name: value})] == [name]
+
+
+def test_the_url_of_the_mail_server_may_come_as_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("smtps://u:p@mail.example.com\n")
+    smtp = config.load(ENOUGH | {"EMAIL_FROM": MAIL["EMAIL_FROM"], "SMTP_URL_FILE": str(file)}).smtp
+
+    assert smtp is not None
+    assert smtp.password == "p"

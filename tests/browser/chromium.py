@@ -1,0 +1,167 @@
+"""Chromium without a window, driven through the DevTools protocol on a pipe: what a test needs of it, and no more."""
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync --disable-extensions "
+    "--window-size=800,600 --remote-debugging-pipe"
+).split()
+ANSWER_S = 60.0  # generous: nothing here measures the machine
+# The browser reads commands from descriptor 3 and writes answers to 4.
+_LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for number, end in enumerate(ends, start=3):
+    os.dup2(end, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def find() -> str | None:
+    """The path of a browser of this family, if one is installed."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+class Chromium:
+    """Started with `async with`; gone with all its processes and its profile in the end."""
+
+    def __init__(self, path: str, profile: Path) -> None:
+        self._path = path
+        self._profile = profile
+        self._ids = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._pages: dict[str, Page] = {}
+
+    async def __aenter__(self) -> Self:
+        theirs_in, self._out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _LAUNCH, str(theirs_in), str(theirs_out)),
+            *(self._path, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=(theirs_in, theirs_out),
+            process_group=0,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
+        self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours_in, "rb", buffering=0)
+        )
+        self._listening = asyncio.create_task(self._listen(reader))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+        self._pipe.close()
+        os.close(self._out)
+
+    async def call(self, method: str, session: str | None = None, **parameters: object) -> dict[str, Any]:
+        """Call a method of the protocol and return its result."""
+        number = next(self._ids)
+        command = {"id": number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        os.write(self._out, json.dumps(command).encode() + b"\0")
+        answer = await asyncio.wait_for(self._answers.pop(number), ANSWER_S)
+        assert "error" not in answer, f"{method}: {answer.get('error')}"
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    @asynccontextmanager
+    async def page(self, *, scripts: bool = True, dark: bool = False) -> AsyncIterator["Page"]:
+        """Open a page in a context of its own, as a person with these settings has it."""
+        context = (await self.call("Target.createBrowserContext"))["browserContextId"]
+        target = (await self.call("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
+        session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        page = self._pages[session] = Page(self, session)
+        for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
+            await page.call(f"{domain}.enable")
+        await page.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await page.call("Emulation.setEmulatedMedia", features=[scheme])
+        try:
+            yield page
+        finally:
+            del self._pages[session]
+            await self.call("Target.disposeBrowserContext", browserContextId=context)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            message = json.loads((await reader.readuntil(b"\0"))[:-1])
+            if (waiting := self._answers.get(message.get("id", 0))) is not None:
+                waiting.set_result(message)
+            elif (page := self._pages.get(message.get("sessionId", ""))) is not None:
+                page.take(message["method"], message["params"])
+
+
+class Page:
+    """One page: what it asked for, and what it complained of."""
+
+    def __init__(self, browser: Chromium, session: str) -> None:
+        self._browser = browser
+        self._session = session
+        self._loads = 0
+        self._loaded = asyncio.Event()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+
+    async def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        return await self._browser.call(method, self._session, **parameters)
+
+    def take(self, event: str, parameters: dict[str, Any]) -> None:
+        """Take an event of the protocol."""
+        if event == "Log.entryAdded":
+            self.complaints.append(parameters["entry"]["text"])
+        elif event == "Runtime.consoleAPICalled":
+            self.complaints.append(str(parameters["args"]))
+        elif event == "Runtime.exceptionThrown":
+            self.complaints.append(parameters["exceptionDetails"]["text"])
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(f"{parameters['request']['method']} {parameters['request']['url']}")
+        elif event == "Page.loadEventFired":
+            self._loaded.set()
+
+    async def open(self, url: str) -> None:
+        """Go to an address and wait until it is shown."""
+        self._loaded.clear()
+        await self.call("Page.navigate", url=url)
+        await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
+
+    async def press_tab_and_enter(self) -> None:
+        """Go to the first thing that can be pressed, press it by keyboard, and wait for the next page."""
+        self._loaded.clear()
+        tab = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        for key in (tab, enter):
+            await self.call("Input.dispatchKeyEvent", type="keyDown", **key)
+            await self.call("Input.dispatchKeyEvent", type="keyUp", **{**key, "text": ""})
+        await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
+
+    async def evaluate(self, expression: str) -> Any:
+        """Ask the page, as its developer would."""
+        return (await self.call("Runtime.evaluate", expression=expression, returnByValue=True))["result"].get("value")
+
+    async def roles(self) -> list[tuple[str, str]]:
+        """What a screen reader finds: role and name."""
+        nodes = (await self.call("Accessibility.getFullAXTree"))["nodes"]
+        return [
+            (node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node.get("ignored")
+        ]

@@ -1,0 +1,187 @@
+"""`auth1 dev`: everything on a bare machine, as somebody would try it who has just heard of it."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from auth1.dev.postgres import PostgresServer
+from auth1.dev.processes import children, is_locked
+from auth1.dev.redis import RedisServer
+from tests.faults.process import Auth1, until
+
+SERVERS = ("postgres", "redis")
+
+
+def start(directory: Path, log: Path, **environment: str) -> Auth1:
+    return Auth1({"HOME": str(directory.parent), **environment}, log, arguments=("dev", "--data", str(directory)))
+
+
+def printed_curls(text: str) -> list[str]:
+    """The commands that are there to be pasted, as they stand."""
+    return re.findall(r"^curl (?:.*\\\n)*.*$", text, re.MULTILINE)
+
+
+def admin_token(text: str) -> str:
+    found = re.search(r"^export ADMIN_TOKEN=(\S+)$", text, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+async def paste(command: str, **environment: str) -> dict[str, object]:
+    """Run a curl command as a shell does; where there is no curl, send what it would."""
+    if shutil.which("curl"):
+        names = {"PATH": os.environ["PATH"], "no_proxy": "*", **environment}
+        ended = subprocess.run(["sh", "-c", f"{command} -sS"], env=names, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stderr
+        raw = ended.stdout
+    else:
+        for name, value in environment.items():
+            command = command.replace(f"${name}", value)
+        _, *words = shlex.split(command.replace("\\\n", " "))
+        given = dict(zip(words[0:2:2], words[1:2:2], strict=True))
+        headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
+        body = words[words.index("-d") + 1]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            raw = (await client.request(given["-X"], words[2], content=body, headers=headers)).text
+    return msgspec.json.decode(raw, type=dict[str, object])
+
+
+def last_code(server: Auth1) -> str:
+    """The code that the terminal showed last."""
+    return re.findall(r"message to \+15551234567: .* code is: (\d+)\.", server.text())[-1]
+
+
+def all_processes(server: Auth1) -> list[int]:
+    """The program and all its children and theirs."""
+    pids = [server.process.pid]
+    for pid in pids:
+        pids += children(pid)
+    return pids
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def interrupt(server: Auth1) -> None:
+    """Ctrl-C: the terminal interrupts the whole process group."""
+    os.killpg(server.process.pid, signal.SIGINT)
+    assert await server.exit_code() == 0
+    assert "Traceback" not in server.text()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Callable[[], Path]:
+    numbers = iter(range(9))
+    return lambda: tmp_path / f"log{next(numbers)}"
+
+
+async def test_the_printed_commands_log_a_user_in_and_make_a_tenant(directory: Path, logs: Callable[[], Path]) -> None:
+    async with start(directory, logs()) as server:
+        ask, answer, make = printed_curls(server.text())
+
+        asked = await paste(ask)
+        assert (asked["status"], asked["channel"]) == ("sent", "sms")
+        verified = await paste(answer.replace("THE CODE", last_code(server)))
+        assert (verified["verified"], verified["token_type"], verified["is_new_user"]) == (True, "Bearer", True)
+
+        made = await paste(make, ADMIN_TOKEN=admin_token(server.text()))
+        assert made["slug"] == "myapp"
+        await interrupt(server)
+
+
+async def test_it_ends_with_ctrl_c_and_leaves_no_process_behind(directory: Path, logs: Callable[[], Path]) -> None:
+    async with start(directory, logs()) as server:
+        pids = all_processes(server)
+        assert len(pids) > 4  # itself, a worker, Redis, PostgreSQL with its children
+        assert all(is_locked(directory / name / "server.lock") for name in SERVERS)
+
+        await interrupt(server)
+
+        await until(lambda: not any(runs(pid) for pid in pids), explain=lambda: f"of {pids} some still run")
+        assert not any(is_locked(directory / name / "server.lock") for name in SERVERS)
+
+
+async def test_what_it_remembers_is_for_its_owner_only(directory: Path, logs: Callable[[], Path]) -> None:
+    async with start(directory, logs()) as server:
+        await interrupt(server)
+
+    assert directory.stat().st_mode & 0o077 == 0
+    assert (directory / "dev.json").stat().st_mode & 0o077 == 0
+
+
+async def test_a_second_start_finds_data_and_key_of_the_first(directory: Path, logs: Callable[[], Path]) -> None:
+    async with start(directory, logs()) as server:
+        first_curls, token = printed_curls(server.text()), admin_token(server.text())
+        await paste(first_curls[0])
+        user = (await paste(first_curls[1].replace("THE CODE", last_code(server))))["user_id"]
+        await interrupt(server)
+
+    async with start(directory, logs(), PORT=str(server.port)) as again:
+        curls = printed_curls(again.text())
+        assert (curls, admin_token(again.text())) == (first_curls, token)
+        await paste(curls[0])
+        verified = await paste(curls[1].replace("THE CODE", last_code(again)))
+        assert (verified["user_id"], verified["is_new_user"]) == (user, False)
+        await interrupt(again)
+
+
+async def test_a_start_after_kill_9_works_too(directory: Path, logs: Callable[[], Path]) -> None:
+    async with start(directory, logs()) as server:
+        pids = all_processes(server)
+        server.process.kill()
+        await server.exit_code()
+        server.end()
+        # The servers end with the program, however it ends.
+        await until(lambda: not any(runs(pid) for pid in pids), explain=lambda: f"of {pids} some still run")
+
+    async with start(directory, logs(), PORT=str(server.port)) as again:
+        ask, answer, _ = printed_curls(again.text())
+        await paste(ask)
+        assert (await paste(answer.replace("THE CODE", last_code(again))))["verified"] is True
+        await interrupt(again)
+
+
+async def test_it_uses_the_servers_that_it_is_given(
+    directory: Path, logs: Callable[[], Path], database_url: str, redis_server: RedisServer
+) -> None:
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_server.url()}
+
+    async with start(directory, logs(), **given) as server:
+        assert [entry.name for entry in directory.iterdir()] == ["dev.json"]
+        ask, answer, _ = printed_curls(server.text())
+        await paste(ask)
+        assert (await paste(answer.replace("THE CODE", last_code(server))))["verified"] is True
+        await interrupt(server)
+
+
+async def test_a_directory_that_is_in_use_is_said_in_one_line(directory: Path, logs: Callable[[], Path]) -> None:
+    with PostgresServer(directory / "postgres", durable=False) as running:
+        log = logs()
+        second = start(directory, log)
+        second.spawn()
+        try:
+            assert await second.exit_code() == 1
+            [line] = log.read_text().splitlines()
+            assert line.startswith("auth1: PostgreSQL already runs in ")
+            assert str(running.pid) in line
+        finally:
+            second.end()
+            await second.client.aclose()

@@ -1,0 +1,78 @@
+"""A machine that has run out of something: file descriptors, or a reader of our output."""
+
+import asyncio
+import fcntl
+import os
+import struct
+import termios
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tests.conftest import new_phone
+from tests.faults.process import Auth1, until
+from tests.faults.wire import Wire, head
+from tests.outside.twilio import TwilioServer
+
+DESCRIPTORS = 256
+CONNECTIONS = 400
+PIPE_BYTES = 4096  # the smallest that Linux makes
+
+
+async def log_in(server: Auth1, carrier: TwilioServer, key: str) -> bool:
+    """Say whether a person can log in."""
+    phone = new_phone()
+    if (await server.ask(phone, key)).status_code != 200:
+        return False
+    return (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
+
+
+async def test_with_more_connections_than_descriptors_it_recovers(
+    own_environment: dict[str, str], log: Path, carrier: TwilioServer, stack: AsyncExitStack
+) -> None:
+    few = ("sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh")
+    async with Auth1(own_environment, log, prefix=few) as server:
+        key = (await server.tenant())["api_key"]
+        assert await log_in(server, carrier, key)
+
+        wires = [await stack.enter_async_context(Wire(server.port)) for _ in range(CONNECTIONS)]
+        await asyncio.gather(*(wire.send(head("GET", "/health/live")) for wire in wires))
+        answers = [asyncio.create_task(wire.answer()) for wire in wires]
+        # All that have room are answered and stay; the others wait for them to leave.
+        await until(lambda: sum(answer.done() for answer in answers) > DESCRIPTORS // 2)
+        for wire, answer in zip(wires, answers, strict=True):
+            if answer.done():
+                wire.hang_up()
+        statuses = {got and got.status for got in await asyncio.gather(*answers)}
+        assert statuses <= {200, 503, None}, statuses
+        assert 200 in statuses
+        for wire in wires:
+            wire.hang_up()
+
+        await until(lambda: log_in(server, carrier, key), explain=server.text)
+        assert len(server.workers) == 1
+        assert "Traceback" not in server.text()
+
+
+async def test_when_nobody_reads_what_it_prints_requests_go_on(
+    own_environment: dict[str, str], log: Path, carrier: TwilioServer
+) -> None:
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        async with Auth1(own_environment | {"LOG_LEVEL": "debug"}, log, stdout=writer) as server:
+            key = (await server.tenant())["api_key"]
+            for _ in range(20):  # some 200 bytes a line, and two lines a request
+                assert await log_in(server, carrier, key)
+            assert waiting(reader) > PIPE_BYTES - 1000  # no line is that long
+            assert await server.status("/health") == 200
+
+            server.process.terminate()
+            assert await server.exit_code() == 0
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def waiting(reader: int) -> int:
+    """How many bytes are in a pipe."""
+    return int(struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0])

@@ -1,0 +1,167 @@
+"""Clients that are slow, stop half-way or send more than was asked for; the connection stays in step or is closed."""
+
+import asyncio
+
+import pytest
+
+from tests.conftest import new_phone
+from tests.faults.process import Auth1, until
+from tests.faults.wire import Wire, head, post
+from tests.outside.twilio import TwilioServer
+
+REQUEST, VERIFY = "/api/auth/request", "/api/auth/verify"
+LIVE = head("GET", "/health/live")
+
+
+async def test_a_body_that_trickles_is_given_up_on(server: Auth1, carrier: TwilioServer, phone: str) -> None:
+    key = (await server.tenant())["api_key"]
+    whole = post(REQUEST, {"phone": phone}, x_api_key=key)
+
+    async with Wire(server.port) as wire:
+        await wire.send(whole[:-10])
+        answering = asyncio.create_task(wire.answer())
+        for byte in whole[-10:-1]:  # never the last one
+            await asyncio.sleep(0.3)
+            await wire.send(bytes([byte]))
+        answer = await answering
+
+    assert answer is not None
+    assert (answer.status, answer.json["code"]) == (408, "request_timeout")
+    assert carrier.sent_to(phone) == []
+
+
+async def test_slow_headers_are_given_up_on(server: Auth1) -> None:
+    async with Wire(server.port) as wire:
+        await wire.send(b"GET /health/live HTTP/1.1\r\nHost: loc")
+        answer = await wire.answer()
+        assert answer is None or answer.status == 408
+
+
+async def test_a_connection_that_says_nothing_does_not_keep_others_waiting(server: Auth1) -> None:
+    async with Wire(server.port), Wire(server.port) as wire:
+        await wire.send(LIVE)
+        answer = await wire.answer()
+        assert answer is not None
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("missing", [1, 20])
+async def test_a_connection_that_is_closed_half_way_in_a_body_has_no_effect(
+    server: Auth1, carrier: TwilioServer, missing: int
+) -> None:
+    key, known, new = (await server.tenant(max_otp_attempts=1))["api_key"], new_phone(), new_phone()
+    assert (await server.ask(known, key)).status_code == 200
+    code = carrier.code_for(known)
+    wrong = f"{(int(code) + 1) % 1_000_000:06}"
+    gone_before = len(gone(server))
+
+    for whole in (
+        post(VERIFY, {"phone": known, "code": wrong}, x_api_key=key),
+        post(REQUEST, {"phone": new}, x_api_key=key),
+    ):
+        async with Wire(server.port) as wire:
+            await wire.send(whole[:-missing])
+            wire.hang_up()
+
+    await until(lambda: len(gone(server)) == gone_before + 2, explain=server.text)
+    assert carrier.sent_to(new) == []
+    assert (await server.answer(known, code, key)).status_code == 200
+
+
+def gone(server: Auth1) -> list[object]:
+    """Log lines of requests whose client went away."""
+    return [line for line in server.lines("request") if line["status"] == 499]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({}, 401), ({"x_api_key": "auth1_pk_x_" + "0" * 38}, 401), ({"transfer_encoding": "gzip"}, 400)],
+)
+async def test_the_unread_body_of_a_refused_request_is_never_taken_for_a_request(
+    server: Auth1, headers: dict[str, str], status: int
+) -> None:
+    """Smuggling: what follows a refusal is a body, whatever it looks like."""
+    smuggled = (LIVE * 100)[:4000]
+
+    async with Wire(server.port) as wire:
+        await wire.send(head("POST", REQUEST, len(smuggled), **headers))
+        refusal = await wire.answer()
+        assert refusal is not None
+        assert refusal.status == status
+        await wire.send(smuggled)
+        await wire.send(head("GET", "/nowhere"))
+
+        after = await wire.answer()
+        # Closed, or in step: the next answer is that of the next request.
+        assert after is None or after.status == 404
+        assert after is None or await still_in_step(wire)
+
+
+async def still_in_step(wire: Wire) -> bool:
+    await wire.send(LIVE)
+    answer = await wire.answer()
+    return answer is None or answer.status == 200
+
+
+async def test_a_rate_limited_request_whose_body_is_still_arriving_leaves_the_connection_in_step(
+    server: Auth1, phone: str
+) -> None:
+    key = (await server.tenant(requests_per_minute=1))["api_key"]
+    assert (await server.ask(phone, key)).status_code == 200
+    whole = post(REQUEST, {"phone": new_phone()}, x_api_key=key)
+
+    async with Wire(server.port) as wire:
+        for _ in range(3):
+            await wire.send(whole)
+            limited = await wire.answer()
+            assert limited is not None
+            assert (limited.status, limited.json["code"]) == (429, "rate_limited")
+        assert await still_in_step(wire)
+
+
+async def test_an_oversized_body_is_refused_before_it_has_arrived(server: Auth1) -> None:
+    key = (await server.tenant())["api_key"]
+
+    async with Wire(server.port) as wire:
+        await wire.send(head("POST", REQUEST, 100_000_000, x_api_key=key))
+        refusal = await wire.answer()
+        assert refusal is not None
+        assert (refusal.status, refusal.json["code"]) == (413, "payload_too_large")
+        await wire.send(LIVE * 20_000)  # a megabyte of what might be requests
+        after = await wire.answer()
+        assert after is None
+
+
+async def test_pipelined_requests_are_answered_in_order(server: Auth1, carrier: TwilioServer, phone: str) -> None:
+    key = (await server.tenant())["api_key"]
+
+    async with Wire(server.port) as wire:
+        await wire.send(
+            post(REQUEST, {"phone": phone}, x_api_key=key)
+            + post(VERIFY, {"phone": phone, "code": "00000"}, x_api_key=key)
+            + head("GET", "/nowhere")
+            + LIVE
+        )
+        answers = [await wire.answer() for _ in range(4)]
+
+    assert [answer and answer.status for answer in answers] == [200, 400, 404, 200]
+
+
+async def test_one_connection_carries_many_requests_of_every_outcome(
+    server: Auth1, carrier: TwilioServer, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    async with Wire(server.port) as wire:
+        statuses = []
+        for request in (
+            post(REQUEST, {"phone": phone}, x_api_key=key),
+            post(REQUEST, {"phone": phone}, x_api_key=key),
+            post(REQUEST, {"phone": "none"}, x_api_key=key),
+            post(VERIFY, {"phone": phone, "code": "x"}, x_api_key=key),
+            head("DELETE", REQUEST),
+            head("GET", "/health/ready"),
+        ):
+            await wire.send(request)
+            answer = await wire.answer()
+            statuses.append(answer and answer.status)
+    assert statuses == [200, 429, 422, 422, 405, 200]

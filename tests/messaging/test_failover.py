@@ -1,0 +1,160 @@
+"""The next provider takes what the first does not, with the same code; one that keeps failing is passed over."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from auth1.messaging.breaker import MAX_FAILURES
+from tests.conftest import Door, Started, new_phone
+from tests.messaging.conftest import Books, spread_phones
+from tests.messaging.sns.conftest import environment
+from tests.outside import sns as aws
+from tests.outside import twilio
+from tests.outside.sns import SnsServer
+from tests.outside.twilio import TwilioServer
+
+
+@dataclass
+class World:
+    """An application with two providers, and the servers in their places."""
+
+    door: Door
+    twilio: TwilioServer
+    sns: SnsServer
+
+
+@pytest.fixture
+async def world(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """Of each test's own: breakers remember."""
+    async with TwilioServer() as twilio_server, SnsServer() as sns_server:
+        environment(monkeypatch, sns_server)
+        sns_server.behaviour = aws.take
+        door = await start_app(
+            TWILIO_API_URL=twilio_server.url, SMS_PROVIDERS="twilio,sns", AWS_ENDPOINT_URL_SNS=sns_server.url
+        )
+        yield World(door, twilio_server, sns_server)
+
+
+def code_in(text: str) -> str:
+    found = re.search(r"code is: (\d+)\.", text)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        twilio.answer(503, b"away"),
+        twilio.refuse(20429, 429),
+        twilio.refuse(20003, 401),
+        twilio.refuse(21408),
+        twilio.hang_up,
+    ],
+    ids=["unavailable", "throttled", "credentials", "no permission for the country", "connection lost"],
+)
+async def test_what_twilio_does_not_take_goes_by_sns(
+    world: World, books: Books, behaviour: twilio.Behaviour, phone: str
+) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = behaviour
+
+    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert asked.json()["status"] == "sent"
+    assert len(world.twilio.requests) == 1
+    [published] = world.sns.requests
+    code = code_in(published.form["Message"])
+    assert code_in(world.twilio.requests[0].form["Body"]) == code
+    message = await books.message(tenant["tenant_id"], phone)
+    assert (message["state"], message["provider"]) == ("sent", "sns")
+    verified = await world.door.post("/api/auth/verify", {"phone": phone, "code": code}, tenant["api_key"])
+    assert verified.status_code == 200
+
+
+@pytest.mark.parametrize(("code", "error"), [(21610, "recipient_opted_out"), (21211, "invalid_phone")])
+async def test_who_has_opted_out_or_cannot_be_is_tried_nowhere_else(
+    world: World, code: int, error: str, phone: str
+) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = twilio.refuse(code)
+
+    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert asked.json()["code"] == error
+    assert world.sns.requests == []
+
+
+async def test_where_all_refuse_the_send_is_given_back(world: World, books: Books, phone: str) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = twilio.refuse(20429, 429)
+    world.sns.behaviour = aws.refuse("Throttled", status=429)
+
+    for _ in range(2):  # a second time at once: nothing was spent
+        asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
+    identifier = await books.identifier(tenant["tenant_id"], phone)
+    assert list(identifier["sent_at"]) == []
+
+
+async def test_where_one_may_have_sent_it_the_send_is_spent(world: World, books: Books, phone: str) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = twilio.answer(503, b"away")
+    world.sns.behaviour = aws.refuse("Throttled", status=429)
+
+    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert asked.json()["code"] == "delivery_failed"
+    message = await books.message(tenant["tenant_id"], phone)
+    assert message["state"] == "unknown"
+    identifier = await books.identifier(tenant["tenant_id"], phone)
+    assert len(identifier["sent_at"]) == 1
+
+
+async def test_with_twilio_dead_all_are_delivered_and_few_wait_for_it(world: World) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = twilio.answer(503, b"away")
+
+    for phone in spread_phones(100):
+        asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        assert asked.json()["status"] == "sent"
+
+    assert len(world.sns.requests) == 100
+    assert len(world.twilio.requests) <= MAX_FAILURES
+    health = (await world.door.client.get("/health")).json()
+    assert health["providers"] == {"twilio": "open", "sns": "closed"}
+    assert health["status"] == "healthy"
+
+
+async def test_a_provider_without_alternative_is_tried_though_it_keeps_failing(
+    world: World, books: Books, phone: str
+) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = twilio.refuse(20429, 429)
+    world.sns.behaviour = aws.refuse("Throttled", status=429)
+    refused = [
+        (await world.door.post("/api/auth/request", {"phone": new_phone()}, tenant["api_key"])).status_code
+        for _ in range(2 * MAX_FAILURES)
+    ]
+    assert set(refused) == {502}
+    world.twilio.behaviour = twilio.take
+
+    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert asked.json()["status"] == "sent"
+    assert (await books.message(tenant["tenant_id"], phone))["provider"] == "twilio"
+    assert (await world.door.client.get("/health")).json()["providers"]["twilio"] == "closed"
+
+
+async def test_the_sandbox_knows_no_breaker(world: World) -> None:
+    tenant = await world.door.tenant()
+    statuses = await asyncio.gather(
+        *(
+            world.door.post("/api/auth/request", {"phone": "+15005550002"}, tenant["test_key"])
+            for _ in range(2 * MAX_FAILURES)
+        )
+    )
+    assert {answer.status_code for answer in statuses} == {502}
+    assert (await world.door.client.get("/health")).json()["providers"] == {"twilio": "closed", "sns": "closed"}
