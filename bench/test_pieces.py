@@ -169,6 +169,7 @@ async def open_challenge(auth1: Inside, number: str) -> None:
         message_id=new_id("msg"),
         event_id=new_id("evt"),
         locale=None,
+        seals=codes.seals(auth1.services.keyring),
     )
     opened = await store.open_challenge(auth1.services.postgres, auth1.tenant.tenant_id, "bench", opening)
     assert opened.accepted

@@ -38,6 +38,11 @@ def macs(keyring: Keyring, tenant_id: str, identifier: str, code: str, purpose: 
     return keyring.macs("code-mac", _context(tenant_id, identifier, purpose) + code.encode())
 
 
+def seals(keyring: Keyring) -> list[bytes]:
+    """How the box of a code begins, if it can be unsealed."""
+    return keyring.seals("code-box")
+
+
 def unseal(keyring: Keyring, tenant_id: str, identifier: str, box: bytes, purpose: str = LOGIN) -> str | None:
     """Read a code to send it again; None when the secret has changed since."""
     code = keyring.open("code-box", box, _context(tenant_id, identifier, purpose))

@@ -112,6 +112,7 @@ def _opening(
         message_id=message_id,
         event_id=new_id("evt"),
         locale=body.locale,
+        seals=codes.seals(app.keyring),
         link=link,
     )
 

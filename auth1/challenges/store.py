@@ -34,6 +34,7 @@ class Opening(NamedTuple):
     message_id: str
     event_id: str
     locale: str | None
+    seals: list[bytes]
     link: NewLink | None = None
 
 
@@ -84,6 +85,7 @@ async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: 
         *(asked.sends_per_hour, asked.resend_base),
         *(asked.event_id, actor, msgspec.json.encode(asked.data).decode(), asked.locale),
         *_link_arguments(asked.link),
+        asked.seals,
     )
     try:
         row = await postgres.row(_QUERIES["open_challenge"], *arguments)

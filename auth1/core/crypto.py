@@ -7,12 +7,15 @@ an operator rotates the secret, the previous one still opens and compares, but n
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+_SEAL_BYTES = 4
 _NONCE_BYTES = 12
+_SEALED_FROM = _SEAL_BYTES + _NONCE_BYTES
 
 
 class Keyring:
@@ -33,16 +36,21 @@ class Keyring:
     def seal(self, purpose: str, text: bytes, context: bytes) -> bytes:
         """Encrypt `text` (AES-256-GCM) so that it opens only with the same purpose and context."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(_hkdf(self._secrets[0], purpose)).encrypt(nonce, text, context)
+        sealed = AESGCM(_hkdf(self._secrets[0], purpose)).encrypt(nonce, text, context)
+        return self.seals(purpose)[0] + nonce + sealed
 
     def open(self, purpose: str, box: bytes, context: bytes) -> bytes | None:
         """Decrypt what `seal` made; None when no accepted secret opens it."""
-        for secret in self._secrets:
-            try:
-                return AESGCM(_hkdf(secret, purpose)).decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], context)
-            except (InvalidTag, ValueError):
-                continue
+        seal, nonce, sealed = box[:_SEAL_BYTES], box[_SEAL_BYTES:_SEALED_FROM], box[_SEALED_FROM:]
+        for secret, known in zip(self._secrets, self.seals(purpose), strict=True):
+            if seal == known:
+                with suppress(InvalidTag, ValueError):
+                    return AESGCM(_hkdf(secret, purpose)).decrypt(nonce, sealed, context)
         return None
+
+    def seals(self, purpose: str) -> list[bytes]:
+        """How boxes begin that `open` can open: four bytes that tell which secret sealed them, and nothing of it."""
+        return [_hkdf(secret, f"{purpose} seal")[:_SEAL_BYTES] for secret in self._secrets]
 
 
 def digest(token: str) -> bytes:

@@ -19,6 +19,7 @@ from auth1 import metrics
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 _QUEUE_LINES = 10_000
+_OURS = f"{os.sep}auth1{os.sep}"
 GATHER_S = 0.01  # lines of this time leave in one write: waking the thread for each costs more than the line
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -45,13 +46,11 @@ class Log:
         self._add("warn", msg, fields)
 
     def error(self, msg: str, *, error: BaseException | None = None, **fields: object) -> None:
-        """Log a failure; of an exception its kind and the places it passed, not its text, which may hold values."""
+        """Log a failure; of an exception its kind and where ours met it, not its text, which may hold values."""
         if error is not None:
-            frames = traceback.extract_tb(error.__traceback__)[-8:]
-            fields |= {
-                "error": type(error).__qualname__,
-                "at": [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames],
-            }
+            places = [frame for frame in traceback.extract_tb(error.__traceback__) if _OURS in frame.filename]
+            place = f"{os.path.basename(places[-1].filename)}:{places[-1].lineno}" if places else None
+            fields |= {"error": type(error).__qualname__, "at": place}
         self._add("error", msg, fields)
 
     def plain(self, line: str) -> None:

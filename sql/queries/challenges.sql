@@ -13,6 +13,7 @@
 -- $18 locale of the message, or null for the tenant's own
 -- $19 token_digest of the link that the message has, or null; $20 secret_digest, $21 whether it has the code, too,
 -- $22 redirect_to, $23 code_challenge
+-- $24 how a code_box begins that the program can open: after a change of its secret it cannot open those before
 with gate as (
   insert into identifiers as i (tenant_id, identifier, code_mac, code_box, code_purpose, code_expires_at, code_attempts_max,
     challenge_ids, challenge_attempts, message_id, sends, resend_at, sent_at)
@@ -41,7 +42,7 @@ with gate as (
         -- its attempts and asks for another cannot throw out the owner, who names a challenge.
         coalesce(i.code_mac is not null and i.code_expires_at > now() and i.code_purpose = $4, false) as unanswered,
         i.message_id is distinct from excluded.message_id
-          and not coalesce(i.resend_at > now(), false)
+          and not coalesce($14 > 0 and i.resend_at > now(), false)
           and not coalesce(i.sent_at[$13::int] > now() - interval '1 hour', false)
           and not coalesce(i.sent_at[2 * $13::int] > now() - interval '1 day', false) as accepts,
         case when i.sent_at[1] > now() - interval '1 hour' then least(i.sends + 1, 100) else 1 end as nth
@@ -49,8 +50,8 @@ with gate as (
     cross join lateral (
       select
         -- With under two minutes left the code would be stale on arrival; with no attempts left it is of no use.
-        accepts and not (unanswered and i.code_expires_at > now() + interval '2 min' and i.code_attempts < i.code_attempts_max)
-          as opens,
+        accepts and not (unanswered and i.code_expires_at > now() + interval '2 min'
+          and i.code_attempts < i.code_attempts_max and substr(i.code_box, 1, 4) = any($24::bytea[])) as opens,
         unanswered and coalesce(i.challenge_attempts[array_position(i.challenge_ids, $6)] < i.code_attempts_max, false) as again
     ) as o)
   returning *

@@ -206,3 +206,24 @@ async def test_without_the_old_secret_its_code_is_wrong(
 
     assert (await forgetful.post(VERIFY, body, tenant["api_key"])).json()["code"] == "invalid_code"
     assert (await door.post(VERIFY, body, tenant["api_key"])).status_code == 200
+
+
+async def test_a_secret_changed_without_keeping_the_old_one_means_a_new_code(
+    start_app: Started, door: Door, twilio_server: TwilioServer, phone: str
+) -> None:
+    tenant = await door.tenant()
+    await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    old_code = twilio_server.code_for(phone)
+    changed = await start_app(JWT_SECRET="another secret for signing, as long as it has to be")
+    async with door.services.postgres._connection("test") as connection:
+        await connection.execute("update identifiers set resend_at = null where identifier = $1", phone)
+
+    asked = await changed.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert asked.status_code == 200
+    new_code = twilio_server.code_for(phone)
+    assert len(twilio_server.sent_to(phone)) == 2
+    refused = await changed.post("/api/auth/verify", {"phone": phone, "code": old_code}, tenant["api_key"])
+    verified = await changed.post("/api/auth/verify", {"phone": phone, "code": new_code}, tenant["api_key"])
+    assert (refused.status_code == 400) == (old_code != new_code)
+    assert verified.status_code == 200
