@@ -35,7 +35,7 @@ ROUTES = (
     Route("POST", "/api/auth/token", link_handlers.redeem, tenant_who_polls, CodeGrant | ChallengeGrant),
     Route("GET", links.PATH, link_handlers.show_link, anyone, page=True),
     Route("POST", links.PATH, link_handlers.confirm_link, person_at_the_door, page=True),
-    Route("GET", "/api/auth/challenges/{challenge_id}", receipts.get_challenge, tenant_at_the_door),
+    Route("GET", "/api/auth/challenges/{challenge_id}", receipts.get_challenge, tenant_who_polls),
     # Whoever calls is known by a signature over the body too, so the handler checks it.
     Route("POST", CALLBACK_PATH, receipts.take_twilio_receipt, anyone, Form),
     Route("POST", "/api/admin/tenants", tenants.create_tenant, operator, TenantIn, status=201),

@@ -41,7 +41,7 @@ async def tenant_at_the_door(app: Services, call: Call[Tenant]) -> Tenant:
 
 
 async def tenant_who_polls(app: Services, call: Call[Tenant]) -> Tenant:
-    """A tenant as at the door, but with room to ask again and again whether a link was confirmed."""
+    """A tenant as at the door, but with room to ask again and again what became of a challenge."""
     return await _find_tenant(app, call, _take_poll_slot)
 
 

@@ -4,7 +4,7 @@ One attempt with one deadline: the API has no idempotency key. SNS reports nothi
 it takes, and silently drops, messages to numbers that have opted out of the account.
 
 What speaks to AWS is `sns_client`, which is imported when it is needed and in a thread: aioboto3 takes two seconds on a
-cold disk and 26 MB. It is also an extra, which need not be installed.
+cold disk and 29 MB. It is also an extra, which need not be installed.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync --disable-extensions "
     "--window-size=800,600 --remote-debugging-pipe"
 ).split()
-ANSWER_S = 60.0  # generous: nothing here measures the machine
+ANSWER_S = 30.0  # generous: nothing here measures the machine
 # The browser reads commands from descriptor 3 and writes answers to 4.
 _LAUNCH = """
 import fcntl, os, sys
@@ -78,9 +78,12 @@ class Chromium:
         """Call a method of the protocol and return its result."""
         number = next(self._ids)
         command = {"id": number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
-        self._answers[number] = asyncio.get_running_loop().create_future()
+        waiting = self._answers[number] = asyncio.get_running_loop().create_future()
         os.write(self._out, json.dumps(command).encode() + b"\0")
-        answer = await asyncio.wait_for(self._answers.pop(number), ANSWER_S)
+        try:
+            answer = await asyncio.wait_for(waiting, ANSWER_S)
+        finally:
+            del self._answers[number]
         assert "error" not in answer, f"{method}: {answer.get('error')}"
         result: dict[str, Any] = answer["result"]
         return result
@@ -106,7 +109,8 @@ class Chromium:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while True:
             message = json.loads((await reader.readuntil(b"\0"))[:-1])
-            if (waiting := self._answers.get(message.get("id", 0))) is not None:
+            waiting = self._answers.get(message.get("id", 0))
+            if waiting is not None and not waiting.done():
                 waiting.set_result(message)
             elif (page := self._pages.get(message.get("sessionId", ""))) is not None:
                 page.take(message["method"], message["params"])

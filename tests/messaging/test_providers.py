@@ -7,9 +7,9 @@ from tests.messaging.conftest import Books, Sender
 from tests.outside.twilio import Behaviour, TwilioServer, answer, hang_up, refuse
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def two_providers(start_app: Started, module_carrier: TwilioServer) -> Door:
-    """Twilio first, then the console, which never fails."""
+    """Twilio first, then the console, which never fails. Each test has its own: a breaker remembers failures."""
     return await start_app(TWILIO_API_URL=module_carrier.url, SMS_PROVIDERS="twilio,console")
 
 

