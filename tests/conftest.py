@@ -30,7 +30,9 @@ JWT_SECRET = "a secret for signing that only the tests know"
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+    # Every application that a test starts keeps its pool until the end.
+    settings = {"max_connections": "1000"}
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), durable=False, settings=settings) as server:
         yield server
 
 

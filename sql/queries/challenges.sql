@@ -104,7 +104,7 @@ with held as materialized (
   select *, case
       when not live or ($5::text is not null and place is null) then 'none'
       when room <= 0 then 'exhausted'
-      when $5 is null and wrong_room <= 0 then 'locked'
+      when $5 is null and (wrong_room <= 0 or locked) then 'locked'
       when hits then 'ok'
       else 'wrong' end as verdict
   from (

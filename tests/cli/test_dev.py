@@ -53,9 +53,14 @@ def paste(command: str, **environment: str) -> dict[str, object]:
     return msgspec.json.decode(raw, type=dict[str, object])
 
 
-def last_code(server: Auth1) -> str:
-    """The code that the terminal showed last."""
-    return str(re.findall(r"message to \+15551234567: .* code is: (\d+)\.", server.text())[-1])
+async def last_code(server: Auth1) -> str:
+    """The code that the terminal shows."""
+
+    def shown() -> list[str]:
+        return re.findall(r"message to \+15551234567: .* code is: (\d+)\.", server.text())
+
+    await until(lambda: bool(shown()), explain=server.text)
+    return shown()[-1]
 
 
 def all_processes(server: Auth1) -> list[int]:
@@ -102,7 +107,7 @@ async def test_the_printed_commands_log_a_user_in_and_make_a_tenant(directory: P
 
         asked = paste(ask)
         assert (asked["status"], asked["channel"]) == ("sent", "sms")
-        verified = paste(answer.replace("THE CODE", last_code(server)))
+        verified = paste(answer.replace("THE CODE", await last_code(server)))
         assert (verified["verified"], verified["token_type"], verified["is_new_user"]) == (True, "Bearer", True)
 
         made = paste(make, ADMIN_TOKEN=admin_token(server.text()))
@@ -128,14 +133,14 @@ async def test_a_second_start_finds_data_and_key_of_the_first(directory: Path, l
     async with start(directory, logs()) as server:
         first_curls, token = printed_curls(server.text()), admin_token(server.text())
         paste(first_curls[0])
-        user = (paste(first_curls[1].replace("THE CODE", last_code(server))))["user_id"]
+        user = (paste(first_curls[1].replace("THE CODE", await last_code(server))))["user_id"]
         await interrupt(server)
 
     async with start(directory, logs(), PORT=str(server.port)) as again:
         curls = printed_curls(again.text())
         assert (curls, admin_token(again.text())) == (first_curls, token)
         paste(curls[0])
-        verified = paste(curls[1].replace("THE CODE", last_code(again)))
+        verified = paste(curls[1].replace("THE CODE", await last_code(again)))
         assert (verified["user_id"], verified["is_new_user"]) == (user, False)
         await interrupt(again)
 
@@ -152,7 +157,7 @@ async def test_a_start_after_kill_9_works_too(directory: Path, logs: Callable[[]
     async with start(directory, logs(), PORT=str(server.port)) as again:
         ask, answer, _ = printed_curls(again.text())
         paste(ask)
-        assert (paste(answer.replace("THE CODE", last_code(again))))["verified"] is True
+        assert (paste(answer.replace("THE CODE", await last_code(again))))["verified"] is True
         await interrupt(again)
 
 
@@ -165,7 +170,7 @@ async def test_it_uses_the_servers_that_it_is_given(
         assert os.listdir(directory) == ["dev.json"]
         ask, answer, _ = printed_curls(server.text())
         paste(ask)
-        assert (paste(answer.replace("THE CODE", last_code(server))))["verified"] is True
+        assert (paste(answer.replace("THE CODE", await last_code(server))))["verified"] is True
         await interrupt(server)
 
 

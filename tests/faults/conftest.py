@@ -122,11 +122,13 @@ async def tell_redis(server: RedisServer, *words: str, password: str = "") -> ob
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     parser = hiredis.Reader(encoding="utf-8")
     reply: object = False
-    for command in [("AUTH", password), words] if password else [words]:
-        writer.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub forgets longer tuples
-        while (reply := parser.gets()) is False:
-            parser.feed(await reader.read(65536))
-        if isinstance(reply, hiredis.ReplyError):
-            raise reply
-    writer.close()
+    try:
+        for command in [("AUTH", password), words] if password else [words]:
+            writer.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub forgets longer tuples
+            while (reply := parser.gets()) is False:
+                parser.feed(await reader.read(65536))
+            if isinstance(reply, hiredis.ReplyError):
+                raise reply
+    finally:
+        writer.close()
     return reply

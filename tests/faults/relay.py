@@ -79,6 +79,7 @@ class Relay:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        await asyncio.sleep(0)  # who has just connected begins to be served, so that it can be ended
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -93,6 +94,7 @@ class Relay:
         except asyncio.CancelledError:
             pass  # the end of the test
         finally:
+            writer.close()
             self._tasks.discard(task)
 
 
@@ -111,11 +113,10 @@ class _Connection:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._server_out.close()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            self._client_out.close()
-            self._server_out.close()
 
     async def _upward(self) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):

@@ -101,10 +101,13 @@ async def test_an_exhausted_pool_means_unavailable(
     async with locked(database, known):
         # Each that gets the connection keeps it until it has waited for the lock long enough; the others get none.
         await asyncio.gather(*(refused(server.answer(known, another(code), key)) for _ in range(8)))
-        reasons = [line["reason"] for line in server.lines("postgres is away")]
         assert await server.status("/health/live") == 200
 
-    assert {"TimeoutError", "LockNotAvailableError"} <= set(reasons), reasons
+    def both_happened() -> bool:
+        reasons = {line["reason"] for line in server.lines("postgres is away")}
+        return {"TimeoutError", "LockNotAvailableError"} <= reasons
+
+    await until(both_happened, explain=server.text)
     assert (await server.answer(known, code, key)).status_code == 200
     await log_in(server, carrier, other, key)
     assert await ready(server)

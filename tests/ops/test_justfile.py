@@ -70,7 +70,8 @@ def test_all_four_requirements_files_are_made(recipes: dict[str, Any]) -> None:
     assert made.keys() == {file.name for file in (ROOT / "requirements").iterdir()}
     for name, line in made.items():
         group = "" if name == "serve.txt" else f"--group {name.removesuffix('.txt')} "
-        assert line.startswith(f".venv/bin/uv pip compile pyproject.toml {group}--universal --generate-hashes")
+        extra = "" if name == "dev.txt" else "--extra sns "
+        assert line.startswith(f".venv/bin/uv pip compile pyproject.toml {group}{extra}--universal --generate-hashes")
 
 
 # --- deploy, with a stand-in for kubectl: it renders manifests as the real one does, and only writes down the rest

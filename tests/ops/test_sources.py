@@ -129,5 +129,12 @@ def test_every_locked_package_has_hashes(group: str) -> None:
 
 
 def test_what_is_served_is_what_is_tested() -> None:
-    for group in ("dev", "test", "bench"):
+    for group in ("test", "bench"):
         assert locked("serve").items() <= locked(group).items()
+
+
+def test_what_is_developed_with_is_served_but_for_what_is_apart() -> None:
+    """`auth1 dev` needs no SNS, which is as large as all the rest together."""
+    served, developed = locked("serve"), locked("dev")
+    assert served.keys() - developed.keys() >= {"aioboto3", "botocore"}
+    assert {name for name in served.keys() & developed.keys() if served[name] != developed[name]} == set()

@@ -1,0 +1,130 @@
+"""Somebody who logs in by a link, and what answers look like."""
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import httpx
+
+from tests.conftest import Door
+from tests.outside.smtp import Received, SmtpServer
+
+APP_URL = "https://auth.example.com"
+
+
+CALLBACK = "https://app.example.com/cb"
+
+
+_people = itertools.count()
+
+
+def new_address() -> str:
+    """An address that nobody else uses in this run."""
+    return f"ben.{next(_people)}@example.com"
+
+
+@dataclass
+class Person:
+    """Somebody at a tenant, in a tab that logs in and before a mail program."""
+
+    door: Door
+    server: SmtpServer
+    tenant: dict[str, Any]
+    email: str
+
+    async def request(self, **fields: object) -> httpx.Response:
+        body = {"email": self.email, "mode": "link"} | fields
+        return await self.door.post("/api/auth/request", body, self.tenant["api_key"])
+
+    async def ask(self, **fields: object) -> dict[str, Any]:
+        asked = await self.request(**fields)
+        assert asked.status_code == 200, asked.text
+        answer: dict[str, Any] = asked.json()
+        return answer
+
+    @property
+    def mail(self) -> Received:
+        return self.server.newest(self.email)
+
+    @property
+    def path(self) -> str:
+        """The newest link, as a path."""
+        return self.mail.link.removeprefix(APP_URL)
+
+    async def open(self, method: str = "GET", path: str | None = None, **headers: str) -> httpx.Response:
+        return await self.door.client.request(method, path or self.path, headers=headers)
+
+    async def confirm(self, path: str | None = None, **headers: str) -> httpx.Response:
+        headers = {"content-type": "application/x-www-form-urlencoded", "origin": "null"} | headers
+        return await self.door.client.post(path or self.path, headers=headers)
+
+    async def token(self, key: str | None = None, **grant: Any) -> httpx.Response:
+        return await self.door.post("/api/auth/token", grant, key or self.tenant["api_key"])
+
+    async def redeem(self, asked: dict[str, Any], key: str | None = None) -> httpx.Response:
+        """Redeem as the tab that asked."""
+        named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+        return await self.token(key, grant_type="challenge", **named)
+
+    async def exchange(self, code: str, verifier: str, key: str | None = None) -> httpx.Response:
+        return await self.token(key, grant_type="authorization_code", code=code, code_verifier=verifier)
+
+    async def verify(self, code: str, **fields: object) -> httpx.Response:
+        return await self.door.post(
+            "/api/auth/verify", {"email": self.email, "code": code} | fields, self.tenant["api_key"]
+        )
+
+
+def pkce() -> tuple[str, str]:
+    """A verifier and its challenge."""
+    verifier = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def code_in(answer: httpx.Response) -> str:
+    assert answer.status_code == 303, answer.text
+    [code] = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
+    return code
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> bool:
+    return (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def is_dead(answer: httpx.Response) -> bool:
+    return answer.status_code == 400 and "This link no longer works" in answer.text
+
+
+async def at_a_barrier(count: int, *acts: Any) -> list[httpx.Response]:
+    """Do all of them, `count` times each, at once."""
+    barrier = asyncio.Barrier(count * len(acts))
+
+    async def run(act: Any) -> httpx.Response:
+        await barrier.wait()
+        answer: httpx.Response = await act()
+        return answer
+
+    return list(await asyncio.gather(*(run(act) for act in acts for _ in range(count))))
+
+
+async def sessions_of(database: asyncpg.Connection, person: Person) -> int:
+    count: int = await database.fetchval(
+        "select count(*) from sessions where tenant_id = $1", person.tenant["tenant_id"]
+    )
+    return count
+
+
+def opening(person: Person) -> Any:
+    """GET by a path, as a function."""
+
+    async def get(path: str) -> httpx.Response:
+        return await person.open("GET", path)
+
+    return get

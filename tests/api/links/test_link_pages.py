@@ -1,0 +1,129 @@
+"""The page behind a link: opened without effect, plain, and one and the same for all that are dead."""
+
+import asyncio
+import secrets
+
+import asyncpg
+import pytest
+
+from tests.api.links.person import (
+    APP_URL,
+    CALLBACK,
+    Person,
+    is_dead,
+    new_address,
+    opening,
+    pkce,
+    refused,
+)
+from tests.conftest import Door, Started
+from tests.outside.smtp import SmtpServer
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_opening_a_link_consumes_nothing(person: Person, database: asyncpg.Connection, method: str) -> None:
+    asked = await person.ask()
+    rows = "select i::text, c::text, l::text from identifiers i, challenges c, links l where i.tenant_id = $1" + (
+        " and c.tenant_id = $1 and l.tenant_id = $1"
+    )
+    before = await database.fetch(rows, person.tenant["tenant_id"])
+
+    answers = await asyncio.gather(*(person.open(method) for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert await database.fetch(rows, person.tenant["tenant_id"]) == before
+    assert refused(await person.redeem(asked), 400, "authorization_pending")
+    assert (await person.confirm()).status_code == 200
+
+
+async def test_the_page_is_plain_and_tells_nothing_but_the_tenant(person: Person) -> None:
+    await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+
+    page = await person.open()
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["cache-control"] == "no-store"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    assert policy.pop("style-src").startswith("'sha256-")
+    assert policy == {
+        "default-src": "'none'",
+        "form-action": "'self' https://app.example.com",
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
+    }
+    assert "Log in to MyApp" in page.text
+    assert page.text.count("<form") == page.text.count("<button") == 1
+    assert "<script" not in page.text
+    for secret in (person.email, person.path.rpartition("/")[2], person.tenant["tenant_id"], "http"):
+        assert secret not in page.text
+
+
+async def test_a_tenants_name_is_escaped_on_the_page(mail_door: Door, mail_server: SmtpServer) -> None:
+    name = "<script>alert('1')</script>"
+    body = {"name": name, "slug": f"t{secrets.token_hex(6)}"}
+    tenant = (await mail_door.admin("POST", "/api/admin/tenants", body)).json()
+    person = Person(mail_door, mail_server, tenant, new_address())
+    await person.ask()
+
+    page = await person.open()
+
+    assert "<script" not in page.text
+    assert "&lt;script&gt;" in page.text
+
+
+async def test_every_link_that_is_not_open_gets_the_same_page(person: Person, database: asyncpg.Connection) -> None:
+    await person.ask()
+    used = person.path
+    await person.confirm()
+    await person.ask()
+    expired = person.path
+    await database.execute("update links set expires_at = now() where tenant_id = $1", person.tenant["tenant_id"])
+    unknown = "/api/auth/link/" + secrets.token_urlsafe(32)
+
+    pages = [
+        await act(path) for path in (used, expired, unknown, used[:-1]) for act in (person.confirm, opening(person))
+    ]
+
+    assert all(is_dead(page) for page in pages)
+    assert len({page.text for page in pages}) == 1
+    assert len({tuple(sorted(set(page.headers) - {"ratelimit", "ratelimit-policy"})) for page in pages}) == 1
+    assert (await person.open("HEAD", used)).status_code == 400
+
+
+async def test_a_suspended_tenants_links_are_dead(person: Person) -> None:
+    await person.ask()
+    await person.door.admin("POST", f"/api/admin/tenants/{person.tenant['tenant_id']}/suspend")
+
+    assert is_dead(await person.open())
+    assert is_dead(await person.confirm())
+
+
+async def test_confirmations_count_against_the_clients_address(start_app: Started, mail_server: SmtpServer) -> None:
+    door = await start_app(
+        SMTP_URL=mail_server.url, EMAIL_FROM="no-reply@example.com", APP_URL=APP_URL, RATE_LIMIT_MAX="3"
+    )
+    client = {"x-forwarded-for": "203.0.113.77"}
+    path = "/api/auth/link/" + secrets.token_urlsafe(32)
+
+    answers = [await door.client.post(path, headers=client) for _ in range(4)]
+    opened = [await door.client.get(path, headers=client) for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
+    assert int(answers[3].headers["retry-after"]) >= 1
+    assert {answer.status_code for answer in opened} == {400}
+
+
+async def test_a_form_is_confirmed_whatever_origins_the_operator_allows(
+    start_app: Started, mail_server: SmtpServer
+) -> None:
+    door = await start_app(
+        SMTP_URL=mail_server.url,
+        EMAIL_FROM="no-reply@example.com",
+        APP_URL=APP_URL,
+        CORS_ORIGINS="https://app.example.com",
+    )
+    person = Person(door, mail_server, await door.tenant(), new_address())
+    await person.ask()
+
+    assert (await person.confirm(origin="null")).status_code == 200

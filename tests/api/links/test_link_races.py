@@ -1,0 +1,117 @@
+"""Of code, link and all their redemptions one session comes at most, however they are raced."""
+
+from collections import Counter
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.api.links.person import (
+    CALLBACK,
+    Person,
+    at_a_barrier,
+    code_in,
+    is_dead,
+    new_address,
+    pkce,
+    refused,
+    sessions_of,
+)
+from tests.conftest import Door
+from tests.outside.smtp import SmtpServer
+
+
+async def test_of_fifty_confirmations_one_counts(person: Person) -> None:
+    await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+    path = person.path
+
+    answers = await at_a_barrier(50, lambda: person.confirm(path))
+
+    assert Counter(answer.status_code for answer in answers) == Counter({303: 1, 400: 49})
+
+
+@pytest.mark.parametrize("by_code", [True, False])
+async def test_of_fifty_redemptions_one_opens_a_session(
+    person: Person, database: asyncpg.Connection, by_code: bool
+) -> None:
+    verifier, challenge = pkce()
+    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await person.confirm())
+
+    answers = await at_a_barrier(50, lambda: person.exchange(code, verifier) if by_code else person.redeem(asked))
+
+    assert Counter(answer.status_code for answer in answers) == Counter({200: 1, 400: 49})
+    assert await sessions_of(database, person) == 1
+
+
+async def test_both_ways_to_redeem_together_open_one_session(person: Person, database: asyncpg.Connection) -> None:
+    verifier, challenge = pkce()
+    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await person.confirm())
+
+    await at_a_barrier(10, lambda: person.exchange(code, verifier), lambda: person.redeem(asked))
+
+    assert await sessions_of(database, person) == 1
+
+
+async def test_code_and_link_together_open_one_session(
+    mail_door: Door, mail_server: SmtpServer, database: asyncpg.Connection
+) -> None:
+    for _ in range(10):
+        tenant = await mail_door.tenant()
+        person = Person(mail_door, mail_server, tenant, new_address())
+        asked = await person.ask(mode="both")
+        code, path = person.mail.code, person.path
+
+        async def by_link(person: Person = person, path: str = path, asked: dict[str, Any] = asked) -> httpx.Response:
+            await person.confirm(path)
+            return await person.redeem(asked)
+
+        async def by_code(person: Person = person, code: str = code) -> httpx.Response:
+            return await person.verify(code)
+
+        answers = await at_a_barrier(4, by_link, by_code)
+
+        assert Counter(answer.status_code for answer in answers)[200] == 1
+        assert await sessions_of(database, person) == 1
+
+
+async def test_a_confirmed_link_kills_the_code_and_a_right_code_the_link(person: Person) -> None:
+    asked = await person.ask(mode="both")
+    code = person.mail.code
+    assert (await person.confirm()).status_code == 200
+    assert refused(await person.verify(code), 400, "no_active_challenge")
+    assert refused(await person.verify(code, challenge_id=asked["challenge_id"]), 400, "no_active_challenge")
+
+    again = await person.ask(mode="both")
+    assert (await person.verify(person.mail.code)).status_code == 200
+    assert is_dead(await person.open())
+    assert is_dead(await person.confirm())
+    assert refused(await person.redeem(again), 400, "no_active_challenge")
+
+
+async def test_confirming_opens_no_session(person: Person, database: asyncpg.Connection) -> None:
+    await person.ask()
+
+    await person.confirm()
+
+    assert await sessions_of(database, person) == 0
+    assert await database.fetchval("select count(*) from users where tenant_id = $1", person.tenant["tenant_id"]) == 0
+
+
+async def test_of_two_links_of_one_code_the_first_confirmed_ends_both(
+    person: Person, database: asyncpg.Connection
+) -> None:
+    first = await person.ask()
+    first_path = person.path
+    await database.execute("update identifiers set resend_at = null where tenant_id = $1", person.tenant["tenant_id"])
+    second = await person.ask()
+    second_path = person.path
+    assert first_path != second_path
+
+    assert (await person.confirm(first_path)).status_code == 200
+
+    assert is_dead(await person.confirm(second_path))
+    assert refused(await person.redeem(second), 400, "no_active_challenge")
+    assert (await person.redeem(first)).status_code == 200

@@ -1,0 +1,137 @@
+"""Links that lead into an app: only where its tenant said, once, and to whoever asked (PKCE)."""
+
+import secrets
+
+import asyncpg
+import pytest
+
+from tests.api.links.person import CALLBACK, Person, code_in, is_dead, pkce, refused
+from tests.conftest import Door
+
+
+async def test_the_app_is_logged_in_by_redirect(person: Person) -> None:
+    verifier, challenge = pkce()
+    await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+
+    confirmed = await person.confirm()
+
+    code = code_in(confirmed)
+    assert confirmed.headers["location"] == f"{CALLBACK}?code={code}"
+    assert confirmed.headers["referrer-policy"] == "no-referrer"
+    answer = (await person.exchange(code, verifier)).json()
+    assert answer["verified"] is True
+    assert refused(await person.exchange(code, verifier), 400, "no_active_challenge")
+
+
+async def test_a_redirect_keeps_the_query_of_its_uri(person: Person) -> None:
+    await person.ask(redirect_to="http://localhost:5173/?a=b", code_challenge=pkce()[1])
+
+    code = code_in(answer := await person.confirm())
+
+    assert answer.headers["location"] == f"http://localhost:5173/?a=b&code={code}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"redirect_to": "https://evil.example.net/cb"}, "redirect_to"),
+        ({"redirect_to": CALLBACK + "/"}, "redirect_to"),
+        ({"redirect_to": CALLBACK + "?x=1"}, "redirect_to"),
+        ({"redirect_to": CALLBACK + "#x"}, "redirect_to"),
+        ({"redirect_to": CALLBACK.upper()}, "redirect_to"),
+        ({"redirect_to": CALLBACK.replace("https", "http")}, "redirect_to"),
+        ({"redirect_to": CALLBACK.replace("app.", "app.example.com@evil.")}, "redirect_to"),
+        ({"redirect_to": "https://app.example.com:443/cb"}, "redirect_to"),
+        ({"redirect_to": "https://app.example.com/x/../cb"}, "redirect_to"),
+        ({"redirect_to": "https://app.example.com\\@evil.example.net/cb"}, "redirect_to"),
+        ({"redirect_to": CALLBACK + "\r\nset-cookie: a=b"}, "redirect_to"),
+        ({"redirect_to": "//app.example.com/cb"}, "redirect_to"),
+        ({"redirect_to": "javascript:alert(1)"}, "redirect_to"),
+        ({"redirect_to": ""}, "redirect_to"),
+        ({"redirect_to": CALLBACK, "code_challenge": None}, "code_challenge"),
+        ({"redirect_to": CALLBACK, "code_challenge": "short"}, "code_challenge"),
+        ({"redirect_to": CALLBACK, "mode": "code"}, "redirect_to"),
+        ({"redirect_to": None}, "code_challenge"),
+        ({"mode": "sms", "redirect_to": CALLBACK}, "mode"),
+    ],
+)
+async def test_a_link_leads_nowhere_but_where_the_tenant_said(
+    person: Person, fields: dict[str, object], field: str
+) -> None:
+    answer = await person.request(**({"code_challenge": pkce()[1]} | fields))
+
+    assert refused(answer, 422, "validation_failed")
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert person.server.sent_to(person.email) == []
+
+
+async def test_a_redirect_that_was_taken_back_is_followed_no_more(person: Person) -> None:
+    await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+    path = f"/api/admin/tenants/{person.tenant['tenant_id']}"
+    await person.door.admin("PATCH", path, {"settings": {"redirect_uris": []}})
+
+    assert is_dead(await person.open())
+    assert is_dead(await person.confirm())
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://app.example.com/cb",
+        "https://app.example.com/cb#x",
+        "https://user@app.example.com/",
+        "https://app.example.com\\@evil.example.net",
+        "https://app.example.com/a b",
+        "https://APP.example.com/",
+        "http://localhost.evil.example.net/",
+        "http://127.0.0.1.evil.example.net/",
+        "https://",
+        "https://*.example.com/",
+        "https://app.example.com/\n",
+        "javascript:alert(1)",
+        "/cb",
+        "myapp://cb",
+    ],
+)
+async def test_a_redirect_uri_is_absolute_and_secure(mail_door: Door, uri: str) -> None:
+    body = {"name": "My App", "slug": f"t{secrets.token_hex(6)}", "settings": {"redirect_uris": [uri]}}
+
+    answer = await mail_door.admin("POST", "/api/admin/tenants", body)
+
+    assert refused(answer, 422, "validation_failed")
+    assert answer.json()["errors"][0]["field"].startswith("settings.redirect_uris")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://app.example.com",
+        "https://a-b.example.com:8443/x?y=z&a=%20",
+        "http://127.0.0.1:8000/",
+        "http://localhost",
+    ],
+)
+async def test_a_redirect_uri_may_have_a_port_a_path_and_a_query(mail_door: Door, uri: str) -> None:
+    assert (await mail_door.tenant(redirect_uris=[uri]))["settings"]["redirect_uris"] == [uri]
+
+
+async def test_a_wrong_verifier_opens_nothing_and_spends_nothing(person: Person) -> None:
+    verifier, challenge = pkce()
+    await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await person.confirm())
+
+    for wrong in (pkce()[0], challenge, verifier + "x"):
+        assert refused(await person.exchange(code, wrong), 400, "no_active_challenge")
+
+    assert (await person.exchange(code, verifier)).status_code == 200
+
+
+async def test_a_code_is_good_for_a_minute(person: Person, database: asyncpg.Connection) -> None:
+    verifier, challenge = pkce()
+    await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await person.confirm())
+    await database.execute(
+        "update links set confirmed_at = now() - interval '61 s' where tenant_id = $1", person.tenant["tenant_id"]
+    )
+
+    assert refused(await person.exchange(code, verifier), 400, "no_active_challenge")

@@ -1,0 +1,221 @@
+"""Links in emails: confirmed, redeemed, and everything that must not work."""
+
+import base64
+import secrets
+from collections import Counter
+from typing import Any
+
+import asyncpg
+import jwt
+import pytest
+
+from auth1.challenges import outbox
+from auth1.core.ids import new_id
+from tests.api.links.person import (
+    APP_URL,
+    CALLBACK,
+    Person,
+    code_in,
+    new_address,
+    pkce,
+    refused,
+    sessions_of,
+)
+from tests.conftest import new_phone
+
+
+async def test_the_tab_that_asked_is_logged_in_when_the_link_is_confirmed(person: Person) -> None:
+    asked = await person.ask()
+    assert len(base64.urlsafe_b64decode(asked["challenge_secret"] + "=")) == 32
+    assert "verification code" not in person.mail.part("plain")
+
+    pending = await person.redeem(asked)
+    assert refused(pending, 400, "authorization_pending")
+    assert int(pending.headers["retry-after"]) >= 1
+
+    confirmed = await person.confirm()
+    assert confirmed.status_code == 200
+    assert "Go back to the tab" in confirmed.text
+
+    redeemed = await person.redeem(asked)
+    assert redeemed.status_code == 200, redeemed.text
+    answer = redeemed.json()
+    assert set(answer) == {
+        *("verified", "token", "token_type", "expires_in", "refresh_token", "user_id", "session_id", "is_new_user")
+    }
+    claims = jwt.decode(
+        answer["token"],
+        person.tenant["jwt_secret"],
+        algorithms=["HS256"],
+        audience=person.tenant["tenant_id"],
+        issuer=APP_URL,
+    )
+    assert (claims["sub"], claims["sid"]) == (answer["user_id"], answer["session_id"])
+    assert (claims["amr"], claims["email"]) == (["otp"], person.email)
+    assert answer["is_new_user"] is True
+
+
+async def test_the_same_person_is_the_same_user_by_link_and_by_code(
+    person: Person, database: asyncpg.Connection
+) -> None:
+    asked = await person.ask(mode="both")
+    await person.confirm()
+    by_link = (await person.redeem(asked)).json()
+    await person.ask(mode="code")
+    by_code = (await person.verify(person.mail.code)).json()
+
+    assert by_link["user_id"] == by_code["user_id"]
+    assert (by_link["is_new_user"], by_code["is_new_user"]) == (True, False)
+    events = await database.fetch(
+        "select type from events where tenant_id = $1 and subject in ($2, $3)",
+        *(person.tenant["tenant_id"], asked["challenge_id"], by_link["user_id"]),
+    )
+    assert Counter(row["type"] for row in events) == Counter(
+        ["challenge.opened", "link.confirmed", "challenge.answered", "user.created"]
+    )
+
+
+@pytest.mark.parametrize("mode", ["link", "both"])
+async def test_a_phone_gets_no_link(person: Person, mode: str) -> None:
+    answer = await person.door.post("/api/auth/request", {"phone": new_phone(), "mode": mode}, person.tenant["api_key"])
+
+    assert refused(answer, 422, "validation_failed")
+    assert answer.json()["errors"][0]["field"] == "mode"
+
+
+async def test_a_code_alone_has_no_secret(person: Person) -> None:
+    assert "challenge_secret" not in await person.ask(mode="code")
+    assert "http" not in person.mail.part("plain")
+
+
+async def test_a_link_begins_with_app_url_whatever_the_host_says(person: Person) -> None:
+    headers = {"host": "evil.example.net", "x-forwarded-host": "evil.example.net", "x-forwarded-proto": "http"}
+    body = {"email": person.email, "mode": "link"}
+    asked = await person.door.client.post(
+        "/api/auth/request", json=body, headers=headers | {"x-api-key": person.tenant["api_key"]}
+    )
+
+    assert asked.status_code == 200, asked.text
+    assert person.mail.link.startswith(APP_URL + "/api/auth/link/")
+    assert b"evil" not in person.mail.raw
+    page = await person.open(host="evil.example.net")
+    assert "evil" not in page.text + page.headers["content-security-policy"]
+
+
+async def test_no_secret_no_session(person: Person) -> None:
+    asked = await person.ask()
+    await person.confirm()
+
+    for wrong in (
+        asked | {"challenge_secret": secrets.token_urlsafe(32)},
+        asked | {"challenge_secret": asked["challenge_secret"] + "="},
+        asked | {"challenge_id": new_id("ch")},
+    ):
+        assert refused(await person.redeem(wrong), 400, "no_active_challenge")
+
+    assert (await person.redeem(asked)).status_code == 200
+
+
+async def test_a_confirmed_link_is_of_no_use_to_another_tenant(person: Person) -> None:
+    verifier, challenge = pkce()
+    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await person.confirm())
+    other = await person.door.tenant()
+
+    for key in (other["api_key"], other["secret_key"], person.tenant["test_key"]):
+        assert refused(await person.redeem(asked, key), 400, "no_active_challenge")
+        assert refused(await person.exchange(code, verifier, key), 400, "no_active_challenge")
+
+    assert (await person.exchange(code, verifier)).status_code == 200
+
+
+async def test_a_banned_user_is_refused_only_in_the_end(person: Person, database: asyncpg.Connection) -> None:
+    await person.ask(mode="both")
+    await person.verify(person.mail.code)
+    await database.execute(
+        "update users set banned_until = 'infinity' where tenant_id = $1", person.tenant["tenant_id"]
+    )
+
+    asked = await person.ask()
+    assert (await person.confirm()).status_code == 200
+
+    assert refused(await person.redeem(asked), 403, "user_banned")
+    assert refused(await person.redeem(asked), 400, "no_active_challenge")
+    assert await sessions_of(database, person) == 1
+
+
+async def test_a_known_address_and_an_unknown_one_get_the_same_answers(person: Person) -> None:
+    known = await person.ask()
+    await person.confirm()
+    await person.redeem(known)
+    stranger = Person(person.door, person.server, person.tenant, new_address())
+
+    seen = []
+    for who in (person, stranger):
+        asked = await who.request()
+        pending = await who.redeem(asked.json())
+        page, confirmed = await who.open(), await who.confirm()
+        varying = {"challenge_id": "", "challenge_secret": "", "destination": ""}
+        seen.append(
+            (asked.json() | varying, pending.json() | {"request_id": ""}, page.text, confirmed.text, set(asked.json()))
+        )
+    assert seen[0] == seen[1]
+
+
+async def test_no_token_secret_or_code_is_kept_or_logged(person: Person, database: asyncpg.Connection) -> None:
+    verifier, challenge = pkce()
+    asked = await person.ask(mode="both", redirect_to=CALLBACK, code_challenge=challenge)
+    link = person.path
+    await person.open()
+    code = code_in(await person.confirm())
+    await person.exchange(code, verifier)
+
+    tables = ("links", "identifiers", "challenges", "messages", "events", "sessions")
+    rows = [await database.fetch(f"select t::text from {table} t") for table in tables]
+    everything = "\n".join(row[0] for found in rows for row in found) + await person.door.log()
+    for secret in (link.rpartition("/")[2], asked["challenge_secret"], code, verifier):
+        assert secret not in everything
+        assert secret.encode().hex() not in everything
+
+
+async def test_the_outbox_sends_the_same_link_again(person: Person, database: asyncpg.Connection) -> None:
+    asked = await person.ask()
+    first = person.mail
+    await database.execute(
+        "update messages set state = 'queued', trying = null, provider = null where tenant_id = $1",
+        person.tenant["tenant_id"],
+    )
+
+    await outbox.finish(person.door.services)
+
+    assert person.mail is not first
+    assert person.mail.part("plain") == first.part("plain")
+    await person.confirm()
+    assert (await person.redeem(asked)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        {},
+        {"grant_type": "password"},
+        {"grant_type": "challenge"},
+        {"grant_type": "authorization_code", "code": "x"},
+        {"grant_type": "authorization_code", "code": "x", "code_verifier": "short"},
+        {"grant_type": "challenge", "challenge_id": "ch_x", "challenge_secret": "x"},
+    ],
+)
+async def test_a_grant_that_is_none_is_refused(person: Person, grant: dict[str, Any]) -> None:
+    assert refused(await person.token(**grant), 422, "validation_failed")
+
+
+async def test_in_the_sandbox_nothing_is_mailed_and_the_code_still_works(person: Person) -> None:
+    key = person.tenant["test_key"]
+    asked = await person.door.post("/api/auth/request", {"email": person.email, "mode": "both"}, key)
+
+    assert asked.status_code == 200
+    assert refused(await person.redeem(asked.json(), key), 400, "authorization_pending")
+    answered = await person.door.post("/api/auth/verify", {"email": person.email, "code": "000000"}, key)
+    assert answered.status_code == 200
+    assert refused(await person.redeem(asked.json(), key), 400, "no_active_challenge")
+    assert person.server.sent_to(person.email) == []

@@ -1,0 +1,69 @@
+"""A mail server, what sends to it, and somebody to send to."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+
+from auth1 import mail_server
+from auth1.messaging.provider import Failure, Letter, Outgoing, SendError
+from auth1.messaging.smtp import Smtp
+from tests.conftest import Door, Started
+from tests.outside.smtp import SmtpServer
+
+APP_URL = "https://auth.example.com"
+
+
+SENDER = "no-reply@example.com"
+
+
+_people = itertools.count()
+
+
+@pytest.fixture(scope="module")
+async def module_server() -> AsyncIterator[SmtpServer]:
+    async with SmtpServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(module_server: SmtpServer) -> SmtpServer:
+    """A mail server that takes everything, until a test says otherwise."""
+    module_server.on.clear()
+    module_server.received.clear()
+    return module_server
+
+
+@pytest.fixture(scope="module")
+async def mail_door(start_app: Started, module_server: SmtpServer) -> Door:
+    return await start_app(SMTP_URL=module_server.url, EMAIL_FROM=f"Auth1 <{SENDER}>", APP_URL=APP_URL)
+
+
+@pytest.fixture
+def person() -> str:
+    return f"ann.{next(_people)}@example.com"
+
+
+@pytest.fixture
+async def provider(server: SmtpServer) -> AsyncIterator[Smtp]:
+    provider = Smtp(mail_server.read(server.url, SENDER), APP_URL)
+    yield provider
+    await provider.close()
+
+
+def message(to: str = "ann@example.com", brand: str = "My App") -> Outgoing:
+    letter = Letter(brand, f"Log in to {brand}", "<p>Hello</p>")
+    return Outgoing("tn_1", "msg_" + "0" * 26, to, "Hello\n.\nWorld\n", 600, letter)
+
+
+async def failure_of(sending: Awaitable[str | None]) -> tuple[Failure, str]:
+    with pytest.raises(SendError) as caught:
+        await sending
+    return caught.value.failure, caught.value.code
+
+
+async def ask(door: Door, person: str, **fields: object) -> tuple[int, dict[str, object]]:
+    """Ask for a code for an address, by a tenant of its own: status and body."""
+    tenant = await door.tenant(sms_branding="MyApp")
+    asked = await door.post("/api/auth/request", {"email": person, **fields}, tenant["api_key"])
+    return asked.status_code, asked.json()

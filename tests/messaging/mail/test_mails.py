@@ -1,0 +1,191 @@
+"""An email: what it says, what no name can smuggle into it, and what became of it."""
+
+import email.utils
+
+import pytest
+
+from auth1.challenges import outbox
+from auth1.messaging.mail_words import WORDS
+from auth1.messaging.mails import one_line
+from auth1.messaging.smtp import Smtp
+from tests.conftest import Door
+from tests.messaging.conftest import Books
+from tests.messaging.mail.conftest import SENDER, ask, message
+from tests.outside import smtp
+from tests.outside.smtp import SmtpServer, answer, hang_up
+
+
+async def test_a_person_logs_in_with_a_code_by_email(mail_door: Door, server: SmtpServer, person: str) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp")
+
+    asked = await mail_door.post("/api/auth/request", {"email": person.upper()}, tenant["api_key"])
+
+    assert asked.status_code == 200, asked.text
+    assert asked.json() | {"challenge_id": ""} == {
+        "challenge_id": "",
+        "channel": "email",
+        "status": "sent",
+        "destination": "a•••@example.com",
+        "expires_in": 600,
+        "resend_after": 30,
+        "code_length": 6,
+    }
+    [received] = server.received
+    assert (received.sender, received.recipients) == (SENDER, [person])
+    answered = await mail_door.post("/api/auth/verify", {"email": person, "code": received.code}, tenant["api_key"])
+    assert (answered.status_code, answered.json()["is_new_user"]) == (200, True)
+
+
+async def test_a_mail_is_what_a_mail_client_expects(mail_door: Door, server: SmtpServer, person: str) -> None:
+    status, _ = await ask(mail_door, person)
+
+    assert status == 200
+    received = server.newest(person)
+    mail = received.mail
+    assert mail.defects == []
+    [sender] = mail["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == ("MyApp", SENDER)
+    assert [address.addr_spec for address in mail["To"].addresses] == [person]
+    assert mail["Subject"] == "Your MyApp verification code"
+    assert email.utils.parsedate_to_datetime(mail["Date"]).tzinfo is not None
+    assert mail["Message-ID"].startswith("<msg_")
+    assert mail["Message-ID"].endswith("@auth.example.com>")
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    page = received.part("html")
+    assert received.code in page
+    assert "color-scheme" in page
+    for word in ("<img", "src=", "<script", "<link", "url(", "@import", "http"):
+        assert word not in page
+    assert received.code not in mail["Subject"]
+    assert received.code not in await mail_door.log()
+
+
+@pytest.mark.parametrize(("locale", "lang"), [(tag, tag) for tag in WORDS] + [("de-CH", "de"), ("tlh", "en")])
+async def test_a_mail_is_in_the_language_of_its_reader(
+    mail_door: Door, server: SmtpServer, person: str, locale: str, lang: str
+) -> None:
+    assert (await ask(mail_door, person, locale=locale))[0] == 200
+
+    assert server.newest(person).mail["Subject"] == WORDS[lang].subject_code.format(brand="MyApp")
+    assert f'<html lang="{lang}">' in server.newest(person).part("html")
+
+
+BRANDS = [
+    "A\r\nBcc: eve@example.net",
+    "A\nBcc: eve@example.net\n\nBody",
+    'A" <eve@example.net>, "B',
+    "A, eve@example.net",
+    "A\u2028Bcc: eve@example.net\x85X\x00Y",
+    "\u202eAPP\u202c",
+    "=?utf-8?q?A=0D=0ABcc:_eve@example.net?=",
+    "Ünïcode 日本 " * 8,
+    "<b>A</b> & <script>alert(1)</script>",
+]
+
+
+@pytest.mark.parametrize("brand", BRANDS)
+async def test_no_name_smuggles_anything_into_a_header(provider: Smtp, server: SmtpServer, brand: str) -> None:
+    await provider.send(message(brand=brand))
+
+    [received] = server.received
+    assert received.recipients == ["ann@example.com"]
+    mail = received.mail
+    assert set(mail.keys()) == {
+        *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type")
+    }
+    [sender] = mail["From"].addresses
+    assert sender.addr_spec == SENDER
+    # Between the encoded words of a long name Python's own parser leaves spaces.
+    assert "".join(sender.display_name.split()) == "".join(one_line(brand).split())
+    assert received.part("plain") == "Hello\n.\nWorld\n"
+
+
+async def test_a_tenants_name_is_escaped_and_metadata_is_not_in_the_mail(
+    mail_door: Door, server: SmtpServer, person: str
+) -> None:
+    name = '<script>alert("1")</script> & Söhne'
+    made = await mail_door.admin("POST", "/api/admin/tenants", {"name": name, "slug": person.split("@")[0][4:] + "x"})
+    metadata = {"note": "X\r\nBcc: eve@example.net"}
+    asked = await mail_door.post("/api/auth/request", {"email": person, "metadata": metadata}, made.json()["api_key"])
+
+    assert asked.status_code == 200, asked.text
+    received = server.newest(person)
+    assert received.mail["From"].addresses[0].display_name == name
+    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; Söhne" in received.part("html")
+    assert "<script" not in received.part("html")
+    assert b"eve@" not in received.raw
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ann@example.com\r\nRCPT TO:<eve@example.net>",
+        "ann@example.com\nBcc: eve@example.net",
+        "ann@example.com>, <eve@example.net",
+        "ann\u0000@example.com",
+        "ann@exa\u006d\u0307ple.com",
+        "аnn@example.com",  # the first letter is Cyrillic
+        '"ann\r\n"@example.com',
+        "ann@[127.0.0.1]",
+    ],
+)
+async def test_an_address_that_is_more_than_an_address_is_refused(
+    mail_door: Door, server: SmtpServer, address: str
+) -> None:
+    status, body = await ask(mail_door, address)
+
+    assert (status, body["code"]) == (422, "invalid_email")
+    assert server.received == []
+
+
+@pytest.mark.parametrize(
+    ("command", "behaviour", "status", "code"),
+    [
+        ("RCPT", answer("550 5.1.1 No such user"), 422, "invalid_email"),
+        ("RCPT", answer("451 4.3.0 Later"), 502, "delivery_failed"),
+        ("DATA", hang_up, 502, "delivery_failed"),
+    ],
+)
+async def test_the_caller_learns_what_became_of_the_mail(
+    mail_door: Door, server: SmtpServer, person: str, command: str, behaviour: smtp.Behaviour, status: int, code: str
+) -> None:
+    server.on[command] = behaviour
+
+    found, body = await ask(mail_door, person)
+
+    assert (found, body["code"]) == (status, code)
+
+
+async def test_a_mail_that_may_have_been_taken_is_unknown_and_counts(
+    mail_door: Door, server: SmtpServer, person: str, books: Books
+) -> None:
+    tenant = await mail_door.tenant()
+    server.on["DATA"] = hang_up
+
+    await mail_door.post("/api/auth/request", {"email": person}, tenant["api_key"])
+
+    row = await books.message(tenant["tenant_id"], person)
+    assert (row["state"], row["provider"], row["error"]) == ("unknown", "smtp", "unknown:connection_lost")
+    assert len((await books.identifier(tenant["tenant_id"], person))["sent_at"]) == 1
+
+
+async def test_the_outbox_sends_mails_too(mail_door: Door, server: SmtpServer, person: str, books: Books) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp")
+    body = {"email": person, "locale": "fr"}
+    asked = await mail_door.post("/api/auth/request", body, tenant["api_key"])
+    assert asked.status_code == 200
+    first = server.newest(person)
+    await books.do("update messages set state = 'queued', trying = null, provider = null where identifier = $1", person)
+
+    await outbox.finish(mail_door.services)
+
+    again = server.newest(person)
+    assert again is not first
+    assert (again.code, again.mail["Subject"]) == (first.code, first.mail["Subject"])
+
+
+async def test_without_a_server_email_is_off(door: Door, person: str) -> None:
+    status, body = await ask(door, person)
+
+    assert (status, body["code"]) == (503, "channel_unavailable")

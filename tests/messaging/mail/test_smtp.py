@@ -1,0 +1,168 @@
+"""SMTP against a real server: what each answer means, TLS, and how connections are kept."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from auth1 import mail_server
+from auth1.messaging.provider import Failure
+from auth1.messaging.smtp import DEADLINE_S, Smtp
+from tests.messaging.mail.conftest import APP_URL, SENDER, failure_of, message
+from tests.outside import smtp
+from tests.outside.smtp import PASSWORD, USER, SmtpServer, answer, hang, hang_up
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "failure"),
+    [
+        ("MAIL", "421 4.3.2 Shutting down", Failure.TRANSIENT),
+        ("MAIL", "451 4.7.1 Greylisted", Failure.TRANSIENT),
+        ("MAIL", "553 5.7.1 Sender address rejected", Failure.CONFIGURATION),
+        ("RCPT", "450 4.2.1 Mailbox busy", Failure.TRANSIENT),
+        ("RCPT", "550 5.1.1 No such user", Failure.IMPOSSIBLE),
+        ("RCPT", "550 No such user", Failure.IMPOSSIBLE),
+        ("RCPT", "551 User not local", Failure.IMPOSSIBLE),
+        ("RCPT", "553 5.1.3 Bad mailbox name", Failure.IMPOSSIBLE),
+        ("RCPT", "550 5.7.1 Relaying denied", Failure.CONFIGURATION),
+        ("RCPT", "554 5.7.1 Blocked", Failure.CONFIGURATION),
+        ("RCPT", "552 5.2.2 Mailbox full", Failure.CONFIGURATION),
+        ("DATA", "452 4.3.1 Out of storage", Failure.TRANSIENT),
+        ("DATA", "554 5.6.0 Message refused", Failure.CONFIGURATION),
+    ],
+)
+async def test_each_refusal_is_told_from_the_others(
+    provider: Smtp, server: SmtpServer, command: str, reply: str, failure: Failure
+) -> None:
+    server.on[command] = answer(reply)
+
+    found, code = await failure_of(provider.send(message()))
+
+    assert found is failure
+    assert reply[:3] in code
+    server.on.clear()
+    assert await provider.send(message()) is not None, "the next message finds its way"
+
+
+@pytest.mark.parametrize(
+    ("command", "behaviour", "expected"),
+    [
+        ("EHLO", hang_up, Failure.TRANSIENT),
+        ("MAIL", hang_up, Failure.TRANSIENT),
+        ("RCPT", hang_up, Failure.TRANSIENT),
+        ("DATA", hang_up, Failure.UNKNOWN),
+        ("RCPT", hang, Failure.TRANSIENT),
+        ("DATA", hang, Failure.UNKNOWN),
+    ],
+)
+async def test_only_what_breaks_after_the_message_is_unknown(
+    provider: Smtp, server: SmtpServer, command: str, behaviour: smtp.Behaviour, expected: Failure
+) -> None:
+    server.on[command] = behaviour
+    started = asyncio.get_running_loop().time()
+
+    found, _ = await failure_of(provider.send(message()))
+
+    assert found is expected
+    assert asyncio.get_running_loop().time() - started < DEADLINE_S + 1.5
+    assert server.received == []
+
+
+async def test_a_server_that_is_not_there_is_told(unused_port: int) -> None:
+    provider = Smtp(mail_server.read(f"smtp://127.0.0.1:{unused_port}", SENDER), APP_URL)
+
+    assert await failure_of(provider.send(message())) == (Failure.TRANSIENT, "no_connection")
+
+
+@pytest.fixture
+async def unused_port() -> int:
+    async with SmtpServer() as server:
+        return server.port
+
+
+async def test_connections_are_kept_and_renewed(provider: Smtp, server: SmtpServer) -> None:
+    before = server.connections
+
+    for _ in range(3):
+        await provider.send(message())
+    assert server.connections - before == 1
+
+    server.hang_up_all()
+    await provider.send(message())
+    assert server.connections - before == 2
+    assert len(server.received) == 4
+
+
+async def test_many_at_once_share_a_bounded_number_of_connections(provider: Smtp, server: SmtpServer) -> None:
+    before = server.connections
+
+    await asyncio.gather(*(provider.send(message(f"p{n}@example.com")) for n in range(30)))
+
+    assert sorted(received.recipients[0] for received in server.received) == sorted(
+        f"p{n}@example.com" for n in range(30)
+    )
+    assert server.connections - before <= 10
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    path = tmp_path / "mail.pem"
+    path.write_bytes(smtp.certificate_for_localhost())
+    return path
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(certificate)
+    return context
+
+
+Url = Callable[[SmtpServer], str]
+
+
+CREDENTIALS = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}"
+
+
+STARTTLS: Url = lambda server: f"smtp://{CREDENTIALS}@127.0.0.1:{server.port}?starttls=true"  # noqa: E731
+
+
+UNSAID: Url = lambda server: f"smtp://{CREDENTIALS}@127.0.0.1:{server.port}"  # noqa: E731
+
+
+AT_ONCE: Url = lambda server: f"smtps://{CREDENTIALS}@127.0.0.1:{server.port}"  # noqa: E731
+
+
+@pytest.mark.parametrize(("url", "tls_at_once"), [(STARTTLS, False), (UNSAID, False), (AT_ONCE, True)])
+async def test_a_password_is_given_under_tls(certificate: Path, url: Url, tls_at_once: bool) -> None:
+    async with SmtpServer(certificate=certificate, tls_at_once=tls_at_once, authenticate=True) as server:
+        provider = Smtp(mail_server.read(url(server), SENDER), APP_URL, trusting(certificate))
+        assert await provider.send(message()) is not None
+        await provider.close()
+
+    [received] = server.received
+    assert received.tls or tls_at_once
+
+
+@pytest.mark.parametrize(("url", "tls_at_once"), [(STARTTLS, False), (UNSAID, False), (AT_ONCE, True)])
+async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Path, url: Url, tls_at_once: bool) -> None:
+    async with SmtpServer(certificate=certificate, tls_at_once=tls_at_once, authenticate=True) as server:
+        provider = Smtp(mail_server.read(url(server), SENDER), APP_URL)
+        assert await failure_of(provider.send(message())) == (Failure.CONFIGURATION, "tls")
+        assert server.received == []
+
+
+@pytest.mark.parametrize("url", [STARTTLS, UNSAID])
+async def test_a_password_is_never_given_in_the_clear(url: Url) -> None:
+    async with SmtpServer(authenticate=True) as server:  # somebody has taken STARTTLS out of its greeting
+        provider = Smtp(mail_server.read(url(server), SENDER), APP_URL)
+        assert (await failure_of(provider.send(message())))[0] is Failure.CONFIGURATION
+
+
+async def test_a_wrong_password_is_a_matter_of_configuration(certificate: Path) -> None:
+    async with SmtpServer(certificate=certificate, authenticate=True) as server:
+        url = f"smtp://someone:wrong@127.0.0.1:{server.port}?starttls=true"
+        provider = Smtp(mail_server.read(url, SENDER), APP_URL, trusting(certificate))
+        assert await failure_of(provider.send(message())) == (Failure.CONFIGURATION, "smtp_535")

@@ -1,0 +1,76 @@
+"""SNS behind Twilio, from the front door: the next provider gets the same code; what nobody took is given back."""
+
+import pytest
+
+from auth1.messaging.sns import Sns
+from tests.conftest import Started
+from tests.messaging.conftest import Books, Sender
+from tests.outside import sns as aws
+from tests.outside.sns import Behaviour, SnsServer, answer, hang_up, refuse
+from tests.outside.twilio import TwilioServer
+from tests.outside.twilio import answer as twilio_answer
+from tests.outside.twilio import refuse as twilio_refuse
+
+
+@pytest.fixture
+async def sender(
+    start_app: Started, server: SnsServer, sns: Sns, module_carrier: TwilioServer, carrier: TwilioServer, books: Books
+) -> Sender:
+    """A tenant of an application whose breakers have seen nothing yet; `sns` has loaded what is slow to load."""
+    door = await start_app(
+        TWILIO_API_URL=module_carrier.url, AWS_SNS_REGION="eu-central-1", SNS_ORIGINATION_NUMBER="+12015550123"
+    )
+    return Sender(door, carrier, books, await door.tenant())
+
+
+@pytest.mark.parametrize("behaviour", [twilio_refuse(20429, 429), twilio_refuse(20003, 401), twilio_answer(503, b"")])
+async def test_what_twilio_does_not_take_goes_to_sns_with_the_same_code(
+    sender: Sender, server: SnsServer, phone: str, behaviour: Behaviour
+) -> None:
+    sender.carrier.script.append(behaviour)
+    server.script.append(aws.taken("8ebf4f86-0000-4000-8000-1d1f5b5a9d5a"))
+
+    status, asked = await sender.ask(phone)
+
+    assert (status, asked["status"]) == (200, "sent")
+    [first] = sender.handed_over(phone)
+    [second] = server.published
+    assert (second["PhoneNumber"], second["Message"]) == (phone, first.form["Body"])
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == ("sent", "sns", None)
+    assert row["provider_message_id"] == "8ebf4f86-0000-4000-8000-1d1f5b5a9d5a"
+    assert await sender.sends_counted(phone) == 1
+    assert await sender.log_in(phone) == 200
+
+
+async def test_what_twilio_takes_is_not_sent_by_sns(sender: Sender, server: SnsServer, phone: str) -> None:
+    assert (await sender.ask(phone))[0] == 200
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state", "error", "counted"),
+    [
+        (refuse("AuthorizationError", status=403), "failed", "configuration:AuthorizationError", 0),
+        (refuse("Throttled", status=429), "failed", "throttled:Throttled", 0),
+        (hang_up, "unknown", "unknown:connection_lost", 1),
+        (answer(500, ""), "unknown", "unknown:http_500", 1),
+    ],
+)
+async def test_what_nobody_took_is_given_back_and_what_may_have_been_sent_is_not(
+    sender: Sender, server: SnsServer, phone: str, behaviour: Behaviour, state: str, error: str, counted: int
+) -> None:
+    sender.carrier.script.append(twilio_refuse(20429, 429))
+    server.script.append(behaviour)
+
+    status, problem = await sender.ask(phone)
+
+    assert (status, problem["code"]) == (502, "delivery_failed")
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["error"]) == (state, "sns", error)
+    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    assert event == f"message.{state}"
+    assert error.partition(":")[2] in data
+    assert await sender.sends_counted(phone) == counted
+    assert phone not in await sender.door.log()
