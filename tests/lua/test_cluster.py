@@ -8,6 +8,7 @@ import pytest
 from auth1.callers.tenant import Tenant, TenantSettings
 from auth1.challenges.identifiers import Identifier, parse_identifier
 from auth1.core.redis import Script
+from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from auth1.fraud.assess import block_bucket, buckets
 from tests.conftest import Started, new_phone
@@ -38,7 +39,9 @@ def hash_tag(key: str) -> str:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A cluster of one: it has all slots, and refuses as strictly as one of many."""
-    with RedisServer(tmp_path_factory.mktemp("cluster"), arguments=["--cluster-enabled", "yes"]) as server:
+    # By itself it would talk with others on a port that may belong to somebody's outgoing connection.
+    arguments = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    with RedisServer(tmp_path_factory.mktemp("cluster"), arguments=arguments) as server:
         yield server
 
 

@@ -32,8 +32,10 @@ async def test_of_two_hundred_who_ask_at_once_one_is_sent_a_code(new_person: New
     seen = outcomes(answers)
     assert seen.keys() == {"200", "resend_too_soon", "rate_limited"} or person.retries
     assert_told(answers, seen | {"200": 1}, person)
-    assert [await person.count(table) for table in ("challenges", "messages")] == [1, 1]
-    # Where the service gave up on its own statement, the message is the outbox' to settle.
+    made = [await person.count(table) for table in ("challenges", "messages")]
+    # Where the service had no time for any of those whom Redis let through, nobody got one; where it gave up on its own
+    # statement, the message is the outbox' to settle.
+    assert made == [1, 1] or (person.retries and made == [0, 0])
     assert len(person.codes) == 1 or (person.retries and not person.codes)
 
 

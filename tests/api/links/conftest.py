@@ -22,5 +22,7 @@ async def mail_door(start_app: Started, mail_server: SmtpServer) -> Door:
 
 @pytest.fixture
 async def person(mail_door: Door, mail_server: SmtpServer) -> Person:
-    tenant = await mail_door.tenant(sms_branding="MyApp", redirect_uris=[CALLBACK, "http://localhost:5173/?a=b"])
+    tenant = await mail_door.tenant(
+        sms_branding="MyApp", rate_limit_per_hour=100, redirect_uris=[CALLBACK, "http://localhost:5173/?a=b"]
+    )
     return Person(mail_door, mail_server, tenant, new_address())

@@ -103,12 +103,14 @@ def is_dead(answer: httpx.Response) -> bool:
 
 
 async def at_a_barrier(count: int, *acts: Any) -> list[httpx.Response]:
-    """Do all of them, `count` times each, at once."""
+    """Do all of them, `count` times each, at once. Who is told 503, because the machine is slow, comes again."""
     barrier = asyncio.Barrier(count * len(acts))
 
     async def run(act: Any) -> httpx.Response:
         await barrier.wait()
         answer: httpx.Response = await act()
+        while answer.status_code == 503:
+            answer = await act()
         return answer
 
     return list(await asyncio.gather(*(run(act) for act in acts for _ in range(count))))

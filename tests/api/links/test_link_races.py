@@ -7,6 +7,11 @@ import asyncpg
 import httpx
 import pytest
 
+from auth1.challenges import link_store
+from auth1.core.crypto import digest
+from auth1.core.ids import new_id
+from auth1.core.postgres import Queries
+from auth1.dev.postgres import PostgresServer
 from tests.api.links.person import (
     CALLBACK,
     Person,
@@ -115,3 +120,62 @@ async def test_of_two_links_of_one_code_the_first_confirmed_ends_both(
     assert is_dead(await person.confirm(second_path))
     assert refused(await person.redeem(second), 400, "no_active_challenge")
     assert (await person.redeem(first)).status_code == 200
+
+
+async def test_a_confirmation_whose_commit_nobody_heard_of_is_found_again(
+    person: Person, database: asyncpg.Connection
+) -> None:
+    await person.ask()
+    postgres, token_digest = person.door.services.postgres, digest(person.path.rpartition("/")[2])
+    event_ids = [new_id("evt") for _ in range(3)]
+
+    first = await link_store.confirm_link(postgres, token_digest, b"mine", event_ids[0], "link")
+    again = await link_store.confirm_link(postgres, token_digest, b"mine", event_ids[1], "link")
+    other = await link_store.confirm_link(postgres, token_digest, b"another's", event_ids[2], "link")
+
+    assert first is not None
+    assert again == first
+    assert other is None
+    found = await database.fetch("select id from events where id = any($1::text[])", event_ids)
+    assert [row["id"] for row in found] == event_ids[:1]
+
+
+async def test_a_redemption_whose_commit_nobody_heard_of_is_found_again(
+    person: Person, database: asyncpg.Connection
+) -> None:
+    asked = await person.ask()
+    await person.confirm()
+    redeemed = (await person.redeem(asked)).json()
+    subject, event_id = await database.fetchrow(
+        "select subject, id from events where tenant_id = $1 and type = 'challenge.answered'",
+        person.tenant["tenant_id"],
+    )
+
+    found = await person.door.services.postgres.row(
+        Queries("links")["find_redemption"], person.tenant["tenant_id"], event_id
+    )
+
+    assert found is not None
+    assert tuple(found) == ("ok", subject, person.email, redeemed["user_id"], True)
+
+
+async def test_confirmations_and_logins_wait_for_each_other_in_one_order(
+    person: Person, postgres_server: PostgresServer
+) -> None:
+    beginning = postgres_server.log.stat().st_size
+    for _ in range(5):
+        asked = await person.ask(mode="both")
+        code, path = person.mail.code, person.path
+
+        async def confirm(path: str = path) -> httpx.Response:
+            return await person.confirm(path)
+
+        async def verify(code: str = code) -> httpx.Response:
+            return await person.verify(code)
+
+        async def redeem(asked: dict[str, Any] = asked) -> httpx.Response:
+            return await person.redeem(asked)
+
+        await at_a_barrier(5, confirm, verify, redeem)
+
+    assert b"deadlock detected" not in postgres_server.log.read_bytes()[beginning:]
