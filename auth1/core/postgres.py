@@ -150,7 +150,7 @@ class Postgres:
 
     @asynccontextmanager
     async def _connection(self, name: str) -> AsyncIterator[asyncpg.Connection]:
-        """Lend a connection; whatever goes wrong with it ends it, because a release waits for what is under way."""
+        """Lend a connection. One that did not answer is ended, because a release waits for what is under way."""
         if self._pool is None:
             raise Unavailable(retry_after=RETRY_AFTER_S)
         started = asyncio.get_running_loop().time()
@@ -162,11 +162,13 @@ class Postgres:
         try:
             yield connection  # type: ignore[misc]  # the pool's proxy is a connection in all but its type
         except _AWAY as error:
-            _end(connection)
+            if not isinstance(error, asyncpg.PostgresError):
+                _end(connection)
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 await self._pool.expire_connections()  # the primary has moved; look its name up again
             lost = isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError))
-            raise self._away(error, lost=lost) from error
+            late = isinstance(error, TimeoutError)  # there is no time left to try again
+            raise self._away(error, lost=lost and not late) from error
         except asyncio.CancelledError:
             _end(connection)
             raise
