@@ -17,7 +17,7 @@ REGISTRIES = [
     ".".join(pieces)
     for pieces in (
         ("pypi", "org"),
-        ("pythonhosted", "org"),
+        ("python" + "hosted", "org"),
         ("pypi", "python", "org"),
         ("registry", "npmjs", "org"),
         ("registry", "yarnpkg", "com"),
