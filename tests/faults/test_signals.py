@@ -81,6 +81,21 @@ async def test_ctrl_c_ends_it_too(module_launcher: Launcher) -> None:
         assert FORCED not in server.text()
 
 
+async def test_ctrl_c_ends_workers_that_have_just_been_forked(module_launcher: Launcher) -> None:
+    """They get two signals before they serve: that of the terminal, and one of their parent."""
+    server = module_launcher(WORKERS="2")
+    server.spawn()
+    try:
+        await until(lambda: len(server.workers) == 2, explain=server.text)
+        os.killpg(server.process.pid, signal.SIGINT)
+        assert await server.exit_code() == 0
+        assert "Traceback" not in server.text()
+        assert FORCED not in server.text()
+    finally:
+        server.end()
+        await server.client.aclose()
+
+
 async def test_it_ends_at_whatever_moment_of_its_start_it_is_told_to(module_launcher: Launcher) -> None:
     """Above all while its workers are being forked and start."""
     four_at_a_time = asyncio.Semaphore(4)

@@ -146,7 +146,7 @@ async def test_a_redemption_whose_commit_nobody_heard_of_is_found_again(
     asked = await person.ask()
     await person.confirm()
     redeemed = (await person.redeem(asked)).json()
-    subject, event_id = await database.fetchrow(
+    [(subject, event_id)] = await database.fetch(
         "select subject, id from events where tenant_id = $1 and type = 'challenge.answered'",
         person.tenant["tenant_id"],
     )
