@@ -1,6 +1,7 @@
 """Composition: Settings -> Services -> App(ROUTES)."""
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -14,7 +15,7 @@ from auth1.core import signals
 from auth1.core.asgi import App
 from auth1.core.cors import Cors
 from auth1.core.crypto import Keyring
-from auth1.core.log import Log
+from auth1.core.log import Log, LogHandler
 from auth1.core.postgres import Postgres
 from auth1.core.redis import Redis
 from auth1.core.slots import Limiter
@@ -35,6 +36,7 @@ def make_app() -> App[Services]:
     """Make the application of a worker process; granian calls this in each."""
     settings = config.load(os.environ)
     log = Log(settings.log_level)
+    logging.getLogger().addHandler(LogHandler(log))
     return build(settings, log)
 
 

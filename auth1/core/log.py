@@ -107,3 +107,19 @@ class JsonFormatter(logging.Formatter):
         now = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         level = {"WARNING": "warn", "CRITICAL": "error"}.get(record.levelname, record.levelname.lower())
         return _encode({"ts": now, "level": level, "msg": record.getMessage(), "logger": record.name}).decode()
+
+
+class LogHandler(logging.Handler):
+    """For libraries that log in a worker: the same form of line, without a traceback, and nobody waits for stdout."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        msg = record.getMessage().partition("\n")[0]  # what follows may quote values
+        error = record.exc_info[1] if record.exc_info else None
+        if record.levelno >= logging.ERROR:
+            self._log.error(msg, error=error, logger=record.name)
+        else:
+            self._log.warn(msg, logger=record.name, error=type(error).__qualname__ if error else None)

@@ -102,6 +102,8 @@ async def test_while_the_database_is_away_nothing_is_sent_or_spent(
     # If its row was written after all, it becomes unknown first, and asking again is open then.
     await until(lambda: sent(server, new, key))
     assert len(carrier.sent_to(new)) == 1
+    # Libraries have their opinion of outages too; it is logged as everything is, one JSON object a line.
+    assert [line for line in server.text().splitlines()[4:] if not line.startswith("{")] == []
 
 
 async def test_after_a_restart_of_the_database_it_serves_again(

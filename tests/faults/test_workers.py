@@ -83,6 +83,7 @@ async def test_while_a_worker_is_replaced_no_request_fails(module_launcher: Laun
         victim, other = server.workers
 
         os.kill(victim, signal.SIGKILL)
+        await until(lambda: victim not in server.workers)
         for _ in range(15):
             await log_in(server, carrier, key)
 

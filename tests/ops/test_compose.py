@@ -116,11 +116,14 @@ def test_the_optional_variables_reach_auth1(compose: dict[str, Any]) -> None:
         "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
         "TWILIO_AUTH_TOKEN": "t" * 32,
         "TWILIO_MESSAGING_SERVICE_SID": "MG" + "0" * 32,
+        "SMTP_URL": "smtp://user:pass@mail.example.com:587?starttls=true",
+        "EMAIL_FROM": "no-reply@example.com",
         "APP_URL": "https://auth.example.com",
     }
     settings = config.load(environment_of_auth1(compose, given))
     assert settings.admin_token == "z" * 64
     assert settings.twilio is not None
+    assert settings.smtp is not None
     assert settings.app_url == "https://auth.example.com"
 
 

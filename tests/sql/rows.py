@@ -15,6 +15,10 @@ SESSION = """
 insert into sessions (tenant_id, id, user_id, refresh_digest, expires_at, revoked_at)
 values ($1, $2, $3, '\\x00', now() - $4::text::interval, now() - $5::text::interval)
 """
+LINK = """
+insert into links (tenant_id, message_id, challenge_id, identifier, token_digest, secret_digest, with_code, expires_at)
+values ($1, $2, 'ch_1', 'a@b.co', sha256(convert_to($1 || $2, 'UTF8')), '\\x00', false, now() - $3::text::interval)
+"""
 IDENTIFIER = """
 insert into identifiers (tenant_id, identifier, user_id, sent_at, wrong_at, unnamed_locked_until)
 values ($1, $2, $3, array_remove(array[now() - $4::text::interval], null),
@@ -28,6 +32,10 @@ async def make_challenge(connection: asyncpg.Connection, tenant: str, name: str,
 
 async def make_message(connection: asyncpg.Connection, tenant: str, name: str, age: str, state: str) -> None:
     await connection.execute(MESSAGE, tenant, name, age, state)
+
+
+async def make_link(connection: asyncpg.Connection, tenant: str, name: str, age: str) -> None:
+    await connection.execute(LINK, tenant, name, age)
 
 
 async def make_session(

@@ -12,7 +12,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
 from tests.conftest import Door
 from tests.sql.conftest import Connect
-from tests.sql.rows import make_challenge, make_identifier, make_message, make_session
+from tests.sql.rows import make_challenge, make_identifier, make_link, make_message, make_session
 
 QUERIES = Queries("retention")
 
@@ -44,6 +44,14 @@ PURGES = [
         make_message,
         old={state: ("30 days 1 minute", state) for state in ("sent", "delivered", "failed", "unknown")},
         kept={"queued": ("31 days", "queued"), "still": ("29 days 23 hours", "sent")},
+    ),
+    Purge(
+        "purge_links",
+        "links",
+        "message_id",
+        make_link,
+        old={"expired": ("1 day 1 minute",), "long_ago": ("1 year",)},
+        kept={"still": ("23 hours",), "open": ("-10 minutes",)},
     ),
     Purge(
         "purge_sessions",

@@ -16,7 +16,7 @@ from tests.messaging.conftest import Books, Sender
 from tests.outside.twilio import TwilioServer
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 async def own_database_url(postgres_server: PostgresServer) -> str:
     connection = await asyncpg.connect(postgres_server.url())
     await connection.execute("create database auth1_outbox")

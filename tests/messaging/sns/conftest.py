@@ -12,6 +12,7 @@ from tests.outside import sns as aws
 from tests.outside.sns import SnsServer
 
 TEXT = "Your Ünïcode & Söhne verification code is: 048291. Expires in 10 minutes."
+PATIENCE = 5  # how often a connection that is not made in time is tried again
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +63,23 @@ def to(phone: str) -> Outgoing:
 
 async def failure(sns: Sns, phone: str) -> tuple[Failure, str]:
     """Send what is not taken; nothing that the error says is about the person."""
-    with pytest.raises(SendError) as caught:
-        async with asyncio.timeout(30):
-            await sns.send(to(phone))
-    assert phone not in str(caught.value)
-    assert "048291" not in str(caught.value)
+    async with asyncio.timeout(60):
+        for _ in range(PATIENCE):
+            with pytest.raises(SendError) as caught:
+                await sns.send(to(phone))
+            assert phone not in str(caught.value)
+            assert "048291" not in str(caught.value)
+            if caught.value.code != "no_connection":
+                break
     return caught.value.failure, caught.value.code
 
 
-async def send_when_ready(sns: Sns, phone: str) -> str | None:
-    """Send as soon as the client has been made, which takes its time on a slow machine."""
+async def send(sns: Sns, phone: str) -> str | None:
+    """Send what is taken, with patience: on a slow machine the client or a connection may not be made in time."""
     async with asyncio.timeout(60):
         while True:
             try:
                 return await sns.send(to(phone))
             except SendError as error:
-                if error.code != "not_ready":
+                if error.code not in ("not_ready", "no_connection"):  # with these nothing was sent
                     raise

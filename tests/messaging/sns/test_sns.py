@@ -7,7 +7,7 @@ import pytest
 
 from auth1.messaging.provider import Failure, SendError
 from auth1.messaging.sns import Sns
-from tests.messaging.sns.conftest import TEXT, failure, send_when_ready, to
+from tests.messaging.sns.conftest import TEXT, failure, send
 from tests.outside import sns as aws
 from tests.outside.sns import Request, SnsServer, answer, hang_up, refuse
 
@@ -19,7 +19,7 @@ async def test_a_message_is_published_as_transactional_and_from_the_number_if_th
     server: SnsServer, phone: str, number: str | None
 ) -> None:
     provider = Sns("eu-central-1", number)
-    await send_when_ready(provider, phone)
+    await send(provider, phone)
     await provider.close()
 
     expected = {"Action": "Publish", "Version": "2010-03-31", "PhoneNumber": phone, "Message": TEXT}
@@ -31,7 +31,7 @@ async def test_a_message_is_published_as_transactional_and_from_the_number_if_th
 
 
 async def test_the_request_is_signed_for_sns_in_the_region(server: SnsServer, sns: Sns, phone: str) -> None:
-    await sns.send(to(phone))
+    await send(sns, phone)
 
     [request] = server.requests
     key_id, _, *scope = aws.credential(request).split("/")
@@ -44,7 +44,7 @@ async def test_the_message_id_is_the_receipt(server: SnsServer, sns: Sns, phone:
     message_id = str(uuid.uuid4())
     server.script.append(aws.taken(message_id))
 
-    assert await sns.send(to(phone)) == message_id
+    assert await send(sns, phone) == message_id
 
 
 async def test_answers_are_matched_to_their_requests_when_many_are_under_way(server: SnsServer, sns: Sns) -> None:
@@ -56,7 +56,7 @@ async def test_answers_are_matched_to_their_requests_when_many_are_under_way(ser
     server.behaviour = take_by_number
     phones = [f"+120155501{n:02d}" for n in range(20)]
 
-    results = await asyncio.gather(*(sns.send(to(phone)) for phone in phones), return_exceptions=True)
+    results = await asyncio.gather(*(send(sns, phone) for phone in phones), return_exceptions=True)
 
     for phone, result in zip(phones, results, strict=True):
         assert isinstance(result, SendError) if int(phone) % 2 else result == phone
@@ -68,7 +68,7 @@ async def test_the_proxy_of_the_environment_is_used(
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", "http://sns.eu-central-1.example.com")
     provider = Sns("eu-central-1", None)
-    await send_when_ready(provider, phone)
+    await send(provider, phone)
     await provider.close()
 
     [request] = server.requests

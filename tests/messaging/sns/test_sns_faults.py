@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from auth1.messaging.provider import Failure, SendError
 from auth1.messaging.sns import Sns
-from tests.messaging.sns.conftest import failure, to
+from tests.messaging.sns.conftest import failure, send
 from tests.outside import sns as aws
 from tests.outside.sns import Behaviour, Request, SnsServer, answer, hang, hang_up, refuse, reset
 
@@ -77,7 +77,7 @@ async def test_what_may_have_been_sent_is_unknown_and_not_tried_again(
     assert await failure(sns, phone) == (Failure.UNKNOWN, code)
     assert len(server.requests) == 1
 
-    assert await sns.send(to(phone)), "the next one goes through"
+    assert await send(sns, phone), "the next one goes through"
 
 
 PIECES = st.sampled_from(
@@ -96,7 +96,7 @@ async def test_whatever_is_answered_a_message_is_taken_or_not(
 ) -> None:
     server.script.append(answer(status, body))
     try:
-        message_id = await sns.send(to("+12015550142"))
+        message_id = await send(sns, "+12015550142")
     except SendError as error:
         definite, code = error.failure.definite, error.code
         assert definite == (400 <= status < 500) or code == "garbage"
@@ -128,7 +128,7 @@ async def test_a_kept_connection_that_sns_has_closed_meanwhile_is_not_used(
         closed.set()
 
     server.script.append(take_and_close)
-    await sns.send(to(phone))
+    await send(sns, phone)
     await closed.wait()
 
-    assert await sns.send(to(phone))
+    assert await send(sns, phone)

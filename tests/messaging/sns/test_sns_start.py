@@ -11,7 +11,7 @@ import pytest
 from auth1.messaging.provider import Failure, SendError
 from auth1.messaging.sns import Sns
 from tests.conftest import new_phone
-from tests.messaging.sns.conftest import failure, send_when_ready, to
+from tests.messaging.sns.conftest import failure, send
 from tests.outside import sns as aws
 from tests.outside.sns import Request, SnsServer, hang, lend, lend_role, refuse
 
@@ -27,7 +27,7 @@ async def test_without_credentials_nothing_is_sent_until_there_are_some(
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws.ACCESS_KEY_ID)
 
-    assert await send_when_ready(provider, phone)
+    assert await send(provider, phone)
     await provider.close()
 
 
@@ -69,7 +69,7 @@ async def test_a_role_is_assumed_once_for_any_number_of_first_messages(role: Sns
     role.script.append(lend_role("ASIAROLE"))
     provider = Sns("eu-central-1", None)
 
-    await asyncio.gather(*(send_when_ready(provider, new_phone()) for _ in range(20)))
+    await asyncio.gather(*(send(provider, new_phone()) for _ in range(20)))
 
     await provider.close()
     asked, *published = role.requests
@@ -141,13 +141,13 @@ async def test_who_stops_waiting_does_not_stop_the_warm_up(container: SnsServer,
 
     container.script.append(lend_later)
     provider = Sns("eu-central-1", None)
-    sending = asyncio.create_task(provider.send(to(phone)))
+    sending = asyncio.create_task(send(provider, phone))
     await asked.wait()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
     go_on.set()
 
-    assert await send_when_ready(provider, phone)
+    assert await send(provider, phone)
     assert [request.path for request in container.requests] == ["/credentials", "/"]
     await provider.close()
 
@@ -172,7 +172,7 @@ async def test_credentials_that_run_out_and_cannot_be_had_again_are_not_a_sendin
     container.behaviour = lambda request, writer: (
         aws.take if request.form.get("Action") == "Publish" else lend("ASIALATER", for_s=3600)
     )(request, writer)
-    assert await provider.send(to(phone))
+    assert await send(provider, phone)
     assert aws.credential(container.requests[-1]).startswith("ASIALATER/")
     await provider.close()
 
