@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from auth1 import config, main
+from auth1.callers.tenant import OPERATOR, Manager
 from auth1.config import ConfigurationError, Settings
 from auth1.core import schemas
 from auth1.core.log import Log
@@ -84,7 +85,7 @@ def create_key(options: Namespace) -> None:
     wanted = {"kind": options.kind, "allowed_origins": options.origin}
 
     async def act(app: Services) -> msgspec.Struct:
-        return await manage.create_key(app, await _tenant_id(app, options), schemas.convert(wanted, KeyIn))
+        return await manage.create_key(app, await _manager(app, options), schemas.convert(wanted, KeyIn))
 
     show(options, run(act), "key_id", "kind", "api_key")
 
@@ -94,7 +95,7 @@ def rotate_key(options: Namespace) -> None:
 
     async def act(app: Services) -> msgspec.Struct:
         rotation = schemas.convert({"grace_in": options.grace_in}, KeyRotation)
-        return await manage.rotate_key(app, await _tenant_id(app, options), options.key_id, rotation)
+        return await manage.rotate_key(app, await _manager(app, options), options.key_id, rotation)
 
     show(options, run(act), "key_id", "kind", "api_key")
 
@@ -103,7 +104,7 @@ def revoke_key(options: Namespace) -> None:
     """End a key."""
 
     async def act(app: Services) -> None:
-        await manage.revoke_key(app, await _tenant_id(app, options), options.key_id)
+        await manage.revoke_key(app, await _manager(app, options), options.key_id)
 
     run(act)
     print('{"revoked":true}' if options.json else f"revoked: {options.key_id}")
@@ -151,8 +152,8 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
-async def _tenant_id(app: Services, options: Namespace) -> str:
+async def _manager(app: Services, options: Namespace) -> Manager:
     found = await store.get_tenant(app.postgres, tenant_id=options.tenant, slug=options.tenant)
     if found is None:
         raise NotFound(f"There is no tenant {options.tenant}.")
-    return found[0].tenant_id
+    return Manager(found[0].tenant_id, OPERATOR)

@@ -7,27 +7,24 @@ All problems are named in one `ConfigurationError`, so that an operator fixes th
 import importlib.util
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
 import msgspec
 
-from auth1 import mail_server
+from auth1 import mail_server, signing_key
+from auth1.environment import MIN_SECRET_BYTES, SAMPLE_SECRETS, Environment
 from auth1.mail_server import Smtp
+from auth1.signing_key import SigningKey
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Item = TypeVar("Item")
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
 SMS_PROVIDERS = ("twilio", "sns", "console")
+JWT_ALGORITHMS = ("HS256", "ES256", "EdDSA")
 SECRETS = frozenset(
-    "DATABASE_URL REDIS_URL JWT_SECRET JWT_SECRET_PREVIOUS ADMIN_TOKEN METRICS_TOKEN TWILIO_AUTH_TOKEN "
+    "DATABASE_URL REDIS_URL JWT_SECRET JWT_SECRET_PREVIOUS JWT_PRIVATE_KEY ADMIN_TOKEN METRICS_TOKEN TWILIO_AUTH_TOKEN "
     "TWILIO_AUTH_TOKEN_PREVIOUS SMTP_URL".split()
 )
-SAMPLE_SECRETS = {"your-256-bit-secret-here", "your_twilio_token", "your_auth_token_here"}  # printed in guides
-MIN_SECRET_BYTES = 32  # HS256 wants a key as long as its hash (RFC 7518, 3.2)
 
 
 class ConfigurationError(Exception):
@@ -62,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str
     jwt_secret: str
     jwt_secret_previous: str | None
+    jwt_algorithm: str
+    signing_keys: tuple[SigningKey, ...]  # the first signs where jwt_algorithm is not HS256; all verify
     port: int
     host: str
     workers: int
@@ -105,83 +104,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return max(1, self.database_pool_size // self.workers)
 
 
-class _Environment:
-    """Takes variables one by one and collects what is wrong with them."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: list[str] = []
-
-    def text(self, name: str, default: str | None = None) -> str | None:
-        value = self._environ.get(name, "").strip()
-        path = self._environ.get(f"{name}_FILE", "").strip() if name in SECRETS else ""
-        if value and path:
-            self.problems.append(f"{name} and {name}_FILE are both set; keep one")
-        elif path:
-            try:
-                value = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                self.problems.append(f"{name}_FILE cannot be read: {error}")
-        if "\0" in value or "\n" in value:
-            self.problems.append(f"{name} must be one line")
-        return value or default
-
-    def required(self, name: str) -> str:
-        value = self.text(name)
-        if value is None and not any(problem.startswith(name) for problem in self.problems):
-            self.problems.append(f"{name} is required")
-        return value or ""
-
-    def integer(self, name: str, default: int, low: int, high: int) -> int:
-        value = self.text(name)
-        if value is None:
-            return default
-        if not re.fullmatch(r"[0-9]{1,12}", value, re.ASCII) or not low <= int(value) <= high:
-            self.problems.append(f"{name} must be a whole number from {low} to {high}")
-            return default
-        return int(value)
-
-    def secret(self, name: str, *, required: bool = False) -> str | None:
-        value = self.required(name) if required else self.text(name)
-        if not value:
-            return None
-        if value in SAMPLE_SECRETS:
-            self.problems.append(f"{name} is the sample from the guide; make your own with: openssl rand -hex 32")
-        elif len(value.encode()) < MIN_SECRET_BYTES:
-            self.problems.append(
-                f"{name} is shorter than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
-            )
-        return value
-
-    def url(self, name: str, value: str, schemes: tuple[str, ...]) -> str:
-        try:
-            parts = urlsplit(value)
-            _ = parts.port  # raises on a port that is none
-            sound = parts.scheme in schemes and bool(parts.hostname or parts.path.strip("/"))
-        except ValueError:
-            sound = False
-        if value and not sound:
-            self.problems.append(f"{name} must be a URL that starts with {' or '.join(f'{s}://' for s in schemes)}")
-        return value
-
-    def items(self, name: str, default: str, parse: Callable[[str], Item], meaning: str) -> tuple[Item, ...]:
-        items: list[Item] = []
-        for item in (self.text(name, default) or "").split(","):
-            if not item.strip():
-                continue
-            try:
-                items.append(parse(item.strip()))
-            except ValueError:
-                self.problems.append(f"{name}: {item.strip()!r} is not {meaning}")
-        return tuple(items)
-
-
 def load(environ: Mapping[str, str]) -> Settings:
     """Read the settings of `auth1 serve`.
 
     Raises ConfigurationError with every problem found.
     """
-    env = _Environment(environ)
+    env = Environment(environ, SECRETS)
+    algorithm, signing_keys = _signing_keys(env)
     order = env.items("SMS_PROVIDERS", "", str.lower, "a provider")
     twilio, sns = _twilio(env), _sns(env, order)
     configured = tuple(name for name, account in (("twilio", twilio), ("sns", sns)) if account is not None)
@@ -190,6 +119,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         redis_url=env.url("REDIS_URL", env.required("REDIS_URL"), ("redis", "rediss", "unix")),
         jwt_secret=env.secret("JWT_SECRET", required=True) or "",
         jwt_secret_previous=env.secret("JWT_SECRET_PREVIOUS"),
+        jwt_algorithm=algorithm,
+        signing_keys=signing_keys,
         port=env.integer("PORT", 3000, 0, 65535),
         host=env.text("HOST", "0.0.0.0") or "",
         workers=env.integer("WORKERS", 1, 1, 64),
@@ -204,7 +135,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         app_url=env.url("APP_URL", env.text("APP_URL", "http://localhost:3000") or "", ("https", "http")).rstrip("/"),
         app_url_is_set=env.text("APP_URL") is not None,
         cors_origins=env.items("CORS_ORIGINS", "*", _origin, "an origin like https://app.example.com, or *"),
-        log_level=_one_of(env, "LOG_LEVEL", "info", LOG_LEVELS),
+        log_level=env.one_of("LOG_LEVEL", "info", LOG_LEVELS),
         rate_limit_window_ms=env.integer("RATE_LIMIT_WINDOW_MS", 3_600_000, 100, 86_400_000),
         rate_limit_max=env.integer("RATE_LIMIT_MAX", 100, 1, 1_000_000),
         trusted_proxies=env.items(
@@ -220,14 +151,31 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def load_database_url(environ: Mapping[str, str]) -> str:
     """Read the one setting of `auth1 migrate`. Raises ConfigurationError."""
-    env = _Environment(environ)
+    env = Environment(environ, SECRETS)
     url = env.url("DATABASE_URL", env.required("DATABASE_URL"), ("postgresql", "postgres"))
     if env.problems:
         raise ConfigurationError(env.problems)
     return url
 
 
-def _twilio(env: _Environment) -> Twilio | None:
+def _signing_keys(env: Environment) -> tuple[str, tuple[SigningKey, ...]]:
+    algorithm = env.text("JWT_ALGORITHM", "HS256") or "HS256"
+    if algorithm not in JWT_ALGORITHMS:
+        env.problems.append(f"JWT_ALGORITHM must be one of {', '.join(JWT_ALGORITHMS)}")
+        return algorithm, ()
+    pem = env.text("JWT_PRIVATE_KEY", lines=True)
+    if pem is None:
+        if algorithm != "HS256":
+            env.problems.append(f"JWT_PRIVATE_KEY is required for JWT_ALGORITHM={algorithm}")
+        return algorithm, ()
+    try:
+        return algorithm, signing_key.read(pem, algorithm)
+    except ValueError as error:
+        env.problems.append(str(error))
+        return algorithm, ()
+
+
+def _twilio(env: Environment) -> Twilio | None:
     names = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_MESSAGING_SERVICE_SID")
     sid, token, service, previous = (env.text(name) for name in (*names, "TWILIO_AUTH_TOKEN_PREVIOUS"))
     api_url = env.text("TWILIO_API_URL", "https://api.twilio.com") or ""
@@ -246,7 +194,7 @@ def _twilio(env: _Environment) -> Twilio | None:
     return Twilio(sid, token, service, env.url("TWILIO_API_URL", api_url, ("https", "http")).rstrip("/"), previous)
 
 
-def _sns(env: _Environment, order: tuple[str, ...]) -> Sns | None:
+def _sns(env: Environment, order: tuple[str, ...]) -> Sns | None:
     """SNS is configured when anything says so: its own settings, credentials in the environment, or the order."""
     region, number = env.text("AWS_SNS_REGION"), env.text("SNS_ORIGINATION_NUMBER")
     endpoint = env.url("AWS_ENDPOINT_URL_SNS", env.text("AWS_ENDPOINT_URL_SNS") or "", ("https", "http"))
@@ -260,7 +208,7 @@ def _sns(env: _Environment, order: tuple[str, ...]) -> Sns | None:
     return Sns(region or "us-east-1", number)
 
 
-def _sms_providers(env: _Environment, named: tuple[str, ...], configured: tuple[str, ...]) -> tuple[str, ...]:
+def _sms_providers(env: Environment, named: tuple[str, ...], configured: tuple[str, ...]) -> tuple[str, ...]:
     """Providers in order of trial; those that are configured where the operator names none."""
     for name in named:
         if name not in SMS_PROVIDERS:
@@ -275,7 +223,7 @@ def _sms_providers(env: _Environment, named: tuple[str, ...], configured: tuple[
     return providers
 
 
-def _smtp(env: _Environment) -> Smtp | None:
+def _smtp(env: Environment) -> Smtp | None:
     url, sender = env.text("SMTP_URL"), env.text("EMAIL_FROM")
     if url is not None and sender is not None:
         try:
@@ -291,10 +239,3 @@ def _origin(item: str) -> str:
     if item != "*" and not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", item):
         raise ValueError
     return item
-
-
-def _one_of(env: _Environment, name: str, default: str, values: tuple[str, ...]) -> str:
-    value = (env.text(name, default) or default).lower()
-    if value not in values:
-        env.problems.append(f"{name} must be one of {', '.join(values)}")
-    return value

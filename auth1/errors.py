@@ -5,7 +5,7 @@ raise them; `core/problems.py` alone turns them into bytes (RFC 9457, `applicati
 
     Refusal
       400 AuthorizationPending BadJson BadRequest InvalidCode NoActiveChallenge
-      401 InvalidApiKey InvalidToken NotAuthenticated
+      401 InvalidApiKey InvalidToken NotAuthenticated SessionRevoked TokenExpired TokenReused
       403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed RequestBlocked TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
       413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
@@ -101,6 +101,24 @@ class NotAuthenticated(Refusal):
     """The credential that this route needs is missing."""
 
     status, code, challenge = 401, "not_authenticated", "ApiKey"
+
+
+class SessionRevoked(Refusal):
+    """The session of this token has ended; log in again."""
+
+    status, code, challenge = 401, "session_revoked", 'Bearer error="invalid_token"'
+
+
+class TokenExpired(Refusal):
+    """The token has expired; refresh it."""
+
+    status, code, challenge = 401, "token_expired", 'Bearer error="invalid_token"'
+
+
+class TokenReused(Refusal):
+    """This refresh token was used before; its session has been ended, in case it was stolen."""
+
+    status, code, challenge = 401, "token_reused", 'Bearer error="invalid_token"'
 
 
 class AdminDisabled(Refusal):

@@ -28,6 +28,8 @@ from auth1.messaging.sns import Sns
 from auth1.messaging.twilio import CALLBACK_PATH, Twilio
 from auth1.routes import ROUTES
 from auth1.services import Services
+from auth1.sessions.cache import SessionCache
+from auth1.sessions.tokens import Signer
 
 SOON_S = 1.0
 
@@ -68,15 +70,18 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         statement_cache_size=settings.database_statement_cache_size,
     )
     sms = _sms_providers(settings, log)
+    keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
     services = Services(
         settings=settings,
         log=log,
-        keyring=Keyring(settings.jwt_secret, settings.jwt_secret_previous),
+        keyring=keyring,
         postgres=postgres,
         redis=redis,
         limiter=Limiter(redis),
         tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
         messenger=Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings)}),
+        signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
+        sessions=SessionCache(postgres, redis),
         started_at=time.monotonic(),
     )
     await postgres.start()
@@ -92,6 +97,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
                 _every(services, outbox.ROUND_S, outbox.finish),
                 _every(services, SOON_S, lambda app: app.limiter.give_back_all()),
                 _every(services, SOON_S, lambda app: app.tenants.announce_rest()),
+                _every(services, SOON_S, lambda app: app.sessions.tell_rest()),
                 _every(services, SOON_S, health.measure_memory),
                 _every(services, retention.ROUND_S, retention.tidy),
                 *(asyncio.create_task(_warm_up(provider, log)) for provider in sms if isinstance(provider, Sns)),

@@ -24,6 +24,7 @@ CODES_REQUESTED = Counter("auth1_code_requests_total", "Codes asked for.", ("cha
 CODES_VERIFIED = Counter("auth1_code_verifications_total", "Codes submitted.", ("channel", "outcome"))
 LINKS_CONFIRMED = Counter("auth1_link_confirmations_total", "Links confirmed, or dead by then.", ("outcome",))
 SESSIONS_OPENED = Counter("auth1_sessions_opened_total", "Sessions opened.", ("new_user",))
+SESSIONS_REFRESHED = Counter("auth1_session_refreshes_total", "Refresh tokens used.", ("outcome",))
 MESSAGES_SENT = Counter("auth1_messages_total", "Messages handed to a provider.", ("provider", "outcome"))
 MESSAGE_DURATION = Histogram(
     "auth1_message_send_duration_seconds", "Time a provider took to answer.", ("provider",), buckets=_SECONDS

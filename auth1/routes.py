@@ -1,26 +1,42 @@
 """The table of contents: every endpoint is one line."""
 
+from typing import Any
+
 from auth1 import health
 from auth1.callers.guards import (
     anyone,
+    manager,
     operator,
     person_at_the_door,
     scraper,
+    server,
     tenant_at_the_door,
     tenant_who_polls,
 )
+from auth1.challenges import grants, link_handlers, links, receipts
 from auth1.challenges import handlers as challenges
-from auth1.challenges import link_handlers, links, receipts
-from auth1.challenges.schemas import ChallengeGrant, CodeAnswer, CodeGrant, CodeRequest
+from auth1.challenges.schemas import CodeAnswer, CodeRequest
 from auth1.core.call import Form
-from auth1.core.router import Route
+from auth1.core.router import Body, Handler, Route
 from auth1.messaging.twilio import CALLBACK_PATH
+from auth1.sessions import handlers as sessions
+from auth1.sessions.guards import logged_in
+from auth1.sessions.schemas import Introspection, Logout
 from auth1.tenants import handlers as tenants
-from auth1.tenants.schemas import KeyIn, KeyRotation, TenantIn, TenantPatch, TextPreviewIn
+from auth1.tenants.schemas import JwtRotation, KeyIn, KeyRotation, SettingsPatch, TenantIn, TenantPatch, TextPreviewIn
 
 SEND_DEADLINE_S = 6.0  # where a provider is waited for
 
 _TENANT = "/api/admin/tenants/{tenant_id}"
+
+
+def managed(method: str, path: str, handler: Handler, body: Body = None, **options: Any) -> tuple[Route, Route]:
+    """What a tenant does with its secret key, and the operator for it: one handler, two paths."""
+    return (
+        Route(method, "/api/tenant" + path, handler, manager, body, **options),
+        Route(method, _TENANT + path, handler, manager, body, **options),
+    )
+
 
 ROUTES = (
     Route(
@@ -32,7 +48,12 @@ ROUTES = (
         deadline_s=SEND_DEADLINE_S,
     ),
     Route("POST", "/api/auth/verify", challenges.verify_code, tenant_at_the_door, CodeAnswer),
-    Route("POST", "/api/auth/token", link_handlers.redeem, tenant_who_polls, CodeGrant | ChallengeGrant),
+    Route("POST", "/api/auth/token", grants.change_grant, tenant_who_polls, grants.Grant),
+    Route("POST", "/api/auth/logout", sessions.logout, logged_in, Logout, body_optional=True),
+    Route("POST", "/api/auth/introspect", sessions.introspect, server, Introspection, form=True),
+    Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, logged_in),
+    Route("DELETE", "/api/auth/me/sessions", sessions.end_my_sessions, logged_in),
+    Route("DELETE", "/api/auth/me/sessions/{session_id}", sessions.end_my_session, logged_in),
     Route("GET", links.PATH, link_handlers.show_link, anyone, page=True),
     Route("POST", links.PATH, link_handlers.confirm_link, person_at_the_door, page=True),
     Route("GET", "/api/auth/challenges/{challenge_id}", receipts.get_challenge, tenant_who_polls),
@@ -45,11 +66,20 @@ ROUTES = (
     Route("DELETE", _TENANT, tenants.delete_tenant, operator),
     Route("POST", _TENANT + "/suspend", tenants.suspend_tenant, operator),
     Route("POST", _TENANT + "/resume", tenants.resume_tenant, operator),
-    Route("POST", _TENANT + "/texts/preview", tenants.preview_text, operator, TextPreviewIn),
-    Route("POST", _TENANT + "/keys", tenants.create_key, operator, KeyIn, status=201),
-    Route("GET", _TENANT + "/keys", tenants.list_keys, operator),
-    Route("POST", _TENANT + "/keys/{key_id}/rotate", tenants.rotate_key, operator, KeyRotation, status=201),
-    Route("DELETE", _TENANT + "/keys/{key_id}", tenants.revoke_key, operator),
+    *managed("GET", "/settings", tenants.get_settings),
+    *managed("PATCH", "/settings", tenants.update_settings, SettingsPatch),
+    *managed("POST", "/texts/preview", tenants.preview_text, TextPreviewIn),
+    *managed("POST", "/keys", tenants.create_key, KeyIn, status=201),
+    *managed("GET", "/keys", tenants.list_keys),
+    *managed("POST", "/keys/{key_id}/rotate", tenants.rotate_key, KeyRotation, status=201),
+    *managed("DELETE", "/keys/{key_id}", tenants.revoke_key),
+    *managed("POST", "/jwt-secret/rotate", tenants.rotate_jwt_secret, JwtRotation, body_optional=True),
+    *managed("GET", "/users/{user_id}/sessions", sessions.list_user_sessions),
+    *managed("DELETE", "/users/{user_id}/sessions", sessions.end_user_sessions),
+    *managed("DELETE", "/users/{user_id}/sessions/{session_id}", sessions.end_user_session),
+    *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
+    Route("GET", "/.well-known/jwks.json", sessions.show_jwks, anyone),
+    Route("GET", "/.well-known/openid-configuration", sessions.show_metadata, anyone),
     Route("GET", "/health", health.health, anyone, quiet=True),
     Route("GET", "/health/live", health.live, anyone, quiet=True),
     Route("GET", "/health/ready", health.ready, anyone, quiet=True),

@@ -14,6 +14,8 @@ from auth1.core.slots import Limiter
 if TYPE_CHECKING:  # named for the types only: these stand on higher floors
     from auth1.callers.cache import TenantCache
     from auth1.messaging.send import Messenger
+    from auth1.sessions.cache import SessionCache
+    from auth1.sessions.tokens import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,5 +30,7 @@ class Services:
     limiter: Limiter
     tenants: "TenantCache"
     messenger: "Messenger"
+    signer: "Signer"
+    sessions: "SessionCache"
     started_at: float  # time.monotonic()
     background: list[asyncio.Task[None]] = field(default_factory=list)

@@ -18,6 +18,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from auth1.callers import keys
+from auth1.callers.tenant import Tenant, TenantSettings
 from auth1.challenges import codes, store
 from auth1.challenges.identifiers import parse_phone
 from auth1.challenges.schemas import CodeRequest
@@ -29,7 +30,8 @@ from auth1.core.router import Router
 from auth1.core.slots import Bucket
 from auth1.errors import InvalidCode
 from auth1.routes import ROUTES
-from auth1.sessions import tokens
+from auth1.sessions.opening import NewSession
+from auth1.sessions.tokens import Signer, Subject
 from bench.accounts import cpu_of_all
 from bench.conftest import Run
 from bench.inside import Inside
@@ -40,6 +42,17 @@ PREPARED = (ROUNDS + 1) * CALLS + 1  # for a warm-up round, and the one call tha
 
 TENANT = new_id("tn")
 PHONE = "+12025550100"
+CALLER = Tenant(
+    id=TENANT,
+    name="Bench",
+    settings=TenantSettings(),
+    jwt_version=1,
+    suspended=False,
+    key_id=new_id("key"),
+    key_kind="pk",
+    allowed_origins=(),
+    key_expires_at=None,
+)
 
 alone = pytest.mark.benchmark(group="alone", timer=time.process_time, min_time=0.001)
 trips = pytest.mark.benchmark(group="round trips", timer=cpu_of_all)
@@ -50,6 +63,11 @@ whole = pytest.mark.benchmark(group="whole calls", timer=cpu_of_all)
 @pytest.fixture(scope="module")
 def keyring() -> Keyring:
     return Keyring("a secret that only the benchmarks know")
+
+
+@pytest.fixture(scope="module")
+def signer(keyring: Keyring) -> Signer:
+    return Signer(keyring, "HS256", (), "http://localhost:3000")
 
 
 # --- alone: nobody is asked
@@ -98,23 +116,15 @@ def test_authenticate_a_code(benchmark: BenchmarkFixture, keyring: Keyring) -> N
 
 
 @alone
-def test_sign_a_token(benchmark: BenchmarkFixture, keyring: Keyring) -> None:
-    user_id, session_id = new_id("usr"), new_id("ses")
+def test_sign_a_token(benchmark: BenchmarkFixture, signer: Signer) -> None:
+    subject = Subject(new_id("usr"), new_id("ses"), "sms", PHONE, 0)
+    assert benchmark(signer.sign, CALLER, subject)
 
-    def sign() -> str:
-        return tokens.sign(
-            keyring,
-            issuer="http://localhost:3000",
-            tenant_id=TENANT,
-            version=1,
-            user_id=user_id,
-            session_id=session_id,
-            amr=["otp", "sms"],
-            identifier_claim="phone_number",
-            identifier=PHONE,
-        )
 
-    assert benchmark(sign)
+@alone
+def test_check_a_token(benchmark: BenchmarkFixture, signer: Signer) -> None:
+    token = signer.sign(CALLER, Subject(new_id("usr"), new_id("ses"), "sms", PHONE, 0))
+    assert benchmark(signer.check, CALLER, token)
 
 
 @alone
@@ -176,15 +186,12 @@ async def open_challenge(auth1: Inside, number: str) -> None:
 
 
 async def answer_challenge(auth1: Inside, number: str) -> None:
-    session_id = new_id("ses")
     answering = Answering(
         identifier=parse_phone(number),
         macs=codes.macs(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
         named=None,
         user_id=new_id("usr"),
-        session_id=session_id,
-        refresh_digest=tokens.new_refresh_token(session_id).digest,
-        device_name=None,
+        session=NewSession(new_id("ses"), 3600, 3600, None, None, None),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )

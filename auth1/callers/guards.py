@@ -4,17 +4,19 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from auth1.callers import keys
-from auth1.callers.tenant import Operator, Tenant
+from auth1.callers import keys, store
+from auth1.callers.tenant import OPERATOR, Manager, Operator, Tenant
 from auth1.core import crypto, proxies
 from auth1.core.call import Call
 from auth1.core.slots import Bucket, Slots
 from auth1.errors import (
     AdminDisabled,
     BadRequest,
+    Forbidden,
     InvalidApiKey,
     InvalidToken,
     NotAuthenticated,
+    NotFound,
     OriginNotAllowed,
     RateLimited,
     TenantSuspended,
@@ -37,12 +39,35 @@ async def tenant_at_the_door(app: Services, call: Call[Tenant]) -> Tenant:
     is exempt, unless it names the person's address: a backend calls for all its users from one address. A test key has
     a limit of its own: an app's tests should see the limits of the app and not those of the machine they run on.
     """
-    return await _find_tenant(app, call, _take_door_slot)
+    return await find_tenant(app, call, _take_door_slot)
 
 
 async def tenant_who_polls(app: Services, call: Call[Tenant]) -> Tenant:
     """A tenant as at the door, but with room to ask again and again what became of a challenge."""
-    return await _find_tenant(app, call, _take_poll_slot)
+    return await find_tenant(app, call, _take_poll_slot)
+
+
+async def server(app: Services, call: Call[Tenant]) -> Tenant:
+    """A tenant's own server: by its secret key, or by a test key for the sandbox."""
+    tenant = await find_tenant(app, call)
+    if tenant.key_kind == "pk":
+        raise Forbidden("This needs a secret key: call from your server.")
+    return tenant
+
+
+async def manager(app: Services, call: Call[Manager]) -> Manager:
+    """Whoever may manage a tenant: the operator where the path names one, else its own secret key."""
+    tenant_id = call.parameters.get("tenant_id")
+    if tenant_id is None:
+        tenant = await find_tenant(app, call)
+        if tenant.key_kind != "sk":
+            raise Forbidden("This needs a secret key: call from your server.")
+        return Manager(tenant.id, tenant.key_id)
+    _bearer(call, app.settings.admin_token, AdminDisabled)
+    if not await store.tenant_exists(app.postgres, tenant_id):
+        raise NotFound
+    call.log["tenant_id"] = tenant_id
+    return Manager(tenant_id, OPERATOR)
 
 
 async def person_at_the_door(app: Services, call: Call[None]) -> None:
@@ -67,20 +92,25 @@ async def scraper(app: Services, call: Call[None]) -> None:
         raise NotAuthenticated(detail, headers={"www-authenticate": "Bearer"})
 
 
-async def _find_tenant(app: Services, call: Call[Tenant], take_slot: "_TakeSlot") -> Tenant:
+async def find_tenant(app: Services, call: Call[Any], take_slot: "_TakeSlot | None" = None) -> Tenant:
+    """The tenant whose key the caller has, and the slot that the call costs; without one only guessing costs any.
+
+    Raises NotAuthenticated, InvalidApiKey, TenantSuspended, OriginNotAllowed, RateLimited, BadRequest.
+    """
     text = call.header(b"x-api-key")
     if not text:
         raise NotAuthenticated("The x-api-key header is missing.")
     kind = keys.kind_of(text)
     key_digest = crypto.digest(text)
     tenant = app.tenants.peek(key_digest) if kind else None
-    if kind not in ("sk", "test"):
-        await take_slot(app, call, call.client, "")
+    exempt = kind in ("sk", "test")
+    if not exempt and (take_slot is not None or tenant is None):
+        await (take_slot or _take_door_slot)(app, call, call.client, "")
     if tenant is None:
         tenant = await app.tenants.find(key_digest) if kind else None
         if tenant is None:
-            if kind in ("sk", "test"):
-                await take_slot(app, call, call.client, "")
+            if exempt:
+                await (take_slot or _take_door_slot)(app, call, call.client, "")
             raise InvalidApiKey
     call.log["tenant_id"] = tenant.id
     if tenant.suspended:
@@ -94,18 +124,24 @@ async def _find_tenant(app: Services, call: Call[Tenant], take_slot: "_TakeSlot"
         if address is None:
             raise BadRequest("auth1-forwarded-for must be one IP address.")
         call.client = str(address)
-        # A bucket of this tenant's own: it must not be able to use up a person's slots elsewhere.
-        await take_slot(app, call, call.client, tenant.id)
+        if take_slot is not None:
+            # A bucket of this tenant's own: it must not be able to use up a person's slots elsewhere.
+            await take_slot(app, call, call.client, tenant.id)
     return tenant
+
+
+def bearer_token(call: Call[Any]) -> str:
+    """The token of the Authorization header (RFC 6750, 2.1). Raises NotAuthenticated."""
+    scheme, _, token = (call.header(b"authorization") or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotAuthenticated("The Authorization header needs a bearer token.", headers={"www-authenticate": "Bearer"})
+    return token.strip()
 
 
 def _bearer(call: Call[Any], expected: str | None, disabled: type[AdminDisabled]) -> Operator:
     if expected is None:
         raise disabled
-    scheme, _, token = (call.header(b"authorization") or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticated("The Authorization header needs a bearer token.", headers={"www-authenticate": "Bearer"})
-    if not crypto.equal(token.strip(), expected):
+    if not crypto.equal(bearer_token(call), expected):
         raise InvalidToken
     return Operator()
 

@@ -16,9 +16,16 @@ async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
         name=row["name"],
         settings=read_settings(row["settings"]),
         jwt_version=row["jwt_version"],
+        retired_versions=dict(zip(row["retired_versions"], row["retired_at"], strict=True)),
+        sessions_from=row["sessions_from"],
         suspended=row["suspended"],
         key_id=row["key_id"],
         key_kind=row["kind"],
         allowed_origins=tuple(row["allowed_origins"]),
         key_expires_at=row["key_expires_at"],
     )
+
+
+async def tenant_exists(postgres: Postgres, tenant_id: str) -> bool:
+    """Whether there is a tenant of this id."""
+    return await postgres.row(_QUERIES["tenant_exists"], tenant_id) is not None

@@ -24,6 +24,7 @@ _RedirectUri = Annotated[
     ),
 ]
 _RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
+OPERATOR = "operator"  # the actor of what is done with ADMIN_TOKEN, or on the command line
 TextChannel = Literal["sms"]
 Locale = Annotated[
     str,
@@ -67,6 +68,19 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     sms_branding: Annotated[
         _Branding | None, msgspec.Meta(description="Name at the head of an SMS; null: the tenant's name.")
     ] = None
+    token_expires_in: Annotated[
+        int, msgspec.Meta(ge=60, le=3600, description="Life of a session token in seconds.")
+    ] = 900
+    session_idle_after: Annotated[
+        int, msgspec.Meta(ge=300, le=31_536_000, description="Seconds without a refresh that end a session.")
+    ] = 30 * 24 * 3600
+    session_expires_in: Annotated[
+        int, msgspec.Meta(ge=300, le=31_536_000, description="Seconds that a session lives at most.")
+    ] = 90 * 24 * 3600
+    max_sessions_per_user: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
+        msgspec.Meta(description="The oldest sessions beyond it end; null: any number."),
+    ] = None
     default_locale: Annotated[Locale, msgspec.Meta(description="Language of a text where a request names none.")] = "en"
     texts: Annotated[Texts, msgspec.Meta(description="Templates with {brand}, {code} and {minutes}, by locale.")] = (
         Texts()
@@ -106,6 +120,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     settings: TenantSettings
     jwt_version: int
+    retired_versions: dict[
+        int, float
+    ]  # earlier versions of the signing key, and when each stops to verify (since 1970)
+    sessions_from: float  # sessions that were opened before are ended (since 1970)
     suspended: bool
     key_id: str
     key_kind: Kind
@@ -115,6 +133,17 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sandbox(self) -> bool:
         return self.key_kind == "test"
+
+
+class Manager(msgspec.Struct, frozen=True):
+    """Whoever manages a tenant: its secret key, or the operator. `actor` is the key's id, or `operator`."""
+
+    tenant_id: str
+    actor: str
+
+    @property
+    def is_operator(self) -> bool:
+        return self.actor == OPERATOR
 
 
 class Operator(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ from auth1.events.types import Event, EventType, tell
 from auth1.fraud.assess import assess, block_bucket, buckets
 from auth1.messaging.send import refuse_failed
 from auth1.services import Services
-from auth1.sessions import tokens
+from auth1.sessions import opening
 
 RESEND_S = 30  # then 60, then 120
 NO_BUDGET = 0  # sends per hour: any number
@@ -143,16 +143,12 @@ async def verify_code(app: Services, call: Call[Tenant], body: CodeAnswer) -> Ve
     identifier = _identify(call, body)
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
-    session_id = new_id("ses")
-    refresh_token = tokens.new_refresh_token(session_id)
     asked = Answering(
         identifier=identifier,
         macs=codes.macs(app.keyring, tenant.id, identifier.value, body.code),
         named=body.challenge_id,
         user_id=new_id("usr"),
-        session_id=session_id,
-        refresh_digest=refresh_token.digest,
-        device_name=body.device.name if body.device else None,
+        session=opening.new_session(call, tenant, body.device.name if body.device else None),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
@@ -162,15 +158,7 @@ async def verify_code(app: Services, call: Call[Tenant], body: CodeAnswer) -> Ve
     user_id = _refuse_unanswered(answered)
     if identifier.block is not None:
         app.limiter.give_back_soon(block_bucket(tenant, identifier.block))
-    return logins.open_session(
-        app,
-        tenant,
-        identifier,
-        user_id=user_id,
-        is_new_user=answered.is_new_user,
-        session_id=session_id,
-        refresh_token=refresh_token,
-    )
+    return await logins.finish(app, tenant, identifier, asked.session, user_id, answered.is_new_user)
 
 
 def _identify(call: Call[Tenant], body: CodeRequest | CodeAnswer) -> Identifier:

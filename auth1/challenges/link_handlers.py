@@ -12,14 +12,13 @@ from auth1.challenges import link_pages, link_store, links, logins
 from auth1.challenges.identifiers import parse_email
 from auth1.challenges.link_store import Proof, Redeemed, Redeeming
 from auth1.challenges.schemas import ChallengeGrant, CodeGrant, Verified
-from auth1.challenges.store import SESSION_LIFE_S
 from auth1.core.call import Answer, Call
 from auth1.core.crypto import digest
 from auth1.core.ids import new_id
 from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
-from auth1.sessions import tokens
+from auth1.sessions import opening
 
 ACTOR = "link"
 POLL_S = 2
@@ -54,14 +53,10 @@ async def confirm_link(app: Services, call: Call[None]) -> Answer:
 async def redeem(app: Services, call: Call[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:
     """Open the session that a confirmed link stands for."""
     tenant = call.caller
-    session_id = new_id("ses")
-    refresh_token = tokens.new_refresh_token(session_id)
     asked = Redeeming(
         by=_proof(grant),
         user_id=new_id("usr"),
-        session_id=session_id,
-        refresh_digest=refresh_token.digest,
-        session_life_s=SESSION_LIFE_S,
+        session=opening.new_session(call, tenant),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
@@ -76,15 +71,8 @@ async def redeem(app: Services, call: Call[Tenant], grant: CodeGrant | Challenge
             raise NoActiveChallenge
     assert redeemed.identifier is not None, "what was redeemed has one"
     assert redeemed.user_id is not None, "what was redeemed has one"
-    return logins.open_session(
-        app,
-        tenant,
-        parse_email(redeemed.identifier),
-        user_id=redeemed.user_id,
-        is_new_user=redeemed.is_new_user,
-        session_id=session_id,
-        refresh_token=refresh_token,
-    )
+    identifier = parse_email(redeemed.identifier)
+    return await logins.finish(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
 
 
 def _proof(grant: CodeGrant | ChallengeGrant) -> Proof:

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple, cast
 
 from auth1.callers.tenant import TenantSettings, read_settings
 from auth1.core.postgres import ConnectionLost, Postgres, Queries
+from auth1.sessions.opening import NewSession
 
 _QUERIES = Queries("links")
 
@@ -43,9 +44,7 @@ class Redeeming(NamedTuple):
 
     by: Proof
     user_id: str
-    session_id: str
-    refresh_digest: bytes
-    session_life_s: int
+    session: NewSession
     event_id: str
     user_event_id: str
 
@@ -83,7 +82,7 @@ async def confirm_link(
 
 async def redeem_link(postgres: Postgres, tenant_id: str, actor: str, asked: Redeeming) -> Redeemed:
     """Open the session of a confirmed link, once. After a lost connection, look first whether that was done."""
-    arguments = (tenant_id, *asked.by, *asked[1:], actor)
+    arguments = (tenant_id, *asked.by, asked.user_id, *asked.session, asked.event_id, asked.user_event_id, actor)
     try:
         row = await postgres.row(_QUERIES["redeem_link"], *arguments)
     except ConnectionLost:

@@ -7,6 +7,7 @@ import msgspec
 
 from auth1.callers.tenant import Locale
 from auth1.core.schemas import In, Out
+from auth1.sessions.schemas import Tokens
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567")]
 Email = Annotated[str, msgspec.Meta(max_length=320)]
@@ -98,14 +99,8 @@ class ChallengeGrant(In, tag_field="grant_type", tag="challenge"):
     challenge_secret: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
-class Verified(Out, kw_only=True):
-    """The code was right: a session and its tokens. `expires_in` is the token's life."""
+class Verified(Tokens, kw_only=True):
+    """The code was right: a session and its tokens."""
 
     verified: bool = True
-    token: str
-    token_type: str = "Bearer"  # noqa: S105  # the scheme of RFC 6750
-    expires_in: int
-    refresh_token: str
-    user_id: str
-    session_id: str
     is_new_user: bool

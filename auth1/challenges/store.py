@@ -11,11 +11,11 @@ from auth1.challenges.schemas import ChallengeOut, MessageOut
 from auth1.core.ids import new_id
 from auth1.core.postgres import ConnectionLost, Postgres, Queries
 from auth1.events.types import EventType
+from auth1.sessions.opening import NewSession
 
 _QUERIES = Queries("challenges")
 
 Verdict = Literal["ok", "wrong", "none", "exhausted", "locked", "banned"]
-SESSION_LIFE_S = 90 * 24 * 3600  # absolute, however often it is refreshed
 
 
 class Opening(NamedTuple):
@@ -57,9 +57,7 @@ class Answering(NamedTuple):
     macs: list[bytes]
     named: str | None
     user_id: str
-    session_id: str
-    refresh_digest: bytes
-    device_name: str | None
+    session: NewSession
     event_id: str
     user_event_id: str
 
@@ -105,7 +103,7 @@ async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked
     """Count an attempt and compare. After a lost connection, look first whether that was done."""
     arguments = (
         *(tenant_id, asked.identifier.value, LOGIN, asked.macs, asked.named),
-        *(asked.user_id, asked.session_id, asked.refresh_digest, SESSION_LIFE_S, asked.device_name),
+        *(asked.user_id, *asked.session),
         *(asked.event_id, asked.user_event_id, actor),
     )
     try:

@@ -10,14 +10,13 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from types import UnionType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from auth1 import metrics
 from auth1.core import problems, proxies, schemas
-from auth1.core.call import BODY_S, FORM, JSON, Answer, Call, ClientGone, Form, Receive, read_body
+from auth1.core.call import BODY_S, FORM, JSON, Answer, Call, ClientGone, Form, Receive, is_bodiless, read_body
 from auth1.core.cors import Cors
 from auth1.core.ids import new_id
 from auth1.core.log import Log
@@ -47,17 +46,17 @@ _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 
-class _Body(NamedTuple):
-    """The media type of a route's body, and how it is decoded."""
-
-    media_type: str
-    decode: Callable[[bytes], object]
+Decode = Callable[[bytes], object]
 
 
-def _body(kind: type[msgspec.Struct] | UnionType | type[Form]) -> _Body:
-    if kind is Form:
-        return _Body(FORM, Form.decode)
-    return _Body(JSON, partial(schemas.decode, msgspec.json.Decoder(kind)))
+def _decoders(route: Route) -> dict[str, Decode]:
+    """How a route's body is decoded, by media type."""
+    if route.body is Form:
+        return {FORM: Form.decode}
+    decoders: dict[str, Decode] = {JSON: partial(schemas.decode, msgspec.json.Decoder(route.body))}
+    if route.form:
+        decoders[FORM] = lambda raw: schemas.convert(dict(Form.decode(raw).pairs), route.body)
+    return decoders
 
 
 class App(Generic[Services]):
@@ -73,7 +72,7 @@ class App(Generic[Services]):
         stop: Callable[[Services], Awaitable[None]],
     ) -> None:
         self._router = Router(routes)
-        self._bodies = {route: _body(route.body) for route in routes if route.body is not None}
+        self._decoders = {route: _decoders(route) for route in routes if route.body is not None}
         self._log = log
         self._cors = cors
         self._trusted_proxies = trusted_proxies
@@ -175,8 +174,8 @@ class App(Generic[Services]):
             async with asyncio.timeout(route.deadline_s + (BODY_S if route.body else 0)) as deadline:
                 call.caller = await route.guard(self.services, call)
                 arguments = []
-                if (expected := self._bodies.get(route)) is not None:
-                    arguments = [expected.decode(await read_body(call, receive, expected.media_type))]
+                if (decoders := self._decoders.get(route)) is not None:
+                    arguments = [await self._decode(route, call, receive, decoders)]
                     deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
                 result = await route.handler(self.services, call, *arguments)
         except TimeoutError:
@@ -192,6 +191,12 @@ class App(Generic[Services]):
             body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
             return result.status, result.content_type, body
         return route.status, b"application/json", schemas.encode(result)
+
+    async def _decode(self, route: Route, call: Call[Any], receive: Receive, decoders: dict[str, Decode]) -> object:
+        if route.body_optional and is_bodiless(call):
+            return decoders[JSON](b"{}")
+        media_type, raw = await read_body(call, receive, decoders)
+        return decoders[media_type](raw)
 
     async def _send(
         self, scope: Scope, call: Call[Any], status: int, content_type: bytes, body: bytes, send: Send

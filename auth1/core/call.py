@@ -1,7 +1,7 @@
 """One request as handlers see it, what they may answer with, and how its body is read."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qs, parse_qsl
 
@@ -94,16 +94,23 @@ class Call(Generic[Caller]):
             raise BadRequest("The query is not valid UTF-8.") from None
 
 
-async def read_body(call: Call[Any], receive: Receive, media_type: str = JSON) -> bytes:
-    """Read a body of a media type, of at most 16 KiB, 256 pieces and 5 s.
+def is_bodiless(call: Call[Any]) -> bool:
+    """Whether a request has no body at all (RFC 9112, 6.3)."""
+    return b"transfer-encoding" not in call.request_headers and call.header(b"content-length") in (None, "0")
+
+
+async def read_body(call: Call[Any], receive: Receive, media_types: Collection[str]) -> tuple[str, bytes]:
+    """Read a body of one of some media types, of at most 16 KiB, 256 pieces and 5 s; returns which it is, and it.
 
     Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientGone when the client hangs up half-way.
     """
     kind, _, parameters = (call.header(b"content-type") or "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
     encoded = call.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]
-    if kind.strip().lower() != media_type or charset not in ("", "charset=utf-8") or encoded:
-        raise UnsupportedMediaType(f"The body must be {media_type}, in UTF-8 and without a content encoding.")
+    media_type = kind.strip().lower()
+    if media_type not in media_types or charset not in ("", "charset=utf-8") or encoded:
+        expected = " or ".join(media_types)
+        raise UnsupportedMediaType(f"The body must be {expected}, in UTF-8 and without a content encoding.")
     length = call.header(b"content-length") or "0"
     if not length.isascii() or not length.isdigit():
         raise BadRequest("Content-Length is not a number.")
@@ -120,7 +127,7 @@ async def read_body(call: Call[Any], receive: Receive, media_type: str = JSON) -
                 if len(body) > MAX_BODY_BYTES:
                     raise PayloadTooLarge
                 if not message.get("more_body", False):
-                    return body
+                    return media_type, body
     except TimeoutError:
         raise RequestTimeout from None
     raise PayloadTooLarge("The body came in too many pieces.")

@@ -23,11 +23,10 @@ class Keyring:
 
     def __init__(self, secret: str, previous: str | None = None) -> None:
         self._secrets = (secret.encode(), *([previous.encode()] if previous else []))
-        self.derive = lru_cache(maxsize=10_000)(self._derive)
 
-    def _derive(self, purpose: str) -> bytes:
-        """Derive the 32-byte key of a purpose from the current secret."""
-        return _hkdf(self._secrets[0], purpose)
+    def derive_all(self, purpose: str) -> list[bytes]:
+        """Derive the 32-byte keys of a purpose: from the current secret, then from the previous one."""
+        return [_hkdf(secret, purpose) for secret in self._secrets]
 
     def macs(self, purpose: str, message: bytes) -> list[bytes]:
         """Authenticate a message (HMAC-SHA256): under the current secret, then under the previous one."""

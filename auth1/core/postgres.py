@@ -196,6 +196,11 @@ class Transaction:
         async with asyncio.timeout(STATEMENT_S):
             return await self._connection.fetchrow(query.text, *arguments)
 
+    async def rows(self, query: Query, *arguments: object) -> Sequence[asyncpg.Record]:
+        self._postgres.round_trips += 1
+        async with asyncio.timeout(STATEMENT_S):
+            return await self._connection.fetch(query.text, *arguments)
+
 
 def _end(connection: Any) -> None:
     with suppress(asyncpg.InterfaceError):  # one that broke has been taken back by the pool

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from types import UnionType
 from typing import Any, NamedTuple
 
-import msgspec
-
-from auth1.core.call import Form
 from auth1.errors import MethodNotAllowed, NotFound
 
 DEADLINE_S = 2.0
 _PARAMETER = re.compile(r"[A-Za-z0-9_:.\-]{1,64}")  # what an id can be; anything else is not found
+
+
+Handler = Callable[..., Awaitable[object]]
+Body = Any  # what JSON is decoded into (a Struct, a union of them, a dict), Form, or None where there is no body
 
 
 class Route(NamedTuple):
@@ -19,9 +19,11 @@ class Route(NamedTuple):
 
     method: str
     path: str
-    handler: Callable[..., Awaitable[object]]
+    handler: Handler
     guard: Callable[..., Awaitable[object]]
-    body: type[msgspec.Struct] | UnionType | type[Form] | None = None  # what JSON is decoded into, or Form
+    body: Body = None
+    body_optional: bool = False  # nothing at all counts as {}
+    form: bool = False  # the same fields may come as a form
     status: int = 200
     deadline_s: float = DEADLINE_S
     quiet: bool = False  # probes and scrapes are logged at level debug

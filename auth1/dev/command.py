@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 
 from auth1 import commands
+from auth1.callers.tenant import OPERATOR, Manager
 from auth1.core.migrate import migrate
 from auth1.core.postgres import Queries
 from auth1.dev.postgres import PostgresServer
@@ -87,7 +88,7 @@ async def _demo_tenant(app: Services, remembered: Remembered) -> Remembered:
         tenant_id, api_key = remembered.tenant_id, remembered.api_key
     else:
         tenant_id = found[0].tenant_id
-        api_key = (await manage.create_key(app, tenant_id, KeyIn(kind="pk"))).api_key
+        api_key = (await manage.create_key(app, Manager(tenant_id, OPERATOR), KeyIn(kind="pk"))).api_key
     return msgspec.structs.replace(remembered, tenant_id=tenant_id, api_key=api_key)
 
 

@@ -19,12 +19,16 @@ class EventType(StrEnum):
     MESSAGE_FAILED = "message.failed"  # message: every provider refused it, or it did not arrive
     MESSAGE_UNKNOWN = "message.unknown"  # message: it may have been sent or not, or nobody reports whether it arrived
     USER_CREATED = "user.created"  # user: somebody's first login
+    SESSION_REVOKED = "session.revoked"  # session: it was ended before its time; `reason` says why
+    USER_LOGGED_OUT = "user.logged_out"  # user: several of its sessions were ended
     USER_REFUSED = "user.refused"  # challenge: the right code, but the user is banned
     TENANT_CREATED = "tenant.created"  # tenant
     TENANT_UPDATED = "tenant.updated"  # tenant: its name or its settings
     TENANT_SUSPENDED = "tenant.suspended"  # tenant
     TENANT_RESUMED = "tenant.resumed"  # tenant
     TENANT_DELETED = "tenant.deleted"  # tenant
+    TENANT_LOGGED_OUT = "tenant.logged_out"  # tenant: all sessions of its users were ended
+    TENANT_JWT_ROTATED = "tenant.jwt_rotated"  # tenant: its jwt_secret was replaced
     KEY_CREATED = "key.created"  # key
     KEY_ROTATED = "key.rotated"  # key: the old one ends with the overlap
     KEY_REVOKED = "key.revoked"  # key

@@ -1,68 +1,183 @@
-"""The session token: a JWT of type `at+jwt` (RFC 9068), signed with a key of the tenant's own.
+"""Session tokens: a JWT of type `at+jwt` (RFC 9068) that names a session, and how it is signed and checked.
 
-The key is derived from JWT_SECRET, tenant and key version, so that no tenant can forge another's tokens; the tenant
-gets it as text (`jwt_secret`), and that text's bytes are the HMAC key, so that it works as it is in every JWT library.
+HS256 with a key of the tenant's own, derived from JWT_SECRET, tenant and key version, so that no tenant can forge
+another's tokens; the tenant gets it as text (`jwt_secret`), and that text's bytes are the HMAC key, so that it works as
+it is in every JWT library. Or ES256 or EdDSA with the operator's key. The sandbox always has a derived key of its own.
+
+PyJWT brings the algorithms. The envelope is checked here, because it is only ever one that was written here: three
+parts of unpadded base64url; a header of exactly `alg`, `typ` and `kid`, where the kid alone decides about key and
+algorithm; claims of the types that we write. So there is nothing to confuse (RFC 8725, 3.1, 3.2, 3.11).
 """
 
 import base64
-import secrets
+import binascii
+import json
+import re
 import time
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import jwt
+import msgspec
+from jwt.algorithms import Algorithm, get_default_algorithms
 
-from auth1.core.crypto import Keyring, digest
+from auth1.callers.tenant import Tenant
+from auth1.core.crypto import Keyring
 from auth1.core.ids import new_id
+from auth1.errors import InvalidToken, TokenExpired
+from auth1.signing_key import SigningKey
 
-TOKEN_LIFE_S = 900
-
-
-class RefreshToken(NamedTuple):
-    """A refresh token at the only moment it can be read, and what is kept of it."""
-
-    text: str
-    digest: bytes
-
-
-def signing_secret(keyring: Keyring, tenant_id: str, version: int) -> str:
-    """The tenant's HS256 secret: 43 characters of base64url, 256 bits."""
-    key = keyring.derive(f"jwt:{tenant_id}:{version}")
-    return base64.urlsafe_b64encode(key).rstrip(b"=").decode()
+TYPE = "at+jwt"
+MAX_TOKEN_LIFE_S = 3600  # of a tenant's setting
+_SKEW_S = 600  # by which the clocks of two instances may differ
+_PARTS = re.compile(r"([A-Za-z0-9_-]{1,512})\.([A-Za-z0-9_-]{1,8192})\.([A-Za-z0-9_-]{1,128})", re.ASCII)
+_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_ALGORITHMS: dict[str, Algorithm] = {name: get_default_algorithms()[name] for name in ("HS256", "ES256", "EdDSA")}
 
 
-def sign(
-    keyring: Keyring,
-    *,
-    issuer: str,
-    tenant_id: str,
-    version: int,
-    user_id: str,
-    session_id: str,
-    amr: list[str],
-    identifier_claim: str,
-    identifier: str,
-) -> str:
-    """Sign the token of a session that has just been opened. `amr` as in RFC 8176."""
-    now = int(time.time())
-    claims = {
-        "iss": issuer,
-        "aud": tenant_id,
-        "sub": user_id,
-        "sid": session_id,
-        "iat": now,
-        "exp": now + TOKEN_LIFE_S,
-        "jti": new_id("jti"),
-        "amr": amr,
-        "auth_time": now,
-        identifier_claim: identifier,
-    }
-    if tenant_id.endswith(":test"):
-        claims["test"] = True
-    headers = {"typ": "at+jwt", "kid": f"{tenant_id}.{version}"}
-    return jwt.encode(claims, signing_secret(keyring, tenant_id, version), algorithm="HS256", headers=headers)
+class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a token says (RFC 9068, 2.2); `amr` as in RFC 8176, times in seconds since 1970."""
+
+    iss: str
+    aud: str
+    sub: str
+    sid: str
+    iat: int
+    exp: int
+    jti: str
+    amr: list[str]
+    auth_time: int
+    phone_number: str | None = None
+    email: str | None = None
+    test: bool = False
 
 
-def new_refresh_token(session_id: str) -> RefreshToken:
-    """Make the refresh token of a session: it names the session, and 256 random bits prove it."""
-    text = f"auth1_rt_{session_id.partition('_')[2]}_{secrets.token_urlsafe(32)}"
-    return RefreshToken(text, digest(text))
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    alg: str
+    kid: str
+    typ: str
+
+
+class Subject(NamedTuple):
+    """Whom a token is for: a user, by a session that was opened over a channel, with what was proven there."""
+
+    user_id: str
+    session_id: str
+    channel: str
+    identifier: str | None
+    auth_time: int
+
+
+_decode_header = msgspec.json.Decoder(_Header).decode
+_decode_claims = msgspec.json.Decoder(Claims).decode
+_encode_claims = msgspec.json.Encoder().encode
+
+
+class Signer:
+    """Signs and checks the tokens of all tenants. `issuer` is APP_URL."""
+
+    def __init__(self, keyring: Keyring, algorithm: str, keys: tuple[SigningKey, ...], issuer: str) -> None:
+        self._keyring = keyring
+        self._own = keys[0] if algorithm != "HS256" else None
+        self._public = {key.kid: key for key in keys}
+        self._issuer = issuer
+        self._header = lru_cache(maxsize=10_000)(_header)
+        self._secrets = lru_cache(maxsize=10_000)(self._derive)
+
+    @property
+    def algorithms(self) -> list[str]:
+        """What tokens may be signed with, outside of the sandbox."""
+        return sorted({key.algorithm for key in self._public.values()} | ({"HS256"} if self._own is None else set()))
+
+    @property
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The public keys (RFC 7517). Tenants' HS256 keys are secret and never in it."""
+        return {"keys": [key.jwk for key in self._public.values()]}
+
+    def secret(self, tenant_id: str, version: int) -> str:
+        """A tenant's `jwt_secret`: 43 characters of base64url, 256 bits."""
+        return self._secrets(tenant_id, version)[0].decode()
+
+    def sign(self, tenant: Tenant, subject: Subject) -> str:
+        """Sign a token of a session."""
+        now = int(time.time())
+        claims = Claims(
+            iss=self._issuer,
+            aud=tenant.id,
+            sub=subject.user_id,
+            sid=subject.session_id,
+            iat=now,
+            exp=now + tenant.settings.token_expires_in,
+            jti=new_id("jti"),
+            amr=["otp", "sms"] if subject.channel == "sms" else ["otp"],
+            auth_time=subject.auth_time,
+            phone_number=subject.identifier if subject.channel == "sms" else None,
+            email=subject.identifier if subject.channel == "email" else None,
+            test=tenant.sandbox,
+        )
+        if self._own is not None and not tenant.sandbox:
+            name, kid, key = self._own.algorithm, self._own.kid, self._own.private
+        else:
+            name, kid = "HS256", f"{tenant.id}.{tenant.jwt_version}"
+            key = self._secrets(tenant.id, tenant.jwt_version)[0]
+        text = self._header(name, kid) + b"." + _base64url(_encode_claims(claims))
+        return (text + b"." + _base64url(_ALGORITHMS[name].sign(text, key))).decode()
+
+    def check(self, tenant: Tenant, token: str) -> Claims:
+        """Read a token that we signed for this tenant. Raises InvalidToken, TokenExpired."""
+        parts = _PARTS.fullmatch(token)
+        if parts is None:
+            raise InvalidToken
+        try:
+            header = _decode_header(_bytes(parts[1]))
+            claims = _decode_claims(_bytes(parts[2]))
+            signature = _bytes(parts[3])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, binascii.Error):
+            raise InvalidToken from None
+        text = token[: parts.end(2)].encode()
+        algorithm, keys = self._keys(tenant, header.kid)
+        if (
+            header.typ != TYPE
+            or header.alg != algorithm
+            or not any(_ALGORITHMS[algorithm].verify(text, key, signature) for key in keys)
+            or (claims.iss, claims.aud, claims.test) != (self._issuer, tenant.id, tenant.sandbox)
+        ):
+            raise InvalidToken
+        now = time.time()
+        if claims.exp <= now:
+            raise TokenExpired
+        if claims.exp > now + MAX_TOKEN_LIFE_S + _SKEW_S:  # whoever has the tenant's secret could write anything
+            raise InvalidToken
+        return claims
+
+    def _keys(self, tenant: Tenant, kid: str) -> tuple[str, tuple[Any, ...]]:
+        """The algorithm and the keys that a kid stands for at this tenant; no keys where it stands for nothing."""
+        if not tenant.sandbox and (key := self._public.get(kid)) is not None:
+            return key.algorithm, (key.public,)
+        owner, _, version = kid.rpartition(".")
+        if owner != tenant.id or not _VERSION.fullmatch(version) or (self._own is not None and not tenant.sandbox):
+            return "HS256", ()
+        number = int(version)
+        # A version above the one that is known was made a moment ago, by another worker.
+        if number < tenant.jwt_version and tenant.retired_versions.get(number, 0.0) <= time.time():
+            return "HS256", ()
+        return "HS256", self._secrets(tenant.id, number)
+
+    def _derive(self, tenant_id: str, version: int) -> tuple[bytes, ...]:
+        """The tenant's key as bytes of text: under the current JWT_SECRET, then under the previous one."""
+        return tuple(map(_base64url, self._keyring.derive_all(f"jwt:{tenant_id}:{version}")))
+
+
+def _header(algorithm: str, kid: str) -> bytes:
+    return _base64url(json.dumps({"alg": algorithm, "kid": kid, "typ": TYPE}, separators=(",", ":")).encode())
+
+
+def _base64url(raw: bytes) -> bytes:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def _bytes(text: str) -> bytes:
+    """Decode base64url that is written in the one way there is. Raises binascii.Error."""
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if _base64url(raw) != text.encode():
+        raise binascii.Error("bits are left over")
+    return raw

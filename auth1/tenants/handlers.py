@@ -1,16 +1,20 @@
-"""The operator's routes for tenants and their keys."""
+"""Tenants, for the operator; a tenant's settings and keys, for whoever manages it."""
 
-from auth1.callers.tenant import Operator
+from auth1.callers.tenant import OPERATOR, Manager, Operator, TenantSettings
 from auth1.core.call import Call
+from auth1.core.paging import page
 from auth1.errors import FieldError, ValidationFailed
 from auth1.messaging import segments, templates, texts
 from auth1.services import Services
 from auth1.tenants import manage, store
 from auth1.tenants.schemas import (
+    JwtRotation,
+    JwtSecret,
     KeyCreated,
     KeyIn,
     KeyPage,
     KeyRotation,
+    SettingsPatch,
     TenantCreated,
     TenantIn,
     TenantOut,
@@ -20,8 +24,6 @@ from auth1.tenants.schemas import (
     TextPreviewIn,
 )
 
-PAGE = 50
-MAX_PAGE = 200
 SAMPLE_CODE = "1234567890"
 
 
@@ -32,9 +34,9 @@ async def create_tenant(app: Services, call: Call[Operator], body: TenantIn) -> 
 
 async def list_tenants(app: Services, call: Call[Operator]) -> TenantPage:
     """List tenants, oldest first."""
-    after, limit = _page(call)
-    tenants = await store.list_tenants(app.postgres, after, limit + 1)
-    return TenantPage(data=tenants[:limit], next_cursor=tenants[limit - 1].tenant_id if len(tenants) > limit else None)
+    wanted = page(call)
+    tenants = await store.list_tenants(app.postgres, wanted.after, wanted.rows)
+    return TenantPage(*wanted.split(tenants, lambda tenant: tenant.tenant_id))
 
 
 async def get_tenant(app: Services, call: Call[Operator]) -> TenantOut:
@@ -44,7 +46,7 @@ async def get_tenant(app: Services, call: Call[Operator]) -> TenantOut:
 
 async def update_tenant(app: Services, call: Call[Operator], body: TenantPatch) -> TenantOut:
     """Change a tenant's name or some of its settings."""
-    return await manage.update_tenant(app, call.parameters["tenant_id"], body)
+    return await manage.update_tenant(app, Manager(call.parameters["tenant_id"], OPERATOR), body)
 
 
 async def delete_tenant(app: Services, call: Call[Operator]) -> None:
@@ -62,9 +64,19 @@ async def resume_tenant(app: Services, call: Call[Operator]) -> TenantOut:
     return await manage.suspend_tenant(app, call.parameters["tenant_id"], suspend=False)
 
 
-async def preview_text(app: Services, call: Call[Operator], body: TextPreviewIn) -> TextPreview:
+async def get_settings(app: Services, call: Call[Manager]) -> TenantSettings:
+    """Show what a tenant has decided."""
+    return (await manage.get_tenant(app, call.caller.tenant_id)).settings
+
+
+async def update_settings(app: Services, call: Call[Manager], body: SettingsPatch) -> TenantSettings:
+    """Change some of a tenant's settings; one given as null goes back to its default."""
+    return (await manage.update_tenant(app, call.caller, TenantPatch(settings=body))).settings
+
+
+async def preview_text(app: Services, call: Call[Manager], body: TextPreviewIn) -> TextPreview:
     """Show what a person would get, and how many segments it is billed as."""
-    tenant = await manage.get_tenant(app, call.parameters["tenant_id"])
+    tenant = await manage.get_tenant(app, call.caller.tenant_id)
     settings = tenant.settings
     if body.template is None:
         locale, wording = texts.choose(settings, body.channel, body.locale)
@@ -79,36 +91,28 @@ async def preview_text(app: Services, call: Call[Operator], body: TextPreviewIn)
     return TextPreview(text, locale, *segments.measure(text))
 
 
-async def create_key(app: Services, call: Call[Operator], body: KeyIn) -> KeyCreated:
+async def rotate_jwt_secret(app: Services, call: Call[Manager], body: JwtRotation) -> JwtSecret:
+    """Replace the secret that a tenant's tokens are signed with; what the old one signed is good for a while."""
+    return await manage.rotate_jwt_secret(app, call.caller, body)
+
+
+async def create_key(app: Services, call: Call[Manager], body: KeyIn) -> KeyCreated:
     """Make one more key; it is shown this once."""
-    return await manage.create_key(app, call.parameters["tenant_id"], body)
+    return await manage.create_key(app, call.caller, body)
 
 
-async def list_keys(app: Services, call: Call[Operator]) -> KeyPage:
+async def list_keys(app: Services, call: Call[Manager]) -> KeyPage:
     """List a tenant's keys, the ended ones too."""
-    tenant = await manage.get_tenant(app, call.parameters["tenant_id"])
-    after, limit = _page(call)
-    keys = await store.list_keys(app.postgres, tenant.tenant_id, after, limit + 1)
-    return KeyPage(data=keys[:limit], next_cursor=keys[limit - 1].key_id if len(keys) > limit else None)
+    wanted = page(call)
+    keys = await store.list_keys(app.postgres, call.caller.tenant_id, wanted.after, wanted.rows)
+    return KeyPage(*wanted.split(keys, lambda key: key.key_id))
 
 
-async def rotate_key(app: Services, call: Call[Operator], body: KeyRotation) -> KeyCreated:
+async def rotate_key(app: Services, call: Call[Manager], body: KeyRotation) -> KeyCreated:
     """Replace a key; the old one works for a while longer."""
-    return await manage.rotate_key(app, call.parameters["tenant_id"], call.parameters["key_id"], body)
+    return await manage.rotate_key(app, call.caller, call.parameters["key_id"], body)
 
 
-async def revoke_key(app: Services, call: Call[Operator]) -> None:
+async def revoke_key(app: Services, call: Call[Manager]) -> None:
     """End a key at once."""
-    await manage.revoke_key(app, call.parameters["tenant_id"], call.parameters["key_id"])
-
-
-def _page(call: Call[Operator]) -> tuple[str, int]:
-    """Read `cursor` and `limit` (1 to 200, 50 unless told). Raises ValidationFailed."""
-    query = call.query()
-    limit = query.get("limit", str(PAGE))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= MAX_PAGE):
-        raise ValidationFailed(errors=[FieldError("limit", f"Must be a whole number from 1 to {MAX_PAGE}")])
-    cursor = query.get("cursor", "")
-    if not cursor.isascii() or not cursor.isprintable() or len(cursor) > 64:
-        raise ValidationFailed(errors=[FieldError("cursor", "Not a cursor of this list")])
-    return cursor, int(limit)
+    await manage.revoke_key(app, call.caller, call.parameters["key_id"])

@@ -6,15 +6,16 @@ Each act is committed with its event, told on stdout, and announced to all worke
 import msgspec
 
 from auth1.callers import keys
-from auth1.callers.tenant import TenantSettings
+from auth1.callers.tenant import OPERATOR, Manager, TenantSettings
 from auth1.core import schemas
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
 from auth1.messaging import texts
 from auth1.services import Services
-from auth1.sessions import tokens
 from auth1.tenants import store
 from auth1.tenants.schemas import (
+    JwtRotation,
+    JwtSecret,
     KeyCreated,
     KeyIn,
     KeyOut,
@@ -24,8 +25,6 @@ from auth1.tenants.schemas import (
     TenantOut,
     TenantPatch,
 )
-
-OPERATOR = "operator"
 
 
 async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
@@ -49,7 +48,7 @@ async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
         api_key=first_keys["pk"].text,
         secret_key=first_keys["sk"].text,
         test_key=first_keys["test"].text,
-        jwt_secret=tokens.signing_secret(app.keyring, tenant.tenant_id, 1),
+        jwt_secret=app.signer.secret(tenant.tenant_id, 1),
         name=tenant.name,
         slug=tenant.slug,
         settings=tenant.settings,
@@ -57,22 +56,23 @@ async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
     )
 
 
-async def update_tenant(app: Services, tenant_id: str, patch: TenantPatch) -> TenantOut:
+async def update_tenant(app: Services, manager: Manager, patch: TenantPatch) -> TenantOut:
     """Change name or settings. Raises NotFound, ValidationFailed."""
+    tenant_id = manager.tenant_id
     changes = {} if patch.settings is msgspec.UNSET else patch.settings
     name = None if patch.name is msgspec.UNSET else patch.name
     unknown = sorted(set(changes) - set(TenantSettings.__struct_fields__))
     try:
         if unknown:
             raise msgspec.ValidationError(f"Object contains unknown field `{unknown[0]}`")
-        updated = await store.update_tenant(app.postgres, tenant_id, name, changes, OPERATOR)
+        updated = await store.update_tenant(app.postgres, tenant_id, name, changes, manager.actor)
     except msgspec.ValidationError as error:
         field, message = schemas.field_error(str(error))
         raise ValidationFailed(errors=[FieldError(f"settings.{field}".rstrip("."), message)]) from None
     if updated is None:
         raise NotFound
     tenant, event_id = updated
-    await _announce(app, EventType.TENANT_UPDATED, event_id, tenant_id, tenant_id)
+    await _announce(app, EventType.TENANT_UPDATED, event_id, manager, tenant_id)
     return tenant
 
 
@@ -84,7 +84,7 @@ async def suspend_tenant(app: Services, tenant_id: str, *, suspend: bool) -> Ten
     changed, event_id = outcome
     if changed:
         event_type = EventType.TENANT_SUSPENDED if suspend else EventType.TENANT_RESUMED
-        await _announce(app, event_type, event_id, tenant_id, tenant_id)
+        await _announce(app, event_type, event_id, Manager(tenant_id, OPERATOR), tenant_id)
     return await get_tenant(app, tenant_id)
 
 
@@ -93,7 +93,7 @@ async def delete_tenant(app: Services, tenant_id: str) -> None:
     event_id = await store.delete_tenant(app.postgres, tenant_id, OPERATOR)
     if event_id is None:
         raise NotFound
-    await _announce(app, EventType.TENANT_DELETED, event_id, tenant_id, tenant_id)
+    await _announce(app, EventType.TENANT_DELETED, event_id, Manager(tenant_id, OPERATOR), tenant_id)
 
 
 async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
@@ -104,56 +104,67 @@ async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
     return found[0]
 
 
-async def create_key(app: Services, tenant_id: str, wanted: KeyIn) -> KeyCreated:
+async def rotate_jwt_secret(app: Services, manager: Manager, rotation: JwtRotation) -> JwtSecret:
+    """Replace a tenant's `jwt_secret`. Raises NotFound."""
+    rotated = await store.rotate_jwt(app.postgres, manager.tenant_id, rotation.grace_in, manager.actor)
+    if rotated is None:
+        raise NotFound
+    version, event_id = rotated
+    await _announce(app, EventType.TENANT_JWT_ROTATED, event_id, manager, manager.tenant_id)
+    return JwtSecret(app.signer.secret(manager.tenant_id, version), f"{manager.tenant_id}.{version}")
+
+
+async def create_key(app: Services, manager: Manager, wanted: KeyIn) -> KeyCreated:
     """Make one more key. Raises NotFound, ValidationFailed."""
     # At the edges of the calendar a moment may have no UTC.
     if wanted.expires_at is not None and not 2000 <= wanted.expires_at.year <= 9998:
         raise ValidationFailed(errors=[FieldError("expires_at", "Must be a moment of the years 2000 to 9998")])
-    tenant = await get_tenant(app, tenant_id)
+    tenant = await get_tenant(app, manager.tenant_id)
     key = keys.make(wanted.kind, tenant.slug)
     made = await store.create_key(
-        app.postgres, tenant_id, key, wanted.kind, wanted.allowed_origins, wanted.expires_at, OPERATOR
+        app.postgres, tenant.tenant_id, key, wanted.kind, wanted.allowed_origins, wanted.expires_at, manager.actor
     )
     if made is None:
         raise NotFound
-    return await _created(app, EventType.KEY_CREATED, tenant_id, made, key)
+    return await _created(app, EventType.KEY_CREATED, manager, made, key)
 
 
-async def rotate_key(app: Services, tenant_id: str, key_id: str, rotation: KeyRotation) -> KeyCreated:
+async def rotate_key(app: Services, manager: Manager, key_id: str, rotation: KeyRotation) -> KeyCreated:
     """Replace a key; the old one works a while longer. Raises NotFound, and Conflict when it has ended already."""
+    tenant_id = manager.tenant_id
     found = await store.find_key(app.postgres, tenant_id, key_id)
     if found is None:
         raise NotFound
     key = keys.make(*found)
-    made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, OPERATOR)
+    made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, manager.actor)
     if made is None:
         raise Conflict("This key has ended; create a new one.")
-    return await _created(app, EventType.KEY_ROTATED, tenant_id, made, key, subject=key_id)
+    return await _created(app, EventType.KEY_ROTATED, manager, made, key, subject=key_id)
 
 
-async def revoke_key(app: Services, tenant_id: str, key_id: str) -> None:
+async def revoke_key(app: Services, manager: Manager, key_id: str) -> None:
     """End a key at once. Raises NotFound."""
-    outcome = await store.revoke_key(app.postgres, tenant_id, key_id, OPERATOR)
+    outcome = await store.revoke_key(app.postgres, manager.tenant_id, key_id, manager.actor)
     if outcome is None:
         raise NotFound
     changed, event_id = outcome
     if changed:
-        await _announce(app, EventType.KEY_REVOKED, event_id, tenant_id, key_id)
+        await _announce(app, EventType.KEY_REVOKED, event_id, manager, key_id)
 
 
 async def _created(
     app: Services,
     event_type: EventType,
-    tenant_id: str,
+    manager: Manager,
     made: tuple[KeyOut, str],
     key: keys.NewKey,
     subject: str | None = None,
 ) -> KeyCreated:
     shown, event_id = made
-    await _announce(app, event_type, event_id, tenant_id, subject or shown.key_id)
+    await _announce(app, event_type, event_id, manager, subject or shown.key_id)
     return KeyCreated(**msgspec.structs.asdict(shown), api_key=key.text)
 
 
-async def _announce(app: Services, event_type: EventType, event_id: str, tenant_id: str, subject: str) -> None:
-    tell(app.log, Event(event_id, event_type, tenant_id, OPERATOR, subject))
-    await app.tenants.announce(tenant_id)
+async def _announce(app: Services, event_type: EventType, event_id: str, manager: Manager, subject: str) -> None:
+    tell(app.log, Event(event_id, event_type, manager.tenant_id, manager.actor, subject))
+    await app.tenants.announce(manager.tenant_id)

@@ -23,11 +23,14 @@ class TenantIn(In):
     settings: TenantSettings = TenantSettings()
 
 
+SettingsPatch = dict[str, Any]  # some settings; which there are, and their bounds, is checked when they are merged
+
+
 class TenantPatch(In):
     """What is to change; a setting given as null goes back to its default."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
-    settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    settings: SettingsPatch | msgspec.UnsetType = msgspec.UNSET
 
 
 class TenantOut(Out):
@@ -92,6 +95,22 @@ class KeyRotation(In):
     """Replace a key. The old one works for `grace_in` seconds more."""
 
     grace_in: Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)] = 24 * 3600
+
+
+class JwtRotation(In):
+    """Replace the tenant's `jwt_secret`. What was signed with it is good for `grace_in` seconds more.
+
+    Tokens live an hour at most, so after that none of them is left.
+    """
+
+    grace_in: Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)] = 3600
+
+
+class JwtSecret(Out):
+    """The new secret, shown this once, and the `kid` of the tokens that are signed with it."""
+
+    jwt_secret: str
+    kid: str
 
 
 class KeyOut(Out):

@@ -79,6 +79,13 @@ async def delete_tenant(postgres: Postgres, tenant_id: str, actor: str) -> str |
     return event_id if row else None
 
 
+async def rotate_jwt(postgres: Postgres, tenant_id: str, grace_in: int, actor: str) -> tuple[int, str] | None:
+    """Raise the version of the signing key; returns it and the id of the event."""
+    event_id = new_id("evt")
+    row = await postgres.row(_QUERIES["rotate_jwt"], tenant_id, grace_in, event_id, actor)
+    return (row["jwt_version"], event_id) if row else None
+
+
 async def create_key(
     postgres: Postgres,
     tenant_id: str,

@@ -98,8 +98,8 @@ from answer
 -- Count an attempt, compare, and on a right code consume it, find or make the user and open the session: under one lock.
 -- $1 tenant_id, $2 identifier, $3 purpose, $4 HMACs of the submitted code, one per accepted secret
 -- $5 challenge_id that the caller names, or null
--- $6 user_id for a new user, $7 session_id, $8 refresh_digest, $9 life of the session in seconds, $10 device name
--- $11 event_id, $12 event_id of user.created, $13 actor
+-- $6 user_id for a new user, $7 session_id, $8 life of the session in seconds, $9 and of one that is not refreshed
+-- $10 device name, $11 user agent, $12 network, $13 event_id, $14 event_id of user.created, $15 actor
 with held as materialized (
   select *, case
       when not live or ($5::text is not null and place is null) then 'none'
@@ -176,20 +176,22 @@ with held as materialized (
       when 'locked' then greatest(h.unnamed_locked_until, h.wrong_25th_at + interval '1 hour') end - now()))::int as retry_after
   from (select 1) as one left join held h on true left join owner o on true
 ), session as (
-  insert into sessions (tenant_id, id, user_id, refresh_digest, device_name, expires_at)
-  select $1, $7, user_id, $8, $10, now() + $9::int * interval '1 s' from answer where verdict = 'ok'
+  insert into sessions (tenant_id, id, user_id, channel, device_name, user_agent, network, expires_at, idle_at)
+  select $1, $7, user_id, case when $2 like '+%' then 'sms' else 'email' end, $10, $11, $12,
+    now() + $8::int * interval '1 s', now() + $9::int * interval '1 s'
+  from answer where verdict = 'ok'
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
-  select $1, $11,
+  select $1, $13,
     case verdict when 'ok' then 'challenge.answered' when 'banned' then 'user.refused' else 'attempt.wrong' end,
-    $13, challenge_id,
+    $15, challenge_id,
     case verdict
       when 'ok' then jsonb_build_object('user_id', user_id, 'session_id', $7::text, 'is_new_user', is_new_user)
       when 'banned' then jsonb_build_object('user_id', user_id)
       else jsonb_build_object('attempts_remaining', attempts_remaining) end
   from answer where verdict in ('ok', 'wrong', 'banned')
   union all
-  select $1, $12, 'user.created', $13, user_id, jsonb_build_object('challenge_id', challenge_id)
+  select $1, $14, 'user.created', $15, user_id, jsonb_build_object('challenge_id', challenge_id)
   from answer where verdict = 'ok' and is_new_user
 )
 select verdict, challenge_id, case when verdict = 'ok' then user_id end as user_id,

@@ -60,8 +60,8 @@ left join messages m on m.tenant_id = a.tenant_id and m.id = a.message_id
 -- Open the session that a confirmed link stands for, once, and find or make its user: by authorization code and PKCE
 -- within 60 s, or by the asker's secret while the link lives. Of any number of redemptions one succeeds.
 -- $1 tenant_id, $2 grant_digest or null, $3 code_challenge, $4 challenge_id or null, $5 secret_digest
--- $6 user_id for a new user, $7 session_id, $8 refresh_digest, $9 life of the session in seconds
--- $10 event_id, $11 event_id of user.created, $12 actor
+-- $6 user_id for a new user, $7 session_id, $8 life of the session in seconds, $9 and of one that is not refreshed
+-- $10 device name, $11 user agent, $12 network, $13 event_id, $14 event_id of user.created, $15 actor
 with wanted as materialized (
   select message_id, identifier, challenge_id, confirmed_at
   from links
@@ -105,17 +105,18 @@ with wanted as materialized (
   from (select 1) as one
   left join wanted w on true left join held h on true left join redeemed r on true left join owner o on true
 ), session as (
-  insert into sessions (tenant_id, id, user_id, refresh_digest, expires_at)
-  select $1, $7, user_id, $8, now() + $9::int * interval '1 s' from answer where verdict = 'ok'
+  insert into sessions (tenant_id, id, user_id, channel, device_name, user_agent, network, expires_at, idle_at)
+  select $1, $7, user_id, 'email', $10, $11, $12, now() + $8::int * interval '1 s', now() + $9::int * interval '1 s'
+  from answer where verdict = 'ok'
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
-  select $1, $10, case verdict when 'ok' then 'challenge.answered' else 'user.refused' end, $12, challenge_id,
+  select $1, $13, case verdict when 'ok' then 'challenge.answered' else 'user.refused' end, $15, challenge_id,
     case verdict
       when 'ok' then jsonb_build_object('user_id', user_id, 'session_id', $7::text, 'is_new_user', is_new_user)
       else jsonb_build_object('user_id', user_id) end
   from answer where verdict in ('ok', 'banned')
   union all
-  select $1, $11, 'user.created', $12, user_id, jsonb_build_object('challenge_id', challenge_id)
+  select $1, $14, 'user.created', $15, user_id, jsonb_build_object('challenge_id', challenge_id)
   from answer where verdict = 'ok' and is_new_user
 )
 select verdict, challenge_id, identifier, case when verdict in ('ok', 'banned') then user_id end as user_id,

@@ -71,6 +71,25 @@ with gone as (
 )
 select id from gone
 
+-- name: rotate_jwt
+-- The version that was current retires after the grace, and with it those before: none outlives what this rotation allows.
+-- $1 tenant_id, $2 grace in seconds, $3 event_id, $4 actor
+with changed as (
+  update tenants t set jwt_version = t.jwt_version + 1, (retired_versions, retired_at) = (
+    select coalesce(array_agg(version order by version), '{}'), coalesce(array_agg(ends order by version), '{}')
+    from (
+      select version, least(ends, now() + $2::int * interval '1 s') as ends
+      from unnest(t.retired_versions || t.jwt_version, t.retired_at || 'infinity'::timestamptz) as v(version, ends)
+    ) as retired
+    where ends > now())
+  where id = $1 and deleted_at is null
+  returning id, jwt_version
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select id, $3, 'tenant.jwt_rotated', $4, id, jsonb_build_object('version', jwt_version) from changed
+)
+select jwt_version from changed
+
 -- name: create_key
 -- $1 tenant_id, $2 key_id, $3 digest, $4 kind, $5 hint, $6 allowed_origins, $7 expires_at, $8 event_id, $9 actor
 with made as (

@@ -12,8 +12,8 @@ values ($1, $2, 'ch_1', '+15551234567', 'sms', now() - $3::text::interval, $4)
 """
 USER = "insert into users (tenant_id, id) values ($1, $2) on conflict do nothing"
 SESSION = """
-insert into sessions (tenant_id, id, user_id, refresh_digest, expires_at, revoked_at)
-values ($1, $2, $3, '\\x00', now() - $4::text::interval, now() - $5::text::interval)
+insert into sessions (tenant_id, id, user_id, expires_at, revoked_at)
+values ($1, $2, $3, now() - $4::text::interval, now() - $5::text::interval)
 """
 LINK = """
 insert into links (tenant_id, message_id, challenge_id, identifier, token_digest, secret_digest, with_code, expires_at)

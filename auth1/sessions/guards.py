@@ -1,0 +1,43 @@
+"""Who has logged in: the session token, checked before the body is read."""
+
+from typing import NamedTuple
+
+from auth1.callers.guards import bearer_token, find_tenant
+from auth1.callers.tenant import Tenant
+from auth1.core.call import Call
+from auth1.errors import InvalidToken, SessionRevoked
+from auth1.services import Services
+from auth1.sessions.schemas import SessionUser
+from auth1.sessions.tokens import Claims
+
+
+class LoggedIn(NamedTuple):
+    """A user of a tenant, by a live session."""
+
+    tenant: Tenant
+    claims: Claims
+    user: SessionUser
+
+    @property
+    def user_id(self) -> str:
+        return self.user.user_id
+
+    @property
+    def session_id(self) -> str:
+        return self.claims.sid
+
+
+async def logged_in(app: Services, call: Call[LoggedIn]) -> LoggedIn:
+    """A user by session token, with a key of the tenant beside it.
+
+    A token that we did not sign costs no question to anybody; a good one costs one of Redis.
+    """
+    tenant = await find_tenant(app, call)
+    claims = app.signer.check(tenant, bearer_token(call))
+    user = await app.sessions.find(tenant, claims.sid)
+    if user is None:
+        raise SessionRevoked
+    if user.user_id != claims.sub:
+        raise InvalidToken  # written by somebody who has the tenant's secret
+    call.log["user_id"] = user.user_id
+    return LoggedIn(tenant, claims, user)

@@ -1,0 +1,166 @@
+"""Sessions after the login: looked into, listed and ended."""
+
+from msgspec import structs
+
+from auth1.callers.tenant import Manager, Tenant
+from auth1.core.call import Call
+from auth1.core.ids import new_id
+from auth1.core.paging import page
+from auth1.errors import NotFound, Refusal
+from auth1.events.types import Event, EventType, tell
+from auth1.services import Services
+from auth1.sessions import store
+from auth1.sessions.guards import LoggedIn
+from auth1.sessions.schemas import (
+    BEARER,
+    Introspected,
+    Introspection,
+    Jwks,
+    Logout,
+    Metadata,
+    SessionPage,
+)
+
+_PUBLIC = (b"cache-control", b"public, max-age=600")
+LOGOUT, BY_TENANT, BY_USER = "logout", "ended_by_tenant", "ended_by_user"
+
+
+async def logout(app: Services, call: Call[LoggedIn], body: Logout) -> None:
+    """End this session, all others of the user, or all."""
+    caller = call.caller
+    if body.scope == "local":
+        await _end_one(app, call, caller.tenant.id, caller.user_id, caller.session_id, caller.user_id, LOGOUT)
+        return
+    keep = caller.session_id if body.scope == "others" else None
+    await _end_all(app, call, caller.tenant.id, caller.user_id, caller.user_id, LOGOUT, keep)
+
+
+async def introspect(app: Services, call: Call[Tenant], body: Introspection) -> Introspected:
+    """Tell a tenant's server whether a token is good now, and what it says (RFC 7662)."""
+    tenant = call.caller
+    try:
+        claims = app.signer.check(tenant, body.token)
+    except Refusal:
+        return Introspected(active=False)  # why not is nobody's business (RFC 7662, 2.2)
+    user = await app.sessions.find(tenant, claims.sid)
+    if user is None or user.user_id != claims.sub:
+        return Introspected(active=False)
+    return Introspected(active=True, token_type=BEARER, **structs.asdict(claims))
+
+
+async def list_my_sessions(app: Services, call: Call[LoggedIn]) -> SessionPage:
+    """List where the user is logged in, newest first."""
+    caller = call.caller
+    found = await _list(app, call, caller.tenant.id, caller.user_id)
+    for session in found.data:
+        session.current = session.session_id == caller.session_id
+    return found
+
+
+async def end_my_session(app: Services, call: Call[LoggedIn]) -> None:
+    """Log a device of the user out."""
+    caller, session_id = call.caller, call.parameters["session_id"]
+    await _end_one(app, call, caller.tenant.id, caller.user_id, session_id, caller.user_id, BY_USER)
+
+
+async def end_my_sessions(app: Services, call: Call[LoggedIn]) -> None:
+    """Log the user out everywhere, here too."""
+    caller = call.caller
+    await _end_all(app, call, caller.tenant.id, caller.user_id, caller.user_id, BY_USER)
+
+
+async def list_user_sessions(app: Services, call: Call[Manager]) -> SessionPage:
+    """List a user's live sessions, newest first."""
+    return await _list(app, call, call.caller.tenant_id, await _known_user(app, call))
+
+
+async def end_user_session(app: Services, call: Call[Manager]) -> None:
+    """End one session of a user."""
+    user_id, session_id = call.parameters["user_id"], call.parameters["session_id"]
+    await _end_one(app, call, call.caller.tenant_id, user_id, session_id, call.caller.actor, BY_TENANT)
+
+
+async def end_user_sessions(app: Services, call: Call[Manager]) -> None:
+    """End all sessions of a user."""
+    user_id = await _known_user(app, call)
+    await _end_all(app, call, call.caller.tenant_id, user_id, call.caller.actor, BY_TENANT)
+
+
+async def end_tenant_sessions(app: Services, call: Call[Manager]) -> None:
+    """End all sessions of all users of a tenant."""
+    tenant_id, actor = call.caller.tenant_id, call.caller.actor
+    event_id = await store.end_all_sessions(app.postgres, tenant_id, actor)
+    tell(app.log, Event(event_id, EventType.TENANT_LOGGED_OUT, tenant_id, actor, tenant_id), call.request_id)
+    await app.tenants.announce(tenant_id)
+
+
+async def show_jwks(app: Services, call: Call[None]) -> Jwks:
+    """Show the public keys that tokens are signed with: none where they are signed with tenants' secrets (HS256)."""
+    call.headers.append(_PUBLIC)
+    return Jwks(keys=app.signer.jwks["keys"])
+
+
+async def show_metadata(app: Services, call: Call[None]) -> Metadata:
+    """Say who issues tokens and where its keys are. This is no OpenID provider: there are no ID tokens."""
+    call.headers.append(_PUBLIC)
+    url = app.settings.app_url
+    return Metadata(
+        issuer=url,
+        jwks_uri=f"{url}/.well-known/jwks.json",
+        token_endpoint=f"{url}/api/auth/token",
+        introspection_endpoint=f"{url}/api/auth/introspect",
+        grant_types_supported=["refresh_token", "authorization_code"],
+        access_token_signing_alg_values_supported=app.signer.algorithms,
+        code_challenge_methods_supported=["S256"],
+    )
+
+
+async def _list(app: Services, call: Call[LoggedIn] | Call[Manager], tenant_id: str, user_id: str) -> SessionPage:
+    wanted = page(call)
+    sessions = await store.list_sessions(app.postgres, tenant_id, user_id, wanted.after, wanted.rows)
+    return SessionPage(*wanted.split(sessions, lambda session: session.session_id))
+
+
+async def _known_user(app: Services, call: Call[Manager]) -> str:
+    user_id = call.parameters["user_id"]
+    if not await store.user_exists(app.postgres, call.caller.tenant_id, user_id):
+        raise NotFound
+    return user_id
+
+
+async def _end_one(
+    app: Services,
+    call: Call[LoggedIn] | Call[Manager],
+    tenant_id: str,
+    user_id: str,
+    session_id: str,
+    actor: str,
+    reason: str,
+) -> None:
+    outcome = await store.end_session(app.postgres, tenant_id, session_id, user_id, actor=actor, reason=reason)
+    if outcome is None:
+        raise NotFound
+    changed, event_id = outcome
+    if changed:
+        event = Event(event_id, EventType.SESSION_REVOKED, tenant_id, actor, session_id)
+        tell(app.log, event, call.request_id, user_id=user_id, reason=reason)
+    await app.sessions.end(tenant_id, [session_id])
+
+
+async def _end_all(
+    app: Services,
+    call: Call[LoggedIn] | Call[Manager],
+    tenant_id: str,
+    user_id: str,
+    actor: str,
+    reason: str,
+    keep: str | None = None,
+) -> None:
+    event_id = new_id("evt")
+    ended = await store.end_user_sessions(
+        app.postgres, tenant_id, user_id, actor=actor, reason=reason, keep=keep, event_id=event_id
+    )
+    if ended:
+        event = Event(event_id, EventType.USER_LOGGED_OUT, tenant_id, actor, user_id)
+        tell(app.log, event, call.request_id, sessions=len(ended), reason=reason)
+    await app.sessions.end(tenant_id, ended)

@@ -1,0 +1,113 @@
+"""What goes into sessions and what comes out (contract: section 5)."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from auth1.core.schemas import In, Out
+
+BEARER = "Bearer"  # the scheme of RFC 6750
+
+
+class SessionUser(msgspec.Struct, frozen=True, array_like=True):
+    """A live session and its user, as kept in Redis for those who check tokens. Moments in seconds since 1970."""
+
+    user_id: str
+    channel: str
+    opened_at: float
+    ends_at: float
+    phone: str | None
+    email: str | None
+    created_at: datetime
+    last_login_at: datetime | None
+    metadata: msgspec.Raw
+    user_metadata: msgspec.Raw
+
+
+class RefreshGrant(In, tag_field="grant_type", tag="refresh_token"):
+    """Change a refresh token for a new pair of tokens."""
+
+    refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Tokens(Out, kw_only=True):
+    """A session's tokens. `expires_in` is the session token's life in seconds."""
+
+    token: str
+    token_type: str = BEARER
+    expires_in: int
+    refresh_token: str
+    user_id: str
+    session_id: str
+
+
+class Logout(In):
+    """Which of the user's sessions end: this one, all others, or all."""
+
+    scope: Literal["local", "others", "global"] = "local"
+
+
+class SessionOut(Out):
+    """A live session. `network` is the /24 (IPv6: /48) that it was opened from; `channel` what it was proven by."""
+
+    session_id: str
+    channel: str
+    device_name: str | None
+    user_agent: str | None
+    network: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class SessionPage(Out):
+    """Some of a user's sessions, newest first; `next_cursor` leads to the rest."""
+
+    data: list[SessionOut]
+    next_cursor: str | None
+
+
+class Introspection(In, kw_only=True):
+    """A token to look into (RFC 7662, 2.1). The hint is not needed: a token says itself what it is."""
+
+    token: Annotated[str, msgspec.Meta(max_length=10_000)]
+    token_type_hint: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+
+class Introspected(Out, omit_defaults=True, kw_only=True):
+    """What a live token says (RFC 7662, 2.2); of any other only that it is not active."""
+
+    active: bool
+    token_type: str | None = None
+    iss: str | None = None
+    aud: str | None = None
+    sub: str | None = None
+    sid: str | None = None
+    iat: int | None = None
+    exp: int | None = None
+    jti: str | None = None
+    amr: list[str] | None = None
+    auth_time: int | None = None
+    phone_number: str | None = None
+    email: str | None = None
+    test: bool = False
+
+
+class Jwks(Out):
+    """The public keys that tokens are signed with (RFC 7517). Secret ones are never among them."""
+
+    keys: list[dict[str, str]]
+
+
+class Metadata(Out):
+    """Who issues tokens, and where its keys are (RFC 8414); no more than is true."""
+
+    issuer: str
+    jwks_uri: str
+    token_endpoint: str
+    introspection_endpoint: str
+    grant_types_supported: list[str]
+    access_token_signing_alg_values_supported: list[str]
+    code_challenge_methods_supported: list[str]
