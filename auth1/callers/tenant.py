@@ -120,10 +120,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     settings: TenantSettings
     jwt_version: int
-    retired_versions: dict[
-        int, float
-    ]  # earlier versions of the signing key, and when each stops to verify (since 1970)
-    sessions_from: float  # sessions that were opened before are ended (since 1970)
+    retired_versions: dict[int, float] = {}  # of the signing key; when each stops to verify, in seconds since 1970
+    sessions_from: float = 0.0  # sessions that were opened before this moment are ended
     suspended: bool
     key_id: str
     key_kind: Kind

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import httpx
+import jwt
 
 from auth1 import errors
 from auth1.core.migrate import migrate
@@ -72,6 +73,31 @@ async def guess_the_admin_token(world: World) -> httpx.Response:
 @provokes(errors.NotAuthenticated)
 async def forget_the_key(world: World) -> httpx.Response:
     return await world.door.post(REQUEST, {"phone": world.phone})
+
+
+@provokes(errors.SessionRevoked)
+async def log_out_twice(world: World) -> httpx.Response:
+    tokens = await world.tokens()
+    assert (await world.log_out(tokens["token"])).status_code == 204
+    return await world.log_out(tokens["token"])
+
+
+@provokes(errors.TokenExpired)
+async def call_with_a_token_of_yesterday(world: World) -> httpx.Response:
+    token = (await world.tokens())["token"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    claims["exp"] = claims["iat"] - 86_400
+    headers = jwt.get_unverified_header(token)
+    return await world.log_out(jwt.encode(claims, world.tenant["jwt_secret"], algorithm="HS256", headers=headers))
+
+
+@provokes(errors.TokenReused)
+async def refresh_with_an_old_token(world: World) -> httpx.Response:
+    tokens = await world.tokens()
+    assert (await world.refresh(tokens["refresh_token"])).status_code == 200
+    past = "update sessions set refreshed_at = now() - interval '31 s' where id = $1"
+    await world.database.execute(past, tokens["session_id"])
+    return await world.refresh(tokens["refresh_token"])
 
 
 @provokes(errors.AdminDisabled)

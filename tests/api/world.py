@@ -42,12 +42,22 @@ class World:
     async def verify(self, code: str) -> httpx.Response:
         return await self.door.post(VERIFY, {"phone": self.phone, "code": code}, self.key)
 
+    async def tokens(self) -> dict[str, Any]:
+        """Log in; returns the answer."""
+        assert (await self.request()).status_code == 200
+        answer: dict[str, Any] = (await self.verify(self.twilio.code_for(self.phone))).json()
+        return answer
+
     async def login(self) -> str:
         """Log in; returns the user's id."""
-        assert (await self.request()).status_code == 200
-        verified = await self.verify(self.twilio.code_for(self.phone))
-        user_id: str = verified.json()["user_id"]
-        return user_id
+        return str((await self.tokens())["user_id"])
+
+    async def refresh(self, refresh_token: str) -> httpx.Response:
+        grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return await self.door.post("/api/auth/token", grant, self.key)
+
+    async def log_out(self, token: str) -> httpx.Response:
+        return await self.door.post("/api/auth/logout", {}, self.key, authorization=f"Bearer {token}")
 
     @property
     def key(self) -> str:
