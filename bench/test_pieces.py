@@ -117,13 +117,13 @@ def test_authenticate_a_code(benchmark: BenchmarkFixture, keyring: Keyring) -> N
 
 @alone
 def test_sign_a_token(benchmark: BenchmarkFixture, signer: Signer) -> None:
-    subject = Subject(new_id("usr"), new_id("ses"), "sms", PHONE, 0)
+    subject = Subject(new_id("usr"), new_id("ses"), "sms", PHONE)
     assert benchmark(signer.sign, CALLER, subject)
 
 
 @alone
 def test_check_a_token(benchmark: BenchmarkFixture, signer: Signer) -> None:
-    token = signer.sign(CALLER, Subject(new_id("usr"), new_id("ses"), "sms", PHONE, 0))
+    token = signer.sign(CALLER, Subject(new_id("usr"), new_id("ses"), "sms", PHONE))
     assert benchmark(signer.check, CALLER, token)
 
 

@@ -15,3 +15,11 @@ def new_id(prefix: str) -> str:
     """Make an id like `ch_01k9z4m8e2v7q6n3r5t1w0x8y4`."""
     number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
     return f"{prefix}_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def made_at(made: str) -> int:
+    """When an id was made, in whole seconds since 1970."""
+    number = 0
+    for digit in made.partition("_")[2][:10]:
+        number = number << 5 | _DIGITS.index(digit)
+    return number // 1000

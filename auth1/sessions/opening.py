@@ -1,7 +1,6 @@
 """A session at its beginning: what a login writes down of it, and the tokens that the person gets."""
 
 import ipaddress
-import time
 from typing import Any, NamedTuple
 
 from auth1 import metrics
@@ -57,7 +56,7 @@ async def open_session(
     if allowed is not None and not is_new_user:
         ended = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, allowed)
         await app.sessions.end(tenant.id, ended)
-    return tokens_of(app, tenant, Subject(user_id, session.id, channel, identifier, int(time.time())), 0)
+    return tokens_of(app, tenant, Subject(user_id, session.id, channel, identifier), 0)
 
 
 def tokens_of(app: Services, tenant: Tenant, subject: Subject, number: int) -> Tokens:

@@ -32,5 +32,5 @@ async def refresh(app: Services, call: Call[Tenant], grant: RefreshGrant) -> Tok
         tell(app.log, event, call.request_id, user_id=refreshed.user_id, reason="token_reused")
         await app.sessions.end(tenant.id, [token.session_id])
         raise TokenReused
-    subject = Subject(refreshed.user_id, token.session_id, refreshed.channel, refreshed.identifier, refreshed.auth_time)
+    subject = Subject(refreshed.user_id, token.session_id, refreshed.channel, refreshed.identifier)
     return tokens_of(app, tenant, subject, refreshed.number)

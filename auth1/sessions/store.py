@@ -19,7 +19,6 @@ class Refreshed(NamedTuple):
     number: int
     user_id: str
     channel: str
-    auth_time: int
     identifier: str | None
 
 

@@ -15,14 +15,14 @@ import json
 import re
 import time
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from jwt.algorithms import Algorithm, get_default_algorithms
 
 from auth1.callers.tenant import Tenant
 from auth1.core.crypto import Keyring
-from auth1.core.ids import new_id
+from auth1.core.ids import made_at, new_id
 from auth1.errors import InvalidToken, TokenExpired
 from auth1.signing_key import SigningKey
 
@@ -39,8 +39,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     iss: str
     aud: str
-    sub: str
-    sid: str
+    sub: Annotated[str, msgspec.Meta(pattern=r"^usr_[0-9a-z]{26}\Z")]
+    sid: Annotated[str, msgspec.Meta(pattern=r"^ses_[0-9a-z]{26}\Z")]
     iat: int
     exp: int
     jti: str
@@ -64,7 +64,6 @@ class Subject(NamedTuple):
     session_id: str
     channel: str
     identifier: str | None
-    auth_time: int
 
 
 _decode_header = msgspec.json.Decoder(_Header).decode
@@ -109,7 +108,7 @@ class Signer:
             exp=now + tenant.settings.token_expires_in,
             jti=new_id("jti"),
             amr=["otp", "sms"] if subject.channel == "sms" else ["otp"],
-            auth_time=subject.auth_time,
+            auth_time=made_at(subject.session_id),
             phone_number=subject.identifier if subject.channel == "sms" else None,
             email=subject.identifier if subject.channel == "email" else None,
             test=tenant.sandbox,

@@ -51,7 +51,6 @@ with held as materialized (
   from held where verdict = 'reused'
 )
 select h.verdict, case h.verdict when 'rotated' then $3 + 1 else h.refreshes end as number, h.user_id, h.channel,
-  extract(epoch from h.created_at)::bigint as auth_time,
   (select max(identifier) from identifiers i
    where i.tenant_id = $1 and i.user_id = h.user_id and (i.identifier like '+%') = (h.channel = 'sms')) as identifier
 from held h

@@ -1,0 +1,206 @@
+"""Tokens that somebody has tampered with or made: 401, whatever they are; never a 500 (RFC 8725)."""
+
+import base64
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from auth1.core.ids import new_id
+from tests.conftest import JWT_SECRET, Door, Started
+from tests.outside.twilio import TwilioServer
+from tests.sessions.conftest import SESSIONS, Person
+
+
+def encoded(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class Forge:
+    """Makes tokens like a real one, with one thing changed."""
+
+    def __init__(self, person: Person, token: str) -> None:
+        self.person, self.token = person, token
+        self.claims = jwt.decode(token, options={"verify_signature": False})
+        self.header = jwt.get_unverified_header(token)
+        self.secret = person.tenant["jwt_secret"]
+
+    def sign(self, claims: dict[str, Any] | None = None, secret: str | None = None, **header: Any) -> str:
+        """Sign rightly; a field of the header given as None is left out."""
+        head = {name: value for name, value in (self.header | header).items() if value is not None}
+        return self.raw(head, self.claims | (claims or {}), secret)
+
+    def raw(self, header: object, claims: object, secret: str | None = None) -> str:
+        """Sign any two parts."""
+        text = f"{encoded(header)}.{encoded(claims)}"
+        return f"{text}.{encoded(hmac.digest((secret or self.secret).encode(), text.encode(), 'sha256'))}"
+
+    def without(self, name: str) -> str:
+        return self.raw(self.header, {key: value for key, value in self.claims.items() if key != name})
+
+
+def _parts(token: str) -> list[str]:
+    return token.split(".")
+
+
+def _rsa(forge: Forge) -> str:
+    key = rsa.generate_private_key(65537, 2048)
+    return jwt.encode(forge.claims, key, algorithm="RS256", headers=forge.header | {"alg": "RS256"})
+
+
+TENANT = "tn_" + "0" * 26
+FORGERIES: dict[str, Callable[[Forge], str]] = {
+    "no algorithm": lambda f: f"{encoded(f.header | {'alg': 'none'})}.{_parts(f.token)[1]}.",
+    "no algorithm, signed": lambda f: f.sign(alg="none"),
+    "no signature": lambda f: f.token.rpartition(".")[0] + ".",
+    "two parts": lambda f: f.token.rpartition(".")[0],
+    "four parts": lambda f: f.token + ".x",
+    "padded": lambda f: f.token + "=",
+    "a bit that is left over": lambda f: f.token[:-1] + chr(ord(f.token[-1]) + 1),
+    "a space in it": lambda f: f.token[:20] + " " + f.token[20:],
+    "another signature": lambda f: f.token[:-8] + "AAAAAAAA",
+    "another payload": lambda f: ".".join(
+        [_parts(f.token)[0], encoded(f.claims | {"sub": new_id("usr")}), _parts(f.token)[2]]
+    ),
+    "the wrong secret": lambda f: f.sign(secret="x" * 43),
+    "the operator's secret": lambda f: f.sign(secret=JWT_SECRET),
+    "the tenant's key as secret": lambda f: f.sign(secret=f.person.tenant["secret_key"]),
+    "HS384 in the header": lambda f: f.sign(alg="HS384"),
+    "ES256 in the header": lambda f: f.sign(alg="ES256"),
+    "RS256 with a key of one's own": _rsa,
+    "alg in lower case": lambda f: f.sign(alg="hs256"),
+    "alg is a list": lambda f: f.sign(alg=["HS256"]),
+    "crit": lambda f: f.sign(crit=["exp"]),
+    "b64": lambda f: f.sign(b64=False, crit=["b64"]),
+    "jku": lambda f: f.sign(jku="https://evil.example.com/jwks.json"),
+    "jwk": lambda f: f.sign(jwk={"kty": "oct", "k": "AAAA"}),
+    "x5u": lambda f: f.sign(x5u="https://evil.example.com/"),
+    "no kid": lambda f: f.sign(kid=None),
+    "kid is a number": lambda f: f.sign(kid=1),
+    "kid is a path": lambda f: f.sign(kid="../../dev/null"),
+    "kid is SQL": lambda f: f.sign(kid="' or 1=1 --"),
+    "kid of another tenant": lambda f: f.sign(kid=f"{TENANT}.1"),
+    "kid of the sandbox": lambda f: f.sign(kid=f"{f.person.tenant['tenant_id']}:test.1"),
+    "kid of a version that never was": lambda f: f.sign(kid=f"{f.person.tenant['tenant_id']}.0"),
+    "kid of a version to come": lambda f: f.sign(kid=f"{f.person.tenant['tenant_id']}.2"),
+    "kid of a huge version": lambda f: f.sign(kid=f"{f.person.tenant['tenant_id']}.{'9' * 400}"),
+    "kid in other digits": lambda f: f.sign(kid=f"{f.person.tenant['tenant_id']}.١"),
+    "typ JWT": lambda f: f.sign(typ="JWT"),
+    "no typ": lambda f: f.sign(typ=None),
+    "another issuer": lambda f: f.sign({"iss": "https://evil.example.com"}),
+    "another audience": lambda f: f.sign({"aud": TENANT}),
+    "a list of audiences": lambda f: f.sign({"aud": [f.person.tenant["tenant_id"]]}),
+    "the sandbox's audience": lambda f: f.sign({"aud": f"{f.person.tenant['tenant_id']}:test"}),
+    "marked as of the sandbox": lambda f: f.sign({"test": True}),
+    "another user": lambda f: f.sign({"sub": new_id("usr")}),
+    "exp is a string": lambda f: f.sign({"exp": str(f.claims["exp"])}),
+    "exp is a float": lambda f: f.sign({"exp": f.claims["exp"] + 0.5}),
+    "exp is null": lambda f: f.sign({"exp": None}),
+    "exp is true": lambda f: f.sign({"exp": True}),
+    "exp in the far future": lambda f: f.sign({"exp": 10**30}),
+    "exp tomorrow": lambda f: f.sign({"exp": f.claims["exp"] + 86_400}),
+    "exp is negative": lambda f: f.sign({"exp": -1}),
+    "exp is infinite": lambda f: f.raw(f.header, json.dumps(f.claims | {"exp": float("inf")}).encode()),
+    "no exp": lambda f: f.without("exp"),
+    "no sid": lambda f: f.without("sid"),
+    "sid is null": lambda f: f.sign({"sid": None}),
+    "sid of nobody": lambda f: f.sign({"sid": new_id("ses")}),
+    "sid with a NUL": lambda f: f.sign({"sid": "ses_\0"}),
+    "sid with a lone surrogate": lambda f: f.sign({"sid": "\ud800"}),
+    "sid is long": lambda f: f.sign({"sid": "s" * 5000}),
+    "claims are a list": lambda f: f.raw(f.header, [f.claims]),
+    "claims are nested": lambda f: f.raw(f.header, b"[" * 3000 + b"]" * 3000),
+    "claims are not UTF-8": lambda f: f.raw(f.header, b'{"iss":"\xff"}'),
+    "header is a list": lambda f: f.raw([f.header], f.claims),
+    "header is nothing": lambda f: "." + f.token.partition(".")[2],
+    "nothing but dots": lambda _: "..",
+    "a refresh token": lambda f: "auth1_rt_" + "0" * 26 + "_0_" + "A" * 43,
+    "an API key": lambda f: f.person.tenant["secret_key"],
+}
+
+
+@pytest.fixture(scope="module")
+async def forge(door: Door, twilio_server: TwilioServer, database_url: str) -> AsyncIterator[Forge]:
+    database = await asyncpg.connect(database_url)
+    person = Person([door], await door.tenant(), twilio_server, database)
+    yield Forge(person, (await person.log_in())["token"])
+    await database.close()
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+async def test_a_forged_token_is_refused(forge: Forge, name: str) -> None:
+    token = FORGERIES[name](forge)
+    assert token != forge.token
+
+    answer = await forge.person.call("GET", SESSIONS, token)
+
+    assert answer.status_code == 401, answer.text
+    expected = {"exp is negative": "token_expired", "sid of nobody": "session_revoked"}
+    assert answer.json()["code"] == expected.get(name, "invalid_token")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert await forge.person.introspect(token) == {"active": False}
+
+
+async def test_the_pattern_of_the_forgeries_is_a_token_that_works(forge: Forge) -> None:
+    assert await forge.person.is_live(forge.sign())
+    assert await forge.person.is_live(forge.sign({"iat": forge.claims["iat"] - 60, "more": {"a": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "not_authenticated"),
+        ("", "not_authenticated"),
+        ("Bearer", "not_authenticated"),
+        ("Bearer  ", "not_authenticated"),
+        ("Basic YTpi", "not_authenticated"),
+        ("Bearer x y", "invalid_token"),
+        ("Bearer ü", "invalid_token"),
+    ],
+)
+async def test_the_header_needs_a_bearer_token(person: Person, value: str | None, code: str) -> None:
+    headers = [(b"x-api-key", person.tenant["api_key"].encode())]
+    if value is not None:
+        headers.append((b"authorization", value.encode("latin-1")))
+
+    answer: httpx.Response = await person.door.client.get(SESSIONS, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, code)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_token_without_a_key_beside_it_is_not_enough(person: Person) -> None:
+    login = await person.log_in()
+
+    answer = await person.door.client.get(SESSIONS, headers={"authorization": f"Bearer {login['token']}"})
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+async def test_a_token_of_the_sandbox_is_refused_by_live_routes_and_a_live_one_by_the_sandbox(person: Person) -> None:
+    sandbox = Person(person.doors, person.tenant, person.twilio, person.database, key="test_key")
+    live, test = (await person.log_in())["token"], (await sandbox.log_in())["token"]
+
+    assert (await person.call("GET", SESSIONS, live)).status_code == 200
+    assert (await sandbox.call("GET", SESSIONS, test)).status_code == 200
+    assert (await person.call("GET", SESSIONS, test)).json()["code"] == "invalid_token"
+    assert (await sandbox.call("GET", SESSIONS, live)).json()["code"] == "invalid_token"
+
+
+async def test_an_instance_whose_clock_is_ahead_or_behind_logs_nobody_out(person: Person, start_app: Started) -> None:
+    """What is signed by a clock ten minutes off is good at one that is right, for as long as both agree it lives."""
+    login = await person.log_in()
+    forge = Forge(person, login["token"])
+
+    ahead = forge.sign({"iat": forge.claims["iat"] + 600, "exp": forge.claims["exp"] + 600})
+    behind = forge.sign({"iat": forge.claims["iat"] - 600, "exp": forge.claims["exp"] - 600})
+
+    assert await person.is_live(ahead)
+    assert await person.is_live(behind)

@@ -1,0 +1,219 @@
+"""Whoever ends a session, every instance refuses its tokens from then on."""
+
+import asyncio
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1.sessions import cache
+from tests.api.conftest import until
+from tests.conftest import Door, Started
+from tests.sessions.conftest import LOGOUT, SESSIONS, NewPerson, Person
+
+
+@pytest.fixture
+async def everywhere(new_person: NewPerson, doors: list[Door]) -> Person:
+    """A person whose calls go to two instances by turns."""
+    return await new_person(doors)
+
+
+async def two_logins(person: Person) -> tuple[dict[str, str], dict[str, str]]:
+    here, there = await person.log_in(), await person.log_in()
+    assert await person.is_live(here["token"])  # known to every instance's cache now
+    assert await person.is_live(there["token"])
+    return here, there
+
+
+@pytest.mark.parametrize(
+    ("scope", "here_lives", "there_lives"), [("local", False, True), ("others", True, False), ("global", False, False)]
+)
+async def test_logging_out(everywhere: Person, scope: str, here_lives: bool, there_lives: bool) -> None:
+    here, there = await two_logins(everywhere)
+
+    answer = await everywhere.call("POST", LOGOUT, here["token"], {"scope": scope})
+
+    assert answer.status_code == 204
+    assert await everywhere.is_live(here["token"]) is here_lives
+    assert await everywhere.is_live(there["token"]) is there_lives
+    for login, lives in ((here, here_lives), (there, there_lives)):
+        refreshed = await everywhere.refresh(login["refresh_token"])
+        assert refreshed.status_code == (200 if lives else 401)
+
+
+async def test_logging_out_needs_no_body(person: Person) -> None:
+    login = await person.log_in()
+
+    assert (await person.call("POST", LOGOUT, login["token"])).status_code == 204
+    assert not await person.is_live(login["token"])
+
+
+@pytest.mark.parametrize("body", [{"scope": "all"}, {"scope": None}, {"scope": "local", "x": 1}, [], "local"])
+async def test_other_scopes_are_refused(person: Person, body: object) -> None:
+    login = await person.log_in()
+
+    assert (await person.call("POST", LOGOUT, login["token"], body)).status_code == 422
+    assert await person.is_live(login["token"])
+
+
+async def test_a_user_sees_where_it_is_logged_in_and_ends_one(everywhere: Person) -> None:
+    here = await everywhere.log_in(user_agent="Here/1.0", x_forwarded_for="203.0.113.77")
+    there = await everywhere.log_in(user_agent="There/2.0", x_forwarded_for="2001:db8:1234:5678::1")
+
+    shown = (await everywhere.call("GET", SESSIONS, here["token"])).json()
+
+    assert [(one["session_id"], one["network"], one["current"]) for one in shown["data"]] == [
+        (there["session_id"], "2001:db8:1234::/48", False),
+        (here["session_id"], "203.0.113.0/24", True),
+    ]
+    assert shown["next_cursor"] is None
+    page = await everywhere.call("GET", f"{SESSIONS}?limit=1", here["token"])
+    rest = await everywhere.call("GET", f"{SESSIONS}?limit=1&cursor={page.json()['next_cursor']}", here["token"])
+    assert [one["session_id"] for one in page.json()["data"] + rest.json()["data"]] == [
+        there["session_id"],
+        here["session_id"],
+    ]
+
+    path = f"{SESSIONS}/{there['session_id']}"
+    assert (await everywhere.call("DELETE", path, here["token"])).status_code == 204
+    assert (await everywhere.call("DELETE", path, here["token"])).status_code == 204  # repeating changes nothing
+    assert not await everywhere.is_live(there["token"])
+    assert await everywhere.is_live(here["token"])
+    assert len(await everywhere.events("session.revoked")) == 1
+
+
+async def test_a_user_ends_all_its_sessions(everywhere: Person) -> None:
+    here, there = await two_logins(everywhere)
+
+    assert (await everywhere.call("DELETE", SESSIONS, here["token"])).status_code == 204
+
+    assert not await everywhere.is_live(here["token"])
+    assert not await everywhere.is_live(there["token"])
+
+
+async def test_nobody_ends_the_session_of_somebody_else(everywhere: Person, new_person: NewPerson) -> None:
+    victim = await everywhere.log_in()
+    neighbour = Person(everywhere.doors, everywhere.tenant, everywhere.twilio, everywhere.database)
+    stranger = await new_person()
+    path = f"{SESSIONS}/{victim['session_id']}"
+    user_path = f"/users/{victim['user_id']}/sessions"
+
+    refused = [
+        await neighbour.call("DELETE", path, (await neighbour.log_in())["token"]),
+        await stranger.call("DELETE", path, (await stranger.log_in())["token"]),
+        await stranger.manage("GET", user_path),
+        await stranger.manage("DELETE", user_path),
+        await stranger.manage("DELETE", f"{user_path}/{victim['session_id']}"),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(404, "not_found")] * 5
+    assert await everywhere.is_live(victim["token"])
+
+
+async def test_a_tenant_ends_one_session_of_a_user_and_all(everywhere: Person) -> None:
+    here, there = await two_logins(everywhere)
+    path = f"/users/{here['user_id']}/sessions"
+    assert len((await everywhere.manage("GET", path)).json()["data"]) == 2
+
+    assert (await everywhere.manage("DELETE", f"{path}/{here['session_id']}")).status_code == 204
+    assert not await everywhere.is_live(here["token"])
+    assert await everywhere.is_live(there["token"])
+    assert (await everywhere.manage("DELETE", path)).status_code == 204
+    assert not await everywhere.is_live(there["token"])
+    assert (await everywhere.manage("GET", path)).json()["data"] == []
+
+
+async def test_a_tenant_ends_all_sessions_of_all_its_users(everywhere: Person, new_person: NewPerson) -> None:
+    here, _ = await two_logins(everywhere)
+    another_tenant = await new_person(everywhere.doors)
+    elsewhere = await another_tenant.log_in()
+
+    assert (await everywhere.manage("DELETE", "/sessions")).status_code == 204
+
+    for each in everywhere.doors:  # the other instance hears of it by a message
+        assert await until(lambda each=each: _refuses(each, everywhere, here["token"]))  # type: ignore[misc]
+    assert (await everywhere.refresh(here["refresh_token"])).json()["code"] == "session_revoked"
+    assert await another_tenant.is_live(elsewhere["token"])
+    assert await everywhere.is_live((await everywhere.log_in())["token"])
+
+
+async def _refuses(door: Door, person: Person, token: str) -> bool:
+    answer = await door.post("/api/auth/introspect", {"token": token}, person.tenant["secret_key"])
+    return bool(answer.json() == {"active": False})
+
+
+async def test_the_oldest_session_makes_room_for_a_new_one(new_person: NewPerson, doors: list[Door]) -> None:
+    person = await new_person(doors, max_sessions_per_user=2)
+    first, second, third = [await person.log_in() for _ in range(3)]
+
+    assert [await person.is_live(login["token"]) for login in (first, second, third)] == [False, True, True]
+
+
+async def test_logins_at_once_leave_no_more_sessions_than_there_may_be(
+    new_person: NewPerson, door: Door, database: asyncpg.Connection
+) -> None:
+    person = await new_person(max_sessions_per_user=3)
+    user_id = (await person.log_in())["user_id"]
+    # One user with many phones: their logins wait for none of each other's locks but the user's.
+    people = [Person(person.doors, person.tenant, person.twilio, database) for _ in range(8)]
+    for one in people:
+        assert (await door.post("/api/auth/request", {"phone": one.phone}, person.tenant["api_key"])).status_code == 200
+        await database.execute("update identifiers set user_id = $1 where identifier = $2", user_id, one.phone)
+
+    async def answer(one: Person) -> httpx.Response:
+        body = {"phone": one.phone, "code": one.twilio.code_for(one.phone)}
+        return await door.post("/api/auth/verify", body, person.tenant["api_key"])
+
+    answers = await asyncio.gather(*(answer(one) for one in people))
+
+    assert {response.status_code for response in answers} <= {200, 503}
+    live = "select count(*) from sessions where user_id = $1 and revoked_at is null"
+    assert await database.fetchval(live, user_id) == 3
+
+
+async def test_a_banned_user_s_tokens_are_refused_where_no_cache_knows_them(
+    person: Person, database: asyncpg.Connection
+) -> None:
+    login = await person.log_in()
+    await database.execute("update users set banned_until = 'infinity' where id = $1", login["user_id"])
+
+    assert not await person.is_live(login["token"])
+
+
+async def test_while_redis_is_away_a_session_ends_all_the_same(start_app: Started, new_person: NewPerson) -> None:
+    doors = [await start_app(REDIS_URL="redis://127.0.0.1:1") for _ in range(2)]
+    person = await new_person(doors)
+    here, there = await two_logins(person)
+
+    assert (await person.call("POST", LOGOUT, here["token"], {"scope": "others"})).status_code == 204
+
+    assert await person.is_live(here["token"])
+    assert not await person.is_live(there["token"])
+
+
+async def test_an_instance_that_cannot_tell_redis_tells_it_later(
+    person: Person, door: Door, start_app: Started
+) -> None:
+    login = await person.log_in()
+    assert await person.is_live(login["token"])  # in Redis now
+    cut_off = await start_app(REDIS_URL="redis://127.0.0.1:1")
+    elsewhere = Person([cut_off], person.tenant, person.twilio, person.database)
+    assert (await elsewhere.call("POST", LOGOUT, login["token"])).status_code == 204
+
+    cut_off.services.sessions._redis = door.services.redis  # the way to Redis is mended
+    await cut_off.services.sessions.tell_rest()
+
+    assert not await person.is_live(login["token"])
+
+
+async def test_what_was_read_before_a_session_ended_is_not_kept_after_it(person: Person, door: Door) -> None:
+    """A reader that is slow between PostgreSQL and Redis must not bring a dead session back."""
+    login = await person.log_in()
+    key = cache._key(person.tenant["tenant_id"], login["session_id"])
+    assert await person.is_live(login["token"])
+    live = await door.services.redis.call("GET", key)
+    assert (await person.call("POST", LOGOUT, login["token"])).status_code == 204
+
+    assert await door.services.redis.call("SET", key, live, "EX", cache.LIFE_S, "NX") is None
+
+    assert not await person.is_live(login["token"])

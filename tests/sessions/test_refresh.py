@@ -1,0 +1,154 @@
+"""A refresh token is changed for the next one; one that is used again after that ends its session."""
+
+import asyncio
+
+import asyncpg
+import jwt
+import pytest
+
+from auth1.sessions import refresh_tokens
+from tests.conftest import JWT_SECRET, Door, Started
+from tests.sessions.conftest import NewPerson, Person
+
+
+async def test_a_refresh_gives_a_new_pair_of_tokens_of_the_same_session(person: Person) -> None:
+    login = await person.log_in()
+
+    answer = await person.refresh(login["refresh_token"])
+
+    assert answer.status_code == 200
+    pair = answer.json()
+    assert set(pair) == {"token", "token_type", "expires_in", "refresh_token", "user_id", "session_id"}
+    assert (pair["user_id"], pair["session_id"]) == (login["user_id"], login["session_id"])
+    before, after = (jwt.decode(one["token"], options={"verify_signature": False}) for one in (login, pair))
+    assert {name for name in before if before[name] != after[name]} <= {"jti", "iat", "exp"}
+    assert before["jti"] != after["jti"]
+    assert pair["refresh_token"] != login["refresh_token"]
+    assert (await person.refresh(pair["refresh_token"])).status_code == 200
+
+
+async def test_the_token_before_the_live_one_gets_the_live_one_for_a_while(person: Person) -> None:
+    login = await person.log_in()
+    first = await person.refresh(login["refresh_token"])  # its answer was lost
+
+    again = await person.refresh(login["refresh_token"])
+
+    assert again.json()["refresh_token"] == first.json()["refresh_token"]
+    await person.age(login["session_id"], refresh_tokens.GRACE_S - 3)
+    assert (await person.refresh(login["refresh_token"])).status_code == 200
+
+
+async def test_after_the_grace_a_token_used_again_ends_its_session_everywhere(person: Person) -> None:
+    login = await person.log_in()
+    pair = (await person.refresh(login["refresh_token"])).json()
+    await person.age(login["session_id"], refresh_tokens.GRACE_S + 1)
+
+    reused = await person.refresh(login["refresh_token"])
+
+    assert (reused.status_code, reused.json()["code"]) == (401, "token_reused")
+    assert not await person.is_live(pair["token"])
+    for token in (pair["refresh_token"], login["refresh_token"]):
+        assert (await person.refresh(token)).json()["code"] == "session_revoked"
+    [event] = await person.events("session.revoked")
+    assert event["subject"] == login["session_id"]
+    assert "token_reused" in event["data"]
+
+
+async def test_an_old_token_is_known_as_such_however_many_came_after_it(person: Person) -> None:
+    login = await person.log_in()
+    token = login["refresh_token"]
+    for _ in range(3):
+        token = (await person.refresh(token)).json()["refresh_token"]
+
+    assert (await person.refresh(login["refresh_token"])).json()["code"] == "token_reused"
+
+
+async def test_twenty_refreshes_at_once_give_one_live_successor(new_person: NewPerson, doors: list[Door]) -> None:
+    person = await new_person(doors)
+    login = await person.log_in()
+
+    answers = await asyncio.gather(*(person.refresh(login["refresh_token"]) for _ in range(20)))
+
+    while busy := [answer for answer in answers if answer.status_code == 503]:  # the pool has its bounds
+        answers = [answer for answer in answers if answer.status_code != 503]
+        answers += [await person.refresh(login["refresh_token"]) for _ in busy]
+    assert [answer.status_code for answer in answers] == [200] * 20
+    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+    assert (await person.refresh(answers[0].json()["refresh_token"])).status_code == 200
+
+
+async def test_a_session_that_is_not_refreshed_ends(new_person: NewPerson) -> None:
+    person = await new_person(session_idle_after=3600, token_expires_in=3600)
+    login = await person.log_in()
+    await person.age(login["session_id"], 3590)
+    pair = (await person.refresh(login["refresh_token"])).json()
+    await person.age(login["session_id"], 3590)
+    assert await person.is_live(pair["token"])  # the refresh moved its end
+
+    await person.age(login["session_id"], 20)
+
+    assert (await person.refresh(pair["refresh_token"])).json()["code"] == "session_revoked"
+
+
+async def test_a_session_ends_however_often_it_is_refreshed(new_person: NewPerson) -> None:
+    person = await new_person(session_expires_in=3600)
+    login = await person.log_in()
+    await person.age(login["session_id"], 3500)
+    pair = (await person.refresh(login["refresh_token"])).json()
+
+    await person.age(login["session_id"], 101)
+
+    assert (await person.refresh(pair["refresh_token"])).json()["code"] == "session_revoked"
+
+
+async def test_a_restored_backup_does_not_take_a_newer_token_for_a_stolen_one(
+    person: Person, database: asyncpg.Connection
+) -> None:
+    token = (await person.log_in())["refresh_token"]
+    for _ in range(3):
+        token = (await person.refresh(token)).json()["refresh_token"]
+    await database.execute("update sessions set refreshes = 1 where tenant_id = $1", person.tenant["tenant_id"])
+
+    assert (await person.refresh(token)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x", "auth1_rt_", "auth1_rt_" + "0" * 26 + "_0_" + "A" * 43, "é" * 50, "a" * 257, 7]
+)
+async def test_a_made_up_token_is_refused_without_asking_the_database(person: Person, token: object) -> None:
+    await person.refresh("warm")
+    before = person.doors[0].services.postgres.round_trips
+
+    refused = await person.refresh(token)  # type: ignore[arg-type]
+
+    assert refused.status_code in (401, 422)
+    assert refused.json()["code"] in ("invalid_token", "validation_failed")
+    assert person.doors[0].services.postgres.round_trips == before
+
+
+async def test_a_token_is_good_at_its_own_tenant_and_pool_only(person: Person, new_person: NewPerson) -> None:
+    login = await person.log_in()
+    other = await new_person()
+    sandbox = Person(person.doors, person.tenant, person.twilio, person.database, key="test_key")
+
+    assert (await other.refresh(login["refresh_token"])).json()["code"] == "invalid_token"
+    assert (await sandbox.refresh(login["refresh_token"])).json()["code"] == "invalid_token"
+    assert (await person.refresh((await sandbox.log_in())["refresh_token"])).json()["code"] == "invalid_token"
+
+
+async def test_no_sign_of_a_token_can_be_changed(person: Person) -> None:
+    token = (await person.log_in())["refresh_token"]
+    for place in range(len("auth1_rt_"), len(token) - 1):  # of the last one two bits are padding
+        changed = token[:place] + ("0" if token[place] != "0" else "1") + token[place + 1 :]
+        assert refresh_tokens.read(person.doors[0].services.keyring, person.tenant["tenant_id"], changed) is None
+
+
+async def test_the_secret_can_be_changed_while_people_are_logged_in(person: Person, start_app: Started) -> None:
+    login = await person.log_in()
+    both = await start_app(JWT_SECRET="another secret that only the tests know", JWT_SECRET_PREVIOUS=JWT_SECRET)
+    new = await start_app(JWT_SECRET="another secret that only the tests know")
+
+    pair = (await person.refresh(login["refresh_token"], both)).json()
+
+    assert (await person.refresh(pair["refresh_token"], new)).status_code == 200
+    assert (await person.refresh(login["refresh_token"], new)).json()["code"] == "invalid_token"

@@ -1,0 +1,100 @@
+"""JWT_PRIVATE_KEY, read: what is taken, and what is refused with a sentence."""
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from jwt.api_jwk import PyJWK
+
+from auth1 import config, signing_key
+from auth1.config import ConfigurationError
+
+P256, ED25519 = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
+ENVIRONMENT = {"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "redis://h", "JWT_SECRET": "x" * 32}
+
+
+def pem(key: Any, form: PrivateFormat = PrivateFormat.PKCS8) -> str:
+    return str(key.private_bytes(Encoding.PEM, form, NoEncryption()).decode())
+
+
+def public(key: Any) -> str:
+    return str(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+
+
+@pytest.mark.parametrize(
+    ("text", "algorithms"),
+    [
+        (pem(P256), ["ES256"]),
+        (pem(P256, PrivateFormat.TraditionalOpenSSL), ["ES256"]),
+        (pem(ED25519), ["EdDSA"]),
+        (pem(P256) + "\nsome words between\n" + pem(ED25519), ["ES256", "EdDSA"]),
+        (pem(ED25519) + public(P256), ["EdDSA", "ES256"]),
+        (pem(P256).replace("\n", "\\n"), ["ES256"]),
+        ("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + pem(P256), ["ES256"]),
+    ],
+)
+def test_keys_of_both_kinds_are_read(text: str, algorithms: list[str]) -> None:
+    keys = signing_key.read(text, algorithms[0])
+
+    assert [key.algorithm for key in keys] == algorithms
+    for key in keys:
+        assert PyJWK(key.jwk).key_type == key.jwk["kty"]  # the oracle understands it
+        assert "d" not in key.jwk
+
+
+def test_a_kid_is_the_thumbprint_of_rfc_8037() -> None:
+    """The example of RFC 8037, appendix A.3."""
+    private = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    [key] = signing_key.read(pem(ed25519.Ed25519PrivateKey.from_private_bytes(private)), "EdDSA")
+
+    assert key.kid == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+@pytest.mark.parametrize(
+    ("text", "algorithm", "says"),
+    [
+        ("not a key", "ES256", "holds no PEM key"),
+        (pem(P256), "EdDSA", "must begin with a private key for EdDSA"),
+        (public(P256), "ES256", "must begin with a private key for ES256"),
+        (pem(P256) + public(P256), "ES256", "holds a key twice"),
+        (pem(P256)[:80] + "\n-----END PRIVATE KEY-----", "ES256", "cannot be read"),
+        (pem(ec.generate_private_key(ec.SECP384R1())), "ES256", "must hold keys for ES256"),
+        (pem(rsa.generate_private_key(65537, 2048)), "ES256", "must hold keys for ES256"),
+        (pem(ed448.Ed448PrivateKey.generate()), "EdDSA", "must hold keys for ES256"),
+        (pem(dsa.generate_private_key(1024)), "ES256", "must hold keys for ES256"),
+        (
+            P256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")).decode(),
+            "ES256",
+            "cannot be read",
+        ),
+    ],
+)
+def test_other_keys_are_refused(text: str, algorithm: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        config.load(ENVIRONMENT | {"JWT_ALGORITHM": algorithm, "JWT_PRIVATE_KEY": text})
+
+    [problem] = refused.value.problems
+    assert says in problem
+    assert "MI" not in problem  # nothing of the key is repeated
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"JWT_ALGORITHM": "RS256"}, "JWT_ALGORITHM must be one of HS256, ES256, EdDSA"),
+        ({"JWT_ALGORITHM": "none"}, "JWT_ALGORITHM must be one of"),
+        ({"JWT_ALGORITHM": "ES256"}, "JWT_PRIVATE_KEY is required for JWT_ALGORITHM=ES256"),
+    ],
+)
+def test_an_algorithm_needs_its_key(environment: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        config.load(ENVIRONMENT | environment)
+
+    assert says in str(refused.value)
