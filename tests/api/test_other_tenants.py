@@ -1,0 +1,154 @@
+"""Nobody reaches what is another tenant's: every route, every id of a victim, all that a neighbour may call with."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+
+from auth1.core.router import Route
+from auth1.routes import ROUTES
+from tests.api.world import REQUEST, VERIFY
+from tests.conftest import ADMIN_TOKEN, Door, new_phone
+from tests.outside.twilio import TwilioServer
+
+ADMIN = "/api/admin/tenants/{tenant_id}"
+# A body that a route takes, by what stands last in its path and is no parameter; where it takes one.
+BODIES: dict[str, dict[str, Any]] = {
+    "rotate": {"grace_in": 0},
+}
+
+
+@dataclass
+class Tenant:
+    """A tenant with one of everything: its secrets, and its objects by the names that they have in paths."""
+
+    made: dict[str, Any]
+    token: str
+    ids: dict[str, str]
+
+
+@dataclass
+class Neighbours:
+    """A victim, and a tenant that would like to see what is the victim's."""
+
+    door: Door
+    database: asyncpg.Connection
+    victim: Tenant
+    stranger: Tenant
+
+    async def belongings(self) -> dict[str, list[str]]:
+        """All rows of the victim."""
+        tables = await self.database.fetch("""
+            select c.relname as name from pg_class c join pg_attribute a on a.attrelid = c.oid
+            where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+              and a.attname = 'tenant_id'""")
+        victim = self.victim.ids["tenant_id"]
+        rows = {
+            row["name"]: await self.database.fetch(
+                f"select t::text from {row['name']} t where split_part(tenant_id, ':', 1) = $1 order by 1", victim
+            )
+            for row in tables
+        }
+        own = await self.database.fetch("select t::text from tenants t where id = $1", victim)
+        return {name: [row[0] for row in found] for name, found in (rows | {"tenants": own}).items()}
+
+
+async def tenant_with_everything(door: Door, twilio: TwilioServer, database: asyncpg.Connection) -> Tenant:
+    made, phone = await door.tenant(), new_phone()
+    asked = (await door.post(REQUEST, {"phone": phone}, made["api_key"])).json()
+    body = {"phone": phone, "code": twilio.code_for(phone)}
+    login = (await door.post(VERIFY, body, made["api_key"])).json()
+    key_id = await database.fetchval("select id from keys where tenant_id = $1 and kind = 'pk'", made["tenant_id"])
+    message_id = await database.fetchval("select id from messages where tenant_id = $1", made["tenant_id"])
+    ids = {
+        "tenant_id": made["tenant_id"],
+        "key_id": key_id,
+        "challenge_id": asked["challenge_id"],
+        "user_id": login["user_id"],
+        "session_id": login["session_id"],
+        "message_id": message_id,
+    }
+    return Tenant(made, login["token"], ids)
+
+
+@pytest.fixture(scope="module")
+async def neighbours(door: Door, twilio_server: TwilioServer, database_url: str) -> AsyncIterator[Neighbours]:
+    database = await asyncpg.connect(database_url)
+    victim, stranger = [await tenant_with_everything(door, twilio_server, database) for _ in range(2)]
+    yield Neighbours(door, database, victim, stranger)
+    await database.close()
+
+
+def parameters(route: Route) -> list[str]:
+    return re.findall(r"\{(\w+)\}", route.path)
+
+
+# An operator may see every tenant: what is tried there is the victim's object in the stranger's path.
+OBJECTS = [
+    (route, name)
+    for route in ROUTES
+    for name in parameters(route)
+    if not (route.path.startswith(ADMIN) and name == "tenant_id") and not route.page
+]
+
+
+def test_there_is_something_to_try() -> None:
+    assert len(OBJECTS) > 8
+
+
+@pytest.mark.parametrize(
+    ("route", "name"), OBJECTS, ids=[f"{route.method} {route.path} {name}" for route, name in OBJECTS]
+)
+async def test_an_object_of_another_tenant_is_not_found_and_not_touched(
+    neighbours: Neighbours, route: Route, name: str
+) -> None:
+    victim, stranger = neighbours.victim, neighbours.stranger
+    assert name in victim.ids, f"say in tenant_with_everything which {name} the victim has"
+    path = route.path.format(**(stranger.ids | {name: victim.ids[name]}))
+    word = [part for part in route.path.split("/") if not part.startswith("{")][-1]
+    before = await neighbours.belongings()
+    for headers in credentials(route, stranger):
+        body: dict[str, Any] = {"json": BODIES.get(word, {})} if route.body is not None else {}
+
+        answer = await neighbours.door.client.request(route.method, path, headers=headers, **body)
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), answer.text
+    assert await neighbours.belongings() == before
+
+
+def credentials(route: Route, stranger: Tenant) -> list[dict[str, str]]:
+    """All that the stranger has that this route would take."""
+    if route.path.startswith("/api/admin"):
+        return [{"authorization": f"Bearer {ADMIN_TOKEN}"}]
+    secret = {"x-api-key": stranger.made["secret_key"]}
+    if route.path.startswith("/api/tenant"):
+        return [secret]
+    keys = [{"x-api-key": stranger.made["api_key"]}, secret]
+    bearer = {"authorization": f"Bearer {stranger.token}"}
+    return [key | bearer for key in keys]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if route.path.startswith("/api/tenant")],
+    ids=lambda route: f"{route.method} {route.path}",
+)
+async def test_a_tenant_s_management_takes_its_secret_key_and_nothing_else(
+    neighbours: Neighbours, route: Route
+) -> None:
+    victim = neighbours.victim
+    path = route.path.format(**victim.ids)
+    for headers, code in (
+        ({}, "not_authenticated"),
+        ({"authorization": f"Bearer {ADMIN_TOKEN}"}, "not_authenticated"),
+        ({"authorization": f"Bearer {victim.token}"}, "not_authenticated"),
+        ({"x-api-key": victim.made["api_key"]}, "forbidden"),
+        ({"x-api-key": victim.made["api_key"], "authorization": f"Bearer {victim.token}"}, "forbidden"),
+        ({"x-api-key": victim.made["test_key"]}, "forbidden"),
+    ):
+        refused = await neighbours.door.client.request(route.method, path, headers=headers)
+
+        assert refused.json()["code"] == code, (headers, refused.text)
