@@ -42,7 +42,7 @@ select count(*) as purged from gone
 -- $1 rows at most
 with old as (
   select tenant_id, id from sessions
-  where least(expires_at, revoked_at) < now() - interval '30 days' limit $1 for update skip locked
+  where least(expires_at, idle_at, revoked_at) < now() - interval '30 days' limit $1 for update skip locked
 ), gone as (
   delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
 )

@@ -130,3 +130,25 @@ async def test_a_key_that_was_revoked_while_redis_was_away_is_refused_when_redis
             own_redis.start()
 
         assert await until(lambda: refused_by_all(server, key)) < CACHE_S / 2
+
+
+async def test_a_session_that_ends_at_one_worker_is_refused_by_all_at_once(
+    module_launcher: Launcher, carrier: TwilioServer
+) -> None:
+    async with module_launcher(WORKERS="2") as server:
+        tenant, phone = await server.tenant(), new_phone()
+        await server.ask(phone, tenant["api_key"])
+        login = (await server.answer(phone, carrier.code_for(phone), tenant["api_key"])).json()
+        headers = {"x-api-key": tenant["api_key"], "authorization": f"Bearer {login['token']}"}
+
+        async def checks() -> set[int]:
+            """What all workers say to the token."""
+            paths = ["/api/auth/me/sessions"] * 12
+            return {(await server.client.get(path, headers=headers)).status_code for path in paths}
+
+        assert await checks() == {200}
+
+        path = f"/api/admin/tenants/{tenant['tenant_id']}/users/{login['user_id']}/sessions"
+        assert (await server.operator("DELETE", path)).status_code == 204
+
+        assert await checks() == {401}
