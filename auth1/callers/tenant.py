@@ -25,7 +25,8 @@ _RedirectUri = Annotated[
 ]
 _RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
 OPERATOR = "operator"  # the actor of what is done with ADMIN_TOKEN, or on the command line
-TextChannel = Literal["sms"]
+_Color = Annotated[str, msgspec.Meta(pattern=r"^#[0-9a-f]{6}\Z", description="#rrggbb")]
+TextChannel = Literal["sms", "email"]
 Locale = Annotated[
     str,
     msgspec.Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z", description="BCP 47: pt-BR"),
@@ -40,10 +41,25 @@ _HostName = Annotated[
 ]
 
 
+class EmailText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A tenant's own words in an email, of one language; for what is not given, ours stand there."""
+
+    subject: str | None = (
+        None  # may hold {code}; without one, in an email with a link alone, the button's words are used
+    )
+    link: str | None = None  # above the button
+    button: str | None = None
+    paste: str | None = None  # above the link as text
+    code: str | None = None  # above the code
+    expiry: str | None = None  # how long it all lives
+    footer: str | None = None  # what to do about an email that one did not ask for
+
+
 class Texts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A tenant's own texts by channel and locale. What a template may hold is checked when it is written."""
 
     sms: _Templates = {}
+    email: Annotated[dict[str, EmailText], msgspec.Meta(max_length=50)] = {}
 
 
 class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=False):
@@ -88,6 +104,9 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     redirect_uris: Annotated[
         _RedirectUris, msgspec.Meta(description="Where a link in an email may lead, compared exactly.")
     ] = ()
+    brand_color: Annotated[
+        _Color | None, msgspec.Meta(description="Colour of the button in an email and behind its link.")
+    ] = None
     sms_autofill_host: Annotated[
         _HostName | None, msgspec.Meta(description="Where browsers may fill in the code of an SMS; null: anywhere.")
     ] = None

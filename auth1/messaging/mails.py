@@ -14,14 +14,16 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from auth1.callers.tenant import TenantSettings
-from auth1.messaging import texts
-from auth1.messaging.mail_words import WORDS, Words
+from auth1.messaging import colors, mail_texts
+from auth1.messaging.mail_texts import Contents
 from auth1.messaging.provider import Letter, Outgoing
+from auth1.messaging.templates import Template
 
+_RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 _FONT = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _PAGE = """\
 <!doctype html>
-<html lang="{lang}">
+<html lang="{lang}" dir="{dir}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -42,53 +44,52 @@ _CODE = """\
 <p style="font-size:32px;font-weight:700;letter-spacing:4px;font-family:ui-monospace,Menlo,monospace">{code}</p>"""
 _LINK = """\
 <p>{intro}</p>
-<p><a href="{link}" style="display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff;\
-text-decoration:none;font-weight:600">{button}</a></p>
+<p><a href="{link}" style="display:inline-block;padding:12px 20px;border-radius:6px;background:{ground};\
+color:{letters};border:1px solid {letters};text-decoration:none;font-weight:600">{button}</a></p>
 <p style="font-size:14px;opacity:.8">{paste}<br><a href="{link}" style="word-break:break-all">{link}</a></p>"""
-
-
-def choose(settings: TenantSettings, locale: str | None) -> tuple[str, Words]:
-    """Find the words for a reader, as for any other message."""
-    tags = (tag for tag in texts.candidates(locale, settings.default_locale) if tag in WORDS)
-    tag = next(tags, texts.FALLBACK)
-    return tag, WORDS[tag]
 
 
 def write(
     name: str, settings: TenantSettings, locale: str | None, *, code: str | None, link: str | None, expires_in: int
 ) -> tuple[str, Letter]:
     """Say a code, a link, or both: the plain text, and what an email has beside it. `name` is the tenant's."""
-    lang, words = choose(settings, locale)
-    name = one_line(settings.sms_branding or name)
+    brand = one_line(settings.sms_branding or name)
     minutes = max(1, math.ceil(expires_in / 60))
-    life = (words.life_one if minutes == 1 else words.life_many).format(minutes=minutes)
-    subject = (words.subject_code if link is None else words.subject_link).format(brand=name)
-    lines, parts = [name], []
+    words = mail_texts.choose(settings, locale, Contents(code is not None, link is not None, minutes == 1))
+
+    def say(template: Template) -> str:
+        return template.render(brand=brand, code=code or "", minutes=minutes)
+
+    lines, parts = [brand], []
     if link is not None:
-        intro = words.intro_link.format(brand=name)
+        intro, paste, button = say(words.link), say(words.paste), colors.button(settings.brand_color)
         lines += [intro, link]
         parts.append(
             _LINK.format(
                 intro=html.escape(intro),
                 link=html.escape(link),
-                button=html.escape(words.button.format(brand=name)),
-                paste=html.escape(words.paste),
+                button=html.escape(say(words.button)),
+                paste=html.escape(paste),
+                ground=button.ground,
+                letters=button.letters,
             )
         )
     if code is not None:
-        intro = (words.intro_code if link is None else words.intro_or_code).format(brand=name)
+        intro = say(words.code)
         lines += [intro, code]
         parts.append(_CODE.format(intro=html.escape(intro), code=html.escape(code)))
-    parts.append(f"<p>{html.escape(life)}</p>")
+    subject, expiry, footer = say(words.subject), say(words.expiry), say(words.footer)
+    parts.append(f"<p>{html.escape(expiry)}</p>")
     page = _PAGE.format(
-        lang=html.escape(lang),
+        lang=html.escape(words.lang),
+        dir="rtl" if words.lang.partition("-")[0] in _RIGHT_TO_LEFT else "ltr",
         subject=html.escape(subject),
-        brand=html.escape(name),
+        brand=html.escape(brand),
         parts="\n".join(parts),
-        ignore=html.escape(words.ignore),
+        ignore=html.escape(footer),
         font=_FONT,
     )
-    return "\n\n".join([*lines, life, words.ignore]) + "\n", Letter(name, subject, page)
+    return "\n\n".join([*lines, expiry, footer]) + "\n", Letter(brand, subject, page, words.lang)
 
 
 def compose(message: Outgoing, sender: str, message_id: str, date: datetime) -> bytes:

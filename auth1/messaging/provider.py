@@ -26,6 +26,7 @@ class Letter(NamedTuple):
     brand: str  # the name beside the sender's address
     subject: str
     html: str
+    lang: str = "en"
 
 
 class Outgoing(NamedTuple):

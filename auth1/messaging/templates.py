@@ -8,9 +8,8 @@ no link, no line break and nothing invisible that could turn a text around.
 import re
 import unicodedata
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-MAX_LENGTH = 320  # two segments, before the brand and the code are in it
 _MAX_USES = 2  # of the brand and of the minutes: the longest name, 100 characters, must not swell to a novel
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(brand|code|minutes)\}|[{}]")
@@ -22,6 +21,16 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 class TemplateError(ValueError):
     """A text that is no template. The message says why, to whoever wrote it."""
+
+
+class Rules(NamedTuple):
+    """What a template may be: how long, and whether it says the code."""
+
+    max_length: int
+    code: Literal["once", "at most once", "never"]
+
+
+SMS = Rules(320, "once")  # two segments, before the brand and the code are in it
 
 
 class Template(NamedTuple):
@@ -40,15 +49,18 @@ class Template(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def parse(text: str) -> Template:
+def parse(text: str, rules: Rules = SMS) -> Template:
     """Read a template. Raises TemplateError."""
-    if not 1 <= len(text) <= MAX_LENGTH:
-        raise TemplateError(f"Must have 1 to {MAX_LENGTH} characters")
+    if not 1 <= len(text) <= rules.max_length:
+        raise TemplateError(f"Must have 1 to {rules.max_length} characters")
     if any(unicodedata.category(character) in _INVISIBLE and character not in _JOINERS for character in text):
         raise TemplateError("Must not contain line breaks, control characters or invisible ones")
     template = _split(text)
-    if template.uses("code") != 1:
-        raise TemplateError("Must contain {code} exactly once")
+    codes = template.uses("code")
+    if rules.code == "never" and codes:
+        raise TemplateError("Must not contain {code}: it has a line of its own")
+    if codes > 1 or (rules.code == "once" and codes == 0):
+        raise TemplateError("Must contain {code} " + ("exactly once" if rules.code == "once" else "once at most"))
     if max(template.uses("brand"), template.uses("minutes")) > _MAX_USES:
         raise TemplateError("Must not contain {brand} or {minutes} more than twice")
     # As a phone will see it: {brand}.com is a link too.

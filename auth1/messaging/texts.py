@@ -5,18 +5,16 @@ tenant's own template wins over the built-in one.
 """
 
 import math
-import re
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from auth1.callers.tenant import TenantSettings, TextChannel
+from auth1.callers.tenant import TenantSettings
 from auth1.errors import FieldError, ValidationFailed
+from auth1.messaging import mail_texts
+from auth1.messaging.locales import FALLBACK, candidates, is_tag
 from auth1.messaging.templates import Template, TemplateError, parse
 
-FALLBACK = "en"
-# Of a template: es, pt-BR, zh-Hant, zh-Hant-TW, es-419; spelled as RFC 5646 (2.1.1) does, so that none is there twice.
-_TAG = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|[0-9]{3}))?", re.ASCII)
+NO_TAG = "Not spelled like a language tag: es, pt-BR, zh-Hant, es-419"
 
 
 class Wording(NamedTuple):
@@ -39,52 +37,50 @@ def _wording(many: str, one: str) -> Wording:
 
 # Each keeps to the GSM alphabet, so that with a brand of 30 characters it is one segment: no á, í, ó, ú, ç, ã, ê. That
 # is why it is a clave in Spanish and a PIN in Portuguese.
-BUILT_IN: dict[TextChannel, dict[str, Wording]] = {
-    "sms": {
-        "en": _wording(
-            "Your {brand} verification code is: {code}. Expires in {minutes} minutes.",
-            "Your {brand} verification code is: {code}. Expires in {minutes} minute.",
-        ),
-        "es": _wording(
-            "Tu clave de un solo uso para {brand} es: {code}. Caduca en {minutes} minutos.",
-            "Tu clave de un solo uso para {brand} es: {code}. Caduca en {minutes} minuto.",
-        ),
-        "fr": _wording(
-            "Votre code de vérification {brand} est : {code}. Il expire dans {minutes} minutes.",
-            "Votre code de vérification {brand} est : {code}. Il expire dans {minutes} minute.",
-        ),
-        "de": _wording(
-            "Ihr Bestätigungscode für {brand} lautet: {code}. Er ist {minutes} Minuten gültig.",
-            "Ihr Bestätigungscode für {brand} lautet: {code}. Er ist {minutes} Minute gültig.",
-        ),
-        "pt": _wording(
-            "O seu PIN para {brand} é: {code}. Expira em {minutes} minutos.",
-            "O seu PIN para {brand} é: {code}. Expira em {minutes} minuto.",
-        ),
-        "it": _wording(
-            "Il tuo codice di verifica per {brand} è: {code}. Scade tra {minutes} minuti.",
-            "Il tuo codice di verifica per {brand} è: {code}. Scade tra {minutes} minuto.",
-        ),
-    }
+BUILT_IN: dict[str, Wording] = {
+    "en": _wording(
+        "Your {brand} verification code is: {code}. Expires in {minutes} minutes.",
+        "Your {brand} verification code is: {code}. Expires in {minutes} minute.",
+    ),
+    "es": _wording(
+        "Tu clave de un solo uso para {brand} es: {code}. Caduca en {minutes} minutos.",
+        "Tu clave de un solo uso para {brand} es: {code}. Caduca en {minutes} minuto.",
+    ),
+    "fr": _wording(
+        "Votre code de vérification {brand} est : {code}. Il expire dans {minutes} minutes.",
+        "Votre code de vérification {brand} est : {code}. Il expire dans {minutes} minute.",
+    ),
+    "de": _wording(
+        "Ihr Bestätigungscode für {brand} lautet: {code}. Er ist {minutes} Minuten gültig.",
+        "Ihr Bestätigungscode für {brand} lautet: {code}. Er ist {minutes} Minute gültig.",
+    ),
+    "pt": _wording(
+        "O seu PIN para {brand} é: {code}. Expira em {minutes} minutos.",
+        "O seu PIN para {brand} é: {code}. Expira em {minutes} minuto.",
+    ),
+    "it": _wording(
+        "Il tuo codice di verifica per {brand} è: {code}. Scade tra {minutes} minuti.",
+        "Il tuo codice di verifica per {brand} è: {code}. Scade tra {minutes} minuto.",
+    ),
 }
 
 
-def choose(settings: TenantSettings, channel: TextChannel, locale: str | None) -> Choice:
-    """Find the wording for a reader. A template that was stored and is none by today's rules is passed over."""
-    own: dict[str, str] = getattr(settings.texts, channel)
+def choose(settings: TenantSettings, locale: str | None) -> Choice:
+    """Find the wording of an SMS. A template that was stored and is none by today's rules is passed over."""
+    own = settings.texts.sms
     for tag in candidates(locale, settings.default_locale):
         if tag in own:
             with suppress(TemplateError):
                 template = parse(own[tag])
                 return Choice(tag, Wording(template, template))
-        if tag in BUILT_IN[channel]:
-            return Choice(tag, BUILT_IN[channel][tag])
-    return Choice(FALLBACK, BUILT_IN[channel][FALLBACK])
+        if tag in BUILT_IN:
+            return Choice(tag, BUILT_IN[tag])
+    return Choice(FALLBACK, BUILT_IN[FALLBACK])
 
 
 def sms_code(name: str, settings: TenantSettings, locale: str | None, code: str, expires_in_s: int) -> str:
     """Say a code in an SMS, with the minutes that remain. `name` is the tenant's."""
-    return word_sms(choose(settings, "sms", locale).wording, name, settings, code, expires_in_s)
+    return word_sms(choose(settings, locale).wording, name, settings, code, expires_in_s)
 
 
 def word_sms(wording: Wording, name: str, settings: TenantSettings, code: str, expires_in_s: int) -> str:
@@ -101,30 +97,26 @@ def word_sms(wording: Wording, name: str, settings: TenantSettings, code: str, e
 def check(settings: TenantSettings) -> None:
     """Refuse texts that cannot be sent, when they are written. Raises ValidationFailed, which names each of them."""
     errors = []
-    for channel in BUILT_IN:
-        for tag, text in getattr(settings.texts, channel).items():
-            field = f"settings.texts.{channel}.{tag[:64]}"
-            if not _TAG.fullmatch(tag):
-                errors.append(FieldError(field, "Not spelled like a language tag: es, pt-BR, zh-Hant, es-419"))
-            try:
-                parse(text)
-            except TemplateError as error:
-                errors.append(FieldError(field, str(error)))
+    for tag, text in settings.texts.sms.items():
+        field = f"settings.texts.sms.{tag[:64]}"
+        if not is_tag(tag):
+            errors.append(FieldError(field, NO_TAG))
+        try:
+            parse(text)
+        except TemplateError as error:
+            errors.append(FieldError(field, str(error)))
+    for tag in settings.texts.email:
+        field = f"settings.texts.email.{tag[:64]}"
+        if not is_tag(tag):
+            errors.append(FieldError(field, NO_TAG))
+        errors += email_problems(settings, tag, field)
     if errors:
         raise ValidationFailed(errors=errors)
 
 
-def normalise(tag: str) -> str:
-    """Spell a language tag as RFC 5646 (2.1.1) does: pt_br is pt-BR."""
-    language, *rest = tag.replace("_", "-").lower().split("-")
-    spelled = {2: str.upper, 4: str.capitalize}
-    return "-".join([language, *(spelled.get(len(part), str)(part) for part in rest)])
-
-
-def candidates(*tags: str | None) -> Iterator[str]:
-    """Name the locales to look for, one after another: each tag, and what it is a part of."""
-    for tag in tags:
-        rest = normalise(tag) if tag else ""
-        while rest:
-            yield rest
-            rest = rest.rpartition("-")[0]
+def email_problems(settings: TenantSettings, tag: str, field: str) -> list[FieldError]:
+    """What is wrong with a tenant's words for emails in one language."""
+    errors = mail_texts.problems(field, settings.texts.email[tag])
+    if missing := mail_texts.missing(settings, tag):
+        errors.append(FieldError(field, f"We have no words in this language: needs {', '.join(missing)} too"))
+    return errors

@@ -3,10 +3,8 @@
 from auth1.callers.tenant import OPERATOR, Manager, Operator, TenantSettings
 from auth1.core.call import Call
 from auth1.core.paging import page
-from auth1.errors import FieldError, ValidationFailed
-from auth1.messaging import segments, templates, texts
 from auth1.services import Services
-from auth1.tenants import manage, store
+from auth1.tenants import manage, previews, store
 from auth1.tenants.schemas import (
     JwtRotation,
     JwtSecret,
@@ -23,8 +21,6 @@ from auth1.tenants.schemas import (
     TextPreview,
     TextPreviewIn,
 )
-
-SAMPLE_CODE = "1234567890"
 
 
 async def create_tenant(app: Services, call: Call[Operator], body: TenantIn) -> TenantCreated:
@@ -75,20 +71,9 @@ async def update_settings(app: Services, call: Call[Manager], body: SettingsPatc
 
 
 async def preview_text(app: Services, call: Call[Manager], body: TextPreviewIn) -> TextPreview:
-    """Show what a person would get, and how many segments it is billed as."""
+    """Show what a person would get; of an SMS also as how many segments it is billed."""
     tenant = await manage.get_tenant(app, call.caller.tenant_id)
-    settings = tenant.settings
-    if body.template is None:
-        locale, wording = texts.choose(settings, body.channel, body.locale)
-    else:
-        try:
-            template = templates.parse(body.template)
-        except templates.TemplateError as error:
-            raise ValidationFailed(errors=[FieldError("template", str(error))]) from None
-        locale, wording = texts.normalise(body.locale or settings.default_locale), texts.Wording(template, template)
-    code = SAMPLE_CODE[: settings.otp_length]
-    text = texts.word_sms(wording, tenant.name, settings, code, settings.otp_expiry_minutes * 60)
-    return TextPreview(text, locale, *segments.measure(text))
+    return previews.preview(tenant, body, app.settings.app_url)
 
 
 async def rotate_jwt_secret(app: Services, call: Call[Manager], body: JwtRotation) -> JwtSecret:

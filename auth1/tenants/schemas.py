@@ -1,12 +1,12 @@
 """What goes into the management of tenants and keys, and what comes out (contract: sections 4 and 6)."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from auth1.callers.keys import Kind
-from auth1.callers.tenant import Locale, TenantSettings, TextChannel
+from auth1.callers.tenant import EmailText, Locale, TenantSettings, TextChannel
 from auth1.core.schemas import In, Out
 from auth1.messaging.segments import Encoding
 
@@ -66,21 +66,30 @@ class TenantPage(Out):
 
 
 class TextPreviewIn(In):
-    """A text to see: the one that the tenant's users get in a language, or a template that is not stored yet."""
+    """A text to see: the one that the tenant's users get in a language, or a template that is not stored yet.
+
+    The template of an SMS is a text, that of an email an object of texts.
+    """
 
     channel: TextChannel = "sms"
     locale: Locale | None = None
-    template: str | None = None
+    mode: Literal["code", "link", "both"] = "code"  # a link only by email
+    template: str | EmailText | None = None
 
 
 class TextPreview(Out):
-    """What a person would get, with a code that is nobody's. `locale` is the language that was found."""
+    """What a person would get, with a code that is nobody's. `locale` is the language that was found.
+
+    An SMS is measured; an email has a subject and HTML beside its text.
+    """
 
     text: str
     locale: str
-    encoding: Encoding
-    units: int
-    segments: int
+    encoding: Encoding | msgspec.UnsetType = msgspec.UNSET
+    units: int | msgspec.UnsetType = msgspec.UNSET
+    segments: int | msgspec.UnsetType = msgspec.UNSET
+    subject: str | msgspec.UnsetType = msgspec.UNSET
+    html: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class KeyIn(In):

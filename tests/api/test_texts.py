@@ -101,7 +101,7 @@ async def test_a_changed_text_is_sent_from_then_on(door: Door, twilio_server: Tw
 
     patched = await door.admin("PATCH", path, {"settings": {"texts": None}})
 
-    assert patched.json()["settings"]["texts"] == {"sms": {}}
+    assert patched.json()["settings"]["texts"] == {"sms": {}, "email": {}}
     assert (await text_for(door, twilio_server, tenant, "es")).startswith(GREETINGS["es"])
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from auth1.callers.tenant import TenantSettings, Texts, read_settings
 from auth1.errors import ValidationFailed
-from auth1.messaging import texts
+from auth1.messaging.locales import FALLBACK, normalise
 from auth1.messaging.segments import measure
-from auth1.messaging.texts import BUILT_IN, check, choose, normalise, sms_code
+from auth1.messaging.texts import BUILT_IN, check, choose, sms_code
 
 ORDINARY = TenantSettings()
-LOCALES = sorted(BUILT_IN["sms"])
+LOCALES = sorted(BUILT_IN)
 # In ten minutes, and in one.
 EXPECTED = {
     "en": (
@@ -97,9 +97,9 @@ def test_the_brand_is_the_setting_or_else_the_tenants_name() -> None:
     ],
 )
 def test_a_language_without_a_text_falls_back(wanted: str | None, default: str, found: str) -> None:
-    choice = choose(TenantSettings(default_locale=default), "sms", wanted)
+    choice = choose(TenantSettings(default_locale=default), wanted)
 
-    assert choice == (found, BUILT_IN["sms"][found])
+    assert choice == (found, BUILT_IN[found])
 
 
 @pytest.mark.parametrize(
@@ -181,12 +181,10 @@ def test_every_wrong_template_is_named_when_settings_are_written(templates: dict
 
 
 def test_every_built_in_language_could_be_a_template_of_a_tenant() -> None:
-    for channel, wordings in texts.BUILT_IN.items():
-        assert texts.FALLBACK in wordings
-        assert channel in Texts.__struct_fields__
-        for tag, wording in wordings.items():
-            check(own(**{tag: "{code}"}))
-            assert wording.one != wording.many
+    assert FALLBACK in BUILT_IN
+    for tag, wording in BUILT_IN.items():
+        check(own(**{tag: "{code}"}))
+        assert wording.one != wording.many
 
 
 def test_settings_of_another_version_are_read_as_far_as_they_are_known() -> None:

@@ -1,6 +1,7 @@
 """An email: what it says, what no name can smuggle into it, and what became of it."""
 
 import email.utils
+import re
 
 import pytest
 
@@ -61,6 +62,31 @@ async def test_a_mail_is_what_a_mail_client_expects(mail_door: Door, server: Smt
     assert received.code not in await mail_door.log()
 
 
+@pytest.mark.parametrize("locale", ["en", "fr"])
+async def test_a_mail_client_finds_code_and_link_in_both_alternatives_and_no_other_address(
+    mail_door: Door, server: SmtpServer, person: str, locale: str
+) -> None:
+    status, _ = await ask(mail_door, person, mode="both", locale=locale)
+
+    assert status == 200
+    received = server.newest(person)
+    mail = received.mail
+    assert received.raw.isascii()
+    assert max(len(line) for line in received.raw.splitlines()) <= 78, "RFC 5322, 2.1.1"
+    assert (received.recipients, mail["Cc"], mail["Bcc"], mail["Reply-To"]) == ([person], None, None, None)
+    parts = [mail.get_body((kind,)) for kind in ("plain", "html")]
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"], "the best comes last"
+    for part in parts:
+        assert part is not None
+        assert part.get_content_charset() == "utf-8"
+        assert part.defects == []
+        text = part.get_content()
+        assert received.code in text
+        assert set(re.findall(r"https?://[^\s\"<]+", text)) == {received.link}
+    assert received.link.startswith("https://auth.example.com/api/auth/link/")
+    assert received.part("html").count(f'href="{received.link}"') == 2
+
+
 @pytest.mark.parametrize(("locale", "lang"), [(tag, tag) for tag in WORDS] + [("de-CH", "de"), ("tlh", "en")])
 async def test_a_mail_is_in_the_language_of_its_reader(
     mail_door: Door, server: SmtpServer, person: str, locale: str, lang: str
@@ -68,7 +94,7 @@ async def test_a_mail_is_in_the_language_of_its_reader(
     assert (await ask(mail_door, person, locale=locale))[0] == 200
 
     assert server.newest(person).mail["Subject"] == WORDS[lang].subject_code.format(brand="MyApp")
-    assert f'<html lang="{lang}">' in server.newest(person).part("html")
+    assert f'<html lang="{lang}" dir="ltr">' in server.newest(person).part("html")
 
 
 BRANDS = [

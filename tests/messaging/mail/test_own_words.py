@@ -1,0 +1,279 @@
+"""A tenant's own words in emails: each in its place, plain and in HTML, in one language, and nothing beyond words."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from auth1.messaging.colors import contrast
+from auth1.messaging.mail_texts import RULES
+from tests.api.world import REQUEST, TENANTS
+from tests.conftest import Door
+from tests.messaging.mail.conftest import SENDER
+from tests.outside.smtp import Received, SmtpServer
+
+SPANISH = {
+    "subject": "{code}: tu entrada a {brand}",
+    "link": "Pulsa y entra en {brand}:",
+    "button": "Entra ya",
+    "paste": "O copia esto:",
+    "code": "O teclea:",
+    "expiry": "Vale {minutes} min.",
+    "footer": "¿No fuiste tú? & <no> hagas nada.",
+}
+JAPANESE = {name: f"日本語 {name}" for name in SPANISH} | {"subject": "{brand}の確認コード {code}"}
+
+
+async def mail_for(door: Door, server: SmtpServer, tenant: dict[str, Any], person: str, **fields: object) -> Received:
+    asked = await door.post(REQUEST, {"email": person, **fields}, tenant["api_key"])
+    assert asked.status_code == 200, asked.text
+    return server.newest(person)
+
+
+async def preview(door: Door, tenant: dict[str, Any], **body: object) -> Any:
+    answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/texts/preview", {"channel": "email"} | body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def refusals(door: Door, tenant: dict[str, Any], email: object) -> list[list[str]]:
+    """The fields that are refused when these words are made, patched, and seen beforehand."""
+    settings = {"texts": {"email": email}}
+    made = {"name": "My App", "slug": tenant["slug"] + "-x", "settings": settings}
+    answers = [
+        await door.admin("POST", TENANTS, made),
+        await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", {"settings": settings}),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed"), answer.text
+    return [[error["field"] for error in answer.json()["errors"]] for answer in answers]
+
+
+async def test_each_word_stands_in_its_place(mail_door: Door, server: SmtpServer, person: str) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {"es": SPANISH}}, otp_expiry_minutes=7)
+
+    received = await mail_for(mail_door, server, tenant, person, mode="both", locale="es-MX")
+
+    code, link, page = received.code, received.link, received.part("html")
+    assert received.mail["Subject"] == f"{code}: tu entrada a MyApp"
+    lines = ["MyApp", "Pulsa y entra en MyApp:", link, "O teclea:", code, "Vale 7 min.", SPANISH["footer"]]
+    assert received.part("plain") == "\n\n".join(lines) + "\n"
+    for words in ("Pulsa y entra en MyApp:", ">Entra ya</a>", "O copia esto:", "O teclea:", "Vale 7 min.", code, link):
+        assert words in page
+    assert "¿No fuiste tú? &amp; &lt;no&gt; hagas nada." in page
+    assert '<html lang="es" dir="ltr">' in page
+
+
+async def test_what_is_not_given_is_ours(mail_door: Door, server: SmtpServer, person: str) -> None:
+    texts = {"email": {"es": {"subject": "Hola"}, "es-AR": {"footer": "Chau"}}}
+    tenant = await mail_door.tenant(sms_branding="MyApp", texts=texts)
+
+    received = await mail_for(mail_door, server, tenant, person, locale="es-AR")
+
+    assert received.mail["Subject"] == "Hola"
+    assert received.part("plain").startswith("MyApp\n\nTu código de verificación de MyApp es:\n\n")
+    assert received.part("plain").endswith("\n\nChau\n")
+
+
+async def test_an_email_without_a_code_says_none_in_its_subject(
+    mail_door: Door, server: SmtpServer, person: str
+) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {"es": SPANISH}})
+
+    received = await mail_for(mail_door, server, tenant, person, mode="link", locale="es")
+
+    assert received.mail["Subject"] == "Entra ya"
+    assert re.search(r"\d{6}", received.part("plain").replace(received.link, "")) is None
+
+
+@pytest.mark.parametrize(("locale", "direction"), [("ja", "ltr"), ("he-IL", "rtl")])
+async def test_a_language_that_we_do_not_have_is_wholly_the_tenants(
+    mail_door: Door, server: SmtpServer, person: str, locale: str, direction: str
+) -> None:
+    language = locale.partition("-")[0]
+    tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {language: JAPANESE}})
+
+    received = await mail_for(mail_door, server, tenant, person, mode="both", locale=locale)
+
+    assert received.mail["Subject"] == f"MyAppの確認コード {received.code}"
+    assert received.mail.get_content_type() == "multipart/alternative"
+    said = received.part("plain").replace(received.link, "")
+    assert re.search(r"[a-z]{3,}", re.sub("MyApp|link|code|expiry|footer", "", said)) is None
+    assert f'<html lang="{language}" dir="{direction}">' in received.part("html")
+
+
+async def test_half_a_language_is_refused(mail_door: Door) -> None:
+    tenant = await mail_door.tenant()
+
+    half = {name: words for name, words in JAPANESE.items() if name not in ("paste", "code")}
+
+    assert await refusals(mail_door, tenant, {"ja": half}) == [["settings.texts.email.ja"]] * 2
+    whole = {"ja": JAPANESE, "ja-JP": {"button": "ログイン"}}
+    assert (await mail_door.tenant(texts={"email": whole}))["settings"]["texts"]["email"] == whole
+
+
+def not_words() -> Iterator[tuple[dict[str, str], str]]:
+    for name in RULES:
+        for text in (
+            "",
+            "x" * 321,
+            "A\r\nBcc: eve@example.net",
+            "A\nB",
+            "A\0B",
+            "\u202eA",
+            "see https://evil.example",
+            "see evil.example",
+            "{brand}.com",
+            "a@b",
+            "{name}",
+            "{brand.__class__}",
+            "{brand!r}",
+            "{brand} {brand} {brand}",
+            "{code} {code}",
+        ):
+            yield {name: text}, name
+    for name in RULES.keys() - {"subject"}:
+        yield {name: "{code}"}, name
+
+
+async def test_words_hold_no_links_line_ends_or_anything_but_their_placeholders(mail_door: Door) -> None:
+    tenant = await mail_door.tenant()
+    path = f"{TENANTS}/{tenant['tenant_id']}"
+
+    for words, name in not_words():
+        answers = [
+            await mail_door.admin("PATCH", path, {"settings": {"texts": {"email": {"es": words}}}}),
+            await mail_door.admin("POST", path + "/texts/preview", {"channel": "email", "template": words}),
+        ]
+        for answer, field in zip(answers, (f"settings.texts.email.es.{name}", f"template.{name}"), strict=True):
+            assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed"), words
+            assert [error["field"] for error in answer.json()["errors"]] == [field], words
+
+
+@pytest.mark.parametrize(
+    ("email", "fields"),
+    [
+        ({"es": {"subject": "A\n", "footer": "{x}"}}, ["es.subject", "es.footer"]),
+        ({"es_MX": {"subject": "Hola"}}, ["es_MX"]),
+        ({"es": {"heading": "Hola"}}, ["[...].heading"]),
+        ({"es": "Hola"}, ["[...]"]),
+        ({"es": {"subject": 1}}, ["[...].subject"]),
+    ],
+)
+async def test_what_is_wrong_is_named(mail_door: Door, email: object, fields: list[str]) -> None:
+    tenant = await mail_door.tenant()
+    named = [f"settings.texts.email{'' if field.startswith('[') else '.'}{field}" for field in fields]
+
+    assert await refusals(mail_door, tenant, email) == [named] * 2
+
+
+@pytest.mark.parametrize(
+    "subject", ["=?utf-8?q?A=0D=0ABcc:_eve?= {brand}", "Ünïcode 日本 " * 8, "{brand}: <b>{code}</b> {{x}} %s"]
+)
+async def test_no_subject_smuggles_anything_into_a_header(
+    mail_door: Door, server: SmtpServer, person: str, subject: str
+) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {"en": {"subject": subject}}})
+
+    received = await mail_for(mail_door, server, tenant, person)
+
+    mail = received.mail
+    assert set(mail.keys()) == {
+        *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type")
+    }
+    assert received.recipients == [person]
+    assert [address.addr_spec for address in mail["From"].addresses] == [SENDER]
+    expected = subject.replace("{{x}}", "{x}").replace("{brand}", "MyApp").replace("{code}", received.code)
+    assert "".join(mail["Subject"].split()) == "".join(expected.split())
+
+
+async def test_words_that_were_stored_and_are_none_by_todays_rules_are_passed_over(
+    mail_door: Door, server: SmtpServer, person: str
+) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp")
+    stored = '{"texts": {"email": {"en": {"subject": "at https://evil.example", "footer": "{x}", "code": "Hi:"}}}}'
+    async with mail_door.services.postgres._connection("test") as connection:
+        await connection.execute(
+            "update tenants set settings = settings || $2 where id = $1", tenant["tenant_id"], stored
+        )
+
+    received = await mail_for(mail_door, server, tenant, person)
+
+    assert received.mail["Subject"] == "Your MyApp verification code"
+    assert "Hi:" in received.part("plain")
+    assert "If you did not ask for this" in received.part("plain")
+
+
+async def test_the_preview_is_the_email_that_would_be_sent(mail_door: Door, server: SmtpServer, person: str) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp", otp_length=8, texts={"email": {"es": SPANISH}})
+
+    shown = await preview(mail_door, tenant, locale="es-MX", mode="both")
+    assert server.received == []
+    received = await mail_for(mail_door, server, tenant, person, locale="es-MX", mode="both")
+
+    def with_samples(text: str) -> str:
+        [sample] = re.findall(r"^(https://auth\.example\.com/api/auth/link/\S+)$", shown["text"], re.MULTILINE)
+        return text.replace(received.code, "12345678").replace(received.link, sample)
+
+    assert shown.keys() == {"text", "locale", "subject", "html"}
+    assert shown["locale"] == "es"
+    assert shown["subject"] == with_samples(received.mail["Subject"])
+    assert shown["text"] == with_samples(received.part("plain"))
+    assert shown["html"] == with_samples(received.part("html"))
+
+
+async def test_the_preview_of_new_words_changes_nothing(mail_door: Door, server: SmtpServer, person: str) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp", default_locale="fr", texts={"email": {"fr": {"code": "Là:"}}})
+
+    shown = await preview(mail_door, tenant, template={"subject": "Salut, {brand}", "footer": "Adieu"})
+    received = await mail_for(mail_door, server, tenant, person)
+
+    assert (shown["subject"], shown["locale"]) == ("Salut, MyApp", "fr")
+    assert "Votre code de vérification MyApp est :" in shown["text"], "the template is the whole language"
+    assert received.mail["Subject"] == "Votre code de vérification MyApp"
+    assert "Là:" in received.part("plain")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"channel": "email", "template": "{code}"}, "template"),
+        ({"channel": "sms", "template": {"subject": "A"}}, "template"),
+        ({"channel": "email", "template": {"title": "A"}}, "template.title"),
+        ({"channel": "email", "locale": "ja", "template": {"subject": "A"}}, "template"),
+        ({"channel": "email", "mode": "fax"}, "mode"),
+        ({"channel": "sms", "mode": "link"}, "mode"),
+    ],
+)
+async def test_a_preview_that_cannot_be_is_refused(mail_door: Door, body: dict[str, Any], field: str) -> None:
+    tenant = await mail_door.tenant()
+
+    answer = await mail_door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/texts/preview", body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("color", ["#000000", "#ffffff", "#ffee00", "#777777", "#e11d48"])
+async def test_the_button_has_the_tenants_colour_and_letters_that_can_be_read(mail_door: Door, color: str) -> None:
+    tenant = await mail_door.tenant(brand_color=color)
+
+    page = (await preview(mail_door, tenant, mode="link"))["html"]
+
+    [(ground, letters, border)] = re.findall(r"background:(#\w{6});color:(#\w{6});border:1px solid (#\w{6})", page)
+    assert ground == color
+    assert contrast(ground, letters) >= 4.5
+    assert border == letters
+
+
+@pytest.mark.parametrize("color", ["red", "#fff", "#FFEE00", "#ffee00;x", "#ffee00\n", "url(x)", "", 1])
+async def test_a_colour_is_six_digits(mail_door: Door, color: object) -> None:
+    tenant = await mail_door.tenant()
+
+    answer = await mail_door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", {"settings": {"brand_color": color}})
+
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (
+        422,
+        ["settings.brand_color"],
+    )
