@@ -27,8 +27,11 @@ POLL_S = 2
 async def show_link(app: Services, call: Call[None]) -> Answer:
     """Show what a link is for. Consumes nothing."""
     link = await link_store.find_link(app.postgres, digest(call.parameters["token"]))
-    call.headers += link_pages.headers(link.redirect_to if link else None)
-    return link_pages.confirm(link.brand) if link else link_pages.dead()
+    if link is None:
+        return _dead(call)
+    look = link_pages.look(link.settings, link.locale)
+    call.headers += link_pages.headers(look, link.redirect_to)
+    return link_pages.confirm(look, link.brand)
 
 
 async def confirm_link(app: Services, call: Call[None]) -> Answer:
@@ -38,14 +41,15 @@ async def confirm_link(app: Services, call: Call[None]) -> Answer:
     token_digest = digest(call.parameters["token"])
     confirmed = await link_store.confirm_link(app.postgres, token_digest, digest(code), event_id, ACTOR)
     metrics.LINKS_CONFIRMED.labels("confirmed" if confirmed else "dead").inc()
-    call.headers += link_pages.headers()
     if confirmed is None:
-        return link_pages.dead()
+        return _dead(call)
+    look = link_pages.look(confirmed.link.settings, confirmed.link.locale)
+    call.headers += link_pages.headers(look)
     event = Event(event_id, EventType.LINK_CONFIRMED, confirmed.tenant_id, ACTOR, confirmed.challenge_id)
     tell(app.log, event, call.request_id)
     redirect_to = confirmed.link.redirect_to
     if redirect_to is None:
-        return link_pages.confirmed()
+        return link_pages.confirmed(look)
     call.headers.append((b"location", f"{redirect_to}{'&' if '?' in redirect_to else '?'}code={code}".encode()))
     return Answer(b"", 303)
 
@@ -73,6 +77,14 @@ async def redeem(app: Services, call: Call[Tenant], grant: CodeGrant | Challenge
     assert redeemed.user_id is not None, "what was redeemed has one"
     identifier = parse_email(redeemed.identifier)
     return await logins.finish(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
+
+
+def _dead(call: Call[None]) -> Answer:
+    # In what language its message was, if there ever was one, is nobody's to learn.
+    wanted = b",".join(call.request_headers.get(b"accept-language", []))
+    look = link_pages.strangers_look(wanted.decode("latin-1"))
+    call.headers += link_pages.headers(look)
+    return link_pages.dead(look)
 
 
 def _proof(grant: CodeGrant | ChallengeGrant) -> Proof:

@@ -58,11 +58,13 @@ class Person:
         return self.mail.link.removeprefix(APP_URL)
 
     async def open(self, method: str = "GET", path: str | None = None, **headers: str) -> httpx.Response:
-        return await self.door.client.request(method, path or self.path, headers=headers)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.door.client.request(method, path or self.path, headers=named)
 
     async def confirm(self, path: str | None = None, **headers: str) -> httpx.Response:
-        headers = {"content-type": "application/x-www-form-urlencoded", "origin": "null"} | headers
-        return await self.door.client.post(path or self.path, headers=headers)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = {"content-type": "application/x-www-form-urlencoded", "origin": "null"} | named
+        return await self.door.client.post(path or self.path, headers=named)
 
     async def token(self, key: str | None = None, **grant: Any) -> httpx.Response:
         return await self.door.post("/api/auth/token", grant, key or self.tenant["api_key"])

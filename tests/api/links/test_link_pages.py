@@ -90,6 +90,38 @@ async def test_every_link_that_is_not_open_gets_the_same_page(person: Person, da
     assert (await person.open("HEAD", used)).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("locale", "default", "lang"),
+    [("de-AT", "en", "de"), ("pt_BR", "fr", "pt"), (None, "it", "it"), ("tlh", "es-MX", "es"), (None, "en", "en")],
+)
+async def test_the_page_speaks_the_language_of_its_message(
+    mail_door: Door, mail_server: SmtpServer, locale: str | None, default: str, lang: str
+) -> None:
+    person = Person(mail_door, mail_server, await mail_door.tenant(default_locale=default), new_address())
+    await person.ask(locale=locale)
+
+    pages = [await person.open(accept_language="fr"), await person.confirm(accept_language="fr")]
+
+    assert all(f'<html lang="{lang}">' in page.text for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lang"),
+    [("de-CH,fr;q=0.5", "de"), ("tlh, it;q=0.2, es;q=0.7", "es"), ("", "en"), ("*", "en"), ("\xff;q=,,;", "en")],
+)
+async def test_a_dead_link_speaks_the_language_of_the_browser(door: Door, wanted: str, lang: str) -> None:
+    headers = [(b"accept-language", wanted.encode("latin-1"))]
+    pages = [
+        await door.client.request(method, "/api/auth/link/" + secrets.token_urlsafe(32), headers=headers)
+        for method in ("GET", "POST")
+    ]
+
+    assert [page.status_code for page in pages] == [400, 400]
+    assert all(f'<html lang="{lang}">' in page.text for page in pages)
+    twice = [(b"accept-language", b"tlh"), (b"accept-language", b"fr")]
+    assert '<html lang="fr">' in (await door.client.get("/api/auth/link/" + "x" * 43, headers=twice)).text
+
+
 async def test_a_suspended_tenants_links_are_dead(person: Person) -> None:
     await person.ask()
     await person.door.admin("POST", f"/api/admin/tenants/{person.tenant['tenant_id']}/suspend")
