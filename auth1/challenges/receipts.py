@@ -4,24 +4,18 @@ import re
 
 from msgspec import UNSET
 
-from auth1 import metrics
 from auth1.callers.tenant import Tenant
 from auth1.challenges import store
 from auth1.challenges.schemas import ChallengeOut
 from auth1.core.call import Call, Form
-from auth1.core.ids import new_id
 from auth1.errors import Forbidden, NotFound
-from auth1.events.types import Event, EventType, tell
-from auth1.messaging import store as messages
-from auth1.messaging import twilio, twilio_signature
+from auth1.messaging import receipts, twilio, twilio_signature
 from auth1.messaging.store import Receipt
 from auth1.services import Services
 
 _TENANT_ID = re.compile(r"tn_[0-9a-z]{26}", re.ASCII)
 _MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
 _ERROR_CODE = re.compile(r"[0-9]{1,10}", re.ASCII)
-
-_TOLD = {"delivered": EventType.MESSAGE_DELIVERED, "failed": EventType.MESSAGE_FAILED}
 
 
 async def get_challenge(app: Services, call: Call[Tenant]) -> ChallengeOut:
@@ -41,12 +35,7 @@ async def take_twilio_receipt(app: Services, call: Call[None], form: Form) -> No
     if receipt is None:
         return  # of a message that is not ours, or in a word that says nothing of its delivery
     call.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
-    event_id = new_id("evt")
-    state = await messages.record_receipt(app.postgres, receipt, event_id)
-    if state in _TOLD:
-        metrics.DELIVERIES.labels(receipt.provider, state).inc()
-        event = Event(event_id, _TOLD[state], receipt.tenant_id, receipt.provider, receipt.message_id)
-        tell(app.log, event, call.request_id, provider=receipt.provider, error=receipt.error)
+    await receipts.take(app.postgres, app.log, receipt, call.request_id)
 
 
 def _refuse_unsigned(app: Services, call: Call[None], form: Form) -> None:

@@ -2,10 +2,11 @@
 
     +15005550000 delivered           +15005550003 blocked as VoIP (403)
     +15005550001 invalid (422)       +15005550004 the first provider fails, the second delivers
-    +15005550002 fails (502)         +15005550009 rate limited (429)
+    +15005550002 fails (502)         +15005550005 sent, and then reported as undelivered
+                                     +15005550009 rate limited (429)
 
-Every other number is delivered. The code is 0, as often as codes are long. Providers' outcomes are in
-`messaging/sandbox.py`.
+Every other number is delivered, and every address. The code is 0, as often as codes are long. Providers' outcomes are
+in `messaging/sandbox.py`.
 """
 
 from auth1.callers.tenant import Tenant

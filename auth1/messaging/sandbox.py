@@ -1,15 +1,17 @@
-"""The providers of test keys: they send nothing, and fail for the magic numbers that stand for that."""
+"""The providers of test keys: they send nothing, fail for the magic numbers that stand for that, and report at once."""
 
 from auth1.messaging.provider import Failure, Outgoing, SendError
+from auth1.messaging.store import Receipt
 
 FAILS_EVERYWHERE = "+15005550002"
 FAILS_FIRST = "+15005550004"
+UNDELIVERED = "+15005550005"
 
 
 class Sandbox:
     """Takes every message, but those to the numbers it fails for."""
 
-    reports = False
+    reports = True
 
     def __init__(self, name: str, fails_for: frozenset[str]) -> None:
         self.name = name
@@ -20,6 +22,18 @@ class Sandbox:
         if message.to in self._fails_for:
             raise SendError(Failure.TRANSIENT, "magic_number")
         return None
+
+    def receipt(self, message: Outgoing) -> Receipt:
+        """What is reported of a message that was taken: delivered, or not where the number stands for that."""
+        lost = message.to == UNDELIVERED
+        return Receipt(
+            tenant_id=message.tenant_id,
+            message_id=message.message_id,
+            provider=self.name,
+            provider_message_id=None,
+            state="failed" if lost else "delivered",
+            error="undelivered:magic_number" if lost else None,
+        )
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -6,7 +6,7 @@ over while another is there.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import NamedTuple
 
@@ -16,9 +16,10 @@ from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.errors import ChannelUnavailable, DeliveryFailed, InvalidEmail, InvalidPhone, RecipientOptedOut, Unavailable
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import sandbox, store
+from auth1.messaging import receipts, sandbox, store
 from auth1.messaging.breaker import Breaker
 from auth1.messaging.provider import Failure, Outgoing, Provider, SendError
+from auth1.messaging.sandbox import Sandbox
 from auth1.messaging.store import Delivery
 
 MAX_IN_FLIGHT = 100  # per worker; what comes beyond waits in the outbox instead of in memory
@@ -90,6 +91,9 @@ class Messenger:
             receipt_in=message.expires_in if outcome.provider.reports and not failures else None,
         )
         await self._record(delivery, request_id)
+        if isinstance(outcome.provider, Sandbox) and not failures:
+            with suppress(Unavailable):  # its fate is then unknown, as that of any message without a receipt
+                await receipts.take(self._postgres, self._log, outcome.provider.receipt(message), request_id)
         return delivery
 
     async def record_rest(self) -> None:

@@ -1,5 +1,6 @@
 """Test keys: an app's own tests can see each branch, and nobody gets a message."""
 
+import asyncpg
 import jwt
 import pytest
 
@@ -7,30 +8,116 @@ from auth1.callers.guards import TEST_KEY_REQUESTS
 from tests.conftest import Door
 from tests.outside.twilio import TwilioServer
 
+OUTCOMES = [
+    # number, status and code of the answer, and what GET /api/auth/challenges/{id} tells: state and provider
+    ("+15005550000", 200, None, ("delivered", "sandbox")),
+    ("+15005550001", 422, "invalid_phone", None),
+    ("+15005550002", 502, "delivery_failed", None),
+    ("+15005550003", 403, "request_blocked", None),
+    ("+15005550004", 200, None, ("delivered", "sandbox_failover")),
+    ("+15005550005", 200, None, ("failed", "sandbox")),
+    ("+15005550009", 429, "rate_limited", None),
+    ("+15551234567", 200, None, ("delivered", "sandbox")),
+    ("ann@example.com", 200, None, ("delivered", "sandbox")),
+]
 
-@pytest.mark.parametrize(
-    ("number", "status", "code"),
-    [
-        ("+15005550000", 200, None),
-        ("+15005550001", 422, "invalid_phone"),
-        ("+15005550002", 502, "delivery_failed"),
-        ("+15005550003", 403, "request_blocked"),
-        ("+15005550004", 200, None),
-        ("+15005550009", 429, "rate_limited"),
-        ("+15551234567", 200, None),
-    ],
-)
-async def test_a_magic_number_chooses_the_outcome(
-    door: Door, twilio_server: TwilioServer, number: str, status: int, code: str | None
+
+def asking(identifier: str) -> dict[str, str]:
+    return {"email" if "@" in identifier else "phone": identifier}
+
+
+async def state_of(door: Door, key: str, challenge_id: str) -> tuple[str, str]:
+    answer = await door.client.get(f"/api/auth/challenges/{challenge_id}", headers={"x-api-key": key})
+    assert answer.status_code == 200, answer.text
+    message = answer.json()["message"]
+    return message["state"], message["provider"]
+
+
+@pytest.mark.parametrize(("identifier", "status", "code", "told"), OUTCOMES)
+async def test_the_number_chooses_the_outcome(
+    door: Door, twilio_server: TwilioServer, identifier: str, status: int, code: str | None, told: object
 ) -> None:
     tenant = await door.tenant()
     sent_before = len(twilio_server.requests)
 
-    answer = await door.post("/api/auth/request", {"phone": number}, tenant["test_key"])
+    answer = await door.post("/api/auth/request", asking(identifier), tenant["test_key"])
 
     assert answer.status_code == status
     assert answer.json().get("code") == code
+    assert ("retry-after" in answer.headers) == (status in (429, 502))
     assert len(twilio_server.requests) == sent_before
+    if told is not None:
+        assert answer.json()["status"] == "sent"
+        assert await state_of(door, tenant["test_key"], answer.json()["challenge_id"]) == told
+
+
+@pytest.mark.parametrize("identifier", [row[0] for row in OUTCOMES if row[3] is not None])
+async def test_what_was_sent_can_be_answered_even_where_it_is_said_not_to_have_arrived(
+    door: Door, identifier: str
+) -> None:
+    tenant = await door.tenant()
+    await door.post("/api/auth/request", asking(identifier), tenant["test_key"])
+
+    answer = await door.post("/api/auth/verify", asking(identifier) | {"code": "000000"}, tenant["test_key"])
+
+    assert (answer.status_code, answer.json()["is_new_user"]) == (200, True)
+
+
+async def test_what_no_provider_took_left_nothing_to_answer(door: Door) -> None:
+    tenant = await door.tenant()
+    for number, *_, told in OUTCOMES:
+        if told is None:
+            await door.post("/api/auth/request", {"phone": number}, tenant["test_key"])
+            answer = await door.post("/api/auth/verify", {"phone": number, "code": "000000"}, tenant["test_key"])
+            # The number that is said to be invalid is, all the same, one that can be asked for.
+            assert answer.json()["code"] == "no_active_challenge"
+
+
+async def test_the_magic_numbers_mean_nothing_to_live_keys(door: Door, twilio_server: TwilioServer) -> None:
+    tenant = await door.tenant(voip_blocking=False)
+
+    answer = await door.post("/api/auth/request", {"phone": "+15005550002"}, tenant["api_key"])
+
+    assert answer.status_code == 200
+    assert twilio_server.code_for("+15005550002")
+
+
+async def test_the_sandbox_reports_as_a_provider_does(door: Door, database: asyncpg.Connection) -> None:
+    tenant = await door.tenant()
+    for number in ("+15005550000", "+15005550005"):
+        await door.post("/api/auth/request", {"phone": number}, tenant["test_key"])
+
+    events = await database.fetch(
+        "select type, actor, data ->> 'error' as error from events where tenant_id = $1 and type like 'message.%'"
+        " order by id",
+        f"{tenant['tenant_id']}:test",
+    )
+
+    assert [tuple(event) for event in events] == [
+        ("message.delivered", "sandbox", None),
+        ("message.failed", "sandbox", "undelivered:magic_number"),
+    ]
+    written = await door.log()
+    assert tenant["tenant_id"] in written
+    assert '"type":"message.delivered"' in written.replace(" ", "")
+
+
+async def test_an_address_needs_no_mail_server(door: Door) -> None:
+    assert "email" not in door.services.messenger.channels
+    tenant = await door.tenant(rate_limit_per_hour=1)
+
+    for _ in range(5):
+        asked = await door.post("/api/auth/request", {"email": "ann@example.com"}, tenant["test_key"])
+        assert (asked.status_code, asked.json()["resend_after"]) == (200, 0)
+    test = await door.post("/api/auth/verify", {"email": "ann@example.com", "code": "000000"}, tenant["test_key"])
+    again = await door.post("/api/auth/request", {"email": "ANN@example.com"}, tenant["test_key"])
+    assert await state_of(door, tenant["test_key"], again.json()["challenge_id"]) == ("delivered", "sandbox")
+    live = await door.client.get(
+        f"/api/auth/challenges/{again.json()['challenge_id']}", headers={"x-api-key": tenant["api_key"]}
+    )
+
+    assert test.json()["is_new_user"] is True
+    assert live.status_code == 404, "another pool"
 
 
 async def test_the_code_of_the_sandbox_is_all_zeros(door: Door) -> None:
@@ -44,24 +131,16 @@ async def test_the_code_of_the_sandbox_is_all_zeros(door: Door) -> None:
     assert right.json()["is_new_user"] is True
 
 
-async def test_the_second_provider_delivers_where_the_first_fails(door: Door) -> None:
-    tenant = await door.tenant()
-    asked = await door.post("/api/auth/request", {"phone": "+15005550004"}, tenant["test_key"])
-
-    async with door.services.postgres._connection("test") as connection:
-        row = await connection.fetchrow(
-            "select provider, state from messages where challenge_id = $1", asked.json()["challenge_id"]
-        )
-    assert row is not None
-    assert tuple(row) == ("sandbox_failover", "sent")
-
-
-async def test_no_budget_is_used(door: Door) -> None:
-    tenant = await door.tenant(rate_limit_per_hour=1)
+async def test_no_budget_is_used(door: Door, phone: str) -> None:
+    tenant = await door.tenant(rate_limit_per_hour=1, requests_per_minute=1)
     for _ in range(30):
-        answer = await door.post("/api/auth/request", {"phone": "+15005550000"}, tenant["test_key"])
+        answer = await door.post("/api/auth/request", {"phone": phone}, tenant["test_key"])
         assert answer.status_code == 200
         assert answer.json()["resend_after"] == 0
+        assert '"ip"' not in answer.headers["ratelimit-policy"]
+
+    live = await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    assert live.status_code == 200, "nor one of the live tenant"
 
 
 async def test_a_limit_per_key_holds(door: Door) -> None:

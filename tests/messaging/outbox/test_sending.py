@@ -166,7 +166,7 @@ async def test_a_sandbox_message_is_finished_without_sending(sender: Sender, pho
 
     assert sender.carrier.requests == []
     row = await sender.books.message(f"{sender.id}:test", phone)
-    assert (row["state"], row["provider"]) == ("sent", "sandbox")
+    assert (row["state"], row["provider"]) == ("delivered", "sandbox")
 
 
 async def test_the_outbox_runs_by_itself(sender: Sender, start_app: Started, own_database_url: str, phone: str) -> None:
