@@ -23,7 +23,16 @@ from auth1.sessions import handlers as sessions
 from auth1.sessions.guards import logged_in
 from auth1.sessions.schemas import Introspection, Logout
 from auth1.tenants import handlers as tenants
-from auth1.tenants.schemas import JwtRotation, KeyIn, KeyRotation, SettingsPatch, TenantIn, TenantPatch, TextPreviewIn
+from auth1.tenants.schemas import (
+    JwtRotation,
+    KeyIn,
+    KeyPatch,
+    KeyRotation,
+    SettingsPatch,
+    TenantIn,
+    TenantPatch,
+    TextPreviewIn,
+)
 
 SEND_DEADLINE_S = 6.0  # where a provider is waited for
 
@@ -72,6 +81,7 @@ ROUTES = (
     *managed("POST", "/keys", tenants.create_key, KeyIn, status=201),
     *managed("GET", "/keys", tenants.list_keys),
     *managed("POST", "/keys/{key_id}/rotate", tenants.rotate_key, KeyRotation, status=201),
+    *managed("PATCH", "/keys/{key_id}", tenants.update_key, KeyPatch),
     *managed("DELETE", "/keys/{key_id}", tenants.revoke_key),
     *managed("POST", "/jwt-secret/rotate", tenants.rotate_jwt_secret, JwtRotation, body_optional=True),
     *managed("GET", "/users/{user_id}/sessions", sessions.list_user_sessions),

@@ -37,7 +37,8 @@ async def tenant_at_the_door(app: Services, call: Call[Tenant]) -> Tenant:
 
     The slot is taken before the database is asked for an unknown key, so that guessing keys costs slots. A secret key
     is exempt, unless it names the person's address: a backend calls for all its users from one address. A test key has
-    a limit of its own: an app's tests should see the limits of the app and not those of the machine they run on.
+    a limit of its own: an app's tests should see the limits of the app and not those of the machine they run on. A page
+    of an origin that is not the key's takes none.
     """
     return await find_tenant(app, call, _take_door_slot)
 
@@ -103,19 +104,22 @@ async def find_tenant(app: Services, call: Call[Any], take_slot: "_TakeSlot | No
     kind = keys.kind_of(text)
     key_digest = crypto.digest(text)
     tenant = app.tenants.peek(key_digest) if kind else None
-    exempt = kind in ("sk", "test")
+    if tenant is not None:
+        # Before anything is spent: a page elsewhere must not use up the slots of those who look at it.
+        _check_origin(app, call, tenant)
+    take, exempt, slot = take_slot or _take_door_slot, kind in ("sk", "test"), None
     if not exempt and (take_slot is not None or tenant is None):
-        await (take_slot or _take_door_slot)(app, call, call.client, "")
+        slot = await take(app, call, call.client, "")
     if tenant is None:
         tenant = await app.tenants.find(key_digest) if kind else None
         if tenant is None:
             if exempt:
-                await (take_slot or _take_door_slot)(app, call, call.client, "")
+                await take(app, call, call.client, "")
             raise InvalidApiKey
+        _check_origin(app, call, tenant, slot)
     call.log["tenant_id"] = tenant.id
     if tenant.suspended:
         raise TenantSuspended
-    _check_origin(call, tenant)
     if kind == "test":
         key_bucket = Bucket("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
         tell_limits(call, await app.limiter.take(key_bucket))
@@ -146,25 +150,36 @@ def _bearer(call: Call[Any], expected: str | None, disabled: type[AdminDisabled]
     return Operator()
 
 
-def _check_origin(call: Call[Tenant], tenant: Tenant) -> None:
+def _check_origin(app: Services, call: Call[Any], tenant: Tenant, slot: Bucket | None = None) -> None:
+    """Hold a page to the origins of its key, compared as they are: browsers spell an origin in one way only.
+
+    A slot that was taken meanwhile is given back. Raises OriginNotAllowed.
+    """
+    call.origins = tenant.allowed_origins
     origin = call.header(b"origin")
-    if origin is not None and tenant.allowed_origins and origin not in tenant.allowed_origins:
-        raise OriginNotAllowed
+    if origin is None or not tenant.allowed_origins or origin in tenant.allowed_origins:
+        return
+    call.log["tenant_id"] = tenant.id
+    if slot is not None:
+        app.limiter.give_back_soon(slot)
+    raise OriginNotAllowed
 
 
-_TakeSlot = Callable[[Services, Call[Any], str, str], Awaitable[None]]
+_TakeSlot = Callable[[Services, Call[Any], str, str], Awaitable[Bucket]]
 
 
-async def _take_poll_slot(app: Services, call: Call[Any], client: str, scope: str) -> None:
-    key = f"slots:{{{scope}{proxies.site(client)}}}:poll"
-    tell_limits(call, await app.limiter.take(Bucket("poll", key, POLLS, MINUTE_MS)))
+async def _take_poll_slot(app: Services, call: Call[Any], client: str, scope: str) -> Bucket:
+    bucket = Bucket("poll", f"slots:{{{scope}{proxies.site(client)}}}:poll", POLLS, MINUTE_MS)
+    tell_limits(call, await app.limiter.take(bucket))
+    return bucket
 
 
-async def _take_door_slot(app: Services, call: Call[Any], client: str, scope: str) -> None:
+async def _take_door_slot(app: Services, call: Call[Any], client: str, scope: str) -> Bucket:
     settings = app.settings
     key = f"slots:{{{scope}{proxies.site(client)}}}:ip"
-    slots = await app.limiter.take(Bucket("ip", key, settings.rate_limit_max, settings.rate_limit_window_ms))
-    tell_limits(call, slots)
+    bucket = Bucket("ip", key, settings.rate_limit_max, settings.rate_limit_window_ms)
+    tell_limits(call, await app.limiter.take(bucket))
+    return bucket
 
 
 def tell_limits(call: Call[Any], slots: Slots) -> None:

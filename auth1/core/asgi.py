@@ -203,7 +203,7 @@ class App(Generic[Services]):
     ) -> None:
         headers = [(b"x-request-id", call.request_id.encode()), _NO_SNIFF, *call.headers]
         origins = call.request_headers.get(b"origin")
-        headers += self._cors.headers(origins[0].decode("latin-1") if origins else None)
+        headers += self._cors.headers(origins[0].decode("latin-1") if origins else None, call.origins)
         if scope["path"].startswith("/api/"):
             headers.append(_NO_STORE)
         if body:

@@ -51,7 +51,7 @@ class Form(NamedTuple):
 
 class Call(Generic[Caller]):
     """One request as handlers see it. `log` takes what the log line will say, `headers` what the response will
-    carry."""
+    carry, `origins` the only origins whose pages may read it, where the caller has such."""
 
     __slots__ = (
         "caller",
@@ -59,6 +59,7 @@ class Call(Generic[Caller]):
         "headers",
         "log",
         "method",
+        "origins",
         "parameters",
         "query_string",
         "request_headers",
@@ -74,6 +75,7 @@ class Call(Generic[Caller]):
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
         self.client = ""
+        self.origins: tuple[str, ...] = ()
         self.caller: Caller
 
     def header(self, name: bytes) -> str | None:

@@ -1,8 +1,12 @@
-"""Which web pages may call (Fetch standard, CORS protocol). Credentials are headers, never cookies."""
+"""Which web pages may call (Fetch standard, CORS protocol). Credentials are headers, never cookies.
+
+A preflight carries no credential, so it is answered by the operator's origins alone. A call is answered by those of
+its caller too, where it has any: a page elsewhere cannot read what it is told.
+"""
 
 _METHODS = b"GET, POST, PATCH, PUT, DELETE"
 _HEADERS = b"authorization, content-type, idempotency-key, x-api-key, x-request-id"
-_EXPOSED = b"retry-after, ratelimit, ratelimit-policy, x-request-id, www-authenticate"
+_EXPOSED = b"retry-after, ratelimit, ratelimit-policy, x-request-id, www-authenticate, idempotent-replayed"
 _MAX_AGE_S = b"600"
 
 Headers = list[tuple[bytes, bytes]]
@@ -18,12 +22,12 @@ class Cors:
     def allows(self, origin: str) -> bool:
         return self._any or origin in self._origins
 
-    def headers(self, origin: str | None) -> Headers:
-        """Headers of an answer to a page of this origin."""
-        if self._any:
+    def headers(self, origin: str | None, narrowed: tuple[str, ...] = ()) -> Headers:
+        """Headers of an answer to a page of this origin; `narrowed` are the only origins that the caller has."""
+        if self._any and not narrowed:
             return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
         vary = [(b"vary", b"origin")]
-        if origin is None or not self.allows(origin):
+        if origin is None or not self.allows(origin) or (narrowed and origin not in narrowed):
             return vary
         return [
             *vary,

@@ -30,6 +30,7 @@ class EventType(StrEnum):
     TENANT_LOGGED_OUT = "tenant.logged_out"  # tenant: all sessions of its users were ended
     TENANT_JWT_ROTATED = "tenant.jwt_rotated"  # tenant: its jwt_secret was replaced
     KEY_CREATED = "key.created"  # key
+    KEY_UPDATED = "key.updated"  # key: its origins or its end
     KEY_ROTATED = "key.rotated"  # key: the old one ends with the overlap
     KEY_REVOKED = "key.revoked"  # key
 

@@ -10,7 +10,9 @@ from auth1.tenants.schemas import (
     JwtSecret,
     KeyCreated,
     KeyIn,
+    KeyOut,
     KeyPage,
+    KeyPatch,
     KeyRotation,
     SettingsPatch,
     TenantCreated,
@@ -91,6 +93,11 @@ async def list_keys(app: Services, call: Call[Manager]) -> KeyPage:
     wanted = page(call)
     keys = await store.list_keys(app.postgres, call.caller.tenant_id, wanted.after, wanted.rows)
     return KeyPage(*wanted.split(keys, lambda key: key.key_id))
+
+
+async def update_key(app: Services, call: Call[Manager], body: KeyPatch) -> KeyOut:
+    """Change where a key may be used from, or until when."""
+    return await manage.update_key(app, call.caller, call.parameters["key_id"], body)
 
 
 async def rotate_key(app: Services, call: Call[Manager], body: KeyRotation) -> KeyCreated:

@@ -3,6 +3,8 @@
 Each act is committed with its event, told on stdout, and announced to all workers.
 """
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from auth1.callers import keys
@@ -19,6 +21,7 @@ from auth1.tenants.schemas import (
     KeyCreated,
     KeyIn,
     KeyOut,
+    KeyPatch,
     KeyRotation,
     TenantCreated,
     TenantIn,
@@ -116,9 +119,7 @@ async def rotate_jwt_secret(app: Services, manager: Manager, rotation: JwtRotati
 
 async def create_key(app: Services, manager: Manager, wanted: KeyIn) -> KeyCreated:
     """Make one more key. Raises NotFound, ValidationFailed."""
-    # At the edges of the calendar a moment may have no UTC.
-    if wanted.expires_at is not None and not 2000 <= wanted.expires_at.year <= 9998:
-        raise ValidationFailed(errors=[FieldError("expires_at", "Must be a moment of the years 2000 to 9998")])
+    _check_end(wanted.expires_at)
     tenant = await get_tenant(app, manager.tenant_id)
     key = keys.make(wanted.kind, tenant.slug)
     made = await store.create_key(
@@ -127,6 +128,20 @@ async def create_key(app: Services, manager: Manager, wanted: KeyIn) -> KeyCreat
     if made is None:
         raise NotFound
     return await _created(app, EventType.KEY_CREATED, manager, made, key)
+
+
+async def update_key(app: Services, manager: Manager, key_id: str, patch: KeyPatch) -> KeyOut:
+    """Change a key's origins or its end. Raises NotFound, ValidationFailed, and Conflict when it has ended already."""
+    if patch.expires_at is not msgspec.UNSET:
+        _check_end(patch.expires_at)
+    updated = await store.update_key(app.postgres, manager.tenant_id, key_id, patch, manager.actor)
+    if updated is None:
+        raise NotFound
+    if updated.ended:
+        raise Conflict("This key has ended; create a new one.")
+    if updated.changed:
+        await _announce(app, EventType.KEY_UPDATED, updated.event_id, manager, key_id)
+    return updated.key
 
 
 async def rotate_key(app: Services, manager: Manager, key_id: str, rotation: KeyRotation) -> KeyCreated:
@@ -150,6 +165,14 @@ async def revoke_key(app: Services, manager: Manager, key_id: str) -> None:
     changed, event_id = outcome
     if changed:
         await _announce(app, EventType.KEY_REVOKED, event_id, manager, key_id)
+
+
+def _check_end(end: datetime | None) -> None:
+    # At the edges of the calendar a moment may have no UTC.
+    if end is not None and not 2000 <= end.year <= 9998:
+        raise ValidationFailed(errors=[FieldError("expires_at", "Must be a moment of the years 2000 to 9998")])
+    if end is not None and end <= datetime.now(UTC):
+        raise ValidationFailed(errors=[FieldError("expires_at", "Must lie ahead")])
 
 
 async def _created(

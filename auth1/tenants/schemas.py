@@ -12,7 +12,19 @@ from auth1.messaging.segments import Encoding
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")]
-Origin = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^https?://[a-z0-9.\-\[\]:]+\Z")]
+# As browsers spell it (RFC 6454, 6.2): in lower case, without a path, and without the port that the scheme has anyway.
+Origin = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=255,
+        pattern=r"^(?:https://(?!.*:443\Z)|http://(?!.*:80\Z))(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+        r"(?::[1-9][0-9]{0,4})?\Z",
+        description="https://app.example.com",
+    ),
+]
+
+Origins = Annotated[tuple[Origin, ...], msgspec.Meta(max_length=100)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class TenantIn(In):
@@ -96,8 +108,15 @@ class KeyIn(In):
     """A new key. `allowed_origins` are exact (`https://app.example.com`); none means any."""
 
     kind: Kind
-    allowed_origins: Annotated[tuple[Origin, ...], msgspec.Meta(max_length=100)] = ()
-    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    allowed_origins: Origins = ()
+    expires_at: Moment | None = None
+
+
+class KeyPatch(In):
+    """What is to change. An end of null is none."""
+
+    allowed_origins: Origins | msgspec.UnsetType = msgspec.UNSET
+    expires_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class KeyRotation(In):

@@ -1,6 +1,7 @@
 """SQL of tenants and keys, by name."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -10,9 +11,18 @@ from auth1.callers.tenant import TenantSettings, read_settings
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries
 from auth1.messaging import texts
-from auth1.tenants.schemas import KeyOut, TenantOut
+from auth1.tenants.schemas import KeyOut, KeyPatch, TenantOut
 
 _QUERIES = Queries("tenants")
+
+
+class UpdatedKey(NamedTuple):
+    """What `update_key` found and did."""
+
+    key: KeyOut
+    ended: bool
+    changed: bool
+    event_id: str
 
 
 async def create_tenant(
@@ -125,6 +135,20 @@ async def rotate_key(
         *(tenant_id, key_id, new_id("key"), key.digest, key.hint, grace_in, event_id, actor),
     )
     return (_key(row), event_id) if row else None
+
+
+async def update_key(postgres: Postgres, tenant_id: str, key_id: str, patch: KeyPatch, actor: str) -> UpdatedKey | None:
+    """Change a key, unless it has ended; None when there is no such key."""
+    event_id = new_id("evt")
+    origins, end = patch.allowed_origins, patch.expires_at
+    row = await postgres.row(
+        _QUERIES["update_key"],
+        *(tenant_id, key_id),
+        *((False, []) if origins is msgspec.UNSET else (True, list(origins))),
+        *((False, None) if end is msgspec.UNSET else (True, end)),
+        *(event_id, actor),
+    )
+    return UpdatedKey(_key(row), row["ended"], row["changed"], event_id) if row else None
 
 
 async def revoke_key(postgres: Postgres, tenant_id: str, key_id: str, actor: str) -> tuple[bool, str] | None:

@@ -132,6 +132,34 @@ with old as (
 )
 select id, kind, hint, allowed_origins, created_at, expires_at, revoked_at from made
 
+-- name: update_key
+-- Change where a key may be used from, or until when; one that has ended stays as it is. Repeating changes nothing, and
+-- tells of nothing.
+-- $1 tenant_id, $2 key_id, $3 change the origins, $4 allowed_origins, $5 change the end, $6 expires_at, $7 event_id, $8 actor
+with held as (
+  select *, coalesce(least(revoked_at, expires_at) <= now(), false) as ended
+  from keys where tenant_id = $1 and id = $2 for no key update
+), wanted as (
+  select id, case when $3 then $4::text[] else allowed_origins end as allowed_origins,
+    case when $5 then $6::timestamptz else expires_at end as expires_at
+  from held where not ended
+), changed as (
+  update keys k set allowed_origins = w.allowed_origins, expires_at = w.expires_at
+  from wanted w
+  where k.id = w.id and (k.allowed_origins, k.expires_at) is distinct from (w.allowed_origins, w.expires_at)
+  returning k.id
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select $1, $7, 'key.updated', $8, h.id, jsonb_build_object('changed', array_remove(array[
+    case when h.allowed_origins is distinct from w.allowed_origins then 'allowed_origins' end,
+    case when h.expires_at is distinct from w.expires_at then 'expires_at' end], null))
+  from changed join held h using (id) join wanted w using (id)
+)
+select h.id, h.kind, h.hint, coalesce(w.allowed_origins, h.allowed_origins) as allowed_origins, h.created_at,
+  case when h.ended then h.expires_at else w.expires_at end as expires_at, h.revoked_at,
+  h.ended, exists (select from changed) as changed
+from held h left join wanted w using (id)
+
 -- name: revoke_key
 -- Repeating changes nothing. $1 tenant_id, $2 key_id, $3 event_id, $4 actor
 with held as (
