@@ -52,3 +52,10 @@ async def rotate(door: Door, tenant: dict[str, Any], key_id: str, **body: object
     assert answer.status_code == 201, answer.text
     key: dict[str, Any] = answer.json()
     return key
+
+
+async def patch(door: Door, tenant: dict[str, Any], key_id: str, **body: object) -> dict[str, Any]:
+    answer = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}/keys/{key_id}", body)
+    assert answer.status_code == 200, answer.text
+    key: dict[str, Any] = answer.json()
+    return key

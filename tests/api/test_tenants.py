@@ -29,8 +29,9 @@ DEFAULTS: dict[str, Any] = {
     "session_expires_in": 90 * 24 * 3600,
     "max_sessions_per_user": None,
     "default_locale": "en",
-    "texts": {"sms": {}},
+    "texts": {"sms": {}, "email": {}},
     "redirect_uris": [],
+    "brand_color": None,
     "sms_autofill_host": None,
 }
 # What each setting may just be, and what it may just not be.
@@ -55,7 +56,11 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("default_locale", ["pt-BR", "zh-Hant-TW", "xx"], ["", "e", "en\n", "en-", "-en", "e n", "é", "a" * 36, 1]),
     (
         "texts",
-        [{"sms": {}}, {"sms": {"es-419": "{code}"}}, {"sms": {"de": "x" * 314 + "{code}"}}],
+        [
+            {"sms": {}, "email": {}},
+            {"sms": {"es-419": "{code}"}, "email": {"es-419": {"subject": "x" * 120}}},
+            {"sms": {"de": "x" * 314 + "{code}"}, "email": {}},
+        ],
         [1, {"fax": {}}, {"sms": []}, {"sms": {"de": 1}}, {"sms": {"de": ""}}, {"sms": {"german": "{code}"}}],
     ),
     (
@@ -63,6 +68,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         [[], ["https://app.example.com/cb", "http://localhost:5173"], ["https://a.co/"] * 50],
         ["https://a.co/", ["http://a.co/"], ["https://a.co/#x"], ["https://a.co/"] * 51],
     ),
+    ("brand_color", ["#000000", "#ffee00"], ["", "red", "#fff", "#FFEE00", "#ffee00\n", 0]),
     (
         "sms_autofill_host",
         ["localhost", "login.example.com", "xn--bcher-kva.example", "a" * 63 + ".example"],

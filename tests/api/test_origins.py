@@ -1,0 +1,263 @@
+"""The origins of a key: compared exactly, changed at any time, and of no cost to whoever looks at a page elsewhere."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.api.conftest import until
+from tests.api.keys import SHOWN, add, code_for, end, listed, patch, rotate
+from tests.api.world import REQUEST, TENANTS
+from tests.conftest import Door, Started
+from tests.outside.twilio import TwilioServer
+
+APP = "https://app.example.com"
+ELSEWHERE = "https://evil.example.com"
+SPELLINGS = [
+    ELSEWHERE,
+    "http://app.example.com",
+    "HTTPS://APP.EXAMPLE.COM",
+    "https://App.example.com",
+    f"{APP}/",
+    f"{APP}:443",
+    f"{APP}:8443",
+    f"{APP}.",
+    f"{APP}.evil.com",
+    f"{APP}@evil.com",
+    f"{APP} {APP}",
+    f"{APP},{APP}",
+    "https://sub.app.example.com",
+    "app.example.com",
+    "null",
+    "",
+    "*",
+]
+
+
+@pytest.fixture(scope="module")
+async def narrow(start_app: Started) -> Door:
+    """An application where an address has two slots."""
+    return await start_app(RATE_LIMIT_MAX="2")
+
+
+async def spent(door: Door) -> tuple[int, int]:
+    """What Postgres and Redis were asked, in all."""
+    return door.services.postgres.round_trips, door.services.redis.round_trips
+
+
+@pytest.mark.parametrize("origin", SPELLINGS)
+@pytest.mark.parametrize("kind", ["pk", "sk", "test"])
+async def test_an_origin_is_allowed_by_its_exact_spelling_or_not_at_all(door: Door, kind: str, origin: str) -> None:
+    tenant = await door.tenant()
+    key = (await add(door, tenant, kind=kind, allowed_origins=[APP]))["api_key"]
+
+    for _ in range(2):  # unknown to the worker, and known
+        assert await code_for(door, key, origin=origin) == "origin_not_allowed"
+    assert await code_for(door, key, origin=APP) is None
+    assert await code_for(door, key) is None, "who is no page has none"
+
+
+async def test_a_key_without_origins_serves_every_page_and_servers_that_pass_headers_on(door: Door) -> None:
+    tenant = await door.tenant()
+
+    for name in ("api_key", "secret_key", "test_key"):
+        assert await code_for(door, tenant[name], origin=ELSEWHERE) is None
+
+
+async def test_a_page_elsewhere_costs_nothing(
+    narrow: Door, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
+) -> None:
+    tenant = await narrow.tenant()
+    key = (await add(narrow, tenant, allowed_origins=[APP]))["api_key"]
+    visitor = {"x_forwarded_for": "203.0.113.41"}
+    assert (await narrow.post(REQUEST, {"phone": phone}, key, origin=APP, **visitor)).status_code == 200
+    before = await spent(narrow)
+
+    refused = [await narrow.post(REQUEST, {"phone": phone}, key, origin=ELSEWHERE, **visitor) for _ in range(20)]
+
+    assert await spent(narrow) == before
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(403, "origin_not_allowed")}
+    assert all("ratelimit" not in answer.headers for answer in refused)
+    assert len(twilio_server.sent_to(phone)) == 1
+    # The visitor's second slot is there still, and no third one.
+    later = [(await narrow.post(REQUEST, {"phone": phone}, key, origin=APP, **visitor)).json()["code"] for _ in "12"]
+    assert later == ["resend_too_soon", "rate_limited"]
+
+
+async def test_a_worker_that_does_not_know_the_key_gives_the_slot_back(narrow: Door, phone: str) -> None:
+    tenant = await narrow.tenant()
+    visitor = {"x_forwarded_for": "203.0.113.42"}
+    for _ in range(3):
+        key = (await add(narrow, tenant, allowed_origins=[APP]))["api_key"]
+        assert await code_for(narrow, key, origin=ELSEWHERE, **visitor) == "origin_not_allowed"
+        await narrow.services.limiter.give_back_all()  # as a task does every second
+
+    assert [await code_for(narrow, key, origin=APP, **visitor) for _ in "123"] == [None, None, "rate_limited"]
+
+
+async def test_only_pages_of_the_key_may_read_its_answers(door: Door) -> None:
+    tenant = await door.tenant()
+    key = (await add(door, tenant, allowed_origins=[APP, "http://localhost:5173"]))["api_key"]
+
+    for origin in (APP, "http://localhost:5173"):
+        answer = await door.post(REQUEST, {}, key, origin=origin)
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert answer.headers["vary"] == "origin"
+    for origin in (ELSEWHERE, "null"):
+        refused = await door.post(REQUEST, {}, key, origin=origin)
+        assert "access-control-allow-origin" not in refused.headers
+        assert refused.headers["vary"] == "origin"
+    # A preflight has no key: it is answered by CORS_ORIGINS, which are all here.
+    preflight = await door.client.options(REQUEST, headers={"origin": ELSEWHERE})
+    assert preflight.headers["access-control-allow-origin"] == "*"
+
+
+async def test_the_operator_s_origins_hold_beside_the_key_s(start_app: Started) -> None:
+    door = await start_app(CORS_ORIGINS=f"{APP},https://second.example.com")
+    tenant = await door.tenant()
+    key = (await add(door, tenant, allowed_origins=[APP, "https://third.example.com"]))["api_key"]
+    assert await code_for(door, key, origin=APP) is None
+    before = await spent(door)
+
+    for origin in ("https://second.example.com", "https://third.example.com"):
+        answer = await door.post(REQUEST, {}, key, origin=origin)
+        assert answer.json()["code"] == "origin_not_allowed"
+        assert answer.headers.get("access-control-allow-origin") is None
+
+    assert await spent(door) == before
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(f"{APP}/", f"{APP}:443", f"{APP}:0", f"{APP}:123456", f"{APP}\n", "http://localhost:80", "null", "*"),
+        *("https://App.example.com", "https://*.example.com", "https://a@b.co", "https://a b", "https://-"),
+        *("https://", "ftp://a.co"),
+    ],
+)
+async def test_what_no_browser_would_send_is_refused_as_an_origin(door: Door, origin: str) -> None:
+    tenant = await door.tenant()
+    path = f"{TENANTS}/{tenant['tenant_id']}/keys"
+    key_id = (await listed(door, tenant))[0]["key_id"]
+
+    for answer in (
+        await door.admin("POST", path, {"kind": "pk", "allowed_origins": [origin]}),
+        await door.admin("PATCH", f"{path}/{key_id}", {"allowed_origins": [origin]}),
+    ):
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "allowed_origins[0]")
+
+
+async def test_origins_that_browsers_send_are_taken(door: Door) -> None:
+    tenant = await door.tenant()
+    origins = [APP, f"{APP}:8443", "http://localhost:3000", "http://127.0.0.1:8044", "https://[::1]:3000"]
+    origins += ["https://xn--bcher-kva.example", "http://a_b.example:443", "https://a.example:80"]
+
+    key = await add(door, tenant, allowed_origins=origins)
+
+    assert key["allowed_origins"] == origins
+    for origin in origins:
+        assert await code_for(door, key["api_key"], origin=origin) is None
+
+
+async def test_a_key_s_origins_and_end_are_changed(door: Door, database: asyncpg.Connection) -> None:
+    tenant = await door.tenant()
+    key = await add(door, tenant, allowed_origins=[APP])
+    assert await code_for(door, key["api_key"], origin=ELSEWHERE) == "origin_not_allowed"
+
+    changed = await patch(door, tenant, key["key_id"], allowed_origins=[ELSEWHERE])
+
+    assert set(changed) == SHOWN
+    assert changed == {name: key[name] for name in SHOWN} | {"allowed_origins": [ELSEWHERE]}
+    assert await code_for(door, key["api_key"], origin=ELSEWHERE) is None
+    assert await code_for(door, key["api_key"], origin=APP) == "origin_not_allowed"
+    assert (await patch(door, tenant, key["key_id"], allowed_origins=[]))["allowed_origins"] == []
+    assert await code_for(door, key["api_key"], origin=APP) is None
+
+    ends = await patch(door, tenant, key["key_id"], expires_at="2031-01-01T02:00:00+02:00", allowed_origins=[APP])
+    assert (ends["expires_at"], ends["allowed_origins"]) == ("2031-01-01T00:00:00Z", [APP])
+    assert (await patch(door, tenant, key["key_id"], expires_at=None))["expires_at"] is None
+    unchanged = await patch(door, tenant, key["key_id"])
+    assert (unchanged["expires_at"], unchanged["allowed_origins"]) == (None, [APP])
+
+    rows = await database.fetch(
+        "select type, actor, data ->> 'changed' as changed from events where tenant_id = $1 and subject = $2"
+        " order by created_at",
+        *(tenant["tenant_id"], key["key_id"]),
+    )
+    assert [tuple(row) for row in rows] == [
+        ("key.created", "operator", None),
+        ("key.updated", "operator", '["allowed_origins"]'),
+        ("key.updated", "operator", '["allowed_origins"]'),
+        ("key.updated", "operator", '["allowed_origins", "expires_at"]'),
+        ("key.updated", "operator", '["expires_at"]'),
+    ], "and none for what changed nothing"
+
+
+async def test_an_end_that_is_set_is_kept_by_workers_that_know_the_key(door: Door) -> None:
+    tenant = await door.tenant()
+    key = await add(door, tenant)
+    assert await code_for(door, key["api_key"]) is None
+
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    await patch(door, tenant, key["key_id"], expires_at=ends.isoformat())
+
+    async def has_ended() -> bool:
+        return await code_for(door, key["api_key"]) == "invalid_api_key"
+
+    assert await until(has_ended)
+    assert datetime.now(UTC) >= ends
+    again = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}/keys/{key['key_id']}", {"expires_at": None})
+    assert (again.status_code, again.json()["code"]) == (409, "conflict"), "what has ended does not come back"
+
+
+async def test_a_key_that_ends_soon_by_rotation_may_still_be_changed(door: Door) -> None:
+    tenant = await door.tenant()
+    old = await add(door, tenant)
+    await rotate(door, tenant, old["key_id"], grace_in=3600)
+
+    assert (await patch(door, tenant, old["key_id"], allowed_origins=[APP]))["revoked_at"] is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+        ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"allowed_origins": None}, "allowed_origins"),
+        ({"allowed_origins": [APP] * 101}, "allowed_origins"),
+        ({"kind": "sk"}, "kind"),
+        ({"revoked_at": None}, "revoked_at"),
+    ],
+)
+async def test_what_cannot_be_changed_is_refused(door: Door, body: dict[str, Any], field: str) -> None:
+    tenant = await door.tenant()
+    before = await listed(door, tenant)
+
+    answer = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}/keys/{before[0]['key_id']}", body)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert await listed(door, tenant) == before
+
+
+async def test_only_one_s_own_living_keys_are_changed(door: Door) -> None:
+    tenant, other = await door.tenant(), await door.tenant()
+    key, gone = await add(door, other), await add(door, tenant)
+    await end(door, tenant, gone["key_id"])
+
+    for key_id, status in ((key["key_id"], 404), ("key_none", 404), (gone["key_id"], 409)):
+        path = f"{TENANTS}/{tenant['tenant_id']}/keys/{key_id}"
+        assert (await door.admin("PATCH", path, {"allowed_origins": [APP]})).status_code == status
+    own = await door.client.patch(
+        f"/api/tenant/keys/{key['key_id']}", json={"allowed_origins": [APP]}, headers={"x-api-key": other["secret_key"]}
+    )
+    assert (own.status_code, own.json()["allowed_origins"]) == (200, [APP])
+    stranger = await door.client.patch(
+        f"/api/tenant/keys/{key['key_id']}", json={"allowed_origins": []}, headers={"x-api-key": tenant["secret_key"]}
+    )
+    assert stranger.status_code == 404
+    public = await door.client.patch(
+        f"/api/tenant/keys/{key['key_id']}", json={"allowed_origins": []}, headers={"x-api-key": key["api_key"]}
+    )
+    assert public.status_code == 403
