@@ -36,6 +36,10 @@ format:
     {{ bin }}/ruff format .
     {{ just_executable() }} --fmt --unstable
 
+# Take the pictures of the docs anew, of the real application in Chromium
+screenshots:
+    {{ bin }}/python -m tests.browser.screenshots
+
 # Measure the pieces, one by one, in one process (the options of the tests share them out)
 bench *arguments:
     {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}

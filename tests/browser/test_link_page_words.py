@@ -3,6 +3,7 @@
 import pytest
 
 from auth1.challenges.page_words import PAGE_WORDS
+from tests.browser import screenshots
 from tests.browser.accessibility import faults
 from tests.browser.chromium import Chromium, Page
 from tests.browser.conftest import BROWSER, Site
@@ -87,3 +88,13 @@ async def test_the_check_finds_what_is_wrong(browser: Chromium) -> None:
         found = {fault.partition(":")[0] for fault in await faults(page)}
 
     assert found == {*"3.1.1 2.4.2 1.4.4 1.3.1 4.1.2 1.1.1 2.4.3 1.4.3 2.5.8 1.4.10".split()}
+
+
+async def test_the_pictures_of_the_docs_can_be_taken_anew(browser: Chromium, site: Site) -> None:
+    pictures = await screenshots.take(browser, site.auth1, site.mail)
+
+    assert set(pictures) == {file.name for file in screenshots.IMAGES.iterdir()}
+    for name, picture in pictures.items():
+        assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+        stored = (screenshots.IMAGES / name).read_bytes()
+        assert picture[16:24] == stored[16:24], "of the same width and height"

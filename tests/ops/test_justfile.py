@@ -20,6 +20,7 @@ RECIPES = [
     "test",
     "check",
     "format",
+    "screenshots",
     "bench",
     "load",
     "lock",

@@ -1,0 +1,70 @@
+"""The pages for people: what they lead to is there, and what they show is small enough to be shown."""
+
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+IMAGES = sorted((ROOT / "docs" / "images").iterdir())
+MAX_BYTES = 60_000
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def prose(page: Path) -> str:
+    """A page without what stands in fences."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """The text and the target of each link, of pictures too."""
+    return re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", prose(page))
+
+
+def anchors(page: Path) -> set[str]:
+    """What a heading is called in a link, as GitHub names it."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for _, target in links(page):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        assert file.resolve().is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_every_page_and_picture_is_led_to() -> None:
+    led_to = {(page.parent / target.partition("#")[0]).resolve() for page in PAGES for _, target in links(page)}
+
+    assert [page for page in PAGES[2:] if page not in led_to] == []
+    assert [image for image in IMAGES if image not in led_to] == []
+
+
+@every_page
+def test_every_picture_is_told_in_words_too(page: Path) -> None:
+    assert [target for words, target in links(page) if target.endswith(".png") and len(words) < 20] == []
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda image: str(image.name))
+def test_a_picture_is_a_small_png(image: Path) -> None:
+    data = image.read_bytes()
+
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(data) < MAX_BYTES
+    width, height = struct.unpack(">II", data[16:24])
+    assert 300 <= width <= 1200
+    assert 200 <= height <= 1200
+
+
+@every_page
+def test_a_page_says_first_what_it_is_about(page: Path) -> None:
+    assert re.match(r"# \S", page.read_text())
