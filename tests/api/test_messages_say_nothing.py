@@ -18,7 +18,7 @@ from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
 from tests.api.conftest import until
-from tests.api.keys import add, rotate
+from tests.api.keys import add, patch, rotate
 from tests.api.provocations import PROVOCATIONS
 from tests.api.wire import Wire
 from tests.api.world import REQUEST, TENANTS, TOLL_FREE, VERIFY, World
@@ -185,6 +185,7 @@ async def let_providers_fail(said: Said) -> None:
 async def manage(said: Said) -> None:
     door, path = said.door, f"{TENANTS}/{said.tenant['tenant_id']}"
     key = await add(door, said.tenant, kind="sk")
+    await patch(door, said.tenant, key["key_id"], allowed_origins=["https://app.example.com"])
     key = await rotate(door, said.tenant, key["key_id"], grace_in=0)
     await door.admin("PATCH", path, {"name": "My App"})
     for method, end in (

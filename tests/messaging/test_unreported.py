@@ -124,15 +124,13 @@ async def test_where_no_receipt_is_expected_none_is_missed(
 ) -> None:
     door = await start_app(TWILIO_API_URL=carrier.url, DATABASE_URL=own_database_url, **changes)
     sender = Sender(door, carrier, books, await door.tenant())
-    for key in ("api_key", "test_key"):
-        assert (await door.post("/api/auth/request", {"phone": phone}, sender.tenant[key])).status_code == 200
+    assert (await door.post("/api/auth/request", {"phone": phone}, sender.tenant["api_key"])).status_code == 200
 
     await books.do("update messages set updated_at = now() - interval '1 day' where identifier = $1", phone)
     await outbox.finish(door.services)
 
-    for tenant_id in (sender.id, f"{sender.id}:test"):
-        row = await books.message(tenant_id, phone)
-        assert (row["state"], row["receipt_due_at"]) == ("sent", None)
+    row = await books.message(sender.id, phone)
+    assert (row["state"], row["receipt_due_at"]) == ("sent", None)
     assert all("StatusCallback" not in request.form for request in carrier.requests)
 
 
