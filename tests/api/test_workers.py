@@ -7,7 +7,7 @@ import pytest
 
 from auth1.dev.redis import RedisServer
 from tests.api.conftest import until
-from tests.api.keys import add, code_for, end, rotate
+from tests.api.keys import add, code_for, end, patch, rotate
 from tests.api.world import TENANTS
 from tests.conftest import Door, Started, new_phone
 
@@ -75,6 +75,21 @@ async def test_the_other_worker_sees_a_tenant_resumed(workers: tuple[Door, Door]
         return await code_for(there, tenant["api_key"]) is None
 
     assert await until(is_resumed, SEEN_S)
+
+
+async def test_the_other_worker_sees_the_origins_of_a_key_changed(workers: tuple[Door, Door]) -> None:
+    here, there = workers
+    tenant = await here.tenant()
+    key = await add(here, tenant, allowed_origins=["https://old.example.com"])
+    assert await until(lambda: is_known(there, key["api_key"]))
+
+    await patch(here, tenant, key["key_id"], allowed_origins=["https://new.example.com"])
+
+    async def is_seen() -> bool:
+        return await code_for(there, key["api_key"], origin="https://old.example.com") == "origin_not_allowed"
+
+    assert await until(is_seen, SEEN_S)
+    assert await code_for(there, key["api_key"], origin="https://new.example.com") is None
 
 
 async def test_the_other_worker_sees_a_setting_changed(workers: tuple[Door, Door]) -> None:
