@@ -8,13 +8,15 @@ import importlib.util
 import ipaddress
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
-from auth1 import mail_server, signing_key
+from auth1 import mail_server, signing_key, sms_rates
 from auth1.environment import MIN_SECRET_BYTES, SAMPLE_SECRETS, Environment
 from auth1.mail_server import Smtp
 from auth1.signing_key import SigningKey
+from auth1.sms_rates import Rates
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -71,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     twilio: Twilio | None
     sns: Sns | None
     sms_providers: tuple[str, ...]
+    sms_rates: Rates
     smtp: Smtp | None
     app_url: str
     app_url_is_set: bool
@@ -131,6 +134,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         twilio=twilio,
         sns=sns,
         sms_providers=_sms_providers(env, order, configured),
+        sms_rates=_sms_rates(env),
         smtp=_smtp(env),
         app_url=env.url("APP_URL", env.text("APP_URL", "http://localhost:3000") or "", ("https", "http")).rstrip("/"),
         app_url_is_set=env.text("APP_URL") is not None,
@@ -221,6 +225,15 @@ def _sms_providers(env: Environment, named: tuple[str, ...], configured: tuple[s
     if "sns" in providers and importlib.util.find_spec("aioboto3") is None:
         env.problems.append("SMS_PROVIDERS: sns needs aioboto3: pip install 'auth1[sns]', or name other providers")
     return providers
+
+
+def _sms_rates(env: Environment) -> Rates:
+    own = env.text("SMS_RATES_FILE")
+    try:
+        return sms_rates.read(Path(own) if own else sms_rates.BUILT_IN)
+    except ValueError as error:
+        env.problems.extend(f"SMS_RATES_FILE: {problem}" for problem in error.args)
+        return Rates({})
 
 
 def _smtp(env: Environment) -> Smtp | None:

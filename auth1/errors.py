@@ -9,8 +9,8 @@ raise them; `core/problems.py` alone turns them into bytes (RFC 9457, `applicati
       403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed RequestBlocked TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
       413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
-      422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut
-      429 RateLimited ResendTooSoon TooManyAttempts
+      422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut IdempotencyKeyReused
+      429 BudgetExceeded RateLimited ResendTooSoon TooManyAttempts
       500 InternalError
       502 DeliveryFailed   503 ChannelUnavailable Unavailable
 """
@@ -227,6 +227,18 @@ class RecipientOptedOut(Refusal):
     """The owner of this number has opted out of messages by replying STOP."""
 
     status, code = 422, "recipient_opted_out"
+
+
+class IdempotencyKeyReused(Refusal):
+    """This Idempotency-Key was used for another request; take a new one for each."""
+
+    status, code = 422, "idempotency_key_reused"
+
+
+class BudgetExceeded(Refusal):
+    """What this tenant may send today is used up."""
+
+    status, code = 429, "budget_exceeded"
 
 
 class RateLimited(Refusal):

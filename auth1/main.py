@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from auth1 import __version__, config, health, metrics, retention
+from auth1.callers import idempotency
 from auth1.callers.cache import TenantCache
 from auth1.challenges import outbox
 from auth1.config import Settings
@@ -57,6 +58,7 @@ def build(settings: Settings, log: Log) -> App[Services]:
         settings.trusted_proxies,
         start=start_worker,
         stop=stop,
+        once=idempotency.once,
     )
 
 

@@ -35,6 +35,9 @@ DELIVERIES = Counter(
 BREAKER_OPEN = Gauge(
     "auth1_provider_breaker_open", "Whether a provider is passed over.", ("provider",), multiprocess_mode="livemax"
 )
+MESSAGE_COST = Counter(
+    "auth1_message_cost_dollars_total", "Price of messages that were sent, or may have been.", ("provider", "country")
+)
 OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages the outbox finished.", ("outcome",))
 FRAUD_DECISIONS = Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason"))
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")

@@ -15,11 +15,15 @@ PURGES = (
     "purge_links",
     "purge_sessions",
     "purge_identifiers",
+    "purge_idempotency",
+    "purge_spending",
     "purge_deleted_sessions",
     "purge_deleted_identifiers",
     "purge_deleted_users",
     "purge_deleted_challenges",
     "purge_deleted_messages",
+    "purge_deleted_spending",
+    "purge_deleted_budgets",
     "purge_deleted_tenants",
 )
 

@@ -180,9 +180,10 @@ async def open_challenge(auth1: Inside, number: str) -> None:
         event_id=new_id("evt"),
         locale=None,
         seals=codes.seals(auth1.services.keyring),
+        mark_event_id=new_id("evt"),
     )
     opened = await store.open_challenge(auth1.services.postgres, auth1.tenant.tenant_id, "bench", opening)
-    assert opened.accepted
+    assert opened.verdict == "opened"
 
 
 async def answer_challenge(auth1: Inside, number: str) -> None:

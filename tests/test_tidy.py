@@ -30,7 +30,7 @@ FLOORS = (
     ("services",),
     ("core",),
     ("errors", "metrics", "config"),
-    ("environment", "mail_server", "signing_key"),
+    ("environment", "mail_server", "signing_key", "sms_rates"),
     ("dev",),
 )
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "models", "manager", "base", "misc"}

@@ -3,5 +3,6 @@
 keys      the form of an API key: kind, slug, random part, checksum
 tenant    Tenant and its settings, as a request sees them
 cache     tenants by key, kept in the process and dropped when they change
+idempotency  what is done once, however often it is asked for
 guards    what a route requires of its caller; the door's limit per client address
 """

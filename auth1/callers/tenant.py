@@ -26,6 +26,8 @@ _RedirectUri = Annotated[
 _RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
 OPERATOR = "operator"  # the actor of what is done with ADMIN_TOKEN, or on the command line
 _Color = Annotated[str, msgspec.Meta(pattern=r"^#[0-9a-f]{6}\Z", description="#rrggbb")]
+_Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+_Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
 TextChannel = Literal["sms", "email"]
 Locale = Annotated[
     str,
@@ -97,6 +99,15 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
         msgspec.Meta(description="The oldest sessions beyond it end; null: any number."),
     ] = None
+    messages_per_day: Annotated[
+        _Messages | None, msgspec.Meta(description="SMS and emails a day (UTC); null: any number.")
+    ] = None
+    sms_budget_per_day: Annotated[
+        _Dollars | None, msgspec.Meta(description="US dollars for SMS a day (UTC); null: any sum.")
+    ] = None
+    sms_budget_soft: Annotated[
+        float, msgspec.Meta(ge=0, le=1, description="The part of sms_budget_per_day at which an event tells of it.")
+    ] = 0.8
     default_locale: Annotated[Locale, msgspec.Meta(description="Language of a text where a request names none.")] = "en"
     texts: Annotated[Texts, msgspec.Meta(description="Templates with {brand}, {code} and {minutes}, by locale.")] = (
         Texts()
@@ -111,6 +122,10 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         _HostName | None, msgspec.Meta(description="Where browsers may fill in the code of an SMS; null: anywhere.")
     ] = None
 
+
+# What the operator alone decides, because the operator pays for it.
+BUDGETS = frozenset({"messages_per_day", "sms_budget_per_day", "sms_budget_soft"})
+OPERATOR_SETTINGS = BUDGETS
 
 _decode = msgspec.json.Decoder(TenantSettings).decode
 

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple, cast
 
 import msgspec
 
+from auth1.callers.store import Claim
 from auth1.challenges.codes import LOGIN, SealedCode
 from auth1.challenges.identifiers import Identifier
 from auth1.challenges.links import NewLink
@@ -16,6 +17,22 @@ from auth1.sessions.opening import NewSession
 _QUERIES = Queries("challenges")
 
 Verdict = Literal["ok", "wrong", "none", "exhausted", "locked", "banned"]
+
+
+Refused = Literal["reused", "replayed", "in_flight", "messages", "money", "full", "too_soon"]
+
+
+class Price(NamedTuple):
+    """What a message is estimated to cost, and what its tenant may spend and send a day; money in microdollars.
+
+    `soft`: how much spent is to be told of before the end. None: there is no bound.
+    """
+
+    segments: int | None = None
+    microdollars: int = 0
+    budget: int | None = None
+    soft: int | None = None
+    messages: int | None = None
 
 
 class Opening(NamedTuple):
@@ -35,19 +52,35 @@ class Opening(NamedTuple):
     event_id: str
     locale: str | None
     seals: list[bytes]
+    mark_event_id: str
     link: NewLink | None = None
+    price: Price = Price()
+    claim: Claim | None = None
 
 
 class Opened(NamedTuple):
-    """What `open_challenge` decided. Not accepted: `budget_after` says when the send budget has room, if it is full."""
+    """`open_challenge` made a code, or repeats one. `mark`: of the tenant's budget, if one was reached."""
 
-    accepted: bool
-    opened: bool
+    verdict: Literal["opened", "repeated"]
+    mark: str | None
     challenge_id: str
     code_box: bytes
     expires_in: int
     resend_after: int
-    budget_after: int | None
+
+
+class NotOpened(NamedTuple):
+    """`open_challenge` refused. `answer_box` is what was answered before to the same Idempotency-Key."""
+
+    verdict: Refused
+    mark: str | None
+    retry_after: int
+    answer_box: bytes | None
+
+    @property
+    def frees_key(self) -> bool:
+        """Whether an Idempotency-Key was claimed for nothing."""
+        return self.verdict in ("messages", "money", "full", "too_soon")
 
 
 class Answering(NamedTuple):
@@ -73,8 +106,9 @@ class Answered(NamedTuple):
     retry_after: int | None
 
 
-async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: Opening) -> Opened:
+async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: Opening) -> Opened | NotOpened:
     """Open or repeat a challenge. A lost connection is tried again once: the ids make that safe."""
+    price, claim = asked.price, asked.claim
     arguments = (
         *(tenant_id, asked.identifier.value, asked.identifier.channel, LOGIN),
         *(asked.challenge_id, asked.again),
@@ -84,13 +118,22 @@ async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: 
         *(asked.event_id, actor, msgspec.json.encode(asked.data).decode(), asked.locale),
         *_link_arguments(asked.link),
         asked.seals,
+        *(asked.identifier.country, price.segments, price.microdollars),
+        *(price.budget, price.soft, price.messages, asked.mark_event_id),
+        *((claim.route, claim.digest, claim.body_digest) if claim else (None, None, None)),
     )
     try:
         row = await postgres.row(_QUERIES["open_challenge"], *arguments)
     except ConnectionLost:
         row = await postgres.row(_QUERIES["open_challenge"], *arguments)
+    if row is not None and row["verdict"] == "uncounted":  # the first message since the tenant has a budget
+        await postgres.row(_QUERIES["make_budget"], tenant_id)
+        row = await postgres.row(_QUERIES["open_challenge"], *arguments)
     assert row is not None, "the statement returns its row whatever it decides"
-    return Opened(*row)
+    if row["verdict"] in ("opened", "repeated"):
+        return Opened(*(row[name] for name in Opened._fields))
+    waits = (row["budget_after"], row["resend_after"])
+    return NotOpened(row["verdict"], row["mark"], max(0, *(wait or 0 for wait in waits)), row["answer_box"])
 
 
 def _link_arguments(link: NewLink | None) -> tuple[object, ...]:

@@ -16,7 +16,19 @@ import msgspec
 
 from auth1 import metrics
 from auth1.core import problems, proxies, schemas
-from auth1.core.call import BODY_S, FORM, JSON, Answer, Call, ClientGone, Form, Receive, is_bodiless, read_body
+from auth1.core.call import (
+    BODY_S,
+    FORM,
+    JSON,
+    Answer,
+    AnsweredBefore,
+    Call,
+    ClientGone,
+    Form,
+    Receive,
+    is_bodiless,
+    read_body,
+)
 from auth1.core.cors import Cors
 from auth1.core.ids import new_id
 from auth1.core.log import Log
@@ -38,6 +50,7 @@ MAX_IN_FLIGHT = 1000  # per worker; more would only wait in line for the pool
 Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Services = TypeVar("Services")
+Once = Callable[[Services, Route, Call[Any], Sequence[object]], Awaitable[object]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 _HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
@@ -60,7 +73,10 @@ def _decoders(route: Route) -> dict[str, Decode]:
 
 
 class App(Generic[Services]):
-    """The ASGI application: `start` makes the services of this worker, `stop` puts them away."""
+    """The ASGI application: `start` makes the services of this worker, `stop` puts them away.
+
+    `once` runs the handlers of routes that are idempotent.
+    """
 
     def __init__(
         self,
@@ -70,6 +86,7 @@ class App(Generic[Services]):
         trusted_proxies: tuple[proxies.Network, ...],
         start: Callable[[], Awaitable[Services]],
         stop: Callable[[Services], Awaitable[None]],
+        once: Once[Services],
     ) -> None:
         self._router = Router(routes)
         self._decoders = {route: _decoders(route) for route in routes if route.body is not None}
@@ -78,6 +95,7 @@ class App(Generic[Services]):
         self._trusted_proxies = trusted_proxies
         self._start = start
         self._stop = stop
+        self._once = once
         self._in_flight = 0
         self.services: Services
 
@@ -173,11 +191,16 @@ class App(Generic[Services]):
         try:
             async with asyncio.timeout(route.deadline_s + (BODY_S if route.body else 0)) as deadline:
                 call.caller = await route.guard(self.services, call)
-                arguments = []
+                arguments: list[object] = []
                 if (decoders := self._decoders.get(route)) is not None:
                     arguments = [await self._decode(route, call, receive, decoders)]
                     deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
-                result = await route.handler(self.services, call, *arguments)
+                if route.idempotent == "yes":
+                    result = await self._once(self.services, route, call, arguments)
+                else:
+                    result = await route.handler(self.services, call, *arguments)
+        except AnsweredBefore as before:
+            result = before.answer
         except TimeoutError:
             raise Unavailable("The request took too long.", retry_after=1) from None
         except (Refusal, ClientGone):

@@ -31,6 +31,14 @@ class Answer(NamedTuple):
     content_type: bytes = b"application/json"
 
 
+class AnsweredBefore(Exception):
+    """The caller asked for the same before: this is the answer it got, and is to get again."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("answered before")
+        self.answer = answer
+
+
 class Form(NamedTuple):
     """The body of a route that takes a form: its pairs, decoded, in the order they came."""
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from auth1.errors import MethodNotAllowed, NotFound
 
@@ -27,6 +27,8 @@ class Route(NamedTuple):
     status: int = 200
     deadline_s: float = DEADLINE_S
     quiet: bool = False  # probes and scrapes are logged at level debug
+    # Whether Idempotency-Key is honoured: by the App around the handler, or by the handler itself.
+    idempotent: Literal["no", "yes", "itself"] = "no"
     page: bool = False  # for people: what they post has an Origin that CORS has no say over, `null` or our own
 
 

@@ -29,6 +29,7 @@ class EventType(StrEnum):
     TENANT_DELETED = "tenant.deleted"  # tenant
     TENANT_LOGGED_OUT = "tenant.logged_out"  # tenant: all sessions of its users were ended
     TENANT_JWT_ROTATED = "tenant.jwt_rotated"  # tenant: its jwt_secret was replaced
+    BUDGET_REACHED = "budget.reached"  # tenant: its messages or their price have come to a mark of today
     KEY_CREATED = "key.created"  # key
     KEY_UPDATED = "key.updated"  # key: its origins or its end
     KEY_ROTATED = "key.rotated"  # key: the old one ends with the overlap

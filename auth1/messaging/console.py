@@ -1,7 +1,7 @@
 """The provider of development: it prints the message to the terminal."""
 
 from auth1.core.log import Log
-from auth1.messaging.provider import Outgoing
+from auth1.messaging.provider import Outgoing, Taken
 
 
 class Console:
@@ -13,9 +13,9 @@ class Console:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    async def send(self, message: Outgoing) -> str | None:
+    async def send(self, message: Outgoing) -> Taken:
         self._log.plain(f"\n  message to {message.to}: {message.text}\n")
-        return None
+        return Taken()
 
     async def close(self) -> None:
         pass

@@ -40,6 +40,13 @@ class Outgoing(NamedTuple):
     letter: Letter | None = None  # an email has one
 
 
+class Taken(NamedTuple):
+    """A provider took a message: its own id of it, and its price in millionths of a US dollar where it says one."""
+
+    provider_message_id: str | None = None
+    price: int | None = None
+
+
 class SendError(Exception):
     """A provider did not take a message. `code` is the provider's own, or a word of ours; never the message."""
 
@@ -55,8 +62,8 @@ class Provider(Protocol):
     name: str
     reports: bool  # whether it will tell, by a receipt, what became of a message that it took
 
-    async def send(self, message: Outgoing) -> str | None:
-        """Hand a message over and return the provider's id of it. Raises SendError, within the provider's deadline."""
+    async def send(self, message: Outgoing) -> Taken:
+        """Hand a message over. Raises SendError, within the provider's deadline."""
 
     async def close(self) -> None:
         """Close connections."""

@@ -1,6 +1,6 @@
 """The providers of test keys: they send nothing, fail for the magic numbers that stand for that, and report at once."""
 
-from auth1.messaging.provider import Failure, Outgoing, SendError
+from auth1.messaging.provider import Failure, Outgoing, SendError, Taken
 from auth1.messaging.store import Receipt
 
 FAILS_EVERYWHERE = "+15005550002"
@@ -17,11 +17,11 @@ class Sandbox:
         self.name = name
         self._fails_for = fails_for
 
-    async def send(self, message: Outgoing) -> str | None:
+    async def send(self, message: Outgoing) -> Taken:
         """Take the message and send nothing. Raises SendError for a magic number."""
         if message.to in self._fails_for:
             raise SendError(Failure.TRANSIENT, "magic_number")
-        return None
+        return Taken()
 
     def receipt(self, message: Outgoing) -> Receipt:
         """What is reported of a message that was taken: delivered, or not where the number stands for that."""

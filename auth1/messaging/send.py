@@ -5,7 +5,7 @@ number that is impossible, or whose owner has opted out, is not tried elsewhere.
 over while another is there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import NamedTuple
@@ -14,15 +14,24 @@ from auth1 import metrics
 from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
-from auth1.errors import ChannelUnavailable, DeliveryFailed, InvalidEmail, InvalidPhone, RecipientOptedOut, Unavailable
+from auth1.errors import (
+    ChannelUnavailable,
+    DeliveryFailed,
+    InvalidEmail,
+    InvalidPhone,
+    RecipientOptedOut,
+    Refusal,
+    Unavailable,
+)
 from auth1.events.types import Event, EventType, tell
 from auth1.messaging import receipts, sandbox, store
 from auth1.messaging.breaker import Breaker
-from auth1.messaging.provider import Failure, Outgoing, Provider, SendError
+from auth1.messaging.provider import Failure, Outgoing, Provider, SendError, Taken
 from auth1.messaging.sandbox import Sandbox
-from auth1.messaging.store import Delivery
+from auth1.messaging.store import Delivery, Kept
 
 MAX_IN_FLIGHT = 100  # per worker; what comes beyond waits in the outbox instead of in memory
+Keep = Callable[[Delivery], Kept]
 _FINAL = (Failure.IMPOSSIBLE, Failure.OPTED_OUT)
 
 
@@ -30,7 +39,7 @@ class _Outcome(NamedTuple):
     """Who was tried last, and the failures of all; none where it was taken."""
 
     provider: Provider
-    provider_message_id: str | None
+    taken: Taken
     failures: list[SendError]
 
 
@@ -74,8 +83,10 @@ class Messenger:
         finally:
             self._in_flight -= room
 
-    async def send(self, channel: str, message: Outgoing, *, actor: str, request_id: str | None = None) -> Delivery:
-        """Try the providers one after another; record and return the outcome."""
+    async def send(
+        self, channel: str, message: Outgoing, *, actor: str, request_id: str | None = None, keep: Keep | None = None
+    ) -> Delivery:
+        """Try the providers one after another; record and return the outcome, with what `keep` makes of it."""
         outcome = await self._try(self._of(channel, message.tenant_id.endswith(":test")), message, request_id)
         failures = outcome.failures
         delivery = Delivery(
@@ -84,12 +95,15 @@ class Messenger:
             message_id=message.message_id,
             state=_state(failures),
             provider=outcome.provider.name,
-            provider_message_id=outcome.provider_message_id,
+            provider_message_id=outcome.taken.provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
             give_back=bool(failures) and all(error.failure.definite for error in failures),
             event_id=new_id("evt"),
             receipt_in=message.expires_in if outcome.provider.reports and not failures else None,
+            price=outcome.taken.price,
         )
+        if keep is not None:
+            delivery = delivery._replace(kept=keep(delivery))
         await self._record(delivery, request_id)
         if isinstance(outcome.provider, Sandbox) and not failures:
             with suppress(Unavailable):  # its fate is then unknown, as that of any message without a receipt
@@ -128,7 +142,7 @@ class Messenger:
                 )
                 if error.failure in _FINAL:
                     break
-        return _Outcome(provider, None, failures)
+        return _Outcome(provider, Taken(), failures)
 
     def _ready(self, providers: Sequence[Provider]) -> Iterator[Provider]:
         """Those whose breaker lets a call through; where none does, the first: it is the person's only chance."""
@@ -141,13 +155,13 @@ class Messenger:
         if not ready:
             yield providers[0]
 
-    async def _hand_over(self, provider: Provider, message: Outgoing) -> str | None:
+    async def _hand_over(self, provider: Provider, message: Outgoing) -> Taken:
         started = perf_counter()
         outcome = "sent"
         try:
-            provider_message_id = await provider.send(message)
+            taken = await provider.send(message)
             self._tell_breaker(provider, well=True)
-            return provider_message_id
+            return taken
         except SendError as error:
             outcome = error.failure.value
             # A number that cannot be reached says nothing of who was asked to reach it.
@@ -165,29 +179,28 @@ class Messenger:
 
     async def _record(self, delivery: Delivery, request_id: str | None) -> None:
         try:
-            told = await store.record_delivery(self._postgres, delivery)
+            told, price, country = await store.record_delivery(self._postgres, delivery)
         except Unavailable:
             self._unrecorded.append(delivery)
             return
+        if price:
+            metrics.MESSAGE_COST.labels(delivery.provider, country or "none").inc(price / 1_000_000)
         if told:
             event_type = EventType.MESSAGE_FAILED if delivery.state == "failed" else EventType.MESSAGE_UNKNOWN
             event = Event(delivery.event_id, event_type, delivery.tenant_id, delivery.actor, delivery.message_id)
             tell(self._log, event, request_id, provider=delivery.provider, error=delivery.error)
 
 
-def refuse_failed(delivery: Delivery, channel: str) -> None:
-    """Tell the caller of a message that did not leave.
-
-    Raises InvalidPhone, InvalidEmail, RecipientOptedOut or DeliveryFailed.
-    """
+def refusal_of(delivery: Delivery, channel: str) -> Refusal | None:
+    """What the caller is told of a message that did not leave; None where it did."""
     if delivery.state == "sent":
-        return
+        return None
     failure = (delivery.error or "").partition(":")[0]
     if failure == Failure.IMPOSSIBLE:
-        raise InvalidEmail if channel == "email" else InvalidPhone
+        return InvalidEmail() if channel == "email" else InvalidPhone()
     if failure == Failure.OPTED_OUT:
-        raise RecipientOptedOut
-    raise DeliveryFailed(retry_after=5)
+        return RecipientOptedOut()
+    return DeliveryFailed(retry_after=5)
 
 
 def _state(failures: list[SendError]) -> str:

@@ -17,7 +17,7 @@ from aiosmtplib import SMTP
 
 from auth1.mail_server import Smtp as Server
 from auth1.messaging import mails
-from auth1.messaging.provider import Failure, Outgoing, SendError
+from auth1.messaging.provider import Failure, Outgoing, SendError, Taken
 
 DEADLINE_S = 4.0
 CONNECT_S = 2.0
@@ -41,8 +41,8 @@ class Smtp:
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[tuple[float, SMTP]] = []
 
-    async def send(self, message: Outgoing) -> str | None:
-        """Hand a message to the server and return its Message-ID."""
+    async def send(self, message: Outgoing) -> Taken:
+        """Hand a message to the server; its id there is the Message-ID."""
         message_id = f"{message.message_id}@{self._host}"
         mail = mails.compose(message, self._server.sender, message_id, datetime.now(UTC))
         phase = _Phase()
@@ -51,7 +51,7 @@ class Smtp:
                 await self._deliver(message.to, mail, phase)
         except TimeoutError as error:
             raise SendError(phase.lost, "timeout") from error
-        return message_id
+        return Taken(message_id)
 
     async def close(self) -> None:
         """Take leave of the server, where it listens."""

@@ -11,7 +11,7 @@ import asyncio
 import importlib
 from typing import TYPE_CHECKING
 
-from auth1.messaging.provider import Failure, Outgoing, SendError
+from auth1.messaging.provider import Failure, Outgoing, SendError, Taken
 
 if TYPE_CHECKING:
     from auth1.messaging.sns_client import Client
@@ -44,8 +44,8 @@ class Sns:
         """
         await self._warm()
 
-    async def send(self, message: Outgoing) -> str | None:
-        """Publish the message and return the MessageId."""
+    async def send(self, message: Outgoing) -> Taken:
+        """Publish the message. SNS tells no price."""
         client = self._client
         if client is None:
             try:
@@ -53,7 +53,7 @@ class Sns:
                     client = await self._warm()
             except TimeoutError as error:
                 raise SendError(Failure.TRANSIENT, "not_ready") from error
-        return await client.publish(message.to, message.text, self._attributes)
+        return Taken(await client.publish(message.to, message.text, self._attributes))
 
     async def close(self) -> None:
         if self._warming is not None:

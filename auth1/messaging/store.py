@@ -2,11 +2,19 @@
 
 from typing import Literal, NamedTuple
 
+from auth1.callers.store import Claim
 from auth1.callers.tenant import TenantSettings, read_settings
 from auth1.core.ids import new_id
 from auth1.core.postgres import ConnectionLost, Postgres, Queries
 
 _QUERIES = Queries("messaging")
+
+
+class Kept(NamedTuple):
+    """What becomes of the Idempotency-Key that a message was asked for with: an answer to keep, or None to free it."""
+
+    claim: Claim
+    answer_box: bytes | None
 
 
 class Delivery(NamedTuple):
@@ -22,6 +30,16 @@ class Delivery(NamedTuple):
     give_back: bool
     event_id: str
     receipt_in: int | None  # seconds for which a receipt will be waited for; None: none will come
+    price: int | None = None  # the provider's own, in millionths of a US dollar
+    kept: Kept | None = None
+
+
+class Recorded(NamedTuple):
+    """What `record_delivery` wrote: whether there is an event of it, and the message's price and country, once."""
+
+    told: bool
+    price: int | None
+    country: str | None
 
 
 class Claimed(NamedTuple):
@@ -61,15 +79,19 @@ class Unknown(NamedTuple):
     event_id: str
 
 
-async def record_delivery(postgres: Postgres, delivery: Delivery) -> bool:
-    """Write down what became of a message; the first report counts. Returns whether it made an event."""
+async def record_delivery(postgres: Postgres, delivery: Delivery) -> Recorded:
+    """Write down what became of a message; the first report counts."""
+    claim, box = delivery.kept or (None, None)
     row = await postgres.row(
         _QUERIES["record_delivery"],
         *(delivery.tenant_id, delivery.message_id, delivery.state, delivery.provider),
         *(delivery.provider_message_id, delivery.error, delivery.give_back, delivery.event_id, delivery.actor),
-        delivery.receipt_in,
+        *(delivery.receipt_in, delivery.price),
+        *((claim.route, claim.digest) if claim else (None, None)),
+        box,
     )
-    return row is not None
+    assert row is not None, "the statement returns its row whatever it finds"
+    return Recorded(row["event_id"] is not None, row["price_microdollars"], row["country"])
 
 
 async def record_receipt(postgres: Postgres, receipt: Receipt, event_id: str) -> str | None:

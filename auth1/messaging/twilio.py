@@ -6,6 +6,7 @@ redirects are not followed, and proxy variables of the environment are not belie
 
 import asyncio
 import re
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ import httpx
 import msgspec
 
 from auth1.config import Twilio as Account
-from auth1.messaging.provider import Failure, Outgoing, SendError
+from auth1.messaging.provider import Failure, Outgoing, SendError, Taken
 
 DEADLINE_S = 2.0
 CONNECT_S = 1.0
@@ -22,6 +23,7 @@ MAX_VALIDITY_S = 36_000  # Twilio's own bound of ValidityPeriod
 MAX_CONNECTIONS = 100
 CALLBACK_PATH = "/api/callbacks/twilio/status"
 
+_PRICE = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,12})?", re.ASCII)  # negative: it is taken from an account
 SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
 
 # What a status callback reports. What is neither (`receiving`, `received`) is not about a message that we send.
@@ -49,6 +51,8 @@ class _Answer(msgspec.Struct):
     status: str | int | None = None
     code: int | str | None = None
     error_code: int | None = None
+    price: Any = None  # "-0.00750", in price_unit; seldom there so early, and never a reason to doubt the rest
+    price_unit: Any = None
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -92,8 +96,8 @@ class Twilio:
             fields["StatusCallback"] = f"{self._callback_url}?{urlencode(ids)}"
         return fields
 
-    async def send(self, message: Outgoing) -> str | None:
-        """Create the message at Twilio and return its SID."""
+    async def send(self, message: Outgoing) -> Taken:
+        """Create the message at Twilio; its id there is the SID."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 status, body = await self._post(self.form(message))
@@ -118,18 +122,26 @@ class Twilio:
             return response.status_code, body
 
 
-def _read(status: int, body: bytes) -> str:
+def _read(status: int, body: bytes) -> Taken:
     """Tell a message that was taken from one that was not."""
     answer = _parse(body)
     if status in (200, 201):
         sid = answer.sid if answer else None
-        if sid is not None and SID.fullmatch(sid) and not (answer and answer.status == "failed"):
-            return sid
+        if answer and sid is not None and SID.fullmatch(sid) and answer.status != "failed":
+            return Taken(sid, _price(answer))
         raise SendError(Failure.UNKNOWN, "garbage")
     code = _code(answer)
     if code is not None and code in _BY_CODE and status < 500:
         raise SendError(_BY_CODE[code], str(code))
     raise SendError(_of_status(status), str(code or f"http_{status}"))
+
+
+def _price(answer: _Answer) -> int | None:
+    """The price in millionths of a US dollar; what is billed in another currency is not converted."""
+    text = str(answer.price)
+    if answer.price_unit not in ("USD", "usd") or not _PRICE.fullmatch(text):
+        return None
+    return round(abs(Decimal(text)) * 1_000_000)
 
 
 def _of_status(status: int) -> Failure:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from auth1.callers import keys
-from auth1.callers.tenant import OPERATOR, Manager, TenantSettings
+from auth1.callers.tenant import OPERATOR, OPERATOR_SETTINGS, Manager, TenantSettings
 from auth1.core import schemas
-from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
+from auth1.errors import Conflict, FieldError, Forbidden, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
 from auth1.messaging import texts
 from auth1.services import Services
@@ -60,9 +60,11 @@ async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
 
 
 async def update_tenant(app: Services, manager: Manager, patch: TenantPatch) -> TenantOut:
-    """Change name or settings. Raises NotFound, ValidationFailed."""
+    """Change name or settings. Raises NotFound, ValidationFailed, and Forbidden for what only the operator decides."""
     tenant_id = manager.tenant_id
     changes = {} if patch.settings is msgspec.UNSET else patch.settings
+    if not manager.is_operator and (kept_back := sorted(OPERATOR_SETTINGS.intersection(changes))):
+        raise Forbidden(f"Only the operator may change {' and '.join(kept_back)}.")
     name = None if patch.name is msgspec.UNSET else patch.name
     unknown = sorted(set(changes) - set(TenantSettings.__struct_fields__))
     try:

@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 
 from auth1.callers.keys import Kind, NewKey
-from auth1.callers.tenant import TenantSettings, read_settings
+from auth1.callers.tenant import BUDGETS, TenantSettings, read_settings
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries
 from auth1.messaging import texts
@@ -66,11 +66,13 @@ async def update_tenant(
         merged = msgspec.json.decode(row["settings"]) | changes
         kept = {key: value for key, value in merged.items() if value is not None}
         settings = msgspec.convert(kept, TenantSettings)
+        before = read_settings(row["settings"])
+        rebudgeted = any(getattr(before, name) != getattr(settings, name) for name in BUDGETS)
         texts.check(settings)
         changed = [*(["name"] if name is not None else []), *(f"settings.{key}" for key in changes)]
         row = await transaction.row(
             _QUERIES["update_tenant"],
-            *(tenant_id, name or row["name"], _json(settings), event_id, actor, changed),
+            *(tenant_id, name or row["name"], _json(settings), event_id, actor, changed, rebudgeted),
         )
     return (_tenant(row), event_id) if row else None
 

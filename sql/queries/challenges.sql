@@ -1,10 +1,14 @@
 -- The main job. Each statement is one transaction and decides under the lock of one row of identifiers; the pitfalls that
 -- shape them: a snapshot is older than the lock that a statement waited for, so what decides is read from the locked row
 -- (RETURNING, or a CTE with FOR NO KEY UPDATE) and never from the table again; budgets are arrays in that row, not counts.
+-- Rows are locked in one order everywhere: messages, idempotency, budgets, identifiers, challenges, links, users, sessions,
+-- spending.
 
 -- name: open_challenge
 -- Open a challenge, or ask again over the code that is live; count the send, and queue the message, or refuse and say why.
 -- Idempotent by message_id: a retry after a lost COMMIT finds its own row.
+-- One after another are asked: the Idempotency-Key, whether it is ours to use; the tenant's budget of the day, whether
+-- the message fits; the identifier, whether it may have one. Only who gets past all three is counted anywhere.
 -- $1 tenant_id, $2 identifier, $3 channel, $4 purpose
 -- $5 challenge_id for a new challenge, $6 challenge_id that the caller wants to ask again, or null
 -- $7 code_mac, $8 code_box of the code to use if none is live, $9 its life in seconds, $10 its attempts
@@ -14,11 +18,46 @@
 -- $19 token_digest of the link that the message has, or null; $20 secret_digest, $21 whether it has the code, too,
 -- $22 redirect_to, $23 code_challenge
 -- $24 how a code_box begins that the program can open: after a change of its secret it cannot open those before
-with gate as (
+-- $25 country of the message or null, $26 its segments or null, $27 its price in microdollars
+-- $28 what the tenant may spend a day in microdollars or null, $29 where it is to be told before, $30 how many messages it
+-- may send a day or null, $31 event_id of budget.reached
+-- $32 route, $33 digest of the Idempotency-Key or null, $34 digest of the body
+with claim as (
+  insert into idempotency as k (tenant_id, route, digest, body_digest, claim_id)
+  select $1, $32, $33, $34, $11 where $33::bytea is not null
+  on conflict (tenant_id, route, digest) do update set
+    (body_digest, claim_id, claimed_at, answer_box) = (
+    select
+      case when ended then excluded.body_digest else k.body_digest end,
+      case when ended then excluded.claim_id else k.claim_id end,
+      case when ended then now() else k.claimed_at end,
+      case when not ended then k.answer_box end
+    from claim_has_ended(k.claimed_at, k.answer_box is not null, k.body_digest = excluded.body_digest) as ended)
+  returning claim_id = $11 as mine, body_digest = $34 as same_body, answer_box
+), budget as materialized (
+  -- THE lock of a tenant with a budget. Of two that meet at midnight the later day holds.
+  select greatest(day, today) as day, case when day >= today then messages else 0 end as messages,
+    case when day >= today then microdollars else 0 end as microdollars, case when day >= today then told else '{}' end as told
+  from budgets, (select (now() at time zone 'UTC')::date as today) as t
+  where tenant_id = $1 and ($28::bigint is not null or $30::int is not null)
+  for no key update of budgets
+), room as materialized (
+  -- What stands against it before the identifier is asked. Each `when` locks what it reads, so their order matters.
+  select case
+    when not (select mine from claim) then
+      (select case when not same_body then 'reused' when answer_box is not null then 'replayed' else 'in_flight' end from claim)
+    when $28::bigint is null and $30::int is null then null
+    when not exists (select from budget) then 'uncounted'
+    when exists (select from messages where tenant_id = $1 and id = $11) then null
+    when (select messages from budget) >= $30 then 'messages'
+    when $27::bigint > 0 and (select microdollars from budget) + $27 > $28 then 'money'
+    end as refusal
+), gate as (
   insert into identifiers as i (tenant_id, identifier, code_mac, code_box, code_purpose, code_expires_at, code_attempts_max,
     challenge_ids, challenge_attempts, message_id, sends, resend_at, sent_at)
-  values ($1, $2, $7, $8, $4, now() + $9::int * interval '1 s', $10::smallint,
-    array[$5::text], array[0::smallint], $11, 1, now() + $14::int * interval '1 s', array[now()])
+  select $1, $2, $7, $8, $4, now() + $9::int * interval '1 s', $10::smallint,
+    array[$5::text], array[0::smallint], $11, 1, now() + $14::int * interval '1 s', array[now()]
+  from room where refusal is null
   on conflict (tenant_id, identifier) do update set
     (code_mac, code_box, code_purpose, code_expires_at, code_attempts, code_attempts_max,
      challenge_ids, challenge_attempts, message_id, sends, resend_at, sent_at) = (
@@ -58,7 +97,11 @@ with gate as (
 ), answer as materialized (
   -- The row itself tells who won: its message is mine or it is not.
   select *, message_id = $11 as accepted, code_box = $8 as opened,
-    case when $5 = any(challenge_ids) then $5 else $6 end as challenge_id
+    case when $5 = any(challenge_ids) then $5 else $6 end as challenge_id,
+    greatest(
+      case when sent_at[$13::int] > now() - interval '1 hour' then sent_at[$13::int] + interval '1 hour' end,
+      case when sent_at[2 * $13::int] > now() - interval '1 day' then sent_at[2 * $13::int] + interval '1 day' end
+    ) as full_until
   from gate
 ), asked as (
   insert into challenges (tenant_id, id, identifier, expires_at, message_id)
@@ -69,10 +112,42 @@ with gate as (
   from answer a
   where a.accepted and a.opened and c.tenant_id = $1 and c.id = any(a.challenge_ids) and c.id <> a.challenge_id
 ), queued as (
-  insert into messages (tenant_id, id, challenge_id, identifier, channel, locale, trying, claimed_until)
-  select $1, $11, challenge_id, $2, $3, $18, $12, case when $12::text is not null then now() + interval '15 s' end
+  insert into messages (tenant_id, id, challenge_id, identifier, channel, locale, trying, claimed_until,
+    country, segments, price_microdollars, price_source)
+  select $1, $11, challenge_id, $2, $3, $18, $12, case when $12::text is not null then now() + interval '15 s' end,
+    $25, $26, $27, 'estimate'
   from answer where accepted
   on conflict (tenant_id, id) do nothing
+  returning id
+), counted as (
+  -- A sandbox sends nothing.
+  insert into spending as s (tenant_id, day, country, channel, slot, messages, microdollars)
+  select $1, (now() at time zone 'UTC')::date, coalesce($25, ''), $3, pg_backend_pid() % 16, 1, $27
+  from queued where $1 not like '%:test'
+  on conflict (tenant_id, day, country, channel, slot) do update set
+    messages = s.messages + 1, microdollars = s.microdollars + excluded.microdollars
+), mark as materialized (
+  -- Of the marks that are reached now the one that was not told of yet, if there is one.
+  select b.*, q.sent, case when r.reached <> all (b.told) then r.reached end as reached
+  from budget b
+  cross join (select count(*) as sent from queued) as q
+  cross join lateral (
+    select case when refusal in ('messages', 'money') then refusal
+      when q.sent > 0 and b.microdollars + $27 >= $29 then 'soft' end as reached
+    from room
+  ) as r
+), charged as (
+  update budgets b set day = m.day, messages = m.messages + m.sent, microdollars = m.microdollars + m.sent * $27,
+    told = m.told || array_remove(array[m.reached], null)
+  from mark m
+  where b.tenant_id = $1 and (m.sent > 0 or m.reached is not null)
+), marked as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select $1, $31, 'budget.reached', $16, $1, jsonb_build_object(
+    'mark', case reached when 'soft' then 'soft' else 'hard' end,
+    'budget', case reached when 'messages' then 'messages_per_day' else 'sms_budget_per_day' end,
+    'messages', messages + sent, 'dollars', round((microdollars + sent * $27) / 1000000.0, 6))
+  from mark where reached is not null
 ), linked as (
   insert into links (tenant_id, message_id, challenge_id, identifier, token_digest, secret_digest, with_code, redirect_to,
     code_challenge, expires_at)
@@ -85,14 +160,26 @@ with gate as (
   from answer where accepted
   on conflict (tenant_id, id) do nothing
 )
-select accepted, opened, challenge_id, code_box,
-  ceil(extract(epoch from code_expires_at - now()))::int as expires_in,
-  ceil(extract(epoch from resend_at - now()))::int as resend_after,
-  ceil(extract(epoch from greatest(
-    case when sent_at[$13::int] > now() - interval '1 hour' then sent_at[$13::int] + interval '1 hour' end,
-    case when sent_at[2 * $13::int] > now() - interval '1 day' then sent_at[2 * $13::int] + interval '1 day' end
-  ) - now()))::int as budget_after
-from answer
+select
+  coalesce(r.refusal, case
+    when a.accepted and a.opened then 'opened' when a.accepted then 'repeated' when a.full_until is not null then 'full'
+    else 'too_soon' end) as verdict,
+  a.challenge_id, a.code_box,
+  ceil(extract(epoch from a.code_expires_at - now()))::int as expires_in,
+  ceil(extract(epoch from a.resend_at - now()))::int as resend_after,
+  ceil(extract(epoch from case
+    when r.refusal is null then a.full_until
+    else (b.day + 1)::timestamp at time zone 'UTC' end - now()))::int as budget_after,
+  m.reached as mark, c.answer_box
+from room r left join answer a on true left join mark m on true left join budget b on true left join claim c on true
+
+-- name: make_budget
+-- The row of a tenant that has a budget from now on, with what it has spent today. $1 tenant_id
+insert into budgets (tenant_id, day, messages, microdollars)
+select $1, today, coalesce(sum(messages), 0), coalesce(sum(microdollars), 0)
+from (select (now() at time zone 'UTC')::date as today) as t left join spending on tenant_id = $1 and day = today
+group by today
+on conflict (tenant_id) do nothing
 
 -- name: answer_challenge
 -- Count an attempt, compare, and on a right code consume it, find or make the user and open the session: under one lock.

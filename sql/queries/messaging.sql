@@ -2,23 +2,55 @@
 
 -- name: record_delivery
 -- Write down what became of a message that was handed to providers. Where all of them definitely refused it, give the
--- send back, and take back the challenge, whose id nobody was told. A receipt may have been faster: what it knew holds,
--- unless its provider was given up and another one took the message. Returns the event, also to a retry after a lost
--- COMMIT, where it made one.
+-- send back, and its money, and take back the challenge, whose id nobody was told. A receipt may have been faster: what it
+-- knew holds, unless its provider was given up and another one took the message. Returns the event, also to a retry after
+-- a lost COMMIT, where it made one; and what the message costs, if it was written down now.
 -- $1 tenant_id, $2 message_id, $3 state, $4 provider, $5 provider_message_id, $6 error, $7 give the send back
 -- $8 event_id, $9 actor, $10 seconds for which a receipt will be waited for, or null
+-- $11 the provider's own price in microdollars, or null
+-- $12 route and $13 digest of the Idempotency-Key that the message was asked for with, or null; $14 the answer to keep for
+-- whoever repeats it, or null to free the key
 with recorded as (
   update messages m set
-    (state, provider, provider_message_id, error, trying, claimed_until, receipt_due_at, updated_at) = (
+    (state, provider, provider_message_id, error, trying, claimed_until, receipt_due_at, updated_at,
+     price_microdollars, price_source) = (
     select
       case when holds then further_state(m.state, $3) else $3 end,
       case when m.state = 'delivered' then m.provider else $4 end,
       case when m.provider = $4 then coalesce(m.provider_message_id, $5) when holds then m.provider_message_id else $5 end,
       case when holds and further_state(m.state, $3) <> $3 then m.error else $6 end,
-      null, null::timestamptz, now() + $10::int * interval '1 s', now()
+      null, null::timestamptz, now() + $10::int * interval '1 s', now(),
+      case when $7 then 0 else coalesce($11, m.price_microdollars) end,
+      case when not $7 and $11::bigint is not null then 'provider' else m.price_source end
     from (select coalesce(m.state = 'delivered' or m.provider = $4, false) as holds) as receipt)
   where tenant_id = $1 and id = $2 and trying is not null
-  returning identifier, challenge_id, created_at, state
+  returning identifier, challenge_id, created_at, state, country, channel, price_microdollars as price,
+    -- Nobody else writes a price, so the snapshot has the one that was counted.
+    (select o.price_microdollars from messages o where o.tenant_id = $1 and o.id = $2) as counted
+), kept as (
+  update idempotency set answer_box = $14
+  where tenant_id = $1 and route = $12 and digest = $13 and claim_id = $2 and $14::bytea is not null
+  returning 1
+), freed as (
+  delete from idempotency
+  where tenant_id = $1 and route = $12 and digest = $13 and claim_id = $2 and $14::bytea is null
+  returning 1
+), change as materialized (
+  -- Joined with all that is to be locked before the budget, as the budget is joined below with what comes before the
+  -- identifier. What an older version sent was not counted.
+  select (r.created_at at time zone 'UTC')::date as day, country, channel,
+    case when $7 then -1 else 0 end as messages, r.price - r.counted as microdollars
+  from recorded r left join kept on true left join freed on true
+  where $1 not like '%:test' and r.counted is not null and ($7 or r.price <> r.counted)
+), recharged as (
+  update budgets b set messages = b.messages + c.messages, microdollars = b.microdollars + c.microdollars
+  from change c where b.tenant_id = $1 and b.day = c.day
+  returning 1
+), recounted as (
+  insert into spending as s (tenant_id, day, country, channel, slot, messages, microdollars)
+  select $1, day, coalesce(country, ''), channel, pg_backend_pid() % 16, messages, microdollars from change
+  on conflict (tenant_id, day, country, channel, slot) do update set
+    messages = s.messages + excluded.messages, microdollars = s.microdollars + excluded.microdollars
 ), untold as (
   -- The challenge, if this very message opened it; one that was asked again had been told before.
   select c.id
@@ -37,7 +69,7 @@ with recorded as (
         || i.challenge_attempts[array_position(i.challenge_ids, u.id) + 1:],
       i.challenge_attempts),
     challenge_ids = array_remove(i.challenge_ids, u.id)
-  from recorded r left join untold u on true
+  from recorded r left join recharged on true left join untold u on true
   where $3 in ('failed', 'unknown') and i.tenant_id = $1 and i.identifier = r.identifier and i.message_id = $2
   returning i.identifier
 ), cancelled as (
@@ -52,9 +84,11 @@ with recorded as (
   from recorded where $3 in ('failed', 'unknown') and state = $3
   returning id
 )
-select id from told
-union all
-select id from events where $3 in ('failed', 'unknown') and tenant_id = $1 and id = $8
+select
+  coalesce(
+    (select id from told),
+    (select id from events where $3 in ('failed', 'unknown') and tenant_id = $1 and id = $8)) as event_id,
+  (select price from recorded) as price_microdollars, (select country from recorded) as country
 
 -- name: record_receipt
 -- Write down what a provider reports of a message that it was handed. Reports come late, twice, in any order, and before

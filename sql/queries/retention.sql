@@ -62,6 +62,29 @@ with old as (
 )
 select count(*) as purged from gone
 
+-- name: purge_idempotency
+-- $1 rows at most
+with old as (
+  select tenant_id, route, digest from idempotency
+  where claimed_at < now() - interval '24 hours' limit $1 for update skip locked
+), gone as (
+  delete from idempotency k using old
+  where k.tenant_id = old.tenant_id and k.route = old.route and k.digest = old.digest returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_spending
+-- As long as events are kept. $1 rows at most
+with old as (
+  select tenant_id, day, country, channel, slot from spending
+  where day < (now() at time zone 'UTC')::date - interval '13 months' limit $1 for update skip locked
+), gone as (
+  delete from spending s using old
+  where (s.tenant_id, s.day, s.country, s.channel, s.slot)
+    = (old.tenant_id, old.day, old.country, old.channel, old.slot) returning 1
+)
+select count(*) as purged from gone
+
 -- name: purge_deleted_sessions
 -- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute. $1 rows at most
 with old as (
@@ -115,6 +138,29 @@ with old as (
 )
 select count(*) as purged from gone
 
+-- name: purge_deleted_spending
+-- $1 rows at most
+with old as (
+  select s.tenant_id, s.day, s.country, s.channel, s.slot from tenants t
+  join spending s on s.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of s skip locked
+), gone as (
+  delete from spending s using old
+  where (s.tenant_id, s.day, s.country, s.channel, s.slot)
+    = (old.tenant_id, old.day, old.country, old.channel, old.slot) returning 1
+)
+select count(*) as purged from gone
+
+-- name: purge_deleted_budgets
+-- $1 rows at most
+with old as (
+  select b.tenant_id from tenants t join budgets b on b.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of b skip locked
+), gone as (
+  delete from budgets b using old where b.tenant_id = old.tenant_id returning 1
+)
+select count(*) as purged from gone
+
 -- name: purge_deleted_tenants
 -- The row itself, when nothing of it is left. Its events stay until their month goes. $1 rows at most
 with old as (
@@ -124,6 +170,8 @@ with old as (
     and not exists (select from identifiers i where i.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from challenges c where c.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from messages m where m.tenant_id in (t.id, t.id || ':test'))
+    and not exists (select from spending s where s.tenant_id in (t.id, t.id || ':test'))
+    and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
   limit $1 for update skip locked
 ), gone as (
   delete from tenants t using old where t.id = old.id returning 1

@@ -35,9 +35,12 @@ select id, name, slug, settings, created_at, suspended_at
 from tenants where id = $1 and deleted_at is null for no key update
 
 -- name: update_tenant
--- $1 tenant_id, $2 name, $3 settings, $4 event_id, $5 actor, $6 names of what changed
+-- $1 tenant_id, $2 name, $3 settings, $4 event_id, $5 actor, $6 names of what changed, $7 whether a budget did
 with changed as (
   update tenants set name = $2, settings = $3 where id = $1 and deleted_at is null returning *
+), uncounted as (
+  -- The next message makes the row anew from what has been spent: marks that moved are told of again.
+  delete from budgets b using changed c where $7 and b.tenant_id = c.id
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
   select id, $4, 'tenant.updated', $5, id, jsonb_build_object('changed', $6::text[]) from changed

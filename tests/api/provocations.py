@@ -211,6 +211,23 @@ async def send_to_somebody_who_said_stop(world: World) -> httpx.Response:
         return await world.request()
 
 
+@provokes(errors.IdempotencyKeyReused)
+async def ask_for_two_people_with_one_key(world: World) -> httpx.Response:
+    world.tenant = await world.door.tenant()
+    first, second = [
+        await world.door.post(REQUEST, {"phone": phone}, world.key, idempotency_key="one")
+        for phone in (world.phone, "+447700900123")
+    ]
+    assert first.status_code == 200
+    return second
+
+
+@provokes(errors.BudgetExceeded)
+async def send_more_than_the_tenant_may(world: World) -> httpx.Response:
+    assert (await world.request(messages_per_day=1)).status_code == 200
+    return await world.request("+447700900123")
+
+
 @provokes(errors.RateLimited)
 async def ask_more_often_than_the_tenant_may(world: World) -> httpx.Response:
     assert (await world.request(requests_per_minute=1)).status_code == 200

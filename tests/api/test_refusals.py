@@ -49,6 +49,8 @@ CONTRACT: dict[str, tuple[int, set[str]]] = {
     "invalid_phone": (422, set()),
     "invalid_email": (422, set()),
     "recipient_opted_out": (422, set()),
+    "idempotency_key_reused": (422, set()),
+    "budget_exceeded": (429, {"retry_after"}),
     "rate_limited": (429, {"retry_after"}),
     "resend_too_soon": (429, {"retry_after"}),
     "too_many_attempts": (429, {"retry_after"}),

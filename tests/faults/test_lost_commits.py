@@ -60,6 +60,24 @@ async def test_a_lost_answer_to_request_leaves_one_row_and_one_message(
     assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
 
 
+async def test_a_lost_answer_counts_once_against_a_budget_and_keeps_its_idempotency_key(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    tenant = await server.tenant(messages_per_day=2)
+    headers = {"x-api-key": tenant["api_key"], "idempotency-key": "one"}
+    assert (await server.ask(new_phone(), tenant["api_key"])).status_code == 200, "the budget has its row"
+    lost = relay.lose_answer(OPEN_CHALLENGE)
+
+    asked = await server.client.post("/api/auth/request", json={"phone": phone}, headers=headers)
+
+    assert lost.caught.is_set()
+    assert asked.status_code == 200, asked.text
+    assert (await server.client.post("/api/auth/request", json={"phone": phone}, headers=headers)).text == asked.text
+    assert len(carrier.sent_to(phone)) == 1
+    assert await database.fetchval("select messages from budgets where tenant_id = $1", tenant["tenant_id"]) == 2
+    assert await database.fetchval("select sum(messages) from spending where tenant_id = $1", tenant["tenant_id"]) == 2
+
+
 async def test_a_lost_answer_to_asking_again_leaves_one_more_message(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:

@@ -146,6 +146,54 @@ async def test_asking_costs_two_calls_of_redis_two_of_postgresql_and_one_of_the_
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
 
+async def test_an_idempotency_key_rides_in_the_statements_that_run_anyway(person: Person, meter: Meter) -> None:
+    body = {"phone": person.phone}
+
+    async def ask() -> httpx.Response:
+        path, key = "/api/auth/request", person.tenant["api_key"]
+        return await person.doors[0].post(path, body, key, idempotency_key="one")
+
+    async def forget() -> None:
+        await person.later(DAY_S)
+        await person.database.execute("delete from idempotency")
+
+    answer, counts = await meter.measure(person, forget, ask)
+    assert answer.status_code == 200
+    assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
+
+    again, counts = await meter.measure(person, ask, ask)
+    assert again.content == answer.content
+    assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
+
+
+async def test_a_refusal_frees_an_idempotency_key_by_one_statement_more(person: Person, meter: Meter) -> None:
+    async def ask() -> httpx.Response:
+        path, key = "/api/auth/request", person.tenant["api_key"]
+        return await person.doors[0].post(path, {"phone": person.phone}, key, idempotency_key="two")
+
+    await meter.measure(person, person.ask, ask)
+    answer, counts = await meter.measure(person, person.ask, ask)
+
+    assert outcome(answer) == "resend_too_soon"
+    assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=0)
+
+
+async def test_a_budget_rides_in_the_statements_that_run_anyway(person: Person, meter: Meter, door: Door) -> None:
+    settings = {"sms_budget_per_day": 1, "messages_per_day": 100}
+    await door.admin("PATCH", f"/api/admin/tenants/{person.tenant_id}", {"settings": settings})
+
+    async def prepare() -> None:
+        for _ in range(2):  # the first makes the row
+            await person.later(DAY_S)
+            await person.asked()
+        await person.later(DAY_S)
+
+    answer, counts = await meter.measure(person, prepare, person.ask)
+
+    assert answer.status_code == 200
+    assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
+
+
 async def test_asking_in_vain_costs_one_call_of_postgresql_and_none_of_the_provider(
     person: Person, meter: Meter
 ) -> None:

@@ -26,6 +26,17 @@ values ($1, $2, $3, array_remove(array[now() - $4::text::interval], null),
 """
 
 
+IDEMPOTENCY = """
+insert into idempotency (tenant_id, route, digest, body_digest, claim_id, claimed_at)
+values ($1, $2, '\\x00', '\\x00', 'msg_1', now() - $3::text::interval)
+"""
+SPENDING = """
+insert into spending (tenant_id, day, country, channel, slot, messages, microdollars)
+values ($1, (now() at time zone 'UTC')::date - $3::text::interval, $2, 'sms', 1, 1, 10000)
+"""
+BUDGET = "insert into budgets (tenant_id, day, messages, microdollars) values ($1, now(), 1, 10000)"
+
+
 async def make_challenge(connection: asyncpg.Connection, tenant: str, name: str, age: str) -> None:
     await connection.execute(CHALLENGE, tenant, name, age)
 
@@ -57,3 +68,11 @@ async def make_identifier(
     if user is not None:
         await connection.execute(USER, tenant, user)
     await connection.execute(IDENTIFIER, tenant, name, user, sent, wrong, locked)
+
+
+async def make_idempotency(connection: asyncpg.Connection, tenant: str, name: str, age: str) -> None:
+    await connection.execute(IDEMPOTENCY, tenant, name, age)
+
+
+async def make_spending(connection: asyncpg.Connection, tenant: str, name: str, age: str) -> None:
+    await connection.execute(SPENDING, tenant, name, age)

@@ -12,7 +12,15 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
 from tests.conftest import Door
 from tests.sql.conftest import Connect
-from tests.sql.rows import make_challenge, make_identifier, make_link, make_message, make_session
+from tests.sql.rows import (
+    make_challenge,
+    make_idempotency,
+    make_identifier,
+    make_link,
+    make_message,
+    make_session,
+    make_spending,
+)
 
 QUERIES = Queries("retention")
 
@@ -52,6 +60,22 @@ PURGES = [
         make_link,
         old={"expired": ("1 day 1 minute",), "long_ago": ("1 year",)},
         kept={"still": ("23 hours",), "open": ("-10 minutes",)},
+    ),
+    Purge(
+        "purge_idempotency",
+        "idempotency",
+        "route",
+        make_idempotency,
+        old={"used": ("24 hours 1 minute",), "long_ago": ("1 year",)},
+        kept={"still": ("23 hours 59 minutes",), "new": ("0",)},
+    ),
+    Purge(
+        "purge_spending",
+        "spending",
+        "country",
+        make_spending,
+        old={"last_year": ("14 months",), "long_ago": ("3 years",)},
+        kept={"still": ("12 months",), "today": ("0",)},
     ),
     Purge(
         "purge_sessions",

@@ -56,7 +56,7 @@ def message(to: str = "ann@example.com", brand: str = "My App") -> Outgoing:
     return Outgoing("tn_1", "msg_" + "0" * 26, to, "Hello\n.\nWorld\n", 600, letter)
 
 
-async def failure_of(sending: Awaitable[str | None]) -> tuple[Failure, str]:
+async def failure_of(sending: Awaitable[object]) -> tuple[Failure, str]:
     with pytest.raises(SendError) as caught:
         await sending
     return caught.value.failure, caught.value.code

@@ -79,7 +79,7 @@ async def send(sns: Sns, phone: str) -> str | None:
     async with asyncio.timeout(60):
         while True:
             try:
-                return await sns.send(to(phone))
+                return (await sns.send(to(phone))).provider_message_id
             except SendError as error:
                 if error.code not in ("not_ready", "no_connection"):  # with these nothing was sent
                     raise

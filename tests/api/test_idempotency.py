@@ -1,0 +1,219 @@
+"""Idempotency-Key at the front door: what it may look like, whose it is, what is given again, and what frees it."""
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1.routes import ROUTES
+from tests.api.conftest import dump
+from tests.conftest import ADMIN_TOKEN, Door, new_phone
+from tests.outside.twilio import TwilioServer
+
+REQUEST, TENANTS = "/api/auth/request", "/api/admin/tenants"
+
+
+async def ask(door: Door, key: str, phone: str, idempotency_key: str | bytes, **headers: str) -> httpx.Response:
+    value = idempotency_key.encode() if isinstance(idempotency_key, str) else idempotency_key
+    named = {b"x-api-key": key.encode(), b"idempotency-key": value}
+    named |= {name.encode(): value.encode() for name, value in headers.items()}
+    return await door.client.post(REQUEST, json={"phone": phone}, headers=named)
+
+
+def replayed(answer: httpx.Response) -> bool:
+    return answer.headers.get("idempotent-replayed") is not None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "8e03978e-40d5-43e8-bc93-6894a57f9324",
+        '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+        "!",
+        "k" * 255,
+        '"' + "k" * 255 + '"',
+        r'"with \" and \\ in it"'.replace(" ", "-"),
+        "a;b=c,d",
+    ],
+)
+async def test_a_key_with_or_without_quotes_is_taken(door: Door, key: str) -> None:
+    tenant, phone = await door.tenant(), new_phone()
+
+    first, second = [await ask(door, tenant["test_key"], phone, key) for _ in range(2)]
+
+    assert (first.status_code, replayed(first)) == (200, False)
+    assert (second.status_code, replayed(second)) == (200, True)
+    assert second.content == first.content
+    assert second.headers["content-type"] == first.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", '""', "k" * 256, '"' + "k" * 256 + '"', '"half', 'half"'[::-1], '"a" ;b', '"a";b=1', "two words", "\tk\x7f",
+     '"a\\b"', "é".encode(), "ключ".encode(), b"\x80"],
+)  # fmt: skip
+async def test_a_key_that_is_none_is_refused_and_nothing_is_sent(
+    door: Door, tenant: dict[str, str], twilio_server: TwilioServer, key: str | bytes
+) -> None:
+    phone = new_phone()
+
+    answer = await ask(door, tenant["api_key"], phone, key)
+
+    assert answer.status_code == 422, answer.text
+    assert [error["field"] for error in answer.json()["errors"]] == ["idempotency-key"]
+    assert twilio_server.sent_to(phone) == []
+
+
+async def test_a_key_that_is_sent_twice_is_refused(door: Door, tenant: dict[str, str]) -> None:
+    headers = [("x-api-key", tenant["test_key"]), ("idempotency-key", "a"), ("idempotency-key", "a")]
+    answer = await door.client.post(REQUEST, json={"phone": new_phone()}, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+async def test_with_and_without_quotes_it_is_the_same_key(door: Door, tenant: dict[str, str]) -> None:
+    phone = new_phone()
+    first = await ask(door, tenant["test_key"], phone, "the-same")
+
+    assert (await ask(door, tenant["test_key"], phone, '"the-same"')).content == first.content
+
+
+async def test_a_body_that_means_the_same_is_the_same(door: Door, tenant: dict[str, str]) -> None:
+    headers = {"x-api-key": tenant["test_key"], "idempotency-key": "spelled", "content-type": "application/json"}
+    bodies = [
+        b'{"phone": "+12015550142", "metadata": {"a": 1, "b": 2}}',
+        b'{"metadata":{"b":2,"a":1},"phone":"+12015550142"}',
+    ]
+
+    answers = [await door.client.post(REQUEST, content=body, headers=headers) for body in bodies]
+
+    assert [(answer.status_code, replayed(answer)) for answer in answers] == [(200, False), (200, True)]
+
+
+async def test_a_key_is_a_tenants_own(door: Door, tenant: dict[str, str]) -> None:
+    phone, other = new_phone(), await door.tenant()
+
+    for key in (tenant["test_key"], other["test_key"], tenant["secret_key"]):
+        answer = await ask(door, key, phone, "shared")
+        assert (answer.status_code, replayed(answer)) == (200, False)
+
+
+async def test_a_publishable_key_replays_for_the_address_that_asked_alone(door: Door) -> None:
+    tenant, phone = await door.tenant(), new_phone()
+    first = await ask(door, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.1"})
+    assert first.status_code == 200
+
+    stranger = await ask(door, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.2"})
+    again = await ask(door, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.1"})
+
+    assert (stranger.status_code, stranger.json()["code"]) == (429, "resend_too_soon")
+    assert (again.content, replayed(again)) == (first.content, True)
+
+
+async def test_what_is_refused_before_anything_was_done_frees_the_key(
+    door: Door, tenant: dict[str, str], twilio_server: TwilioServer
+) -> None:
+    taken, wrong = new_phone(), "5551234567"
+    assert (await door.post(REQUEST, {"phone": taken}, tenant["api_key"])).status_code == 200
+    for phone, code in ((wrong, "invalid_phone"), (taken, "resend_too_soon")):
+        refused = await ask(door, tenant["api_key"], phone, "freed")
+        assert refused.json()["code"] == code
+
+    answer = await ask(door, tenant["api_key"], phone := new_phone(), "freed")
+
+    assert (answer.status_code, replayed(answer)) == (200, False)
+    assert len(twilio_server.sent_to(phone)) == 1
+
+
+async def test_a_queued_message_is_answered_again_as_queued(door: Door) -> None:
+    tenant, phone = await door.tenant(), new_phone()
+    door.services.messenger._in_flight += 1000
+    try:
+        first = await ask(door, tenant["test_key"], phone, "queued")
+    finally:
+        door.services.messenger._in_flight -= 1000
+
+    again = await ask(door, tenant["test_key"], phone, "queued")
+
+    assert first.json()["status"] == "queued"
+    assert (again.content, replayed(again)) == (first.content, True)
+
+
+async def operate(door: Door, path: str, body: object, key: str) -> httpx.Response:
+    headers = {"authorization": f"Bearer {ADMIN_TOKEN}", "idempotency-key": key}
+    return await door.client.post(path, json=body, headers=headers)
+
+
+async def test_a_tenant_is_made_once_and_its_secrets_are_given_again(door: Door, database: asyncpg.Connection) -> None:
+    body = {"name": "My App", "slug": f"once-{new_phone()[1:]}"}
+    first = await operate(door, TENANTS, body, key := f"tenant-{body['slug']}")
+
+    again = await operate(door, TENANTS, body, key)
+    other = await operate(door, TENANTS, body | {"name": "Another"}, key)
+
+    assert (first.status_code, again.status_code, replayed(again)) == (201, 201, True)
+    assert again.content == first.content
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    kept = await dump(database)
+    for name in ("api_key", "secret_key", "test_key", "jwt_secret"):
+        assert first.json()[name] not in kept
+        assert first.json()[name].encode().hex() not in kept
+    assert key not in kept
+    assert (await door.post(REQUEST, {"phone": new_phone()}, again.json()["api_key"])).status_code == 200
+
+
+async def test_a_key_of_a_tenant_is_made_and_rotated_once(door: Door) -> None:
+    tenant, other = await door.tenant(), await door.tenant()
+    path = f"{TENANTS}/{tenant['tenant_id']}/keys"
+    made, again = [await operate(door, path, {"kind": "sk"}, tenant["slug"]) for _ in range(2)]
+    assert (made.status_code, again.content, replayed(again)) == (201, made.content, True)
+    elsewhere = await operate(door, f"{TENANTS}/{other['tenant_id']}/keys", {"kind": "sk"}, tenant["slug"])
+    assert elsewhere.json()["code"] == "idempotency_key_reused"
+
+    rotate = f"{path}/{made.json()['key_id']}/rotate"
+    rotated, again = [await operate(door, rotate, {}, tenant["slug"]) for _ in range(2)]
+
+    assert (rotated.status_code, again.content, replayed(again)) == (201, rotated.content, True)
+    listed = (await door.admin("GET", path)).json()["data"]
+    assert len(listed) == 3 + 2
+
+
+async def test_a_refused_creation_frees_its_key(door: Door) -> None:
+    tenant = await door.tenant()
+    taken = {"name": "Another", "slug": tenant["slug"]}
+    for _ in range(2):
+        refused = await operate(door, TENANTS, taken, f"freed-{tenant['slug']}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert not replayed(refused)
+
+    made = await operate(door, TENANTS, taken | {"slug": f"{tenant['slug']}-2"}, f"freed-{tenant['slug']}")
+
+    assert made.status_code == 201
+
+
+async def test_a_page_may_send_the_key_and_see_that_an_answer_is_given_again(door: Door) -> None:
+    origin = {"origin": "https://app.example.com"}
+    preflight = await door.client.options(REQUEST, headers=origin)
+    answer = await door.client.get("/health", headers=origin)
+
+    assert "idempotency-key" in preflight.headers["access-control-allow-headers"]
+    assert "idempotent-replayed" in answer.headers["access-control-expose-headers"]
+
+
+def test_every_route_that_creates_honours_the_key() -> None:
+    creating = {route.path for route in ROUTES if route.method == "POST" and route.status == 201}
+    honouring = {route.path for route in ROUTES if route.idempotent != "no"}
+
+    assert creating | {REQUEST} == honouring
+
+
+async def test_an_answer_that_was_sealed_under_a_forgotten_secret_is_not_given_again(
+    door: Door, database: asyncpg.Connection
+) -> None:
+    tenant, phone = await door.tenant(), new_phone()
+    await ask(door, tenant["test_key"], phone, "sealed")
+    other_secret = "update idempotency set answer_box = '\\x00000000' || substr(answer_box, 5) where tenant_id = $1"
+    await database.execute(other_secret, f"{tenant['tenant_id']}:test")
+
+    answer = await ask(door, tenant["test_key"], phone, "sealed")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")

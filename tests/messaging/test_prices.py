@@ -1,0 +1,88 @@
+"""What a message costs: estimated when it is opened, and what Twilio says where it says anything."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Door, Started, new_phone
+from tests.messaging.conftest import Books, Sender
+from tests.outside.twilio import TwilioServer, answer
+
+SID = "SM" + "0" * 32
+SPENT = (
+    "select sum(messages)::int as messages, sum(microdollars)::int as microdollars from spending where tenant_id = $1"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "price"),
+    [
+        ({"price": "-0.00750", "price_unit": "USD"}, 7_500),
+        ({"price": "-0.0159", "price_unit": "usd"}, 15_900),
+        ({"price": "0", "price_unit": "USD"}, 0),
+        ({"price": -0.5, "price_unit": "USD"}, 500_000),
+    ],
+)
+async def test_twilios_own_price_takes_the_place_of_the_estimate(
+    sender: Sender, carrier: TwilioServer, books: Books, said: dict[str, object], price: int
+) -> None:
+    await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}", {"settings": {"sms_budget_per_day": 1}})
+    carrier.script.append(answer(201, {"sid": SID, "status": "accepted", **said}))
+    phone = new_phone()
+
+    assert (await sender.ask(phone))[0] == 200
+
+    row = await sender.message(phone)
+    assert (row["price_microdollars"], row["price_source"], row["segments"]) == (price, "provider", 1)
+    counted = await books.connection.fetchrow(SPENT, sender.id)
+    assert counted is not None
+    assert tuple(counted) == (1, price)
+    budget = "select microdollars from budgets where tenant_id = $1"
+    assert await books.connection.fetchval(budget, sender.id) == price
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"price": None, "price_unit": "USD"},
+        {"price": "-0.0075", "price_unit": "EUR"},
+        {"price": "-0.0075", "price_unit": None},
+        {"price": "free", "price_unit": "USD"},
+        {"price": "-1e9", "price_unit": "USD"},
+        {"price": "-99999.0", "price_unit": "USD"},
+        {"price": ["-0.0075"], "price_unit": {"USD": True}},
+    ],
+)
+async def test_where_twilio_says_no_price_that_we_understand_the_estimate_stands(
+    sender: Sender, carrier: TwilioServer, said: dict[str, object]
+) -> None:
+    carrier.script.append(answer(201, {"sid": SID, "status": "accepted", **said}))
+    phone = new_phone()
+
+    assert (await sender.ask(phone))[0] == 200
+
+    row = await sender.message(phone)
+    assert (row["price_microdollars"], row["price_source"], row["state"]) == (10_000, "estimate", "sent")
+
+
+async def test_the_operators_price_list_is_what_counts_and_a_metric_tells_it(
+    start_app: Started, carrier: TwilioServer, books: Books, tmp_path: Path
+) -> None:
+    (tmp_path / "rates.csv").write_text("*,9\nGB,0.04\n")
+    door = await start_app(TWILIO_API_URL=carrier.url, SMS_RATES_FILE=str(tmp_path / "rates.csv"))
+    sender = Sender(door, carrier, books, await door.tenant(sms_branding="Zoë ❤ and her friends"))
+    before = await cost(door)
+
+    assert (await sender.ask("+447700900142"))[0] == 200
+
+    row = await sender.message("+447700900142")
+    assert (row["country"], row["segments"], row["price_microdollars"]) == ("GB", 2, 80_000)
+    assert await cost(door) - before == pytest.approx(0.08)
+
+
+async def cost(door: Door) -> float:
+    """What the metric says of Twilio and the United Kingdom."""
+    text = (await door.client.get("/metrics")).text
+    lines = [line for line in text.splitlines() if line.startswith("auth1_message_cost_dollars_total{")]
+    return sum(float(line.split()[-1]) for line in lines if 'country="GB",provider="twilio"' in line)

@@ -1,0 +1,255 @@
+"""What a tenant may spend and send a day: exact, however many ask at once; who has no budget waits for nobody."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, time, timedelta
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1.core.postgres import Query
+from tests.conftest import Door, Started
+from tests.messaging.conftest import spread_phones
+from tests.outside.twilio import TwilioServer, refuse, take
+from tests.races.conftest import NewPerson, Person, assert_told, at_once, outcome, outcomes
+
+CENT = 10_000  # microdollars; what an SMS of one segment to the United States is estimated to cost
+COUNTED = """
+insert into spending values ($1, (now() at time zone 'UTC')::date, 'US', 'sms', pg_backend_pid() % 16, 1, 10000)
+on conflict (tenant_id, day, country, channel, slot) do update set messages = spending.messages + 1
+"""
+SPENT = "select coalesce(sum(messages), 0)::int, coalesce(sum(microdollars), 0)::int from spending where tenant_id = $1"
+
+
+@pytest.fixture(scope="module")
+async def carrier() -> AsyncIterator[TwilioServer]:
+    """A carrier that may refuse without others noticing."""
+    async with TwilioServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def own_door(start_app: Started, races_url: str, carrier: TwilioServer) -> Door:
+    return await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, DATABASE_POOL_SIZE="4")
+
+
+def crowd(person: Person, number: int) -> list[Person]:
+    """People at the same tenant, each of a number block of their own."""
+    phones = spread_phones(number)
+    return [Person(person.doors, person.tenant, person.twilio, person.database, phone) for phone in phones]
+
+
+def pair(row: asyncpg.Record | None) -> tuple[int, int]:
+    assert row is not None
+    return row[0], row[1]
+
+
+async def ask_once(person: Person) -> httpx.Response:
+    """Ask, and take a 503 for an answer."""
+    return await person.doors[0].post("/api/auth/request", {"phone": person.phone}, person.tenant["api_key"])
+
+
+async def slot_of(door: Door) -> int:
+    """The slot of the counters that the only connection of an application writes to."""
+    row = await door.services.postgres.row(Query("slot", "select pg_backend_pid() % 16"))
+    assert row is not None
+    return int(row[0])
+
+
+async def spent(person: Person) -> tuple[int, int]:
+    """Messages and microdollars, by the counters."""
+    return pair(await person.database.fetchrow(SPENT, person.tenant_id))
+
+
+async def of_messages(person: Person) -> tuple[int, int]:
+    """Messages and microdollars, by the messages themselves."""
+    total = "select count(*)::int, coalesce(sum(price_microdollars), 0)::int from messages where tenant_id = $1"
+    return pair(await person.database.fetchrow(total, person.tenant_id))
+
+
+async def budget(person: Person) -> tuple[int, int]:
+    row = await person.database.fetchrow(
+        "select messages, microdollars from budgets where tenant_id = $1", person.tenant_id
+    )
+    return pair(row)
+
+
+async def marks(person: Person) -> list[tuple[str, str, float]]:
+    """What the events of the tenant's budgets say."""
+    rows = await person.database.fetch(
+        "select data from events where tenant_id = $1 and subject = $1 and type = 'budget.reached' order by id",
+        person.tenant_id,
+    )
+    told = [json.loads(row["data"]) for row in rows]
+    return sorted((data["mark"], data["budget"], data["dollars"]) for data in told)
+
+
+async def test_fifty_at_once_spend_exactly_what_may_be_spent(doors: list[Door], new_person: NewPerson) -> None:
+    person = await new_person(doors, sms_budget_per_day=0.07)
+    people, before = crowd(person, 50), len(person.twilio.requests)
+
+    answers = await at_once(*(one.ask for one in people))
+
+    assert_told(answers, {"200": 7, "budget_exceeded": 43}, *people)
+    assert await spent(person) == await of_messages(person) == await budget(person) == (7, 7 * CENT)
+    assert len(person.twilio.requests) - before == 7
+    assert await marks(person) == [
+        ("hard", "sms_budget_per_day", 0.07),
+        ("soft", "sms_budget_per_day", 0.06),
+    ]
+    assert await person.count("identifiers") == 7, "who is refused for the tenant's sake leaves nothing behind"
+
+
+async def test_fifty_at_once_send_exactly_as_many_messages_as_may_be_sent(
+    doors: list[Door], new_person: NewPerson
+) -> None:
+    person = await new_person(doors, messages_per_day=9)
+    people = crowd(person, 50)
+
+    answers = await at_once(*(one.ask for one in people))
+
+    assert_told(answers, {"200": 9, "budget_exceeded": 41}, *people)
+    assert await spent(person) == await budget(person) == (9, 9 * CENT)
+    assert await marks(person) == [("hard", "messages_per_day", 0.09)]
+
+
+async def test_a_request_that_is_refused_for_its_own_sake_spends_nothing(person: Person, first: Door) -> None:
+    await first.admin("PATCH", f"/api/admin/tenants/{person.tenant_id}", {"settings": {"sms_budget_per_day": 0.02}})
+
+    answers = await at_once(*[person.ask] * 20)
+
+    assert_told(answers, {"200": 1, "resend_too_soon": 19}, person)
+    assert await spent(person) == await budget(person) == (1, CENT)
+    [other] = crowd(person, 1)
+    await other.asked()
+
+
+async def test_the_refusal_says_when_the_day_ends(new_person: NewPerson) -> None:
+    person = await new_person(messages_per_day=0)
+
+    answer = await person.ask()
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "budget_exceeded")
+    wait = answer.json()["retry_after"]
+    day_after = datetime.now(UTC) + timedelta(seconds=wait)
+    assert day_after.time() < time(0, 1) or day_after.time() > time(23, 59)
+    assert 0 < wait <= 24 * 3600
+    assert answer.headers["retry-after"] == str(answer.json()["retry_after"])
+
+
+async def test_a_new_day_begins_with_nothing_spent_and_is_told_of_again(new_person: NewPerson) -> None:
+    person = await new_person(sms_budget_per_day=0.01, sms_budget_soft=1)
+    people = crowd(person, 6)
+    for those in (people[:3], people[3:]):
+        assert [outcome(await one.ask()) for one in those] == ["200", "budget_exceeded", "budget_exceeded"]
+        await person.database.execute("update budgets set day = day - 1 where tenant_id = $1", person.tenant_id)
+
+    assert (
+        await marks(person) == [("hard", "sms_budget_per_day", 0.01)] * 2 + [("soft", "sms_budget_per_day", 0.01)] * 2
+    )
+
+
+async def test_a_budget_that_comes_later_knows_what_was_spent_before(new_person: NewPerson, first: Door) -> None:
+    person = await new_person()
+    people = crowd(person, 6)
+    await at_once(*(one.ask for one in people[:3]))
+    assert await person.count("budgets") == 0
+
+    path = f"/api/admin/tenants/{person.tenant_id}"
+    await first.admin("PATCH", path, {"settings": {"sms_budget_per_day": 0.04}})
+    answers = await at_once(*(one.ask for one in people[3:5]))
+    assert_told(answers, {"200": 1, "budget_exceeded": 1}, *people)
+    await first.admin("PATCH", path, {"settings": {"sms_budget_per_day": 0.05}})
+    await people[5].asked()
+
+    assert await budget(person) == await spent(person) == (5, 5 * CENT)
+    # Each budget has marks of its own.
+    assert await marks(person) == [
+        ("hard", "sms_budget_per_day", 0.04),
+        ("soft", "sms_budget_per_day", 0.04),
+        ("soft", "sms_budget_per_day", 0.05),
+    ]
+
+
+async def test_what_every_provider_refused_is_given_back_with_its_money(
+    own_door: Door, carrier: TwilioServer, database: asyncpg.Connection
+) -> None:
+    person = Person([own_door], await own_door.tenant(sms_budget_per_day=0.01), carrier, database)
+    carrier.behaviour = refuse(20429, status=429)
+    people = crowd(person, 2)
+
+    assert [outcome(await one.ask()) for one in people] == ["delivery_failed"] * 2
+    assert await spent(person) == await budget(person) == (0, 0)
+    assert await of_messages(person) == (2, 0)
+
+    carrier.behaviour = take
+    assert [outcome(await one.ask()) for one in people] == ["200", "budget_exceeded"]
+    assert await spent(person) == await budget(person) == (1, CENT)
+
+
+async def test_refusals_and_requests_at_once_leave_the_counters_right(
+    own_door: Door, carrier: TwilioServer, database: asyncpg.Connection
+) -> None:
+    person = Person([own_door], await own_door.tenant(sms_budget_per_day=1), carrier, database)
+    carrier.script.extend([refuse(21211), take] * 15)
+
+    answers = await at_once(*(one.ask for one in crowd(person, 30)))
+
+    assert outcomes(answers) == {"200": 15, "invalid_phone": 15}
+    assert await spent(person) == await budget(person) == (15, 15 * CENT)
+
+
+async def test_a_login_of_a_tenant_without_a_budget_does_not_wait_for_another_one_to_be_committed(
+    start_app: Started, races_url: str, twilio_server: TwilioServer, database: asyncpg.Connection
+) -> None:
+    door = await start_app(DATABASE_URL=races_url, DATABASE_POOL_SIZE="1")
+    slot = await slot_of(door)
+    people = [
+        Person([door], await door.tenant(**settings), twilio_server, database)
+        for settings in ({}, {"sms_budget_per_day": 1})
+    ]
+    for person in people:
+        await person.asked()
+        assert await person.count("budgets") == await person.count("spending") - (person is people[0])
+    holder = await asyncpg.connect(races_url)
+    while (await holder.fetchval("select pg_backend_pid() % 16")) == slot:
+        holder = await asyncpg.connect(races_url)
+
+    async with holder.transaction():
+        for person in people:
+            await holder.execute(COUNTED, person.tenant_id)
+            await holder.execute("update budgets set messages = messages where tenant_id = $1", person.tenant_id)
+        free, bound = [await ask_once(*crowd(person, 1)) for person in people]
+    await holder.close()
+
+    assert (outcome(free), outcome(bound)) == ("200", "unavailable")
+
+
+async def test_the_sandbox_and_emails_spend_nothing_and_emails_are_messages(new_person: NewPerson) -> None:
+    person = await new_person(messages_per_day=1, sms_budget_per_day=0)
+    sandbox = Person(
+        person.doors, person.tenant | {"api_key": person.tenant["test_key"]}, person.twilio, person.database
+    )
+
+    assert [outcome(await sandbox.ask()) for _ in range(3)] == ["200"] * 3
+    assert await spent(person) == (0, 0)
+    assert await person.database.fetchval("select count(*) from spending where tenant_id like '%:test'") == 0
+    assert outcome(await person.ask()) == "budget_exceeded"
+    assert [mark[:2] for mark in await marks(person)] == [("hard", "sms_budget_per_day")]
+
+
+async def test_a_number_is_counted_by_its_country_and_its_segments(new_person: NewPerson) -> None:
+    person = await new_person(texts={"sms": {"en": "{code} " + "é" * 10 + "ж" * 80}})
+    person.phone = "+4915550142042"
+    await person.asked()
+
+    row = await person.database.fetchrow("select * from messages where tenant_id = $1", person.tenant_id)
+
+    assert row is not None
+    assert (row["country"], row["segments"], row["price_source"]) == ("DE", 2, "estimate")
+    assert row["price_microdollars"] == 2 * 110_000
+    counted = await person.database.fetch("select * from spending where tenant_id = $1", person.tenant_id)
+    assert [(one["country"], one["channel"], one["messages"], one["microdollars"]) for one in counted] == [
+        ("DE", "sms", 1, 220_000)
+    ]

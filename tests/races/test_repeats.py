@@ -1,0 +1,204 @@
+"""One Idempotency-Key, many requests: one of them does it, the others learn what it was told."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from functools import partial
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import Door, Started
+from tests.outside.twilio import Behaviour, Request, TwilioServer, hang_up, refuse, take
+from tests.races.conftest import NewPerson, Person, at_once, outcome, outcomes
+
+REQUEST = "/api/auth/request"
+HALF_A_MINUTE = "update idempotency set claimed_at = claimed_at - interval '31 s' where tenant_id = $1"
+
+
+@pytest.fixture(scope="module")
+async def carrier() -> AsyncIterator[TwilioServer]:
+    """A carrier that may refuse without others noticing."""
+    async with TwilioServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def own_door(start_app: Started, races_url: str, carrier: TwilioServer) -> Door:
+    return await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, DATABASE_POOL_SIZE="4")
+
+
+@pytest.fixture
+async def person(own_door: Door, carrier: TwilioServer, database: asyncpg.Connection) -> AsyncIterator[Person]:
+    """At an instance of their own: one that has seen many refusals stops trying."""
+    yield Person([own_door], await own_door.tenant(), carrier, database)
+    carrier.behaviour = take
+
+
+async def ask(person: Person, key: str, **more: object) -> httpx.Response:
+    """Ask once, with an Idempotency-Key, at one instance or the other."""
+    body = {"phone": person.phone, **more}
+    return await next(person._turns).post(REQUEST, body, person.tenant["api_key"], idempotency_key=key)
+
+
+def replayed(answer: httpx.Response) -> bool:
+    return "idempotent-replayed" in answer.headers
+
+
+def held(behaviour: Behaviour) -> tuple[Behaviour, asyncio.Event, asyncio.Event]:
+    """A behaviour that waits; when it was met, and when it may go on."""
+    arrived, decided = asyncio.Event(), asyncio.Event()
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await decided.wait()
+        await behaviour(request, writer)
+
+    return behave, arrived, decided
+
+
+async def test_of_fifty_with_one_key_one_sends_and_all_others_wait_or_see_its_answer(
+    doors: list[Door], new_person: NewPerson
+) -> None:
+    # In the sandbox nothing else keeps a second message back: no wait, no budget, no limit on a number.
+    person, key = await new_person(doors), secrets.token_hex(16)
+    person.tenant |= {"api_key": person.tenant["test_key"], "tenant_id": f"{person.tenant_id}:test"}
+
+    answers = await at_once(*[partial(ask, person, key)] * 50)
+
+    assert_one_answer(answers, [await ask(person, key) for _ in range(3)])
+    assert await person.count("challenges") == await person.count("messages") == 1
+    assert (await person.answer("000000")).status_code == 200
+
+
+async def test_of_nineteen_with_one_key_one_sends_a_message_that_costs_money(
+    doors: list[Door], new_person: NewPerson
+) -> None:
+    person, key = await new_person(doors), secrets.token_hex(16)
+
+    answers = await at_once(*[partial(ask, person, key)] * 19)
+
+    assert_one_answer(answers, [await ask(person, key)])
+    assert len(person.codes) == await person.count("challenges") == await person.count("messages") == 1
+    assert (await person.answer(person.code)).status_code == 200
+
+
+def assert_one_answer(answers: list[httpx.Response], later: list[httpx.Response]) -> None:
+    """One has done it; whoever came meanwhile was told to wait, and whoever came later was told the same."""
+    first = [answer for answer in answers if answer.status_code == 200 and not replayed(answer)]
+    assert len(first) <= 1, "the answer of the first may be lost, where the service had no time"
+    assert set(outcomes(answers)) <= {"200", "conflict", "unavailable"}
+    assert all(answer.headers["retry-after"] == "1" for answer in answers if outcome(answer) == "conflict")
+    assert {answer.status_code for answer in later} == {200}
+    assert all(replayed(answer) for answer in later)
+    assert len({answer.content for answer in [*answers, *later] if answer.status_code == 200}) == 1
+
+
+async def test_many_with_keys_of_their_own_do_not_hinder_each_other(new_person: NewPerson) -> None:
+    person = await new_person()
+
+    answers = await at_once(*(partial(ask, person, secrets.token_hex(16)) for _ in range(20)))
+
+    assert set(outcomes(answers)) <= {"200", "resend_too_soon", "unavailable"}
+    assert await person.count("messages") == 1
+    # A refusal frees its key.
+    assert await person.count("idempotency") == outcomes(answers)["200"] == 1
+
+
+async def test_while_the_first_is_sending_the_others_are_told_to_wait(person: Person, carrier: TwilioServer) -> None:
+    carrier.behaviour, arrived, decided = held(take)
+    first = asyncio.create_task(ask(person, "one"))
+    await arrived.wait()
+
+    second, other_body = await ask(person, "one"), await ask(person, "one", locale="de")
+    decided.set()
+
+    assert (outcome(second), second.status_code, second.headers["retry-after"]) == ("conflict", 409, "1")
+    assert (outcome(other_body), other_body.status_code) == ("idempotency_key_reused", 422)
+    assert (await first).content == (await ask(person, "one")).content
+
+
+async def test_what_every_provider_refused_is_tried_anew_by_the_next_with_the_same_key(
+    person: Person, carrier: TwilioServer
+) -> None:
+    carrier.behaviour = refuse(20429, status=429)
+    assert outcome(await ask(person, "one")) == "delivery_failed"
+    carrier.behaviour = take
+
+    answer = await ask(person, "one")
+
+    assert answer.status_code == 200
+    assert not replayed(answer)
+    assert len(person.codes) == 2
+
+
+async def test_what_may_have_been_sent_is_not_sent_again_with_the_same_key(
+    person: Person, carrier: TwilioServer
+) -> None:
+    carrier.behaviour = hang_up
+    first = await ask(person, "one")
+    carrier.behaviour = take
+
+    second = await ask(person, "one")
+
+    assert outcome(first) == "delivery_failed"
+    assert (second.status_code, second.content) == (502, first.content)
+    assert second.headers["content-type"] == "application/problem+json"
+    assert (replayed(second), second.headers["retry-after"]) == (True, first.headers["retry-after"])
+    assert len(person.codes) == 1
+    assert outcome(await ask(person, "two")) == "200"
+
+
+async def test_the_claim_of_a_dead_process_ends_after_half_a_minute_and_goes_to_one_of_those_who_wait(
+    person: Person, carrier: TwilioServer
+) -> None:
+    carrier.behaviour, arrived, _ = held(take)
+    dying = asyncio.create_task(ask(person, "one"))
+    await arrived.wait()
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    carrier.behaviour = take
+    assert outcome(await ask(person, "one")) == "conflict"
+
+    await person.later(31)
+    await person.database.execute(HALF_A_MINUTE, person.tenant_id)
+    assert outcome(await ask(person, "one", locale="de")) == "idempotency_key_reused"
+    answers = await at_once(*[partial(ask, person, "one")] * 10)
+
+    assert {outcome(answer) for answer in answers} <= {"200", "conflict"}
+    assert sum(answer.status_code == 200 and not replayed(answer) for answer in answers) == 1
+    assert await person.count("messages") == 2
+
+
+async def test_after_a_day_a_key_is_as_good_as_new(person: Person) -> None:
+    assert (await ask(person, "one")).status_code == 200
+    await person.later(24 * 3600)
+    day = "update idempotency set claimed_at = claimed_at - interval '24 hours 1 s' where tenant_id = $1"
+    await person.database.execute(day, person.tenant_id)
+
+    answer = await ask(person, "one", locale="de")
+
+    assert answer.status_code == 200
+    assert not replayed(answer)
+    assert replayed(await ask(person, "one", locale="de"))
+
+
+async def test_of_fifty_who_make_the_same_key_of_a_tenant_one_makes_it(
+    first: Door, database: asyncpg.Connection
+) -> None:
+    tenant = await first.tenant()
+    path = f"/api/admin/tenants/{tenant['tenant_id']}/keys"
+    headers = {"authorization": f"Bearer {first.settings.admin_token}", "idempotency-key": secrets.token_hex(16)}
+
+    async def make() -> httpx.Response:
+        return await first.client.post(path, json={"kind": "pk"}, headers=headers)
+
+    answers = await at_once(*[make] * 50)
+
+    made = [answer for answer in answers if answer.status_code == 201]
+    assert {answer.status_code for answer in answers} <= {201, 409, 503}
+    assert sum(not replayed(answer) for answer in made) == 1
+    assert len({answer.content for answer in [*made, await make()]}) == 1
+    number = await database.fetchval("select count(*) from keys where tenant_id = $1", tenant["tenant_id"])
+    assert number == 3 + 1
