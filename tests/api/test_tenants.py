@@ -28,6 +28,9 @@ DEFAULTS: dict[str, Any] = {
     "session_idle_after": 30 * 24 * 3600,
     "session_expires_in": 90 * 24 * 3600,
     "max_sessions_per_user": None,
+    "messages_per_day": None,
+    "sms_budget_per_day": None,
+    "sms_budget_soft": 0.8,
     "default_locale": "en",
     "texts": {"sms": {}, "email": {}},
     "redirect_uris": [],
@@ -53,6 +56,9 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("session_idle_after", [300, 31_536_000], [299, 31_536_001]),
     ("session_expires_in", [300, 31_536_000], [299, 31_536_001]),
     ("max_sessions_per_user", [1, 1000, None], [0, 1001, True]),
+    ("messages_per_day", [0, 10**9, None], [-1, 10**9 + 1, 0.5]),
+    ("sms_budget_per_day", [0, 12.5, 10**9, None], [-0.01, 10**9 + 1, "1"]),
+    ("sms_budget_soft", [0, 0.5, 1], [-0.1, 1.01]),
     ("default_locale", ["pt-BR", "zh-Hant-TW", "xx"], ["", "e", "en\n", "en-", "-en", "e n", "é", "a" * 36, 1]),
     (
         "texts",
@@ -310,3 +316,15 @@ async def test_of_twenty_tenants_that_want_one_slug_one_gets_it(door: Door, data
     assert await database.fetchval("select count(*) from tenants where slug = $1", wanted["slug"]) == 1
     keys = "select count(*) from keys k join tenants t on t.id = k.tenant_id where t.slug = $1"
     assert await database.fetchval(keys, wanted["slug"]) == 3
+
+
+async def test_a_tenant_cannot_raise_what_the_operator_pays_for(door: Door) -> None:
+    tenant = await door.tenant(sms_budget_per_day=1)
+    headers = {"x-api-key": tenant["secret_key"]}
+    for name, value in (("sms_budget_per_day", None), ("sms_budget_soft", 1), ("messages_per_day", 10)):
+        answer = await door.client.patch("/api/tenant/settings", json={name: value}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert name in answer.json()["detail"]
+
+    shown = (await door.client.get("/api/tenant/settings", headers=headers)).json()
+    assert (shown["sms_budget_per_day"], shown["messages_per_day"]) == (1, None)

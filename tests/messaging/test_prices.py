@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Door, Started, new_phone
+from tests.conftest import Door, Started
 from tests.messaging.conftest import Books, Sender
 from tests.outside.twilio import TwilioServer, answer
 
@@ -28,7 +28,7 @@ async def test_twilios_own_price_takes_the_place_of_the_estimate(
 ) -> None:
     await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}", {"settings": {"sms_budget_per_day": 1}})
     carrier.script.append(answer(201, {"sid": SID, "status": "accepted", **said}))
-    phone = new_phone()
+    phone = "+12015550142"
 
     assert (await sender.ask(phone))[0] == 200
 
@@ -58,7 +58,7 @@ async def test_where_twilio_says_no_price_that_we_understand_the_estimate_stands
     sender: Sender, carrier: TwilioServer, said: dict[str, object]
 ) -> None:
     carrier.script.append(answer(201, {"sid": SID, "status": "accepted", **said}))
-    phone = new_phone()
+    phone = "+12015550142"
 
     assert (await sender.ask(phone))[0] == 200
 
