@@ -21,7 +21,8 @@ insert into spending values ($1, (now() at time zone 'UTC')::date, 'US', 'sms', 
 on conflict (tenant_id, day, country, channel, slot) do update set messages = spending.messages + 1
 """
 OF_MESSAGES = """
-select count(*)::int, coalesce(sum(price_microdollars), 0)::int from messages where tenant_id = $1 and price_microdollars > 0
+select count(*)::int, coalesce(sum(price_microdollars), 0)::int
+from messages where tenant_id = $1 and price_microdollars > 0
 """
 SPENT = "select coalesce(sum(messages), 0)::int, coalesce(sum(microdollars), 0)::int from spending where tenant_id = $1"
 
