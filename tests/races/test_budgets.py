@@ -1,5 +1,6 @@
 """What a tenant may spend and send a day: exact, however many ask at once; who has no budget waits for nobody."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time, timedelta
@@ -12,8 +13,9 @@ from auth1.challenges.identifiers import parse_phone
 from auth1.core.postgres import Query
 from tests.conftest import Door, Started
 from tests.messaging.conftest import spread_phones
-from tests.outside.twilio import TwilioServer, refuse, take
+from tests.outside.twilio import Request, TwilioServer, refuse, take
 from tests.races.conftest import NewPerson, Person, assert_told, at_once, outcome, outcomes
+from tests.races.test_refused_messages import waiting
 
 CENT = 10_000  # microdollars; what an SMS of one segment to the United States is estimated to cost
 COUNTED = """
@@ -207,6 +209,38 @@ async def test_refusals_and_requests_at_once_leave_the_counters_right(
     assert {"200", "invalid_phone"} <= set(outcomes(answers)) <= {"200", "invalid_phone", "resend_too_soon"}
     assert await spent(person) == await budget(person) == await of_messages(person)
     assert (await spent(person))[0] >= outcomes(answers)["200"]
+
+
+async def test_what_is_given_back_and_a_request_wait_for_each_other_in_one_order(
+    own_door: Door, carrier: TwilioServer, database: asyncpg.Connection, races_url: str
+) -> None:
+    person = Person([own_door], await own_door.tenant(sms_budget_per_day=1), carrier, database)
+    [person] = crowd(person, 1)
+    arrived, decided = asyncio.Event(), asyncio.Event()
+
+    async def refuse_when_decided(request: Request, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await decided.wait()
+        await refuse(20429, status=429)(request, writer)
+
+    carrier.behaviour = refuse_when_decided
+    refused = asyncio.create_task(person.ask())
+    await arrived.wait()
+    carrier.behaviour = take
+    holder = await asyncpg.connect(races_url)
+
+    # Both want the tenant's budget and the identifier's row, the news of the refusal first, while somebody has the row.
+    async with holder.transaction():
+        await holder.execute("select 1 from identifiers where tenant_id = $1 for update", person.tenant_id)
+        decided.set()
+        await waiting(database, 1, refused)
+        again = asyncio.create_task(person.ask())
+        await waiting(database, 2, again)
+
+    await holder.close()
+    assert outcome(await refused) == "delivery_failed"
+    assert outcome(await again) == "200"
+    assert await spent(person) == await budget(person) == (1, CENT)
 
 
 async def test_a_login_of_a_tenant_without_a_budget_does_not_wait_for_another_one_to_be_committed(
