@@ -43,8 +43,9 @@ class _Kept(NamedTuple):
     """An answer as it was given."""
 
     status: int
+    content_type: bytes
     body: bytes
-    retry_after: int | None
+    retry_after: int | None = None
 
 
 _decode = msgspec.msgpack.Decoder(_Kept).decode
@@ -74,15 +75,20 @@ def read(call: Call[Any], route: str, body: object) -> Claim | None:
     )
 
 
-def seal(keyring: Keyring, claim: Claim, status: int, body: object) -> bytes:
-    """Make what is kept of an answer."""
-    return _seal(keyring, claim, _Kept(status, schemas.encode(body), None))
+def seal(keyring: Keyring, claim: Claim, status: int, result: object) -> bytes:
+    """Make what is kept of what a handler returned; `status` is the route's."""
+    if result is None:
+        return _seal(keyring, claim, _Kept(204, b"", b""))
+    if isinstance(result, Answer):
+        body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
+        return _seal(keyring, claim, _Kept(result.status, result.content_type, body))
+    return _seal(keyring, claim, _Kept(status, JSON.encode(), schemas.encode(result)))
 
 
 def seal_refusal(keyring: Keyring, claim: Claim, refusal: Refusal, request_id: str) -> bytes:
     """Make what is kept of a refusal that is to be given again."""
     document = schemas.encode(problems.problem(refusal, request_id))
-    return _seal(keyring, claim, _Kept(refusal.status, document, refusal.retry_after))
+    return _seal(keyring, claim, _Kept(refusal.status, problems.CONTENT_TYPE, document, refusal.retry_after))
 
 
 def give_again(keyring: Keyring, call: Call[Any], claim: Claim, box: bytes) -> AnsweredBefore:
@@ -94,8 +100,7 @@ def give_again(keyring: Keyring, call: Call[Any], claim: Claim, box: bytes) -> A
     call.headers.append(REPLAYED)
     if kept.retry_after is not None:
         call.headers.append((b"retry-after", b"%d" % kept.retry_after))
-    content_type = JSON.encode() if kept.status < 400 else problems.CONTENT_TYPE
-    return AnsweredBefore(Answer(kept.body, kept.status, content_type))
+    return AnsweredBefore(Answer(kept.body, kept.status, kept.content_type))
 
 
 def refuse(same_body: bool) -> Refusal:

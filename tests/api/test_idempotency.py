@@ -1,15 +1,25 @@
 """Idempotency-Key at the front door: what it may look like, whose it is, what is given again, and what frees it."""
 
+from typing import Any
+
 import asyncpg
 import httpx
 import pytest
 
+from auth1.callers import idempotency
+from auth1.core.call import Answer, AnsweredBefore, Call
+from auth1.core.router import Route
+from auth1.core.schemas import Out
 from auth1.routes import ROUTES
 from tests.api.conftest import dump
 from tests.conftest import ADMIN_TOKEN, Door, new_phone
 from tests.outside.twilio import TwilioServer
 
 REQUEST, TENANTS = "/api/auth/request", "/api/admin/tenants"
+
+
+class Made(Out):
+    name: str
 
 
 async def ask(door: Door, key: str, phone: str, idempotency_key: str | bytes, **headers: str) -> httpx.Response:
@@ -227,3 +237,36 @@ async def test_an_answer_that_was_sealed_under_a_forgotten_secret_is_not_given_a
     answer = await ask(door, tenant["test_key"], phone, "sealed")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (None, (204, b"")),
+        (Answer(b"made", 202, b"text/plain"), (202, b"made")),
+        (Made("one"), (201, b'{"name":"one"}')),
+    ],
+)
+async def test_whatever_a_handler_returns_is_given_again(
+    door: Door, result: object, expected: tuple[int, bytes]
+) -> None:
+    runs = 0
+
+    async def make(app: object, call: object) -> object:
+        nonlocal runs
+        runs += 1
+        return result
+
+    async def anyone(app: object, call: object) -> None:
+        pass
+
+    route = Route("POST", f"/made/{new_phone()}", make, anyone, status=201)
+    call: Call[Any] = Call("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
+    call.caller = None
+
+    assert await idempotency.once(door.services, route, call, []) == result
+    with pytest.raises(AnsweredBefore) as again:
+        await idempotency.once(door.services, route, call, [])
+
+    assert (again.value.answer.status, again.value.answer.body) == expected
+    assert (runs, call.headers) == (1, [(b"idempotent-replayed", b"true")])
