@@ -57,14 +57,14 @@ async def test_other_scopes_are_refused(person: Person, body: object) -> None:
 
 
 async def test_a_user_sees_where_it_is_logged_in_and_ends_one(everywhere: Person) -> None:
-    here = await everywhere.log_in(user_agent="Here/1.0", x_forwarded_for="198.51.100.77")
+    here = await everywhere.log_in(user_agent="Here/1.0", x_forwarded_for="192.0.2.177")
     there = await everywhere.log_in(user_agent="There/2.0", x_forwarded_for="2001:db8:1234:5678::1")
 
     shown = (await everywhere.call("GET", SESSIONS, here["token"])).json()
 
     assert [(one["session_id"], one["network"], one["current"]) for one in shown["data"]] == [
         (there["session_id"], "2001:db8:1234::/48", False),
-        (here["session_id"], "198.51.100.0/24", True),
+        (here["session_id"], "192.0.2.0/24", True),
     ]
     assert shown["next_cursor"] is None
     page = await everywhere.call("GET", f"{SESSIONS}?limit=1", here["token"])
