@@ -38,6 +38,9 @@ BREAKER_OPEN = Gauge(
 MESSAGE_COST = Counter(
     "auth1_message_cost_dollars_total", "Price of messages that were sent, or may have been.", ("provider", "country")
 )
+SECOND_TRIES = Counter(
+    "auth1_second_tries_total", "Messages sent once more by another provider.", ("provider", "reason")
+)
 OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages the outbox finished.", ("outcome",))
 FRAUD_DECISIONS = Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason"))
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")

@@ -42,6 +42,27 @@ _HostName = Annotated[
     ),
 ]
 
+# Whom a message is from. Twilio: a messaging service, a number, or a name (its "alphanumeric sender ID"); SNS: a number
+# or a name, which there is of letters and digits alone.
+_TwilioSender = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?:MG[0-9a-fA-F]{32}|\+[1-9][0-9]{6,14}"
+        r"|(?=.*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9 &_+-]{0,9}[A-Za-z0-9])?)\Z"
+    ),
+]
+_SnsSender = Annotated[str, msgspec.Meta(pattern=r"^(?:\+[1-9][0-9]{6,14}|(?=.*[A-Za-z])[A-Za-z0-9]{1,11})\Z")]
+_Place = Annotated[
+    str, msgspec.Meta(pattern=r"^(?:[A-Z]{2}|\*)\Z", description="ISO 3166-1 alpha-2, or * for the rest")
+]
+
+
+class Senders(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Whom messages are from, by provider; null: whom the operator's environment says."""
+
+    twilio: _TwilioSender | None = None
+    sns: _SnsSender | None = None
+
 
 class EmailText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
     """A tenant's own words in an email, of one language; for what is not given, ours stand there."""
@@ -121,11 +142,22 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     sms_autofill_host: Annotated[
         _HostName | None, msgspec.Meta(description="Where browsers may fill in the code of an SMS; null: anywhere.")
     ] = None
+    retry_undelivered: Annotated[
+        bool, msgspec.Meta(description="What a provider did not deliver is sent once more, by another one.")
+    ] = False
+    retry_unreported_after: Annotated[
+        Annotated[int, msgspec.Meta(ge=10, le=300)] | None,
+        msgspec.Meta(description="So, too, what it says nothing of for so many seconds."),
+    ] = None
+    sms_senders: Annotated[
+        Annotated[dict[_Place, Senders], msgspec.Meta(max_length=250)],
+        msgspec.Meta(description="Whom an SMS is from, by country."),
+    ] = {}
 
 
-# What the operator alone decides, because the operator pays for it.
+# What the operator alone decides, because the operator pays for it, or answers for whom it is from.
 BUDGETS = frozenset({"messages_per_day", "sms_budget_per_day", "sms_budget_soft"})
-OPERATOR_SETTINGS = BUDGETS
+OPERATOR_SETTINGS = BUDGETS | {"sms_senders"}
 
 _decode = msgspec.json.Decoder(TenantSettings).decode
 

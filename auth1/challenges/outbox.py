@@ -20,6 +20,7 @@ MAX_BATCHES = 50  # per round
 async def finish(app: Services) -> None:
     """One round: record what could not be recorded, send what was provably not sent, settle what nobody can know."""
     await app.messenger.record_rest()
+    await _retry(app)
     for channel in app.messenger.channels:
         await _send_queued(app, channel, sandbox=False)
         await _send_queued(app, channel, sandbox=True)
@@ -40,14 +41,28 @@ async def _settle_unreported(app: Services) -> None:
             break
 
 
+async def _retry(app: Services) -> None:
+    """Queue what was not delivered, or not reported on in time, for another provider."""
+    for _ in range(MAX_BATCHES):
+        due = await store.retry_messages(app.postgres, app.messenger.names("sms", sandbox=False), SETTLE_BATCH)
+        for message in due:
+            if message.message_id is not None and message.reason is not None:
+                reason = "no_receipt" if message.reason == "no_receipt" else "undelivered"
+                metrics.SECOND_TRIES.labels(message.provider, reason).inc()
+                event = Event(message.event_id, EventType.MESSAGE_RETRIED, message.tenant_id, "auth1", message.first_id)
+                tell(app.log, event, provider=message.provider, reason=message.reason, message_id=message.message_id)
+        if len(due) < SETTLE_BATCH:
+            break
+
+
 def _tell_unknown(app: Services, message: Unknown, error: str) -> None:
     event = Event(message.event_id, EventType.MESSAGE_UNKNOWN, message.tenant_id, "auth1", message.message_id)
     tell(app.log, event, provider=message.provider, error=error)
 
 
 async def _send_queued(app: Services, channel: str, *, sandbox: bool) -> None:
-    first = app.messenger.first(channel, sandbox=sandbox)
-    claimed = await store.claim_messages(app.postgres, first, channel, sandbox, BATCH)
+    providers = app.messenger.names(channel, sandbox=sandbox)
+    claimed = await store.claim_messages(app.postgres, providers, channel, sandbox, BATCH)
     # Side by side, so that all are done before the claim ends even if every provider hangs.
     await asyncio.gather(*(_send(app, message) for message in claimed))
 
@@ -68,21 +83,11 @@ async def _send(app: Services, message: Claimed) -> None:
     code, link = _unseal(app, message)
     if code is None or (link is None and message.token_digest is not None):
         # Answered, replaced or expired meanwhile: nothing is owed to anybody any more.
-        delivery = Delivery(
-            tenant_id=message.tenant_id,
-            actor="auth1",
-            message_id=message.message_id,
-            state="failed",
-            provider="none",
-            provider_message_id=None,
-            error="code_ended",
-            give_back=True,
-            event_id=new_id("evt"),
-            receipt_in=None,
-        )
-        await store.record_delivery(app.postgres, delivery)
-        metrics.OUTBOX_MESSAGES.labels("ended").inc()
-        return
+        return await _drop(app, message, "code_ended")
+    if message.arrived:
+        return await _drop(app, message, "first_arrived")
+    if set(app.messenger.names(message.channel, sandbox=message.tenant_id.endswith(":test"))) <= set(message.avoid):
+        return await _drop(app, message, "no_other_provider")  # they were other ones when it was queued
     outgoing = word(
         tenant_id=message.tenant_id,
         message_id=message.message_id,
@@ -94,6 +99,26 @@ async def _send(app: Services, message: Claimed) -> None:
         code=code if message.with_code else None,
         link=link,
         expires_in=message.expires_in or 0,
+        avoid=tuple(message.avoid),
     )
     delivery = await app.messenger.send(message.channel, outgoing, actor="auth1")
     metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
+
+
+async def _drop(app: Services, message: Claimed, error: str) -> None:
+    """Let a message go that there is no use in sending."""
+    delivery = Delivery(
+        tenant_id=message.tenant_id,
+        actor="auth1",
+        message_id=message.message_id,
+        state="failed",
+        provider="none",
+        provider_message_id=None,
+        error=error,
+        give_back=not message.avoid,
+        event_id=new_id("evt"),
+        receipt_in=None,
+        avoid=tuple(message.avoid),
+    )
+    await store.record_delivery(app.postgres, delivery)
+    metrics.OUTBOX_MESSAGES.labels("ended").inc()

@@ -35,7 +35,8 @@ async def take_twilio_receipt(app: Services, call: Call[None], form: Form) -> No
     if receipt is None:
         return  # of a message that is not ours, or in a word that says nothing of its delivery
     call.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
-    await receipts.take(app.postgres, app.log, receipt, call.request_id)
+    worth_retrying = twilio.worth_retrying(*_reason(form))
+    await receipts.take(app.postgres, app.log, receipt, call.request_id, worth_retrying=worth_retrying)
 
 
 def _refuse_unsigned(app: Services, call: Call[None], form: Form) -> None:
@@ -59,12 +60,19 @@ def _read(query: dict[str, str], form: Form) -> Receipt | None:
     state = twilio.STATES.get(status)
     if state is None or not _TENANT_ID.fullmatch(tenant_id) or not _MESSAGE_ID.fullmatch(message_id):
         return None
-    sid, code = form.value("MessageSid") or "", form.value("ErrorCode") or ""
+    sid = form.value("MessageSid") or ""
+    code = _reason(form)[1]
     return Receipt(
         tenant_id=tenant_id,
         message_id=message_id,
         provider=twilio.Twilio.name,
         provider_message_id=sid if twilio.SID.fullmatch(sid) else None,
         state=state,
-        error=f"{status}:{code if _ERROR_CODE.fullmatch(code) else 'none'}" if state == "failed" else None,
+        error=f"{status}:{code or 'none'}" if state == "failed" else None,
     )
+
+
+def _reason(form: Form) -> tuple[str, int | None]:
+    """Twilio's word for the state, and its error code where it is one."""
+    code = form.value("ErrorCode") or ""
+    return form.value("MessageStatus") or "", int(code) if _ERROR_CODE.fullmatch(code) else None

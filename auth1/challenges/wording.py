@@ -1,7 +1,7 @@
 """A message of the main job, worded for its channel: by the request that asked for it, and by the outbox later."""
 
-from auth1.callers.tenant import TenantSettings
-from auth1.challenges.identifiers import Channel
+from auth1.callers.tenant import Senders, TenantSettings
+from auth1.challenges.identifiers import Channel, parse_phone
 from auth1.messaging import mails, texts
 from auth1.messaging.provider import Outgoing
 
@@ -18,10 +18,27 @@ def word(
     code: str | None,
     link: str | None,
     expires_in: int,
+    avoid: tuple[str, ...] = (),
 ) -> Outgoing:
-    """Word a message: a code, or in an email a link, or both."""
+    """Word a message: a code, or in an email a link, or both. `avoid`: as in Outgoing."""
     if channel == "email":
         text, letter = mails.write(tenant_name, settings, locale, code=code, link=link, expires_in=expires_in)
         return Outgoing(tenant_id, message_id, to, text, expires_in, letter)
     text = texts.sms_code(tenant_name, settings, locale, code or "", expires_in)
-    return Outgoing(tenant_id, message_id, to, text, expires_in)
+    return Outgoing(
+        tenant_id,
+        message_id,
+        to,
+        text,
+        expires_in,
+        senders=_senders(settings, to),
+        retry_in=settings.retry_unreported_after if not avoid else None,  # there is no third try
+        avoid=avoid,
+    )
+
+
+def _senders(settings: TenantSettings, to: str) -> Senders:
+    """Whom an SMS is from: each provider's sender for the country, or for all others."""
+    rest = settings.sms_senders.get("*", Senders())
+    here = settings.sms_senders.get(parse_phone(to).country or "", rest) if settings.sms_senders else rest
+    return Senders(twilio=here.twilio or rest.twilio, sns=here.sns or rest.sns)

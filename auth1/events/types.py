@@ -17,6 +17,9 @@ class EventType(StrEnum):
     REQUEST_BLOCKED = "request.blocked"  # the event itself: fraud rules refused a request
     MESSAGE_DELIVERED = "message.delivered"  # message: its provider reports that it arrived
     MESSAGE_FAILED = "message.failed"  # message: every provider refused it, or it did not arrive
+    MESSAGE_RETRIED = (
+        "message.retried"  # message: it did not arrive, and another provider is sending the code once more
+    )
     MESSAGE_UNKNOWN = "message.unknown"  # message: it may have been sent or not, or nobody reports whether it arrived
     USER_CREATED = "user.created"  # user: somebody's first login
     SESSION_REVOKED = "session.revoked"  # session: it was ended before its time; `reason` says why

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from auth1.callers.tenant import Senders
+
 
 class Failure(StrEnum):
     """Why a provider did not take a message, and what follows from it."""
@@ -30,7 +32,11 @@ class Letter(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A message as providers get it. `expires_in` is the life of the code in seconds."""
+    """A message as providers get it. `expires_in` is the life of the code in seconds.
+
+    `retry_in`: after so many seconds without a receipt another provider tries, too. `avoid`: of a second try, the
+    providers that may have sent this code already.
+    """
 
     tenant_id: str
     message_id: str
@@ -38,6 +44,13 @@ class Outgoing(NamedTuple):
     text: str
     expires_in: int
     letter: Letter | None = None  # an email has one
+    senders: Senders = Senders()
+    retry_in: int | None = None
+    avoid: tuple[str, ...] = ()
+
+    def sender_of(self, provider: str) -> str | None:
+        """Whom the message is from where this provider sends it; None: whom the operator says."""
+        return {"twilio": self.senders.twilio, "sns": self.senders.sns}.get(provider)
 
 
 class Taken(NamedTuple):

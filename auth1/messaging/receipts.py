@@ -11,10 +11,15 @@ from auth1.messaging.store import Receipt
 _TOLD = {"delivered": EventType.MESSAGE_DELIVERED, "failed": EventType.MESSAGE_FAILED}
 
 
-async def take(postgres: Postgres, log: Log, receipt: Receipt, request_id: str | None) -> None:
-    """Write a report down; tell of it where it says something new."""
+async def take(
+    postgres: Postgres, log: Log, receipt: Receipt, request_id: str | None, *, worth_retrying: bool = False
+) -> None:
+    """Write a report down; tell of it where it says something new.
+
+    `worth_retrying`: another provider might deliver what failed.
+    """
     event_id = new_id("evt")
-    state = await store.record_receipt(postgres, receipt, event_id)
+    state = await store.record_receipt(postgres, receipt, event_id, worth_retrying=worth_retrying)
     if state in _TOLD:
         metrics.DELIVERIES.labels(receipt.provider, state).inc()
         event = Event(event_id, _TOLD[state], receipt.tenant_id, receipt.provider, receipt.message_id)

@@ -36,11 +36,12 @@ _FINAL = (Failure.IMPOSSIBLE, Failure.OPTED_OUT)
 
 
 class _Outcome(NamedTuple):
-    """Who was tried last, and the failures of all; none where it was taken."""
+    """Who was tried last, the failures of all (none where it was taken), and who failed and may have sent it."""
 
     provider: Provider
     taken: Taken
     failures: list[SendError]
+    maybe: list[str]
 
 
 class Messenger:
@@ -67,10 +68,14 @@ class Messenger:
 
     def first(self, channel: str, *, sandbox: bool) -> str:
         """Name the provider that is tried first. Raises ChannelUnavailable when there is none."""
-        providers = self._of(channel, sandbox)
-        if not providers:
+        names = self.names(channel, sandbox=sandbox)
+        if not names:
             raise ChannelUnavailable(f"No provider is configured for {channel}.")
-        return providers[0].name
+        return names[0]
+
+    def names(self, channel: str, *, sandbox: bool) -> list[str]:
+        """Name the providers in order of trial."""
+        return [provider.name for provider in self._of(channel, sandbox)]
 
     @contextmanager
     def reserve(self, channel: str, *, sandbox: bool) -> Iterator[str | None]:
@@ -86,9 +91,15 @@ class Messenger:
     async def send(
         self, channel: str, message: Outgoing, *, actor: str, request_id: str | None = None, keep: Keep | None = None
     ) -> Delivery:
-        """Try the providers one after another; record and return the outcome, with what `keep` makes of it."""
-        outcome = await self._try(self._of(channel, message.tenant_id.endswith(":test")), message, request_id)
+        """Try the providers one after another; record and return the outcome, with what `keep` makes of it.
+
+        One provider at least must not be in the message's `avoid`.
+        """
+        providers = self._of(channel, message.tenant_id.endswith(":test"))
+        wanted = [provider for provider in providers if provider.name not in message.avoid]
+        outcome = await self._try(wanted, message, request_id)
         failures = outcome.failures
+        awaited = outcome.provider.reports and not failures
         delivery = Delivery(
             tenant_id=message.tenant_id,
             actor=actor,
@@ -97,10 +108,13 @@ class Messenger:
             provider=outcome.provider.name,
             provider_message_id=outcome.taken.provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
-            give_back=bool(failures) and all(error.failure.definite for error in failures),
+            # A second try was not counted: the first was.
+            give_back=bool(failures) and all(error.failure.definite for error in failures) and not message.avoid,
             event_id=new_id("evt"),
-            receipt_in=message.expires_in if outcome.provider.reports and not failures else None,
             price=outcome.taken.price,
+            receipt_in=message.expires_in if awaited else None,
+            retry_in=message.retry_in if awaited else None,
+            avoid=(*message.avoid, *outcome.maybe),
         )
         if keep is not None:
             delivery = delivery._replace(kept=keep(delivery))
@@ -126,12 +140,13 @@ class Messenger:
 
     async def _try(self, providers: Sequence[Provider], message: Outgoing, request_id: str | None) -> _Outcome:
         """Hand the message over until somebody takes it, or it is clear that nobody should."""
-        provider, failures = providers[0], list[SendError]()
+        provider, failures, maybe = providers[0], list[SendError](), list[str]()
         for provider in self._ready(providers):
             try:
-                return _Outcome(provider, await self._hand_over(provider, message), [])
+                return _Outcome(provider, await self._hand_over(provider, message), [], maybe)
             except SendError as error:
                 failures.append(error)
+                maybe += [] if error.failure.definite else [provider.name]
                 self._log.warn(
                     "provider failed",
                     provider=provider.name,
@@ -142,7 +157,7 @@ class Messenger:
                 )
                 if error.failure in _FINAL:
                     break
-        return _Outcome(provider, Taken(), failures)
+        return _Outcome(provider, Taken(), failures, maybe)
 
     def _ready(self, providers: Sequence[Provider]) -> Iterator[Provider]:
         """Those whose breaker lets a call through; where none does, the first: it is the person's only chance."""
@@ -164,8 +179,10 @@ class Messenger:
             return taken
         except SendError as error:
             outcome = error.failure.value
-            # A number that cannot be reached says nothing of who was asked to reach it.
-            self._tell_breaker(provider, well=error.failure in _FINAL)
+            if error.failure is not Failure.CONFIGURATION or not message.sender_of(provider.name):
+                # A number that cannot be reached says nothing of who was asked to reach it. A tenant's own sender that
+                # is not to be had (the last case) is no reason to keep the others from their provider.
+                self._tell_breaker(provider, well=error.failure in _FINAL)
             raise
         finally:
             metrics.MESSAGES_SENT.labels(provider.name, outcome).inc()

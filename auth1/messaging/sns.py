@@ -31,9 +31,7 @@ class Sns:
 
     def __init__(self, region: str, origination_number: str | None) -> None:
         self._region = region
-        self._attributes = {"AWS.SNS.SMS.SMSType": "Transactional"}
-        if origination_number is not None:
-            self._attributes["AWS.MM.SMS.OriginationNumber"] = origination_number
+        self._origination_number = origination_number
         self._client: Client | None = None
         self._warming: asyncio.Task[Client | SendError] | None = None
 
@@ -53,7 +51,7 @@ class Sns:
                     client = await self._warm()
             except TimeoutError as error:
                 raise SendError(Failure.TRANSIENT, "not_ready") from error
-        return Taken(await client.publish(message.to, message.text, self._attributes))
+        return Taken(await client.publish(message.to, message.text, self._attributes(message)))
 
     async def close(self) -> None:
         if self._warming is not None:
@@ -61,6 +59,13 @@ class Sns:
             await asyncio.gather(self._warming, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
+
+    def _attributes(self, message: Outgoing) -> dict[str, str]:
+        attributes = {"AWS.SNS.SMS.SMSType": "Transactional"}
+        sender = message.sender_of(self.name) or self._origination_number
+        if sender is not None:
+            attributes["AWS.MM.SMS.OriginationNumber" if sender.startswith("+") else "AWS.SNS.SMS.SenderID"] = sender
+        return attributes
 
     async def _warm(self) -> "Client":
         """Wait for the client, which is made by a task that all share and none can cancel."""

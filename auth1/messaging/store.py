@@ -32,6 +32,8 @@ class Delivery(NamedTuple):
     receipt_in: int | None  # seconds for which a receipt will be waited for; None: none will come
     price: int | None = None  # the provider's own, in millionths of a US dollar
     kept: Kept | None = None
+    retry_in: int | None = None  # seconds after which another provider tries, if no receipt has come
+    avoid: tuple[str, ...] = ()  # providers that may have sent it
 
 
 class Recorded(NamedTuple):
@@ -57,6 +59,19 @@ class Claimed(NamedTuple):
     expires_in: int | None
     token_digest: bytes | None  # of its link, if it has one
     with_code: bool
+    avoid: list[str]  # of a second try: providers that may have sent the code
+    arrived: bool  # of a second try: the first has arrived meanwhile
+
+
+class Retried(NamedTuple):
+    """A message whose time for a second try had come. Without a message_id there was none."""
+
+    tenant_id: str
+    first_id: str
+    provider: str
+    event_id: str
+    reason: str | None
+    message_id: str | None
 
 
 class Receipt(NamedTuple):
@@ -89,27 +104,40 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> Recorded:
         *(delivery.receipt_in, delivery.price),
         *((claim.route, claim.digest) if claim else (None, None)),
         box,
+        *(delivery.retry_in, list(delivery.avoid)),
     )
     assert row is not None, "the statement returns its row whatever it finds"
     return Recorded(row["event_id"] is not None, row["price_microdollars"], row["country"])
 
 
-async def record_receipt(postgres: Postgres, receipt: Receipt, event_id: str) -> str | None:
+async def record_receipt(
+    postgres: Postgres, receipt: Receipt, event_id: str, *, worth_retrying: bool = False
+) -> str | None:
     """Write down what a provider reports; returns the state of the message where that is new.
 
-    A lost connection is tried again once, which is safe: the provider would not call a second time.
+    `worth_retrying`: another provider might deliver what failed. A lost connection is tried again once, which is safe:
+    the provider would not call a second time.
     """
     try:
-        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id)
+        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, worth_retrying)
     except ConnectionLost:
-        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id)
+        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, worth_retrying)
     return row["next_state"] if row else None
 
 
-async def claim_messages(postgres: Postgres, provider: str, channel: str, sandbox: bool, limit: int) -> list[Claimed]:
+async def claim_messages(
+    postgres: Postgres, providers: list[str], channel: str, sandbox: bool, limit: int
+) -> list[Claimed]:
     """Take messages that were provably not handed to any provider."""
-    rows = await postgres.rows(_QUERIES["claim_messages"], provider, limit, channel, sandbox)
+    rows = await postgres.rows(_QUERIES["claim_messages"], providers, limit, channel, sandbox)
     return [Claimed(read_settings(row["settings"]), *list(row)[1:]) for row in rows]
+
+
+async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> list[Retried]:
+    """Queue a second message for each whose time for that has come."""
+    ids = ([new_id(prefix) for _ in range(limit)] for prefix in ("msg", "evt"))
+    rows = await postgres.rows(_QUERIES["retry_messages"], *ids, providers)
+    return [Retried(*row) for row in rows]
 
 
 async def settle_lost_messages(postgres: Postgres, limit: int) -> list[Unknown]:

@@ -25,6 +25,7 @@ CALLBACK_PATH = "/api/callbacks/twilio/status"
 
 _PRICE = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,12})?", re.ASCII)  # negative: it is taken from an account
 SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
+_SERVICE = re.compile(r"MG[0-9A-Za-z]{32}")
 
 # What a status callback reports. What is neither (`receiving`, `received`) is not about a message that we send.
 STATES = {
@@ -41,6 +42,8 @@ _FAILURES = {
     Failure.CONFIGURATION: (20003, 20005, 21212, 21606, 21608, 21701, 21702, 21703, 21704, 21705, 30002, 30032, 30034),
     Failure.TRANSIENT: (21408, 21612, 30003, 30008, 30450),
 }
+# What another provider should not send either: a text that was blocked or filtered, and what looks like SMS pumping.
+_BLOCKED = frozenset((30004, 30007, 30450))
 _BY_CODE = {code: failure for failure, codes in _FAILURES.items() for code in codes}
 
 
@@ -83,9 +86,10 @@ class Twilio:
 
     def form(self, message: Outgoing) -> dict[str, str]:
         """The fields of the request, as Twilio names them."""
+        sender = message.sender_of(self.name) or self._service
         fields = {
             "To": message.to,
-            "MessagingServiceSid": self._service,
+            "MessagingServiceSid" if _SERVICE.fullmatch(sender) else "From": sender,
             "Body": message.text,
             # A code that arrives after its end is of no use, and Twilio's own default is ten hours.
             "ValidityPeriod": str(min(max(message.expires_in, 1), MAX_VALIDITY_S)),
@@ -120,6 +124,13 @@ class Twilio:
                 if len(body) > MAX_ANSWER_BYTES:
                     raise SendError(_of_status(response.status_code), "answer_too_long")
             return response.status_code, body
+
+
+def worth_retrying(status: str, code: int | None) -> bool:
+    """Whether another provider might deliver what Twilio reports as not delivered: not what no number, owner or network
+    wants, and not what somebody took back."""
+    refused = _BY_CODE.get(code or 0) in (Failure.IMPOSSIBLE, Failure.OPTED_OUT) or code in _BLOCKED
+    return status in ("undelivered", "failed") and not refused
 
 
 def _read(status: int, body: bytes) -> Taken:

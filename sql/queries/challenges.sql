@@ -296,14 +296,16 @@ select
 from events where tenant_id = $1 and id = $2
 
 -- name: find_challenge
--- What became of a challenge, and of its newest message.
+-- What became of a challenge, and of its newest message; of a message and its second try, the first where that arrived.
 -- $1 tenant_id, $2 challenge_id
 select c.id, case when c.identifier like '+%' then 'sms' else 'email' end as channel,
   case when c.status = 'open' and c.expires_at <= now() then 'expired' else c.status end as status,
   c.opened_at, c.expires_at,
   m.id as message_id, m.state, m.provider, m.error, m.created_at, m.updated_at
 from challenges c
-left join messages m on m.tenant_id = c.tenant_id and m.id = c.message_id
+left join messages n on n.tenant_id = c.tenant_id and n.id = c.message_id
+left join messages f on f.tenant_id = n.tenant_id and f.id = n.retry_of and f.state = 'delivered'
+left join messages m on m.tenant_id = c.tenant_id and m.id = coalesce(f.id, n.id)
 where c.tenant_id = $1 and c.id = $2
 
 -- name: record_event

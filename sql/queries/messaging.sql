@@ -10,23 +10,29 @@
 -- $11 the provider's own price in microdollars, or null
 -- $12 route and $13 digest of the Idempotency-Key that the message was asked for with, or null; $14 the answer to keep for
 -- whoever repeats it, or null to free the key
+-- $15 seconds after which another provider tries, if no receipt has come, or null; $16 providers that may have sent it
+-- A second try was counted nowhere before: it is now.
 with recorded as (
   update messages m set
     (state, provider, provider_message_id, error, trying, claimed_until, receipt_due_at, updated_at,
-     price_microdollars, price_source) = (
+     price_microdollars, price_source, retry_at, avoid) = (
     select
       case when holds then further_state(m.state, $3) else $3 end,
       case when m.state = 'delivered' then m.provider else $4 end,
       case when m.provider = $4 then coalesce(m.provider_message_id, $5) when holds then m.provider_message_id else $5 end,
       case when holds and further_state(m.state, $3) <> $3 then m.error else $6 end,
       null, null::timestamptz, now() + $10::int * interval '1 s', now(),
-      case when $7 then 0 else coalesce($11, m.price_microdollars) end,
-      case when not $7 and $11::bigint is not null then 'provider' else m.price_source end
+      case when $7 or (m.retry_of is not null and $3 = 'failed') then 0 else coalesce($11, m.price_microdollars) end,
+      case when not $7 and $11::bigint is not null then 'provider' else m.price_source end,
+      case when holds and m.state in ('delivered', 'failed') then m.retry_at else now() + $15::int * interval '1 s' end,
+      $16::text[]
     from (select coalesce(m.state = 'delivered' or m.provider = $4, false) as holds) as receipt)
   where tenant_id = $1 and id = $2 and trying is not null
   returning identifier, challenge_id, created_at, state, country, channel, price_microdollars as price,
     -- Nobody else writes a price, so the snapshot has the one that was counted.
-    (select o.price_microdollars from messages o where o.tenant_id = $1 and o.id = $2) as counted
+    case when retry_of is null then (select o.price_microdollars from messages o where o.tenant_id = $1 and o.id = $2)
+      else 0 end as counted,
+    retry_of is not null and $3 <> 'failed' as adds
 ), kept as (
   update idempotency set answer_box = $14
   where tenant_id = $1 and route = $12 and digest = $13 and claim_id = $2 and $14::bytea is not null
@@ -39,9 +45,9 @@ with recorded as (
   -- Joined with all that is to be locked before the budget, as the budget is joined below with what comes before the
   -- identifier. What an older version sent was not counted.
   select (r.created_at at time zone 'UTC')::date as day, country, channel,
-    case when $7 then -1 else 0 end as messages, r.price - r.counted as microdollars
+    case when $7 then -1 when adds then 1 else 0 end as messages, r.price - r.counted as microdollars
   from recorded r left join kept on true left join freed on true
-  where $1 not like '%:test' and r.counted is not null and ($7 or r.price <> r.counted)
+  where $1 not like '%:test' and r.counted is not null and r.price is not null and ($7 or adds or r.price <> r.counted)
 ), recharged as (
   update budgets b set messages = b.messages + c.messages, microdollars = b.microdollars + c.microdollars
   from change c where b.tenant_id = $1 and b.day = c.day
@@ -95,9 +101,9 @@ select
 -- record_delivery; the row moves only forward, and every order ends in the same row. Of a message that another provider
 -- took in the end only its delivery still counts. Returns the state, where there is a new one.
 -- $1 tenant_id, $2 message_id, $3 provider, $4 provider_message_id, $5 state: sent, delivered or failed, $6 error,
--- $7 event_id
+-- $7 event_id, $8 whether another provider might deliver what failed: retry_messages decides, where the tenant wants it
 with held as materialized (
-  select state, provider, provider_message_id, error, challenge_id,
+  select state, provider, provider_message_id, error, challenge_id, channel, retry_at, retry_of, delivered_at,
     further_state(state, $5) as next_state, coalesce(provider = $3, true) as took_it
   from messages
   where tenant_id = $1 and id = $2 and ($5 = 'delivered' or coalesce(provider = $3, true))
@@ -108,14 +114,21 @@ with held as materialized (
     case
       when next_state <> $5 then error
       when state = $5 then greatest(error, $6)
-      else $6 end as next_error
+      else $6 end as next_error,
+    case
+      when $5 = 'sent' then retry_at
+      when next_state = 'delivered' or not $8 then null
+      when state = 'failed' then retry_at
+      when channel = 'sms' and retry_of is null
+        and (select settings -> 'retry_undelivered' = 'true' from tenants where id = $1) then now() end as next_retry_at
   from held
 ), moved as (
   update messages m set state = l.next_state, provider = $3, provider_message_id = l.next_message_id, error = l.next_error,
-    updated_at = now()
+    retry_at = l.next_retry_at, updated_at = now(),
+    delivered_at = case when l.next_state = 'delivered' then coalesce(l.delivered_at, now()) end
   from learned l
-  where m.tenant_id = $1 and m.id = $2 and (l.state, l.provider, l.provider_message_id, l.error)
-    is distinct from (l.next_state, $3, l.next_message_id, l.next_error)
+  where m.tenant_id = $1 and m.id = $2 and (l.state, l.provider, l.provider_message_id, l.error, l.retry_at)
+    is distinct from (l.next_state, $3, l.next_message_id, l.next_error, l.next_retry_at)
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
   select $1, $7, 'message.' || next_state, $3, $2,
@@ -127,7 +140,7 @@ select next_state from learned where next_state <> state
 -- name: claim_messages
 -- Take messages that were provably not handed to any provider, with what each is to say: the sealed code, unless it has
 -- ended or been answered, its link, and the tenant's settings. Several workers may ask at once: SKIP LOCKED gives each row to one.
--- $1 the provider that will be tried first, $2 how many, $3 channel, $4 those of sandboxes, or those of live tenants
+-- $1 the providers in order of trial, $2 how many, $3 channel, $4 those of sandboxes, or those of live tenants
 with due as (
   select tenant_id, id from messages
   where state = 'queued' and trying is null and channel = $3 and (tenant_id like '%:test') = $4
@@ -135,18 +148,74 @@ with due as (
   limit $2
   for update skip locked
 ), claimed as (
-  update messages m set trying = $1, claimed_until = now() + interval '15 s', updated_at = now()
+  update messages m set
+    trying = coalesce((select p from unnest($1::text[]) with ordinality as u(p, n) where p <> all(m.avoid) order by n limit 1), 'none'),
+    claimed_until = now() + interval '15 s', updated_at = now()
   from due d where m.tenant_id = d.tenant_id and m.id = d.id
-  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale
+  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale, m.retry_of, m.avoid
 )
 select t.settings, c.tenant_id, c.id, c.challenge_id, c.identifier, c.channel, c.locale, t.name,
   i.code_box, ceil(extract(epoch from i.code_expires_at - now()))::int as expires_in,
-  l.token_digest, coalesce(l.with_code, true) as with_code
+  l.token_digest, coalesce(l.with_code, true) as with_code,
+  c.avoid, coalesce(f.state = 'delivered', false) as arrived
 from claimed c
 join tenants t on t.id = split_part(c.tenant_id, ':', 1)
 left join links l on l.tenant_id = c.tenant_id and l.message_id = c.id
+left join messages f on f.tenant_id = c.tenant_id and f.id = c.retry_of
 left join identifiers i on i.tenant_id = c.tenant_id and i.identifier = c.identifier
   and c.challenge_id = any(i.challenge_ids) and i.code_mac is not null and i.code_expires_at > now()
+
+-- name: retry_messages
+-- Queue a second message for each that its provider did not deliver, or said nothing of in time, while its code lives.
+-- Never a third; never where nobody is left to try it; and not where the person has asked again: that message is tried
+-- in its own right. The identifier's row decides: it names the newest message, and the code that is still to be answered.
+-- What a process is handing over is left alone until it is known who has it.
+-- $1 message ids to use, as many as rows are wanted, $2 event ids, $3 the providers in order of trial
+with due as (
+  select tenant_id, id, row_number() over (order by id) as n from (
+    select tenant_id, id from messages
+    where retry_at <= now() and trying is null
+    order by retry_at
+    limit cardinality($1::text[])
+    for update skip locked
+  ) as d
+), settled as (
+  update messages m set retry_at = null
+  from due d where m.tenant_id = d.tenant_id and m.id = d.id
+  returning m.*, d.n
+), wanted as (
+  select s.* from settled s
+  join tenants t on t.id = s.tenant_id and t.deleted_at is null and t.suspended_at is null
+  where s.channel = 'sms' and s.retry_of is null
+    and case s.state
+      when 'failed' then t.settings -> 'retry_undelivered' = 'true'
+      when 'sent' then jsonb_typeof(t.settings -> 'retry_unreported_after') = 'number' end
+    and exists (select from unnest($3::text[]) as p where p <> all(s.avoid || s.provider))
+), replaced as (
+  update identifiers i set message_id = ($1::text[])[w.n]
+  from wanted w
+  where i.tenant_id = w.tenant_id and i.identifier = w.identifier and i.message_id = w.id
+    and w.challenge_id = any(i.challenge_ids) and i.code_mac is not null
+    and i.code_expires_at > now() + interval '30 s'  -- else it would be dead on arrival
+  returning w.*
+), renamed as (
+  update challenges c set message_id = ($1::text[])[r.n]
+  from replaced r where c.tenant_id = r.tenant_id and c.id = r.challenge_id and c.message_id = r.id
+), queued as (
+  insert into messages (tenant_id, id, challenge_id, identifier, channel, locale, retry_of, avoid,
+    country, segments, price_microdollars, price_source)
+  select tenant_id, ($1::text[])[n], challenge_id, identifier, channel, locale, id, avoid || provider,
+    country, segments, price_microdollars, 'estimate'
+  from replaced
+), told as (
+  insert into events (tenant_id, id, type, actor, subject, data)
+  select tenant_id, ($2::text[])[n], 'message.retried', 'auth1', id, jsonb_build_object('challenge_id', challenge_id,
+    'provider', provider, 'reason', case state when 'failed' then error else 'no_receipt' end, 'message_id', ($1::text[])[n])
+  from replaced
+)
+select s.tenant_id, s.id, s.provider, ($2::text[])[s.n] as event_id,
+  case r.state when 'failed' then r.error when 'sent' then 'no_receipt' end as reason, ($1::text[])[r.n] as message_id
+from settled s left join replaced r using (tenant_id, id)
 
 -- name: settle_lost_messages
 -- What a dead process was handing to a provider may have been sent or not: unknown, unless a receipt told more. Asking
@@ -163,7 +232,8 @@ with lost as (
 ), settled as (
   update messages m set state = further_state(m.state, 'unknown'), provider = coalesce(m.provider, m.trying),
     error = case when further_state(m.state, 'unknown') = 'unknown' then 'process_lost' else m.error end,
-    trying = null, claimed_until = null, updated_at = now()
+    trying = null, claimed_until = null, updated_at = now(),
+    retry_at = null  -- whom else it was handed to died with its process
   from lost l where m.tenant_id = l.tenant_id and m.id = l.id
   returning m.tenant_id, m.id, m.identifier, m.challenge_id, m.state, m.provider, l.n
 ), opened as (
