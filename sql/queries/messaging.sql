@@ -117,7 +117,7 @@ with held as materialized (
       else $6 end as next_error,
     case
       when $5 = 'sent' then retry_at
-      when next_state = 'delivered' or not $8 then null
+      when next_state = 'delivered' or not $8 or error = 'process_lost' then null  -- whom else that process asked, died with it
       when state = 'failed' then retry_at
       when channel = 'sms' and retry_of is null
         and (select settings -> 'retry_undelivered' = 'true' from tenants where id = $1) then now() end as next_retry_at
@@ -233,7 +233,7 @@ with lost as (
   update messages m set state = further_state(m.state, 'unknown'), provider = coalesce(m.provider, m.trying),
     error = case when further_state(m.state, 'unknown') = 'unknown' then 'process_lost' else m.error end,
     trying = null, claimed_until = null, updated_at = now(),
-    retry_at = null  -- whom else it was handed to died with its process
+    retry_at = null
   from lost l where m.tenant_id = l.tenant_id and m.id = l.id
   returning m.tenant_id, m.id, m.identifier, m.challenge_id, m.state, m.provider, l.n
 ), opened as (

@@ -27,6 +27,14 @@ def subsets(items: Iterable[str]) -> Iterator[Order]:
     return chain.from_iterable(combinations(pool, size) for size in range(len(pool) + 1))
 
 
+@pytest.fixture(params=["no second try", "a second try"])
+async def sender(request: pytest.FixtureRequest, sender: Sender) -> Sender:
+    """A tenant without and with a second try: that changes nothing of the first one's row."""
+    if request.param == "a second try":
+        sender.tenant = await sender.door.tenant(retry_undelivered=True, retry_unreported_after=10)
+    return sender
+
+
 @dataclass
 class Plan:
     """What Twilio reports on a message before it answers our request, and how it calls the message."""
@@ -143,14 +151,14 @@ class Message:
                 state = {"sent": "sent", "delivered": "delivered"}.get(status, "failed")
                 error = f"{status}:{FAILURES[status]}" if state == "failed" else None
                 receipt = Receipt(self._tenant_id, self._id, "twilio", SID, state, error)
-                await store.record_receipt(self._postgres, receipt, new_id("evt"))
+                await store.record_receipt(self._postgres, receipt, new_id("evt"), worth_retrying=True)
 
     async def record(self, state: str, provider: str, sid: str | None, error: str | None) -> None:
         """Write down what we learned when we handed it over."""
         receipt_in = 600 if (state, provider) == ("sent", "twilio") else None
         event_id = new_id("evt")
         delivery = Delivery(
-            self._tenant_id, "key", self._id, state, provider, sid, error, False, event_id, receipt_in=receipt_in
+            self._tenant_id, "key", self._id, state, provider, sid, error, False, event_id, receipt_in, receipt_in
         )
         await store.record_delivery(self._postgres, delivery)
 
@@ -167,7 +175,7 @@ class Message:
 async def test_what_we_learn_ourselves_may_come_at_any_place_among_the_receipts(sender: Sender, ours: str) -> None:
     receipts = ("sent", "delivered", "undelivered", "failed")
     for statuses in subsets(receipts):
-        rows = set()
+        rows, tries = set(), set()
         for order in permutations((*statuses, ours)):
             message = await Message(sender).hand_over()
             if ours == "we waited in vain":
@@ -176,6 +184,7 @@ async def test_what_we_learn_ourselves_may_come_at_any_place_among_the_receipts(
                 await message.learn(fact)
             row = await message.row()
             rows.add((row["provider_message_id"], *outcome(row)))
+            tries.add(row["retry_at"] is not None)
 
         state, provider, error = OURS[ours]
         heard = tuple(status for status in statuses if provider == "twilio" or status == "delivered")
@@ -184,6 +193,9 @@ async def test_what_we_learn_ourselves_may_come_at_any_place_among_the_receipts(
         sid = SID if heard or ours in ("we sent it", "we waited in vain") else None
         due = ours in ("we sent it", "we waited in vain")
         assert rows == {(sid, state, "twilio" if by_twilio else provider, error, None, None, due)}, statuses
+        if state in ("delivered", "failed"):  # else it is yet to be seen whether anything will be heard
+            wanted = sender.tenant["settings"]["retry_undelivered"]
+            assert tries == {wanted and state == "failed" and ours != "our process died"}, statuses
 
 
 @pytest.mark.parametrize("status", ["delivered", "undelivered"])

@@ -93,6 +93,17 @@ async def test_the_code_that_is_sent_late_is_the_one_that_was_asked_for(sender: 
     assert await sender.log_in(phone) == 200
 
 
+async def test_it_is_from_whom_the_tenant_sends(sender: Sender, phone: str) -> None:
+    sender.tenant = await sender.door.tenant(sms_senders={"*": {"twilio": "MyApp"}})
+    await queue(sender, phone)
+
+    await outbox.finish(sender.door.services)
+
+    [request] = sender.handed_over(phone)
+    assert request.form["From"] == "MyApp"
+    assert "MessagingServiceSid" not in request.form
+
+
 async def test_the_text_tells_the_minutes_that_remain(sender: Sender, phone: str) -> None:
     await queue(sender, phone)
     sql = "update identifiers set code_expires_at = now() + interval '179.5 s' where identifier = $1"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from auth1.callers.tenant import Senders
 from auth1.messaging.provider import Failure, Outgoing, SendError
 from auth1.messaging.sns import Sns
 from tests.outside import sns as aws
@@ -74,12 +75,12 @@ async def failure(sns: Sns, phone: str) -> tuple[Failure, str]:
     return caught.value.failure, caught.value.code
 
 
-async def send(sns: Sns, phone: str) -> str | None:
+async def send(sns: Sns, phone: str, senders: Senders | None = None) -> str | None:
     """Send what is taken, with patience: on a slow machine the client or a connection may not be made in time."""
     async with asyncio.timeout(60):
         while True:
             try:
-                return (await sns.send(to(phone))).provider_message_id
+                return (await sns.send(to(phone)._replace(senders=senders or Senders()))).provider_message_id
             except SendError as error:
                 if error.code not in ("not_ready", "no_connection"):  # with these nothing was sent
                     raise

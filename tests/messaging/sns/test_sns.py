@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from auth1.callers.tenant import Senders
 from auth1.messaging.provider import Failure, SendError
 from auth1.messaging.sns import Sns
 from tests.messaging.sns.conftest import TEXT, failure, send
@@ -28,6 +29,28 @@ async def test_a_message_is_published_as_transactional_and_from_the_number_if_th
         entry = f"MessageAttributes.entry.{position}"
         expected |= {f"{entry}.Name": name, f"{entry}.Value.DataType": "String", f"{entry}.Value.StringValue": value}
     assert server.published == [expected]
+
+
+@pytest.mark.parametrize(
+    ("senders", "name", "value"),
+    [
+        (Senders(sns="+12015550199"), "AWS.MM.SMS.OriginationNumber", "+12015550199"),
+        (Senders(sns="MyApp"), "AWS.SNS.SMS.SenderID", "MyApp"),
+        (Senders(twilio="MyApp"), "AWS.MM.SMS.OriginationNumber", "+12015550123"),
+    ],
+)
+async def test_the_tenants_sender_takes_the_place_of_the_operators(
+    server: SnsServer, phone: str, senders: Senders, name: str, value: str
+) -> None:
+    provider = Sns("eu-central-1", "+12015550123")
+    await provider.warm_up()
+    await send(provider, phone, senders)
+    await provider.close()
+
+    [published] = server.published
+    entry = "MessageAttributes.entry.2"
+    assert (published[f"{entry}.Name"], published[f"{entry}.Value.StringValue"]) == (name, value)
+    assert "MessageAttributes.entry.3.Name" not in published
 
 
 async def test_the_request_is_signed_for_sns_in_the_region(server: SnsServer, sns: Sns, phone: str) -> None:

@@ -1,0 +1,371 @@
+"""What Twilio took and did not deliver is sent by another provider: where the tenant wants that, and once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import asyncpg
+import pytest
+
+from auth1.challenges import outbox
+from auth1.core.ids import new_id
+from auth1.errors import Unavailable
+from auth1.messaging import store
+from auth1.messaging.store import Delivery
+from tests.conftest import Door, Started, new_phone
+from tests.messaging.callbacks import UNDELIVERED, Report
+from tests.messaging.conftest import APP_URL, Books, Sender
+from tests.messaging.sns.conftest import environment
+from tests.outside import sns as aws
+from tests.outside.sns import SnsServer
+from tests.outside.twilio import Request, TwilioServer, hang_up, refuse, take
+
+Start = Callable[..., Awaitable[Door]]
+LATER = "update messages set retry_at = retry_at - interval '10 s' where identifier = $1"
+
+
+@pytest.fixture(scope="module")
+async def start(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Start:
+    """Start an instance with Twilio, which reports, and a terminal."""
+
+    async def with_both(**changes: str) -> Door:
+        settings = {"DATABASE_URL": own_database_url, "TWILIO_API_URL": module_carrier.url, "APP_URL": APP_URL}
+        return await start_app(**settings | {"SMS_PROVIDERS": "twilio,console"} | changes)
+
+    return with_both
+
+
+@pytest.fixture(scope="module")
+async def module_door(start: Start) -> Door:
+    return await start()
+
+
+@pytest.fixture(scope="module")
+async def other_door(start: Start) -> Door:
+    """Another instance."""
+    return await start()
+
+
+@pytest.fixture
+async def sender(sender: Sender) -> Sender:
+    """A tenant that wants both kinds of second try."""
+    sender.tenant = await sender.door.tenant(retry_undelivered=True, retry_unreported_after=10)
+    return sender
+
+
+def report(sender: Sender, phone: str, status: str, **more: str) -> Report:
+    return Report(sender.handed_over(phone)[-1].form["StatusCallback"], status, more=more)
+
+
+async def printed(door: Door, phone: str) -> list[str]:
+    """What the terminal has shown for a number."""
+    return [line for line in (await door.log()).splitlines() if f"message to {phone}: " in line]
+
+
+async def only(sender: Sender, phone: str) -> asyncpg.Record:
+    """The message to a number, which has had no second."""
+    await outbox.finish(sender.door.services)
+    assert await printed(sender.door, phone) == []
+    return await sender.message(phone)
+
+
+async def status_of(sender: Sender, challenge_id: str) -> dict[str, object]:
+    headers = {"x-api-key": sender.tenant["secret_key"]}
+    answer = await sender.door.client.get(f"/api/auth/challenges/{challenge_id}", headers=headers)
+    found: dict[str, object] = answer.json()["message"]
+    return found
+
+
+async def test_what_did_not_arrive_is_sent_by_the_next_provider_with_the_same_code(
+    sender: Sender, phone: str, url: str
+) -> None:
+    costs = "update messages set country = 'US', segments = 2, price_microdollars = 7900, price_source = 'table'"
+    await sender.books.do(f"{costs} where identifier = $1", phone)
+
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+    for _ in range(3):
+        await outbox.finish(sender.door.services)
+
+    first, second = await sender.books.messages(sender.id, phone)
+    assert (first["state"], first["error"], first["retry_at"]) == ("failed", "undelivered:30003", None)
+    assert (second["state"], second["provider"]) == ("sent", "console")
+    assert (second["retry_of"], second["avoid"]) == (first["id"], ["twilio"])
+    for name in ("challenge_id", "country", "segments", "price_microdollars", "price_source"):
+        assert second[name] == first[name]
+    [text] = await printed(sender.door, phone)
+    assert f" {sender.carrier.code_for(phone)}. " in text
+    events = await sender.books.events(sender.id, first["id"])
+    assert [event for event, _ in events] == ["message.failed", "message.retried"]
+    assert second["id"] in events[1][1]
+    assert await sender.books.events(sender.id, second["id"]) == []
+    assert '"type":"message.retried"' in await sender.door.log()
+
+    told = await status_of(sender, first["challenge_id"])
+    assert (told["message_id"], told["state"]) == (second["id"], "sent")
+    assert await sender.sends_counted(phone) == 1  # the person asked once
+    assert await sender.log_in(phone) == 200
+
+
+async def test_sns_sends_what_twilio_did_not_deliver(
+    start: Start, carrier: TwilioServer, books: Books, phone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SnsServer() as sns:
+        environment(monkeypatch, sns)
+        sns.behaviour = aws.take
+        door = await start(SMS_PROVIDERS="twilio,sns", AWS_ENDPOINT_URL_SNS=sns.url)
+        sender = Sender(door, carrier, books, await door.tenant(retry_undelivered=True))
+        carrier.behaviour = refuse(20429, 429)
+        # aioboto3 is loaded by the first message that needs it.
+        while (await sender.ask(new_phone()))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        carrier.behaviour = take
+        await sender.ask(phone)
+
+        await report(sender, phone, "failed", ErrorCode="30008").send(door)
+        await outbox.finish(door.services)
+
+        [text] = sns.sent_to(phone)
+        assert text == sender.handed_over(phone)[-1].form["Body"]
+        assert [row["provider"] for row in await books.messages(sender.id, phone)] == ["twilio", "sns"]
+
+
+async def test_without_the_setting_there_is_one_message(sender: Sender, phone: str) -> None:
+    sender.tenant = await sender.door.tenant()
+    assert sender.tenant["settings"]["retry_undelivered"] is False
+    assert sender.tenant["settings"]["retry_unreported_after"] is None
+    await sender.ask(phone)
+    assert (await only(sender, phone))["retry_at"] is None
+
+    await report(sender, phone, "undelivered", **UNDELIVERED).send(sender.door)
+
+    assert (await only(sender, phone))["state"] == "failed"
+
+
+@pytest.mark.parametrize("code", [21211, 21217, 21614, 30005, 30006, 21610, 30004, 30007, 30450, None])
+async def test_what_no_other_provider_should_send_is_not_sent_again(
+    sender: Sender, phone: str, url: str, code: int | None
+) -> None:
+    """A number that cannot be, an owner who has opted out, a text that was filtered, a message that was cancelled."""
+    status, more = ("undelivered", {"ErrorCode": str(code)}) if code is not None else ("canceled", {})
+
+    await Report(url, status, more=more).send(sender.door)
+    await sender.books.do(LATER, phone)  # it was reported: silence is no reason either
+
+    assert (await only(sender, phone))["state"] == "failed"
+
+
+@pytest.mark.parametrize("meanwhile", ["answered", "ended", "nearly ended", "asked again", "suspended", "unwanted"])
+async def test_a_code_that_nobody_waits_for_is_not_sent_again(
+    sender: Sender, phone: str, url: str, meanwhile: str
+) -> None:
+    match meanwhile:
+        case "answered":
+            assert await sender.log_in(phone) == 200
+        case "ended":
+            await sender.books.do("update identifiers set code_expires_at = now() where identifier = $1", phone)
+        case "nearly ended":
+            sql = "update identifiers set code_expires_at = now() + interval '29 s' where identifier = $1"
+            await sender.books.do(sql, phone)
+        case "asked again":
+            await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
+            assert (await sender.ask(phone))[0] == 200
+        case "suspended":
+            await sender.door.admin("POST", f"/api/admin/tenants/{sender.id}/suspend")
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+    if meanwhile == "unwanted":
+        settings = {"settings": {"retry_undelivered": None}}
+        await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}", settings)
+
+    await outbox.finish(sender.door.services)
+
+    assert await printed(sender.door, phone) == []
+    assert all(row["retry_of"] is None for row in await sender.books.messages(sender.id, phone))
+
+
+async def test_a_code_that_is_answered_before_the_second_message_leaves_is_not_sent(
+    sender: Sender, phone: str, url: str
+) -> None:
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+    await store.retry_messages(sender.door.services.postgres, ["twilio", "console"], 100)
+    assert await sender.log_in(phone) == 200
+
+    await outbox.finish(sender.door.services)
+
+    _, second = await sender.books.messages(sender.id, phone)
+    assert (second["state"], second["error"]) == ("failed", "code_ended")
+    assert await printed(sender.door, phone) == []
+
+
+async def test_silence_for_the_set_time_is_a_reason_too(sender: Sender, phone: str, url: str) -> None:
+    await Report(url, "sent").send(sender.door)  # which is not the last word
+    sent = await only(sender, phone)
+    assert (sent["retry_at"] - sent["updated_at"]).total_seconds() == 10
+
+    await sender.books.do(LATER, phone)
+    for _ in range(3):
+        await outbox.finish(sender.door.services)
+
+    first, second = await sender.books.messages(sender.id, phone)
+    assert (first["state"], second["state"], second["provider"]) == ("sent", "sent", "console")
+    [(event, data)] = await sender.books.events(sender.id, first["id"])
+    assert event == "message.retried"
+    assert '"reason": "no_receipt"' in data
+    # The first does not arrive, or does after all: there is no third, and the challenge tells the better news.
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+    await outbox.finish(sender.door.services)
+    assert len(await sender.books.messages(sender.id, phone)) == 2
+    assert (await status_of(sender, first["challenge_id"]))["message_id"] == second["id"]
+    await Report(url, "delivered").send(sender.door)
+    told = await status_of(sender, first["challenge_id"])
+    assert (told["message_id"], told["state"]) == (first["id"], "delivered")
+
+
+async def test_what_has_arrived_in_time_is_not_sent_again(sender: Sender, phone: str, url: str) -> None:
+    await Report(url, "delivered").send(sender.door)
+    await sender.books.do(LATER, phone)
+
+    row = await only(sender, phone)
+
+    assert (row["state"], row["retry_at"]) == ("delivered", None)
+    assert row["delivered_at"] >= row["created_at"]
+
+
+async def test_what_arrives_before_the_second_message_leaves_keeps_it_back(
+    sender: Sender, phone: str, url: str
+) -> None:
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+    await store.retry_messages(sender.door.services.postgres, ["twilio", "console"], 100)
+    await Report(url, "delivered").send(sender.door)
+
+    await outbox.finish(sender.door.services)
+
+    first, second = await sender.books.messages(sender.id, phone)
+    assert (second["state"], second["provider"], second["error"]) == ("failed", "none", "first_arrived")
+    assert await printed(sender.door, phone) == []
+    assert (await status_of(sender, first["challenge_id"]))["message_id"] == first["id"]
+
+
+async def test_a_second_try_has_no_third(sender: Sender, phone: str, url: str) -> None:
+    await sender.books.do("update messages set retry_of = 'msg_0' where identifier = $1", phone)
+
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+
+    assert (await only(sender, phone))["state"] == "failed"
+
+
+async def test_where_there_is_no_other_provider_there_is_no_second_try(
+    start: Start, sender: Sender, phone: str
+) -> None:
+    sender.door = await start(SMS_PROVIDERS="twilio")
+    await sender.ask(phone)
+
+    await report(sender, phone, "undelivered", **UNDELIVERED).send(sender.door)
+
+    assert (await only(sender, phone))["state"] == "failed"
+
+
+async def test_a_provider_that_may_have_sent_the_code_is_not_asked_again(sender: Sender, phone: str, url: str) -> None:
+    """The terminal came first, and gave no answer; then Twilio took it."""
+    await sender.books.do("update messages set avoid = '{console}' where identifier = $1", phone)
+
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+
+    assert (await only(sender, phone))["state"] == "failed"
+
+
+async def test_while_a_process_is_asking_other_providers_nobody_else_does(sender: Sender, phone: str) -> None:
+    """Twilio reports a failure and hangs up: it may have sent, so the next provider gets the message at once, and only
+    once."""
+
+    async def report_and_hang_up(request: Request, writer: asyncio.StreamWriter) -> None:
+        await report(sender, phone, "failed", ErrorCode="30008").send(sender.door)
+        await outbox.finish(sender.door.services)
+        await hang_up(request, writer)
+
+    sender.carrier.script.append(report_and_hang_up)
+
+    assert (await sender.ask(phone))[0] == 200
+    await outbox.finish(sender.door.services)
+
+    row = await sender.message(phone)
+    assert (row["state"], row["provider"], row["avoid"], row["retry_at"]) == ("sent", "console", ["twilio"], None)
+    assert len(await printed(sender.door, phone)) == 1
+
+
+async def test_a_failure_that_is_reported_before_our_own_record_waits_for_it(sender: Sender, phone: str) -> None:
+    async def report_and_take(request: Request, writer: asyncio.StreamWriter) -> None:
+        await report(sender, phone, "failed", ErrorCode="30008").send(sender.door)
+        await outbox.finish(sender.door.services)
+        assert len(await sender.books.messages(sender.id, phone)) == 1
+        await take(request, writer)
+
+    sender.carrier.script.append(report_and_take)
+    assert (await sender.ask(phone))[0] == 200
+
+    await outbox.finish(sender.door.services)
+
+    assert len(await printed(sender.door, phone)) == 1
+
+
+async def test_a_second_try_that_fails_opens_asking_again_and_gives_nothing_back(
+    sender: Sender, phone: str, url: str
+) -> None:
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+    postgres = sender.door.services.postgres
+    await store.retry_messages(postgres, ["twilio", "console"], 100)
+    [claimed] = await store.claim_messages(postgres, ["twilio", "console"], "sms", False, 20)
+    second = (await sender.books.messages(sender.id, phone))[1]
+    assert (claimed.message_id, claimed.avoid, second["trying"]) == (second["id"], ["twilio"], "console")
+
+    error, avoid = "transient:away", ("twilio",)
+    delivery = Delivery(
+        sender.id, "auth1", second["id"], "failed", "console", None, error, False, new_id("evt"), None, None, avoid
+    )
+    await store.record_delivery(postgres, delivery)
+
+    identifier = await sender.books.identifier(sender.id, phone)
+    assert identifier["resend_at"] is None
+    assert (len(identifier["sent_at"]), identifier["sends"]) == (1, 1)
+    assert await sender.log_in(phone) == 200  # the first may have arrived, whatever was reported
+
+
+@pytest.mark.parametrize("reason", ["undelivered", "silence"])
+async def test_of_any_number_of_receipts_and_rounds_one_second_message_comes(
+    sender: Sender, other_door: Door, reason: str
+) -> None:
+    doors = [sender.door, other_door]
+    for _ in range(5):
+        phone = new_phone()
+        assert (await sender.ask(phone))[0] == 200
+        failed = report(sender, phone, "undelivered", **UNDELIVERED)
+        if reason == "silence":
+            await sender.books.do(LATER, phone)
+        barrier = asyncio.Barrier(26)
+
+        async def tell(door: Door, failed: Report = failed, barrier: asyncio.Barrier = barrier) -> None:
+            await barrier.wait()
+            assert (await failed.send(door)).status_code in (204, 503)
+
+        async def work(door: Door, barrier: asyncio.Barrier = barrier) -> None:
+            await barrier.wait()
+            with suppress(Unavailable):  # the machine is slow; the next round is as good
+                await outbox.finish(door.services)
+
+        await asyncio.gather(*(tell(door) for door in doors * 10), *(work(door) for door in doors * 3))
+        for door in doors * 2:
+            await outbox.finish(door.services)
+
+        first, second = await sender.books.messages(sender.id, phone)
+        assert (first["state"], second["retry_of"], second["state"]) == ("failed", first["id"], "sent")
+        assert sum([len(await printed(door, phone)) for door in doors]) == 1
+        events = [event for event, _ in await sender.books.events(sender.id, first["id"])]
+        assert sorted(events) == ["message.failed", "message.retried"]
+
+
+@pytest.mark.parametrize("value", [9, 301, 0, -1, True, "60", 10.5])
+async def test_a_time_that_is_none_is_refused(door: Door, value: object) -> None:
+    body = {"name": "A", "slug": "second-tries", "settings": {"retry_unreported_after": value}}
+
+    refused = await door.admin("POST", "/api/admin/tenants", body)
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")

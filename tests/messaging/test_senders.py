@@ -1,0 +1,101 @@
+"""Whom an SMS is from: the operator's sender, or one that a tenant has for the country."""
+
+import pytest
+
+from auth1.callers.tenant import OPERATOR_SETTINGS, TenantSettings
+from auth1.messaging.breaker import MAX_FAILURES
+from tests.conftest import Door, Started
+from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
+from tests.messaging.test_twilio import official
+from tests.outside.twilio import SERVICE_SID, TwilioServer, refuse
+
+SERVICE, NUMBER, NAME = "MG" + "b" * 32, "+12015550123", "My App & Co"
+GERMAN, FRENCH = "+4915112345678", "+33612345678"
+
+
+@pytest.mark.parametrize(
+    ("senders", "named"),
+    [
+        ({"US": {"twilio": SERVICE}}, {"messaging_service_sid": SERVICE}),
+        ({"US": {"twilio": NUMBER}}, {"from_": NUMBER}),
+        ({"US": {"twilio": NAME}}, {"from_": NAME}),
+        ({"DE": {"twilio": NAME}}, {"messaging_service_sid": SERVICE_SID}),
+        ({"*": {"sns": "MyApp"}}, {"messaging_service_sid": SERVICE_SID}),
+    ],
+)
+async def test_twilio_gets_the_sender_as_its_own_client_would_name_it(
+    sender: Sender, phone: str, senders: dict[str, object], named: dict[str, str]
+) -> None:
+    sender.tenant = await sender.door.tenant(sms_senders=senders)
+
+    assert (await sender.ask(phone))[0] == 200
+
+    [ours] = sender.handed_over(phone)
+    theirs = official(to=phone, body=ours.form["Body"], validity_period=600, **named)
+    assert ours.form == {name: str(value) for name, value in theirs["data"].items()} | {
+        "StatusCallback": ours.form["StatusCallback"]
+    }
+
+
+async def test_each_country_has_its_sender_and_the_star_is_for_the_rest(sender: Sender, phone: str) -> None:
+    senders = {"DE": {"twilio": "MyApp DE"}, "FR": {"sns": "MyAppFR"}, "*": {"twilio": NUMBER}}
+    sender.tenant = await sender.door.tenant(sms_senders=senders)
+
+    for to in (GERMAN, FRENCH, phone):
+        assert (await sender.ask(to))[0] == 200
+
+    froms = [sender.handed_over(to)[-1].form["From"] for to in (GERMAN, FRENCH, phone)]
+    assert froms == ["MyApp DE", NUMBER, NUMBER]
+
+
+async def test_a_tenants_sender_that_is_not_to_be_had_leaves_the_provider_to_the_others(
+    start_app: Started, carrier: TwilioServer, books: Books
+) -> None:
+    door = await start_app(TWILIO_API_URL=carrier.url, APP_URL=APP_URL)
+    sender = Sender(door, carrier, books, await door.tenant(sms_senders={"*": {"twilio": NUMBER}}))
+    carrier.behaviour = refuse(21606)
+
+    for phone in spread_phones(MAX_FAILURES + 1):
+        assert (await sender.ask(phone))[0] == 502
+    assert door.services.messenger.breakers["twilio"] == "closed"
+
+    sender.tenant = await door.tenant()  # with the operator's sender it is the operator's matter
+    for phone in spread_phones(MAX_FAILURES):
+        await sender.ask(phone)
+    assert door.services.messenger.breakers["twilio"] == "open"
+
+
+@pytest.mark.parametrize(
+    "senders",
+    [
+        {"US": {"twilio": SERVICE[:-1]}},
+        {"US": {"twilio": "12345678901"}},
+        {"US": {"twilio": "A name too long"}},
+        {"US": {"twilio": " MyApp"}},
+        {"US": {"twilio": "My\nApp"}},
+        {"US": {"twilio": "MyApp\n"}},
+        {"US": {"twilio": "My\u0000App"}},
+        {"US": {"twilio": "Zoë"}},
+        {"US": {"twilio": ""}},
+        {"US": {"sns": "My App"}},
+        {"US": {"sns": SERVICE}},
+        {"US": {"sns": "+0123"}},
+        {"US": {"smtp": "MyApp"}},
+        {"us": {"sns": "MyApp"}},
+        {"USA": {"sns": "MyApp"}},
+        {"": {"sns": "MyApp"}},
+        {f"{a}{b}": {} for a in "ABCDEFGHIJKL" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+        ["MyApp"],
+    ],
+)
+async def test_what_is_no_sender_is_refused(door: Door, senders: object) -> None:
+    body = {"name": "A", "slug": "senders", "settings": {"sms_senders": senders}}
+
+    refused = await door.admin("POST", "/api/admin/tenants", body)
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+
+
+def test_what_only_the_operator_may_set_is_a_setting() -> None:
+    assert "sms_senders" in OPERATOR_SETTINGS
+    assert set(TenantSettings.__struct_fields__) >= OPERATOR_SETTINGS
