@@ -24,8 +24,8 @@ LOG_LEVELS = ("debug", "info", "warn", "error")
 SMS_PROVIDERS = ("twilio", "sns", "console")
 JWT_ALGORITHMS = ("HS256", "ES256", "EdDSA")
 SECRETS = frozenset(
-    "DATABASE_URL REDIS_URL JWT_SECRET JWT_SECRET_PREVIOUS JWT_PRIVATE_KEY ADMIN_TOKEN METRICS_TOKEN TWILIO_AUTH_TOKEN "
-    "TWILIO_AUTH_TOKEN_PREVIOUS SMTP_URL".split()
+    "DATABASE_URL DATABASE_READ_URL REDIS_URL JWT_SECRET JWT_SECRET_PREVIOUS JWT_PRIVATE_KEY ADMIN_TOKEN METRICS_TOKEN "
+    "TWILIO_AUTH_TOKEN TWILIO_AUTH_TOKEN_PREVIOUS SMTP_URL".split()
 )
 
 
@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator has decided. Names are those of the environment in lower case."""
 
     database_url: str
+    database_read_url: str | None
     redis_url: str
     jwt_secret: str
     jwt_secret_previous: str | None
@@ -119,6 +120,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     configured = tuple(name for name, account in (("twilio", twilio), ("sns", sns)) if account is not None)
     settings = Settings(
         database_url=env.url("DATABASE_URL", env.required("DATABASE_URL"), ("postgresql", "postgres")),
+        database_read_url=env.url("DATABASE_READ_URL", env.text("DATABASE_READ_URL") or "", ("postgresql", "postgres"))
+        or None,
         redis_url=env.url("REDIS_URL", env.required("REDIS_URL"), ("redis", "rediss", "unix")),
         jwt_secret=env.secret("JWT_SECRET", required=True) or "",
         jwt_secret_previous=env.secret("JWT_SECRET_PREVIOUS"),

@@ -33,6 +33,7 @@ from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
 
 SOON_S = 1.0
+READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
 
 
 def make_app() -> App[Services]:
@@ -71,6 +72,12 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         size=settings.pool_size_per_worker,
         statement_cache_size=settings.database_statement_cache_size,
     )
+    reads = postgres
+    if settings.database_read_url is not None:
+        cache_size = settings.database_statement_cache_size
+        reads = Postgres(
+            settings.database_read_url, log, size=READ_POOL_SIZE, statement_cache_size=cache_size, eager=False
+        )
     sms = _sms_providers(settings, log)
     keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
     services = Services(
@@ -78,6 +85,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         log=log,
         keyring=keyring,
         postgres=postgres,
+        reads=reads,
         redis=redis,
         limiter=Limiter(redis),
         tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
@@ -87,6 +95,8 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         started_at=time.monotonic(),
     )
     await postgres.start()
+    if reads is not postgres:
+        await reads.start()
     if not await redis.start():
         log.warn("redis is away: limits are kept per process until it returns")
     if background:
@@ -119,6 +129,8 @@ async def stop(services: Services) -> None:
     await services.tenants.stop()
     await services.redis.stop()
     await services.postgres.stop()
+    if services.reads is not services.postgres:
+        await services.reads.stop()
     metrics.forget_this_process()
     services.log.close()
 

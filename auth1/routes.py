@@ -13,10 +13,11 @@ from auth1.callers.guards import (
     tenant_at_the_door,
     tenant_who_polls,
 )
-from auth1.challenges import grants, link_handlers, links, receipts
+from auth1.challenges import grants, link_handlers, links, message_handlers, receipts
 from auth1.challenges import handlers as challenges
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
 from auth1.core.call import Form
+from auth1.core.postgres import REPORT_S
 from auth1.core.router import Body, Handler, Route
 from auth1.messaging.twilio import CALLBACK_PATH
 from auth1.sessions import handlers as sessions
@@ -35,6 +36,7 @@ from auth1.tenants.schemas import (
 )
 
 SEND_DEADLINE_S = 6.0  # where a provider is waited for
+REPORT_DEADLINE_S = REPORT_S + 2.0  # where much is read
 
 _TENANT = "/api/admin/tenants/{tenant_id}"
 
@@ -91,6 +93,8 @@ ROUTES = (
     *managed("DELETE", "/users/{user_id}/sessions", sessions.end_user_sessions),
     *managed("DELETE", "/users/{user_id}/sessions/{session_id}", sessions.end_user_session),
     *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
+    *managed("GET", "/messages", message_handlers.list_messages, deadline_s=REPORT_DEADLINE_S),
+    *managed("GET", "/statistics", message_handlers.show_statistics, deadline_s=REPORT_DEADLINE_S),
     Route("GET", "/.well-known/jwks.json", sessions.show_jwks, anyone),
     Route("GET", "/.well-known/openid-configuration", sessions.show_metadata, anyone),
     Route("GET", "/health", health.health, anyone, quiet=True),

@@ -26,6 +26,7 @@ class Services:
     log: Log
     keyring: Keyring
     postgres: Postgres
+    reads: Postgres  # for what may be a moment old and changes nothing: a replica, or the same object
     redis: Redis
     limiter: Limiter
     tenants: "TenantCache"

@@ -6,5 +6,6 @@ links        links in emails: what they are made of; link_pages, link_handlers, 
 wording      a message, worded for its channel
 logins       the answer at the end of every login
 handlers     /api/auth/request and /api/auth/verify
+message_handlers  what a tenant reads of its messages
 receipts     what providers report of their messages, and what became of a challenge
 """

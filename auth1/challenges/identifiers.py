@@ -91,6 +91,14 @@ def parse_email(text: str) -> Identifier:
     return Identifier(f"{local}@{domain}", "email", f"{local[0]}•••@{domain}")
 
 
+def mask(value: str) -> str:
+    """What may be shown of an identifier that was normalised, by today's metadata or by earlier ones."""
+    try:
+        return (parse_phone if value.startswith("+") else parse_email)(value).masked
+    except (InvalidPhone, InvalidEmail):
+        return f"{value[:2]}•••"
+
+
 def _country(number: PhoneNumber) -> str:
     return phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
         number.country_code or 0

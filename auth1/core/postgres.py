@@ -24,6 +24,8 @@ ACQUIRE_S = 0.3
 STATEMENT_S = 1.0  # with the acquire, an answer of 503 within 1.5 s of a freeze
 LOCK_S = 0.5
 CONNECT_S = 1.0
+REPORT_S = 10.0
+MAX_REPORTS = 2  # at a time and worker, so that those who read much leave connections to all others
 RETRY_AFTER_S = 1
 
 # Parameters that other drivers' URLs carry and asyncpg would send to the server as settings.
@@ -45,6 +47,7 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,  # on a replica: what was being read has changed on the primary
     asyncpg.InternalClientError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -86,6 +89,9 @@ def sql_directory() -> Path:
     return inside if (inside := package / "sql").is_dir() else package.parent / "sql"
 
 
+_QUERIES = Queries("postgres")
+
+
 def clean_dsn(url: str) -> str:
     """Drop the parameters of a database URL that are meant for other drivers."""
     parts = urlsplit(url)
@@ -94,13 +100,19 @@ def clean_dsn(url: str) -> str:
 
 
 class Postgres:
-    """The pool. `row` and `rows` run one statement, which is one transaction; `transaction` holds a connection."""
+    """The pool. `row` and `rows` run one statement, which is one transaction; `transaction` holds a connection.
 
-    def __init__(self, url: str, log: Log, *, size: int, statement_cache_size: int = 100) -> None:
+    One that is not `eager` connects when it is first used: a service need not wait for what it can do without. Only the
+    eager one is measured.
+    """
+
+    def __init__(self, url: str, log: Log, *, size: int, statement_cache_size: int = 100, eager: bool = True) -> None:
         self._url = clean_dsn(url)
         self._log = log
         self._size = size
         self._statement_cache_size = statement_cache_size
+        self._eager = eager
+        self._reports = asyncio.Semaphore(MAX_REPORTS)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self.round_trips = 0  # statements sent; tests count them per request
 
@@ -109,7 +121,7 @@ class Postgres:
         try:
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                min_size=1 if self._eager else 0,
                 max_size=self._size,
                 timeout=CONNECT_S,
                 statement_cache_size=self._statement_cache_size,
@@ -119,7 +131,8 @@ class Postgres:
             )
         except _AWAY as error:
             raise Unavailable(f"The database cannot be reached: {str(error) or 'no answer'}") from error
-        metrics.POOL_SIZE.set(self._size)
+        if self._eager:
+            metrics.POOL_SIZE.set(self._size)
 
     async def stop(self) -> None:
         if self._pool is not None:
@@ -135,6 +148,25 @@ class Postgres:
     async def rows(self, query: Query, *arguments: object) -> Sequence[asyncpg.Record]:
         """Run a statement and return its rows."""
         return await self._run(query, lambda connection: connection.fetch(query.text, *arguments))
+
+    async def report(self, query: Query, *arguments: object) -> Sequence[asyncpg.Record]:
+        """Run a statement that may read much, within REPORT_S, when it is its turn; it can change nothing."""
+        try:
+            async with asyncio.timeout(STATEMENT_S):
+                await self._reports.acquire()
+        except TimeoutError:
+            raise Unavailable("Other reports are being made; try again in a moment.", retry_after=5) from None
+        try:
+            async with (
+                self._connection(query.name) as connection,
+                asyncio.timeout(REPORT_S),
+                connection.transaction(isolation="read_committed", readonly=True),
+            ):
+                self.round_trips += 1
+                await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(REPORT_S * 1000)}ms")
+                return await connection.fetch(query.text, *arguments)
+        finally:
+            self._reports.release()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
@@ -155,10 +187,10 @@ class Postgres:
             raise Unavailable(retry_after=RETRY_AFTER_S)
         started = asyncio.get_running_loop().time()
         try:
-            connection = await self._pool.acquire(timeout=ACQUIRE_S)
+            connection = await self._pool.acquire(timeout=ACQUIRE_S if self._eager else CONNECT_S)
         except _AWAY as error:
             raise self._away(error) from error
-        metrics.POOL_IN_USE.inc()
+        metrics.POOL_IN_USE.inc(self._eager)
         try:
             yield connection  # type: ignore[misc]  # the pool's proxy is a connection in all but its type
         except _AWAY as error:
@@ -173,7 +205,7 @@ class Postgres:
             _end(connection)
             raise
         finally:
-            metrics.POOL_IN_USE.dec()
+            metrics.POOL_IN_USE.dec(self._eager)
             await self._pool.release(connection)
             elapsed_s = asyncio.get_running_loop().time() - started
             metrics.POSTGRES_DURATION.labels(name).observe(elapsed_s)

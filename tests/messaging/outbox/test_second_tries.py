@@ -79,7 +79,7 @@ async def status_of(sender: Sender, challenge_id: str) -> dict[str, object]:
 async def test_what_did_not_arrive_is_sent_by_the_next_provider_with_the_same_code(
     sender: Sender, phone: str, url: str
 ) -> None:
-    costs = "update messages set country = 'US', segments = 2, price_microdollars = 7900, price_source = 'table'"
+    costs = "update messages set country = 'US', segments = 2, price_microdollars = 7900, price_source = 'estimate'"
     await sender.books.do(f"{costs} where identifier = $1", phone)
 
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)

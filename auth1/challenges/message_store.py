@@ -1,0 +1,78 @@
+"""SQL of what a tenant reads of its messages, by name."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from auth1.challenges.identifiers import mask
+from auth1.challenges.message_schemas import GroupBy, MessageGroup, MessageListed
+from auth1.core.postgres import Postgres, Queries
+
+_QUERIES = Queries("reports")
+_NEWEST = "msg_~"  # above every id
+
+
+class Wanted(NamedTuple):
+    """Which messages are to be listed: None is any."""
+
+    since: datetime | None
+    until: datetime | None
+    state: str | None
+    provider: str | None
+    channel: str | None
+    country: str | None
+    challenge_id: str | None
+
+
+async def list_messages(
+    postgres: Postgres, tenant_id: str, wanted: Wanted, before: str, limit: int
+) -> list[MessageListed]:
+    """Messages of a tenant, newest first, from before an id (empty: from the newest)."""
+    query = _QUERIES["list_messages"] if wanted.challenge_id is None else _QUERIES["list_messages_of_challenge"]
+    rows = await postgres.report(query, tenant_id, before or _NEWEST, limit, *wanted)
+    return [
+        MessageListed(
+            message_id=row["id"],
+            challenge_id=row["challenge_id"],
+            channel=row["channel"],
+            destination=mask(row["identifier"]),
+            country=row["country"],
+            state=row["state"],
+            provider=row["provider"],
+            error=row["error"],
+            retry_of=row["retry_of"],
+            segments=row["segments"],
+            price=_dollars(row["price_microdollars"]) if row["price_microdollars"] is not None else None,
+            price_source=row["price_source"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            delivered_at=row["delivered_at"],
+        )
+        for row in rows
+    ]
+
+
+async def message_statistics(
+    postgres: Postgres, tenant_id: str, since: datetime, until: datetime, group_by: GroupBy
+) -> list[MessageGroup]:
+    """What became of the messages of a span of time."""
+    rows = await postgres.report(_QUERIES["message_statistics"], tenant_id, since, until, group_by)
+    return [
+        MessageGroup(
+            group=row["name"],
+            sent=row["sent"],
+            delivered=row["delivered"],
+            failed=row["failed"],
+            unknown=row["unknown"],
+            verified=row["verified"],
+            conversion=round(row["verified"] / row["sent"], 4),
+            median_delivery_in=row["delivery_in"],
+            cost=_dollars(row["microdollars"]),
+        )
+        for row in rows
+    ]
+
+
+def _dollars(microdollars: int) -> str:
+    """Write an amount without a float's rounding: 7900 is 0.007900."""
+    sign, amount = ("-", -microdollars) if microdollars < 0 else ("", microdollars)
+    return f"{sign}{amount // 1_000_000}.{amount % 1_000_000:06d}"
