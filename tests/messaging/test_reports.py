@@ -1,0 +1,324 @@
+"""A tenant's messages: as a list, and as what they add up to."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from auth1.core.ids import new_id
+from auth1.core.migrate import migrate
+from auth1.core.postgres import MAX_REPORTS, Query
+from auth1.dev.postgres import PostgresServer
+from auth1.errors import Unavailable
+from tests.conftest import Door, Started
+from tests.messaging.callbacks import UNDELIVERED, Report
+from tests.messaging.conftest import Sender, spread_phones
+
+MESSAGES, STATISTICS = "/api/tenant/messages", "/api/tenant/statistics"
+NEW = """
+insert into messages (tenant_id, id, challenge_id, identifier, channel, country, state, provider, error,
+  price_microdollars, created_at, delivered_at)
+values ($1, id_floor('msg', $2) || $3, $4, $5, $6, $7, $8, $9, null, $10, $2, $2 + $11::float8 * interval '1 s')
+"""
+ANSWERED = """
+insert into challenges (tenant_id, id, identifier, status, expires_at, message_id)
+values ($1, $2, '+12015550142', $3, now(), $4)
+"""
+
+
+async def read(sender: Sender, path: str, key: str = "secret_key", **query: Any) -> httpx.Response:
+    named = {name: str(value) for name, value in query.items()}
+    return await sender.door.client.get(path, params=named, headers={"x-api-key": sender.tenant[key]})
+
+
+async def listed(sender: Sender, **query: object) -> list[dict[str, Any]]:
+    answer = await read(sender, MESSAGES, **query)
+    assert answer.status_code == 200, answer.text
+    data: list[dict[str, Any]] = answer.json()["data"]
+    return data
+
+
+async def make(sender: Sender, age: timedelta = timedelta(), **columns: Any) -> str:
+    """A message of some time ago: its id."""
+    at = datetime.now(UTC) - age
+    row = {"channel": "sms", "country": "US", "state": "sent", "provider": "twilio", "price": None, "took": None}
+    row |= {"challenge_id": new_id("ch"), "identifier": "+12015550142"} | columns
+    order = ("challenge_id", "identifier", "channel", "country", "state", "provider", "price", "took")
+    suffix = new_id("x")[-16:]
+    await sender.books.do(NEW, sender.id, at, suffix, *(row[name] for name in order))
+    found = await sender.books.connection.fetchval("select id_floor('msg', $1) || $2", at, suffix)
+    return str(found)
+
+
+async def verify(sender: Sender, message_id: str, status: str = "answered") -> None:
+    """The challenge of a message was answered, and it was its newest."""
+    challenge_id = await sender.books.connection.fetchval("select challenge_id from messages where id = $1", message_id)
+    await sender.books.do(ANSWERED, sender.id, challenge_id, status, message_id)
+
+
+async def test_a_message_is_listed_without_its_number_and_its_code(sender: Sender, phone: str, url: str) -> None:
+    costs = "update messages set country = 'US', segments = 2, price_microdollars = 15800, price_source = 'estimate'"
+    await sender.books.do(f"{costs} where identifier = $1", phone)
+    await Report(url, "delivered").send(sender.door)
+    row = await sender.message(phone)
+
+    answer = await read(sender, MESSAGES)
+
+    [message] = answer.json()["data"]
+    times = {name: datetime.fromisoformat(message.pop(name)) for name in ("created_at", "updated_at", "delivered_at")}
+    assert times == {name: row[name] for name in times}
+    assert message == {
+        "message_id": row["id"],
+        "challenge_id": row["challenge_id"],
+        "channel": "sms",
+        "destination": f"+1•••••••{phone[-3:]}",
+        "country": "US",
+        "state": "delivered",
+        "provider": "twilio",
+        "error": None,
+        "retry_of": None,
+        "segments": 2,
+        "price": "0.015800",
+        "price_source": "estimate",
+    }
+    assert answer.json()["next_cursor"] is None
+    assert phone not in answer.text
+    assert sender.carrier.code_for(phone) not in answer.text
+
+
+async def test_the_operator_reads_the_same_and_nobody_else_does(sender: Sender, phone: str) -> None:
+    await sender.ask(phone)
+    other = await sender.door.tenant()
+    for path in ("messages", "statistics"):
+        ours = await read(sender, f"/api/tenant/{path}", until="2099-01-01T00:00:00Z", since="2098-12-31T00:00:00Z")
+        query = "until=2099-01-01T00:00:00Z&since=2098-12-31T00:00:00Z"
+        theirs = await sender.door.admin("GET", f"/api/admin/tenants/{sender.id}/{path}?{query}")
+        assert ours.status_code == 200
+        assert ours.json() == theirs.json()
+        for key in ("api_key", "test_key"):
+            refused = await read(sender, f"/api/tenant/{path}", key)
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert await listed(Sender(sender.door, sender.carrier, sender.books, other)) == []
+    assert len(await listed(sender)) == 1
+
+
+async def test_the_sandbox_is_in_neither(sender: Sender, phone: str) -> None:
+    asked = await sender.door.post("/api/auth/request", {"phone": phone}, sender.tenant["test_key"])
+    assert asked.status_code == 200
+
+    assert await listed(sender) == []
+    assert (await read(sender, STATISTICS)).json()["data"] == []
+
+
+async def test_pages_go_from_the_newest_to_the_oldest_while_others_come(sender: Sender) -> None:
+    made = [await make(sender, timedelta(seconds=n)) for n in range(7)]  # newest first
+
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(4):
+        page = (await read(sender, MESSAGES, limit=2, **({"cursor": cursor} if cursor else {}))).json()
+        seen += [message["message_id"] for message in page["data"]]
+        cursor = page["next_cursor"]
+        await make(sender, timedelta(seconds=-1))
+
+    assert seen == made
+    assert cursor is None
+
+
+async def test_each_filter_leaves_what_it_says(sender: Sender) -> None:
+    ch = new_id("ch")
+    rows: dict[str, dict[str, Any]] = {
+        "delivered": {"state": "delivered"},
+        "sns": {"provider": "sns", "country": "DE", "identifier": "+4915112345678"},
+        "mail": {"channel": "email", "provider": "smtp", "country": None, "identifier": "a@b.co"},
+        "of a challenge": {"challenge_id": ch, "state": "failed"},
+        "old": {"age": timedelta(days=3)},
+    }
+    ids = {await make(sender, **columns): name for name, columns in rows.items()}
+    day, hour = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) - timedelta(hours=1)
+    cases: list[tuple[dict[str, object], set[str]]] = [
+        ({}, set(rows)),
+        ({"state": "delivered"}, {"delivered"}),
+        ({"state": "queued"}, set()),
+        ({"provider": "sns"}, {"sns"}),
+        ({"channel": "email"}, {"mail"}),
+        ({"country": "DE"}, {"sns"}),
+        ({"challenge_id": ch}, {"of a challenge"}),
+        ({"challenge_id": ch, "state": "sent"}, set()),
+        ({"challenge_id": ch, "until": day.isoformat()}, set()),
+        ({"challenge_id": new_id("ch")}, set()),
+        ({"until": day.isoformat()}, {"old"}),
+        ({"since": day.isoformat()}, set(rows) - {"old"}),
+        ({"since": "2020-01-01T00:00:00Z", "until": hour.isoformat()}, {"old"}),
+    ]
+    for query, names in cases:
+        assert {ids[message["message_id"]] for message in await listed(sender, **query)} == names, query
+    [mail] = await listed(sender, channel="email")
+    assert mail["destination"] == "a•••@b.co"
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "field"),
+    [
+        *((path, {name: value}, name) for path in (MESSAGES, STATISTICS) for name in ("since", "until")
+          for value in ("yesterday", "2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00Z", "1e9",
+                        "9999-12-31T23:59:59-23:59", "2026-01-01T00:00:00Z\x00")),
+        (MESSAGES, {"state": "lost"}, "state"),
+        (MESSAGES, {"provider": "pigeon"}, "provider"),
+        (MESSAGES, {"channel": "SMS"}, "channel"),
+        (MESSAGES, {"country": "Germany"}, "country"),
+        (MESSAGES, {"country": "D\x00"}, "country"),
+        (MESSAGES, {"challenge_id": "ch_1"}, "challenge_id"),
+        (MESSAGES, {"cursor": "\x00"}, "cursor"),
+        (MESSAGES, {"limit": "201"}, "limit"),
+        (STATISTICS, {"group_by": "tenant"}, "group_by"),
+        (STATISTICS, {"since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:01Z"}, "since"),
+        (STATISTICS, {"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
+        (STATISTICS, {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_asked_is_refused(sender: Sender, path: str, query: dict[str, str], field: str) -> None:
+    refused = await read(sender, path, **query)
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+    assert [error["field"] for error in refused.json()["errors"]] == [field]
+
+
+async def test_messages_are_added_up_by_country_provider_and_channel(sender: Sender) -> None:
+    american = [await make(sender, state="delivered", took=seconds, price=7900) for seconds in (2.0, 4.5, 60.0)]
+    american.append(await make(sender, state="failed", price=0))
+    american.append(await make(sender, state="unknown", provider="sns"))
+    await make(sender, state="queued", provider=None)  # not handed to anybody yet
+    await make(sender, state="failed", provider="none")  # nor was this
+    await make(sender, state="delivered", took=1.0, age=timedelta(hours=25))  # of yesterday
+    await make(sender, country="DE", identifier="+4915112345678", price=1_075_000)
+    await make(sender, channel="email", provider="smtp", country=None, identifier="a@b.co")
+    await verify(sender, american[0])
+    await verify(sender, american[1])
+    await verify(sender, american[2], "exhausted")
+
+    by_country = (await read(sender, STATISTICS)).json()
+    by_provider = (await read(sender, STATISTICS, group_by="provider")).json()["data"]
+    by_channel = (await read(sender, STATISTICS, group_by="channel")).json()["data"]
+
+    until, since = (datetime.fromisoformat(by_country[name]) for name in ("until", "since"))
+    assert (by_country["group_by"], until - since) == ("country", timedelta(days=1))
+    nothing: dict[str, object] = {
+        "sent": 1,
+        "delivered": 0,
+        "failed": 0,
+        "unknown": 0,
+        "verified": 0,
+        "conversion": 0.0,
+    }
+    nothing |= {"median_delivery_in": None, "cost": "0.000000"}
+    assert by_country["data"] == [
+        {
+            **{"group": "US", "sent": 5, "delivered": 3, "failed": 1, "unknown": 1, "verified": 2, "conversion": 0.4},
+            **{"median_delivery_in": 4.5, "cost": "0.023700"},
+        },
+        nothing | {"group": "DE", "cost": "1.075000"},
+        nothing | {"group": None},
+    ]
+    assert [(group["group"], group["sent"]) for group in by_provider] == [("twilio", 5), ("smtp", 1), ("sns", 1)]
+    assert [(group["group"], group["sent"]) for group in by_channel] == [("sms", 6), ("email", 1)]
+    long = (await read(sender, STATISTICS, since=(datetime.now(UTC) - timedelta(days=30)).isoformat())).json()
+    assert long["data"][0]["sent"] == 6
+
+
+async def test_a_login_is_counted_once_for_the_message_that_came_last(sender: Sender) -> None:
+    first, second, *_ = phones = spread_phones(3)
+    for phone in phones:
+        await sender.ask(phone)
+    await sender.log_in(first)
+    # The first message of the second person does not count, if the second one does.
+    await sender.books.do("update identifiers set resend_at = null where identifier = $1", second)
+    challenge_id = (await sender.message(second))["challenge_id"]
+    again = await sender.door.post(
+        "/api/auth/request", {"phone": second, "challenge_id": challenge_id}, sender.tenant["api_key"]
+    )
+    assert again.json()["challenge_id"] == challenge_id
+    await sender.log_in(second)
+
+    [group] = (await read(sender, STATISTICS, group_by="channel")).json()["data"]
+
+    assert (group["sent"], group["verified"], group["conversion"]) == (4, 2, 0.5)
+
+
+async def test_what_failed_and_its_second_try_are_two_messages(sender: Sender, phone: str, url: str) -> None:
+    await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
+    first = (await sender.message(phone))["id"]
+    await make(sender, provider="console")
+    await sender.books.do("update messages set retry_of = $2 where tenant_id = $1 and id <> $2", sender.id, first)
+
+    second, shown = await listed(sender)
+
+    assert (shown["error"], shown["retry_of"], second["retry_of"]) == ("undelivered:30003", None, first)
+
+
+@pytest.fixture(scope="module")
+async def replica_url(postgres_server: PostgresServer) -> str:
+    """A database that is as far behind as one can be."""
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute("create database auth1_replica")
+    await connection.close()
+    await migrate(postgres_server.url("auth1_replica"))
+    return postgres_server.url("auth1_replica")
+
+
+async def test_lists_and_statistics_are_read_from_the_replica_if_there_is_one(
+    start_app: Started, sender: Sender, replica_url: str, phone: str
+) -> None:
+    await sender.ask(phone)
+    assert sender.door.services.reads is sender.door.services.postgres
+    assert len(await listed(sender)) == 1
+    sender.door = await start_app(DATABASE_READ_URL=replica_url)
+
+    assert await listed(sender) == []
+    assert (await read(sender, STATISTICS)).json()["data"] == []
+
+
+async def test_without_the_replica_nothing_else_stops(
+    start_app: Started, sender: Sender, phone: str, unused_tcp_port: int
+) -> None:
+    nowhere = f"postgresql://auth1@127.0.0.1:{unused_tcp_port}/auth1"
+    sender.door = await start_app(DATABASE_READ_URL=nowhere, TWILIO_API_URL=sender.carrier.url)
+
+    for path in (MESSAGES, STATISTICS):
+        refused = await read(sender, path)
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert "retry-after" in refused.headers
+    assert (await sender.ask(phone))[0] == 200
+    assert (await sender.door.client.get("/health/ready")).status_code == 200
+
+
+async def test_a_report_has_more_time_than_a_statement_and_changes_nothing(door: Door) -> None:
+    postgres = door.services.postgres
+
+    [row] = await postgres.report(Query("slow", "select current_setting('statement_timeout') from pg_sleep(1.1)"))
+
+    assert row[0] == "10s"
+    [row] = await postgres.rows(Query("after", "select current_setting('statement_timeout')"))
+    assert row[0] == "1s"
+    with pytest.raises(Unavailable):
+        await postgres.report(Query("write", "delete from messages"))
+
+
+async def test_those_who_read_much_leave_connections_to_the_others(start_app: Started, sender: Sender) -> None:
+    sender.door = await start_app(DATABASE_POOL_SIZE=str(MAX_REPORTS + 1))
+    postgres = sender.door.services.postgres
+    slow = [asyncio.create_task(postgres.report(Query("slow", "select pg_sleep(3)"))) for _ in range(MAX_REPORTS)]
+    await asyncio.sleep(0)
+
+    waiting = await read(sender, STATISTICS)
+    others = await sender.door.tenant()
+
+    assert (waiting.status_code, waiting.json()["code"]) == (503, "unavailable")
+    assert others["tenant_id"]
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    assert (await read(sender, STATISTICS)).status_code == 200
