@@ -156,6 +156,7 @@ class Postgres:
                 await self._reports.acquire()
         except TimeoutError:
             raise Unavailable("Other reports are being made; try again in a moment.", retry_after=5) from None
+        started = asyncio.get_running_loop().time()
         try:
             async with (
                 self._connection(query.name) as connection,
@@ -165,6 +166,10 @@ class Postgres:
                 self.round_trips += 1
                 await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(REPORT_S * 1000)}ms")
                 return await connection.fetch(query.text, *arguments)
+        except Unavailable:
+            if asyncio.get_running_loop().time() - started < REPORT_S:
+                raise
+            raise Unavailable(f"This takes longer than {REPORT_S:.0f} s: ask for less at a time.") from None
         finally:
             self._reports.release()
 

@@ -33,7 +33,8 @@ limit $3
 
 -- name: message_statistics
 -- What became of all messages that were handed to a provider, by country, provider or channel. A challenge that was
--- answered counts for its newest message. One range of the primary key, and a look at each message's challenge.
+-- answered counts for its newest message. One range of each primary key: a challenge that is asked for again keeps its id
+-- while its code lives, so it is hardly ever a day older than a message of it.
 -- $1 tenant_id, $2 since, $3 until, $4 what they are grouped by
 select
   case $4 when 'country' then m.country when 'provider' then m.provider else m.channel end as name,
@@ -45,7 +46,8 @@ select
   extract(epoch from percentile_disc(0.5) within group (order by m.delivered_at - m.created_at))::float8 as delivery_in,
   coalesce(sum(m.price_microdollars), 0)::bigint as microdollars
 from messages m
-left join challenges c on c.tenant_id = m.tenant_id and c.id = m.challenge_id and c.message_id = m.id and c.status = 'answered'
+left join challenges c on c.tenant_id = m.tenant_id and c.id = m.challenge_id and c.message_id = m.id
+  and c.status = 'answered' and c.id >= id_floor('ch', $2::timestamptz - interval '1 day')
 where m.tenant_id = $1 and m.id >= id_floor('msg', $2) and m.id < id_floor('msg', $3)
   and m.state <> 'queued' and m.provider <> 'none'
 group by name

@@ -34,7 +34,7 @@ async def read(sender: Sender, path: str, key: str = "secret_key", **query: Any)
     return await sender.door.client.get(path, params=named, headers={"x-api-key": sender.tenant[key]})
 
 
-async def listed(sender: Sender, **query: object) -> list[dict[str, Any]]:
+async def listed(sender: Sender, **query: Any) -> list[dict[str, Any]]:
     answer = await read(sender, MESSAGES, **query)
     assert answer.status_code == 200, answer.text
     data: list[dict[str, Any]] = answer.json()["data"]
@@ -119,7 +119,7 @@ async def test_pages_go_from_the_newest_to_the_oldest_while_others_come(sender: 
     seen: list[str] = []
     cursor = ""
     for _ in range(4):
-        page = (await read(sender, MESSAGES, limit=2, **({"cursor": cursor} if cursor else {}))).json()
+        page = (await read(sender, MESSAGES, limit=2, cursor=cursor)).json()
         seen += [message["message_id"] for message in page["data"]]
         cursor = page["next_cursor"]
         await make(sender, timedelta(seconds=-1))
