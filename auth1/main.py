@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from auth1 import __version__, config, health, metrics, retention
 from auth1.callers import idempotency
 from auth1.callers.cache import TenantCache
-from auth1.challenges import outbox
+from auth1.challenges import message_handlers, outbox
 from auth1.config import Settings
 from auth1.core import signals
 from auth1.core.asgi import App
@@ -111,6 +111,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
                 _every(services, SOON_S, lambda app: app.tenants.announce_rest()),
                 _every(services, SOON_S, lambda app: app.sessions.tell_rest()),
                 _every(services, SOON_S, health.measure_memory),
+                _every(services, message_handlers.ROUND_S, message_handlers.add_up),
                 _every(services, retention.ROUND_S, retention.tidy),
                 *(asyncio.create_task(_warm_up(provider, log)) for provider in sms if isinstance(provider, Sns)),
             )

@@ -12,6 +12,7 @@ _QUERIES = Queries("retention")
 PURGES = (
     "purge_challenges",
     "purge_messages",
+    "purge_message_hours",
     "purge_links",
     "purge_sessions",
     "purge_identifiers",
@@ -24,6 +25,7 @@ PURGES = (
     "purge_deleted_messages",
     "purge_deleted_spending",
     "purge_deleted_budgets",
+    "purge_deleted_message_hours",
     "purge_deleted_tenants",
 )
 

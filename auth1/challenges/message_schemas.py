@@ -46,7 +46,7 @@ class MessageGroup(Out):
     unknown: int
     verified: int  # whose challenge was answered
     conversion: float  # verified / sent
-    median_delivery_in: float | None  # seconds; null where no receipt came
+    median_delivery_in: int | None  # seconds, rounded up; null where no receipt came
     cost: str  # US dollars
 
 

@@ -72,6 +72,12 @@ async def message_statistics(
     ]
 
 
+async def add_up_hour(postgres: Postgres, over_for_s: int) -> datetime | None:
+    """Add up the next hour that has been over for so long; returns it, None where there is none."""
+    rows = await postgres.report(_QUERIES["add_up_hour"], over_for_s, readonly=False)
+    return rows[0]["hour"] if rows else None
+
+
 def _dollars(microdollars: int) -> str:
     """Write an amount without a float's rounding: 7900 is 0.007900."""
     sign, amount = ("-", -microdollars) if microdollars < 0 else ("", microdollars)

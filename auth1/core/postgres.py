@@ -149,8 +149,8 @@ class Postgres:
         """Run a statement and return its rows."""
         return await self._run(query, lambda connection: connection.fetch(query.text, *arguments))
 
-    async def report(self, query: Query, *arguments: object) -> Sequence[asyncpg.Record]:
-        """Run a statement that may read much, within REPORT_S, when it is its turn; it can change nothing."""
+    async def report(self, query: Query, *arguments: object, readonly: bool = True) -> Sequence[asyncpg.Record]:
+        """Run a statement that may read much, within REPORT_S, when it is its turn."""
         try:
             async with asyncio.timeout(STATEMENT_S):
                 await self._reports.acquire()
@@ -161,7 +161,7 @@ class Postgres:
             async with (
                 self._connection(query.name) as connection,
                 asyncio.timeout(REPORT_S),
-                connection.transaction(isolation="read_committed", readonly=True),
+                connection.transaction(isolation="read_committed", readonly=readonly),
             ):
                 self.round_trips += 1
                 await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(REPORT_S * 1000)}ms")

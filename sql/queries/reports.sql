@@ -33,22 +33,76 @@ limit $3
 
 -- name: message_statistics
 -- What became of all messages that were handed to a provider, by country, provider or channel. A challenge that was
--- answered counts for its newest message. One range of each primary key: a challenge that is asked for again keeps its id
--- while its code lives, so it is hardly ever a day older than a message of it.
+-- answered counts for its newest message. Whole hours that have been added up are read as such, the rest by ranges of the
+-- primary key; a challenge that is asked for again keeps its id while its code lives, so it is hardly ever a day older than
+-- a message of it. The median is one of whole seconds.
 -- $1 tenant_id, $2 since, $3 until, $4 what they are grouped by
-select
-  case $4 when 'country' then m.country when 'provider' then m.provider else m.channel end as name,
-  count(*) as sent,
-  count(*) filter (where m.state = 'delivered') as delivered,
-  count(*) filter (where m.state = 'failed') as failed,
-  count(*) filter (where m.state = 'unknown') as unknown,
-  count(c.id) as verified,
-  extract(epoch from percentile_disc(0.5) within group (order by m.delivered_at - m.created_at))::float8 as delivery_in,
-  coalesce(sum(m.price_microdollars), 0)::bigint as microdollars
-from messages m
-left join challenges c on c.tenant_id = m.tenant_id and c.id = m.challenge_id and c.message_id = m.id
-  and c.status = 'answered' and c.id >= id_floor('ch', $2::timestamptz - interval '1 day')
-where m.tenant_id = $1 and m.id >= id_floor('msg', $2) and m.id < id_floor('msg', $3)
-  and m.state <> 'queued' and m.provider <> 'none'
+with span as (
+  select case when first < last then first else $3 end as first, case when first < last then last else $3 end as last
+  from (
+    select date_trunc('hour', $2::timestamptz + interval '1 hour' - interval '1 microsecond', 'UTC') as first,
+      least(date_trunc('hour', $3::timestamptz, 'UTC'), hour) as last
+    from message_hours_next
+  ) as s
+), counted as (
+  select m.channel, coalesce(m.country, '') as country, m.provider, m.state, delivery_s(m.created_at, m.delivered_at),
+    count(*) as messages, count(c.id) as verified, coalesce(sum(m.price_microdollars), 0) as microdollars
+  from span s
+  cross join lateral (values (id_floor('msg', $2), id_floor('msg', s.first)), (id_floor('msg', s.last), id_floor('msg', $3)))
+    as edge(low, high)
+  join messages m on m.tenant_id = $1 and m.id >= edge.low and m.id < edge.high
+    and m.state <> 'queued' and m.provider <> 'none'
+  left join challenges c on c.tenant_id = m.tenant_id and c.id = m.challenge_id and c.message_id = m.id
+    and c.status = 'answered' and c.id >= id_floor('ch', $2::timestamptz - interval '1 day')
+  group by 1, 2, 3, 4, 5
+  union all
+  select h.channel, h.country, h.provider, h.state, h.delivery_s, h.messages, h.verified, h.microdollars
+  from span s join message_hours h on h.tenant_id = $1 and h.hour >= s.first and h.hour < s.last
+), grouped as (
+  select case $4 when 'country' then nullif(country, '') when 'provider' then provider else channel end as name,
+    state, nullif(delivery_s, -1) as delivery_s,
+    sum(messages) as messages, sum(verified) as verified, sum(microdollars) as microdollars
+  from counted
+  group by 1, 2, 3
+), ranked as (
+  select *, sum(messages) over (partition by name, delivery_s is null order by delivery_s) as so_far,
+    sum(messages) over (partition by name, delivery_s is null) as measured
+  from grouped
+)
+select name,
+  sum(messages)::bigint as sent,
+  coalesce(sum(messages) filter (where state = 'delivered'), 0)::bigint as delivered,
+  coalesce(sum(messages) filter (where state = 'failed'), 0)::bigint as failed,
+  coalesce(sum(messages) filter (where state = 'unknown'), 0)::bigint as unknown,
+  sum(verified)::bigint as verified,
+  min(delivery_s) filter (where so_far * 2 >= measured) as delivery_in,
+  sum(microdollars)::bigint as microdollars
+from ranked
 group by name
 order by sent desc, name
+
+-- name: add_up_hour
+-- Add up the next hour of all tenants, when it has been over for so long that its codes have ended and their receipts have
+-- come. One worker does; nothing where there is no hour to be added up, or another does it.
+-- $1 seconds for which an hour must have been over
+with turn as (
+  select hour from message_hours_next
+  where hour + interval '1 hour' + $1::int * interval '1 s' <= now()
+  for no key update skip locked
+), added as (
+  insert into message_hours
+  select m.tenant_id, t.hour, m.channel, coalesce(m.country, ''), m.provider, m.state, delivery_s(m.created_at, m.delivered_at),
+    count(*), count(c.id), coalesce(sum(m.price_microdollars), 0)
+  from turn t
+  cross join tenants n
+  join messages m on m.tenant_id = n.id and n.deleted_at is null
+    and m.id >= id_floor('msg', t.hour) and m.id < id_floor('msg', t.hour + interval '1 hour')
+    and m.state <> 'queued' and m.provider <> 'none'
+  left join challenges c on c.tenant_id = m.tenant_id and c.id = m.challenge_id and c.message_id = m.id
+    and c.status = 'answered' and c.id >= id_floor('ch', t.hour - interval '1 day')
+  group by 1, 2, 3, 4, 5, 6, 7
+  on conflict do nothing
+), moved as (
+  update message_hours_next n set hour = t.hour + interval '1 hour' from turn t
+)
+select hour from turn

@@ -29,6 +29,15 @@ with old as (
 )
 select count(*) as purged from gone
 
+-- name: purge_message_hours
+-- A little later than the messages themselves. Rows are named by their place: none is ever updated. $1 rows at most
+with old as (
+  select ctid from message_hours where hour < now() - interval '32 days' limit $1 for update skip locked
+), gone as (
+  delete from message_hours h using old where h.ctid = old.ctid returning 1
+)
+select count(*) as purged from gone
+
 -- name: purge_links
 -- $1 rows at most
 with old as (
@@ -161,6 +170,16 @@ with old as (
 )
 select count(*) as purged from gone
 
+-- name: purge_deleted_message_hours
+-- $1 rows at most
+with old as (
+  select h.ctid from tenants t join message_hours h on h.tenant_id = t.id
+  where t.deleted_at < now() - interval '1 minute' limit $1 for update of h skip locked
+), gone as (
+  delete from message_hours h using old where h.ctid = old.ctid returning 1
+)
+select count(*) as purged from gone
+
 -- name: purge_deleted_tenants
 -- The row itself, when nothing of it is left. Its events stay until their month goes. $1 rows at most
 with old as (
@@ -172,6 +191,7 @@ with old as (
     and not exists (select from messages m where m.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from spending s where s.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
+    and not exists (select from message_hours h where h.tenant_id = t.id)
   limit $1 for update skip locked
 ), gone as (
   delete from tenants t using old where t.id = old.id returning 1

