@@ -1,6 +1,6 @@
 """SQL of what a tenant reads of its messages, by name."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from auth1.challenges.identifiers import mask
@@ -8,6 +8,7 @@ from auth1.challenges.message_schemas import GroupBy, MessageGroup, MessageListe
 from auth1.core.postgres import Postgres, Queries
 
 _QUERIES = Queries("reports")
+HOUR = timedelta(hours=1)
 _NEWEST = "msg_~"  # above every id
 
 
@@ -55,7 +56,13 @@ async def message_statistics(
     postgres: Postgres, tenant_id: str, since: datetime, until: datetime, group_by: GroupBy
 ) -> list[MessageGroup]:
     """What became of the messages of a span of time."""
-    rows = await postgres.report(_QUERIES["message_statistics"], tenant_id, since, until, group_by)
+    # Whole hours, between since and until, that have been added up; where there are none, all is read singly.
+    row = await postgres.row(_QUERIES["next_hour"], 0)
+    assert row is not None, "the migration made it"
+    first, end = _hour(since + HOUR - timedelta(microseconds=1)), min(_hour(until), row["hour"])
+    if first >= end:
+        first = end = until
+    rows = await postgres.report(_QUERIES["message_statistics"], tenant_id, since, until, group_by, first, end)
     return [
         MessageGroup(
             group=row["name"],
@@ -73,9 +80,16 @@ async def message_statistics(
 
 
 async def add_up_hour(postgres: Postgres, over_for_s: int) -> datetime | None:
-    """Add up the next hour that has been over for so long; returns it, None where there is none."""
-    rows = await postgres.report(_QUERIES["add_up_hour"], over_for_s, readonly=False)
-    return rows[0]["hour"] if rows else None
+    """Add up the next hour that has been over for so long; returns it, None where there is none, or another does it."""
+    row = await postgres.row(_QUERIES["next_hour"], over_for_s)
+    if row is None or not row["is_final"]:
+        return None
+    done = await postgres.report(_QUERIES["add_up_hour"], row["hour"], readonly=False)
+    return row["hour"] if done else None
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _dollars(microdollars: int) -> str:

@@ -36,28 +36,22 @@ limit $3
 -- answered counts for its newest message. Whole hours that have been added up are read as such, the rest by ranges of the
 -- primary key; a challenge that is asked for again keeps its id while its code lives, so it is hardly ever a day older than
 -- a message of it. The median is one of whole seconds.
--- $1 tenant_id, $2 since, $3 until, $4 what they are grouped by
-with span as (
-  select case when first < last then first else $3 end as first, case when first < last then last else $3 end as last
-  from (
-    select date_trunc('hour', $2::timestamptz + interval '1 hour' - interval '1 microsecond', 'UTC') as first,
-      least(date_trunc('hour', $3::timestamptz, 'UTC'), hour) as last
-    from message_hours_next
-  ) as s
-), counted as (
-  select m.channel, coalesce(m.country, '') as country, m.provider, m.state, delivery_s(m.created_at, m.delivered_at),
-    count(*) as messages, count(c.id) as verified, coalesce(sum(m.price_microdollars), 0) as microdollars
-  from span s
-  cross join lateral (values (id_floor('msg', $2), id_floor('msg', s.first)), (id_floor('msg', s.last), id_floor('msg', $3)))
-    as edge(low, high)
-  join messages m on m.tenant_id = $1 and m.id >= edge.low and m.id < edge.high
-    and m.state <> 'queued' and m.provider <> 'none'
-  left join challenges c on c.tenant_id = m.tenant_id and c.id = m.challenge_id and c.message_id = m.id
-    and c.status = 'answered' and c.id >= id_floor('ch', $2::timestamptz - interval '1 day')
-  group by 1, 2, 3, 4, 5
+-- $1 tenant_id, $2 since, $3 until, $4 what they are grouped by, $5 the first and $6 the end of the hours added up
+with counted as (
+  select l.*
+  from (values (id_floor('msg', $2), id_floor('msg', $5)), (id_floor('msg', $6), id_floor('msg', $3))) as edge(low, high)
+  cross join lateral (
+    select m.channel, coalesce(m.country, '') as country, m.provider, m.state, delivery_s(m.created_at, m.delivered_at),
+      count(*) as messages, count(c.id) as verified, coalesce(sum(m.price_microdollars), 0) as microdollars
+    from messages m
+    left join challenges c on c.tenant_id = $1 and c.id = m.challenge_id and c.message_id = m.id
+      and c.status = 'answered' and c.id >= id_floor('ch', $2::timestamptz - interval '1 day')
+    where m.tenant_id = $1 and m.id >= edge.low and m.id < edge.high and m.state <> 'queued' and m.provider <> 'none'
+    group by 1, 2, 3, 4, 5
+  ) as l
   union all
   select h.channel, h.country, h.provider, h.state, h.delivery_s, h.messages, h.verified, h.microdollars
-  from span s join message_hours h on h.tenant_id = $1 and h.hour >= s.first and h.hour < s.last
+  from message_hours h where h.tenant_id = $1 and h.hour >= $5 and h.hour < $6
 ), grouped as (
   select case $4 when 'country' then nullif(country, '') when 'provider' then provider else channel end as name,
     state, nullif(delivery_s, -1) as delivery_s,
@@ -81,28 +75,31 @@ from ranked
 group by name
 order by sent desc, name
 
+-- name: next_hour
+-- The hour that is to be added up next, and whether it has been over for so long that its codes have ended and their
+-- receipts have come. $1 seconds for which it must have been over
+select hour, hour + interval '1 hour' + $1::int * interval '1 s' <= now() as is_final from message_hours_next
+
 -- name: add_up_hour
--- Add up the next hour of all tenants, when it has been over for so long that its codes have ended and their receipts have
--- come. One worker does; nothing where there is no hour to be added up, or another does it.
--- $1 seconds for which an hour must have been over
+-- Add up an hour of all tenants, if it is the next one: one worker does. Tenant by tenant, as the index goes.
+-- $1 the hour
 with turn as (
-  select hour from message_hours_next
-  where hour + interval '1 hour' + $1::int * interval '1 s' <= now()
-  for no key update skip locked
+  select 1 from message_hours_next where hour = $1 for no key update skip locked
 ), added as (
   insert into message_hours
-  select m.tenant_id, t.hour, m.channel, coalesce(m.country, ''), m.provider, m.state, delivery_s(m.created_at, m.delivered_at),
-    count(*), count(c.id), coalesce(sum(m.price_microdollars), 0)
-  from turn t
-  cross join tenants n
-  join messages m on m.tenant_id = n.id and n.deleted_at is null
-    and m.id >= id_floor('msg', t.hour) and m.id < id_floor('msg', t.hour + interval '1 hour')
-    and m.state <> 'queued' and m.provider <> 'none'
-  left join challenges c on c.tenant_id = m.tenant_id and c.id = m.challenge_id and c.message_id = m.id
-    and c.status = 'answered' and c.id >= id_floor('ch', t.hour - interval '1 day')
-  group by 1, 2, 3, 4, 5, 6, 7
+  select n.id, $1, l.*
+  from tenants n
+  cross join lateral (
+    select m.channel, coalesce(m.country, ''), m.provider, m.state, delivery_s(m.created_at, m.delivered_at),
+      count(*), count(c.id), coalesce(sum(m.price_microdollars), 0)
+    from messages m
+    left join challenges c on c.tenant_id = n.id and c.id = m.challenge_id and c.message_id = m.id
+      and c.status = 'answered' and c.id >= id_floor('ch', $1::timestamptz - interval '1 day')
+    where m.tenant_id = n.id and m.id >= id_floor('msg', $1) and m.id < id_floor('msg', $1 + interval '1 hour')
+      and m.state <> 'queued' and m.provider <> 'none'
+    group by 1, 2, 3, 4, 5
+  ) as l
+  where n.deleted_at is null and exists (select from turn)
   on conflict do nothing
-), moved as (
-  update message_hours_next n set hour = t.hour + interval '1 hour' from turn t
 )
-select hour from turn
+update message_hours_next set hour = $1 + interval '1 hour' where exists (select from turn) returning hour
