@@ -96,6 +96,20 @@ async def test_what_is_no_sender_is_refused(door: Door, senders: object) -> None
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
 
 
+async def test_a_tenant_may_read_its_senders_and_only_the_operator_sets_them(sender: Sender) -> None:
+    headers, senders = {"x-api-key": sender.tenant["secret_key"]}, {"US": {"twilio": "MyApp", "sns": None}}
+    wanted = {"sms_senders": senders}
+
+    refused = await sender.door.client.patch("/api/tenant/settings", json=wanted, headers=headers)
+    done = await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}/settings", wanted)
+    seen = await sender.door.client.get("/api/tenant/settings", headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "sms_senders" in refused.json()["detail"]
+    assert done.status_code == 200
+    assert seen.json()["sms_senders"] == senders
+
+
 def test_what_only_the_operator_may_set_is_a_setting() -> None:
     assert "sms_senders" in OPERATOR_SETTINGS
     assert set(TenantSettings.__struct_fields__) >= OPERATOR_SETTINGS
