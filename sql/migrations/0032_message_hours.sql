@@ -1,5 +1,5 @@
 -- What became of messages, added up by the hour once nothing more is expected to be heard of them: statistics of a month
--- then read some thousand rows, however many messages there were. Those of sandboxes are not among them.
+-- then need not read each message. Those of sandboxes are not among them.
 create table if not exists message_hours (
   tenant_id text collate "C" not null,
   hour timestamptz not null,

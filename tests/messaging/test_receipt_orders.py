@@ -158,7 +158,17 @@ class Message:
         receipt_in = 600 if (state, provider) == ("sent", "twilio") else None
         event_id = new_id("evt")
         delivery = Delivery(
-            self._tenant_id, "key", self._id, state, provider, sid, error, False, event_id, receipt_in, receipt_in
+            self._tenant_id,
+            "key",
+            self._id,
+            state,
+            provider,
+            sid,
+            error,
+            False,
+            event_id,
+            receipt_in,
+            retry_in=receipt_in,
         )
         await store.record_delivery(self._postgres, delivery)
 

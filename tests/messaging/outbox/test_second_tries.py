@@ -48,8 +48,9 @@ async def other_door(start: Start) -> Door:
 
 @pytest.fixture
 async def sender(sender: Sender) -> Sender:
-    """A tenant that wants both kinds of second try."""
-    sender.tenant = await sender.door.tenant(retry_undelivered=True, retry_unreported_after=10)
+    """A tenant that wants both kinds of second try, and whose money is counted."""
+    wanted = {"retry_undelivered": True, "retry_unreported_after": 10, "sms_budget_per_day": 1}
+    sender.tenant = await sender.door.tenant(**wanted)
     return sender
 
 
@@ -69,6 +70,14 @@ async def only(sender: Sender, phone: str) -> asyncpg.Record:
     return await sender.message(phone)
 
 
+async def spent(sender: Sender) -> list[tuple[int, int]]:
+    """Messages and microdollars as they are counted for reports, and against the tenant's budget."""
+    spending = "select sum(messages)::int, sum(microdollars)::int from spending where tenant_id = $1"
+    budget = "select messages::int, microdollars::int from budgets where tenant_id = $1"
+    rows = [await sender.books.connection.fetchrow(sql, sender.id) for sql in (spending, budget)]
+    return [(row[0], row[1]) for row in rows if row is not None]
+
+
 async def status_of(sender: Sender, challenge_id: str) -> dict[str, object]:
     headers = {"x-api-key": sender.tenant["secret_key"]}
     answer = await sender.door.client.get(f"/api/auth/challenges/{challenge_id}", headers=headers)
@@ -79,8 +88,9 @@ async def status_of(sender: Sender, challenge_id: str) -> dict[str, object]:
 async def test_what_did_not_arrive_is_sent_by_the_next_provider_with_the_same_code(
     sender: Sender, phone: str, url: str
 ) -> None:
-    costs = "update messages set country = 'US', segments = 2, price_microdollars = 7900, price_source = 'estimate'"
-    await sender.books.do(f"{costs} where identifier = $1", phone)
+    await sender.books.do("update messages set segments = 2, price_microdollars = 15800 where identifier = $1", phone)
+    before = await spent(sender)
+    assert len(before) == 2
 
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
     for _ in range(3):
@@ -92,6 +102,9 @@ async def test_what_did_not_arrive_is_sent_by_the_next_provider_with_the_same_co
     assert (second["retry_of"], second["avoid"]) == (first["id"], ["twilio"])
     for name in ("challenge_id", "country", "segments", "price_microdollars", "price_source"):
         assert second[name] == first[name]
+    assert first["country"] == "US"
+    for (messages, microdollars), (of_one, cost_of_one) in zip(await spent(sender), before, strict=True):
+        assert (messages, microdollars) == (of_one + 1, cost_of_one + 15800)
     [text] = await printed(sender.door, phone)
     assert f" {sender.carrier.code_for(phone)}. " in text
     events = await sender.books.events(sender.id, first["id"])
@@ -317,12 +330,16 @@ async def test_a_second_try_that_fails_opens_asking_again_and_gives_nothing_back
     second = (await sender.books.messages(sender.id, phone))[1]
     assert (claimed.message_id, claimed.avoid, second["trying"]) == (second["id"], ["twilio"], "console")
 
+    before = await spent(sender)
+    assert len(before) == 2
     error, avoid = "transient:away", ("twilio",)
     delivery = Delivery(
-        sender.id, "auth1", second["id"], "failed", "console", None, error, False, new_id("evt"), None, None, avoid
+        sender.id, "auth1", second["id"], "failed", "console", None, error, False, new_id("evt"), None, avoid=avoid
     )
     await store.record_delivery(postgres, delivery)
 
+    assert await spent(sender) == before
+    assert (await sender.books.messages(sender.id, phone))[1]["price_microdollars"] == 0
     identifier = await sender.books.identifier(sender.id, phone)
     assert identifier["resend_at"] is None
     assert (len(identifier["sent_at"]), identifier["sends"]) == (1, 1)
