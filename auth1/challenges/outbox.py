@@ -20,7 +20,7 @@ MAX_BATCHES = 50  # per round
 async def finish(app: Services) -> None:
     """One round: record what could not be recorded, send what was provably not sent, settle what nobody can know."""
     await app.messenger.record_rest()
-    await _retry(app)
+    await retry(app)
     for channel in app.messenger.channels:
         await _send_queued(app, channel, sandbox=False)
         await _send_queued(app, channel, sandbox=True)
@@ -41,7 +41,7 @@ async def _settle_unreported(app: Services) -> None:
             break
 
 
-async def _retry(app: Services) -> None:
+async def retry(app: Services) -> None:
     """Queue what was not delivered, or not reported on in time, for another provider."""
     for _ in range(MAX_BATCHES):
         due = await store.retry_messages(app.postgres, app.messenger.names("sms", sandbox=False), SETTLE_BATCH)

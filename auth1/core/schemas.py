@@ -39,8 +39,8 @@ def convert(value: object, kind: type[Body]) -> Body:
 
 
 def field_error(message: str) -> FieldError:
-    """Read msgspec's "Expected `int` >= 4 - at `$.settings.otp_length`"."""
-    text, _, path = message.partition(" - at `$")
+    """Read msgspec's "Expected `int` >= 4 - at `$.settings.otp_length`"; a key is "at `key` in `$.settings`"."""
+    text, _, path = message.replace(" - at `key` in `$", " - at `$").partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL)
     missing = re.fullmatch(r"Object missing required field `(.*)`", text, re.DOTALL)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from auth1 import errors
-from auth1.challenges import links
+from auth1.challenges import links, outbox
 from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
+from auth1.messaging.console import Console
+from auth1.messaging.send import Messenger
 from tests.api.conftest import until
 from tests.api.keys import add, patch, rotate
 from tests.api.provocations import PROVOCATIONS
@@ -98,9 +100,10 @@ async def said(
         said.answers.append(response)
 
     door.client.event_hooks["response"].append(keep)
-    said.tenant = await door.tenant(otp_length=CODE_LENGTH, sms_branding="MyApp")
+    said.tenant = await door.tenant(otp_length=CODE_LENGTH, sms_branding="MyApp", retry_undelivered=True)
     await log_in_and_fail(said)
     await log_in_by_link(said)
+    await try_another_provider(said)
     await let_providers_fail(said)
     await manage(said)
     await provoke_refusals(said, postgres_server, start_app, tmp_path_factory.mktemp("world"))
@@ -167,12 +170,21 @@ async def log_in_by_link(said: Said) -> None:
     assert redeemed.status_code == 200
 
 
-async def report_delivery(said: Said, callback: str, phone: str) -> None:
-    form = {"MessageSid": "SM" + "0" * 32, "MessageStatus": "delivered", "To": phone}
+async def report_delivery(said: Said, callback: str, phone: str, status: str = "delivered") -> None:
+    form = {"MessageSid": "SM" + "0" * 32, "MessageStatus": status, "To": phone}
     signature = RequestValidator(twilio.AUTH_TOKEN).compute_signature(callback, form)
     headers = {"x-twilio-signature": signature}
     reported = await said.door.client.post(callback.removeprefix(APP_URL), data=form, headers=headers)
     assert reported.status_code == 204
+
+
+async def try_another_provider(said: Said) -> None:
+    """Queue a second try as an application with a terminal does; that would show the code, so it is not sent."""
+    phone, services = said.phone(), said.door.services
+    await said.door.post(REQUEST, {"phone": phone}, said.tenant["api_key"])
+    await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone, "undelivered")
+    messenger = Messenger(services.postgres, services.log, {"sms": [Console(services.log)]})
+    await outbox.retry(replace(services, messenger=messenger))
 
 
 async def let_providers_fail(said: Said) -> None:

@@ -36,6 +36,9 @@ DEFAULTS: dict[str, Any] = {
     "redirect_uris": [],
     "brand_color": None,
     "sms_autofill_host": None,
+    "retry_undelivered": False,
+    "retry_unreported_after": None,
+    "sms_senders": {},
 }
 # What each setting may just be, and what it may just not be.
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
@@ -79,6 +82,25 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         "sms_autofill_host",
         ["localhost", "login.example.com", "xn--bcher-kva.example", "a" * 63 + ".example"],
         ["", "Example.com", "example.com\n", "https://a.co", "a.co:443", "a..co", ".co", "a.", "127.0.0.1", "a" * 64],
+    ),
+    ("retry_undelivered", [True, False], [1, "yes"]),
+    ("retry_unreported_after", [10, 300, None], [9, 301, 0, -1, True, "60", 10.5]),
+    (
+        "sms_senders",
+        [
+            {},
+            {"DE": {"twilio": "My App & Co", "sns": "MyApp"}, "*": {"twilio": "MG" + "b" * 32, "sns": "+12015550123"}},
+            {"US": {"twilio": "+12015550123", "sns": None}},
+        ],
+        [
+            *({"US": {"twilio": name}} for name in ("", "MG" + "b" * 31, "12345678901", "A name too long", " MyApp")),
+            *({"US": {"twilio": name}} for name in ("My\nApp", "MyApp\n", "My\0App", "Zoë", "+0123", 1)),
+            *({"US": {"sns": name}} for name in ("", "My App", "MG" + "b" * 32, "+0123", "12345", "x" * 12)),
+            *({place: {"sns": "MyApp"}} for place in ("us", "USA", "", "U\n")),
+            {"US": {"smtp": "MyApp"}},
+            {f"{a}{b}": {} for a in "ABCDEFGHIJKL" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+            ["MyApp"],
+        ],
     ),
 ]
 

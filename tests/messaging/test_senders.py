@@ -4,7 +4,7 @@ import pytest
 
 from auth1.callers.tenant import OPERATOR_SETTINGS, TenantSettings
 from auth1.messaging.breaker import MAX_FAILURES
-from tests.conftest import Door, Started
+from tests.conftest import Started
 from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
 from tests.messaging.test_twilio import official
 from tests.outside.twilio import SERVICE_SID, TwilioServer, refuse
@@ -63,37 +63,6 @@ async def test_a_tenants_sender_that_is_not_to_be_had_leaves_the_provider_to_the
     for phone in spread_phones(MAX_FAILURES):
         await sender.ask(phone)
     assert door.services.messenger.breakers["twilio"] == "open"
-
-
-@pytest.mark.parametrize(
-    "senders",
-    [
-        {"US": {"twilio": SERVICE[:-1]}},
-        {"US": {"twilio": "12345678901"}},
-        {"US": {"twilio": "A name too long"}},
-        {"US": {"twilio": " MyApp"}},
-        {"US": {"twilio": "My\nApp"}},
-        {"US": {"twilio": "MyApp\n"}},
-        {"US": {"twilio": "My\u0000App"}},
-        {"US": {"twilio": "Zoë"}},
-        {"US": {"twilio": ""}},
-        {"US": {"sns": "My App"}},
-        {"US": {"sns": SERVICE}},
-        {"US": {"sns": "+0123"}},
-        {"US": {"smtp": "MyApp"}},
-        {"us": {"sns": "MyApp"}},
-        {"USA": {"sns": "MyApp"}},
-        {"": {"sns": "MyApp"}},
-        {f"{a}{b}": {} for a in "ABCDEFGHIJKL" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
-        ["MyApp"],
-    ],
-)
-async def test_what_is_no_sender_is_refused(door: Door, senders: object) -> None:
-    body = {"name": "A", "slug": "senders", "settings": {"sms_senders": senders}}
-
-    refused = await door.admin("POST", "/api/admin/tenants", body)
-
-    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
 
 
 async def test_a_tenant_may_read_its_senders_and_only_the_operator_sets_them(sender: Sender) -> None:

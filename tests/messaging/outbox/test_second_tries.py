@@ -377,12 +377,3 @@ async def test_of_any_number_of_receipts_and_rounds_one_second_message_comes(
         assert sum([len(await printed(door, phone)) for door in doors]) == 1
         events = [event for event, _ in await sender.books.events(sender.id, first["id"])]
         assert sorted(events) == ["message.failed", "message.retried"]
-
-
-@pytest.mark.parametrize("value", [9, 301, 0, -1, True, "60", 10.5])
-async def test_a_time_that_is_none_is_refused(door: Door, value: object) -> None:
-    body = {"name": "A", "slug": "second-tries", "settings": {"retry_unreported_after": value}}
-
-    refused = await door.admin("POST", "/api/admin/tenants", body)
-
-    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
