@@ -12,6 +12,11 @@ from auth1.core.crypto import Keyring
 LOGIN = "login"  # the purpose of a code that opens a session
 
 
+def adding(session_id: str) -> str:
+    """The purpose of a code that gives an identifier to a user: of no use but in the session that asked for it."""
+    return f"identifier:{session_id}"
+
+
 class SealedCode(NamedTuple):
     """What is kept of a code."""
 

@@ -7,7 +7,8 @@ from auth1.challenges import codes, links
 from auth1.challenges.wording import word
 from auth1.core.ids import new_id
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import store
+from auth1.messaging import notices, store
+from auth1.messaging.provider import Outgoing
 from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
 
@@ -56,7 +57,9 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
     """The code and the link of a message, as far as they are still to be had."""
     code = link = None
     if message.code_box is not None:
-        code = codes.unseal(app.keyring, message.tenant_id, message.identifier, message.code_box)
+        code = codes.unseal(
+            app.keyring, message.tenant_id, message.identifier, message.code_box, message.purpose or codes.LOGIN
+        )
     if message.token_digest is not None:
         link = links.address(
             app.settings.app_url, app.keyring, message.tenant_id, message.message_id, message.token_digest
@@ -64,7 +67,17 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
     return code, link
 
 
+async def _send_notice(app: Services, message: Claimed, notice: str) -> None:
+    text, letter = notices.write(message.tenant_name, message.settings, message.locale, notice, message.channel)
+    outgoing = Outgoing(message.tenant_id, message.message_id, message.identifier, text, notices.LIFE_S, letter)
+    delivery = await app.messenger.send(message.channel, outgoing, actor="auth1")
+    metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
+
+
 async def _send(app: Services, message: Claimed) -> None:
+    if message.notice is not None:
+        await _send_notice(app, message, message.notice)
+        return
     code, link = _unseal(app, message)
     if code is None or (link is None and message.token_digest is not None):
         # Answered, replaced or expired meanwhile: nothing is owed to anybody any more.

@@ -48,7 +48,7 @@ class Claimed(NamedTuple):
     settings: TenantSettings
     tenant_id: str
     message_id: str
-    challenge_id: str
+    challenge_id: str | None
     identifier: str
     channel: Literal["sms", "email"]
     locale: str | None
@@ -57,6 +57,8 @@ class Claimed(NamedTuple):
     expires_in: int | None
     token_digest: bytes | None  # of its link, if it has one
     with_code: bool
+    purpose: str | None  # of the code
+    notice: str | None  # what it tells of, instead of bringing a code
 
 
 class Receipt(NamedTuple):

@@ -126,7 +126,8 @@ select next_state from learned where next_state <> state
 
 -- name: claim_messages
 -- Take messages that were provably not handed to any provider, with what each is to say: the sealed code, unless it has
--- ended or been answered, its link, and the tenant's settings. Several workers may ask at once: SKIP LOCKED gives each row to one.
+-- ended or been answered, its link, or what it gives notice of, and the tenant's settings. Several workers may ask at
+-- once: SKIP LOCKED gives each row to one.
 -- $1 the provider that will be tried first, $2 how many, $3 channel, $4 those of sandboxes, or those of live tenants
 with due as (
   select tenant_id, id from messages
@@ -137,11 +138,12 @@ with due as (
 ), claimed as (
   update messages m set trying = $1, claimed_until = now() + interval '15 s', updated_at = now()
   from due d where m.tenant_id = d.tenant_id and m.id = d.id
-  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale
+  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale, m.notice
 )
 select t.settings, c.tenant_id, c.id, c.challenge_id, c.identifier, c.channel, c.locale, t.name,
   i.code_box, ceil(extract(epoch from i.code_expires_at - now()))::int as expires_in,
-  l.token_digest, coalesce(l.with_code, true) as with_code
+  l.token_digest, coalesce(l.with_code, true) as with_code,
+  i.code_purpose, c.notice
 from claimed c
 join tenants t on t.id = split_part(c.tenant_id, ':', 1)
 left join links l on l.tenant_id = c.tenant_id and l.message_id = c.id
