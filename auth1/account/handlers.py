@@ -26,10 +26,16 @@ async def update_me(app: Services, call: Call[LoggedIn], body: MePatch) -> Me:
     metadata.check("user_metadata", body.user_metadata)
     event_id = new_id("evt")
     merged = await store.change_user_metadata(
-        app.postgres, tenant_id, caller.user_id, body.user_metadata, metadata.BYTES, event_id
+        app.postgres,
+        tenant_id,
+        caller.user_id,
+        body.user_metadata,
+        bytes_at_most=metadata.BYTES,
+        event_id=event_id,
+        session_id=caller.session_id,
     )
     if merged is None:
-        raise SessionRevoked  # erased since the token was checked
+        raise SessionRevoked  # ended since the token was checked
     if not merged.fits:
         raise metadata.refuse_large("user_metadata")
     if merged.changed:

@@ -111,6 +111,7 @@ async def remove_identifier(app: Services, call: Call[LoggedIn]) -> None:
         tenant_id,
         user_id,
         channel,
+        session_id=caller.session_id,
         event_id=event_id,
         logout_event_id=logout_event_id,
         message_id=new_id("msg"),
@@ -118,6 +119,8 @@ async def remove_identifier(app: Services, call: Call[LoggedIn]) -> None:
     )
     if removed.verdict == "none":
         raise NotFound
+    if removed.verdict == "gone":
+        raise SessionRevoked  # since the token was checked
     if removed.verdict == "last":
         raise Conflict("This is all that the user can log in by; add another one first.")
     event = Event(event_id, EventType.IDENTIFIER_REMOVED, tenant_id, user_id, user_id)

@@ -53,18 +53,25 @@ class Proved(NamedTuple):
 class Removed(NamedTuple):
     """What `remove_identifier` decided, the sessions that ended with it, and those that go on."""
 
-    verdict: Literal["ok", "last", "none"]
+    verdict: Literal["ok", "last", "none", "gone"]
     ended: Sequence[str]
     live: Sequence[str]
 
 
 async def change_user_metadata(
-    postgres: Postgres, tenant_id: str, user_id: str, patch: dict[str, Any], bytes_at_most: int, event_id: str
+    postgres: Postgres,
+    tenant_id: str,
+    user_id: str,
+    patch: dict[str, Any],
+    *,
+    bytes_at_most: int,
+    event_id: str,
+    session_id: str,
 ) -> Merged | None:
-    """Merge at the top level; None where the user is gone. A lost connection is tried again: that is safe."""
+    """Merge at the top level; None where user or session is gone. A lost connection is tried again: that is safe."""
     kept = {name: value for name, value in patch.items() if value is not None}
     gone = [name for name, value in patch.items() if value is None]
-    arguments = (tenant_id, user_id, msgspec.json.encode(kept).decode(), gone, bytes_at_most, event_id)
+    arguments = (tenant_id, user_id, msgspec.json.encode(kept).decode(), gone, bytes_at_most, event_id, session_id)
     try:
         row = await postgres.row(_QUERIES["change_user_metadata"], *arguments)
     except ConnectionLost:
@@ -93,7 +100,7 @@ async def _prove(transaction: Transaction, tenant_id: str, asked: Proving) -> Pr
     row = await transaction.row(
         _QUERIES["prove_identifier"],
         *(tenant_id, asked.identifier.value, asked.purpose, asked.macs, asked.named),
-        *(user_id, asked.event_id, asked.message_id, asked.notice_channels),
+        *(user_id, asked.event_id, asked.message_id, asked.notice_channels, asked.session_id),
     )
     assert row is not None, "the statement returns its row whatever it decides"
     if row["verdict"] != "ok":
@@ -124,6 +131,7 @@ async def remove_identifier(
     user_id: str,
     channel: Channel,
     *,
+    session_id: str,
     event_id: str,
     logout_event_id: str,
     message_id: str,
@@ -133,7 +141,8 @@ async def remove_identifier(
     async with postgres.transaction() as transaction:
         await transaction.row(_QUERIES["hold_account"], tenant_id, user_id)
         row = await transaction.row(
-            _QUERIES["remove_identifier"], tenant_id, user_id, channel, event_id, message_id, notice_channels
+            _QUERIES["remove_identifier"],
+            *(tenant_id, user_id, channel, event_id, message_id, notice_channels, session_id),
         )
         assert row is not None, "the statement returns its row whatever it decides"
         if row["verdict"] != "ok":

@@ -1,6 +1,7 @@
 -- A user's own account. Whatever gives a user that exists an identifier, or takes one, first takes hold_account and then
 -- locks in the order of everywhere: identifiers by their key, challenges, users, sessions. A login takes no more than the
--- row of its identifier and that of the user, in the same order, so neither ever waits for the other in a circle.
+-- row of its identifier and that of the user, in the same order, so neither ever waits for the other in a circle. A session
+-- that has ended since its token was checked changes nothing: what ended it may have been a change like this one.
 
 -- name: hold_account
 -- Let nobody else change which identifiers a user has, until the end of the transaction. An identifier that comes to a
@@ -9,11 +10,13 @@ select pg_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text, 6001)
 
 -- name: change_user_metadata
 -- Merge the user's own metadata at the top level, unless it would become too large. Repeating is safe. With the sessions
--- whose cached entries are to be dropped. Nothing where the user is gone.
--- $1 tenant_id, $2 user_id, $3 what is to be set, $4 which keys are to go, $5 bytes at most, $6 event_id
+-- whose cached entries are to be dropped. Nothing where the user or the session is gone.
+-- $1 tenant_id, $2 user_id, $3 what is to be set, $4 which keys are to go, $5 bytes at most, $6 event_id, $7 session_id
 with held as materialized (
   select user_metadata, (user_metadata || $3::jsonb) - $4::text[] as merged
-  from users where tenant_id = $1 and id = $2
+  from users
+  where tenant_id = $1 and id = $2
+    and exists (select from sessions where tenant_id = $1 and id = $7 and user_id = $2 and revoked_at is null)
   for no key update
 ), answer as materialized (
   select merged, octet_length(merged::text) <= $5 as fits, merged <> user_metadata as changes from held
@@ -36,7 +39,7 @@ from answer
 -- budgets as they are. The old one, or that of the other channel where there was none, is sent a notice.
 -- $1 tenant_id, $2 identifier, $3 purpose, $4 HMACs of the submitted code, one per accepted secret
 -- $5 challenge_id that the caller names, or null; $6 user_id, $7 event_id
--- $8 message_id of the notice, $9 channels by which notices can go
+-- $8 message_id of the notice, $9 channels by which notices can go, $10 session_id
 with held as materialized (
   select *, array_position(challenge_ids, $5::text) as place, (identifier like '+%') = ($2 like '+%') as same_channel
   from identifiers
@@ -62,10 +65,11 @@ with held as materialized (
     from held where identifier = $2
   ) as h
 ), owner as materialized (
-  -- Locked after the identifiers. One that was erased or banned meanwhile gets nothing.
+  -- Locked after the identifiers. One that was erased, banned or logged out meanwhile gets nothing.
   select id from users
   where tenant_id = $1 and id = (select $6::text from judged where verdict in ('ok', 'taken'))
     and coalesce(banned_until, '-infinity') <= now()
+    and exists (select from sessions where tenant_id = $1 and id = $10 and user_id = $6 and revoked_at is null)
   for no key update
 ), decided as materialized (
   select j.*, case when j.verdict in ('ok', 'taken') and o.id is null then 'gone' else j.verdict end as outcome,
@@ -150,6 +154,7 @@ from events e where tenant_id = $1 and id = $2
 -- name: remove_identifier
 -- Take an identifier from its user, who keeps another one, which is sent a notice. Its own code and budgets stay.
 -- $1 tenant_id, $2 user_id, $3 channel, $4 event_id, $5 message_id of the notice, $6 channels by which notices can go
+-- $7 session_id
 with held as materialized (
   select identifier, case when identifier like '+%' then 'sms' else 'email' end as channel
   from identifiers
@@ -159,13 +164,14 @@ with held as materialized (
 ), owner as materialized (
   -- Locked after the identifiers, so that the sessions of logins that were faster are seen by the next statement.
   select id from users
-  where tenant_id = $1 and id = (select $2::text from held where channel = $3)
+  where tenant_id = $1 and id = (select $2::text from held where channel = $3 limit 1)
+    and exists (select from sessions where tenant_id = $1 and id = $7 and user_id = $2 and revoked_at is null)
   for no key update
 ), answer as materialized (
   select case
     when not exists (select from held where channel = $3) then 'none'
     when not exists (select from held where channel <> $3) then 'last'
-    when not exists (select from owner) then 'none'
+    when not exists (select from owner) then 'gone'
     else 'ok' end as verdict
 ), let_go as (
   update identifiers i set user_id = null
