@@ -8,6 +8,7 @@ import msgspec
 
 from auth1.challenges.identifiers import Channel, Identifier
 from auth1.core.postgres import ConnectionLost, Postgres, Queries, Transaction
+from auth1.errors import Unavailable
 from auth1.sessions.store import end_user_sessions
 
 _QUERIES = Queries("account")
@@ -91,7 +92,9 @@ async def prove_identifier(postgres: Postgres, tenant_id: str, asked: Proving) -
         row = await postgres.row(_QUERIES["find_proof"], tenant_id, asked.event_id, asked.user_id)
         if row is None:
             raise
-        return _proved(row, row["ended"], await _live_sessions(postgres, tenant_id, asked.user_id))
+        return _proved(
+            row, row["ended"], await _live_sessions(postgres, tenant_id, asked.user_id, asked.identifier.channel)
+        )
 
 
 async def _prove(transaction: Transaction, tenant_id: str, asked: Proving) -> Proved:
@@ -117,7 +120,7 @@ async def _prove(transaction: Transaction, tenant_id: str, asked: Proving) -> Pr
             keep=asked.session_id,
             event_id=asked.logout_event_id,
         )
-    return _proved(row, ended, await _live_sessions(transaction, tenant_id, user_id))
+    return _proved(row, ended, await _live_sessions(transaction, tenant_id, user_id, asked.identifier.channel))
 
 
 def _proved(row: asyncpg.Record, ended: Sequence[str] = (), live: Sequence[str] = ()) -> Proved:
@@ -150,9 +153,15 @@ async def remove_identifier(
         ended = await transaction.rows(
             _QUERIES["end_channel_sessions"], tenant_id, user_id, channel, logout_event_id, REMOVED
         )
-        return Removed("ok", [row["id"] for row in ended], await _live_sessions(transaction, tenant_id, user_id))
+        live = await _live_sessions(transaction, tenant_id, user_id, channel)
+        return Removed("ok", [row["id"] for row in ended], live)
 
 
-async def _live_sessions(on: Postgres | Transaction, tenant_id: str, user_id: str) -> list[str]:
-    rows = await on.rows(_QUERIES["live_sessions"], tenant_id, user_id)
-    return [row["id"] for row in rows]
+async def _live_sessions(on: Postgres | Transaction, tenant_id: str, user_id: str, channel: Channel) -> list[str]:
+    """The sessions that go on after a change. Raises Unavailable where it met another one that it could not see."""
+    row = await on.row(_QUERIES["account_after"], tenant_id, user_id, channel)
+    assert row is not None, "the statement returns a row"
+    if row["crowded"]:
+        raise Unavailable("The account is being changed; try again in a moment.", retry_after=1)
+    sessions: list[str] = row["sessions"]
+    return sessions

@@ -203,7 +203,12 @@ with ended as (
 )
 select id from ended
 
--- name: live_sessions
--- Those of a user whose cached entries are to be dropped. $1 tenant_id, $2 user_id
-select id from sessions
-where tenant_id = $1 and user_id = $2 and revoked_at is null and least(expires_at, idle_at) > now()
+-- name: account_after
+-- After the statements of a change: the user's live sessions, whose cached entries are to be dropped; and whether a tenant
+-- gave the user one more of the channel at the same moment, unseen, so that the change is to be rolled back.
+-- $1 tenant_id, $2 user_id, $3 channel
+select
+  array(select id from sessions
+    where tenant_id = $1 and user_id = $2 and revoked_at is null and least(expires_at, idle_at) > now()) as sessions,
+  (select count(*) > 1 from identifiers
+    where tenant_id = $1 and user_id = $2 and (identifier like '+%') = ($3 = 'sms')) as crowded

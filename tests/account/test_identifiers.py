@@ -1,7 +1,10 @@
 """Phone and email of a user: added, changed and removed, by whoever can read what is sent there."""
 
+import asyncio
 import json
+from functools import partial
 
+import asyncpg
 import pytest
 
 from tests.account.conftest import NewMember
@@ -279,6 +282,21 @@ async def test_the_sandbox_adds_by_its_magic_numbers_and_sends_nothing(new_membe
     assert await member.notices() == []
 
 
+async def test_adding_costs_what_a_login_costs_and_proving_one_transaction(member: Member) -> None:
+    services, email = member.door.services, new_email()
+    member.key = member.tenant["secret_key"]  # known to the worker, and without a slot at the door
+    await member.me()
+    counts = []
+    for call in (partial(member.begin, email), partial(member.prove, email), partial(member.remove, "email")):
+        before = (services.postgres.round_trips, services.redis.round_trips)
+        assert (await call()).status_code < 300
+        counts.append((services.postgres.round_trips - before[0], services.redis.round_trips - before[1]))
+
+    # Of Redis: who calls, and the slots of a code, or the entry of the session that goes on. Such an entry is not believed
+    # for a moment, in which PostgreSQL is asked who calls.
+    assert counts == [(2, 2), (3, 2), (1 + 4, 2)]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "expected"),
     [
@@ -318,3 +336,25 @@ async def test_an_account_that_was_erased_or_banned_meanwhile_gets_nothing(new_m
 
         assert outcome(await member.prove(email)) == (401, "session_revoked")
         assert await member.owner(email) is None
+
+
+async def test_a_change_that_a_tenant_s_own_change_hid_is_rolled_back(member: Member, database_url: str) -> None:
+    email, other = new_email(), new_email()
+    assert (await member.begin(email)).status_code == 200
+    tenant = await asyncpg.connect(database_url)
+
+    async with tenant.transaction():
+        await tenant.execute("select 1 from identifiers where user_id = $1 for no key update", member.user_id)
+        proving = asyncio.create_task(member.prove(email))
+        while not await member.database.fetchval(
+            "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))", tenant.get_server_pid()
+        ):
+            assert not proving.done()
+        give = "insert into identifiers (tenant_id, identifier, user_id) values ($1, $2, $3)"
+        await tenant.execute(give, member.tenant_id, other, member.user_id)
+    await tenant.close()
+
+    assert outcome(await proving) == (503, "unavailable")
+    assert (await member.owner(email), await member.owner(other)) == (None, member.user_id)
+    assert (await member.prove(email)).status_code == 200
+    assert (await member.owner(email), await member.owner(other)) == (member.user_id, None)
