@@ -74,7 +74,7 @@ with claim as (
       case when accepts then excluded.message_id else i.message_id end,
       case when accepts then nth else i.sends end,
       case when accepts then now() + $14::int * least(2 ^ (nth - 1), 4) * interval '1 s' else i.resend_at end,
-      case when accepts then (now() || i.sent_at)[1:greatest(2 * $13::int, cardinality(i.sent_at))] else i.sent_at end
+      case when accepts then (now() || i.sent_at)[1:2 * $13::int] else i.sent_at end
     from (
       select
         -- An unanswered code keeps its challenges even when a new code takes its place, so that a stranger who spends
