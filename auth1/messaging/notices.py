@@ -8,22 +8,10 @@ import html
 from typing import NamedTuple
 
 from auth1.callers.tenant import TenantSettings
-from auth1.messaging import texts
-from auth1.messaging.mails import one_line
+from auth1.messaging import locales, mails
 from auth1.messaging.provider import Letter
 
 LIFE_S = 3600  # for which a provider may try
-_PAGE = """\
-<!doctype html>
-<html lang="{lang}">
-<head><meta charset="utf-8"><title>{subject}</title></head>
-<body style="margin:0;padding:24px;font-family:system-ui,sans-serif;font-size:16px;line-height:1.5">
-<p style="font-weight:600;font-size:18px">{brand}</p>
-<p>{fact}</p>
-<p>{advice}</p>
-</body>
-</html>
-"""
 
 
 class NoticeWords(NamedTuple):
@@ -107,17 +95,11 @@ def write(
     name: str, settings: TenantSettings, locale: str | None, notice: str, channel: str
 ) -> tuple[str, Letter | None]:
     """Word a notice for its channel: the text, and what an email has beside it. `name` is the tenant's."""
-    lang = next((tag for tag in texts.candidates(locale, settings.default_locale) if tag in WORDS), texts.FALLBACK)
+    lang = locales.find(WORDS, locale, settings.default_locale)
     words = WORDS[lang]
-    brand = one_line(settings.sms_branding or name)
+    brand = mails.one_line(settings.sms_branding or name)
     fact = words.facts[notice].format(brand=brand)
     if channel == "sms":
         return f"{fact} {words.advice}", None
-    page = _PAGE.format(
-        lang=lang,
-        subject=html.escape(fact),
-        brand=html.escape(brand),
-        fact=html.escape(fact),
-        advice=html.escape(words.advice),
-    )
-    return f"{brand}\n\n{fact}\n\n{words.advice}\n", Letter(brand, fact, page)
+    page = mails.page(lang, brand, fact, [f"<p>{html.escape(fact)}</p>"], words.advice)
+    return f"{brand}\n\n{fact}\n\n{words.advice}\n", Letter(brand, fact, page, lang)

@@ -292,8 +292,8 @@ async def test_adding_costs_what_a_login_costs_and_proving_one_transaction(membe
         assert (await call()).status_code < 300
         counts.append((services.postgres.round_trips - before[0], services.redis.round_trips - before[1]))
 
-    # Of Redis: who calls, and the slots of a code, or the entry of the session that goes on. Such an entry is not believed
-    # for a moment, in which PostgreSQL is asked who calls.
+    # Of Redis: who calls, and the slots of a code, or the entry of the session that goes on. Such an entry is not
+    # believed for a moment, in which PostgreSQL is asked who calls.
     assert counts == [(2, 2), (3, 2), (1 + 4, 2)]
 
 

@@ -191,6 +191,31 @@ async def test_two_who_would_take_each_other_s_number_wait_in_one_order(
         assert (await one.owner(one.identifier), await two.owner(two.identifier)) == (one.user_id, two.user_id)
 
 
+async def test_a_proof_that_waits_for_one_identifier_holds_none_that_comes_later(
+    new_member: NewMember, database: asyncpg.Connection, races_url: str
+) -> None:
+    """The order of locks is seen for itself: a deadlock takes a moment that a race rarely meets."""
+    one = await new_member()
+    two = await new_member(like=one)
+    low, high = sorted((one, two), key=lambda member: member.identifier)
+    await low.wait(high.identifier)
+    assert (await low.begin(high.identifier)).status_code == 200
+    lock = "select 1 from identifiers where tenant_id = $1 and identifier = $2 for no key update nowait"
+    holder = await asyncpg.connect(races_url)
+
+    async with holder.transaction():
+        await holder.execute(lock, low.tenant_id, low.identifier)
+        proving = asyncio.create_task(low.prove(high.identifier))
+        while not await database.fetchval(
+            "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))", holder.get_server_pid()
+        ):
+            assert not proving.done()
+        await database.execute(lock, low.tenant_id, high.identifier)
+    await holder.close()
+
+    assert outcome(await proving) in ("conflict", "unavailable")
+
+
 async def test_an_erasure_at_the_moment_of_a_proof_leaves_nothing_of_the_user(
     new_member: NewMember, doors: list[Door]
 ) -> None:
