@@ -75,17 +75,21 @@ class Member:
         self.tokens = verified.json()
         return self.tokens
 
-    async def call(self, method: str, path: str, body: object = None, token: str | None = None) -> httpx.Response:
-        """Call with the key and the session token."""
+    async def call(
+        self, method: str, path: str, body: object = None, token: str | None = None, **more: str
+    ) -> httpx.Response:
+        """Call with the key and the session token, and other headers (`idempotency_key=` becomes idempotency-key)."""
         headers = {"x-api-key": self.key, "authorization": f"Bearer {token or self.tokens['token']}"}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
         arguments: dict[str, Any] = {} if body is None else {"json": body}
         return await self.door.client.request(method, path, headers=headers, **arguments)
 
     async def me(self, token: str | None = None) -> httpx.Response:
         return await self.call("GET", ME, token=token)
 
-    async def begin(self, identifier: str, **more: object) -> httpx.Response:
-        return await self.call("POST", IDENTIFIERS, {kind_of(identifier): identifier, **more})
+    async def begin(self, identifier: str, challenge_id: str | None = None, **headers: str) -> httpx.Response:
+        body = {kind_of(identifier): identifier} | ({"challenge_id": challenge_id} if challenge_id else {})
+        return await self.call("POST", IDENTIFIERS, body, **headers)
 
     async def prove(self, identifier: str, code: str | None = None, **more: object) -> httpx.Response:
         body = {kind_of(identifier): identifier, "code": code or self.code(identifier), **more}

@@ -282,6 +282,18 @@ async def test_the_sandbox_adds_by_its_magic_numbers_and_sends_nothing(new_membe
     assert await member.notices() == []
 
 
+async def test_a_repeated_beginning_is_answered_once_and_only_in_its_own_session(new_member: NewMember) -> None:
+    member = await new_member()
+    phone = new_phone()
+    repeats = [await member.begin(phone, idempotency_key="k-1") for _ in range(2)]
+
+    assert repeats[0].status_code == 200
+    assert repeats[0].json() == repeats[1].json()
+    assert len(member.twilio.sent_to(phone)) == 1
+    other = await new_member()
+    assert outcome(await other.begin(phone, idempotency_key="k-1")) == (429, "resend_too_soon")
+
+
 async def test_adding_costs_what_a_login_costs_and_proving_one_transaction(member: Member) -> None:
     services, email = member.door.services, new_email()
     member.key = member.tenant["secret_key"]  # known to the worker, and without a slot at the door
