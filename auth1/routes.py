@@ -61,6 +61,7 @@ ROUTES = (
         logged_in_at_the_door,
         IdentifierIn,
         deadline_s=SEND_DEADLINE_S,
+        idempotent="itself",
     ),
     Route(
         "POST", "/api/auth/me/identifiers/verify", identifiers.prove_identifier, logged_in_at_the_door, IdentifierProof

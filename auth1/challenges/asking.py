@@ -97,7 +97,7 @@ def opening(
         resend_base=0 if tenant.sandbox else RESEND_S,
         again=body.challenge_id,
         trying=provider,
-        data={"channel": identifier.channel, "country": identifier.country, "metadata": body.metadata or {}},
+        data=_data(identifier, body, purpose),
         challenge_id=new_id("ch"),
         message_id=message_id,
         event_id=new_id("evt"),
@@ -109,6 +109,13 @@ def opening(
         claim=claim,
         purpose=purpose,
     )
+
+
+def _data(identifier: Identifier, body: CodeRequest, purpose: str) -> dict[str, object]:
+    """What the event says; that of a code which is no login says what it is for."""
+    data: dict[str, object] = {"channel": identifier.channel, "country": identifier.country}
+    data["metadata"] = body.metadata or {}
+    return data if purpose == codes.LOGIN else data | {"purpose": codes.ADDING}
 
 
 def _sends_per_hour(tenant: Tenant, purpose: str) -> int:

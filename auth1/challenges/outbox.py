@@ -1,13 +1,16 @@
 """The outbox: finishes what was accepted and not sent, because there was no room for it or its process died."""
 
 import asyncio
+from contextlib import suppress
 
 from auth1 import metrics
 from auth1.challenges import codes, links
+from auth1.challenges.identifiers import parse_phone
 from auth1.challenges.wording import word
 from auth1.core.ids import new_id
+from auth1.errors import Unavailable
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import notices, store
+from auth1.messaging import notices, segments, store
 from auth1.messaging.provider import Outgoing
 from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
@@ -70,8 +73,19 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
 async def _send_notice(app: Services, message: Claimed, notice: str) -> None:
     text, letter = notices.write(message.tenant_name, message.settings, message.locale, notice, message.channel)
     outgoing = Outgoing(message.tenant_id, message.message_id, message.identifier, text, notices.LIFE_S, letter)
+    with suppress(Unavailable):  # it matters more that it is sent
+        await _charge_notice(app, message, text)
     delivery = await app.messenger.send(message.channel, outgoing, actor="auth1")
     metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
+
+
+async def _charge_notice(app: Services, message: Claimed, text: str) -> None:
+    country = number = None
+    cost = 0
+    if message.channel == "sms":
+        country, number = parse_phone(message.identifier).country, segments.measure(text).segments
+        cost = app.settings.sms_rates.price(country, number)
+    await store.charge_notice(app.postgres, message.tenant_id, message.message_id, country, number, cost)
 
 
 async def _send(app: Services, message: Claimed) -> None:

@@ -114,6 +114,13 @@ async def claim_messages(postgres: Postgres, provider: str, channel: str, sandbo
     return [Claimed(read_settings(row["settings"]), *list(row)[1:]) for row in rows]
 
 
+async def charge_notice(
+    postgres: Postgres, tenant_id: str, message_id: str, country: str | None, segments: int | None, microdollars: int
+) -> None:
+    """Count what a notice costs, once."""
+    await postgres.row(_QUERIES["charge_notice"], tenant_id, message_id, country, segments, microdollars)
+
+
 async def settle_lost_messages(postgres: Postgres, limit: int) -> list[Unknown]:
     """Mark what dead processes were handing over as unknown."""
     rows = await postgres.rows(_QUERIES["settle_lost_messages"], [new_id("evt") for _ in range(limit)])

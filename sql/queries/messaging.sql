@@ -150,6 +150,28 @@ left join links l on l.tenant_id = c.tenant_id and l.message_id = c.id
 left join identifiers i on i.tenant_id = c.tenant_id and i.identifier = c.identifier
   and c.challenge_id = any(i.challenge_ids) and i.code_mac is not null and i.code_expires_at > now()
 
+-- name: charge_notice
+-- Count what a notice costs, once, before it is sent. Nobody asked for it to be sent, so no budget stands against it. Locks
+-- as record_delivery does: the message, then the budget.
+-- $1 tenant_id, $2 message_id, $3 country or null, $4 segments or null, $5 price in microdollars
+with priced as (
+  update messages set country = $3, segments = $4, price_microdollars = $5, price_source = 'estimate'
+  where tenant_id = $1 and id = $2 and price_microdollars is null
+  returning channel, (created_at at time zone 'UTC')::date as day
+), charged as (
+  update budgets b set day = p.day,
+    messages = case when b.day = p.day then b.messages else 0 end + 1,
+    microdollars = case when b.day = p.day then b.microdollars else 0 end + $5::bigint,
+    told = case when b.day = p.day then b.told else '{}' end
+  from priced p where b.tenant_id = $1 and b.day <= p.day
+  returning 1
+)
+insert into spending as s (tenant_id, day, country, channel, slot, messages, microdollars)
+select $1, p.day, coalesce($3, ''), p.channel, pg_backend_pid() % 16, 1, $5
+from priced p left join charged on true
+on conflict (tenant_id, day, country, channel, slot) do update set
+  messages = s.messages + 1, microdollars = s.microdollars + excluded.microdollars
+
 -- name: settle_lost_messages
 -- What a dead process was handing to a provider may have been sent or not: unknown, unless a receipt told more. Asking
 -- again is open at once.

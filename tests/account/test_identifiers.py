@@ -29,6 +29,8 @@ async def test_an_email_is_added_by_the_code_that_is_sent_there(member: Member) 
     [event] = await member.events("identifier.added")
     assert (event["actor"], event["subject"]) == (member.user_id, member.user_id)
     assert json.loads(event["data"]) == {"channel": "email", "challenge_id": begun.json()["challenge_id"]}
+    opened = [json.loads(event["data"]) for event in await member.events("challenge.opened")]
+    assert [data.get("purpose") for data in opened] == [None, "identifier"]
     status = await member.door.client.get(
         f"/api/auth/challenges/{begun.json()['challenge_id']}", headers={"x-api-key": member.key}
     )

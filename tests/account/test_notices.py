@@ -82,6 +82,31 @@ async def test_a_notice_that_nobody_takes_is_an_event_and_uses_up_no_login(membe
     await member.log_in(old)
 
 
+async def test_a_notice_is_counted_with_what_messages_cost(member: Member) -> None:
+    path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
+    settings = {"sms_budget_per_day": 0.05, "messages_per_day": 3}
+    assert (await member.door.admin("PATCH", path, {"settings": settings})).status_code == 200
+    await member.add(new_phone())
+    counted = "select sum(messages)::int, sum(microdollars)::int from spending where tenant_id = $1"
+    budget = "select messages::int, microdollars::int from budgets where tenant_id = $1"
+    before = await member.database.fetchrow(counted, member.tenant_id)
+
+    await member.flush()
+
+    notice = await member.database.fetchrow(
+        "select price_microdollars, segments, country, state from messages where tenant_id = $1 and notice is not null",
+        member.tenant_id,
+    )
+    assert before is not None
+    assert notice is not None
+    assert (notice["state"], notice["segments"], notice["country"] is None) == ("sent", 1, False)
+    assert notice["price_microdollars"] > 0
+    after = await member.database.fetchrow(counted, member.tenant_id)
+    assert after is not None
+    assert tuple(after) == (before[0] + 1, before[1] + notice["price_microdollars"])
+    assert await member.database.fetchrow(budget, member.tenant_id) == after
+
+
 async def test_a_notice_waits_for_no_channel_that_is_not_there(start_app: Started, member: Member) -> None:
     email = new_email()
     await member.add(email)
