@@ -6,7 +6,8 @@ raise them; `core/problems.py` alone turns them into bytes (RFC 9457, `applicati
     Refusal
       400 AuthorizationPending BadJson BadRequest InvalidCode NoActiveChallenge
       401 InvalidApiKey InvalidToken NotAuthenticated SessionRevoked TokenExpired TokenReused
-      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed RequestBlocked TenantSuspended UserBanned
+      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed ReauthenticationRequired RequestBlocked
+          TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
       413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
       422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut IdempotencyKeyReused
@@ -143,6 +144,12 @@ class OriginNotAllowed(Refusal):
     """This API key may not be used from this web origin."""
 
     status, code = 403, "origin_not_allowed"
+
+
+class ReauthenticationRequired(Refusal):
+    """This needs a login that is not older than 5 minutes; log in again."""
+
+    status, code = 403, "reauthentication_required"
 
 
 class RequestBlocked(Refusal):

@@ -3,6 +3,9 @@
 from typing import Any
 
 from auth1 import health
+from auth1.account import handlers as account
+from auth1.account import identifiers
+from auth1.account.schemas import IdentifierIn, IdentifierProof, MePatch
 from auth1.callers.guards import (
     anyone,
     manager,
@@ -21,7 +24,7 @@ from auth1.core.postgres import REPORT_S
 from auth1.core.router import Body, Handler, Route
 from auth1.messaging.twilio import CALLBACK_PATH
 from auth1.sessions import handlers as sessions
-from auth1.sessions.guards import logged_in
+from auth1.sessions.guards import logged_in, logged_in_at_the_door
 from auth1.sessions.schemas import Introspection, Logout
 from auth1.tenants import handlers as tenants
 from auth1.tenants.schemas import (
@@ -50,6 +53,22 @@ def managed(method: str, path: str, handler: Handler, body: Body = None, **optio
 
 
 ROUTES = (
+    Route("GET", "/api/auth/me", account.get_me, logged_in),
+    Route("PATCH", "/api/auth/me", account.update_me, logged_in, MePatch),
+    Route("GET", "/api/auth/me/identifiers", identifiers.list_identifiers, logged_in),
+    Route(
+        "POST",
+        "/api/auth/me/identifiers",
+        identifiers.begin_identifier,
+        logged_in_at_the_door,
+        IdentifierIn,
+        deadline_s=SEND_DEADLINE_S,
+        idempotent="itself",
+    ),
+    Route(
+        "POST", "/api/auth/me/identifiers/verify", identifiers.prove_identifier, logged_in_at_the_door, IdentifierProof
+    ),
+    Route("DELETE", "/api/auth/me/identifiers/{type}", identifiers.remove_identifier, logged_in_at_the_door),
     Route(
         "POST",
         "/api/auth/request",

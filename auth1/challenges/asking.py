@@ -1,7 +1,7 @@
 """What asking for a code is made of: what is checked before, how the statement is asked, and what its refusals mean."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from auth1.callers import idempotency
 from auth1.callers.store import Claim
@@ -14,6 +14,7 @@ from auth1.challenges.store import NotOpened, Opening, Price
 from auth1.core.call import Call
 from auth1.core.ids import new_id
 from auth1.core.schemas import encode
+from auth1.core.slots import Bucket
 from auth1.errors import (
     BudgetExceeded,
     CountryNotAllowed,
@@ -33,8 +34,18 @@ from auth1.services import Services
 RESEND_S = 30  # then 60, then 120
 NO_BUDGET = 0  # sends per hour: any number
 MICRO = 1_000_000
-ROUTE = "POST /api/auth/request"
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in encoded JSON; jsonb cannot keep one
+
+
+class Cause(NamedTuple):
+    """What a code is asked for: its purpose, where an Idempotency-Key counts, and limits beside those of every code."""
+
+    purpose: str
+    route: str
+    limits: tuple[Bucket, ...] = ()
+
+
+FOR_LOGIN = Cause(codes.LOGIN, "POST /api/auth/request")
 
 
 def check_metadata(metadata: dict[str, Any] | None) -> None:
@@ -73,19 +84,20 @@ def opening(
     message_id: str,
     provider: str | None,
     claim: Claim | None,
+    purpose: str,
 ) -> Opening:
     """Say how the statement that opens a challenge is to be asked."""
     code = sandbox.code(tenant) if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
     return Opening(
         identifier=identifier,
-        code=codes.seal(app.keyring, tenant.id, identifier.value, code),
+        code=codes.seal(app.keyring, tenant.id, identifier.value, code, purpose),
         expires_in=tenant.settings.otp_expiry_minutes * 60,
         attempts=tenant.settings.max_otp_attempts,
-        sends_per_hour=NO_BUDGET if tenant.sandbox else tenant.settings.rate_limit_per_hour,
+        sends_per_hour=NO_BUDGET if tenant.sandbox else _sends_per_hour(tenant, purpose),
         resend_base=0 if tenant.sandbox else RESEND_S,
         again=body.challenge_id,
         trying=provider,
-        data={"channel": identifier.channel, "country": identifier.country, "metadata": body.metadata or {}},
+        data=_data(identifier, body, purpose),
         challenge_id=new_id("ch"),
         message_id=message_id,
         event_id=new_id("evt"),
@@ -95,7 +107,21 @@ def opening(
         link=link,
         price=estimate(app, tenant, identifier, body.locale),
         claim=claim,
+        purpose=purpose,
     )
+
+
+def _data(identifier: Identifier, body: CodeRequest, purpose: str) -> dict[str, object]:
+    """What the event says; that of a code which is no login says what it is for."""
+    data: dict[str, object] = {"channel": identifier.channel, "country": identifier.country}
+    data["metadata"] = body.metadata or {}
+    return data if purpose == codes.LOGIN else data | {"purpose": codes.ADDING}
+
+
+def _sends_per_hour(tenant: Tenant, purpose: str) -> int:
+    """Half of the budget is kept for logins: who adds a number that is not theirs must not lock its owner out."""
+    allowed = tenant.settings.rate_limit_per_hour
+    return allowed if purpose == codes.LOGIN else max(1, allowed // 2)
 
 
 def estimate(app: Services, tenant: Tenant, identifier: Identifier, locale: str | None) -> Price:

@@ -10,6 +10,12 @@ from typing import NamedTuple
 from auth1.core.crypto import Keyring
 
 LOGIN = "login"  # the purpose of a code that opens a session
+ADDING = "identifier"  # that of one that gives an identifier to a user
+
+
+def adding(session_id: str) -> str:
+    """The purpose of a code that gives an identifier to a user: of no use but in the session that asked for it."""
+    return f"{ADDING}:{session_id}"
 
 
 class SealedCode(NamedTuple):

@@ -8,6 +8,7 @@ from auth1.callers.guards import tell_limits
 from auth1.callers.store import free_idempotency, keep_answer
 from auth1.callers.tenant import Tenant
 from auth1.challenges import asking, codes, links, logins, sandbox, store
+from auth1.challenges.asking import Cause
 from auth1.challenges.identifiers import Identifier, parse_identifier
 from auth1.challenges.schemas import CodeAnswer, CodeRequest, CodeSent, Verified
 from auth1.challenges.store import Answered, Answering, NotOpened, Opened, Opening
@@ -32,8 +33,13 @@ from auth1.sessions import opening
 
 async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> CodeSent:
     """Send a one-time code to a phone or email that someone says is theirs."""
+    return await ask(app, call, body, asking.FOR_LOGIN)
+
+
+async def ask(app: Services, call: Call[Tenant], body: CodeRequest, cause: Cause) -> CodeSent:
+    """Send a code for what it is asked for."""
     tenant = call.caller
-    claim = idempotency.read(call, asking.ROUTE, body)
+    claim = idempotency.read(call, cause.route, body)
     identifier = _identify(call, body)
     app.messenger.first(identifier.channel, sandbox=tenant.sandbox)
     asking.check_metadata(body.metadata)
@@ -43,16 +49,16 @@ async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> 
         sandbox.refuse_magic(identifier)
     else:
         await asking.refuse_risky(app, call, identifier)
-        slots = await app.limiter.take(*buckets(tenant, identifier.value, identifier.block))
+        slots = await app.limiter.take(*buckets(tenant, identifier.value, identifier.block), *cause.limits)
         if slots.refused_by is not None or tenant.key_kind == "sk":
             tell_limits(call, slots)
 
     with app.messenger.reserve(identifier.channel, sandbox=tenant.sandbox) as provider:
         # The row is committed before anything is sent: a process that dies from here on leaves a message that the
         # outbox finishes, or a trace that its fate is unknown.
-        asked = asking.opening(app, tenant, identifier, body, link, message_id, provider, claim)
+        asked = asking.opening(app, tenant, identifier, body, link, message_id, provider, claim, cause.purpose)
         opened = await _open(app, call, asked)
-        live_code = codes.unseal(app.keyring, tenant.id, identifier.value, opened.code_box)
+        live_code = codes.unseal(app.keyring, tenant.id, identifier.value, opened.code_box, cause.purpose)
         if live_code is None:
             raise InternalError("The live code was sealed under a secret that is no longer accepted.")
         sent = CodeSent(

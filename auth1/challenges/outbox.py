@@ -1,13 +1,17 @@
 """The outbox: finishes what was accepted and not sent, because there was no room for it or its process died."""
 
 import asyncio
+from contextlib import suppress
 
 from auth1 import metrics
 from auth1.challenges import codes, links
+from auth1.challenges.identifiers import parse_phone
 from auth1.challenges.wording import word
 from auth1.core.ids import new_id
+from auth1.errors import Unavailable
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import store
+from auth1.messaging import notices, segments, store
+from auth1.messaging.provider import Outgoing
 from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
 
@@ -71,7 +75,9 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
     """The code and the link of a message, as far as they are still to be had."""
     code = link = None
     if message.code_box is not None:
-        code = codes.unseal(app.keyring, message.tenant_id, message.identifier, message.code_box)
+        code = codes.unseal(
+            app.keyring, message.tenant_id, message.identifier, message.code_box, message.purpose or codes.LOGIN
+        )
     if message.token_digest is not None:
         link = links.address(
             app.settings.app_url, app.keyring, message.tenant_id, message.message_id, message.token_digest
@@ -79,7 +85,28 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
     return code, link
 
 
+async def _send_notice(app: Services, message: Claimed, notice: str) -> None:
+    text, letter = notices.write(message.tenant_name, message.settings, message.locale, notice, message.channel)
+    outgoing = Outgoing(message.tenant_id, message.message_id, message.identifier, text, notices.LIFE_S, letter)
+    with suppress(Unavailable):  # it matters more that it is sent
+        await _charge_notice(app, message, text)
+    delivery = await app.messenger.send(message.channel, outgoing, actor="auth1")
+    metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
+
+
+async def _charge_notice(app: Services, message: Claimed, text: str) -> None:
+    country = number = None
+    cost = 0
+    if message.channel == "sms":
+        country, number = parse_phone(message.identifier).country, segments.measure(text).segments
+        cost = app.settings.sms_rates.price(country, number)
+    await store.charge_notice(app.postgres, message.tenant_id, message.message_id, country, number, cost)
+
+
 async def _send(app: Services, message: Claimed) -> None:
+    if message.notice is not None:
+        await _send_notice(app, message, message.notice)
+        return
     code, link = _unseal(app, message)
     if code is None or (link is None and message.token_digest is not None):
         # Answered, replaced or expired meanwhile: nothing is owed to anybody any more.

@@ -56,6 +56,7 @@ class Opening(NamedTuple):
     link: NewLink | None = None
     price: Price = Price()
     claim: Claim | None = None
+    purpose: str = LOGIN
 
 
 class Opened(NamedTuple):
@@ -110,7 +111,7 @@ async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: 
     """Open or repeat a challenge. A lost connection is tried again once: the ids make that safe."""
     price, claim = asked.price, asked.claim
     arguments = (
-        *(tenant_id, asked.identifier.value, asked.identifier.channel, LOGIN),
+        *(tenant_id, asked.identifier.value, asked.identifier.channel, asked.purpose),
         *(asked.challenge_id, asked.again),
         *(asked.code.mac, asked.code.box, asked.expires_in, asked.attempts),
         *(asked.message_id, asked.trying),

@@ -17,6 +17,7 @@ BODY_S = 5.0
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Caller = TypeVar("Caller")
+Other = TypeVar("Other")
 
 
 class ClientGone(Exception):
@@ -85,6 +86,13 @@ class Call(Generic[Caller]):
         self.client = ""
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
+
+    def by(self, caller: Other) -> "Call[Other]":
+        """The same request as a step sees it that serves another kind of caller."""
+        call: Call[Other] = Call(self.method, self.request_id, self.request_headers, self.query_string)
+        call.parameters, call.headers, call.log, call.client = self.parameters, self.headers, self.log, self.client
+        call.caller = caller
+        return call
 
     def header(self, name: bytes) -> str | None:
         """The value of a header that may come once. Raises BadRequest when it comes twice."""

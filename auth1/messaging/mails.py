@@ -7,6 +7,7 @@ from anywhere. Whatever comes from outside is escaped, and a header is one line.
 import html
 import math
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -80,16 +81,21 @@ def write(
         parts.append(_CODE.format(intro=html.escape(intro), code=html.escape(code)))
     subject, expiry, footer = say(words.subject), say(words.expiry), say(words.footer)
     parts.append(f"<p>{html.escape(expiry)}</p>")
-    page = _PAGE.format(
-        lang=html.escape(words.lang),
-        dir="rtl" if words.lang.partition("-")[0] in _RIGHT_TO_LEFT else "ltr",
+    html_page = page(words.lang, brand, subject, parts, footer)
+    return "\n\n".join([*lines, expiry, footer]) + "\n", Letter(brand, subject, html_page, words.lang)
+
+
+def page(lang: str, brand: str, subject: str, parts: Sequence[str], footer: str) -> str:
+    """The HTML of an email. `parts` are HTML already; the rest is text."""
+    return _PAGE.format(
+        lang=html.escape(lang),
+        dir="rtl" if lang.partition("-")[0] in _RIGHT_TO_LEFT else "ltr",
         subject=html.escape(subject),
         brand=html.escape(brand),
         parts="\n".join(parts),
         ignore=html.escape(footer),
         font=_FONT,
     )
-    return "\n\n".join([*lines, expiry, footer]) + "\n", Letter(brand, subject, page, words.lang)
 
 
 def compose(message: Outgoing, sender: str, message_id: str, date: datetime) -> bytes:

@@ -50,7 +50,7 @@ class Claimed(NamedTuple):
     settings: TenantSettings
     tenant_id: str
     message_id: str
-    challenge_id: str
+    challenge_id: str | None
     identifier: str
     channel: Literal["sms", "email"]
     locale: str | None
@@ -61,6 +61,8 @@ class Claimed(NamedTuple):
     with_code: bool
     avoid: list[str]  # of a second try: providers that may have sent the code
     arrived: bool  # of a second try: the first has arrived meanwhile
+    purpose: str | None  # of the code
+    notice: str | None  # what it tells of, instead of bringing a code
 
 
 class Retried(NamedTuple):
@@ -138,6 +140,13 @@ async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -
     ids = ([new_id(prefix) for _ in range(limit)] for prefix in ("msg", "evt"))
     rows = await postgres.rows(_QUERIES["retry_messages"], *ids, providers)
     return [Retried(*row) for row in rows]
+
+
+async def charge_notice(
+    postgres: Postgres, tenant_id: str, message_id: str, country: str | None, segments: int | None, microdollars: int
+) -> None:
+    """Count what a notice costs, once."""
+    await postgres.row(_QUERIES["charge_notice"], tenant_id, message_id, country, segments, microdollars)
 
 
 async def settle_lost_messages(postgres: Postgres, limit: int) -> list[Unknown]:

@@ -1,8 +1,8 @@
 """Who has logged in: the session token, checked before the body is read."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from auth1.callers.guards import bearer_token, find_tenant
+from auth1.callers.guards import bearer_token, find_tenant, tenant_at_the_door
 from auth1.callers.tenant import Tenant
 from auth1.core.call import Call
 from auth1.errors import InvalidToken, SessionRevoked
@@ -32,7 +32,15 @@ async def logged_in(app: Services, call: Call[LoggedIn]) -> LoggedIn:
 
     A token that we did not sign costs no question to anybody; a good one costs one of Redis.
     """
-    tenant = await find_tenant(app, call)
+    return await _identify(app, call, await find_tenant(app, call))
+
+
+async def logged_in_at_the_door(app: Services, call: Call[Any]) -> LoggedIn:
+    """A user as above, where codes are sent or guessed: with one slot of RATE_LIMIT_MAX for the client's address."""
+    return await _identify(app, call, await tenant_at_the_door(app, call))
+
+
+async def _identify(app: Services, call: Call[LoggedIn], tenant: Tenant) -> LoggedIn:
     claims = app.signer.check(tenant, bearer_token(call))
     user = await app.sessions.find(tenant, claims.sid)
     if user is None:

@@ -139,7 +139,8 @@ select next_state from learned where next_state <> state
 
 -- name: claim_messages
 -- Take messages that were provably not handed to any provider, with what each is to say: the sealed code, unless it has
--- ended or been answered, its link, and the tenant's settings. Several workers may ask at once: SKIP LOCKED gives each row to one.
+-- ended or been answered, its link, or what it gives notice of, and the tenant's settings. Several workers may ask at
+-- once: SKIP LOCKED gives each row to one.
 -- $1 the providers in order of trial, $2 how many, $3 channel, $4 those of sandboxes, or those of live tenants
 with due as (
   select tenant_id, id from messages
@@ -152,12 +153,13 @@ with due as (
     trying = coalesce((select p from unnest($1::text[]) with ordinality as u(p, n) where p <> all(m.avoid) order by n limit 1), 'none'),
     claimed_until = now() + interval '15 s', updated_at = now()
   from due d where m.tenant_id = d.tenant_id and m.id = d.id
-  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale, m.retry_of, m.avoid
+  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale, m.retry_of, m.avoid, m.notice
 )
 select t.settings, c.tenant_id, c.id, c.challenge_id, c.identifier, c.channel, c.locale, t.name,
   i.code_box, ceil(extract(epoch from i.code_expires_at - now()))::int as expires_in,
   l.token_digest, coalesce(l.with_code, true) as with_code,
-  c.avoid, coalesce(f.state = 'delivered', false) as arrived
+  c.avoid, coalesce(f.state = 'delivered', false) as arrived,
+  i.code_purpose, c.notice
 from claimed c
 join tenants t on t.id = split_part(c.tenant_id, ':', 1)
 left join links l on l.tenant_id = c.tenant_id and l.message_id = c.id
@@ -216,6 +218,28 @@ with due as (
 select s.tenant_id, s.id, s.provider, ($2::text[])[s.n] as event_id,
   case r.state when 'failed' then r.error when 'sent' then 'no_receipt' end as reason, ($1::text[])[r.n] as message_id
 from settled s left join replaced r using (tenant_id, id)
+
+-- name: charge_notice
+-- Count what a notice costs, once, before it is sent. Nobody asked for it to be sent, so no budget stands against it. Locks
+-- as record_delivery does: the message, then the budget.
+-- $1 tenant_id, $2 message_id, $3 country or null, $4 segments or null, $5 price in microdollars
+with priced as (
+  update messages set country = $3, segments = $4, price_microdollars = $5, price_source = 'estimate'
+  where tenant_id = $1 and id = $2 and price_microdollars is null
+  returning channel, (created_at at time zone 'UTC')::date as day
+), charged as (
+  update budgets b set day = p.day,
+    messages = case when b.day = p.day then b.messages else 0 end + 1,
+    microdollars = case when b.day = p.day then b.microdollars else 0 end + $5::bigint,
+    told = case when b.day = p.day then b.told else '{}' end
+  from priced p where b.tenant_id = $1 and b.day <= p.day
+  returning 1
+)
+insert into spending as s (tenant_id, day, country, channel, slot, messages, microdollars)
+select $1, p.day, coalesce($3, ''), p.channel, pg_backend_pid() % 16, 1, $5
+from priced p left join charged on true
+on conflict (tenant_id, day, country, channel, slot) do update set
+  messages = s.messages + 1, microdollars = s.microdollars + excluded.microdollars
 
 -- name: settle_lost_messages
 -- What a dead process was handing to a provider may have been sent or not: unknown, unless a receipt told more. Asking

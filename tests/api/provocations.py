@@ -125,6 +125,17 @@ async def call_from_a_stranger_s_page(world: World) -> httpx.Response:
     return await world.door.post(REQUEST, {"phone": world.phone}, key, origin="https://evil.example.com")
 
 
+@provokes(errors.ReauthenticationRequired)
+async def change_a_number_long_after_the_login(world: World) -> httpx.Response:
+    token = (await world.tokens())["token"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    claims["auth_time"] -= 301
+    headers = jwt.get_unverified_header(token)
+    token = jwt.encode(claims, world.tenant["jwt_secret"], algorithm="HS256", headers=headers)
+    new = {"email": "somebody@example.com"}
+    return await world.door.post("/api/auth/me/identifiers", new, world.key, authorization=f"Bearer {token}")
+
+
 @provokes(errors.RequestBlocked)
 async def ask_for_a_toll_free_number(world: World) -> httpx.Response:
     return await world.request(TOLL_FREE)

@@ -83,7 +83,8 @@ async def neighbours(door: Door, twilio_server: TwilioServer, database_url: str)
 
 
 def parameters(route: Route) -> list[str]:
-    return re.findall(r"\{(\w+)\}", route.path)
+    """The ids in a route's path."""
+    return re.findall(r"\{(\w+_id)\}", route.path)
 
 
 # An operator may see every tenant: what is tried there is the victim's object in the stranger's path.

@@ -35,6 +35,7 @@ CONTRACT: dict[str, tuple[int, set[str]]] = {
     "country_not_allowed": (403, set()),
     "forbidden": (403, set()),
     "origin_not_allowed": (403, set()),
+    "reauthentication_required": (403, set()),
     "request_blocked": (403, set()),
     "tenant_suspended": (403, set()),
     "user_banned": (403, set()),

@@ -1,8 +1,8 @@
 """A wire between the program and PostgreSQL that knows which statement passes, and can hold it, or lose its answer.
 
 It reads just enough of the protocol (PostgreSQL's manual, "Message Formats"): the client's Parse names a statement and
-its text, Bind says which is to be executed, Sync ends what belongs together; the server's ReadyForQuery ends the
-answer.
+its text, Bind says which is to be executed, Sync ends what belongs together, and Query is all of that at once; the
+server's ReadyForQuery ends the answer.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 SSL_REQUEST = 80877103  # in the place of a version, in the first message
-PARSE, BIND, READY = b"P", b"B", b"Z"
+PARSE, BIND, READY, QUERY = b"P", b"B", b"Z", b"Q"
 WAITS = b"PBDEC"  # messages that the server answers only after a Sync or a Flush
 
 
@@ -128,7 +128,10 @@ class _Connection:
                 if kind == PARSE:
                     name, text, _ = message[5:].split(b"\0", 2)
                     self._statements[name] = text
-                elif kind == BIND and not await self._pass(message):
+                elif kind == BIND:
+                    if not await self._pass(self._statements.get(message[5:].split(b"\0", 2)[1], b"")):
+                        return
+                elif kind == QUERY and not await self._pass(message[5:]):
                     return
                 if kind not in WAITS:
                     self._server_out.write(b"".join(together))
@@ -142,9 +145,8 @@ class _Connection:
             self._server_out.write(struct.pack("!II", size, code) + rest)
         return int(code)
 
-    async def _pass(self, bind: bytes) -> bool:
+    async def _pass(self, statement: bytes) -> bool:
         """Hold what is to be held; says whether to go on."""
-        statement = self._statements.get(bind[5:].split(b"\0", 2)[1], b"")
         for hold in self._holds:
             if hold.marker in statement:
                 self._holds.remove(hold)

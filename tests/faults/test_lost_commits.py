@@ -14,6 +14,7 @@ from tests.outside.twilio import TwilioServer
 OPEN_CHALLENGE = "insert into messages"  # parts of the statements that no other statement has
 ANSWER_CHALLENGE = "insert into sessions"
 RECORD_DELIVERY = "'message.' || $3"
+COMMIT = "COMMIT;"  # of a transaction of several statements
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,36 @@ async def test_a_lost_answer_to_the_report_of_a_delivery_changes_nothing(
     assert (asked.status_code, asked.json()["status"]) == (200, "sent")
     assert await database.fetchval("select state from messages where identifier = $1", phone) == "sent"
     assert len(carrier.sent_to(phone)) == 1
+
+
+async def test_a_lost_answer_to_the_proof_of_a_number_changes_it_once(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    tokens = []
+    for _ in range(2):
+        await server.ask(phone, key)
+        tokens.append((await server.answer(phone, carrier.code_for(phone), key)).json()["token"])
+    other, mine = ({"x-api-key": key, "authorization": f"Bearer {token}"} for token in tokens)
+    new = new_phone()
+    path = "/api/auth/me/identifiers"
+    assert (await server.client.get("/api/auth/me", headers=other)).status_code == 200
+    assert (await server.client.post(path, json={"phone": new}, headers=mine)).status_code == 200
+    lost = relay.lose_answer(COMMIT)
+
+    proof = {"phone": new, "code": carrier.code_for(new)}
+    proved = await server.client.post(f"{path}/verify", json=proof, headers=mine)
+
+    assert lost.caught.is_set()
+    assert (proved.status_code, proved.json()) == (200, {"type": "phone", "value": new})
+    assert (await server.client.get("/api/auth/me", headers=mine)).json()["phone"] == new
+    assert (await server.client.get("/api/auth/me", headers=other)).status_code == 401
+    changed = "select count(*) from events where type = 'identifier.changed' and subject = $1"
+    assert await database.fetchval(changed, await owner_of(database, new)) == 1
+
+
+async def owner_of(database: asyncpg.Connection, phone: str) -> str:
+    return str(await database.fetchval("select user_id from identifiers where identifier = $1", phone))
 
 
 async def test_a_statement_that_was_lost_before_it_arrived_is_simply_tried_again(

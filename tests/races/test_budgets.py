@@ -125,9 +125,10 @@ async def test_a_request_that_is_refused_for_its_own_sake_spends_nothing(person:
 
     [person, other] = crowd(person, 2)
 
-    answers = await at_once(*[person.ask] * 20)
+    # Few enough that they may all come again, where there is no room, within the shield of the identifier's row.
+    answers = await at_once(*[person.ask] * 12)
 
-    assert_told(answers, {"200": 1, "resend_too_soon": 19}, person)
+    assert_told(answers, {"200": 1, "resend_too_soon": 11}, person)
     assert await spent(person) == await budget(person) == (1, CENT)
     await other.asked()
 

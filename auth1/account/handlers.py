@@ -1,0 +1,60 @@
+"""Who one is, and the metadata that one may write oneself."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from auth1.account import metadata, store
+from auth1.account.schemas import Me, MePatch
+from auth1.core.call import Call
+from auth1.core.ids import new_id
+from auth1.errors import SessionRevoked
+from auth1.events.types import Event, EventType, tell
+from auth1.services import Services
+from auth1.sessions.guards import LoggedIn
+
+
+async def get_me(app: Services, call: Call[LoggedIn]) -> Me:
+    """Say who the user is. All of it is known since the token was checked."""
+    return _me(call.caller, call.caller.user.user_metadata)
+
+
+async def update_me(app: Services, call: Call[LoggedIn], body: MePatch) -> Me:
+    """Merge into the user's own metadata."""
+    caller = call.caller
+    tenant_id = caller.tenant.id
+    metadata.check("user_metadata", body.user_metadata)
+    event_id = new_id("evt")
+    merged = await store.change_user_metadata(
+        app.postgres,
+        tenant_id,
+        caller.user_id,
+        body.user_metadata,
+        bytes_at_most=metadata.BYTES,
+        event_id=event_id,
+        session_id=caller.session_id,
+    )
+    if merged is None:
+        raise SessionRevoked  # ended since the token was checked
+    if not merged.fits:
+        raise metadata.refuse_large("user_metadata")
+    if merged.changed:
+        event = Event(event_id, EventType.USER_UPDATED, tenant_id, caller.user_id, caller.user_id)
+        tell(app.log, event, call.request_id, changed=["user_metadata"])
+    await app.sessions.change(tenant_id, merged.sessions)
+    return _me(caller, msgspec.Raw(merged.user_metadata.encode()))
+
+
+def _me(caller: LoggedIn, user_metadata: msgspec.Raw) -> Me:
+    user = caller.user
+    return Me(
+        user_id=user.user_id,
+        phone=user.phone,
+        email=user.email,
+        created_at=user.created_at,
+        last_login_at=user.last_login_at,
+        metadata=user.metadata,
+        user_metadata=user_metadata,
+        session_id=caller.session_id,
+        logged_in_at=datetime.fromtimestamp(caller.claims.auth_time, UTC),
+    )

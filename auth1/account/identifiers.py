@@ -1,0 +1,172 @@
+"""Phone and email of a user: added, changed and removed; each proven by a challenge, after a recent login.
+
+One that is not proven belongs to nobody: whoever begins to add somebody else's gains nothing, and its owner's login
+makes an account of its own. Who owns one already is told to nobody but to whoever has the right code.
+"""
+
+from collections.abc import Sequence
+
+from auth1 import metrics
+from auth1.account import store
+from auth1.account.guards import require_recent_login
+from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers, IdentifierType
+from auth1.account.store import Proved, Proving
+from auth1.callers.tenant import Tenant
+from auth1.challenges import codes, handlers
+from auth1.challenges.asking import Cause
+from auth1.challenges.identifiers import Channel, parse_identifier
+from auth1.challenges.schemas import CodeRequest, CodeSent
+from auth1.core.call import Call
+from auth1.core.ids import new_id
+from auth1.core.slots import Bucket
+from auth1.errors import (
+    Conflict,
+    FieldError,
+    InvalidCode,
+    NoActiveChallenge,
+    NotFound,
+    SessionRevoked,
+    TooManyAttempts,
+    ValidationFailed,
+)
+from auth1.events.types import Event, EventType, tell
+from auth1.fraud.assess import block_bucket
+from auth1.services import Services
+from auth1.sessions.guards import LoggedIn
+
+CHANNELS: dict[str, Channel] = {"phone": "sms", "email": "email"}
+TYPES: dict[Channel, IdentifierType] = {"sms": "phone", "email": "email"}
+ROUTE = "POST /api/auth/me/identifiers"
+ADDINGS = 10  # codes that one user may have sent to what it would add, an hour
+HOUR_MS = 3_600_000
+
+
+async def list_identifiers(app: Services, call: Call[LoggedIn]) -> Identifiers:
+    """List what the user can log in by."""
+    user = call.caller.user
+    known: list[tuple[IdentifierType, str | None]] = [("phone", user.phone), ("email", user.email)]
+    return Identifiers([IdentifierOut(kind, value) for kind, value in known if value is not None])
+
+
+async def begin_identifier(app: Services, call: Call[LoggedIn], body: IdentifierIn) -> CodeSent:
+    """Send a code to a phone or email that the user wants to add, or to have instead of the one there is."""
+    caller = call.caller
+    require_recent_login(caller)
+    identifier = parse_identifier(phone=body.phone, email=body.email)
+    if identifier.value in (caller.user.phone, caller.user.email):
+        raise Conflict("This is yours already.")
+    request = CodeRequest(phone=body.phone, email=body.email, locale=body.locale, challenge_id=body.challenge_id)
+    tenant = caller.tenant
+    cause = Cause(
+        purpose=codes.adding(caller.session_id),
+        route=f"{ROUTE} {caller.session_id}",  # of which an Idempotency-Key is told apart
+        limits=(Bucket("user", f"slots:{{{tenant.id}}}:adding:{caller.user_id}", ADDINGS, HOUR_MS),),
+    )
+    return await handlers.ask(app, call.by(tenant), request, cause)
+
+
+async def prove_identifier(app: Services, call: Call[LoggedIn], body: IdentifierProof) -> IdentifierOut:
+    """Give a phone or an email to the user, who knows the code that was sent there from this session."""
+    caller = call.caller
+    tenant = caller.tenant
+    identifier = parse_identifier(phone=body.phone, email=body.email)
+    call.log["identifier"] = identifier.masked
+    if tenant.settings.require_challenge_id and body.challenge_id is None:
+        raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
+    purpose = codes.adding(caller.session_id)
+    asked = Proving(
+        identifier=identifier,
+        purpose=purpose,
+        macs=codes.macs(app.keyring, tenant.id, identifier.value, body.code, purpose),
+        named=body.challenge_id,
+        user_id=caller.user_id,
+        session_id=caller.session_id,
+        event_id=new_id("evt"),
+        logout_event_id=new_id("evt"),
+        message_id=new_id("msg"),
+        notice_channels=_notice_channels(app, tenant),
+    )
+    proved = await store.prove_identifier(app.postgres, tenant.id, asked)
+    metrics.CODES_VERIFIED.labels(identifier.channel, proved.verdict).inc()
+    _tell(app, call, asked, proved)
+    await app.sessions.end(tenant.id, proved.ended)
+    await app.sessions.change(tenant.id, proved.live)
+    _refuse_unproven(proved)
+    if identifier.block is not None:
+        app.limiter.give_back_soon(block_bucket(tenant, identifier.block))
+    return IdentifierOut(TYPES[identifier.channel], identifier.value)
+
+
+async def remove_identifier(app: Services, call: Call[LoggedIn]) -> None:
+    """Let a phone or an email go. The sessions that were opened by it end; the last one cannot go."""
+    caller = call.caller
+    tenant_id, user_id = caller.tenant.id, caller.user_id
+    channel = CHANNELS.get(call.parameters["type"])
+    if channel is None:
+        raise NotFound
+    require_recent_login(caller)
+    event_id, logout_event_id = new_id("evt"), new_id("evt")
+    removed = await store.remove_identifier(
+        app.postgres,
+        tenant_id,
+        user_id,
+        channel,
+        session_id=caller.session_id,
+        event_id=event_id,
+        logout_event_id=logout_event_id,
+        message_id=new_id("msg"),
+        notice_channels=_notice_channels(app, caller.tenant),
+    )
+    if removed.verdict == "none":
+        raise NotFound
+    if removed.verdict == "gone":
+        raise SessionRevoked  # since the token was checked
+    if removed.verdict == "last":
+        raise Conflict("This is all that the user can log in by; add another one first.")
+    event = Event(event_id, EventType.IDENTIFIER_REMOVED, tenant_id, user_id, user_id)
+    tell(app.log, event, call.request_id, channel=channel)
+    _tell_logout(app, call, logout_event_id, removed.ended, store.REMOVED)
+    await app.sessions.end(tenant_id, removed.ended)
+    await app.sessions.change(tenant_id, removed.live)
+
+
+def _notice_channels(app: Services, tenant: Tenant) -> list[str]:
+    return [] if tenant.sandbox else app.messenger.channels
+
+
+def _refuse_unproven(proved: Proved) -> None:
+    match proved.verdict:
+        case "wrong":
+            raise InvalidCode(attempts_remaining=proved.attempts_remaining)
+        case "exhausted" | "locked":
+            raise TooManyAttempts(retry_after=max(1, proved.retry_after or 0))
+        case "taken":
+            raise Conflict("Somebody logs in by this already.")
+        case "gone":
+            raise SessionRevoked
+        case "none":
+            raise NoActiveChallenge
+
+
+def _tell(app: Services, call: Call[LoggedIn], asked: Proving, proved: Proved) -> None:
+    tenant_id, user_id, channel = call.caller.tenant.id, asked.user_id, asked.identifier.channel
+    match proved.verdict:
+        case "ok":
+            event_type = EventType.IDENTIFIER_CHANGED if proved.replaces else EventType.IDENTIFIER_ADDED
+        case "taken":
+            event_type = EventType.IDENTIFIER_REFUSED
+        case "wrong":
+            event_type = EventType.ATTEMPT_WRONG
+        case _:
+            return
+    subject = proved.challenge_id or "" if event_type is EventType.ATTEMPT_WRONG else user_id
+    event = Event(asked.event_id, event_type, tenant_id, user_id, subject)
+    tell(app.log, event, call.request_id, channel=channel, challenge_id=proved.challenge_id)
+    _tell_logout(app, call, asked.logout_event_id, proved.ended, store.CHANGED)
+
+
+def _tell_logout(app: Services, call: Call[LoggedIn], event_id: str, ended: Sequence[str], reason: str) -> None:
+    if ended:
+        user_id = call.caller.user_id
+        event = Event(event_id, EventType.USER_LOGGED_OUT, call.caller.tenant.id, user_id, user_id)
+        tell(app.log, event, call.request_id, sessions=len(ended), reason=reason)

@@ -1,0 +1,151 @@
+"""Somebody with an account, and what answers look like."""
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import httpx
+import jwt
+
+from auth1.challenges import outbox
+from tests.conftest import Door, new_phone
+from tests.outside.smtp import SmtpServer
+from tests.outside.twilio import TwilioServer
+
+ME, IDENTIFIERS = "/api/auth/me", "/api/auth/me/identifiers"
+_people = itertools.count()
+
+
+def new_email() -> str:
+    """An address that nobody else uses in this run."""
+    return f"ann.{next(_people)}@example.com"
+
+
+def kind_of(value: str) -> str:
+    return "phone" if value.startswith("+") else "email"
+
+
+def outcome(answer: httpx.Response) -> tuple[int, str]:
+    """The status, and the code of a refusal."""
+    return answer.status_code, answer.json()["code"] if answer.status_code >= 400 else ""
+
+
+@dataclass
+class Member:
+    """Somebody at a tenant, with a phone, a mailbox and a session."""
+
+    door: Door
+    twilio: TwilioServer
+    mail: SmtpServer
+    database: asyncpg.Connection
+    tenant: dict[str, Any]
+    key: str
+    identifier: str = field(default_factory=new_phone)
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tenant_id(self) -> str:
+        return str(self.tenant["tenant_id"]) + (":test" if self.key == self.tenant["test_key"] else "")
+
+    @property
+    def user_id(self) -> str:
+        return str(self.tokens["user_id"])
+
+    def code(self, identifier: str) -> str:
+        """The newest code that was sent somewhere."""
+        if self.key == self.tenant["test_key"]:
+            return "000000"
+        if identifier.startswith("+"):
+            return self.twilio.code_for(identifier)
+        found = re.search(r"^(\d{4,10})\r?$", self.mail.newest(identifier).part("plain"), re.MULTILINE)
+        assert found is not None
+        return found[1]
+
+    async def log_in(self, identifier: str | None = None) -> dict[str, Any]:
+        """Log in; the answer's tokens are those that are used from now on."""
+        identifier = identifier or self.identifier
+        await self.wait(identifier)
+        named = {kind_of(identifier): identifier}
+        asked = await self.door.post("/api/auth/request", named, self.key)
+        assert asked.status_code == 200, asked.text
+        verified = await self.door.post("/api/auth/verify", {**named, "code": self.code(identifier)}, self.key)
+        assert verified.status_code == 200, verified.text
+        self.tokens = verified.json()
+        return self.tokens
+
+    async def call(
+        self, method: str, path: str, body: object = None, token: str | None = None, **more: str
+    ) -> httpx.Response:
+        """Call with the key and the session token, and other headers (`idempotency_key=` becomes idempotency-key)."""
+        headers = {"x-api-key": self.key, "authorization": f"Bearer {token or self.tokens['token']}"}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
+        arguments: dict[str, Any] = {} if body is None else {"json": body}
+        return await self.door.client.request(method, path, headers=headers, **arguments)
+
+    async def me(self, token: str | None = None) -> httpx.Response:
+        return await self.call("GET", ME, token=token)
+
+    async def begin(self, identifier: str, challenge_id: str | None = None, **headers: str) -> httpx.Response:
+        body = {kind_of(identifier): identifier} | ({"challenge_id": challenge_id} if challenge_id else {})
+        return await self.call("POST", IDENTIFIERS, body, **headers)
+
+    async def prove(self, identifier: str, code: str | None = None, **more: object) -> httpx.Response:
+        body = {kind_of(identifier): identifier, "code": code or self.code(identifier), **more}
+        return await self.call("POST", f"{IDENTIFIERS}/verify", body)
+
+    async def add(self, identifier: str) -> None:
+        """Add an identifier, or have it instead of the one there is."""
+        begun = await self.begin(identifier)
+        assert begun.status_code == 200, begun.text
+        proved = await self.prove(identifier)
+        assert proved.status_code == 200, proved.text
+
+    async def remove(self, kind: str) -> httpx.Response:
+        return await self.call("DELETE", f"{IDENTIFIERS}/{kind}")
+
+    async def identifiers(self) -> list[str]:
+        """What the user can log in by, as the API tells it."""
+        answer = await self.call("GET", IDENTIFIERS)
+        assert answer.status_code == 200, answer.text
+        return [one["value"] for one in answer.json()["data"]]
+
+    def age(self, seconds: int) -> None:
+        """Let the login be so long ago, as the token says it: the same token with an earlier auth_time."""
+        token = self.tokens["token"]
+        claims = jwt.decode(token, options={"verify_signature": False})
+        claims["auth_time"] -= seconds
+        headers = jwt.get_unverified_header(token)
+        self.tokens["token"] = jwt.encode(claims, self.tenant["jwt_secret"], algorithm="HS256", headers=headers)
+
+    async def wait(self, identifier: str) -> None:
+        """Let the pause before the next code to an identifier pass."""
+        await self.database.execute(
+            "update identifiers set resend_at = now() where tenant_id = $1 and identifier = $2",
+            *(self.tenant_id, identifier),
+        )
+
+    async def owner(self, identifier: str) -> str | None:
+        user_id: str | None = await self.database.fetchval(
+            "select user_id from identifiers where tenant_id = $1 and identifier = $2", self.tenant_id, identifier
+        )
+        return user_id
+
+    async def events(self, *types: str) -> list[asyncpg.Record]:
+        """The tenant's events of some types, oldest first."""
+        return await self.database.fetch(
+            "select * from events where tenant_id = $1 and type = any($2) order by id", self.tenant_id, list(types)
+        )
+
+    async def notices(self) -> list[tuple[str, str, str]]:
+        """The tenant's notices: of what, to whom, and in which state."""
+        rows = await self.database.fetch(
+            "select notice, identifier, state from messages where tenant_id = $1 and notice is not null order by id",
+            self.tenant_id,
+        )
+        return [(row["notice"], row["identifier"], row["state"]) for row in rows]
+
+    async def flush(self) -> None:
+        """Let the outbox send what is waiting."""
+        await outbox.finish(self.door.services)

@@ -1,0 +1,173 @@
+"""Who one is, and the metadata that one may write oneself."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.account.conftest import NewMember
+from tests.account.member import ME, Member, new_email, outcome
+from tests.conftest import Door
+
+
+async def test_a_user_is_told_who_it_is(member: Member) -> None:
+    await member.database.execute(
+        """update users set metadata = '{"plan": "pro"}' where id = $1""",
+        member.user_id,
+    )
+
+    answer = await member.me()
+
+    assert answer.status_code == 200
+    known = answer.json()
+    moments = {
+        name: datetime.fromisoformat(known.pop(name)) for name in ("created_at", "last_login_at", "logged_in_at")
+    }
+    assert known == {
+        "user_id": member.user_id,
+        "phone": member.identifier,
+        "email": None,
+        "metadata": {"plan": "pro"},
+        "user_metadata": {},
+        "session_id": member.tokens["session_id"],
+    }
+    assert all(abs((datetime.now(UTC) - moment).total_seconds()) < 60 for moment in moments.values())
+
+
+async def test_asking_who_one_is_costs_one_call_of_redis_and_none_of_postgresql(member: Member) -> None:
+    assert (await member.me()).status_code == 200
+    postgres, redis = member.door.services.postgres, member.door.services.redis
+    member.key = member.tenant["secret_key"]  # a door's slot is no part of it
+    assert (await member.me()).status_code == 200
+    before = (postgres.round_trips, redis.round_trips)
+
+    answers = [await member.me(), await member.call("GET", f"{ME}/identifiers")]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert (postgres.round_trips - before[0], redis.round_trips - before[1]) == (0, 2)
+
+
+async def test_metadata_is_merged_at_the_top_and_null_removes_a_key(member: Member) -> None:
+    first = {"theme": "dark", "address": {"city": "Ulm", "zip": "89073"}, "tags": [1, None, {"a": None}], "gone": 1}
+    assert (await member.call("PATCH", ME, {"user_metadata": first})).json()["user_metadata"] == first
+
+    second = await member.call("PATCH", ME, {"user_metadata": {"address": {"city": "Bonn"}, "gone": None, "new": "é☃"}})
+
+    assert second.status_code == 200
+    merged = {"theme": "dark", "address": {"city": "Bonn"}, "tags": [1, None, {"a": None}], "new": "é☃"}
+    assert second.json()["user_metadata"] == merged
+    assert second.json()["metadata"] == {}
+    assert (await member.me()).json()["user_metadata"] == merged
+    events = await member.events("user.updated")
+    assert [(event["actor"], event["subject"], json.loads(event["data"])) for event in events] == [
+        (member.user_id, member.user_id, {"changed": ["user_metadata"]})
+    ] * 2
+
+
+async def test_what_changes_nothing_is_no_event(member: Member) -> None:
+    for _ in range(2):
+        answer = await member.call("PATCH", ME, {"user_metadata": {"a": 1, "b": None}})
+        assert answer.status_code == 200
+
+    assert len(await member.events("user.updated")) == 1
+
+
+async def test_every_session_of_the_user_sees_a_change_at_once(member: Member) -> None:
+    others = [member.tokens["token"]]
+    await member.log_in()
+    for token in [*others, member.tokens["token"]]:
+        assert (await member.me(token)).json()["user_metadata"] == {}
+
+    await member.call("PATCH", ME, {"user_metadata": {"seen": True}})
+
+    for token in [*others, member.tokens["token"]]:
+        assert (await member.me(token)).json()["user_metadata"] == {"seen": True}
+
+
+async def test_four_kibibytes_fit_and_no_more(member: Member) -> None:
+    assert (await member.call("PATCH", ME, {"user_metadata": {"a": "x" * 2000}})).status_code == 200
+    room = 4096 - len(json.dumps({"a": "x" * 2000, "b": ""}))
+
+    too_large = await member.call("PATCH", ME, {"user_metadata": {"b": "x" * (room + 1)}})
+    fits = await member.call("PATCH", ME, {"user_metadata": {"b": "x" * room}})
+
+    assert outcome(too_large) == (422, "validation_failed")
+    assert too_large.json()["errors"][0]["field"] == "user_metadata"
+    assert fits.status_code == 200
+    assert (await member.call("PATCH", ME, {"user_metadata": {"a": None, "c": "x"}})).status_code == 200
+
+
+async def test_parallel_changes_all_hold(member: Member) -> None:
+    answers = await asyncio.gather(
+        *(member.call("PATCH", ME, {"user_metadata": {f"key {n}": n}}) for n in range(10)), return_exceptions=False
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert (await member.me()).json()["user_metadata"] == {f"key {n}": n for n in range(10)}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"user_metadata": None},
+        {"user_metadata": []},
+        {"user_metadata": "a"},
+        {"user_metadata": {"a": "\0"}},
+        {"user_metadata": {"a\0": None}},
+        {"user_metadata": {"a": ["\\", {"b\0": 1}]}},
+        {"user_metadata": {"a": nested(10)}},
+        {"user_metadata": {"a": "x" * 5000}},
+        {"user_metadata": {"a": [1e308] * 20}},
+        {"user_metadata": {}, "metadata": {"role": "admin"}},
+        {"metadata": {"role": "admin"}},
+        {"user_metadata": {}, "phone": "+15551234567"},
+    ],
+    ids=lambda body: repr(body)[:50],
+)
+async def test_metadata_that_cannot_be_kept_is_refused(member: Member, body: dict[str, Any]) -> None:
+    answer = await member.call("PATCH", ME, body)
+
+    assert outcome(answer) == (422, "validation_failed")
+    assert (await member.me()).json()["user_metadata"] == {}
+
+
+@pytest.mark.parametrize("value", ["\\u0000", "\\\\u0000", nested(9), [[]] * 100, 2**70, -1.5, True], ids=repr)
+async def test_whatever_else_is_json_is_kept(member: Member, value: object) -> None:
+    answer = await member.call("PATCH", ME, {"user_metadata": {"a": value, "": 0}})
+
+    assert answer.status_code == 200, answer.text
+    assert (await member.me()).json()["user_metadata"] == {"a": value, "": 0}
+
+
+async def test_a_key_without_a_token_is_told_nothing(member: Member, account_door: Door) -> None:
+    for method in ("GET", "PATCH"):
+        answer = await account_door.client.request(method, ME, headers={"x-api-key": member.key})
+        assert outcome(answer) == (401, "not_authenticated")
+
+
+async def test_an_account_of_the_sandbox_is_another_one(new_member: NewMember) -> None:
+    live = await new_member()
+    test = await new_member("test_key", identifier=live.identifier)
+
+    assert (await test.me()).json()["user_id"] != live.user_id
+    assert (await test.call("PATCH", ME, {"user_metadata": {"a": 1}})).status_code == 200
+    assert (await live.me()).json()["user_metadata"] == {}
+    assert outcome(await live.me(test.tokens["token"])) == (401, "invalid_token")
+
+
+async def test_the_account_of_a_user_who_was_erased_meanwhile_is_gone(member: Member) -> None:
+    assert (await member.me()).status_code == 200
+    await member.database.execute("delete from users where id = $1", member.user_id)
+
+    assert outcome(await member.call("PATCH", ME, {"user_metadata": {"a": 1}})) == (401, "session_revoked")
+    assert outcome(await member.begin(new_email())) != (500, "internal_error")

@@ -1,0 +1,151 @@
+"""Whoever could be reached before a change is told of it."""
+
+import pytest
+
+from auth1.callers.tenant import TenantSettings
+from auth1.messaging import notices, segments
+from tests.account.conftest import NewMember
+from tests.account.member import Member, new_email
+from tests.conftest import Started, new_phone
+from tests.outside.twilio import refuse
+
+
+async def test_the_old_number_is_told_of_the_new_one(member: Member) -> None:
+    old, new = member.identifier, new_phone()
+
+    await member.add(new)
+
+    assert await member.notices() == [("phone_changed", old, "queued")]
+    await member.flush()
+    assert await member.notices() == [("phone_changed", old, "sent")]
+    told = member.twilio.sent_to(old)[-1]
+    assert told == "The phone number of your MyApp account was changed. If it was not you, contact support."
+    assert len(member.twilio.sent_to(new)) == 1
+    await member.flush()
+    assert len(member.twilio.sent_to(old)) == 2, "it is sent once"
+
+
+async def test_the_other_channel_is_told_of_what_is_added_and_removed(member: Member) -> None:
+    phone, email = member.identifier, new_email()
+
+    await member.add(email)
+    await member.flush()
+    assert "An email address was added to your MyApp account." in member.twilio.sent_to(phone)[-1]
+
+    assert (await member.remove("phone")).status_code == 204
+    await member.flush()
+
+    mail = member.mail.newest(email)
+    assert mail.mail["subject"] == "The phone number was removed from your MyApp account."
+    for part in ("plain", "html"):
+        assert "The phone number was removed from your MyApp account." in mail.part(part)
+        assert "If it was not you, contact support." in mail.part(part)
+    assert await member.notices() == [("email_added", phone, "sent"), ("phone_removed", email, "sent")]
+
+
+async def test_a_changed_email_is_told_at_the_old_address(new_member: NewMember) -> None:
+    old, new = new_email(), new_email()
+    member = await new_member(identifier=old)
+
+    await member.add(new)
+    await member.flush()
+
+    assert await member.notices() == [("email_changed", old, "sent")]
+    assert "The email address of your MyApp account was changed." in member.mail.newest(old).part("plain")
+
+
+async def test_a_notice_speaks_the_tenant_s_language(member: Member) -> None:
+    path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
+    await member.door.admin("PATCH", path, {"settings": {"default_locale": "de-AT"}})
+    old = member.identifier
+    begun = await member.begin(phone := new_phone())
+    assert begun.status_code == 200
+    code = member.twilio.sent_to(phone)[-1].partition("lautet: ")[2].partition(".")[0]
+    assert (await member.prove(phone, code)).status_code == 200
+
+    await member.flush()
+
+    assert member.twilio.sent_to(old)[-1].startswith("Die Telefonnummer Ihres Kontos bei MyApp wurde geändert.")
+
+
+async def test_a_notice_that_nobody_takes_is_an_event_and_uses_up_no_login(member: Member) -> None:
+    old = member.identifier
+    await member.flush()
+    await member.add(new_phone())
+    member.twilio.script.append(refuse(21610))
+
+    await member.flush()
+
+    assert await member.notices() == [("phone_changed", old, "failed")]
+    [event] = await member.events("message.failed")
+    assert '"challenge_id": null' in event["data"]
+    await member.log_in(old)
+
+
+async def test_a_notice_is_counted_with_what_messages_cost(member: Member) -> None:
+    path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
+    settings = {"sms_budget_per_day": 0.05, "messages_per_day": 3}
+    assert (await member.door.admin("PATCH", path, {"settings": settings})).status_code == 200
+    await member.add(new_phone())
+    counted = "select sum(messages)::int, sum(microdollars)::int from spending where tenant_id = $1"
+    budget = "select messages::int, microdollars::int from budgets where tenant_id = $1"
+    before = await member.database.fetchrow(counted, member.tenant_id)
+
+    await member.flush()
+
+    notice = await member.database.fetchrow(
+        "select price_microdollars, segments, country, state from messages where tenant_id = $1 and notice is not null",
+        member.tenant_id,
+    )
+    assert before is not None
+    assert notice is not None
+    assert (notice["state"], notice["segments"], notice["country"] is None) == ("sent", 1, False)
+    assert notice["price_microdollars"] > 0
+    after = await member.database.fetchrow(counted, member.tenant_id)
+    assert after is not None
+    assert tuple(after) == (before[0] + 1, before[1] + notice["price_microdollars"])
+    assert await member.database.fetchrow(budget, member.tenant_id) == after
+
+
+async def test_a_notice_waits_for_no_channel_that_is_not_there(start_app: Started, member: Member) -> None:
+    email = new_email()
+    await member.add(email)
+    member.door = await start_app()  # the same database; no mail server
+
+    assert (await member.remove("phone")).status_code == 204
+
+    assert [notice for notice, _, _ in await member.notices()] == ["email_added"]
+
+
+async def test_a_queued_code_that_adds_is_sent_by_the_outbox(member: Member) -> None:
+    phone = new_phone()
+    assert (await member.begin(phone)).status_code == 200
+    code = member.code(phone)
+    await member.database.execute(
+        "update messages set state = 'queued', provider = null where tenant_id = $1 and identifier = $2",
+        *(member.tenant_id, phone),
+    )
+
+    await member.flush()
+
+    assert len(member.twilio.sent_to(phone)) == 2
+    assert member.code(phone) == code
+
+
+@pytest.mark.parametrize("lang", notices.WORDS)
+def test_every_notice_is_one_segment_even_with_a_long_brand(lang: str) -> None:
+    assert notices.WORDS[lang].facts.keys() == notices.WORDS["en"].facts.keys()
+    settings = TenantSettings(sms_branding="B" * 30)
+    for notice in notices.WORDS[lang].facts:
+        text, letter = notices.write("My App", settings, lang, notice, "sms")
+        assert letter is None
+        assert segments.measure(text)[::2] == ("gsm7", 1), text
+
+
+def test_a_brand_cannot_break_out_of_a_mail() -> None:
+    text, letter = notices.write("<b>My\r\nApp</b>", TenantSettings(), "fr", "phone_added", "email")
+
+    assert letter is not None
+    assert "<b>" not in letter.html
+    assert letter.subject == "Un numéro a été ajouté à votre compte <b>My App</b>."
+    assert text.startswith("<b>My App</b>\n\n")
