@@ -55,6 +55,11 @@ lock:
     {{ bin }}/uv pip compile pyproject.toml --group test --extra sns {{ lock_options }} -o requirements/test.txt
     {{ bin }}/uv pip compile pyproject.toml --group bench --extra sns {{ lock_options }} -o requirements/bench.txt
 
+# Make the description of the API anew from the routes: what /openapi.json serves and /docs is rendered from
+openapi:
+    {{ bin }}/python -m auth1 openapi > auth1/docs/openapi.json.new
+    mv auth1/docs/openapi.json.new auth1/docs/openapi.json
+
 # Apply the migrations that the database in DATABASE_URL lacks
 migrate *arguments:
     {{ bin }}/python -m auth1 migrate {{ arguments }}

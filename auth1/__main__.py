@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     _add_tenants(tenants.add_subparsers(dest="act", required=True, metavar="ACT"))
     keys = _add(commands, "keys", "Create, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk")
     _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
+    text = "Print the description of the API, in OpenAPI 3.1."
+    _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.describe.command:openapi")
     _add(commands, "version", "Print the version.", "auth1 version")
     return root
 

@@ -19,9 +19,11 @@ from auth1.callers.guards import (
 from auth1.challenges import grants, link_handlers, links, message_handlers, receipts
 from auth1.challenges import handlers as challenges
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
-from auth1.core.call import Form
+from auth1.core.call import HTML, JSON, TEXT, Form
 from auth1.core.postgres import REPORT_S
 from auth1.core.router import Body, Handler, Route
+from auth1.docs import handlers as docs
+from auth1.health import Health, Ready
 from auth1.messaging.twilio import CALLBACK_PATH
 from auth1.sessions import handlers as sessions
 from auth1.sessions.guards import logged_in, logged_in_at_the_door
@@ -85,8 +87,15 @@ ROUTES = (
     Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, logged_in),
     Route("DELETE", "/api/auth/me/sessions", sessions.end_my_sessions, logged_in),
     Route("DELETE", "/api/auth/me/sessions/{session_id}", sessions.end_my_session, logged_in),
-    Route("GET", links.PATH, link_handlers.show_link, anyone, page=True),
-    Route("POST", links.PATH, link_handlers.confirm_link, person_at_the_door, page=True),
+    Route("GET", links.PATH, link_handlers.show_link, anyone, page=True, answers=((200, HTML), (400, HTML))),
+    Route(
+        "POST",
+        links.PATH,
+        link_handlers.confirm_link,
+        person_at_the_door,
+        page=True,
+        answers=((200, HTML), (303, None), (400, HTML)),
+    ),
     Route("GET", "/api/auth/challenges/{challenge_id}", receipts.get_challenge, tenant_who_polls),
     # Whoever calls is known by a signature over the body too, so the handler checks it.
     Route("POST", CALLBACK_PATH, receipts.take_twilio_receipt, anyone, Form),
@@ -116,8 +125,10 @@ ROUTES = (
     *managed("GET", "/statistics", message_handlers.show_statistics, deadline_s=REPORT_DEADLINE_S),
     Route("GET", "/.well-known/jwks.json", sessions.show_jwks, anyone),
     Route("GET", "/.well-known/openid-configuration", sessions.show_metadata, anyone),
-    Route("GET", "/health", health.health, anyone, quiet=True),
+    Route("GET", "/health", health.health, anyone, quiet=True, answers=((200, Health), (503, Health))),
     Route("GET", "/health/live", health.live, anyone, quiet=True),
-    Route("GET", "/health/ready", health.ready, anyone, quiet=True),
-    Route("GET", "/metrics", health.scrape, scraper, quiet=True),
+    Route("GET", "/health/ready", health.ready, anyone, quiet=True, answers=((200, Ready), (503, Ready))),
+    Route("GET", "/openapi.json", docs.openapi, anyone, quiet=True, answers=((200, JSON),)),
+    Route("GET", "/docs", docs.docs, anyone, quiet=True, page=True, answers=((200, HTML),)),
+    Route("GET", "/metrics", health.scrape, scraper, quiet=True, answers=((200, TEXT),)),
 )

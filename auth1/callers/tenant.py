@@ -88,16 +88,19 @@ class Texts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=False):
     """What a tenant may decide, with its bounds. Unknown settings are refused."""
 
-    otp_length: Annotated[int, msgspec.Meta(ge=4, le=10, description="Digits of a code.")] = 6
-    otp_expiry_minutes: Annotated[int, msgspec.Meta(ge=1, le=10, description="Life of a code.")] = 10
-    max_otp_attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="Attempts on a code.")] = 5
+    otp_length: Annotated[int, msgspec.Meta(ge=4, le=10, description="Digits of a code.", examples=[6])] = 6
+    otp_expiry_minutes: Annotated[int, msgspec.Meta(ge=1, le=10, description="Life of a code.", examples=[10])] = 10
+    max_otp_attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="Attempts on a code.", examples=[5])] = 5
     rate_limit_per_hour: Annotated[
-        int, msgspec.Meta(ge=1, le=100, description="Codes sent to one identifier an hour; twice that a day.")
+        int,
+        msgspec.Meta(ge=1, le=100, description="Codes sent to one identifier an hour; twice that a day.", examples=[5]),
     ] = 5
     requests_per_minute: Annotated[
         int, msgspec.Meta(ge=1, le=1_000_000, description="Codes asked for by all users of the tenant a minute.")
     ] = 6000
-    voip_blocking: Annotated[bool, msgspec.Meta(description="Refuse numbers known to be VoIP and the like.")] = True
+    voip_blocking: Annotated[
+        bool, msgspec.Meta(description="Refuse numbers known to be VoIP and the like.", examples=[True])
+    ] = True
     allowed_countries: Annotated[_Countries | None, msgspec.Meta(description="Where codes may go; null: anywhere.")] = (
         None
     )
@@ -105,7 +108,8 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         bool, msgspec.Meta(description="Verify only with the challenge_id that /request answered.")
     ] = False
     sms_branding: Annotated[
-        _Branding | None, msgspec.Meta(description="Name at the head of an SMS; null: the tenant's name.")
+        _Branding | None,
+        msgspec.Meta(description="Name at the head of an SMS; null: the tenant's name.", examples=["MyApp"]),
     ] = None
     token_expires_in: Annotated[
         int, msgspec.Meta(ge=60, le=3600, description="Life of a session token in seconds.")

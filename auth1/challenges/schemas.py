@@ -9,9 +9,11 @@ from auth1.callers.tenant import Locale
 from auth1.core.schemas import In, Out
 from auth1.sessions.schemas import Tokens
 
-Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567")]
-Email = Annotated[str, msgspec.Meta(max_length=320)]
-ChallengeId = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^ch_[0-9a-z]{26}\Z")]
+Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
+Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in ASCII: a@b.co")]
+ChallengeId = Annotated[
+    str, msgspec.Meta(max_length=64, pattern=r"^ch_[0-9a-z]{26}\Z", description="Names a challenge")
+]
 CodeChallenge = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z", description="PKCE, S256 (RFC 7636)")]
 METADATA_BYTES = 1024
 
@@ -21,14 +23,21 @@ class CodeRequest(In):
 
     phone: Phone | None = None
     email: Email | None = None
-    mode: Literal["code", "link", "both"] = "code"  # a link only by email
-    locale: Locale | None = None  # the person's language; one that has no text falls back
-    redirect_to: Annotated[str, msgspec.Meta(max_length=2048)] | None = (
-        None  # exactly one of the tenant's redirect_uris
+    mode: Annotated[Literal["code", "link", "both"], msgspec.Meta(description="A link goes by email only.")] = "code"
+    locale: Annotated[
+        Locale | None, msgspec.Meta(description="The person's language; one that has no text falls back.")
+    ] = None
+    redirect_to: Annotated[
+        Annotated[str, msgspec.Meta(max_length=2048)] | None,
+        msgspec.Meta(description="Where the link leads: exactly one of the tenant's redirect_uris."),
+    ] = None
+    code_challenge: Annotated[
+        CodeChallenge | None, msgspec.Meta(description="PKCE, S256 (RFC 7636): required with redirect_to.")
+    ] = None
+    challenge_id: Annotated[ChallengeId | None, msgspec.Meta(description="To ask again and keep the challenge.")] = None
+    metadata: Annotated[dict[str, Any] | None, msgspec.Meta(description="At most 1 KiB; goes into the event only.")] = (
+        None
     )
-    code_challenge: CodeChallenge | None = None  # required with redirect_to
-    challenge_id: ChallengeId | None = None  # to ask again and keep the challenge
-    metadata: dict[str, Any] | None = None  # at most 1 KiB; goes into the event only
 
 
 class CodeSent(Out):
@@ -56,7 +65,7 @@ class Device(In):
 class CodeAnswer(In):
     """Submit a code for `phone` or `email`."""
 
-    code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z")]
+    code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z", examples=["482913"])]
     phone: Phone | None = None
     email: Email | None = None
     challenge_id: ChallengeId | None = None
@@ -88,15 +97,26 @@ class ChallengeOut(Out):
 class CodeGrant(In, tag_field="grant_type", tag="authorization_code"):
     """Redeem what the page behind a link sent to `redirect_to`."""
 
-    code: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    code_verifier: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]{43,128}\Z", description="RFC 7636, 4.1")]
+    code: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=128, examples=["Jq2vC0mQ9sL4tR7yB1dF6hJ3kP8wZ5aE0gU2iO4xV6c"])
+    ]
+    code_verifier: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[A-Za-z0-9._~-]{43,128}\Z",
+            description="RFC 7636, 4.1",
+            examples=["dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"],
+        ),
+    ]
 
 
 class ChallengeGrant(In, tag_field="grant_type", tag="challenge"):
     """Redeem a confirmed link where it was asked for."""
 
-    challenge_id: ChallengeId
-    challenge_secret: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    challenge_id: Annotated[ChallengeId, msgspec.Meta(examples=["ch_01jd8k2m4n6p8q0r2s4t6v8w0x"])]
+    challenge_secret: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=128, examples=["pT4hW9zK2vM7cX0bN5qL8sD1fG3jR6yA9eU2iO4tV7w"])
+    ]
 
 
 class Verified(Tokens, kw_only=True):

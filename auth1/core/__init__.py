@@ -5,6 +5,7 @@ problems   a refusal as application/problem+json
 schemas    JSON bytes -> Struct, and what is wrong with them in field/message pairs
 router     method and path -> Route
 paging     pages of a list
+query      the query -> Struct
 cors       which web origins may call
 proxies    the client's address, through trusted proxies only
 slots      rate limits: several buckets at once, all or none, in Redis or in the process

@@ -11,6 +11,8 @@ from auth1.errors import BadRequest, PayloadTooLarge, RequestTimeout, Unsupporte
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+HTML = "text/html"
+TEXT = "text/plain"
 MAX_BODY_BYTES = 16 * 1024
 MAX_BODY_CHUNKS = 256
 BODY_S = 5.0

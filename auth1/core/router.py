@@ -30,6 +30,8 @@ class Route(NamedTuple):
     # Whether Idempotency-Key is honoured: by the App around the handler, or by the handler itself.
     idempotent: Literal["no", "yes", "itself"] = "no"
     page: bool = False  # for people: what they post has an Origin that CORS has no say over, `null` or our own
+    # What a handler that returns Answer answers: status, and a Struct, a media type or None for no body.
+    answers: tuple[tuple[int, type[msgspec.Struct] | str | None], ...] = ()
 
 
 class Match(NamedTuple):

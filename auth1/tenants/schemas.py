@@ -10,8 +10,10 @@ from auth1.callers.tenant import EmailText, Locale, TenantSettings, TextChannel
 from auth1.core.schemas import In, Out
 from auth1.messaging.segments import Encoding
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")]
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", examples=["My App"])
+]
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z", examples=["myapp"])]
 # As browsers spell it (RFC 6454, 6.2): in lower case, without a path, and without the port that the scheme has anyway.
 Origin = Annotated[
     str,
@@ -19,7 +21,7 @@ Origin = Annotated[
         max_length=255,
         pattern=r"^(?:https://(?!.*:443\Z)|http://(?!.*:80\Z))(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
         r"(?::[1-9][0-9]{0,4})?\Z",
-        description="https://app.example.com",
+        examples=["https://app.example.com"],
     ),
 ]
 
