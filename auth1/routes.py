@@ -10,6 +10,7 @@ from auth1.callers.guards import (
     anyone,
     manager,
     operator,
+    operator_of_tenant,
     person_at_the_door,
     scraper,
     server,
@@ -50,7 +51,7 @@ def managed(method: str, path: str, handler: Handler, body: Body = None, **optio
     """What a tenant does with its secret key, and the operator for it: one handler, two paths."""
     return (
         Route(method, "/api/tenant" + path, handler, manager, body, **options),
-        Route(method, _TENANT + path, handler, manager, body, **options),
+        Route(method, _TENANT + path, handler, operator_of_tenant, body, **options),
     )
 
 

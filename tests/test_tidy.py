@@ -181,7 +181,7 @@ def test_every_route_is_guarded_and_its_handler_says_what_it_does() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
     for route in ROUTES:
         assert route.handler.__doc__
-        assert route.guard.__name__ in ("operator", "manager") or not route.path.startswith("/api/admin")
+        assert route.guard.__name__ in ("operator", "operator_of_tenant") or not route.path.startswith("/api/admin")
         if route.path.startswith("/api/auth") and not route.page:
             assert route.guard.__name__ in ("tenant_at_the_door", "tenant_who_polls", "server", *USERS)
 

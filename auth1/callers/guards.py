@@ -57,13 +57,16 @@ async def server(app: Services, call: Call[Tenant]) -> Tenant:
 
 
 async def manager(app: Services, call: Call[Manager]) -> Manager:
-    """Whoever may manage a tenant: the operator where the path names one, else its own secret key."""
-    tenant_id = call.parameters.get("tenant_id")
-    if tenant_id is None:
-        tenant = await find_tenant(app, call)
-        if tenant.key_kind != "sk":
-            raise Forbidden("This needs a secret key: call from your server.")
-        return Manager(tenant.id, tenant.key_id)
+    """A tenant that manages itself, by its secret key."""
+    tenant = await find_tenant(app, call)
+    if tenant.key_kind != "sk":
+        raise Forbidden("This needs a secret key: call from your server.")
+    return Manager(tenant.id, tenant.key_id)
+
+
+async def operator_of_tenant(app: Services, call: Call[Manager]) -> Manager:
+    """The operator, who manages the tenant that the path names."""
+    tenant_id = call.parameters["tenant_id"]
     _bearer(call, app.settings.admin_token, AdminDisabled)
     if not await store.tenant_exists(app.postgres, tenant_id):
         raise NotFound

@@ -4,14 +4,15 @@ A cursor is the key of the last row that was shown, so a list that grows meanwhi
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import msgspec
 
 from auth1.core.call import Call
-from auth1.errors import FieldError, ValidationFailed
+from auth1.core.query import read_query
 
 PAGE = 50
 MAX_PAGE = 200
-_MAX_CURSOR = 64
 
 Row = TypeVar("Row")
 
@@ -33,13 +34,16 @@ class Page(NamedTuple):
         return shown, key(shown[-1]) if len(rows) > self.limit else None
 
 
+class _Wanted(msgspec.Struct):
+    """The query of a list."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE, description="How many rows at most.")] = PAGE
+    cursor: Annotated[
+        str, msgspec.Meta(max_length=64, pattern=r"^[ -~]*\Z", description="The `next_cursor` of the page before.")
+    ] = ""
+
+
 def page(call: Call[Any]) -> Page:
     """Read `cursor` and `limit` (1 to 200, 50 unless told). Raises ValidationFailed."""
-    query = call.query()
-    limit = query.get("limit", str(PAGE))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 1 <= int(limit) <= MAX_PAGE):
-        raise ValidationFailed(errors=[FieldError("limit", f"Must be a whole number from 1 to {MAX_PAGE}")])
-    cursor = query.get("cursor", "")
-    if not cursor.isascii() or not cursor.isprintable() or len(cursor) > _MAX_CURSOR:
-        raise ValidationFailed(errors=[FieldError("cursor", "Not a cursor of this list")])
-    return Page(cursor, int(limit))
+    wanted = read_query(call, _Wanted)
+    return Page(wanted.cursor, wanted.limit)

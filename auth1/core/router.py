@@ -31,7 +31,7 @@ class Route(NamedTuple):
     idempotent: Literal["no", "yes", "itself"] = "no"
     page: bool = False  # for people: what they post has an Origin that CORS has no say over, `null` or our own
     # What a handler that returns Answer answers: status, and a Struct, a media type or None for no body.
-    answers: tuple[tuple[int, type[msgspec.Struct] | str | None], ...] = ()
+    answers: tuple[tuple[int, Any], ...] = ()
 
 
 class Match(NamedTuple):

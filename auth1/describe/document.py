@@ -93,7 +93,7 @@ class _Document:
         if given := [*_path_parameters(route), *_query_parameters(reached), *_header_parameters(reached)]:
             operation["parameters"] = given
         if route.body is not None:
-            operation["requestBody"] = {"required": True, "content": self._body(route)}
+            operation["requestBody"] = {"required": not route.body_optional, "content": self._body(route)}
         answers, refusals = self._answers(route, reached), self._refusals.of(route, reached)
         for status in answers.keys() & refusals.keys():
             refusals[status] = self._refusals.with_answer(answers[status], refusals[status])
@@ -121,7 +121,8 @@ class _Document:
                 for choice in choices
             }
             return {JSON: {"schema": schema, "examples": examples}}
-        return {JSON: {"schema": schema, "example": self._sample(route, schema, sent=True)}}
+        described = {"schema": schema, "example": self._sample(route, schema, sent=True)}
+        return dict.fromkeys([JSON, FORM] if route.form else [JSON], described)
 
     def _sample(self, route: Route, schema: Json, *, sent: bool) -> Any:
         try:

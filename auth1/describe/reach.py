@@ -76,6 +76,7 @@ class _Walk:
             if callable(thing) and not isinstance(thing, type):
                 self.enter(thing, owner)
             self.found.refusals |= set(_refusals(thing))
+            self.found.words |= set(_bytes(thing))
 
     def _look_at_call(self, node: ast.Call, scope: "_Scope") -> None:
         called = scope.resolve(node.func)[0]
@@ -137,13 +138,21 @@ class _Scope:
 
 
 def _nodes(statements: list[ast.stmt]) -> Iterator[ast.AST]:
-    """All nodes but what is caught: `except NotFound` raises nothing."""
+    """All nodes but what is caught: `except NotFound` raises nothing, and nothing comes out of `except Refusal`."""
     waiting: list[ast.AST] = list(statements)
     while waiting:
         node = waiting.pop()
         yield node
-        caught = node.type if isinstance(node, ast.ExceptHandler) else None
-        waiting += [child for child in ast.iter_child_nodes(node) if child is not caught]
+        left_out: list[ast.AST] = []
+        if isinstance(node, ast.ExceptHandler) and node.type is not None:
+            left_out = [node.type]
+        elif isinstance(node, ast.Try) and any(_is_refusal(handler.type) for handler in node.handlers):
+            left_out = list(node.body)
+        waiting += [child for child in ast.iter_child_nodes(node) if child not in left_out]
+
+
+def _is_refusal(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Name) and node.id == Refusal.__name__
 
 
 def _refusals(thing: object) -> Iterator[type[Refusal]]:
@@ -156,3 +165,12 @@ def _refusals(thing: object) -> Iterator[type[Refusal]]:
     elif isinstance(thing, list | tuple | set | frozenset):
         for value in thing:
             yield from _refusals(value)
+
+
+def _bytes(thing: object) -> Iterator[bytes]:
+    """A literal that has a name, or those in a tuple that has one."""
+    if isinstance(thing, bytes):
+        yield thing
+    elif isinstance(thing, tuple):
+        for value in thing:
+            yield from _bytes(value)

@@ -15,9 +15,8 @@ Times are RFC 3339 in UTC; durations are in seconds and end in `_in` or `_after`
 
 **Refusals** are `application/problem+json` (RFC 9457) with one of a closed set of codes. Those that can meet any
 request (`bad_request`, `uri_too_long`, `unavailable`, `internal_error`) are described with each operation. A path that
-does not
-exist answers 404 `not_found`, a method that a path does not answer 405 `method_not_allowed` with `Allow`. HEAD
-answers wherever GET does.
+does not exist answers 404 `not_found`; a method that a path does not answer 405 `method_not_allowed`, with `Allow`.
+HEAD answers wherever GET does.
 
 **Limits** are told in `RateLimit-Policy` and `RateLimit` (IETF draft 10): what remains now, and in how many seconds
 a slot returns. Every 429 says in `Retry-After` how long to wait.
@@ -35,7 +34,11 @@ CREDENTIALS: dict[str, list[Json]] = {
     "person_at_the_door": [],
     "tenant_at_the_door": _ANY_KEY,
     "tenant_who_polls": _ANY_KEY,
+    "server": [{"secretKey": []}, {"testKey": []}],
+    "manager": [{"secretKey": []}],
+    "logged_in": [{**key, "sessionToken": []} for key in _ANY_KEY],
     "operator": [{"adminToken": []}],
+    "operator_of_tenant": [{"adminToken": []}],
     "scraper": [{}, {"metricsToken": []}],
 }
 
