@@ -21,6 +21,7 @@ from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.services import Services
+from tests import described
 from tests.outside import twilio
 from tests.outside.twilio import TwilioServer
 
@@ -128,6 +129,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
         started.append(app.services)
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
         client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=30)
+        client.event_hooks["response"].append(described.hold)
         return Door(client, app.services, settings, log_path)
 
     yield start

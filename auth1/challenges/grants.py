@@ -2,7 +2,7 @@
 
 from auth1.callers.tenant import Tenant
 from auth1.challenges import link_handlers
-from auth1.challenges.schemas import ChallengeGrant, CodeGrant
+from auth1.challenges.schemas import ChallengeGrant, CodeGrant, Verified
 from auth1.core.call import Call
 from auth1.services import Services
 from auth1.sessions import refreshing
@@ -11,7 +11,7 @@ from auth1.sessions.schemas import RefreshGrant, Tokens
 Grant = RefreshGrant | CodeGrant | ChallengeGrant
 
 
-async def change_grant(app: Services, call: Call[Tenant], grant: Grant) -> Tokens:
+async def change_grant(app: Services, call: Call[Tenant], grant: Grant) -> Tokens | Verified:
     """Give tokens for a refresh token, an authorization code, or a challenge whose link was confirmed."""
     if isinstance(grant, RefreshGrant):
         return await refreshing.refresh(app, call, grant)

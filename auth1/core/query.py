@@ -37,10 +37,8 @@ def read_query(call: Call[Any], kind: type[Query]) -> Query:
 @lru_cache
 def _whole(kind: type[msgspec.Struct]) -> frozenset[str]:
     """The names of the parameters that are whole numbers."""
-    names = set()
-    for field in msgspec.structs.fields(kind):
-        shape = msgspec.inspect.type_info(field.type)
-        members = shape.types if isinstance(shape, msgspec.inspect.UnionType) else (shape,)
-        if any(isinstance(member, msgspec.inspect.IntType) for member in members):
-            names.add(field.encode_name)
-    return frozenset(names)
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind) if _mentions(field.type, int))
+
+
+def _mentions(kind: object, wanted: type) -> bool:
+    return kind is wanted or any(_mentions(inner, wanted) for inner in getattr(kind, "__args__", ()))

@@ -2,8 +2,8 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from types import NoneType
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -40,7 +40,7 @@ class _Document:
         self._routes = routes
         kinds = list(_kinds(routes))
         references, self._schemas = components([*kinds, Problem])
-        self._references = dict(zip(kinds, references[:-1], strict=True))
+        self._described = dict(zip(kinds, references[:-1], strict=True))
         self._headers = Headers()
         self._refusals = Refusals(self._headers)
 
@@ -100,6 +100,11 @@ class _Document:
         operation["responses"] = dict(sorted((answers | refusals).items()))
         return operation
 
+    def _reference(self, kind: Any) -> Json:
+        """The schema of an answer, of one form or of several."""
+        members = _members(kind)
+        return {"anyOf": [self._described[member] for member in members]} if len(members) > 1 else self._described[kind]
+
     def _name(self, route: Route) -> str:
         """The handler's name; made one of its kind where a handler has two routes, or two have one name."""
         name = route.handler.__name__
@@ -114,7 +119,7 @@ class _Document:
     def _body(self, route: Route) -> Json:
         if route.body is Form:
             return {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}}
-        schema = self._references[route.body]
+        schema = self._described[route.body]
         if choices := schema.get("anyOf"):
             examples = {
                 choice["$ref"].rpartition("/")[2]: {"value": self._sample(route, choice, sent=True)}
@@ -138,7 +143,7 @@ class _Document:
             answer["headers"] = self._of_answer(route, reached, status)
             if kind is None:
                 continue
-            schema = _MEDIA.get(kind, {}) if isinstance(kind, str) else self._references[kind]
+            schema = _MEDIA.get(kind, {}) if isinstance(kind, str) else self._reference(kind)
             content = answer.setdefault("content", {}).setdefault(kind if isinstance(kind, str) else JSON, {})
             content["schema"] = schema
             if not isinstance(kind, str):
@@ -189,10 +194,16 @@ def _kinds(routes: Sequence[Route]) -> Iterator[Any]:
     """Every kind of body that is sent or answered, once."""
     seen: list[Any] = []
     for route in routes:
-        for kind in [route.body, *(kind for _, kind in _successes(route))]:
+        answers = (member for _, kind in _successes(route) for member in _members(kind))
+        for kind in [route.body, *answers]:
             if kind is not None and kind is not Form and not isinstance(kind, str) and kind not in seen:
                 seen.append(kind)
     yield from seen
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """The forms of an answer that has more than one; msgspec can describe no union of Structs without tags."""
+    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
 def _slice(route: Route) -> str:

@@ -9,6 +9,7 @@ import httpx
 from auth1 import main
 from auth1.core.asgi import App
 from auth1.services import Services
+from tests import described
 from tests.conftest import Door
 
 Header = tuple[bytes, bytes]
@@ -69,4 +70,6 @@ class Wire:
         """Send one request that must be answered."""
         answer = await self(method, path, *arguments, **named)
         assert answer is not None
+        if method != "OPTIONS":
+            described.check(method, path, answer)
         return answer

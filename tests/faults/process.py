@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import auth1
 from auth1.dev.processes import LAUNCH, children, free_port
+from tests import described
 from tests.conftest import ADMIN_TOKEN
 
 CODE = Path(auth1.__file__).parents[1]
@@ -70,6 +71,7 @@ class Auth1:
             )
         limits = httpx.Limits(max_keepalive_connections=0)  # a killed worker must not fail the next request too
         self.client = httpx.AsyncClient(base_url=self.url, timeout=30, limits=limits, trust_env=False)
+        self.client.event_hooks["response"].append(described.hold)
 
     async def __aenter__(self) -> Self:
         self.spawn()

@@ -1,0 +1,108 @@
+"""Holds what the application really answers against the description that it serves: every answer of every test."""
+
+import copy
+import json
+from functools import cache
+from typing import Any
+
+import httpx
+import jsonschema_rs
+
+from auth1.core.router import Router
+from auth1.docs.page import SNAPSHOT
+from auth1.errors import MethodNotAllowed, NotFound
+from auth1.routes import ROUTES
+
+HINT = "run `just openapi`; if it is still not described, auth1/describe/words.py says how to"
+# What may be refused where there is no operation.
+NOWHERE = {"not_found", "method_not_allowed", "bad_request", "uri_too_long", "unavailable", "internal_error"}
+# Headers of HTTP itself, and those that the description tells of once for all.
+FREE = {"content-type", "content-length", "transfer-encoding", "connection", "date", "server", "vary", "allow"} | {
+    "x-content-type-options"
+}
+
+_router = Router(ROUTES)
+
+
+@cache
+def snapshot() -> dict[str, Any]:
+    """The description as it is served."""
+    document: dict[str, Any] = json.loads(SNAPSHOT.read_bytes())
+    return document
+
+
+async def hold(answer: httpx.Response) -> None:
+    """A hook for httpx."""
+    if answer.request.method == "OPTIONS":
+        return
+    await answer.aread()
+    check(answer.request.method, answer.request.url.path, answer)
+
+
+def check(method: str, path: str, answer: httpx.Response) -> None:
+    """Fail where an answer has a status, code, form, field or header that the description does not name."""
+    media_type = answer.headers.get("content-type", "").partition(";")[0]
+    try:
+        route = _router.find(method, path).route
+    except (NotFound, MethodNotAllowed):
+        if method != "HEAD":
+            assert json.loads(answer.content)["code"] in NOWHERE
+        return
+    asked = f"{method} {route.path} answered {answer.status_code}"
+    verb = "get" if method == "HEAD" else method.lower()
+    response = described(route.path, verb, str(answer.status_code))
+    assert response is not None, f"{asked}, which is not described: {HINT}\n{answer.text}"
+    for name in set(answer.headers) - FREE:
+        if not name.startswith("access-control-"):
+            assert name in response.get("headers", {}), (
+                f"{asked} with the header {name}, which is not described: {HINT}"
+            )
+    for name, header in response.get("headers", {}).items():
+        if resolve(header).get("required"):
+            assert name in answer.headers, f"{asked} without the header {name}"
+    if method == "HEAD" or not answer.content:
+        return
+    content = response.get("content", {})
+    assert media_type in content, f"{asked} in {media_type}, which is not described: {HINT}"
+    if media_type.endswith("json"):
+        body = json.loads(answer.content)
+        for error in validator(route.path, verb, str(answer.status_code), media_type).iter_errors(body):
+            raise AssertionError(f"{asked} with what is not described: {error.message}: {HINT}\n{answer.text[:2000]}")
+
+
+def described(path: str, verb: str, status: str) -> dict[str, Any] | None:
+    """The description of one answer."""
+    response = snapshot()["paths"].get(path, {}).get(verb, {}).get("responses", {}).get(status)
+    return None if response is None else resolve(response)
+
+
+def resolve(thing: dict[str, Any]) -> dict[str, Any]:
+    """What a reference inside the document refers to."""
+    if (reference := thing.get("$ref")) is None:
+        return thing
+    found: Any = snapshot()
+    for name in reference.removeprefix("#/").split("/"):
+        found = found[name]
+    return dict(found)
+
+
+@cache
+def validator(path: str, verb: str, status: str, media_type: str) -> Any:
+    """Checks a body of one answer."""
+    response = described(path, verb, status)
+    assert response is not None
+    return of_schema(response["content"][media_type]["schema"])
+
+
+def of_schema(schema: dict[str, Any]) -> Any:
+    """Checks a body against a schema of the document; fields that are not named in it are wrong."""
+    return jsonschema_rs.validator_for({**schema, "components": {"schemas": _closed()}}, validate_formats=True)
+
+
+@cache
+def _closed() -> dict[str, Any]:
+    schemas = copy.deepcopy(snapshot()["components"]["schemas"])
+    for schema in schemas.values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    return dict(schemas)
