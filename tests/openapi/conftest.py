@@ -1,0 +1,67 @@
+"""Auth1 as a real process, with everybody who may call it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ADMIN_TOKEN, new_phone
+from tests.faults.process import Auth1
+from tests.outside.twilio import TwilioServer
+
+
+@dataclass
+class Callers:
+    """A tenant with all its keys, and a user who is logged in."""
+
+    auth1: Auth1
+    tenant: dict[str, Any] = field(default_factory=dict)
+    login: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    async def new(cls, auth1: Auth1, twilio: TwilioServer) -> "Callers":
+        callers, phone = cls(auth1, await auth1.tenant()), new_phone()
+        key = callers.tenant["api_key"]
+        assert (await auth1.ask(phone, key)).status_code == 200
+        callers.login = (await auth1.answer(phone, twilio.code_for(phone), key)).json()
+        return callers
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the commands of the description name in the shell."""
+        return {
+            "API_KEY": self.tenant["api_key"],
+            "SECRET_KEY": self.tenant["secret_key"],
+            "TEST_KEY": self.tenant["test_key"],
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "TOKEN": self.login["token"],
+            "METRICS_TOKEN": "none is set, and our address is a private one",
+        }
+
+
+@pytest.fixture(scope="module")
+async def auth1(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Auth1]:
+    async with Auth1(environment, tmp_path_factory.mktemp("auth1") / "log") as auth1:
+        yield auth1
+
+
+async def run(*command: str, environment: dict[str, str], directory: Path, timeout_s: float = 110) -> tuple[int, str]:
+    """Run a program to its end: exit code and all that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=environment,
+        cwd=directory,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        printed, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    return process.returncode or 0, printed.decode(errors="replace")

@@ -1,0 +1,54 @@
+"""The commands that the page shows are run as they stand, in a shell, against a server."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth1.docs.operation import HOST, command
+from tests import described
+from tests.faults.process import Auth1
+from tests.openapi.conftest import Callers, run
+from tests.outside.twilio import TwilioServer
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+
+# What cannot succeed as it stands, because a code, a link or a signature is not for an example to know.
+REFUSED = {
+    "verify_code": (400, "no_active_challenge"),
+    "change_grant": (401, "invalid_token"),
+    "take_twilio_receipt": (403, "forbidden"),
+    "show_link": (400, "This link no longer works"),
+    "confirm_link": (400, "This link no longer works"),
+}
+COMMANDS = [
+    pytest.param(path, verb, operation, id=operation["operationId"])
+    for path, verbs in described.snapshot()["paths"].items()
+    for verb, operation in verbs.items()
+]
+
+
+@pytest.mark.parametrize(("path", "verb", "operation"), COMMANDS)
+async def test_the_command_of_an_operation_does_what_it_shows(
+    auth1: Auth1, twilio_server: TwilioServer, path: str, verb: str, operation: dict[str, Any], tmp_path: Path
+) -> None:
+    callers = await Callers.new(auth1, twilio_server)
+    text = command(path, verb, operation).replace(HOST, auth1.url).replace("tn_abc123", callers.tenant["tenant_id"])
+    text = text.replace("usr_xyz789", callers.login["user_id"])
+
+    shown = f"{text} --silent --show-error --output answer --write-out '%{{http_code}}'"
+    environment = {"PATH": os.environ["PATH"]} | callers.variables
+    code, status = await run("sh", "-c", shown, environment=environment, directory=tmp_path)
+
+    answer = (tmp_path / "answer").read_text() if (tmp_path / "answer").exists() else ""
+    assert code == 0, status
+    if operation["operationId"] in REFUSED:
+        expected, word = REFUSED[operation["operationId"]]
+        assert int(status) == expected, answer
+        assert word in answer
+    else:
+        # What an example names need not be there; it must be understood.
+        made_up = "01jd8k2m4n6p8q0r2s4t6v8w0x" in text or "myapp" in text
+        assert status[0] == "2" or (made_up and status in ("404", "409")), f"{text}\n{status} {answer}"
