@@ -249,5 +249,5 @@ def _header_parameters(reached: Reached) -> Iterator[Json]:
             "name": name,
             "in": "header",
             "description": words.REQUEST_HEADERS[name],
-            "schema": {"type": "string", "maxLength": 255},
+            "schema": {"type": "string"},
         }

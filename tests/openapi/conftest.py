@@ -23,11 +23,17 @@ class Callers:
 
     @classmethod
     async def new(cls, auth1: Auth1, twilio: TwilioServer) -> "Callers":
-        callers, phone = cls(auth1, await auth1.tenant()), new_phone()
-        key = callers.tenant["api_key"]
-        assert (await auth1.ask(phone, key)).status_code == 200
-        callers.login = (await auth1.answer(phone, twilio.code_for(phone), key)).json()
+        callers = cls(auth1, await auth1.tenant())
+        callers.login = await callers.log_in(twilio)
         return callers
+
+    async def log_in(self, twilio: TwilioServer) -> dict[str, Any]:
+        """Log a new user in."""
+        phone, key = new_phone(), self.tenant["api_key"]
+        assert (await self.auth1.ask(phone, key)).status_code == 200
+        answer = await self.auth1.answer(phone, twilio.code_for(phone), key)
+        verified: dict[str, Any] = answer.json()
+        return verified
 
     @property
     def variables(self) -> dict[str, str]:
