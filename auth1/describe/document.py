@@ -45,6 +45,7 @@ class _Document:
         self._refusals = Refusals(self._headers)
 
     def build(self) -> Json:
+        self._refusals.of_paths()
         paths: dict[str, Json] = {}
         sections: dict[str, words.Section] = {}
         for route in self._routes:

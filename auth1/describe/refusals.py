@@ -12,7 +12,7 @@ from auth1.core.router import Route
 from auth1.describe import words
 from auth1.describe.reach import Reached, reach
 from auth1.describe.words import Json
-from auth1.errors import InternalError, NotFound, OriginNotAllowed, Refusal, Unavailable
+from auth1.errors import InternalError, MethodNotAllowed, NotFound, OriginNotAllowed, Refusal, Unavailable
 
 _PROBLEM = CONTENT_TYPE.decode()
 _ID = "req_01jd8k2m4n6p8q0r2s4t6v8w0x"
@@ -74,21 +74,25 @@ class Refusals:
             known = by_status.setdefault(refusal.status, {})
             if refusal.code not in known or refusal.__module__ == Refusal.__module__:
                 known[refusal.code] = refusal
-        limited = b"ratelimit" in reached.words
+        limited, ours = b"ratelimit" in reached.words, route.path.startswith("/api/")
         return {
-            str(status): {"$ref": f"#/components/responses/{self._name(route, status, codes, limited)}"}
+            str(status): {"$ref": f"#/components/responses/{self._name(status, codes, ours=ours, limited=limited)}"}
             for status, codes in sorted(by_status.items())
         }
 
-    def _name(self, route: Route, status: int, codes: dict[str, type[Refusal]], limited: bool) -> str:
+    def of_paths(self) -> None:
+        """Describe what is refused where there is no operation: an unknown method, of a path that there is."""
+        self._name(405, {MethodNotAllowed.code: MethodNotAllowed}, ours=True, limited=False)
+
+    def _name(self, status: int, codes: dict[str, type[Refusal]], *, ours: bool, limited: bool) -> str:
         """Describe the refusals of one status, once for all routes that have the same; returns its name."""
-        ours = route.path.startswith("/api/")
         name = ".".join([str(status), *sorted(codes), *(["limited"] if limited else []), *([] if ours else ["open"])])
         if name in self.described:
             return name
         headers = ["x-request-id"]
         headers += ["cache-control"] if ours else []
         headers += ["ratelimit-policy", "ratelimit"] if limited else []
+        headers += ["allow"] if status == 405 else []
         headers += ["www-authenticate"] if status == 401 else []
         headers += ["retry-after"] if status == 429 or status in _MAY_WAIT else []
         ordered = dict(sorted(codes.items()))

@@ -130,6 +130,7 @@ RESPONSE_HEADERS: dict[str, str] = {
     "cache-control": "Whether this may be kept.",
     "ratelimit-policy": "The limits of this route: slots `q` in `w` seconds.",
     "ratelimit": "What is left of each: `r` slots; in `t` seconds one returns.",
+    "allow": "The methods that this path answers.",
     "retry-after": "Seconds to wait before asking again.",
     "www-authenticate": "Which credential is needed.",
     "location": "Where to go from here.",

@@ -100,4 +100,6 @@ async def with_real_ids(auth1: Auth1, managed: Callers, people: Callers) -> dict
                     real = spare if ends_tenants else ids[parameter["name"]]
                     parameter["schema"] = {"type": "string", "enum": [*real, parameter["example"]]}
                     parameter["example"] = real[0]
+                elif parameter["name"] == "auth1-forwarded-for":
+                    parameter["schema"] = {"type": "string", "enum": ["203.0.113.7", "2001:db8::7"]}
     return document
