@@ -39,6 +39,7 @@ format:
 # Take the pictures of the docs anew, of the real application in Chromium
 screenshots:
     {{ bin }}/python -m tests.browser.screenshots
+
 # Ask the API for what its description does not allow, for as long as it takes; `only` is a pattern of paths
 fuzz examples="200" only="":
     AUTH1_FUZZ_EXAMPLES={{ examples }} AUTH1_FUZZ_ONLY='{{ only }}' {{ bin }}/pytest -n 0 tests/openapi/test_fuzz.py
