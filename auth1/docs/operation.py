@@ -8,6 +8,7 @@ from typing import Any
 
 from auth1.docs.pieces import Json, fields, inline, kind, properties, prose, reference, sheet, shown
 
+AS_OPERATOR = "_as_operator"  # ends the name of what the operator does for a tenant as the tenant does for itself
 HOST = "http://localhost:3000"
 # What stands for a credential in a command.
 _CREDENTIALS = {
@@ -26,18 +27,32 @@ def article(path: str, method: str, operation: Json, document: Json) -> str:
     responses = {
         status: resolve(response, document, "responses") for status, response in operation["responses"].items()
     }
-    described = prose(operation["description"]) if "description" in operation else ""
     return (
         f'<article id="{name}" aria-labelledby="{name}-path">'
         f'<h3 id="{name}-path">{badge(method)} <code>{breakable(path)}</code>'
         f'<a class="here" href="#{name}" aria-label="Link to this operation">#</a></h3>'
         f'<p class="summary">{inline(operation["summary"])}.</p>'
-        f'<div class="halves"><div>{described}{_credentials(operation, document)}'
-        f"{_parameters(operation, 'path', 'In the path')}{_parameters(operation, 'query', 'In the query')}"
-        f"{_parameters(operation, 'header', 'Headers')}{_body(operation, document)}{_refusals(responses)}</div>"
-        f'<div class="sheets">{sheet("Command", escape(command(path, method, operation)))}{_examples(responses)}</div>'
-        "</div></article>"
+        f'<div class="halves"><div>{_credentials(operation)}{_details(operation, document)}{_refusals(responses)}</div>'
+        f'<div class="sheets">{sheet("Command", escape(command(path, method, operation)))}'
+        f"{'' if _twin_of(operation) else _examples(responses)}</div></div></article>"
     )
+
+
+def _details(operation: Json, document: Json) -> str:
+    """What it takes; of the operator's way to do what a tenant does, where that is described."""
+    if twin := _twin_of(operation):
+        same = f'<p>Takes and answers what <a href="#{escape(twin)}">the tenant\'s own operation</a> does.</p>'
+        return same + _parameters(operation, "path", "In the path")
+    described = prose(operation["description"]) if "description" in operation else ""
+    return (
+        f"{described}{_parameters(operation, 'path', 'In the path')}{_parameters(operation, 'query', 'In the query')}"
+        f"{_parameters(operation, 'header', 'Headers')}{_body(operation, document)}"
+    )
+
+
+def _twin_of(operation: Json) -> str | None:
+    name: str = operation["operationId"]
+    return name.removesuffix(AS_OPERATOR) if name.endswith(AS_OPERATOR) else None
 
 
 def badge(method: str) -> str:
@@ -96,7 +111,7 @@ def _example(content: Json) -> Any:
     return None
 
 
-def _credentials(operation: Json, document: Json) -> str:
+def _credentials(operation: Json) -> str:
     alternatives = operation.get("security", [])
     if not alternatives:
         return '<p class="who">Open to anybody.</p>'

@@ -7,12 +7,17 @@ digests; the script may talk to this very server, to try an operation, and to no
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from typing import TypeAlias
 
-from auth1.docs.operation import article, badge, breakable, resolve
+from auth1.docs.operation import AS_OPERATOR, article, badge, breakable, resolve
 from auth1.docs.pieces import Json, properties, prose
+
+Operation: TypeAlias = tuple[str, str, Json]  # path, method and what the document says of it
+Found: TypeAlias = tuple[Operation, Operation | None]
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 _STYLE = Path(__file__).with_name("page.css")
@@ -55,19 +60,11 @@ def rendered() -> tuple[bytes, bytes]:
 def render(document: Json, style: str, script: str) -> str:
     """Put the page together."""
     info = document["info"]
-    sections = {
-        tag["name"]: [
-            (path, method, operation)
-            for path, methods in document["paths"].items()
-            for method, operation in methods.items()
-            if operation["tags"] == [tag["name"]]
-        ]
-        for tag in document["tags"]
-    }
+    sections = {tag["name"]: _operations(document, tag["name"]) for tag in document["tags"]}
     body = [f'<section class="intro"><h1>{escape(info["title"])}</h1>{prose(info["description"])}</section>']
     body.append(_credentials(document))
     for tag in document["tags"]:
-        articles = "".join(article(*found, document) for found in sections[tag["name"]])
+        articles = "".join(article(*found, document) for found in _flat(sections[tag["name"]]))
         body.append(
             f'<section id="{_anchor(tag["name"])}"><h2>{escape(tag["name"])}</h2>'
             f'<p class="lead">{escape(tag["description"])}</p>{articles}</section>'
@@ -83,14 +80,36 @@ def render(document: Json, style: str, script: str) -> str:
     )
 
 
-def _contents(sections: dict[str, list[tuple[str, str, Json]]]) -> str:
+def _operations(document: Json, section: str) -> list[Found]:
+    """The operations of a section, each with the one by which the operator does the same."""
+    found = {
+        operation["operationId"]: (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if operation["tags"] == [section]
+    }
+    twins = {name: found.pop(name + AS_OPERATOR) for name in list(found) if name + AS_OPERATOR in found}
+    return [(operation, twins.get(name)) for name, operation in found.items()]
+
+
+def _flat(operations: list[Found]) -> Iterator[Operation]:
+    for operation, twin in operations:
+        yield operation
+        if twin is not None:
+            yield twin
+
+
+def _contents(sections: dict[str, list[Found]]) -> str:
     parts = ['<ul><li><a href="#credentials">Credentials</a></li></ul>']
     for name, operations in sections.items():
-        items = "".join(
-            f'<li><a href="#{escape(operation["operationId"])}">{badge(method)} <code>{breakable(path)}</code></a></li>'
-            for path, method, operation in operations
-        )
-        parts.append(f'<h2><a href="#{_anchor(name)}">{escape(name)}</a></h2><ul>{items}</ul>')
+        items = []
+        for (path, method, operation), twin in operations:
+            link = f'<a href="#{escape(operation["operationId"])}">{badge(method)} <code>{breakable(path)}</code></a>'
+            other = (
+                f'<ul><li><a href="#{escape(twin[2]["operationId"])}">for the operator</a></li></ul>' if twin else ""
+            )
+            items.append(f"<li>{link}{other}</li>")
+        parts.append(f'<h2><a href="#{_anchor(name)}">{escape(name)}</a></h2><ul>{"".join(items)}</ul>')
     parts.append('<ul><li><a href="#errors">Errors</a></li><li><a href="#schemas">Schemas</a></li></ul>')
     return "".join(parts)
 
