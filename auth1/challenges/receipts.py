@@ -6,8 +6,9 @@ from msgspec import UNSET
 
 from auth1.callers.tenant import Tenant
 from auth1.challenges import store
-from auth1.challenges.schemas import ChallengeOut
+from auth1.challenges.schemas import ChallengeOut, ReceiptQuery
 from auth1.core.call import Call, Form
+from auth1.core.query import read_query
 from auth1.errors import Forbidden, NotFound
 from auth1.messaging import receipts, twilio, twilio_signature
 from auth1.messaging.store import Receipt
@@ -31,7 +32,7 @@ async def get_challenge(app: Services, call: Call[Tenant]) -> ChallengeOut:
 async def take_twilio_receipt(app: Services, call: Call[None], form: Form) -> None:
     """Write down what Twilio reports of a message (its "status callback")."""
     _refuse_unsigned(app, call, form)
-    receipt = _read(call.query(), form)
+    receipt = _read(read_query(call, ReceiptQuery), form)
     if receipt is None:
         return  # of a message that is not ours, or in a word that says nothing of its delivery
     call.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
@@ -53,9 +54,9 @@ def _refuse_unsigned(app: Services, call: Call[None], form: Form) -> None:
         raise Forbidden("This request is not signed by our account at Twilio.")
 
 
-def _read(query: dict[str, str], form: Form) -> Receipt | None:
+def _read(query: ReceiptQuery, form: Form) -> Receipt | None:
     """Our ids are in the URL, which is signed too; what Twilio says is in the form."""
-    tenant_id, message_id = query.get("tenant_id", ""), query.get("message_id", "")
+    tenant_id, message_id = query.tenant_id, query.message_id
     status = form.value("MessageStatus") or ""
     state = twilio.STATES.get(status)
     if state is None or not _TENANT_ID.fullmatch(tenant_id) or not _MESSAGE_ID.fullmatch(message_id):

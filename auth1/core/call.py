@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -109,7 +109,7 @@ class Call(Generic[Caller]):
         """The query's parameters, the last of each name. Raises BadRequest on bytes that are not UTF-8."""
         try:
             text = self.query_string.decode("ascii")
-            return {name: values[-1] for name, values in parse_qs(text, errors="strict").items()}
+            return dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
         except ValueError:
             raise BadRequest("The query is not valid UTF-8.") from None
 

@@ -10,9 +10,11 @@ import msgspec
 
 from auth1.core.call import Call
 from auth1.core.query import read_query
+from auth1.errors import FieldError, ValidationFailed
 
 PAGE = 50
 MAX_PAGE = 200
+_MAX_CURSOR = 64
 
 Row = TypeVar("Row")
 
@@ -38,12 +40,12 @@ class _Wanted(msgspec.Struct):
     """The query of a list."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE, description="How many rows at most.")] = PAGE
-    cursor: Annotated[
-        str, msgspec.Meta(max_length=64, pattern=r"^[ -~]*\Z", description="The `next_cursor` of the page before.")
-    ] = ""
+    cursor: Annotated[str, msgspec.Meta(pattern=r"^[ -~]*\Z", description="The `next_cursor` of the page before.")] = ""
 
 
-def page(call: Call[Any]) -> Page:
+def page(call: Call[Any], max_cursor: int = _MAX_CURSOR) -> Page:
     """Read `cursor` and `limit` (1 to 200, 50 unless told). Raises ValidationFailed."""
     wanted = read_query(call, _Wanted)
+    if len(wanted.cursor) > max_cursor:
+        raise ValidationFailed(errors=[FieldError("cursor", "Not a cursor of this list")])
     return Page(wanted.cursor, wanted.limit)

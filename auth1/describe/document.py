@@ -8,12 +8,12 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from auth1 import __version__
-from auth1.core.call import FORM, HTML, JSON, TEXT, Answer, Form
+from auth1.core.call import FORM, HTML, JSON, TEXT
 from auth1.core.problems import Problem
 from auth1.core.router import Route
 from auth1.describe import words
 from auth1.describe.reach import Reached, reach
-from auth1.describe.refusals import Headers, Refusals
+from auth1.describe.refusals import NO_JSON, Headers, Refusals
 from auth1.describe.samples import NoSample, sample
 from auth1.describe.schemas import components, parameters
 from auth1.describe.words import Json
@@ -91,6 +91,11 @@ class _Document:
         if more:
             operation["description"] = more
         operation["security"] = security
+        if reached.queries_by_hand:
+            raise Undescribed(
+                f"{route.method} {route.path}: {', '.join(sorted(reached.queries_by_hand))} reads the query by hand;"
+                " use read_query(call, Struct) of auth1/core/query.py, which the description follows"
+            )
         if given := [*_path_parameters(route), *_query_parameters(reached), *_header_parameters(reached)]:
             operation["parameters"] = given
         if route.body is not None:
@@ -118,8 +123,8 @@ class _Document:
         return f"{name}_as_operator" if len(twins) > 1 and route.path.startswith("/api/admin/") else name
 
     def _body(self, route: Route) -> Json:
-        if route.body is Form:
-            return {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}}
+        if route.body in NO_JSON:
+            return NO_JSON[route.body]
         schema = self._described[route.body]
         if choices := schema.get("anyOf"):
             examples = {
@@ -178,11 +183,10 @@ _MEDIA: dict[str, Json] = {HTML: {"type": "string"}, TEXT: {"type": "string"}, J
 def _successes(route: Route) -> Sequence[tuple[int, Any]]:
     """Status and kind of each answer that is no refusal."""
     kind = get_type_hints(route.handler).get("return")
-    if kind is Answer:
+    if "content_type" in getattr(kind, "_fields", ()):  # Answer, or another of its kind
         if not route.answers:
-            raise Undescribed(
-                f"{route.method} {route.path}: its handler returns Answer; name its `answers` on the route"
-            )
+            name = getattr(kind, "__name__", kind)
+            raise Undescribed(f"{route.method} {route.path}: its handler returns {name}; say its answers= on the route")
         return route.answers
     if kind is NoneType:
         return [(204, None)]
@@ -197,7 +201,7 @@ def _kinds(routes: Sequence[Route]) -> Iterator[Any]:
     for route in routes:
         answers = (member for _, kind in _successes(route) for member in _members(kind))
         for kind in [route.body, *answers]:
-            if kind is not None and kind is not Form and not isinstance(kind, str) and kind not in seen:
+            if kind is not None and kind not in NO_JSON and not isinstance(kind, str) and kind not in seen:
                 seen.append(kind)
     yield from seen
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from auth1.core.call import Call
 from auth1.core.query import read_query
 from auth1.errors import Refusal
 
@@ -28,7 +29,7 @@ class Reached:
     queries: list[type[msgspec.Struct]] = field(default_factory=list)
     words: set[bytes] = field(default_factory=set)  # every literal of bytes, names of headers among them
     read: set[bytes] = field(default_factory=set)  # headers of the request
-    functions: set[str] = field(default_factory=set)
+    queries_by_hand: set[str] = field(default_factory=set)  # functions that read a query without a Struct
 
 
 class _Some(NamedTuple):
@@ -57,7 +58,6 @@ class _Walk:
         if function.__code__ in self._seen or function.__name__ == "<lambda>":
             return
         self._seen.add(function.__code__)
-        self.found.functions.add(function.__name__)
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
         assert isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef)
         scope = _Scope(function, owner, tree)
@@ -86,8 +86,11 @@ class _Walk:
                 self.found.queries.append(kind)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "header" and node.args:
             name = node.args[0]
-            if isinstance(name, ast.Constant) and isinstance(name.value, bytes):
-                self.found.read.add(name.value)
+            value = name.value if isinstance(name, ast.Constant) else scope.resolve(name)[0]
+            if isinstance(value, bytes):
+                self.found.read.add(value)
+        if called is Call.query and scope.function is not read_query:
+            self.found.queries_by_hand.add(scope.function.__name__)
 
 
 class _Scope:
@@ -96,6 +99,7 @@ class _Scope:
     def __init__(
         self, function: FunctionType, owner: type | None, tree: ast.FunctionDef | ast.AsyncFunctionDef
     ) -> None:
+        self.function = function
         closed_over = inspect.getclosurevars(function).nonlocals
         self._names: dict[str, Any] = {**function.__globals__, **closed_over}
         arguments = [*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs]

@@ -1,12 +1,13 @@
 """The refusals of routes by status, and the headers of responses: each described once for all that share it."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
 from auth1.core import schemas
 from auth1.core.asgi import App
-from auth1.core.call import Form, read_body
+from auth1.core.call import FORM, Form, read_body
 from auth1.core.problems import CONTENT_TYPE, problem
 from auth1.core.router import Route
 from auth1.describe import words
@@ -17,7 +18,11 @@ from auth1.errors import InternalError, MethodNotAllowed, NotFound, OriginNotAll
 _PROBLEM = CONTENT_TYPE.decode()
 _ID = "req_01jd8k2m4n6p8q0r2s4t6v8w0x"
 # Statuses whose answers may say when to come back; of 429 all do.
-_MAY_WAIT = (400, 502, 503)
+_MAY_WAIT = (400, 409, 502, 503)
+# Bodies that are no JSON, by what a route names them.
+NO_JSON: dict[Any, Json] = {
+    Form: {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}},
+}
 
 
 def _some(*functions: Callable[..., object]) -> frozenset[type[Refusal]]:
@@ -25,7 +30,7 @@ def _some(*functions: Callable[..., object]) -> frozenset[type[Refusal]]:
 
 
 _ANYWHERE = _some(App._check_framing) | {Unavailable, InternalError}
-_OF_FORMS = _some(read_body, Form.decode)
+_OF_FILES = _some(read_body, Form.decode)
 _OF_BODIES = _some(read_body, schemas.decode)
 
 
@@ -67,7 +72,7 @@ class Refusals:
         if "{" in route.path:
             refusals |= {NotFound}
         if route.body is not None:
-            refusals |= _OF_BODIES if route.body is not Form else _OF_FORMS
+            refusals |= _OF_FILES if route.body in NO_JSON else _OF_BODIES
         by_status: dict[int, dict[str, type[Refusal]]] = {}
         for refusal in refusals:
             # A class of our own inside a refusal (Unavailable's, say) has its code; the one of errors.py describes it.

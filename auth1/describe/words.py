@@ -37,6 +37,7 @@ CREDENTIALS: dict[str, list[Json]] = {
     "server": [{"secretKey": []}, {"testKey": []}],
     "manager": [{"secretKey": []}],
     "logged_in": [{**key, "sessionToken": []} for key in _ANY_KEY],
+    "logged_in_at_the_door": [{**key, "sessionToken": []} for key in _ANY_KEY],
     "operator": [{"adminToken": []}],
     "operator_of_tenant": [{"adminToken": []}],
     "scraper": [{}, {"metricsToken": []}],
@@ -111,6 +112,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "webhook_id": ("The webhook.", "whk_01jd8k2m4n6p8q0r2s4t6v8w0x"),
     "delivery_id": ("The delivery of an event.", "whd_01jd8k2m4n6p8q0r2s4t6v8w0x"),
     "identifier": ("The phone or email.", "+15551234567"),
+    "type": ("Which of the user's identifiers: `phone` or `email`.", "phone"),
     "import_id": ("The import.", "imp_01jd8k2m4n6p8q0r2s4t6v8w0x"),
 }
 
@@ -137,7 +139,7 @@ RESPONSE_HEADERS: dict[str, str] = {
     "content-security-policy": "What the page may load: nothing from elsewhere.",
     "referrer-policy": "The page's address is told to nobody.",
     "content-disposition": "The name of the file.",
-    "idempotency-replayed": "Whether this is the answer to an earlier request of the same key.",
+    "idempotent-replayed": "Whether this is the answer to an earlier request of the same key.",
     "etag": "Names this version.",
 }
 

@@ -109,7 +109,7 @@ def _contents(sections: dict[str, list[Found]]) -> str:
                 f'<ul><li><a href="#{escape(twin[2]["operationId"])}">for the operator</a></li></ul>' if twin else ""
             )
             items.append(f"<li>{link}{other}</li>")
-        parts.append(f'<h2><a href="#{_anchor(name)}">{escape(name)}</a></h2><ul>{"".join(items)}</ul>')
+        parts.append(f'<p><a href="#{_anchor(name)}">{escape(name)}</a></p><ul>{"".join(items)}</ul>')
     parts.append('<ul><li><a href="#errors">Errors</a></li><li><a href="#schemas">Schemas</a></li></ul>')
     return "".join(parts)
 

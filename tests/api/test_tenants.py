@@ -178,7 +178,17 @@ async def test_the_list_leads_from_page_to_page(door: Door) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=201", "limit=-1", "limit=ten", "limit=1e1", "limit=%D9%A3", "cursor=%0A", "cursor=" + "a" * 65],
+    [
+        "limit=",
+        "limit=0",
+        "limit=201",
+        "limit=-1",
+        "limit=ten",
+        "limit=1e1",
+        "limit=%D9%A3",
+        "cursor=%0A",
+        "cursor=" + "a" * 65,
+    ],
 )
 async def test_a_page_that_cannot_be_is_refused(door: Door, query: str) -> None:
     answer = await door.admin("GET", f"{TENANTS}?{query}")
