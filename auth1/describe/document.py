@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from auth1 import __version__
+from auth1.callers import idempotency
 from auth1.core.call import FORM, HTML, JSON, TEXT
 from auth1.core.problems import Problem
 from auth1.core.router import Route
@@ -82,7 +83,8 @@ class _Document:
                 f" what the guard {route.guard.__name__} asks for"
             )
         summary, _, more = doc.partition("\n\n")
-        reached = reach(route.guard, route.handler)
+        around = [idempotency.once] if route.idempotent == "yes" else []
+        reached = reach(route.guard, *around, route.handler)
         operation: Json = {
             "operationId": self._name(route),
             "tags": [section.name],
