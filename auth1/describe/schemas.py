@@ -1,5 +1,6 @@
 """Structs as JSON Schema, as OpenAPI wants them."""
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -21,6 +22,8 @@ def components(kinds: Iterable[Any]) -> tuple[list[Json], dict[str, Json]]:
     structs = {struct.__name__: struct for struct in _structs(msgspec.Struct)}
     for name, schema in named.items():
         _tidy(schema)
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])  # Python 3.13 does that by itself
         struct = structs.get(name)
         if struct is None or "properties" not in schema:
             continue
