@@ -1,8 +1,10 @@
 """The query of a request, read into a Struct: what it declares is what the description of the API says."""
 
 import re
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -11,7 +13,9 @@ from auth1.core.schemas import field_error
 from auth1.errors import FieldError, ValidationFailed
 
 Query = TypeVar("Query", bound=msgspec.Struct)
+Moment = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339: 2026-01-31T12:00:00Z")]
 
+_DATE = re.compile(r"[0-9]{4}-", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
@@ -25,20 +29,34 @@ def read_query(call: Call[Any], kind: type[Query]) -> Query:
     for name, value in query.items():
         if "\0" in value:
             raise ValidationFailed(errors=[FieldError(name[:64], "Contains a NUL character")])
-        # msgspec would take 1e1 for ten.
-        if name in _whole(kind) and not _WHOLE.fullmatch(value):
+        kinds = _kinds(kind).get(name, frozenset())
+        # msgspec would take 1e1 for ten, and the word null for nothing at all.
+        if int in kinds and not _WHOLE.fullmatch(value):
             raise ValidationFailed(errors=[FieldError(name, "Must be a whole number")])
+        if NoneType in kinds and str not in kinds and value.lower() == "null":
+            raise ValidationFailed(errors=[FieldError(name, "Leave it out, or give it a value")])
+        if datetime in kinds:
+            if not _DATE.match(value):  # msgspec would take a number for seconds since 1970
+                raise ValidationFailed(errors=[FieldError(name, "Must be a moment like 2026-01-31T12:00:00Z")])
+            query[name] = value.replace(" ", "+")  # a plus that was not encoded is a space by now
     try:
-        return msgspec.convert(query, kind, strict=False)
+        found = msgspec.convert(query, kind, strict=False)
     except msgspec.ValidationError as error:
         raise ValidationFailed(errors=[field_error(str(error))]) from None
+    for name in kind.__struct_fields__:
+        value = getattr(found, name)
+        if isinstance(value, datetime) and not 2000 <= value.year <= 9998:
+            # At the edges of the calendar a moment may have no UTC.
+            raise ValidationFailed(errors=[FieldError(name, "Must be a moment of the years 2000 to 9998")])
+    return found
 
 
 @lru_cache
-def _whole(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """The names of the parameters that are whole numbers."""
-    return frozenset(field.encode_name for field in msgspec.structs.fields(kind) if _mentions(field.type, int))
+def _kinds(kind: type[msgspec.Struct]) -> dict[str, frozenset[object]]:
+    """By parameter all types that its type is made of."""
+    return {field.encode_name: frozenset(_within(field.type)) for field in msgspec.structs.fields(kind)}
 
 
-def _mentions(kind: object, wanted: type) -> bool:
-    return kind is wanted or any(_mentions(inner, wanted) for inner in getattr(kind, "__args__", ()))
+def _within(kind: object) -> set[object]:
+    inner = getattr(kind, "__args__", ())
+    return {one for part in inner for one in _within(part)} if inner else {kind}

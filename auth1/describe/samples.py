@@ -1,5 +1,6 @@
 """An example of any schema: what its fields give as examples, else what `words` knows of their names."""
 
+import re
 from typing import Any
 
 from auth1.describe.words import FIELDS, MOMENT, Json
@@ -56,7 +57,9 @@ def _of_type(schema: Json, named: dict[str, Json], *, sent: bool, name: str) -> 
             return None
         case "string" if schema.get("format") == "date-time":
             return MOMENT
-        case "string" if schema.get("pattern"):
+        case "string" if pattern := schema.get("pattern"):
+            if isinstance(FIELDS.get(name), str) and re.search(pattern, str(FIELDS[name])):
+                return FIELDS[name]
             raise NoSample(f"{name}: give the field an example, `msgspec.Meta(examples=[…])`")
         case "string":
             return FIELDS[name] if isinstance(FIELDS.get(name), str) else "text"

@@ -46,16 +46,24 @@ def parameters(kind: type[msgspec.Struct]) -> Iterator[Json]:
     _, named = components([kind])
     schema = named.pop(kind.__name__)
     for name, of_field in schema["properties"].items():
-        described = {key: value for key, value in of_field.items() if key not in ("description", "examples")}
+        shape = _without_null(inline(of_field, named))
+        description = of_field.get("description") or shape.get("description")
         parameter: Json = {"name": name, "in": "query"}
-        if "description" in of_field:
-            parameter["description"] = of_field["description"]
+        if description:
+            parameter["description"] = description
         if name in schema.get("required", ()):
             parameter["required"] = True
-        parameter["schema"] = inline(described, named)
+        parameter["schema"] = {key: value for key, value in shape.items() if key not in ("description", "examples")}
         if examples := of_field.get("examples"):
             parameter["example"] = examples[0]
         yield parameter
+
+
+def _without_null(schema: Json) -> Json:
+    """What a parameter can be where it is given at all."""
+    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    rest = {key: value for key, value in schema.items() if key != "anyOf" and (key, value) != ("default", None)}
+    return rest | choices[0] if len(choices) == 1 else schema
 
 
 def inline(schema: Any, named: dict[str, Json]) -> Any:

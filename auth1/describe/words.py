@@ -155,6 +155,7 @@ FIELDS: dict[str, object] = {
     "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
     "token_endpoint": "https://auth.example.com/api/auth/token",
     "introspection_endpoint": "https://auth.example.com/api/auth/introspect",
+    "code": "482913",
     "hint": "auth1_pk_myapp_…9f3K",
     "key_id": "key_01jd8k2m4n6p8q0r2s4t6v8w0x",
     "challenge_id": "ch_01jd8k2m4n6p8q0r2s4t6v8w0x",

@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 import msgspec
 import openapi_spec_validator
@@ -13,7 +14,7 @@ from auth1 import errors
 from auth1.callers.guards import anyone
 from auth1.core.call import HTML, Answer, Call
 from auth1.core.paging import page
-from auth1.core.query import read_query
+from auth1.core.query import Moment, read_query
 from auth1.core.router import Route
 from auth1.core.schemas import In, Out
 from auth1.describe import words
@@ -160,7 +161,10 @@ class Puzzle(In):
 class Wanted(msgspec.Struct):
     """A query."""
 
-    since: Annotated[str, msgspec.Meta(description="From when on.")] = ""
+    since: Annotated[Moment | None, msgspec.Meta(description="From when on.")] = None
+    text: str = ""
+    state: Literal["sent", "failed"] | None = None
+    number: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 async def handle(app: Services, call: Call[None], body: Puzzle | None = None) -> Plain:
@@ -185,7 +189,7 @@ async def handle_header(app: Services, call: Call[None]) -> Plain:
 async def handle_query(app: Services, call: Call[None]) -> Plain:
     """Read a query and a page."""
     page(call)
-    return Plain(read_query(call, Wanted).since)
+    return Plain(read_query(call, Wanted).text)
 
 
 async def handle_query_by_hand(app: Services, call: Call[None]) -> Plain:
@@ -225,9 +229,35 @@ def test_a_query_is_described_by_what_reads_it() -> None:
     operation = describe([Route("GET", "/x", handle_query, anyone)])["paths"]["/x"]["get"]
 
     names = {parameter["name"]: parameter for parameter in operation["parameters"]}
-    assert set(names) == {"limit", "cursor", "since"}
+    assert set(names) == {"limit", "cursor", "since", "text", "state", "number"}
     assert names["since"]["description"] == "From when on."
+    assert names["since"]["schema"] == {"type": "string", "format": "date-time"}
+    assert names["state"]["schema"] == {"enum": ["failed", "sent"]}
     assert names["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(b"since=yesterday", b"since=2026-01-31", b"since=0001-01-01T00:00:00Z", b"since=1768000000"),
+        *(b"since=", b"since=null", b"text=%00", b"state=lost", b"state=null", b"state="),
+        *(b"number=1e1", b"number=-1", b"number=", b"number=1.0"),
+    ],
+)
+def test_a_query_that_cannot_be_is_refused_by_name(query: bytes) -> None:
+    with pytest.raises(errors.ValidationFailed) as refused:
+        read_query(Call("GET", "req", {}, query), Wanted)
+
+    assert refused.value.errors[0].field == query.partition(b"=")[0].decode()
+
+
+def test_a_query_is_read_as_it_was_meant() -> None:
+    query = b"since=2026-01-31T12:00:00+01:00&text=null&text=a+b%2B&unknown=1&number=7"
+
+    wanted = read_query(Call("GET", "req", {}, query), Wanted)
+
+    assert wanted == Wanted(datetime(2026, 1, 31, 11, tzinfo=UTC), "a b+", None, 7)
+    assert read_query(Call("GET", "req", {}, b""), Wanted) == Wanted()
 
 
 def test_answers_by_hand_are_described_by_the_route() -> None:
