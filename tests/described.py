@@ -64,7 +64,7 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
         return
     content = response.get("content", {})
     assert media_type in content, f"{asked} in {media_type}, which is not described: {HINT}"
-    if media_type.endswith("json"):
+    if media_type == "application/json" or media_type.endswith("+json"):
         body = json.loads(answer.content)
         for error in validator(route.path, verb, str(answer.status_code), media_type).iter_errors(body):
             raise AssertionError(f"{asked} with what is not described: {error.message}: {HINT}\n{answer.text[:2000]}")
