@@ -19,6 +19,8 @@ _PROBLEM = CONTENT_TYPE.decode()
 _ID = "req_01jd8k2m4n6p8q0r2s4t6v8w0x"
 # Statuses whose answers may say when to come back; of 429 all do.
 _MAY_WAIT = (400, 409, 502, 503)
+# Headers that a refusal has where guard or handler have set them, and how that shows in its name.
+_OF_HANDLERS = {"ratelimit-policy": "limited", "ratelimit": "", "idempotent-replayed": "repeatable"}
 # Bodies that are no JSON, by what a route names them.
 NO_JSON: dict[Any, Json] = {
     Form: {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}},
@@ -79,24 +81,26 @@ class Refusals:
             known = by_status.setdefault(refusal.status, {})
             if refusal.code not in known or refusal.__module__ == Refusal.__module__:
                 known[refusal.code] = refusal
-        limited, ours = b"ratelimit" in reached.words, route.path.startswith("/api/")
+        more = [name for name in _OF_HANDLERS if name.encode() in reached.words]
+        ours = route.path.startswith("/api/")
         return {
-            str(status): {"$ref": f"#/components/responses/{self._name(status, codes, ours=ours, limited=limited)}"}
+            str(status): {"$ref": f"#/components/responses/{self._name(status, codes, more, ours=ours)}"}
             for status, codes in sorted(by_status.items())
         }
 
     def of_paths(self) -> None:
         """Describe what is refused where there is no operation: an unknown method, of a path that there is."""
-        self._name(405, {MethodNotAllowed.code: MethodNotAllowed}, ours=True, limited=False)
+        self._name(405, {MethodNotAllowed.code: MethodNotAllowed}, [], ours=True)
 
-    def _name(self, status: int, codes: dict[str, type[Refusal]], *, ours: bool, limited: bool) -> str:
+    def _name(self, status: int, codes: dict[str, type[Refusal]], more: list[str], *, ours: bool) -> str:
         """Describe the refusals of one status, once for all routes that have the same; returns its name."""
-        name = ".".join([str(status), *sorted(codes), *(["limited"] if limited else []), *([] if ours else ["open"])])
+        marks = [mark for name in more if (mark := _OF_HANDLERS[name])]
+        name = ".".join([str(status), *sorted(codes), *marks, *([] if ours else ["open"])])
         if name in self.described:
             return name
         headers = ["x-request-id"]
         headers += ["cache-control"] if ours else []
-        headers += ["ratelimit-policy", "ratelimit"] if limited else []
+        headers += more
         headers += ["allow"] if status == 405 else []
         headers += ["www-authenticate"] if status == 401 else []
         headers += ["retry-after"] if status == 429 or status in _MAY_WAIT else []
