@@ -1,12 +1,36 @@
 """Messages as their tenant reads them, and what they add up to (contract: section 6)."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
+
+from auth1.challenges.schemas import ChallengeId
+from auth1.core.query import Moment
 from auth1.core.schemas import Out
 
 State = Literal["queued", "sent", "delivered", "failed", "unknown"]
 GroupBy = Literal["country", "provider", "channel"]
+
+
+class MessageQuery(msgspec.Struct):
+    """Which messages are to be listed; what is not named may be any."""
+
+    since: Annotated[Moment | None, msgspec.Meta(description="Made at this moment or later.")] = None
+    until: Annotated[Moment | None, msgspec.Meta(description="Made before this moment.")] = None
+    state: State | None = None
+    provider: Literal["twilio", "sns", "console", "smtp"] | None = None
+    channel: Literal["sms", "email"] | None = None
+    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2")] | None = None
+    challenge_id: ChallengeId | None = None
+
+
+class StatisticsQuery(msgspec.Struct):
+    """Which messages are to be added up, and by what."""
+
+    since: Annotated[Moment | None, msgspec.Meta(description="From here on; a day before `until` unless told.")] = None
+    until: Annotated[Moment | None, msgspec.Meta(description="Up to here; now unless told.")] = None
+    group_by: GroupBy = "country"
 
 
 class MessageListed(Out):

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is n
 # What cannot succeed as it stands, because a code, a link or a signature is not for an example to know.
 REFUSED = {
     "verify_code": (400, "no_active_challenge"),
+    "prove_identifier": (400, "no_active_challenge"),
+    "remove_identifier": (409, "conflict"),  # the last one stays
     "change_grant": (401, "invalid_token"),
     "take_twilio_receipt": (403, "forbidden"),
     "show_link": (400, "This link no longer works"),
