@@ -1,12 +1,37 @@
 """Messages as their tenant reads them, and what they add up to (contract: section 6)."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
+
+from auth1.core.query import Moment
 from auth1.core.schemas import Out
 
 State = Literal["queued", "sent", "delivered", "failed", "unknown"]
 GroupBy = Literal["country", "provider", "channel"]
+_Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2.", examples=["US"])]
+_ChallengeId = Annotated[str, msgspec.Meta(pattern=r"^ch_[0-9a-z]{26}\Z", examples=["ch_01jd8k2m4n6p8q0r2s4t6v8w0x"])]
+
+
+class MessageQuery(msgspec.Struct):
+    """Which messages are to be listed: of those that are not given, any."""
+
+    since: Moment | None = None
+    until: Moment | None = None
+    state: State | None = None
+    provider: Literal["twilio", "sns", "console", "smtp"] | None = None
+    channel: Literal["sms", "email"] | None = None
+    country: _Country | None = None
+    challenge_id: _ChallengeId | None = None
+
+
+class StatisticsQuery(msgspec.Struct):
+    """Of which span of time (the last day, unless told), and by what it is grouped."""
+
+    since: Moment | None = None
+    until: Moment | None = None
+    group_by: GroupBy = "country"
 
 
 class MessageListed(Out):
