@@ -2,12 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from msgspec import structs
-
 from auth1.callers.tenant import Manager
 from auth1.challenges import message_store
 from auth1.challenges.message_schemas import MessagePage, MessageQuery, Statistics, StatisticsQuery
-from auth1.challenges.message_store import Wanted
 from auth1.core.call import Call
 from auth1.core.paging import page
 from auth1.core.query import read_query
@@ -24,7 +21,7 @@ HOUR_IS_FINAL_S = 3600  # after its end no code lives, and receipts have come; w
 
 async def list_messages(app: Services, call: Call[Manager]) -> MessagePage:
     """List messages, newest first, by state, provider, channel, country, challenge or time."""
-    wanted = Wanted(*structs.astuple(read_query(call, MessageQuery)))
+    wanted = read_query(call, MessageQuery)
     wanted_page = page(call)
     messages = await message_store.list_messages(
         app.reads, call.caller.tenant_id, wanted, wanted_page.after, wanted_page.rows
@@ -35,13 +32,13 @@ async def list_messages(app: Services, call: Call[Manager]) -> MessagePage:
 async def show_statistics(app: Services, call: Call[Manager]) -> Statistics:
     """Say what became of messages, by country, provider or channel: of the last day, or of at most 31 days."""
     now = datetime.now(UTC)
-    asked = read_query(call, StatisticsQuery)
-    until = asked.until or now
-    since = asked.since or until - DEFAULT_SPAN
+    wanted = read_query(call, StatisticsQuery)
+    until = wanted.until or now
+    since = wanted.since or until - DEFAULT_SPAN
     if not since < until <= since + MAX_SPAN:
         raise ValidationFailed(errors=[FieldError("since", f"Must be at most {MAX_SPAN.days} days before until")])
-    groups = await message_store.message_statistics(app.reads, call.caller.tenant_id, since, until, asked.group_by)
-    return Statistics(asked.group_by, since, until, groups)
+    groups = await message_store.message_statistics(app.reads, call.caller.tenant_id, since, until, wanted.group_by)
+    return Statistics(wanted.group_by, since, until, groups)
 
 
 async def add_up(app: Services) -> None:

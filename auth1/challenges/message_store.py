@@ -1,10 +1,11 @@
 """SQL of what a tenant reads of its messages, by name."""
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+
+import msgspec
 
 from auth1.challenges.identifiers import mask
-from auth1.challenges.message_schemas import GroupBy, MessageGroup, MessageListed
+from auth1.challenges.message_schemas import GroupBy, MessageGroup, MessageListed, MessageQuery
 from auth1.core.postgres import Postgres, Queries
 
 _QUERIES = Queries("reports")
@@ -12,24 +13,12 @@ HOUR = timedelta(hours=1)
 _NEWEST = "msg_~"  # above every id
 
 
-class Wanted(NamedTuple):
-    """Which messages are to be listed: None is any."""
-
-    since: datetime | None
-    until: datetime | None
-    state: str | None
-    provider: str | None
-    channel: str | None
-    country: str | None
-    challenge_id: str | None
-
-
 async def list_messages(
-    postgres: Postgres, tenant_id: str, wanted: Wanted, before: str, limit: int
+    postgres: Postgres, tenant_id: str, wanted: MessageQuery, before: str, limit: int
 ) -> list[MessageListed]:
     """Messages of a tenant, newest first, from before an id (empty: from the newest)."""
     query = _QUERIES["list_messages"] if wanted.challenge_id is None else _QUERIES["list_messages_of_challenge"]
-    rows = await postgres.report(query, tenant_id, before or _NEWEST, limit, *wanted)
+    rows = await postgres.report(query, tenant_id, before or _NEWEST, limit, *msgspec.structs.astuple(wanted))
     return [
         MessageListed(
             message_id=row["id"],
