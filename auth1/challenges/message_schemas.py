@@ -37,7 +37,8 @@ class MessageListed(Out):
     """A message, without what it said. `price` is in US dollars; null where it is not known."""
 
     message_id: str
-    challenge_id: str
+    challenge_id: str | None  # null for a notice
+    notice: str | None  # what it tells of, where it brings no code: phone_changed, email_added, …
     channel: Literal["sms", "email"]
     destination: str  # masked
     country: str | None  # ISO 3166-1 alpha-2; null for an email

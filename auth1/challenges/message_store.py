@@ -23,6 +23,7 @@ async def list_messages(
         MessageListed(
             message_id=row["id"],
             challenge_id=row["challenge_id"],
+            notice=row["notice"],
             channel=row["channel"],
             destination=mask(row["identifier"]),
             country=row["country"],

@@ -6,12 +6,11 @@ from contextlib import suppress
 from auth1 import metrics
 from auth1.challenges import codes, links
 from auth1.challenges.identifiers import parse_phone
-from auth1.challenges.wording import word
+from auth1.challenges.wording import word, word_notice
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import notices, segments, store
-from auth1.messaging.provider import Outgoing
+from auth1.messaging import segments, store
 from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
 
@@ -86,10 +85,18 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
 
 
 async def _send_notice(app: Services, message: Claimed, notice: str) -> None:
-    text, letter = notices.write(message.tenant_name, message.settings, message.locale, notice, message.channel)
-    outgoing = Outgoing(message.tenant_id, message.message_id, message.identifier, text, notices.LIFE_S, letter)
+    outgoing = word_notice(
+        tenant_id=message.tenant_id,
+        message_id=message.message_id,
+        to=message.identifier,
+        channel=message.channel,
+        tenant_name=message.tenant_name,
+        settings=message.settings,
+        locale=message.locale,
+        notice=notice,
+    )
     with suppress(Unavailable):  # it matters more that it is sent
-        await _charge_notice(app, message, text)
+        await _charge_notice(app, message, outgoing.text)
     delivery = await app.messenger.send(message.channel, outgoing, actor="auth1")
     metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
 

@@ -2,7 +2,7 @@
 
 from auth1.callers.tenant import Senders, TenantSettings
 from auth1.challenges.identifiers import Channel, parse_phone
-from auth1.messaging import mails, texts
+from auth1.messaging import mails, notices, texts
 from auth1.messaging.provider import Outgoing
 
 
@@ -35,6 +35,24 @@ def word(
         retry_in=settings.retry_unreported_after if not avoid else None,  # there is no third try
         avoid=avoid,
     )
+
+
+def word_notice(
+    *,
+    tenant_id: str,
+    message_id: str,
+    to: str,
+    channel: Channel,
+    tenant_name: str,
+    settings: TenantSettings,
+    locale: str | None,
+    notice: str,
+) -> Outgoing:
+    """Word a notice, which brings no code."""
+    text, letter = notices.write(tenant_name, settings, locale, notice, channel)
+    if channel == "email":
+        return Outgoing(tenant_id, message_id, to, text, notices.LIFE_S, letter)
+    return Outgoing(tenant_id, message_id, to, text, notices.LIFE_S, senders=_senders(settings, to))
 
 
 def _senders(settings: TenantSettings, to: str) -> Senders:

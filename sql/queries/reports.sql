@@ -4,7 +4,7 @@
 -- Newest first. Ids are their time, so a page, and any span of time, is a range of the primary key.
 -- $1 tenant_id, $2 before this id, $3 how many, $4 since and $5 until, or null
 -- $6 state, $7 provider, $8 channel, $9 country, $10 challenge_id: each null for any
-select id, challenge_id, channel, identifier, country, state, nullif(provider, 'none') as provider, error, retry_of,
+select id, challenge_id, notice, channel, identifier, country, state, nullif(provider, 'none') as provider, error, retry_of,
   segments, price_microdollars, price_source, created_at, updated_at, delivered_at
 from messages
 where tenant_id = $1 and id < $2
@@ -21,7 +21,7 @@ limit $3
 with known as materialized (
   select * from messages where tenant_id = $1 and challenge_id = $10
 )
-select id, challenge_id, channel, identifier, country, state, nullif(provider, 'none') as provider, error, retry_of,
+select id, challenge_id, notice, channel, identifier, country, state, nullif(provider, 'none') as provider, error, retry_of,
   segments, price_microdollars, price_source, created_at, updated_at, delivered_at
 from known
 where id < $2

@@ -107,6 +107,23 @@ async def test_a_notice_is_counted_with_what_messages_cost(member: Member) -> No
     assert await member.database.fetchrow(budget, member.tenant_id) == after
 
 
+async def test_a_notice_is_among_the_tenants_messages_and_comes_from_its_sender(member: Member) -> None:
+    path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
+    settings = {"sms_senders": {"*": {"twilio": "MyApp"}}}
+    assert (await member.door.admin("PATCH", path, {"settings": settings})).status_code == 200
+    old = member.identifier
+    await member.add(new_phone())
+
+    await member.flush()
+
+    [told] = [request.form for request in member.twilio.requests if request.form.get("To") == old][1:]
+    assert told["From"] == "MyApp"
+    assert int(told["ValidityPeriod"]) == 3600
+    listed = await member.door.client.get("/api/tenant/messages", headers={"x-api-key": member.tenant["secret_key"]})
+    newest = listed.json()["data"][0]
+    assert (newest["notice"], newest["challenge_id"], newest["state"]) == ("phone_changed", None, "sent")
+
+
 async def test_a_notice_waits_for_no_channel_that_is_not_there(start_app: Started, member: Member) -> None:
     email = new_email()
     await member.add(email)

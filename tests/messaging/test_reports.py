@@ -80,6 +80,7 @@ async def test_a_message_is_listed_without_its_number_and_its_code(sender: Sende
         "provider": "twilio",
         "error": None,
         "retry_of": None,
+        "notice": None,
         "segments": 2,
         "price": "0.015800",
         "price_source": "estimate",
