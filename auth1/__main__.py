@@ -47,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Print the description of the API, in OpenAPI 3.1."
     _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.describe.command:openapi")
+    users = _add(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
+    _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
     _add(commands, "version", "Print the version.", "auth1 version")
     return root
 
@@ -79,6 +81,24 @@ def _add_keys(acts: Commands) -> None:
     for command in (create, rotate, revoke):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         _add_json(command)
+
+
+def _add_users(acts: Commands) -> None:
+    text = "Import users; those who exist are left as they are. Exits 1 when a line was rejected."
+    example = "auth1 users import --tenant myapp --from auth0 export.ndjson --rejects rejected.txt"
+    bring = _add(acts, "import", text, example, "auth1.user_commands:import_users")
+    bring.add_argument("--from", dest="preset", metavar="PRODUCT", help="auth0, cognito, firebase or supabase")
+    bring.add_argument("--map", default="", metavar="FIELD=COLUMN,…", help="phone=phone_number,email=email")
+    bring.add_argument("--rejects", metavar="FILE", help="where rejected lines are named (default: stderr)")
+    bring.add_argument("--resume", action="store_true", help="go on where the import of this file was broken off")
+    bring.add_argument("--skip", type=int, default=0, metavar="LINES", help="how many lines to pass over")
+    _add_json(bring)
+    example = "auth1 users export --tenant myapp users.csv"
+    export = _add(acts, "export", "Export all users.", example, "auth1.user_commands:export_users")
+    for command, formats in ((bring, ("ndjson", "csv", "json")), (export, ("ndjson", "csv"))):
+        command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
+        command.add_argument("--format", choices=formats, help="by default what the file's name ends in, or ndjson")
+        command.add_argument("file", metavar="FILE", help="- for stdin or stdout")
 
 
 def _add(commands: Commands, name: str, text: str, example: str, run: str = "") -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 from argparse import Namespace
@@ -85,7 +86,7 @@ def create_key(options: Namespace) -> None:
     wanted = {"kind": options.kind, "allowed_origins": options.origin}
 
     async def act(app: Services) -> msgspec.Struct:
-        return await manage.create_key(app, await _manager(app, options), schemas.convert(wanted, KeyIn))
+        return await manage.create_key(app, await manager_for(app, options), schemas.convert(wanted, KeyIn))
 
     show(options, run(act), "key_id", "kind", "api_key")
 
@@ -95,7 +96,7 @@ def rotate_key(options: Namespace) -> None:
 
     async def act(app: Services) -> msgspec.Struct:
         rotation = schemas.convert({"grace_in": options.grace_in}, KeyRotation)
-        return await manage.rotate_key(app, await _manager(app, options), options.key_id, rotation)
+        return await manage.rotate_key(app, await manager_for(app, options), options.key_id, rotation)
 
     show(options, run(act), "key_id", "kind", "api_key")
 
@@ -104,7 +105,7 @@ def revoke_key(options: Namespace) -> None:
     """End a key."""
 
     async def act(app: Services) -> None:
-        await manage.revoke_key(app, await _manager(app, options), options.key_id)
+        await manage.revoke_key(app, await manager_for(app, options), options.key_id)
 
     run(act)
     print('{"revoked":true}' if options.json else f"revoked: {options.key_id}")
@@ -113,6 +114,7 @@ def revoke_key(options: Namespace) -> None:
 def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
     """Act with services of our own; a refusal ends the program with its sentence."""
     settings = load_settings()
+    logging.getLogger("asyncpg").addHandler(logging.NullHandler())  # what it has to say, we say in a sentence
 
     async def with_services() -> Result:
         app = await main.start(settings, Log("error", descriptor=sys.stderr.fileno()), background=False)
@@ -152,7 +154,8 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
-async def _manager(app: Services, options: Namespace) -> Manager:
+async def manager_for(app: Services, options: Namespace) -> Manager:
+    """Whoever acts on the command line, for the tenant that it names. Raises NotFound."""
     found = await store.get_tenant(app.postgres, tenant_id=options.tenant, slug=options.tenant)
     if found is None:
         raise NotFound(f"There is no tenant {options.tenant}.")

@@ -20,7 +20,7 @@ from auth1.callers.guards import (
 from auth1.challenges import grants, link_handlers, links, message_handlers, receipts
 from auth1.challenges import handlers as challenges
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
-from auth1.core.call import HTML, JSON, TEXT, Form
+from auth1.core.call import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Upload
 from auth1.core.postgres import REPORT_S
 from auth1.core.router import Body, Handler, Route
 from auth1.docs import handlers as docs
@@ -40,9 +40,14 @@ from auth1.tenants.schemas import (
     TenantPatch,
     TextPreviewIn,
 )
+from auth1.users import handlers as users
+from auth1.users.schemas import Ban, UserIn, UserPatch
 
 SEND_DEADLINE_S = 6.0  # where a provider is waited for
 REPORT_DEADLINE_S = REPORT_S + 2.0  # where much is read
+EXPORT_DEADLINE_S = 900.0  # as long as a client may take for all of a tenant's users
+IMPORT_DEADLINE_S = 60.0
+UPLOAD = BodyLimit(4 * 1024 * 1024, 30.0)  # read by whoever has a secret key, after that was checked
 
 _TENANT = "/api/admin/tenants/{tenant_id}"
 
@@ -118,6 +123,16 @@ ROUTES = (
     *managed(
         "POST", "/jwt-secret/rotate", tenants.rotate_jwt_secret, JwtRotation, body_optional=True, idempotent="yes"
     ),
+    *managed("GET", "/users/export", users.export_users, deadline_s=EXPORT_DEADLINE_S),
+    *managed("POST", "/users/import", users.import_users, Upload, limit=UPLOAD, deadline_s=IMPORT_DEADLINE_S),
+    *managed("GET", "/users", users.list_users),
+    *managed("POST", "/users", users.create_user, UserIn, status=201, idempotent="yes"),
+    *managed("GET", "/users/{user_id}", users.get_user),
+    *managed("PATCH", "/users/{user_id}", users.update_user, UserPatch),
+    *managed("DELETE", "/users/{user_id}", users.erase_user),
+    *managed("POST", "/users/{user_id}/ban", users.ban_user, Ban, body_optional=True),
+    *managed("POST", "/users/{user_id}/unban", users.unban_user),
+    *managed("GET", "/users/{user_id}/export", users.export_user),
     *managed("GET", "/users/{user_id}/sessions", sessions.list_user_sessions),
     *managed("DELETE", "/users/{user_id}/sessions", sessions.end_user_sessions),
     *managed("DELETE", "/users/{user_id}/sessions/{session_id}", sessions.end_user_session),

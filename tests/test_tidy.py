@@ -21,10 +21,12 @@ README = (ROOT / "README.md").read_text()
 FLOORS = (
     ("__main__",),
     ("dev.command",),
+    ("user_commands",),
     ("commands",),
     ("serve", "main"),
     ("describe",),
     ("routes",),
+    ("users",),
     ("account",),
     ("challenges", "tenants", "health", "retention", "docs"),
     ("sessions", "messaging", "fraud"),

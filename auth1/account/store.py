@@ -59,6 +59,11 @@ class Removed(NamedTuple):
     live: Sequence[str]
 
 
+async def hold_account(transaction: Transaction, tenant_id: str, user_id: str) -> None:
+    """Let nobody else change which identifiers a user has, until the end of the transaction."""
+    await transaction.row(_QUERIES["hold_account"], tenant_id, user_id)
+
+
 async def change_user_metadata(
     postgres: Postgres,
     tenant_id: str,

@@ -15,17 +15,20 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from auth1 import metrics
-from auth1.core import problems, proxies, schemas
+from auth1.core import problems, proxies, schemas, streaming
 from auth1.core.call import (
-    BODY_S,
+    CSV,
     FORM,
     JSON,
+    NDJSON,
     Answer,
     AnsweredBefore,
     Call,
     ClientGone,
     Form,
     Receive,
+    Stream,
+    Upload,
     is_bodiless,
     read_body,
 )
@@ -66,6 +69,8 @@ def _decoders(route: Route) -> dict[str, Decode]:
     """How a route's body is decoded, by media type."""
     if route.body is Form:
         return {FORM: Form.decode}
+    if route.body is Upload:
+        return {media_type: partial(Upload, media_type) for media_type in (NDJSON, CSV)}
     decoders: dict[str, Decode] = {JSON: partial(schemas.decode, msgspec.json.Decoder(route.body))}
     if route.form:
         decoders[FORM] = lambda raw: schemas.convert(dict(Form.decode(raw).pairs), route.body)
@@ -135,6 +140,7 @@ class App(Generic[Services]):
         request_id = wanted_id.decode() if _REQUEST_ID.fullmatch(wanted_id) else new_id("req")
         call: Call[Any] = Call(scope["method"], request_id, headers, scope["query_string"])
         route: Route | None = None
+        body: bytes | Stream
         try:
             origin = self._check_framing(scope, call)
             if call.method == "OPTIONS":
@@ -153,7 +159,15 @@ class App(Generic[Services]):
             call.headers += problems.headers(refusal)
             call.log["code"] = refusal.code
             metrics.REFUSALS.labels(refusal.code).inc()
-        await self._send(scope, call, status, content_type, body, send)
+        if isinstance(body, Stream):
+            await self._send_head(scope, call, status, content_type, None, send)
+            if call.method == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+            elif route is not None:
+                await self._stream(route, call, body, receive, send, perf_counter() - started)
+        else:
+            await self._send_head(scope, call, status, content_type, len(body), send)
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
         self._tell(route, call, status, perf_counter() - started)
 
     def _check_framing(self, scope: Scope, call: Call[Any]) -> str | None:
@@ -186,10 +200,10 @@ class App(Generic[Services]):
             raise Unavailable("Too many requests are under way.", retry_after=1)
         return match.route
 
-    async def _answer(self, route: Route, call: Call[Any], receive: Receive) -> tuple[int, bytes, bytes]:
+    async def _answer(self, route: Route, call: Call[Any], receive: Receive) -> tuple[int, bytes, bytes | Stream]:
         """Run guard and handler under the route's one deadline."""
         try:
-            async with asyncio.timeout(route.deadline_s + (BODY_S if route.body else 0)) as deadline:
+            async with asyncio.timeout(route.deadline_s + (route.limit.seconds if route.body else 0)) as deadline:
                 call.caller = await route.guard(self.services, call)
                 arguments: list[object] = []
                 if (decoders := self._decoders.get(route)) is not None:
@@ -210,6 +224,8 @@ class App(Generic[Services]):
             raise InternalError from error
         if result is None:
             return 204, b"", b""
+        if isinstance(result, Stream):
+            return route.status, result.content_type, result
         if isinstance(result, Answer):
             body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
             return result.status, result.content_type, body
@@ -218,23 +234,37 @@ class App(Generic[Services]):
     async def _decode(self, route: Route, call: Call[Any], receive: Receive, decoders: dict[str, Decode]) -> object:
         if route.body_optional and is_bodiless(call):
             return decoders[JSON](b"{}")
-        media_type, raw = await read_body(call, receive, decoders)
+        media_type, raw = await read_body(call, receive, decoders, route.limit)
         return decoders[media_type](raw)
 
-    async def _send(
-        self, scope: Scope, call: Call[Any], status: int, content_type: bytes, body: bytes, send: Send
+    async def _stream(
+        self, route: Route, call: Call[Any], stream: Stream, receive: Receive, send: Send, elapsed_s: float
     ) -> None:
+        """Send a stream within what is left of the route's one deadline; the log line says how it broke."""
+        try:
+            broken = await streaming.send_all(stream, receive, send, route.deadline_s - elapsed_s)
+        except Refusal as refusal:
+            broken = refusal.code
+        except Exception as error:
+            self._log.error("stream failed", error=error, request_id=call.request_id, route=route.path)
+            broken = InternalError.code
+        if broken is not None:
+            call.log["broken"] = broken
+
+    async def _send_head(
+        self, scope: Scope, call: Call[Any], status: int, content_type: bytes, length: int | None, send: Send
+    ) -> None:
+        """Begin the response; of a stream nobody knows the length."""
         headers = [(b"x-request-id", call.request_id.encode()), _NO_SNIFF, *call.headers]
         origins = call.request_headers.get(b"origin")
         headers += self._cors.headers(origins[0].decode("latin-1") if origins else None, call.origins)
         if scope["path"].startswith("/api/"):
             headers.append(_NO_STORE)
-        if body:
+        if length != 0:
             headers.append((b"content-type", content_type))
-        if status != 204:
-            headers.append((b"content-length", b"%d" % len(body)))
+        if status != 204 and length is not None:
+            headers.append((b"content-length", b"%d" % length))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     def _tell(self, route: Route | None, call: Call[Any], status: int, elapsed_s: float) -> None:
         path = route.path if route else "none"

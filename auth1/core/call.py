@@ -1,7 +1,7 @@
 """One request as handlers see it, what they may answer with, and how its body is read."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -13,6 +13,8 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 HTML = "text/html"
 TEXT = "text/plain"
+NDJSON = "application/x-ndjson"
+CSV = "text/csv"
 MAX_BODY_BYTES = 16 * 1024
 MAX_BODY_CHUNKS = 256
 BODY_S = 5.0
@@ -24,6 +26,29 @@ Other = TypeVar("Other")
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole: nothing happened, nobody is to be told."""
+
+
+class BodyLimit(NamedTuple):
+    """How much of a body is read, and for how long: the least that its route can live with."""
+
+    max_bytes: int = MAX_BODY_BYTES
+    seconds: float = BODY_S
+
+    @property
+    def pieces(self) -> int:
+        """Pieces of 64 bytes are small enough; smaller ones would only keep us busy."""
+        return MAX_BODY_CHUNKS * self.max_bytes // MAX_BODY_BYTES
+
+
+class Stream(NamedTuple):
+    """For handlers whose answer is larger than memory: it is sent piece by piece, as fast as the client takes it.
+
+    What can be refused is refused before: once the first piece is made the status is 200, and all that is left to a
+    stream that breaks is to end the connection, so that no client takes a part for the whole.
+    """
+
+    pieces: AsyncGenerator[bytes, None]
+    content_type: bytes
 
 
 class Answer(NamedTuple):
@@ -58,6 +83,13 @@ class Form(NamedTuple):
     def value(self, name: str) -> str | None:
         """The last value of a name."""
         return dict(self.pairs).get(name)
+
+
+class Upload(NamedTuple):
+    """The body of a route that takes a file: as it came, and which of its media types it is."""
+
+    media_type: str
+    raw: bytes
 
 
 class Call(Generic[Caller]):
@@ -119,8 +151,10 @@ def is_bodiless(call: Call[Any]) -> bool:
     return b"transfer-encoding" not in call.request_headers and call.header(b"content-length") in (None, "0")
 
 
-async def read_body(call: Call[Any], receive: Receive, media_types: Collection[str]) -> tuple[str, bytes]:
-    """Read a body of one of some media types, of at most 16 KiB, 256 pieces and 5 s; returns which it is, and it.
+async def read_body(
+    call: Call[Any], receive: Receive, media_types: Collection[str], limit: BodyLimit
+) -> tuple[str, bytes]:
+    """Read a body of one of some media types, within its route's limit; returns which it is, and it.
 
     Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientGone when the client hangs up half-way.
     """
@@ -134,20 +168,21 @@ async def read_body(call: Call[Any], receive: Receive, media_types: Collection[s
     length = call.header(b"content-length") or "0"
     if not length.isascii() or not length.isdigit():
         raise BadRequest("Content-Length is not a number.")
-    if len(length) > 18 or int(length) > MAX_BODY_BYTES:  # int() refuses thousands of digits
-        raise PayloadTooLarge
-    body = b""
+    too_large = PayloadTooLarge(f"The body is larger than {limit.max_bytes // 1024} KiB.")
+    if len(length) > 18 or int(length) > limit.max_bytes:  # int() refuses thousands of digits
+        raise too_large
+    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_S):
-            for _ in range(MAX_BODY_CHUNKS):
+        async with asyncio.timeout(limit.seconds):
+            for _ in range(limit.pieces):
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
-                body += bytes(message.get("body", b""))
-                if len(body) > MAX_BODY_BYTES:
-                    raise PayloadTooLarge
+                body += message.get("body", b"")
+                if len(body) > limit.max_bytes:
+                    raise too_large
                 if not message.get("more_body", False):
-                    return media_type, body
+                    return media_type, bytes(body)
     except TimeoutError:
         raise RequestTimeout from None
     raise PayloadTooLarge("The body came in too many pieces.")

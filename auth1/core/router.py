@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+from auth1.core.call import BodyLimit
 from auth1.errors import MethodNotAllowed, NotFound
 
 DEADLINE_S = 2.0
@@ -11,7 +12,7 @@ _PARAMETER = re.compile(r"[A-Za-z0-9_:.\-]{1,64}")  # what an id can be; anythin
 
 
 Handler = Callable[..., Awaitable[object]]
-Body = Any  # what JSON is decoded into (a Struct, a union of them, a dict), Form, or None where there is no body
+Body = Any  # what JSON is decoded into (a Struct, a union of them, a dict), Form, Upload, or None: there is no body
 
 
 class Route(NamedTuple):
@@ -24,6 +25,7 @@ class Route(NamedTuple):
     body: Body = None
     body_optional: bool = False  # nothing at all counts as {}
     form: bool = False  # the same fields may come as a form
+    limit: BodyLimit = BodyLimit()
     status: int = 200
     deadline_s: float = DEADLINE_S
     quiet: bool = False  # probes and scrapes are logged at level debug

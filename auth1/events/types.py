@@ -21,12 +21,16 @@ class EventType(StrEnum):
         "message.retried"  # message: it did not arrive, and another provider is sending the code once more
     )
     MESSAGE_UNKNOWN = "message.unknown"  # message: it may have been sent or not, or nobody reports whether it arrived
-    USER_CREATED = "user.created"  # user: somebody's first login
-    USER_UPDATED = "user.updated"  # user: what is known of it; `changed` says what
     IDENTIFIER_ADDED = "identifier.added"  # user: it has proven a phone or an email, and can log in by it
     IDENTIFIER_CHANGED = "identifier.changed"  # user: so, too, and the one it had before is let go
     IDENTIFIER_REMOVED = "identifier.removed"  # user
     IDENTIFIER_REFUSED = "identifier.refused"  # user: the right code, but the phone or email is somebody else's
+    USER_CREATED = "user.created"  # user: somebody's first login, or made by its tenant
+    USER_UPDATED = "user.updated"  # user: `changed` says what of it, not how
+    USER_BANNED = "user.banned"  # user: its sessions were ended
+    USER_UNBANNED = "user.unbanned"  # user
+    USER_ERASED = "user.erased"  # user: its id is all that is left
+    USERS_IMPORTED = "users.imported"  # tenant: its users came from elsewhere
     SESSION_REVOKED = "session.revoked"  # session: it was ended before its time; `reason` says why
     USER_LOGGED_OUT = "user.logged_out"  # user: several of its sessions were ended
     USER_REFUSED = "user.refused"  # challenge: the right code, but the user is banned

@@ -74,8 +74,13 @@ class Said:
         return self.phones[-1]
 
 
+def _is_json(answer: httpx.Response) -> bool:
+    """Whether it is one JSON document; an export is many."""
+    return answer.headers.get("content-type", "") in ("application/json", "application/problem+json")
+
+
 def _without_shown(answer: httpx.Response) -> str:
-    if "json" not in answer.headers.get("content-type", ""):
+    if not _is_json(answer):
         return answer.text
     body = answer.json()
     return json.dumps({name: value for name, value in body.items() if name not in SHOWN_ONCE}, ensure_ascii=False)
@@ -106,12 +111,13 @@ async def said(
     await log_in_by_link(said)
     await try_another_provider(said)
     await let_providers_fail(said)
+    await manage_users(said)
     await manage(said)
     await provoke_refusals(said, postgres_server, start_app, tmp_path_factory.mktemp("world"))
     await break_the_schema(said)
     said.secrets |= {ADMIN_TOKEN, JWT_SECRET, twilio.AUTH_TOKEN, door.settings.database_url, door.settings.redis_url}
     for response in said.answers:
-        if "json" in response.headers.get("content-type", ""):
+        if _is_json(response):
             said.secrets |= {value for name, value in response.json().items() if name in SHOWN_ONCE}
     for request in twilio_server.requests:
         if found := re.search(r"code is: (\d{10})\.", request.form.get("Body", "")):
@@ -213,6 +219,21 @@ async def let_providers_fail(said: Said) -> None:
         said.twilio.script.append(behaviour)
         refused = await said.door.post(REQUEST, {"phone": said.phone()}, said.tenant["secret_key"])
         assert refused.status_code in (422, 502)
+
+
+async def manage_users(said: Said) -> None:
+    door, headers = said.door, {"x-api-key": said.tenant["secret_key"]}
+    users, phone = "/api/tenant/users", said.phone()
+    made = await door.post(users, {"phone": phone, "metadata": {"note": "a note about somebody"}}, headers["x-api-key"])
+    path = f"{users}/{made.json()['user_id']}"
+    await door.client.patch(path, json={"phone": (phone := said.phone())}, headers=headers)
+    for method, end in (("POST", "/ban"), ("POST", "/unban"), ("GET", "/export"), ("GET", ""), ("DELETE", "")):
+        assert (await door.client.request(method, path + end, headers=headers)).status_code in (200, 204)
+    upload = json.dumps({"phone": phone}) + '\n{"phone": "nobody"}\n'
+    ndjson = headers | {"content-type": "application/x-ndjson"}
+    assert (await door.client.post(f"{users}/import", content=upload, headers=ndjson)).json()["rejected"] == 1
+    for query in ("/export", f"?phone={phone}", f"?q={phone[:-1]}"):
+        assert (await door.client.get(users + query, headers=headers)).status_code == 200
 
 
 async def manage(said: Said) -> None:

@@ -1,0 +1,56 @@
+"""Erase a user: it, its sessions, its identifiers and all that was asked of them, in one transaction.
+
+Whoever writes down a delivery locks the message first and its identifier then; an erasure the other way round. It
+waits for no message: one that is held means to let go of everything, and to begin anew a moment later.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from auth1.account.store import hold_account
+from auth1.core.ids import new_id
+from auth1.core.postgres import Postgres, Queries
+from auth1.errors import Unavailable
+
+_QUERIES = Queries("users")
+TRIES = 8
+PAUSE_S = 0.05
+
+
+class Erased(NamedTuple):
+    """A user that is no more: its event, and the sessions that went with it."""
+
+    event_id: str
+    sessions: list[str]
+
+
+class _Busy(Exception):
+    """Somebody is changing what is to be erased."""
+
+
+async def erase_user(postgres: Postgres, tenant_id: str, user_id: str, actor: str) -> Erased | None:
+    """Erase a user; None when there is none. Raises Unavailable when others go on changing it."""
+    for _ in range(TRIES):
+        try:
+            return await _erase(postgres, tenant_id, user_id, actor)
+        except _Busy:
+            await asyncio.sleep(PAUSE_S)
+    raise Unavailable("The user is being changed; try again in a moment.", retry_after=1)
+
+
+async def _erase(postgres: Postgres, tenant_id: str, user_id: str, actor: str) -> Erased | None:
+    event_id = new_id("evt")
+    async with postgres.transaction() as transaction:
+        await hold_account(transaction, tenant_id, user_id)
+        rows = await transaction.rows(_QUERIES["hold_identifiers_to_erase"], tenant_id, user_id)
+        identifiers = [row["identifier"] for row in rows]
+        # A statement of its own, after the lock: only so it sees what was asked while this waited.
+        asked = await transaction.row(_QUERIES["erase_asked"], tenant_id, identifiers)
+        if asked is None or asked["busy"]:
+            raise _Busy
+        if await transaction.row(_QUERIES["hold_user_to_erase"], tenant_id, user_id) is None:
+            return None
+        erased = await transaction.row(_QUERIES["erase_user"], tenant_id, user_id, identifiers, event_id, actor)
+        if erased is None:
+            raise _Busy  # it was given one more identifier meanwhile
+    return Erased(event_id, erased["sessions"])

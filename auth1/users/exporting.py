@@ -1,0 +1,64 @@
+"""Export all users, a page at a time: each page is a statement of its own, and begins where the one before ended, so
+no transaction is open while a client is slow."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncGenerator, Sequence
+from typing import Literal
+
+from msgspec import structs
+
+from auth1.core import schemas
+from auth1.core.postgres import Postgres
+from auth1.errors import Unavailable
+from auth1.users import store
+from auth1.users.schemas import UserOut
+
+Format = Literal["ndjson", "csv"]
+PAGE = 500
+COLUMNS = UserOut.__struct_fields__
+PATIENCE = (0.2, 1.0)  # seconds between tries while the database is away
+
+
+async def begin(postgres: Postgres, tenant_id: str, kind: Format, after: str = "") -> AsyncGenerator[bytes, None]:
+    """All users, oldest first, after some id. The first page is read at once: Unavailable comes before any piece."""
+    return _pieces(postgres, tenant_id, kind, await store.export_users(postgres, tenant_id, after, PAGE))
+
+
+async def _pieces(
+    postgres: Postgres, tenant_id: str, kind: Format, users: list[UserOut]
+) -> AsyncGenerator[bytes, None]:
+    if kind == "csv":
+        yield _csv([])
+    while users:
+        yield _encode(kind, users)
+        users = await _page(postgres, tenant_id, users[-1].user_id) if len(users) == PAGE else []
+
+
+async def _page(postgres: Postgres, tenant_id: str, after: str) -> list[UserOut]:
+    for pause_s in PATIENCE:
+        try:
+            return await store.export_users(postgres, tenant_id, after, PAGE)
+        except Unavailable:
+            await asyncio.sleep(pause_s)
+    return await store.export_users(postgres, tenant_id, after, PAGE)
+
+
+def _encode(kind: Format, users: Sequence[UserOut]) -> bytes:
+    if kind == "csv":
+        return _csv([[_cell(value) for value in structs.astuple(user)] for user in users])
+    return b"".join([schemas.encode(user) + b"\n" for user in users])
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+    """Rows as RFC 4180 has them; none at all is the header."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows or [COLUMNS])
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return schemas.encode(value).decode().strip('"')

@@ -1,0 +1,160 @@
+"""What goes into the management of users, and what comes out (contract: section 6)."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from auth1.core.schemas import In, Out
+from auth1.users.metadata import Metadata
+
+FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # how a ban without an end is written
+
+_Raw = Annotated[str, msgspec.Meta(max_length=254)]  # parse_identifier says what it may be
+ExternalId = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class UserIn(In):
+    """A new user: a phone, an email, or both, which the tenant vouches for. `created_at` of a user it had before."""
+
+    phone: _Raw | None = None
+    email: _Raw | None = None
+    external_id: ExternalId | None = None
+    metadata: Metadata = msgspec.field(default_factory=dict)
+    user_metadata: Metadata = msgspec.field(default_factory=dict)
+    created_at: Moment | None = None
+
+
+class UserPatch(In):
+    """What is to change. Metadata are merged: a key given as null goes. A phone or an email takes the place of those
+    that the user had, and null takes it away; the last one cannot go.
+    """
+
+    phone: _Raw | msgspec.UnsetType | None = msgspec.UNSET
+    email: _Raw | msgspec.UnsetType | None = msgspec.UNSET
+    external_id: ExternalId | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
+    user_metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
+
+
+class Ban(In):
+    """A ban, for good unless `until` says how long."""
+
+    reason: Reason | None = None
+    until: Moment | None = None
+
+
+class UserOut(Out):
+    """A user. `banned_until` is null for one who may log in, and 9999-12-31T23:59:59Z for a ban without an end."""
+
+    user_id: str
+    phone: str | None
+    email: str | None
+    external_id: str | None
+    created_at: datetime
+    last_login_at: datetime | None
+    banned_until: datetime | None
+    ban_reason: str | None
+    metadata: msgspec.Raw
+    user_metadata: msgspec.Raw
+
+
+class UserPage(Out):
+    """Some users, newest first; those found by `q` in the order of what was found. `next_cursor` leads to the rest."""
+
+    data: list[UserOut]
+    next_cursor: str | None
+
+
+class KeptIdentifier(Out):
+    """A phone or an email, when codes were sent to it lately, and when wrong ones were answered."""
+
+    identifier: str
+    channel: str
+    sent_at: list[datetime]
+    wrong_at: list[datetime]
+
+
+class KeptSession(Out):
+    """A session, live or ended. `network` is the /24 (IPv6: /48) that it was opened from."""
+
+    session_id: str
+    channel: str
+    device_name: str | None
+    user_agent: str | None
+    network: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+class KeptChallenge(Out):
+    """One asking. Of the code nothing is kept."""
+
+    challenge_id: str
+    identifier: str
+    status: str
+    opened_at: datetime
+    expires_at: datetime
+    closed_at: datetime | None
+
+
+class KeptMessage(Out):
+    """One SMS or email, and what became of it. Its text is not kept; a `notice` told of something else than a code."""
+
+    message_id: str
+    challenge_id: str | None
+    notice: str | None
+    identifier: str
+    channel: str
+    locale: str | None
+    state: str
+    provider: str | None
+    error: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class KeptEvent(Out):
+    """A fact of the audit log that names the user, a session, a challenge or a message of the user."""
+
+    event_id: str
+    type: str
+    created_at: datetime
+    actor: str
+    subject: str
+    data: msgspec.Raw
+
+
+class Person(Out):
+    """All that is kept of a person, to be shown to it (GDPR, articles 15 and 20); the newest 1000 of each kind.
+
+    `complete` is false where there is more.
+    """
+
+    user: UserOut
+    identifiers: list[KeptIdentifier]
+    sessions: list[KeptSession]
+    challenges: list[KeptChallenge]
+    messages: list[KeptMessage]
+    events: list[KeptEvent]
+    complete: bool
+
+
+class Reject(Out):
+    """A line that could not be imported, counted from 1, and why."""
+
+    line: int
+    reason: str
+
+
+class Imported(Out):
+    """What became of an import. `existing` users are left as they are."""
+
+    created: int = 0
+    existing: int = 0
+    rejected: int = 0
+    rejects: list[Reject] = msgspec.field(default_factory=list)

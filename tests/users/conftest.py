@@ -1,0 +1,110 @@
+"""A tenant that manages its users by its secret key, and people who log in."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import Door, new_phone
+from tests.outside.twilio import TwilioServer
+
+USERS = "/api/tenant/users"
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the tests' own, for what the front door does not show."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@dataclass
+class House:
+    """A tenant of a test's own."""
+
+    door: Door
+    twilio: TwilioServer
+    tenant: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tenant_id(self) -> str:
+        return str(self.tenant["tenant_id"])
+
+    async def call(self, method: str, path: str = "", body: object = None, **more: Any) -> httpx.Response:
+        """Call with the secret key; `more` goes to the HTTP client."""
+        headers = {"x-api-key": self.tenant["secret_key"], **more.pop("headers", {})}
+        if body is not None:
+            more["json"] = body
+        return await self.door.client.request(method, USERS + path, headers=headers, **more)
+
+    async def make(self, **user: object) -> dict[str, Any]:
+        """Make a user, with a phone of its own unless told otherwise."""
+        answer = await self.call(
+            "POST", "", user if "email" in user or "phone" in user else {"phone": new_phone(), **user}
+        )
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def find(self, **query: str) -> list[str]:
+        """The ids that a search finds on its first page."""
+        answer = await self.call("GET", params=query)
+        assert answer.status_code == 200, answer.text
+        return [user["user_id"] for user in answer.json()["data"]]
+
+    async def upload(self, raw: bytes, media_type: str = "application/x-ndjson", **query: str) -> httpx.Response:
+        headers = {"content-type": media_type}
+        return await self.call("POST", "/import", content=raw, headers=headers, params=query)
+
+    async def request(self, phone: str) -> str:
+        """Ask for a code: what it is."""
+        answer = await self.door.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
+        assert answer.status_code == 200, answer.text
+        return self.twilio.code_for(phone)
+
+    async def verify(self, phone: str, code: str) -> httpx.Response:
+        return await self.door.post("/api/auth/verify", {"phone": phone, "code": code}, self.tenant["api_key"])
+
+    async def login(self, phone: str) -> dict[str, Any]:
+        answer = await self.verify(phone, await self.request(phone))
+        assert answer.status_code == 200, answer.text
+        tokens: dict[str, Any] = answer.json()
+        return tokens
+
+    async def is_live(self, tokens: dict[str, Any]) -> bool:
+        """Whether a token is good for anything."""
+        body = {"token": tokens["token"]}
+        answer = await self.door.post("/api/auth/introspect", body, self.tenant["secret_key"])
+        live: bool = answer.json()["active"]
+        return live
+
+    async def events(self, database: asyncpg.Connection) -> list[str]:
+        """The types of the tenant's events, in order."""
+        rows = await database.fetch("select type from events where tenant_id = $1 order by id", self.tenant_id)
+        return [row["type"] for row in rows]
+
+
+@pytest.fixture
+async def house(door: Door, twilio_server: TwilioServer) -> House:
+    return House(door, twilio_server, await door.tenant())
+
+
+def new_email() -> str:
+    return f"{secrets.token_hex(8)}@example.com"
+
+
+async def at_once(*calls: Any) -> list[Any]:
+    """Await all from one moment on."""
+    barrier = asyncio.Barrier(len(calls))
+
+    async def begin(call: Any) -> Any:
+        await barrier.wait()
+        return await call()
+
+    return list(await asyncio.gather(*(begin(call) for call in calls)))

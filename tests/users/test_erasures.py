@@ -1,0 +1,191 @@
+"""Erasing and banning race with all that can be done to the same user."""
+
+import asyncio
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from auth1.dev.postgres import PostgresServer
+from tests.api.conftest import until
+from tests.conftest import new_phone
+from tests.users.conftest import House, at_once, new_email
+
+ROUNDS = 50
+
+
+@pytest.fixture(autouse=True)
+def no_deadlock(postgres_server: PostgresServer) -> Iterator[None]:
+    """Nobody's statement may have been the victim of a deadlock."""
+    beginning = postgres_server.log.stat().st_size
+    yield
+    assert b"deadlock detected" not in postgres_server.log.read_bytes()[beginning:]
+
+
+def distant_phone() -> str:
+    """A number with few others in its block: of those who are not answered a block has no more than twenty."""
+    return [new_phone() for _ in range(10)][-1]
+
+
+async def orphans(database: asyncpg.Connection, house: House) -> int:
+    """Sessions and identifiers of a user that is not there; the keys of the tables should make it impossible."""
+    number: int = await database.fetchval(
+        "select (select count(*) from sessions s where s.tenant_id = $1"
+        "   and not exists (select from users u where u.tenant_id = $1 and u.id = s.user_id))"
+        " + (select count(*) from identifiers i where i.tenant_id = $1 and i.user_id is not null"
+        "   and not exists (select from users u where u.tenant_id = $1 and u.id = i.user_id))",
+        house.tenant_id,
+    )
+    return number
+
+
+async def test_a_login_at_the_moment_of_its_erasure_is_erased_or_somebody_new(
+    house: House, database: asyncpg.Connection
+) -> None:
+    ends: list[str] = []
+    for _ in range(ROUNDS):
+        phone = distant_phone()
+        erased = (await house.make(phone=phone))["user_id"]
+        code = await house.request(phone)
+
+        login, erasure = await at_once(
+            lambda phone=phone, code=code: house.verify(phone, code),
+            lambda erased=erased: house.call("DELETE", f"/{erased}"),
+        )
+
+        assert erasure.status_code == 204, erasure.text
+        row = await database.fetchrow("select user_id from identifiers where identifier = $1", phone)
+        if login.status_code == 200:
+            ends.append("erased" if login.json()["user_id"] == erased else "new")
+            assert (row is None) == (login.json()["user_id"] == erased)
+        else:
+            assert login.json()["code"] == "no_active_challenge", login.text
+            ends.append("nothing to answer")
+            assert row is None
+        assert await database.fetchval("select count(*) from sessions where user_id = $1", erased) == 0
+    assert await orphans(database, house) == 0
+    assert set(ends) <= {"erased", "new", "nothing to answer"}
+
+
+async def test_whoever_asks_while_their_user_is_erased_gets_a_code_that_works_or_none(
+    house: House, database: asyncpg.Connection
+) -> None:
+    for _ in range(10):
+        phone = distant_phone()
+        erased = (await house.make(phone=phone))["user_id"]
+
+        asked, erasure = await at_once(
+            lambda phone=phone: house.door.post("/api/auth/request", {"phone": phone}, house.tenant["api_key"]),
+            lambda erased=erased: house.call("DELETE", f"/{erased}"),
+        )
+
+        assert (asked.status_code, erasure.status_code) == (200, 204), erasure.text
+        verified = await house.verify(phone, house.twilio.code_for(phone))
+        assert verified.status_code == 200 or verified.json()["code"] == "no_active_challenge"
+        assert await database.fetchval("select count(*) from users where id = $1", erased) == 0
+
+
+async def test_an_identifier_given_at_the_moment_of_an_erasure_does_not_outlive_it(
+    house: House, database: asyncpg.Connection
+) -> None:
+    for _ in range(ROUNDS // 2):
+        phone, email = new_phone(), new_email()
+        erased = (await house.make(phone=phone))["user_id"]
+
+        patched, erasure = await at_once(
+            lambda email=email, erased=erased: house.call("PATCH", f"/{erased}", {"email": email}),
+            lambda erased=erased: house.call("DELETE", f"/{erased}"),
+        )
+
+        assert erasure.status_code == 204, erasure.text
+        assert patched.status_code in (200, 404)
+        assert (
+            await database.fetchval("select count(*) from identifiers where identifier = any($1)", [phone, email]) == 0
+        )
+    assert await orphans(database, house) == 0
+
+
+async def test_an_erasure_lets_whoever_writes_down_a_delivery_go_first(
+    house: House, database: asyncpg.Connection, database_url: str
+) -> None:
+    phone = new_phone()
+    user_id = (await house.login(phone))["user_id"]
+    writer = await asyncpg.connect(database_url)
+    postgres = house.door.services.postgres
+
+    async with writer.transaction():
+        await writer.execute("update messages set error = 'x' where identifier = $1", phone)
+        trips = postgres.round_trips
+        erasure = asyncio.create_task(house.call("DELETE", f"/{user_id}"))
+
+        async def has_met_the_message() -> bool:
+            return postgres.round_trips >= trips + 2
+
+        assert await until(has_met_the_message)
+        # It lets go of the identifier again and again, so the other can have it, in its own order.
+        await writer.execute("update identifiers set resend_at = null where identifier = $1", phone)
+    await writer.close()
+
+    assert (await erasure).status_code == 204
+    assert await database.fetchval("select count(*) from messages where identifier = $1", phone) == 0
+
+
+async def test_an_identifier_that_an_erasure_did_not_hold_makes_it_begin_anew(
+    house: House, database: asyncpg.Connection, database_url: str
+) -> None:
+    user_id, email = (await house.make())["user_id"], new_email()
+    giver = await asyncpg.connect(database_url)
+
+    async with giver.transaction():
+        await giver.execute("select from users where id = $1 for no key update", user_id)
+        await giver.execute("insert into identifiers values ($1, $2, $3)", house.tenant_id, email, user_id)
+        await giver.execute(
+            "insert into challenges values ($1, 'ch_x', $2, 'open', now(), now())", house.tenant_id, email
+        )
+        erasure = asyncio.create_task(house.call("DELETE", f"/{user_id}"))
+
+        async def waits() -> bool:
+            blocked = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))"
+            waiting: bool = await database.fetchval(blocked, giver.get_server_pid()) > 0
+            return waiting
+
+        assert await until(waits)
+    await giver.close()
+
+    assert (await erasure).status_code == 204
+    for table in ("identifiers", "challenges"):
+        assert await database.fetchval(f"select count(*) from {table} where tenant_id = $1", house.tenant_id) == 0
+
+
+async def test_no_session_outlives_a_ban_that_came_at_the_moment_of_a_login(
+    house: House, database: asyncpg.Connection
+) -> None:
+    for _ in range(20):
+        phone = distant_phone()
+        user_id = (await house.make(phone=phone))["user_id"]
+        code = await house.request(phone)
+
+        login, banned = await at_once(
+            lambda phone=phone, code=code: house.verify(phone, code),
+            lambda user_id=user_id: house.call("POST", f"/{user_id}/ban"),
+        )
+
+        assert banned.status_code == 200
+        if login.status_code == 200:
+            assert not await house.is_live(login.json())
+        else:
+            assert login.json()["code"] == "user_banned"
+        live = "select count(*) from sessions where user_id = $1 and revoked_at is null"
+        assert await database.fetchval(live, user_id) == 0
+
+
+async def test_two_users_who_swap_their_phones_at_once_end_with_one_phone_each(house: House) -> None:
+    for _ in range(10):
+        one, other = await house.make(), await house.make()
+
+        answers = await at_once(
+            lambda one=one, other=other: house.call("PATCH", f"/{one['user_id']}", {"phone": other["phone"]}),
+            lambda one=one, other=other: house.call("PATCH", f"/{other['user_id']}", {"phone": one["phone"]}),
+        )
+
+        assert [answer.status_code for answer in answers] == [409, 409]

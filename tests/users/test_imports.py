@@ -1,0 +1,356 @@
+"""All of a tenant's users, in by NDJSON and CSV and out again."""
+
+import asyncio
+import csv
+import io
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from auth1 import main
+from auth1.core.asgi import App
+from auth1.services import Services
+from auth1.users import exporting, importing, store
+from tests.conftest import Door, new_phone
+from tests.users.conftest import House, at_once, new_email
+
+KEPT = ("phone", "email", "external_id", "created_at", "banned_until", "ban_reason", "metadata", "user_metadata")
+
+
+def ndjson(*rows: object) -> bytes:
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+async def exported(house: House, **query: str) -> list[dict[str, Any]]:
+    answer = await house.call("GET", "/export", params=query)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "content-length" not in answer.headers
+    return [msgspec.json.decode(line) for line in answer.content.splitlines()]
+
+
+async def test_what_was_exported_is_imported_elsewhere_as_it_was(house: House) -> None:
+    made = [
+        await house.make(
+            external_id="1", metadata={"plan": "pro", "a": [1, {"ü": None}]}, created_at="2001-02-03T04:05:06Z"
+        ),
+        await house.make(email=new_email(), phone=new_phone(), user_metadata={"name": 'Ada, "the first"'}),
+        await house.make(email=new_email()),
+    ]
+    banned = (await house.call("POST", f"/{made[0]['user_id']}/ban", {"reason": "spam"})).json()
+    text = await house.call("GET", "/export")
+    table = await house.call("GET", "/export", params={"format": "csv"})
+    assert table.headers["content-type"] == "text/csv"
+    assert "attachment" in table.headers["content-disposition"]
+
+    for raw, media_type in ((text.content, "application/x-ndjson"), (table.content, "text/csv")):
+        other = House(house.door, house.twilio, await house.door.tenant())
+        answer = await other.upload(raw, media_type)
+        assert answer.json() == {"created": 3, "existing": 0, "rejected": 0, "rejects": []}
+        users = [{name: user[name] for name in KEPT} for user in await exported(other)]
+        expected = [{name: user[name] for name in KEPT} for user in (banned, *made[1:])]
+        key = lambda user: (user["phone"] or "", user["email"] or "")  # noqa: E731
+        assert sorted(users, key=key) == sorted(expected, key=key)
+        again = await other.upload(raw, media_type)
+        assert again.json() == {"created": 0, "existing": 3, "rejected": 0, "rejects": []}
+
+
+async def test_every_rejected_line_is_named_and_the_rest_imported(house: House, database: asyncpg.Connection) -> None:
+    known = await house.make(email=new_email(), external_id="known")
+    other = await house.make(email=new_email(), external_id="other")
+    same = new_phone()
+    lines = [
+        (ndjson({"phone": same, "external_id": "first"}), None),
+        (b"\n", None),
+        (ndjson({"phone": same}), "existing"),
+        (ndjson({"phone": same, "external_id": "second"}), "Its phone or email belongs to a user with another"),
+        (ndjson({"email": known["email"], "external_id": "known"}), "existing"),
+        (ndjson({"phone": new_phone(), "external_id": "known"}), "existing"),
+        (ndjson({"email": known["email"], "external_id": "other"}), "belong to different users"),
+        (ndjson({"email": other["email"], "external_id": "else"}), "a user with another external_id"),
+        (ndjson({"phone": "123"}), "not a phone number"),
+        (ndjson({"email": "nobody"}), "not an email"),
+        (ndjson({"external_id": "alone"}), "A phone or an email is needed"),
+        (ndjson({"email": new_email(), "name": "Ada"}), "name: Unknown field"),
+        (ndjson({"email": new_email(), "metadata": {"a": "\0"}}), "NUL"),
+        (ndjson({"email": new_email(), "metadata": "nothing"}), "metadata: Must be a JSON object"),
+        (ndjson({"email": new_email(), "metadata": {"a": "x" * 5000}}), "4096"),
+        (ndjson({"email": new_email(), "created_at": "yesterday"}), "created_at: Must be a moment"),
+        (ndjson({"email": new_email(), "created_at": 1e300}), "created_at: Must be a moment"),
+        (ndjson({"email": new_email(), "external_id": "x" * 256}), "external_id: Too long"),
+        (ndjson({"email": new_email(), "banned": "maybe"}), "banned: Must be true or false"),
+        (ndjson({"email": ["a@b.co"]}), "email: Must be a text"),
+        (ndjson([1]), "Not a JSON object"),
+        (b"oops\n", "Not JSON"),
+        (b'{"email": "\xff"}\n', "Not JSON in UTF-8"),
+        (b'{"email": "' + b"x" * 70_000 + b'"}\n', "Longer than"),
+        (ndjson({"email": new_email(), "external_id": 7})[:-1], None),
+    ]
+
+    answer = (await house.upload(b"".join(line for line, _ in lines))).json()
+
+    wrong = [(n, reason) for n, (_, reason) in enumerate(lines, 1) if reason not in (None, "existing")]
+    assert [reject["line"] for reject in answer["rejects"]] == [n for n, _ in wrong]
+    for reject, (_, reason) in zip(answer["rejects"], wrong, strict=True):
+        assert reason in reject["reason"]
+    assert (answer["created"], answer["existing"], answer["rejected"]) == (2, 3, len(wrong))
+    assert len(await house.find()) == 4
+    assert [kind for kind in await house.events(database) if kind == "users.imported"] == ["users.imported"]
+
+
+async def test_a_bad_row_of_a_csv_does_not_take_others_with_it(house: House) -> None:
+    good, better = new_email(), new_email()
+    raw = (
+        b"\xef\xbb\xbfemail,external_id\r\n"
+        + f'"{good}",1\r\n'.encode()
+        + b"a@b.co,2,3\r\n\r\nc@d.co,\xff\r\n"
+        + b'e@f.co,"x"y\r\n'
+        + f"{better}\r\n".encode()
+    )
+
+    answer = (await house.upload(raw, "text/csv")).json()
+
+    assert [reject["line"] for reject in answer["rejects"]] == [3, 5, 6]
+    assert answer["created"] == 2
+    assert await house.find(external_id="1") == await house.find(email=good)
+
+
+async def test_a_row_that_only_the_database_refuses_is_found(
+    house: House, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An operator's own constraint, of which the program knows nothing.
+    await database.execute("alter table users add constraint own check (external_id <> 'forbidden by the operator')")
+    rows = [{"email": new_email(), "external_id": f"{n}"} for n in range(20)]
+    rows[13]["external_id"] = "forbidden by the operator"
+    try:
+        answer = (await house.upload(ndjson(*rows))).json()
+    finally:
+        await database.execute("alter table users drop constraint own")
+
+    assert (answer["created"], answer["rejected"]) == (19, 1)
+    assert answer["rejects"] == [{"line": 14, "reason": "The database refuses it (23514)"}]
+
+
+async def test_a_map_tells_where_fields_are_found(house: House) -> None:
+    email = new_email()
+    row = {"profile": {"mail": email}, "Plan": "pro", "id": 7, "secret": "left out"}
+
+    answer = await house.upload(ndjson(row), map="email=mail|profile.mail,metadata.plan=Plan,external_id=id")
+
+    assert answer.json()["created"] == 1, answer.text
+    (user,) = await exported(house)
+    assert (user["email"], user["external_id"], user["metadata"]) == (email, "7", {"plan": "pro"})
+    for query in ({"map": "name=x"}, {"from": "nobody"}):
+        assert (await house.upload(ndjson(row), **query)).status_code == 422
+
+
+async def test_uploads_have_bounds(house: House) -> None:
+    large = ndjson(*({"email": new_email(), "metadata": {"x": "y" * 1000}} for _ in range(100)))
+    assert (await house.upload(large)).json()["created"] == 100
+    assert (await house.upload(b" " * (4 * 1024 * 1024 + 1))).json()["code"] == "payload_too_large"
+    assert (await house.upload(b"\n" * 50_001)).json()["code"] == "payload_too_large"
+    assert (await house.upload(b"{}", "application/json")).json()["code"] == "unsupported_media_type"
+    assert (await house.upload(b"")).json()["created"] == 0
+    assert (await house.call("GET", "/export", params={"format": "xml"})).status_code == 422
+    assert (await house.call("GET", "/export", params={"after": "x" * 65})).status_code == 422
+
+
+async def test_imports_and_logins_at_once_make_everybody_once(house: House, database: asyncpg.Connection) -> None:
+    phones = [new_phone() for _ in range(10)]
+    codes = [await house.request(phone) for phone in phones]
+    rows = [{"phone": phone, "email": new_email(), "external_id": phone} for phone in phones]
+
+    answers = await at_once(
+        *(lambda rows=rows: house.upload(ndjson(*rows)) for rows in (rows, rows[::-1], rows)),
+        *(lambda phone=phone, code=code: house.verify(phone, code) for phone, code in zip(phones, codes, strict=True)),
+    )
+
+    for answer in answers[:3]:
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["rejected"] == 0
+    assert [answer.status_code for answer in answers[3:]] == [200] * 10
+    users = await exported(house)
+    assert sorted(user["phone"] for user in users) == sorted(phones)
+    assert {answer.json()["user_id"] for answer in answers[3:]} == {user["user_id"] for user in users}
+
+
+@pytest.mark.parametrize("taken", ["phone", "external_id"])
+async def test_of_a_batch_that_somebody_outran_nothing_is_left(
+    house: House, database: asyncpg.Connection, taken: str
+) -> None:
+    phone, email, tenant_id = new_phone(), new_email(), house.tenant_id
+    rows = [
+        store.Row(f"usr_{n}", one, f"ext-{n}", "{}", "{}", None, None, None)
+        for n, one in enumerate([(phone,), (email,)])
+    ]
+
+    async def make() -> None:
+        async with house.door.services.postgres.transaction() as transaction:
+            assert await store.find_owners(transaction, tenant_id, rows) == ({}, {}, {})
+            await database.execute("insert into users (tenant_id, id) values ($1, 'usr_x')", tenant_id)
+            if taken == "phone":
+                await database.execute("insert into identifiers values ($1, $2, 'usr_x')", tenant_id, phone)
+            else:
+                await database.execute("update users set external_id = 'ext-0' where tenant_id = $1", tenant_id)
+            await store.make_users(transaction, tenant_id, rows, None, "")
+
+    with pytest.raises(store.SomebodyFaster):
+        await make()
+
+    assert [user["user_id"] for user in await exported(house)] == ["usr_x"]
+    raw = ndjson({"phone": phone, "external_id": "ext-0"}, {"email": email, "external_id": "ext-1"})
+    assert (await house.upload(raw)).json()["created"] == 1
+
+
+async def test_an_export_is_walked_page_by_page_and_goes_on_after_a_user(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PAGE", 3)
+    rows = [{"email": f"{n}.{secrets.token_hex(4)}@example.com"} for n in range(7)]
+    assert (await house.upload(ndjson(*rows))).json()["created"] == 7
+
+    users = await exported(house)
+
+    assert sorted(user["email"] for user in users) == sorted(row["email"] for row in rows)
+    ids = [user["user_id"] for user in users]
+    assert ids == sorted(ids)
+    assert [user["user_id"] for user in await exported(house, after=ids[4])] == ids[5:]
+    table = (await house.call("GET", "/export", params={"format": "csv"})).text
+    assert [row["user_id"] for row in csv.DictReader(io.StringIO(table))] == ids
+    head = await house.call("HEAD", "/export")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+class Client:
+    """Whoever takes a stream piece by piece, and may hang up."""
+
+    def __init__(self, door: Door) -> None:
+        self._app: App[Services] = main.build(door.settings, door.services.log)
+        self._app.services = door.services
+        self.sent: list[Mapping[str, Any]] = []
+        self.room = asyncio.Semaphore(0)
+        self.gone = asyncio.Event()
+        self._taken = asyncio.Semaphore(0)
+        self._asked = False
+
+    async def get(self, house: House) -> None:
+        headers = [(b"host", b"localhost"), (b"x-api-key", house.tenant["secret_key"].encode())]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/api/tenant/users/export",
+            "query_string": b"",
+            "headers": headers,
+        }
+        await self._app(scope, self._receive, self._send)
+
+    async def _receive(self) -> Mapping[str, Any]:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        await self.room.acquire()
+        self.sent.append(message)
+        self._taken.release()
+
+    async def take(self) -> None:
+        """Take one more piece, when it comes."""
+        self.room.release()
+        await self._taken.acquire()
+
+    @property
+    def ended(self) -> bool:
+        return self.sent[-1]["type"] == "http.response.body" and not self.sent[-1].get("more_body", False)
+
+
+@pytest.fixture
+async def full_house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.setattr(exporting, "PAGE", 2)
+    await house.upload(ndjson(*({"email": new_email()} for _ in range(20))))
+    return house
+
+
+async def last_request(door: Door) -> dict[str, Any]:
+    lines = [line for line in (await door.log()).splitlines() if '"msg":"request"' in line]
+    found: dict[str, Any] = msgspec.json.decode(lines[-1])
+    return found
+
+
+async def test_no_page_is_read_before_the_client_took_the_one_before(full_house: House) -> None:
+    client = Client(full_house.door)
+    export = asyncio.create_task(client.get(full_house))
+    for _ in ("the head", "a piece", "another"):
+        await client.take()
+    trips = full_house.door.services.postgres.round_trips
+    await asyncio.sleep(0.1)
+
+    assert full_house.door.services.postgres.round_trips - trips <= 1
+    for _ in range(20):
+        client.room.release()
+    await export
+    assert client.ended
+    assert (await last_request(full_house.door)).get("broken") is None
+
+
+async def test_a_client_that_hangs_up_ends_the_export(full_house: House) -> None:
+    client = Client(full_house.door)
+    export = asyncio.create_task(client.get(full_house))
+    await client.take()
+    await client.take()
+
+    client.gone.set()
+    await export
+
+    assert not client.ended
+    told = await last_request(full_house.door)
+    assert (told["status"], told["broken"]) == (200, "client")
+
+
+async def test_an_export_that_breaks_ends_without_its_last_piece(
+    full_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(full_house.door)
+    export = asyncio.create_task(client.get(full_house))
+    await client.take()
+    await client.take()
+    monkeypatch.setattr(exporting, "PATIENCE", ())
+    await full_house.door.services.postgres.stop()
+    try:
+        for _ in range(20):
+            client.room.release()
+        await export
+    finally:
+        await full_house.door.services.postgres.start()
+
+    assert not client.ended
+    assert (await last_request(full_house.door))["broken"] == "unavailable"
+
+
+async def test_an_import_goes_on_when_the_database_was_away_for_a_moment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "PATIENCE", (0.01, 0.1, 1.0))
+    killer = await asyncpg.connect(house.door.settings.database_url)
+    rows = [{"email": new_email()} for _ in range(1500)]
+    upload = asyncio.create_task(house.upload(ndjson(*rows)))
+    while not await killer.fetchval("select count(*) from users where tenant_id = $1", house.tenant_id):
+        assert not upload.done()
+    await killer.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and application_name = 'auth1'"
+    )
+
+    answer = await upload
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["created"] == 1500
+    assert await killer.fetchval("select count(*) from users where tenant_id = $1", house.tenant_id) == 1500
+    await killer.close()

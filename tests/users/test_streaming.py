@@ -1,0 +1,72 @@
+"""A stream over a real connection, and its deadline."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from auth1.core import streaming
+from auth1.core.call import Stream
+from tests.api.conftest import until
+from tests.cli.conftest import server
+from tests.faults.process import Auth1
+from tests.users.conftest import House, new_email
+
+__all__ = ["server"]
+
+
+async def test_a_stream_that_nobody_takes_ends_with_its_deadline() -> None:
+    made, closed = 0, False
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        nonlocal made, closed
+        try:
+            while True:
+                made += 1
+                yield b"x"
+        finally:
+            closed = True
+
+    async def receive() -> Mapping[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    stream = Stream(pieces(), b"text/plain")
+
+    assert await streaming.send_all(stream, receive, send, 0.01) == "deadline"
+    assert (made, closed) == (1, True)
+
+
+@pytest.mark.parametrize("hang_up", [False, True])
+async def test_an_export_is_streamed_over_a_real_connection(server: Auth1, house: House, hang_up: bool) -> None:
+    count = 3000 if hang_up else 700
+    rows = [{"email": new_email(), "metadata": {"x": "y" * 1500}} for _ in range(count)]
+    for start in range(0, count, 2000):
+        raw = b"".join(msgspec.json.encode(row) + b"\n" for row in rows[start : start + 2000])
+        assert (await house.upload(raw)).status_code == 200
+    headers = {"x-api-key": house.tenant["secret_key"], "x-request-id": f"stream-{house.tenant_id}"}
+
+    async with (
+        httpx.AsyncClient(base_url=server.url, headers=headers) as client,
+        client.stream("GET", "/api/tenant/users/export") as answer,
+    ):
+        assert answer.headers["transfer-encoding"] == "chunked"
+        found = 0
+        async for line in answer.aiter_lines():
+            found += 1
+            assert msgspec.json.decode(line)["email"]
+            if hang_up:
+                break
+
+    async def told() -> bool:
+        lines = [line for line in server.text().splitlines() if headers["x-request-id"] in line]
+        return any(('"broken":"client"' in line) == hang_up for line in lines)
+
+    assert await until(told)
+    assert found == (1 if hang_up else count)
