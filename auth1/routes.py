@@ -123,7 +123,13 @@ ROUTES = (
     *managed(
         "POST", "/jwt-secret/rotate", tenants.rotate_jwt_secret, JwtRotation, body_optional=True, idempotent="yes"
     ),
-    *managed("GET", "/users/export", users.export_users, deadline_s=EXPORT_DEADLINE_S),
+    *managed(
+        "GET",
+        "/users/export",
+        users.export_users,
+        deadline_s=EXPORT_DEADLINE_S,
+        answers=((200, NDJSON), (200, CSV)),
+    ),
     *managed("POST", "/users/import", users.import_users, Upload, limit=UPLOAD, deadline_s=IMPORT_DEADLINE_S),
     *managed("GET", "/users", users.list_users),
     *managed("POST", "/users", users.create_user, UserIn, status=201, idempotent="yes"),

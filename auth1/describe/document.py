@@ -9,7 +9,7 @@ import msgspec
 
 from auth1 import __version__
 from auth1.callers import idempotency
-from auth1.core.call import FORM, HTML, JSON, TEXT
+from auth1.core.call import CSV, FORM, HTML, JSON, NDJSON, TEXT
 from auth1.core.problems import Problem
 from auth1.core.router import Route
 from auth1.describe import words
@@ -179,7 +179,7 @@ _MEANINGS = {
 }
 
 
-_MEDIA: dict[str, Json] = {HTML: {"type": "string"}, TEXT: {"type": "string"}, JSON: {"type": "object"}}
+_MEDIA: dict[str, Json] = {kind: {"type": "string"} for kind in (CSV, HTML, NDJSON, TEXT)} | {JSON: {"type": "object"}}
 
 
 def _successes(route: Route) -> Sequence[tuple[int, Any]]:

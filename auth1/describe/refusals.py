@@ -7,7 +7,7 @@ import msgspec
 
 from auth1.core import schemas
 from auth1.core.asgi import App
-from auth1.core.call import FORM, Form, read_body
+from auth1.core.call import CSV, FORM, NDJSON, Form, Upload, read_body
 from auth1.core.problems import CONTENT_TYPE, problem
 from auth1.core.router import Route
 from auth1.describe import words
@@ -24,6 +24,10 @@ _OF_HANDLERS = {"ratelimit-policy": "limited", "ratelimit": "", "idempotent-repl
 # Bodies that are no JSON, by what a route names them.
 NO_JSON: dict[Any, Json] = {
     Form: {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}},
+    Upload: {
+        NDJSON: {"schema": {"type": "string"}, "example": '{"email":"a@b.co","external_id":"42"}\n'},
+        CSV: {"schema": {"type": "string"}, "example": "email,external_id\r\na@b.co,42\r\n"},
+    },
 }
 
 

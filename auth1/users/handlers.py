@@ -2,16 +2,41 @@
 
 import io
 from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
 
 from auth1.callers.tenant import Manager
 from auth1.core.call import CSV, NDJSON, Call, Stream, Upload
-from auth1.errors import FieldError, PayloadTooLarge, ValidationFailed
+from auth1.core.query import read_query
+from auth1.errors import PayloadTooLarge
 from auth1.services import Services
 from auth1.users import exporting, importing, manage, mapping, reading, searching
 from auth1.users.schemas import Ban, Imported, Person, UserIn, UserOut, UserPage, UserPatch
 
 MAX_LINES = 50_000  # of one upload: all that is rejected is named in the answer
 _FORMATS: dict[str, exporting.Format] = {NDJSON: "ndjson", CSV: "csv"}
+
+
+class Export(msgspec.Struct):
+    """The query of an export."""
+
+    format: Annotated[exporting.Format, msgspec.Meta(description="Of the lines.")] = "ndjson"
+    after: Annotated[
+        str, msgspec.Meta(max_length=64, pattern=r"^[ -~]*\Z", description="A user_id to go on after.")
+    ] = ""
+
+
+class Import(msgspec.Struct, rename={"product": "from"}):
+    """The query of an import."""
+
+    map: Annotated[
+        str, msgspec.Meta(max_length=2000, description="Where fields are found: phone=phone_number,email=email")
+    ] = ""
+    product: (
+        Annotated[str, msgspec.Meta(max_length=20, description="auth0, cognito, firebase or supabase: whose map it is")]
+        | None
+    ) = None
 
 
 async def list_users(app: Services, call: Call[Manager]) -> UserPage:
@@ -56,24 +81,18 @@ async def export_user(app: Services, call: Call[Manager]) -> Person:
 
 async def export_users(app: Services, call: Call[Manager]) -> Stream:
     """Export all users, oldest first, as NDJSON or with `format=csv` as CSV; `after` a user_id it goes on."""
-    query = call.query()
-    after = query.get("after", "")
-    wanted = query.get("format", "ndjson")
-    if wanted not in _FORMATS.values():
-        raise ValidationFailed(errors=[FieldError("format", "Must be ndjson or csv")])
-    if not after.isascii() or not after.isprintable() or len(after) > 64:
-        raise ValidationFailed(errors=[FieldError("after", "Must be a user_id")])
-    media_type, kind = next(pair for pair in _FORMATS.items() if pair[1] == wanted)
-    name = f"users-{datetime.now(UTC):%Y-%m-%d}.{kind}"
+    query = read_query(call, Export)
+    media_type = CSV if query.format == "csv" else NDJSON
+    name = f"users-{datetime.now(UTC):%Y-%m-%d}.{query.format}"
     call.headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
-    pieces = await exporting.begin(app.postgres, call.caller.tenant_id, kind, after)
+    pieces = await exporting.begin(app.postgres, call.caller.tenant_id, query.format, query.after)
     return Stream(pieces, media_type.encode())
 
 
 async def import_users(app: Services, call: Call[Manager], body: Upload) -> Imported:
     """Import users from NDJSON or CSV; those who exist are left as they are. The answer names every rejected line."""
-    query = call.query()
-    fields = mapping.parse(query.get("map", ""), query.get("from"))
+    query = read_query(call, Import)
+    fields = mapping.parse(query.map, query.product)
     raw = body.raw
     if raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n") > MAX_LINES:
         raise PayloadTooLarge(f"The body has more than {MAX_LINES} lines; send it in parts.")

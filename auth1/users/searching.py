@@ -2,29 +2,43 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import structs
 
 from auth1.callers.tenant import Manager
 from auth1.challenges.identifiers import parse_identifier
 from auth1.core import schemas
 from auth1.core.call import Call
 from auth1.core.paging import page
+from auth1.core.query import read_query
 from auth1.errors import FieldError, ValidationFailed
 from auth1.services import Services
 from auth1.users import metadata, store
 from auth1.users.schemas import UserPage
 
-SEARCHES = ("phone", "email", "external_id", "q", "metadata")
 MAX_TEXT = 255
 MAX_CURSOR = 1400  # a text of 255 characters, in UTF-8 and base64
+
+
+class Search(msgspec.Struct):
+    """The query of a search: at most one of these."""
+
+    phone: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Whose phone this is.")] | None = None
+    email: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Whose email this is.")] | None = None
+    external_id: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Whom you call so.")] | None = None
+    q: (
+        Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="How a phone, an email or an external_id begins.")]
+        | None
+    ) = None
+    metadata: Annotated[str, msgspec.Meta(description='What the metadata hold, as JSON: {"plan":"pro"}')] | None = None
 
 
 async def search(app: Services, call: Call[Manager]) -> UserPage:
     """Read the query and find users. Raises ValidationFailed, InvalidPhone, InvalidEmail."""
     tenant_id = call.caller.tenant_id
-    name, text = _the_search(call.query(with_empty=True))
+    name, text = _the_search(read_query(call, Search))
     wanted = page(call, MAX_CURSOR)
     if name is None:
         users = await store.list_users(app.postgres, tenant_id, wanted.after, wanted.rows)
@@ -47,17 +61,17 @@ async def search(app: Services, call: Call[Manager]) -> UserPage:
     return UserPage(await store.get_users(app.postgres, tenant_id, shown_ids), cursor)
 
 
-def _the_search(query: Mapping[str, str]) -> tuple[str | None, str]:
-    names = [name for name in SEARCHES if name in query]
-    if len(names) > 1:
-        raise ValidationFailed(errors=[FieldError(names[1], f"Cannot be combined with {names[0]}")])
-    if not names:
+def _the_search(query: Search) -> tuple[str | None, str]:
+    given = [(name, text) for name, text in structs.asdict(query).items() if text is not None]
+    if len(given) > 1:
+        raise ValidationFailed(errors=[FieldError(given[1][0], f"Cannot be combined with {given[0][0]}")])
+    if not given:
         return None, ""
-    text = query[names[0]]
+    name, text = given[0]
     # Empty, because somebody forgot to fill it in, must not mean everybody.
-    if names[0] != "metadata" and (not 1 <= len(text) <= MAX_TEXT or not text.isprintable()):
-        raise ValidationFailed(errors=[FieldError(names[0], f"Must be 1 to {MAX_TEXT} printable characters")])
-    return names[0], text
+    if name != "metadata" and (not text or not text.isprintable()):
+        raise ValidationFailed(errors=[FieldError(name, f"Must be 1 to {MAX_TEXT} printable characters")])
+    return name, text
 
 
 def _with_plus(text: str) -> str:
