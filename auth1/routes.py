@@ -63,6 +63,7 @@ def managed(method: str, path: str, handler: Handler, body: Body = None, **optio
 ROUTES = (
     Route("GET", "/api/auth/me", account.get_me, logged_in),
     Route("PATCH", "/api/auth/me", account.update_me, logged_in, MePatch),
+    Route("DELETE", "/api/auth/me", users.erase_me, logged_in),
     Route("GET", "/api/auth/me/identifiers", identifiers.list_identifiers, logged_in),
     Route(
         "POST",

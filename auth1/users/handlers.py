@@ -6,11 +6,13 @@ from typing import Annotated
 
 import msgspec
 
+from auth1.account.guards import require_recent_login
 from auth1.callers.tenant import Manager
 from auth1.core.call import CSV, NDJSON, Call, Stream, Upload
 from auth1.core.query import read_query
 from auth1.errors import PayloadTooLarge
 from auth1.services import Services
+from auth1.sessions.guards import LoggedIn
 from auth1.users import exporting, importing, manage, mapping, reading, searching
 from auth1.users.schemas import Ban, Imported, Person, UserIn, UserOut, UserPage, UserPatch
 
@@ -72,6 +74,13 @@ async def ban_user(app: Services, call: Call[Manager], body: Ban) -> UserOut:
 async def unban_user(app: Services, call: Call[Manager]) -> UserOut:
     """Let a banned user log in again."""
     return await manage.unban_user(app, call.caller, call.parameters["user_id"])
+
+
+async def erase_me(app: Services, call: Call[LoggedIn]) -> None:
+    """Erase the user's own account; needs a login of the last 5 minutes."""
+    caller = call.caller
+    require_recent_login(caller)
+    await manage.erase_user(app, Manager(caller.tenant.id, caller.user_id), caller.user_id)
 
 
 async def export_user(app: Services, call: Call[Manager]) -> Person:

@@ -1,0 +1,50 @@
+"""A user erases its own account: nothing of the person is left, and the same phone is somebody new."""
+
+import asyncpg
+
+from tests.account.conftest import NewMember
+from tests.account.member import ME, Member, outcome
+from tests.api.conftest import dump
+
+
+async def test_an_account_that_its_user_erases_is_gone_everywhere(member: Member, database: asyncpg.Connection) -> None:
+    other_device, token = await member.log_in(), member.tokens["token"]
+    erased = member.user_id
+    assert (await member.me()).status_code == 200
+
+    answer = await member.call("DELETE", ME, token=token)
+
+    assert answer.status_code == 204
+    assert outcome(await member.me(other_device["token"])) == (401, "session_revoked")
+    grant = {"grant_type": "refresh_token", "refresh_token": other_device["refresh_token"]}
+    assert outcome(await member.door.post("/api/auth/token", grant, member.key)) == (401, "session_revoked")
+    everything = await dump(database)
+    assert member.identifier not in everything
+    assert erased in everything  # events keep the id, which leads to nobody any more
+    types = await database.fetch(
+        "select type from events where tenant_id = $1 and actor = $2", member.tenant_id, erased
+    )
+    assert [row["type"] for row in types] == ["user.erased"]
+
+    again = await member.log_in()
+    assert again["is_new_user"] is True
+    assert again["user_id"] != erased
+
+
+async def test_erasing_needs_a_login_of_the_last_minutes(member: Member) -> None:
+    member.age(301)
+    refused = await member.call("DELETE", ME)
+
+    assert outcome(refused) == (403, "reauthentication_required")
+    assert (await member.me()).status_code == 200
+    await member.log_in()
+    assert (await member.call("DELETE", ME)).status_code == 204
+
+
+async def test_erasing_an_account_of_the_sandbox_leaves_the_live_one(member: Member, new_member: NewMember) -> None:
+    sandbox = await new_member("test_key", identifier=member.identifier)
+
+    assert (await sandbox.call("DELETE", ME)).status_code == 204
+
+    assert outcome(await sandbox.me()) == (401, "session_revoked")
+    assert (await member.me()).status_code == 200
