@@ -20,7 +20,7 @@ class UserIn(In):
     """A new user: a phone, an email, or both, which the tenant vouches for. `created_at` of a user it had before."""
 
     phone: _Raw | None = None
-    email: _Raw | None = None
+    email: Annotated[_Raw, msgspec.Meta(examples=["ada@myapp.example.com"])] | None = None
     external_id: ExternalId | None = None
     metadata: Metadata = msgspec.field(default_factory=dict)
     user_metadata: Metadata = msgspec.field(default_factory=dict)
