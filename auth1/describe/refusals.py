@@ -24,9 +24,9 @@ _OF_HANDLERS = {"ratelimit-policy": "limited", "ratelimit": "", "idempotent-repl
 # Bodies that are no JSON, by what a route names them.
 NO_JSON: dict[Any, Json] = {
     Form: {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}},
-    Upload: {
-        NDJSON: {"schema": {"type": "string"}, "example": '{"email":"a@b.co","external_id":"42"}\n'},
-        CSV: {"schema": {"type": "string"}, "example": "email,external_id\r\na@b.co,42\r\n"},
+    Upload: {  # any bytes at all are a file: what is no user is named in the answer
+        NDJSON: {"schema": {}, "example": '{"email":"a@b.co","external_id":"42"}\n'},
+        CSV: {"schema": {}, "example": "email,external_id\r\na@b.co,42\r\n"},
     },
 }
 
