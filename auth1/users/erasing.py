@@ -28,17 +28,22 @@ class _Busy(Exception):
     """Somebody is changing what is to be erased."""
 
 
-async def erase_user(postgres: Postgres, tenant_id: str, user_id: str, actor: str) -> Erased | None:
-    """Erase a user; None when there is none. Raises Unavailable when others go on changing it."""
+async def erase_user(
+    postgres: Postgres, tenant_id: str, user_id: str, actor: str, *, keep_budgets: bool = False
+) -> Erased | None:
+    """Erase a user; None when there is none. Raises Unavailable when others go on changing it.
+
+    `keep_budgets` leaves its phone and address behind for two days, with what was sent to them and nothing else.
+    """
     for _ in range(TRIES):
         try:
-            return await _erase(postgres, tenant_id, user_id, actor)
+            return await _erase(postgres, tenant_id, user_id, actor, keep_budgets)
         except _Busy:
             await asyncio.sleep(PAUSE_S)
     raise Unavailable("The user is being changed; try again in a moment.", retry_after=1)
 
 
-async def _erase(postgres: Postgres, tenant_id: str, user_id: str, actor: str) -> Erased | None:
+async def _erase(postgres: Postgres, tenant_id: str, user_id: str, actor: str, keep_budgets: bool) -> Erased | None:
     event_id = new_id("evt")
     async with postgres.transaction() as transaction:
         await hold_account(transaction, tenant_id, user_id)
@@ -50,7 +55,9 @@ async def _erase(postgres: Postgres, tenant_id: str, user_id: str, actor: str) -
             raise _Busy
         if await transaction.row(_QUERIES["hold_user_to_erase"], tenant_id, user_id) is None:
             return None
-        erased = await transaction.row(_QUERIES["erase_user"], tenant_id, user_id, identifiers, event_id, actor)
+        erased = await transaction.row(
+            _QUERIES["erase_user"], tenant_id, user_id, identifiers, event_id, actor, keep_budgets
+        )
         if erased is None:
             raise _Busy  # it was given one more identifier meanwhile
     return Erased(event_id, erased["sessions"])

@@ -106,8 +106,12 @@ async def unban_user(app: Services, manager: Manager, user_id: str) -> UserOut:
 
 
 async def erase_user(app: Services, manager: Manager, user_id: str) -> None:
-    """Erase a user and all that was asked of it. Raises NotFound, Unavailable."""
-    erased = await erasing.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor)
+    """Erase a user and all that was asked of it. Raises NotFound, Unavailable.
+
+    Who erases itself gets no new budget of sends for that.
+    """
+    own = manager.actor == user_id
+    erased = await erasing.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor, keep_budgets=own)
     if erased is None:
         raise NotFound
     tell(app.log, Event(erased.event_id, EventType.USER_ERASED, manager.tenant_id, manager.actor, user_id))

@@ -238,14 +238,20 @@ select id from users where tenant_id = $1 and id = $2 for update
 -- name: erase_user
 -- The last step of an erasure. Nothing when the user was given an identifier that the first step did not hold. Of the
 -- user the events keep the id, which tells nothing.
--- $1 tenant_id, $2 user_id, $3 identifiers that are held, $4 event_id, $5 actor
+-- A phone or address may be left behind with what was sent to it and answered wrongly, and nothing else, until it is
+-- purged: who could erase an account of its own and begin anew would have no limit of sends.
+-- $1 tenant_id, $2 user_id, $3 identifiers that are held, $4 event_id, $5 actor, $6 whether budgets stay
 with erasable as materialized (
   select u.id, array(select s.id from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.revoked_at is null) as sessions
   from users u
   where u.tenant_id = $1 and u.id = $2 and not exists (
     select from identifiers i where i.tenant_id = $1 and i.user_id = $2 and i.identifier <> all($3::text[]))
 ), identifiers_gone as (
-  delete from identifiers i using erasable e where i.tenant_id = $1 and i.user_id = e.id
+  delete from identifiers i using erasable e where not $6::boolean and i.tenant_id = $1 and i.user_id = e.id
+), identifiers_freed as (
+  update identifiers i set user_id = null, code_mac = null, code_box = null, code_purpose = null, code_expires_at = null,
+    challenge_ids = '{}', challenge_attempts = '{}', message_id = null
+  from erasable e where $6 and i.tenant_id = $1 and i.user_id = e.id
 ), sessions_gone as (
   delete from sessions s using erasable e where s.tenant_id = $1 and s.user_id = e.id
 ), gone as (

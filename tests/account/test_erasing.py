@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from auth1 import retention
 from tests.account.conftest import NewMember
 from tests.account.member import ME, Member, outcome
 from tests.api.conftest import dump
@@ -18,9 +19,9 @@ async def test_an_account_that_its_user_erases_is_gone_everywhere(member: Member
     assert outcome(await member.me(other_device["token"])) == (401, "session_revoked")
     grant = {"grant_type": "refresh_token", "refresh_token": other_device["refresh_token"]}
     assert outcome(await member.door.post("/api/auth/token", grant, member.key)) == (401, "session_revoked")
-    everything = await dump(database)
-    assert member.identifier not in everything
-    assert erased in everything  # events keep the id, which leads to nobody any more
+    [row] = (await dump(database, member.identifier)).splitlines()  # of the phone what was sent to it, and nothing else
+    assert erased not in row
+    assert erased in await dump(database)  # events keep the id, which leads to nobody any more
     types = await database.fetch(
         "select type from events where tenant_id = $1 and actor = $2", member.tenant_id, erased
     )
@@ -29,6 +30,24 @@ async def test_an_account_that_its_user_erases_is_gone_everywhere(member: Member
     again = await member.log_in()
     assert again["is_new_user"] is True
     assert again["user_id"] != erased
+
+
+async def test_who_erases_an_account_and_begins_anew_has_no_new_budget_of_sends(
+    member: Member, database: asyncpg.Connection
+) -> None:
+    for _ in range(4):
+        assert (await member.call("DELETE", ME)).status_code == 204
+        await member.log_in()
+    assert (await member.call("DELETE", ME)).status_code == 204
+    await member.wait(member.identifier)
+
+    sixth = await member.door.post("/api/auth/request", {"phone": member.identifier}, member.key)
+
+    assert outcome(sixth) == (429, "rate_limited")
+    later = "update identifiers set sent_at = array[now() - interval '3 days'] where identifier = $1"
+    await database.execute(later, member.identifier)
+    await retention.tidy(member.door.services)
+    assert member.identifier not in await dump(database)
 
 
 async def test_erasing_needs_a_login_of_the_last_minutes(member: Member) -> None:

@@ -51,11 +51,12 @@ async def fill_pool(door: Door) -> None:
     assert await until(is_full)
 
 
-async def dump(database: asyncpg.Connection) -> str:
-    """Every row of every table as text; bytea as hexadecimal digits."""
+async def dump(database: asyncpg.Connection, text: str = "") -> str:
+    """Every row of every table that holds a text, as text; bytea as hexadecimal digits."""
     tables = await database.fetch(
         "select format('%I', relname) as name from pg_class"
         " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition"
     )
-    rows = [await database.fetch(f"select t::text as row from {table['name']} t") for table in tables]
+    holds = "select t::text as row from {} t where strpos(t::text, $1) > 0 or $1 = ''"
+    rows = [await database.fetch(holds.format(table["name"]), text) for table in tables]
     return "\n".join(row["row"] for found in rows for row in found)
