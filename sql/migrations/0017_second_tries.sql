@@ -3,9 +3,3 @@ alter table messages add column if not exists retry_at timestamptz;           --
 alter table messages add column if not exists retry_of text collate "C";      -- the message that this is the second try of
 alter table messages add column if not exists avoid text[] not null default '{}';  -- providers that may have sent the code
 create index if not exists messages_retry on messages (retry_at) where retry_at is not null;
-
--- What one message costs is copied to its second try, which goes to the same country and is as long.
-alter table messages add column if not exists country text;
-alter table messages add column if not exists segments smallint;
-alter table messages add column if not exists price_microdollars bigint;
-alter table messages add column if not exists price_source text;
