@@ -84,7 +84,7 @@ async def test_a_notice_that_nobody_takes_is_an_event_and_uses_up_no_login(membe
 
 async def test_a_notice_is_counted_with_what_messages_cost(member: Member) -> None:
     path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
-    settings = {"sms_budget_per_day": 0.05, "messages_per_day": 3}
+    settings = {"sms_budget_per_day": 1.0, "messages_per_day": 2}  # which the notice goes beyond
     assert (await member.door.admin("PATCH", path, {"settings": settings})).status_code == 200
     await member.add(new_phone())
     counted = "select sum(messages)::int, sum(microdollars)::int from spending where tenant_id = $1"
