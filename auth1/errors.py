@@ -22,7 +22,7 @@ from typing import ClassVar, NamedTuple
 
 
 class FieldError(NamedTuple):
-    """What is wrong with one field of the body: its path (`settings.otp_length`) and a sentence."""
+    """What is wrong with one field of the body or the query: its path (`settings.otp_length`) and a sentence."""
 
     field: str
     message: str
@@ -213,7 +213,7 @@ class UnsupportedMediaType(Refusal):
 
 
 class ValidationFailed(Refusal):
-    """The body is JSON, but not what this route takes."""
+    """What was sent is well-formed, but not what this route takes."""
 
     status, code = 422, "validation_failed"
 

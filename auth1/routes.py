@@ -118,7 +118,15 @@ ROUTES = (
     *managed("POST", "/texts/preview", tenants.preview_text, TextPreviewIn),
     *managed("POST", "/keys", tenants.create_key, KeyIn, status=201, idempotent="yes"),
     *managed("GET", "/keys", tenants.list_keys),
-    *managed("POST", "/keys/{key_id}/rotate", tenants.rotate_key, KeyRotation, status=201, idempotent="yes"),
+    *managed(
+        "POST",
+        "/keys/{key_id}/rotate",
+        tenants.rotate_key,
+        KeyRotation,
+        body_optional=True,
+        status=201,
+        idempotent="yes",
+    ),
     *managed("PATCH", "/keys/{key_id}", tenants.update_key, KeyPatch),
     *managed("DELETE", "/keys/{key_id}", tenants.revoke_key),
     *managed(

@@ -69,7 +69,7 @@ async def get_settings(app: Services, call: Call[Manager]) -> TenantSettings:
 
 async def update_settings(app: Services, call: Call[Manager], body: SettingsPatch) -> TenantSettings:
     """Change some of a tenant's settings; one given as null goes back to its default."""
-    return (await manage.update_tenant(app, call.caller, TenantPatch(settings=body))).settings
+    return await manage.update_settings(app, call.caller, body)
 
 
 async def preview_text(app: Services, call: Call[Manager], body: TextPreviewIn) -> TextPreview:

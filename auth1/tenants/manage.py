@@ -23,6 +23,7 @@ from auth1.tenants.schemas import (
     KeyOut,
     KeyPatch,
     KeyRotation,
+    SettingsPatch,
     TenantCreated,
     TenantIn,
     TenantOut,
@@ -79,6 +80,15 @@ async def update_tenant(app: Services, manager: Manager, patch: TenantPatch) -> 
     tenant, event_id = updated
     await _announce(app, EventType.TENANT_UPDATED, event_id, manager, tenant_id)
     return tenant
+
+
+async def update_settings(app: Services, manager: Manager, changes: SettingsPatch) -> TenantSettings:
+    """Change settings. Raises what `update_tenant` does, of fields as they stand in a body of settings alone."""
+    try:
+        return (await update_tenant(app, manager, TenantPatch(settings=changes))).settings
+    except ValidationFailed as refusal:
+        errors = [FieldError(error.field.removeprefix("settings."), error.message) for error in refusal.errors]
+        raise ValidationFailed(errors=errors) from None
 
 
 async def suspend_tenant(app: Services, tenant_id: str, *, suspend: bool) -> TenantOut:

@@ -137,6 +137,16 @@ async def test_a_key_may_be_bound_to_web_origins(door: Door, phone: str) -> None
     assert refused.json()["code"] == "origin_not_allowed"
 
 
+async def test_a_key_is_rotated_with_no_body_at_all(door: Door) -> None:
+    tenant = await door.tenant()
+    path = f"/api/tenant/keys/{(await listed(door, tenant))[0]['key_id']}/rotate"
+
+    answer = await door.client.post(path, headers={"x-api-key": tenant["secret_key"]})
+
+    assert answer.status_code == 201, answer.text
+    assert len(await listed(door, tenant)) == 4
+
+
 async def test_another_tenant_s_key_is_not_found(door: Door) -> None:
     tenant, other = await door.tenant(), await door.tenant()
     key_id = (await listed(door, other))[0]["key_id"]

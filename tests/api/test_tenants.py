@@ -269,6 +269,20 @@ async def test_an_unknown_setting_is_refused_by_name(door: Door, settings: dict[
     assert (await door.admin("GET", path)).json()["settings"] == DEFAULTS
 
 
+@pytest.mark.parametrize(
+    ("settings", "field"), [({"colour": 1}, "colour"), ({"otp_length": 99}, "otp_length"), ({"texts": 1}, "texts")]
+)
+async def test_a_tenant_s_own_setting_is_refused_by_the_name_it_has_in_the_body(
+    door: Door, settings: dict[str, Any], field: str
+) -> None:
+    headers = {"x-api-key": (await door.tenant())["secret_key"]}
+
+    answer = await door.client.patch("/api/tenant/settings", json=settings, headers=headers)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+
+
 @pytest.mark.parametrize("body", [{"settings": None}, {"settings": []}, {"slug": "another"}, {"suspended_at": None}])
 async def test_nothing_else_can_be_patched(door: Door, tenant: dict[str, str], body: dict[str, Any]) -> None:
     answer = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", body)
