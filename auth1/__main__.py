@@ -89,7 +89,9 @@ def _add_users(acts: Commands) -> None:
     bring = _add(acts, "import", text, example, "auth1.user_commands:import_users")
     bring.add_argument("--from", dest="preset", metavar="PRODUCT", help="auth0, cognito, firebase or supabase")
     bring.add_argument("--map", default="", metavar="FIELD=COLUMN,…", help="phone=phone_number,email=email")
-    bring.add_argument("--rejects", metavar="FILE", help="where rejected lines are named (default: stderr)")
+    bring.add_argument(
+        "--rejects", metavar="FILE", default="-", help="where rejected lines are named (default: stderr)"
+    )
     bring.add_argument("--resume", action="store_true", help="go on where the import of this file was broken off")
     bring.add_argument("--skip", type=int, default=0, metavar="LINES", help="how many lines to pass over")
     _add_json(bring)

@@ -11,7 +11,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
@@ -62,7 +62,11 @@ def import_users(options: Namespace) -> None:
     """Import users; exits 1 when a line was rejected."""
     fields = _fields(options)
     kind = options.format or _SUFFIXES.get(Path(options.file).suffix, "ndjson")
-    with _input(options.file) as file, _rejects(options) as rejects:
+    rejects_mode = "a" if options.resume else "w"
+    with (
+        _opened(options.file, "rb", sys.stdin.buffer) as file,
+        _opened(options.rejects, rejects_mode, sys.stderr) as rejects,
+    ):
         try:
             total = run(lambda app: _import(app, options, kind, fields, file, rejects))
         except KeyboardInterrupt:
@@ -91,7 +95,7 @@ def export_users(options: Namespace) -> None:
         progress.tell(max(rows - (kind == "csv"), 0), last=True)
 
     try:
-        with _output(options.file) as file:
+        with _opened(options.file, "wb", sys.stdout.buffer) as file:
             run(lambda app: act(app, file))
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -167,39 +171,14 @@ def _write_down(beside: Path, state: Checkpoint) -> None:
 
 
 @contextlib.contextmanager
-def _input(name: str) -> Iterator[IO[bytes]]:
+def _opened(name: str, mode: str, standard: IO[Any]) -> Iterator[IO[Any]]:
+    """A file, or the standard stream that `-` stands for."""
     if name == "-":
-        yield sys.stdin.buffer
+        yield standard
         return
     try:
-        file = open(name, "rb")  # noqa: SIM115  # closed below; only opening it may fail so
+        file = open(name, mode, encoding=None if "b" in mode else "utf-8")  # noqa: SIM115  # only opening may fail so
     except OSError as error:
-        fail(f"{name} cannot be read: {error.strerror}")
-    with file:
-        yield file
-
-
-@contextlib.contextmanager
-def _output(name: str) -> Iterator[IO[bytes]]:
-    if name == "-":
-        yield sys.stdout.buffer
-        return
-    try:
-        file = open(name, "wb")  # noqa: SIM115  # closed below; only opening it may fail so
-    except OSError as error:
-        fail(f"{name} cannot be written: {error.strerror}")
-    with file:
-        yield file
-
-
-@contextlib.contextmanager
-def _rejects(options: Namespace) -> Iterator[IO[str]]:
-    if options.rejects is None:
-        yield sys.stderr
-        return
-    try:
-        file = open(options.rejects, "a" if options.resume else "w", encoding="utf-8")  # noqa: SIM115  # closed below
-    except OSError as error:
-        fail(f"{options.rejects} cannot be written: {error.strerror}")
+        fail(f"{name} cannot be {'read' if mode == 'rb' else 'written'}: {error.strerror}")
     with file:
         yield file
