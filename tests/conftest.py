@@ -43,15 +43,19 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
+async def new_database(server: PostgresServer, name: str) -> str:
+    """Make a migrated database; returns its URL."""
+    connection = await asyncpg.connect(server.url())
+    await connection.execute(f"create database {name}")
+    await connection.close()
+    await migrate(server.url(name))
+    return server.url(name)
+
+
 @pytest.fixture(scope="session")
 async def database_url(postgres_server: PostgresServer) -> str:
     """A migrated database, shared by the tests of one process: each makes tenants of its own."""
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute("create database auth1_test")
-    await connection.close()
-    url = postgres_server.url("auth1_test")
-    await migrate(url)
-    return url
+    return await new_database(postgres_server, "auth1_test")
 
 
 @pytest.fixture(scope="session")

@@ -151,6 +151,14 @@ def test_every_event_that_sql_writes_is_in_the_closed_set() -> None:
     assert written <= {event.value for event in EventType}
 
 
+@pytest.mark.parametrize("package", sorted((ROOT / "auth1").glob("*/__init__.py")), ids=lambda path: path.parent.name)
+def test_a_package_says_what_each_of_its_modules_is(package: Path) -> None:
+    said = set(re.findall(r"\w+", ast.get_docstring(ast.parse(package.read_text())) or ""))
+    modules = {path.stem for path in package.parent.glob("*.py")} - {"__init__"}
+
+    assert modules - said <= {"schemas", "store"}, "these two are in every package what their names say"
+
+
 def test_every_refusal_has_a_code_of_its_own() -> None:
     codes = [refusal.code for refusal in errors.ALL]
     assert len(set(codes)) == len(codes)

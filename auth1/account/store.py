@@ -12,7 +12,7 @@ from auth1.errors import Unavailable
 from auth1.sessions.store import end_user_sessions
 
 _QUERIES = Queries("account")
-CHANGED, REMOVED = "identifier_changed", "identifier_removed"
+CHANGED, REMOVED = "identifier_changed", "identifier_removed"  # why sessions ended
 
 
 class Merged(NamedTuple):

@@ -13,6 +13,8 @@ redis      one pipelined connection with a breaker
 postgres   the pool, its deadlines, and the named statements of sql/queries
 migrate    sql/migrations, forward only
 crypto     keys derived from one secret; sealing and comparing
+signals    stop signals, held back until a worker serves
+streaming  an answer larger than memory, as fast as its client takes it
 ids        ids that sort by time
 log        one JSON object per line, never blocking a request
 """

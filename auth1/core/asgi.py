@@ -57,7 +57,6 @@ Once = Callable[[Services, Route, Call[Any], Sequence[object]], Awaitable[object
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 _HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
-_JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 

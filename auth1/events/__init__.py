@@ -1,1 +1,1 @@
-"""Facts in the past tense: one table, read by the audit log and by webhooks, and a JSON line each on stdout."""
+"""Facts in the past tense: a row each in one table, and a JSON line on stdout. types names them all."""

@@ -1,5 +1,6 @@
 """Tenants and their keys: what the operator manages.
 
-handlers   /api/admin/tenants and its keys
+handlers   tenants for the operator; settings and keys for whoever manages a tenant
 manage     the same acts for the routes and the command line
+previews   a text as a person would get it
 """

@@ -5,6 +5,6 @@ metadata     what a tenant or a user writes of a user: its bounds, and how it is
 searching    which users are meant
 erasing      a user goes with all that was asked of it
 mapping      other names for our fields: the presets for Auth0, Cognito, Firebase and Supabase
-reading      NDJSON, CSV and JSON as numbered rows; rows are what a row says, checked
+reading      NDJSON, CSV and JSON as numbered rows; rows: what a row says, checked
 importing    rows to users, a batch at a time; exporting users to rows, a page at a time
 """

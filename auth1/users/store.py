@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from auth1.account.store import hold_account
+from auth1.account.store import CHANGED, hold_account
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
@@ -27,7 +27,7 @@ from auth1.users.schemas import (
 _QUERIES = Queries("users")
 RECENT = 5000  # users among whom what many have is found without its index
 KEPT = 1000  # rows of a kind that a person is shown
-IDENTIFIER_CHANGED, BANNED = "identifier_changed", "banned"  # why sessions ended
+BANNED = "banned"  # why sessions ended
 
 
 class Row(NamedTuple):
@@ -184,9 +184,7 @@ async def update_user(postgres: Postgres, tenant_id: str, user_id: str, changes:
             )
             ended: list[str] = []
             if gets or loses:
-                ended = await sessions.end_user_sessions(
-                    transaction, tenant_id, user_id, actor=actor, reason=IDENTIFIER_CHANGED
-                )
+                ended = await sessions.end_user_sessions(transaction, tenant_id, user_id, actor=actor, reason=CHANGED)
             live = await transaction.rows(_QUERIES["list_live_sessions"], tenant_id, user_id)
             return Changed(event_id, names, ended, [row["id"] for row in live])
     except asyncpg.UniqueViolationError:

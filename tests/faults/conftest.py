@@ -10,10 +10,9 @@ import asyncpg
 import hiredis
 import pytest
 
-from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import ADMIN_TOKEN, JWT_SECRET
+from tests.conftest import ADMIN_TOKEN, JWT_SECRET, new_database
 from tests.faults.process import Auth1
 from tests.outside import twilio
 from tests.outside.twilio import TwilioServer, take
@@ -37,11 +36,7 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 @pytest.fixture(scope="module")
 async def own_database_url(own_postgres: PostgresServer) -> str:
     """A migrated database, named as in the guide."""
-    connection = await asyncpg.connect(own_postgres.url())
-    await connection.execute("create database auth1_db")
-    await connection.close()
-    await migrate(own_postgres.url("auth1_db"))
-    return own_postgres.url("auth1_db")
+    return await new_database(own_postgres, "auth1_db")
 
 
 @pytest.fixture(scope="module")

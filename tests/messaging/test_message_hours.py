@@ -14,9 +14,8 @@ import pytest
 
 from auth1 import retention
 from auth1.challenges import message_handlers
-from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
-from tests.conftest import Door, Started
+from tests.conftest import Door, Started, new_database
 from tests.messaging.conftest import APP_URL, Books, Sender
 from tests.messaging.test_reports import STATISTICS, make, read, verify
 from tests.outside.twilio import TwilioServer
@@ -26,11 +25,7 @@ HOURS = 6
 
 @pytest.fixture(scope="module")
 async def own_database_url(postgres_server: PostgresServer) -> str:
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute("create database auth1_hours")
-    await connection.close()
-    await migrate(postgres_server.url("auth1_hours"))
-    return postgres_server.url("auth1_hours")
+    return await new_database(postgres_server, "auth1_hours")
 
 
 @pytest.fixture(scope="module")

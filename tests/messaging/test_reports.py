@@ -4,16 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
 from auth1.core.ids import new_id
-from auth1.core.migrate import migrate
 from auth1.core.postgres import MAX_REPORTS, Query
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import Unavailable
-from tests.conftest import Door, Started
+from tests.conftest import Door, Started, new_database
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import Sender, spread_phones
 
@@ -261,11 +259,7 @@ async def test_what_failed_and_its_second_try_are_two_messages(sender: Sender, p
 @pytest.fixture(scope="module")
 async def replica_url(postgres_server: PostgresServer) -> str:
     """A database that is as far behind as one can be."""
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute("create database auth1_replica")
-    await connection.close()
-    await migrate(postgres_server.url("auth1_replica"))
-    return postgres_server.url("auth1_replica")
+    return await new_database(postgres_server, "auth1_replica")
 
 
 async def test_lists_and_statistics_are_read_from_the_replica_if_there_is_one(

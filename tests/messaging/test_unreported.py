@@ -11,9 +11,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from auth1.challenges import outbox
-from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
-from tests.conftest import Door, Started
+from tests.conftest import Door, Started, new_database
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
 from tests.outside.twilio import Request, TwilioServer, hang_up, take
@@ -25,11 +24,7 @@ CODE_ENDS = (
 
 @pytest.fixture(scope="module")
 async def own_database_url(postgres_server: PostgresServer) -> str:
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute("create database auth1_unreported")
-    await connection.close()
-    await migrate(postgres_server.url("auth1_unreported"))
-    return postgres_server.url("auth1_unreported")
+    return await new_database(postgres_server, "auth1_unreported")
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,10 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.core.migrate import migrate
 from auth1.core.redis import RETRY_S
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import Door, Started
+from tests.conftest import Door, Started, new_database
 from tests.lua.wire import Wire
 from tests.outside.twilio import TwilioServer
 from tests.races.conftest import DAY_S, Person, outcome
@@ -31,11 +30,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 async def counted_url(postgres_server: PostgresServer) -> str:
     """A database whose server writes down whatever it is sent there."""
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute("create database auth1_counted")
-    await connection.close()
-    url = postgres_server.url("auth1_counted")
-    await migrate(url)
+    url = await new_database(postgres_server, "auth1_counted")
     connection = await asyncpg.connect(url)
     await connection.execute("alter database auth1_counted set log_min_duration_statement = 0")
     await connection.close()

@@ -8,11 +8,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from auth1.core.migrate import migrate
 from auth1.core.postgres import Queries
 from auth1.dev.postgres import PostgresServer
 from auth1.users import store
-from tests.conftest import new_phone
+from tests.conftest import new_database, new_phone
 from tests.users.conftest import House, new_email
 
 QUERIES = Queries("users")
@@ -135,11 +134,7 @@ async def test_a_search_that_cannot_be_is_refused(house: House, query: dict[str,
 @pytest.fixture(scope="module")
 async def crowd(postgres_server: PostgresServer) -> AsyncIterator[asyncpg.Connection]:
     """A database with 20,000 users of one tenant, as many of another, and what they left."""
-    admin = await asyncpg.connect(postgres_server.url())
-    await admin.execute("create database crowd")
-    await admin.close()
-    await migrate(postgres_server.url("crowd"))
-    connection = await asyncpg.connect(postgres_server.url("crowd"))
+    connection = await asyncpg.connect(await new_database(postgres_server, "crowd"))
     await connection.execute(
         "insert into users (tenant_id, id, external_id, metadata)"
         " select 'tn_' || n % 2, 'usr_' || lpad(n::text, 6, '0'), 'ext-' || lpad(n::text, 6, '0'),"

@@ -8,21 +8,16 @@ from contextlib import ExitStack
 import asyncpg
 import pytest
 
-from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.messaging import send
-from tests.conftest import Door, Started
+from tests.conftest import Door, Started, new_database
 from tests.messaging.conftest import Books, Sender
 from tests.outside.twilio import TwilioServer
 
 
 @pytest.fixture(scope="session")
 async def own_database_url(postgres_server: PostgresServer) -> str:
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute("create database auth1_outbox")
-    await connection.close()
-    await migrate(postgres_server.url("auth1_outbox"))
-    return postgres_server.url("auth1_outbox")
+    return await new_database(postgres_server, "auth1_outbox")
 
 
 @pytest.fixture(scope="module")
