@@ -44,6 +44,7 @@ class Identifiers(Out):
     """All that a user can log in by: at most one phone and one email."""
 
     data: list[IdentifierOut]
+    next_cursor: None = None  # as any list has it
 
 
 class IdentifierIn(In):

@@ -101,6 +101,7 @@ class App(Generic[Services]):
         self._stop = stop
         self._once = once
         self._in_flight = 0
+        self._warned = False
         self.services: Services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -186,11 +187,12 @@ class App(Generic[Services]):
 
     def _admit(self, scope: Scope, call: Call[Any], origin: str | None) -> Route:
         """Find the client's address and the route, and see whether there is room for the request."""
-        call.client = proxies.client_address(
-            (scope.get("client") or ("", 0))[0],
-            [value.decode("latin-1") for value in call.request_headers.get(b"x-forwarded-for", [])],
-            self._trusted_proxies,
-        )
+        peer: str = (scope.get("client") or ("", 0))[0]
+        forwarded_for = [value.decode("latin-1") for value in call.request_headers.get(b"x-forwarded-for", [])]
+        call.client = proxies.client_address(peer, forwarded_for, self._trusted_proxies)
+        if forwarded_for and not self._warned and proxies.looks_like_ours(peer, self._trusted_proxies):
+            self._warned = True  # else all who come through it share one address, and its limits
+            self._log.warn("X-Forwarded-For is not believed: name your proxy in TRUSTED_PROXIES", peer=peer)
         match = self._router.find(call.method, scope["path"])
         call.parameters = match.parameters
         if origin is not None and not match.route.page and not self._cors.allows(origin):

@@ -63,6 +63,28 @@ async def test_a_proxy_names_the_client(once: Door) -> None:
     assert await passes(once, PROXY, address())
 
 
+async def test_a_proxy_that_nobody_named_is_warned_of_once(start_app: Started) -> None:
+    door = await start_app(TRUSTED_PROXIES="10.0.0.0/8", REDIS_URL=NO_REDIS)
+    wire = Wire(door)
+    calls: list[tuple[str, bytes | None]] = [
+        ("10.0.0.1", b"1.2.3.4"),
+        ("1.2.3.5", b"1.2.3.4"),
+        ("192.168.0.1", None),
+        ("192.168.0.2", b"1.2.3.4"),
+        ("192.168.0.3", b"1.2.3.4"),
+    ]
+    for number, (peer, forwarded_for) in enumerate(calls):
+        headers = [(b"x-request-id", b"request-%d" % number)]
+        headers += [(b"x-forwarded-for", forwarded_for)] if forwarded_for else []
+        await wire.answer("GET", "/health/live", headers, client=(peer, 4000))
+
+    while "request-4" not in (told := await door.log()):
+        pass
+    lines = [line for line in told.splitlines() if "X-Forwarded-For is not believed" in line]
+    assert len(lines) == 1
+    assert '"peer":"192.168.0.2"' in lines[0]
+
+
 async def test_what_the_client_wrote_itself_is_not_believed(once: Door) -> None:
     client, victim = address(), address()
 
