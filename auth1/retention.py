@@ -1,21 +1,34 @@
-"""What is old goes: months of events as whole partitions, all else in small steps that no login has to wait for."""
+"""What is old goes: months of events as whole partitions, all else in small steps that no login has to wait for.
 
-from auth1.core.postgres import Queries
+Every step stays far below the deadline of a statement, however large its table is: it follows an index, or looks at a
+few pages of the table. A round looks at some of a large table, anywhere in it, so that what is old is found in hours.
+"""
+
+import random
+from contextlib import suppress
+
+from auth1.core.postgres import Queries, Query
+from auth1.errors import Unavailable
 from auth1.services import Services
 
 ROUND_S = 600.0
 BATCH = 1000
 MAX_BATCHES = 50  # per table and round
+STRETCH = 1024  # pages (8 MiB) that one step looks at
+MAX_STRETCHES = 16  # per table and round
 EVENTS_MONTHS = 13  # a year of audit log, and the month that is under way
 
 _QUERIES = Queries("retention")
+# By the table whose pages each looks through, in the order in which they are done.
+SWEEPS = {
+    "purge_challenges": "challenges",
+    "purge_messages": "messages",
+    "purge_message_hours": "message_hours",
+    "purge_links": "links",
+    "purge_sessions": "sessions",
+    "purge_identifiers": "identifiers",
+}
 PURGES = (
-    "purge_challenges",
-    "purge_messages",
-    "purge_message_hours",
-    "purge_links",
-    "purge_sessions",
-    "purge_identifiers",
     "purge_idempotency",
     "purge_spending",
     "purge_deleted_sessions",
@@ -31,11 +44,39 @@ PURGES = (
 
 
 async def tidy(app: Services) -> None:
-    """One round. Any number of workers may run it: each step takes rows that nobody else is taking."""
-    await app.postgres.rows(_QUERIES["make_partitions"])
-    await app.postgres.rows(_QUERIES["drop_partitions"], EVENTS_MONTHS)
+    """One round. Any number of workers may run it: each step takes rows that nobody else is taking.
+
+    What one table's turn fails with, which is logged where it happens, is no reason to keep the others from theirs.
+    """
+    with suppress(Unavailable):
+        await app.postgres.rows(_QUERIES["make_partitions"])
+        await app.postgres.rows(_QUERIES["drop_partitions"], EVENTS_MONTHS)
+    for name, table in SWEEPS.items():
+        with suppress(Unavailable):
+            await _sweep(app, _QUERIES[name], table)
     for name in PURGES:
-        for _ in range(MAX_BATCHES):
-            row = await app.postgres.row(_QUERIES[name], BATCH)
-            if row is None or row["purged"] < BATCH:
-                break
+        with suppress(Unavailable):
+            await _purge(app, _QUERIES[name], MAX_BATCHES)
+
+
+async def _sweep(app: Services, query: Query, table: str) -> None:
+    """Look through a table, or through some of a large one."""
+    size = await app.postgres.row(_QUERIES["pages"], table)
+    batches = MAX_BATCHES
+    for first in stretches(size["pages"] if size is not None else 0):
+        batches -= await _purge(app, query, batches, first, first + STRETCH)
+
+
+def stretches(pages: int) -> list[int]:
+    """Where this round looks, by first pages: everywhere, or of too many stretches at some that chance chooses."""
+    firsts = range(0, pages, STRETCH)
+    return random.sample(firsts, min(len(firsts), MAX_STRETCHES))
+
+
+async def _purge(app: Services, query: Query, most: int, *pages: int) -> int:
+    """Take batch after batch until one is not full, or there were `most`; returns how many were full."""
+    for full in range(most):
+        row = await app.postgres.row(query, BATCH, *pages)
+        if row is None or row["purged"] < BATCH:
+            return full
+    return most

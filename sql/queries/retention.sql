@@ -1,5 +1,6 @@
 -- What is old goes, in steps small enough that nobody waits for one. A purge skips rows that are locked; the next step or
--- the next round finds them again.
+-- the next round finds them again. Large tables have no index on when a row gets old, which every login would pay for: they
+-- are looked through by their pages, some at a time, and what must be kept in mind is only how many pages there are.
 
 -- name: make_partitions
 -- Events of this month and of the next two have a partition of their own.
@@ -10,58 +11,78 @@ from generate_series(0, 2) as n
 -- $1 how many months are kept
 select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => $1))::date)
 
+-- name: pages
+-- How many pages a table has. $1 its name
+select pg_relation_size($1::text::regclass) / current_setting('block_size')::int as pages
+
 -- name: purge_challenges
--- $1 rows at most
+-- $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
-  select tenant_id, id from challenges where expires_at < now() - interval '30 days' limit $1 for update skip locked
+  select tenant_id, id from challenges
+  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+    and expires_at < now() - interval '30 days'
+  limit $1 for update skip locked
 ), gone as (
   delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_messages
--- What is still queued is never old: the outbox will settle it. $1 rows at most
+-- What is still queued is never old: the outbox will settle it. $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
   select tenant_id, id from messages
-  where created_at < now() - interval '30 days' and state <> 'queued' limit $1 for update skip locked
+  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+    and created_at < now() - interval '30 days' and state <> 'queued'
+  limit $1 for update skip locked
 ), gone as (
   delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_message_hours
--- A little later than the messages themselves. Rows are named by their place: none is ever updated. $1 rows at most
+-- A little later than the messages themselves. Rows are named by their place: none is ever updated.
+-- $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
-  select ctid from message_hours where hour < now() - interval '32 days' limit $1 for update skip locked
+  select ctid from message_hours
+  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+    and hour < now() - interval '32 days'
+  limit $1 for update skip locked
 ), gone as (
   delete from message_hours h using old where h.ctid = old.ctid returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_links
--- $1 rows at most
+-- $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
-  select tenant_id, message_id from links where expires_at < now() - interval '1 day' limit $1 for update skip locked
+  select tenant_id, message_id from links
+  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+    and expires_at < now() - interval '1 day'
+  limit $1 for update skip locked
 ), gone as (
   delete from links l using old where l.tenant_id = old.tenant_id and l.message_id = old.message_id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_sessions
--- $1 rows at most
+-- $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
   select tenant_id, id from sessions
-  where least(expires_at, idle_at, revoked_at) < now() - interval '30 days' limit $1 for update skip locked
+  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+    and least(expires_at, idle_at, revoked_at) < now() - interval '30 days'
+  limit $1 for update skip locked
 ), gone as (
   delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_identifiers
--- Claims that nobody proved, once no budget of theirs can still hold. $1 rows at most
+-- Claims that nobody proved, once no budget of theirs can still hold.
+-- $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
   select tenant_id, identifier from identifiers
-  where user_id is null
+  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+    and user_id is null
     and coalesce(sent_at[1], '-infinity') < now() - interval '2 days'
     and coalesce(wrong_at[1], '-infinity') < now() - interval '2 days'
     and coalesce(unnamed_locked_until, '-infinity') < now()
@@ -95,10 +116,16 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_sessions
--- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute. $1 rows at most
+-- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute. Each takes its rows in the
+-- order of the primary key: left to choose, the planner looks for a tenant that has none left in the whole table.
+-- $1 rows at most
 with old as (
-  select s.tenant_id, s.id from tenants t join sessions s on s.tenant_id in (t.id, t.id || ':test')
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of s skip locked
+  select o.* from tenants t
+  cross join lateral (
+    select s.tenant_id, s.id from sessions s where s.tenant_id in (t.id, t.id || ':test')
+    order by s.tenant_id, s.id limit $1 for update of s skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit $1
 ), gone as (
   delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
 )
@@ -107,21 +134,29 @@ select count(*) as purged from gone
 -- name: purge_deleted_identifiers
 -- $1 rows at most
 with old as (
-  select i.tenant_id, i.identifier from tenants t join identifiers i on i.tenant_id in (t.id, t.id || ':test')
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of i skip locked
+  select o.* from tenants t
+  cross join lateral (
+    select i.tenant_id, i.identifier from identifiers i where i.tenant_id in (t.id, t.id || ':test')
+    order by i.tenant_id, i.identifier limit $1 for update of i skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit $1
 ), gone as (
   delete from identifiers i using old where i.tenant_id = old.tenant_id and i.identifier = old.identifier returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_users
--- Only those that nothing hangs on any more: a cascade would wait for rows that are locked. $1 rows at most
+-- Once nothing hangs on any of them any more: a cascade would wait for rows that are locked. $1 rows at most
 with old as (
-  select u.tenant_id, u.id from tenants t join users u on u.tenant_id in (t.id, t.id || ':test')
+  select o.* from tenants t
+  cross join lateral (
+    select u.tenant_id, u.id from users u where u.tenant_id in (t.id, t.id || ':test')
+    order by u.tenant_id, u.id limit $1 for update of u skip locked
+  ) as o
   where t.deleted_at < now() - interval '1 minute'
-    and not exists (select from sessions s where s.tenant_id = u.tenant_id and s.user_id = u.id)
-    and not exists (select from identifiers i where i.tenant_id = u.tenant_id and i.user_id = u.id)
-  limit $1 for update of u skip locked
+    and not exists (select from sessions s where s.tenant_id in (t.id, t.id || ':test'))
+    and not exists (select from identifiers i where i.tenant_id in (t.id, t.id || ':test'))
+  limit $1
 ), gone as (
   delete from users u using old where u.tenant_id = old.tenant_id and u.id = old.id returning 1
 )
@@ -130,8 +165,12 @@ select count(*) as purged from gone
 -- name: purge_deleted_challenges
 -- $1 rows at most
 with old as (
-  select c.tenant_id, c.id from tenants t join challenges c on c.tenant_id in (t.id, t.id || ':test')
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of c skip locked
+  select o.* from tenants t
+  cross join lateral (
+    select c.tenant_id, c.id from challenges c where c.tenant_id in (t.id, t.id || ':test')
+    order by c.tenant_id, c.id limit $1 for update of c skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit $1
 ), gone as (
   delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
 )
@@ -140,8 +179,12 @@ select count(*) as purged from gone
 -- name: purge_deleted_messages
 -- $1 rows at most
 with old as (
-  select m.tenant_id, m.id from tenants t join messages m on m.tenant_id in (t.id, t.id || ':test')
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of m skip locked
+  select o.* from tenants t
+  cross join lateral (
+    select m.tenant_id, m.id from messages m where m.tenant_id in (t.id, t.id || ':test')
+    order by m.tenant_id, m.id limit $1 for update of m skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit $1
 ), gone as (
   delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
 )
@@ -150,9 +193,12 @@ select count(*) as purged from gone
 -- name: purge_deleted_spending
 -- $1 rows at most
 with old as (
-  select s.tenant_id, s.day, s.country, s.channel, s.slot from tenants t
-  join spending s on s.tenant_id in (t.id, t.id || ':test')
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of s skip locked
+  select o.* from tenants t
+  cross join lateral (
+    select s.tenant_id, s.day, s.country, s.channel, s.slot from spending s where s.tenant_id in (t.id, t.id || ':test')
+    order by s.tenant_id, s.day limit $1 for update of s skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit $1
 ), gone as (
   delete from spending s using old
   where (s.tenant_id, s.day, s.country, s.channel, s.slot)
@@ -173,8 +219,12 @@ select count(*) as purged from gone
 -- name: purge_deleted_message_hours
 -- $1 rows at most
 with old as (
-  select h.ctid from tenants t join message_hours h on h.tenant_id = t.id
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of h skip locked
+  select o.* from tenants t
+  cross join lateral (
+    select h.ctid from message_hours h where h.tenant_id = t.id
+    order by h.hour limit $1 for update of h skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit $1
 ), gone as (
   delete from message_hours h using old where h.ctid = old.ctid returning 1
 )

@@ -117,7 +117,8 @@ async def names(connection: asyncpg.Connection, purge: Purge, tenant: str) -> li
 
 
 async def purged(connection: asyncpg.Connection, name: str, limit: int) -> int:
-    count: int = await connection.fetchval(QUERIES[name].text, limit)
+    pages = (0, 1_000_000) if name in retention.SWEEPS else ()
+    count: int = await connection.fetchval(QUERIES[name].text, limit, *pages)
     return count
 
 
@@ -192,3 +193,80 @@ async def test_rounds_of_many_workers_do_not_disturb_each_other(app: Door, conne
     assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 0
     years_ago = "select count(*) from pg_class where relname ~ ('^events_' || extract(year from now()) - 2)"
     assert await connection.fetchval(years_ago) == 0
+
+
+async def plan_of(connection: asyncpg.Connection, name: str) -> str:
+    pages = ("10", "20") if name in retention.SWEEPS else ()
+    text = QUERIES[name].text
+    for number, value in enumerate(("1000", *pages), 1):
+        text = text.replace(f"${number}", value)
+    return "\n".join(row[0] for row in await connection.fetch(f"explain {text}"))
+
+
+@pytest.mark.parametrize("name", [*retention.SWEEPS, "purge_idempotency", "purge_spending"])
+async def test_no_purge_has_to_read_a_whole_table(connection: asyncpg.Connection, name: str) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("set local enable_seqscan = off")  # which the planner passes over where it must
+
+    plan = await plan_of(connection, name)
+
+    await transaction.rollback()
+    assert "Seq Scan" not in plan, plan
+
+
+async def test_a_deleted_tenant_of_which_nothing_is_left_is_not_looked_for_in_a_whole_table(
+    connection: asyncpg.Connection,
+) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(
+        """insert into challenges (tenant_id, id, identifier, expires_at)
+           select $1, 'ch_' || n, '+15551234567', now() from generate_series(1, 20000) as n""",
+        new_id("tn"),
+    )
+    await connection.execute("analyze challenges")
+
+    plan = await plan_of(connection, "purge_deleted_challenges")
+
+    await transaction.rollback()
+    assert "Seq Scan on challenges c " not in plan, plan  # c_1, of those found, may be a small table's
+
+
+async def test_a_purge_looks_at_its_own_pages_only(connection: asyncpg.Connection) -> None:
+    tenant = new_id("tn")
+    await make_challenge(connection, tenant, "old", "31 days")
+    page = await connection.fetchval(
+        "select (ctid::text::point)[0]::bigint from challenges where tenant_id = $1", tenant
+    )
+    purge = QUERIES["purge_challenges"].text
+
+    assert await connection.fetchval(purge, 1000, page + 1, page + 1000) == 0
+    assert await connection.fetchval(purge, 1000, page, page + 1) == 1
+
+
+def test_a_round_looks_at_all_of_a_small_table_and_in_time_at_all_of_a_large_one() -> None:
+    small = retention.STRETCH * (retention.MAX_STRETCHES - 1) + 1
+    assert sorted(retention.stretches(small)) == list(range(0, small, retention.STRETCH))
+    assert retention.stretches(0) == []
+
+    large = retention.STRETCH * retention.MAX_STRETCHES * 4
+    rounds = [retention.stretches(large) for _ in range(200)]
+    assert {len(set(firsts)) for firsts in rounds} == {retention.MAX_STRETCHES}
+    assert {first for firsts in rounds for first in firsts} == set(range(0, large, retention.STRETCH))
+
+
+async def test_a_table_that_cannot_be_purged_keeps_no_other_from_its_turn(
+    app: Door, connection: asyncpg.Connection, connect: Connect, migrated_url: str
+) -> None:
+    tenant = new_id("tn")
+    await make_challenge(connection, tenant, "ch_1", "31 days")
+    await make_link(connection, tenant, "msg_1", "31 days")
+    holder = await connect(migrated_url)
+
+    async with holder.transaction():
+        await holder.execute("lock table challenges in exclusive mode")
+        await retention.tidy(app.services)
+
+    assert await connection.fetchval("select count(*) from links where tenant_id = $1", tenant) == 0
+    assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 1
