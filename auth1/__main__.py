@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is missing")
     tenants = _add(commands, "tenants", "Create and list tenants.", "auth1 tenants list")
     _add_tenants(tenants.add_subparsers(dest="act", required=True, metavar="ACT"))
-    keys = _add(commands, "keys", "Create, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk")
+    keys = _add(
+        commands, "keys", "Create, list, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk"
+    )
     _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Print the description of the API, in OpenAPI 3.1."
     _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.describe.command:openapi")
@@ -69,6 +71,8 @@ def _add_keys(acts: Commands) -> None:
     create = _add(acts, "create", "Make one more key and print it, once.", example, "auth1.commands:create_key")
     create.add_argument("--kind", required=True, choices=("pk", "sk", "test"))
     create.add_argument("--origin", action="append", default=[], help="a web origin that may use it; many times")
+    example = "auth1 keys list --tenant myapp"
+    listing = _add(acts, "list", "List all keys, the ended ones too.", example, "auth1.commands:list_keys")
     example = "auth1 keys rotate key_01… --tenant myapp --grace-in 3600"
     rotate = _add(
         acts, "rotate", "Replace a key; the old one works a while longer.", example, "auth1.commands:rotate_key"
@@ -78,7 +82,7 @@ def _add_keys(acts: Commands) -> None:
     revoke = _add(acts, "revoke", "End a key at once.", example, "auth1.commands:revoke_key")
     for command in (rotate, revoke):
         command.add_argument("key_id")
-    for command in (create, rotate, revoke):
+    for command in (create, listing, rotate, revoke):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         _add_json(command)
 

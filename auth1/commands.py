@@ -21,10 +21,11 @@ from auth1.core.migrate import MigrationError, migrations, pending
 from auth1.core.migrate import migrate as apply_migrations
 from auth1.errors import NotFound, Refusal
 from auth1.serve import StartError
+from auth1.serve import check_port as find_port_free
 from auth1.serve import serve as serve_until_stopped
 from auth1.services import Services
 from auth1.tenants import manage, store
-from auth1.tenants.schemas import KeyIn, KeyRotation, TenantIn
+from auth1.tenants.schemas import KeyIn, KeyOut, KeyRotation, TenantIn
 
 Result = TypeVar("Result")
 
@@ -35,6 +36,14 @@ def serve(options: Namespace) -> None:
     gc.freeze()  # what is loaded stays shared with the workers that are forked from here
     try:
         serve_until_stopped(settings)
+    except StartError as error:
+        fail(str(error))
+
+
+def check_port() -> None:
+    """End the program now if its port is taken, before anything is said that would not be so."""
+    try:
+        find_port_free(load_settings())
     except StartError as error:
         fail(str(error))
 
@@ -89,6 +98,22 @@ def create_key(options: Namespace) -> None:
         return await manage.create_key(app, await manager_for(app, options), schemas.convert(wanted, KeyIn))
 
     show(options, run(act), "key_id", "kind", "api_key")
+
+
+def list_keys(options: Namespace) -> None:
+    """List all keys of a tenant."""
+
+    async def act(app: Services) -> list[KeyOut]:
+        manager = await manager_for(app, options)
+        return await store.list_keys(app.postgres, manager.tenant_id, "", 1_000_000)
+
+    keys = run(act)
+    if options.json:
+        print(schemas.encode(keys).decode())
+        return
+    for key in keys:
+        end = key.revoked_at or key.expires_at
+        print(f"{key.key_id}  {key.kind:4}  {key.hint}  {f'ends {end:%Y-%m-%d %H:%M}' if end else ''}".rstrip())
 
 
 def rotate_key(options: Namespace) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from auth1 import mail_server, signing_key, sms_rates
 from auth1.environment import MIN_SECRET_BYTES, SAMPLE_SECRETS, Environment
-from auth1.mail_server import Smtp
+from auth1.mail_server import CONSOLE, Smtp
 from auth1.signing_key import SigningKey
 from auth1.sms_rates import Rates
 
@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sms_providers: tuple[str, ...]
     sms_rates: Rates
     smtp: Smtp | None
+    email_to_console: bool  # for development only
     app_url: str
     app_url_is_set: bool
     cors_origins: tuple[str, ...]
@@ -139,6 +140,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         sms_providers=_sms_providers(env, order, configured),
         sms_rates=_sms_rates(env),
         smtp=_smtp(env),
+        email_to_console=env.text("SMTP_URL") == CONSOLE,
         app_url=env.url("APP_URL", env.text("APP_URL", "http://localhost:3000") or "", ("https", "http")).rstrip("/"),
         app_url_is_set=env.text("APP_URL") is not None,
         cors_origins=env.items("CORS_ORIGINS", "*", _origin, "an origin like https://app.example.com, or *"),
@@ -241,6 +243,8 @@ def _sms_rates(env: Environment) -> Rates:
 
 def _smtp(env: Environment) -> Smtp | None:
     url, sender = env.text("SMTP_URL"), env.text("EMAIL_FROM")
+    if url == CONSOLE:
+        return None
     if url is not None and sender is not None:
         try:
             return mail_server.read(url, sender)

@@ -8,6 +8,7 @@ import msgspec
 # addr-spec in ASCII without quoting, alone or after a display name (RFC 5322, 3.4).
 _SPEC = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 _SENDER = re.compile(rf"({_SPEC})|[^<>\r\n]* ?<({_SPEC})>")
+CONSOLE = "console:"  # instead of a server: mails are printed
 _STARTTLS = {"": None, "true": True, "false": False}
 
 

@@ -89,7 +89,7 @@ async def start(settings: Settings, log: Log, *, background: bool = True) -> Ser
         redis=redis,
         limiter=Limiter(redis),
         tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
-        messenger=Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings)}),
+        messenger=Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, log)}),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
         started_at=time.monotonic(),
@@ -158,7 +158,9 @@ async def _warm_up(provider: Sns, log: Log) -> None:
         log.warn("provider is not ready", provider=provider.name, failure=error.failure, error_code=error.code)
 
 
-def _email_providers(settings: Settings) -> list[Provider]:
+def _email_providers(settings: Settings, log: Log) -> list[Provider]:
+    if settings.email_to_console:
+        return [Console(log)]
     return [Smtp(settings.smtp, settings.app_url)] if settings.smtp is not None else []
 
 

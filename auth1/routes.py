@@ -129,6 +129,7 @@ ROUTES = (
     ),
     *managed("PATCH", "/keys/{key_id}", tenants.update_key, KeyPatch),
     *managed("DELETE", "/keys/{key_id}", tenants.revoke_key),
+    *managed("GET", "/jwt-secret", tenants.get_jwt_secret),
     *managed(
         "POST", "/jwt-secret/rotate", tenants.rotate_jwt_secret, JwtRotation, body_optional=True, idempotent="yes"
     ),

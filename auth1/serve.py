@@ -33,7 +33,7 @@ class StartError(Exception):
 
 def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; what is under way is finished first. Raises StartError."""
-    _check_port(settings)
+    check_port(settings)
     lines = asyncio.run(_prepare(settings))
     signals.hold_back_in_children()
     server = Server(
@@ -70,15 +70,17 @@ _LOGGING = {
 }
 
 
-def _check_port(settings: Settings) -> None:
-    """Find out now whether the port is free: granian would fail with a traceback."""
+def check_port(settings: Settings) -> None:
+    """Find out now whether the port is free: granian would fail with a traceback. Raises StartError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((settings.host, settings.port))
     except OSError as error:
-        raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+        raise StartError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; PORT names another"
+        ) from error
 
 
 async def _prepare(settings: Settings) -> list[str]:

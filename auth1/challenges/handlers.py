@@ -70,6 +70,7 @@ async def ask(app: Services, call: Call[Tenant], body: CodeRequest, cause: Cause
             resend_after=opened.resend_after,
             code_length=len(live_code),
             challenge_secret=link.secret if link is not None else UNSET,
+            link=link.address(app.settings.app_url) if link is not None and tenant.sandbox else UNSET,
         )
         if provider is not None:
             await _send(app, call, asked, live_code, sent)

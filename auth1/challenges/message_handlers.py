@@ -6,7 +6,7 @@ from auth1.callers.tenant import Manager
 from auth1.challenges import message_store
 from auth1.challenges.message_schemas import MessagePage, MessageQuery, Statistics, StatisticsQuery
 from auth1.core.call import Call
-from auth1.core.paging import page
+from auth1.core.paging import Paging, page
 from auth1.core.query import read_query
 from auth1.errors import FieldError, ValidationFailed
 from auth1.services import Services
@@ -21,8 +21,8 @@ HOUR_IS_FINAL_S = 3600  # after its end no code lives, and receipts have come; w
 
 async def list_messages(app: Services, call: Call[Manager]) -> MessagePage:
     """List messages, newest first, by state, provider, channel, country, challenge or time."""
-    wanted = read_query(call, MessageQuery)
-    wanted_page = page(call)
+    wanted = read_query(call, MessageQuery, beside=Paging)
+    wanted_page = page(call, beside=MessageQuery)
     messages = await message_store.list_messages(
         app.reads, call.caller.tenant_id, wanted, wanted_page.after, wanted_page.rows
     )

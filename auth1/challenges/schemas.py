@@ -43,7 +43,8 @@ class CodeRequest(In):
 class CodeSent(Out):
     """A code is on its way. `status` is `sent` when a provider took it and `queued` when one soon will.
 
-    With a link, `challenge_secret` redeems it once it is confirmed. Keep it in the tab that asked.
+    With a link, `challenge_secret` redeems it once it is confirmed. Keep it in the tab that asked. In the sandbox,
+    whose mails nobody gets, `link` is the link itself.
     """
 
     challenge_id: str
@@ -54,6 +55,7 @@ class CodeSent(Out):
     resend_after: int
     code_length: int
     challenge_secret: str | msgspec.UnsetType = msgspec.UNSET
+    link: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Device(In):

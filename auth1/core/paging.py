@@ -36,16 +36,19 @@ class Page(NamedTuple):
         return shown, key(shown[-1]) if len(rows) > self.limit else None
 
 
-class _Wanted(msgspec.Struct):
+class Paging(msgspec.Struct):
     """The query of a list."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE, description="How many rows at most.")] = PAGE
     cursor: Annotated[str, msgspec.Meta(pattern=r"^[ -~]*\Z", description="The `next_cursor` of the page before.")] = ""
 
 
-def page(call: Call[Any], max_cursor: int = _MAX_CURSOR) -> Page:
-    """Read `cursor` and `limit` (1 to 200, 50 unless told). Raises ValidationFailed."""
-    wanted = read_query(call, _Wanted)
+def page(call: Call[Any], max_cursor: int = _MAX_CURSOR, beside: type[msgspec.Struct] | None = None) -> Page:
+    """Read `cursor` and `limit` (1 to 200, 50 unless told); `beside` is what else the query holds.
+
+    Raises ValidationFailed.
+    """
+    wanted = read_query(call, Paging, beside=beside)
     if len(wanted.cursor) > max_cursor:
         raise ValidationFailed(errors=[FieldError("cursor", "Not a cursor of this list")])
     return Page(wanted.cursor, wanted.limit)

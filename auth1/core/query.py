@@ -19,14 +19,19 @@ _DATE = re.compile(r"[0-9]{4}-", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
-def read_query(call: Call[Any], kind: type[Query]) -> Query:
-    """Read the query's parameters; those that `kind` does not name are left alone, of a name given twice the last
-    counts.
+def read_query(
+    call: Call[Any], kind: type[Query], *, beside: type[msgspec.Struct] | None = None, others: bool = False
+) -> Query:
+    """Read the query's parameters; of a name given twice the last counts.
 
-    Raises ValidationFailed, or BadRequest on bytes that are not UTF-8.
+    One that is neither of `kind` nor of `beside` is refused, unless `others` are welcome: a filter with a typing error
+    must not mean everything. Raises ValidationFailed, or BadRequest on bytes that are not UTF-8.
     """
     query = call.query()
+    known = _kinds(kind).keys() | (_kinds(beside).keys() if beside is not None else set())
     for name, value in query.items():
+        if name not in known and not others:
+            raise ValidationFailed(errors=[FieldError(name[:64], "Unknown parameter")])
         if "\0" in value:
             raise ValidationFailed(errors=[FieldError(name[:64], "Contains a NUL character")])
         kinds = _kinds(kind).get(name, frozenset())

@@ -153,7 +153,6 @@ FIELDS: dict[str, object] = {
     "kid": "tn_abc123.2",
     "issuer": "https://auth.example.com",
     "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
-    "token_endpoint": "https://auth.example.com/api/auth/token",
     "introspection_endpoint": "https://auth.example.com/api/auth/introspect",
     "code": "482913",
     "hint": "auth1_pk_myapp_…9f3K",

@@ -11,12 +11,14 @@ import asyncpg
 import msgspec
 
 from auth1 import commands
+from auth1.callers.keys import KINDS
 from auth1.callers.tenant import OPERATOR, Manager
 from auth1.core.migrate import migrate
 from auth1.core.postgres import Queries
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.dev.server import ServerError
+from auth1.mail_server import CONSOLE
 from auth1.services import Services
 from auth1.tenants import manage, store
 from auth1.tenants.schemas import KeyIn, TenantIn
@@ -35,6 +37,8 @@ class Remembered(msgspec.Struct):
     database_url: str = ""
     tenant_id: str = ""
     api_key: str = ""
+    secret_key: str = ""
+    test_key: str = ""
 
 
 def dev(options: Namespace) -> None:
@@ -51,7 +55,9 @@ def dev(options: Namespace) -> None:
         os.environ.setdefault("ADMIN_TOKEN", remembered.admin_token)
         if "TWILIO_ACCOUNT_SID" not in os.environ:
             os.environ.setdefault("SMS_PROVIDERS", "console")
+        os.environ.setdefault("SMTP_URL", CONSOLE)
         os.environ.setdefault("HOST", "127.0.0.1")
+        commands.check_port()
         remembered = commands.run(lambda app: _demo_tenant(app, remembered))
         _remember(directory, remembered)
         print(_walk(remembered, directory), flush=True)
@@ -78,18 +84,19 @@ async def _create_database(url: str) -> None:
 
 
 async def _demo_tenant(app: Services, remembered: Remembered) -> Remembered:
-    """The demo tenant of this database, with a key that we know."""
+    """The demo tenant of this database, with keys that we know."""
     await migrate(app.settings.database_url)
     found = await store.get_tenant(app.postgres, slug=SLUG)
     if found is None:
         made = await manage.create_tenant(app, TenantIn(name="Demo", slug=SLUG))
-        tenant_id, api_key = made.tenant_id, made.api_key
-    elif found[0].tenant_id == remembered.tenant_id:
-        tenant_id, api_key = remembered.tenant_id, remembered.api_key
+        tenant_id, keys = made.tenant_id, [made.api_key, made.secret_key, made.test_key]
+    elif found[0].tenant_id == remembered.tenant_id and remembered.secret_key:
+        return remembered
     else:
-        tenant_id = found[0].tenant_id
-        api_key = (await manage.create_key(app, Manager(tenant_id, OPERATOR), KeyIn(kind="pk"))).api_key
-    return msgspec.structs.replace(remembered, tenant_id=tenant_id, api_key=api_key)
+        tenant_id, owner = found[0].tenant_id, Manager(found[0].tenant_id, OPERATOR)
+        keys = [(await manage.create_key(app, owner, KeyIn(kind=kind))).api_key for kind in KINDS]
+    named = dict(zip(("api_key", "secret_key", "test_key"), keys, strict=True))
+    return msgspec.structs.replace(remembered, tenant_id=tenant_id, **named)
 
 
 def _recall(directory: Path) -> Remembered:
@@ -112,11 +119,13 @@ def _walk(remembered: Remembered, directory: Path) -> str:
     base = f"http://localhost:{os.environ.get('PORT') or 3000}"
     admin_token = os.environ["ADMIN_TOKEN"]
     return f"""
-  Auth1 for development: real PostgreSQL and Redis on this machine, codes on this terminal. Not for production.
+  Auth1 for development: real PostgreSQL and Redis on this machine, SMS and mails on this terminal. Not for production.
 
   database   {os.environ["DATABASE_URL"]}
   redis      {os.environ["REDIS_URL"]}
   tenant     {remembered.tenant_id} ({SLUG})
+  secret key {remembered.secret_key}
+  test key   {remembered.test_key}
 
   1. Ask for a code; it appears here.
 

@@ -107,11 +107,7 @@ async def show_metadata(app: Services, call: Call[None]) -> Metadata:
     return Metadata(
         issuer=url,
         jwks_uri=f"{url}/.well-known/jwks.json",
-        token_endpoint=f"{url}/api/auth/token",
-        introspection_endpoint=f"{url}/api/auth/introspect",
-        grant_types_supported=["refresh_token", "authorization_code"],
         access_token_signing_alg_values_supported=app.signer.algorithms,
-        code_challenge_methods_supported=["S256"],
     )
 
 

@@ -102,12 +102,8 @@ class Jwks(Out):
 
 
 class Metadata(Out):
-    """Who issues tokens, and where its keys are (RFC 8414); no more than is true."""
+    """Who issues tokens, and where its keys are. Our endpoints are not those of OAuth, so none of them is named."""
 
     issuer: str
     jwks_uri: str
-    token_endpoint: str
-    introspection_endpoint: str
-    grant_types_supported: list[str]
     access_token_signing_alg_values_supported: list[str]
-    code_challenge_methods_supported: list[str]

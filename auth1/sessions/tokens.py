@@ -92,9 +92,9 @@ class Signer:
         """The public keys (RFC 7517). Tenants' HS256 keys are secret and never in it."""
         return {"keys": [key.jwk for key in self._public.values()]}
 
-    def secret(self, tenant_id: str, version: int) -> str:
-        """A tenant's `jwt_secret`: 43 characters of base64url, 256 bits."""
-        return self._secrets(tenant_id, version)[0].decode()
+    def secrets(self, tenant_id: str, version: int) -> list[str]:
+        """A tenant's `jwt_secret`, 43 characters of base64url, 256 bits; then the one of the previous JWT_SECRET."""
+        return [secret.decode() for secret in self._secrets(tenant_id, version)]
 
     def sign(self, tenant: Tenant, subject: Subject) -> str:
         """Sign a token of a session."""

@@ -8,6 +8,7 @@ from auth1.tenants import manage, previews, store
 from auth1.tenants.schemas import (
     JwtRotation,
     JwtSecret,
+    JwtSecrets,
     KeyCreated,
     KeyIn,
     KeyOut,
@@ -76,6 +77,11 @@ async def preview_text(app: Services, call: Call[Manager], body: TextPreviewIn) 
     """Show what a person would get; of an SMS also as how many segments it is billed."""
     tenant = await manage.get_tenant(app, call.caller.tenant_id)
     return previews.preview(tenant, body, app.settings.app_url)
+
+
+async def get_jwt_secret(app: Services, call: Call[Manager]) -> JwtSecrets:
+    """Show the secret that a tenant's tokens are signed with. It changes with the operator's JWT_SECRET, too."""
+    return await manage.get_jwt_secret(app, call.caller.tenant_id)
 
 
 async def rotate_jwt_secret(app: Services, call: Call[Manager], body: JwtRotation) -> JwtSecret:

@@ -18,6 +18,7 @@ from auth1.tenants import store
 from auth1.tenants.schemas import (
     JwtRotation,
     JwtSecret,
+    JwtSecrets,
     KeyCreated,
     KeyIn,
     KeyOut,
@@ -52,7 +53,7 @@ async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
         api_key=first_keys["pk"].text,
         secret_key=first_keys["sk"].text,
         test_key=first_keys["test"].text,
-        jwt_secret=app.signer.secret(tenant.tenant_id, 1),
+        jwt_secret=app.signer.secrets(tenant.tenant_id, 1)[0],
         name=tenant.name,
         slug=tenant.slug,
         settings=tenant.settings,
@@ -119,6 +120,19 @@ async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
     return found[0]
 
 
+async def get_jwt_secret(app: Services, tenant_id: str) -> JwtSecrets:
+    """All that verifies a tenant's tokens, what signs them first. Raises NotFound."""
+    versions = await store.get_jwt_versions(app.postgres, tenant_id)
+    if not versions:
+        raise NotFound
+    secrets = [
+        JwtSecret(secret, f"{tenant_id}.{version}")
+        for version in versions
+        for secret in app.signer.secrets(tenant_id, version)
+    ]
+    return JwtSecrets(secrets[0].jwt_secret, secrets[0].kid, secrets[1:])
+
+
 async def rotate_jwt_secret(app: Services, manager: Manager, rotation: JwtRotation) -> JwtSecret:
     """Replace a tenant's `jwt_secret`. Raises NotFound."""
     rotated = await store.rotate_jwt(app.postgres, manager.tenant_id, rotation.grace_in, manager.actor)
@@ -126,7 +140,7 @@ async def rotate_jwt_secret(app: Services, manager: Manager, rotation: JwtRotati
         raise NotFound
     version, event_id = rotated
     await _announce(app, EventType.TENANT_JWT_ROTATED, event_id, manager, manager.tenant_id)
-    return JwtSecret(app.signer.secret(manager.tenant_id, version), f"{manager.tenant_id}.{version}")
+    return JwtSecret(app.signer.secrets(manager.tenant_id, version)[0], f"{manager.tenant_id}.{version}")
 
 
 async def create_key(app: Services, manager: Manager, wanted: KeyIn) -> KeyCreated:

@@ -137,10 +137,17 @@ class JwtRotation(In):
 
 
 class JwtSecret(Out):
-    """The new secret, shown this once, and the `kid` of the tokens that are signed with it."""
+    """A secret, and the `kid` of the tokens that are signed with it."""
 
     jwt_secret: str
     kid: str
+
+
+class JwtSecrets(JwtSecret):
+    """The secret that tokens are signed with now, and `others` that verify too: from before a rotation, or from the
+    operator's other JWT_SECRET while that is being changed."""
+
+    others: list[JwtSecret]
 
 
 class KeyOut(Out):

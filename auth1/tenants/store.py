@@ -91,6 +91,12 @@ async def delete_tenant(postgres: Postgres, tenant_id: str, actor: str) -> str |
     return event_id if row else None
 
 
+async def get_jwt_versions(postgres: Postgres, tenant_id: str) -> list[int]:
+    """The versions of the signing key that verify, the current one first; none where there is no such tenant."""
+    row = await postgres.row(_QUERIES["get_jwt_versions"], tenant_id)
+    return row["versions"] if row else []
+
+
 async def rotate_jwt(postgres: Postgres, tenant_id: str, grace_in: int, actor: str) -> tuple[int, str] | None:
     """Raise the version of the signing key; returns it and the id of the event."""
     event_id = new_id("evt")

@@ -11,7 +11,7 @@ from auth1.callers.tenant import Manager
 from auth1.challenges.identifiers import parse_identifier
 from auth1.core import schemas
 from auth1.core.call import Call
-from auth1.core.paging import page
+from auth1.core.paging import Paging, page
 from auth1.core.query import read_query
 from auth1.errors import FieldError, ValidationFailed
 from auth1.services import Services
@@ -38,8 +38,8 @@ class Search(msgspec.Struct):
 async def search(app: Services, call: Call[Manager]) -> UserPage:
     """Read the query and find users. Raises ValidationFailed, InvalidPhone, InvalidEmail."""
     tenant_id = call.caller.tenant_id
-    name, text = _the_search(read_query(call, Search))
-    wanted = page(call, MAX_CURSOR)
+    name, text = _the_search(read_query(call, Search, beside=Paging))
+    wanted = page(call, MAX_CURSOR, beside=Search)
     if name is None:
         users = await store.list_users(app.postgres, tenant_id, wanted.after, wanted.rows)
         return UserPage(*wanted.split(users, lambda user: user.user_id))

@@ -74,6 +74,13 @@ with gone as (
 )
 select id from gone
 
+-- name: get_jwt_versions
+-- The current version, then those that have not retired yet. $1 tenant_id
+select jwt_version || array(
+  select version from unnest(retired_versions, retired_at) as v(version, ends) where ends > now() order by version desc
+) as versions
+from tenants where id = $1 and deleted_at is null
+
 -- name: rotate_jwt
 -- The version that was current retires after the grace, and with it those before: none outlives what this rotation allows.
 -- $1 tenant_id, $2 grace in seconds, $3 event_id, $4 actor

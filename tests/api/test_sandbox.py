@@ -120,6 +120,22 @@ async def test_an_address_needs_no_mail_server(door: Door) -> None:
     assert live.status_code == 404, "another pool"
 
 
+async def test_a_link_of_the_sandbox_is_in_the_answer_and_works_as_in_a_mail(door: Door) -> None:
+    tenant = await door.tenant()
+    body = {"email": "ann@example.com", "mode": "link"}
+    asked = (await door.post("/api/auth/request", body, tenant["test_key"])).json()
+    link = asked["link"].removeprefix(door.settings.app_url)
+
+    assert (await door.client.get(link)).status_code == 200
+    assert (await door.client.post(link)).status_code == 200
+
+    grant = {"grant_type": "challenge"} | {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+    redeemed = await door.post("/api/auth/token", grant, tenant["test_key"])
+    assert redeemed.json()["verified"] is True
+    code_alone = (await door.post("/api/auth/request", {"email": "ben@example.com"}, tenant["test_key"])).json()
+    assert "link" not in code_alone
+
+
 async def test_the_code_of_the_sandbox_is_all_zeros(door: Door) -> None:
     tenant = await door.tenant(otp_length=8)
     await door.post("/api/auth/request", {"phone": "+15005550000"}, tenant["test_key"])

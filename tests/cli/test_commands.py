@@ -1,5 +1,6 @@
 """The command line: what it does, what it prints, and how it ends."""
 
+import json
 import secrets
 
 import asyncpg
@@ -154,6 +155,15 @@ async def test_a_key_made_on_the_command_line_works_at_a_running_server(run: Run
         assert shown["api_key"].startswith(f"auth1_{arguments[1]}_{slug}_")
         assert shown["key_id"].startswith("key_")
         assert await accepts(server, shown["api_key"])
+
+
+async def test_keys_are_listed_for_people_and_for_scripts(run: Run, slug: str) -> None:
+    told = await run("keys", "list", "--tenant", slug)
+    listed = json.loads((await run("keys", "list", "--tenant", slug, "--json")).out)
+
+    assert [key["kind"] for key in listed] == ["pk", "sk", "test"]
+    assert [line.split()[:2] for line in told.out.splitlines()] == [[key["key_id"], key["kind"]] for key in listed]
+    assert all(key["hint"] in told.out for key in listed)
 
 
 async def test_a_key_is_bound_to_its_origins(run: Run, server: Auth1, slug: str) -> None:

@@ -53,11 +53,11 @@ def paste(command: str, **environment: str) -> dict[str, object]:
     return msgspec.json.decode(raw, type=dict[str, object])
 
 
-async def last_code(server: Auth1) -> str:
-    """The code that the terminal shows."""
+async def last_code(server: Auth1, to: str = "+15551234567") -> str:
+    """The code that the terminal shows, in an SMS or in a mail."""
 
     def shown() -> list[str]:
-        return re.findall(r"message to \+15551234567: .* code is: (\d+)\.", server.text())
+        return re.findall(rf"message to {re.escape(to)}: [^{{}}]*? code is:\s+(\d+)", server.text())
 
     await until(lambda: bool(shown()), explain=server.text)
     return shown()[-1]
@@ -110,8 +110,16 @@ async def test_the_printed_commands_log_a_user_in_and_make_a_tenant(directory: P
         verified = paste(answer.replace("THE CODE", await last_code(server)))
         assert (verified["verified"], verified["token_type"], verified["is_new_user"]) == (True, "Bearer", True)
 
+        by_mail = [curl.replace('"phone": "+15551234567"', '"email": "ann@example.com"') for curl in (ask, answer)]
+        assert paste(by_mail[0])["channel"] == "email"
+        assert paste(by_mail[1].replace("THE CODE", await last_code(server, "ann@example.com")))["verified"] is True
+
         made = paste(make, ADMIN_TOKEN=admin_token(server.text()))
         assert made["slug"] == "myapp"
+        for kind in ("sk", "test"):
+            [key] = re.findall(rf"auth1_{kind}_demo_\w+", server.text())
+            zeros = answer.replace(re.findall(r"auth1_pk_\w+", answer)[0], key).replace("THE CODE", "000000")
+            assert paste(zeros)["code"] == "no_active_challenge"  # the key holds
         await interrupt(server)
 
 

@@ -68,7 +68,7 @@ async def test_a_busy_port_is_said_in_one_line(module_launcher: Launcher) -> Non
         code, lines = await ending(module_launcher(PORT=str(port)))
 
     assert code == 1
-    assert lines == [f"auth1: cannot listen on 127.0.0.1:{port}: Address already in use"]
+    assert lines == [f"auth1: cannot listen on 127.0.0.1:{port}: Address already in use; PORT names another"]
 
 
 async def test_every_problem_of_the_environment_is_named_at_once(module_launcher: Launcher) -> None:

@@ -13,7 +13,7 @@ import pytest
 from auth1 import errors
 from auth1.callers.guards import anyone
 from auth1.core.call import HTML, Answer, Call
-from auth1.core.paging import page
+from auth1.core.paging import Paging, page
 from auth1.core.query import Moment, read_query
 from auth1.core.router import Route
 from auth1.core.schemas import In, Out
@@ -241,7 +241,7 @@ def test_a_query_is_described_by_what_reads_it() -> None:
     [
         *(b"since=yesterday", b"since=2026-01-31", b"since=0001-01-01T00:00:00Z", b"since=1768000000"),
         *(b"since=", b"since=null", b"text=%00", b"state=lost", b"state=null", b"state="),
-        *(b"number=1e1", b"number=-1", b"number=", b"number=1.0"),
+        *(b"number=1e1", b"number=-1", b"number=", b"number=1.0", b"nmber=1", b"limit=1"),
     ],
 )
 def test_a_query_that_cannot_be_is_refused_by_name(query: bytes) -> None:
@@ -252,12 +252,14 @@ def test_a_query_that_cannot_be_is_refused_by_name(query: bytes) -> None:
 
 
 def test_a_query_is_read_as_it_was_meant() -> None:
-    query = b"since=2026-01-31T12:00:00+01:00&text=null&text=a+b%2B&unknown=1&number=7"
+    query = b"since=2026-01-31T12:00:00+01:00&text=null&text=a+b%2B&number=7"
 
     wanted = read_query(Call("GET", "req", {}, query), Wanted)
 
     assert wanted == Wanted(datetime(2026, 1, 31, 11, tzinfo=UTC), "a b+", None, 7)
     assert read_query(Call("GET", "req", {}, b""), Wanted) == Wanted()
+    assert read_query(Call("GET", "req", {}, b"limit=1&number=7"), Wanted, beside=Paging).number == 7
+    assert read_query(Call("GET", "req", {}, b"more=1&number=7"), Wanted, others=True).number == 7
 
 
 def test_answers_by_hand_are_described_by_the_route() -> None:

@@ -122,6 +122,7 @@ async def test_metadata_that_many_or_few_have_is_found_page_by_page(
         {"q": "a", "cursor": "nothing"},
         {"q": "a", "cursor": "////"},
         {"limit": "0"},
+        {"emial": "a@b.co"},  # a typing error must not find everybody
     ],
     ids=str,
 )
