@@ -31,7 +31,7 @@ from auth1.tenants.schemas import (
 )
 
 
-async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
+async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None = None) -> TenantCreated:
     """Make a tenant and its three first keys. Raises ValidationFailed, and Conflict when the slug is taken."""
     texts.check(wanted.settings)
     first_keys = {kind: keys.make(kind, wanted.slug) for kind in keys.KINDS}
@@ -46,7 +46,8 @@ async def create_tenant(app: Services, wanted: TenantIn) -> TenantCreated:
     if made is None:
         raise Conflict(f"The slug {wanted.slug} is taken.")
     tenant, event_id = made
-    tell(app.log, Event(event_id, EventType.TENANT_CREATED, tenant.tenant_id, OPERATOR, tenant.tenant_id))
+    event = Event(event_id, EventType.TENANT_CREATED, tenant.tenant_id, OPERATOR, tenant.tenant_id)
+    tell(app.log, event, request_id)
     return TenantCreated(
         tenant_id=tenant.tenant_id,
         api_key=first_keys["pk"].text,
@@ -91,24 +92,25 @@ async def update_settings(app: Services, manager: Manager, changes: SettingsPatc
         raise ValidationFailed(errors=errors) from None
 
 
-async def suspend_tenant(app: Services, tenant_id: str, *, suspend: bool) -> TenantOut:
+async def suspend_tenant(app: Services, manager: Manager, *, suspend: bool) -> TenantOut:
     """Refuse all calls of a tenant, or answer them again. Raises NotFound."""
-    outcome = await store.suspend_tenant(app.postgres, tenant_id, suspend, OPERATOR)
+    tenant_id = manager.tenant_id
+    outcome = await store.suspend_tenant(app.postgres, tenant_id, suspend, manager.actor)
     if outcome is None:
         raise NotFound
     changed, event_id = outcome
     if changed:
         event_type = EventType.TENANT_SUSPENDED if suspend else EventType.TENANT_RESUMED
-        await _announce(app, event_type, event_id, Manager(tenant_id, OPERATOR), tenant_id)
+        await _announce(app, event_type, event_id, manager, tenant_id)
     return await get_tenant(app, tenant_id)
 
 
-async def delete_tenant(app: Services, tenant_id: str) -> None:
+async def delete_tenant(app: Services, manager: Manager) -> None:
     """End a tenant and all its keys. Raises NotFound."""
-    event_id = await store.delete_tenant(app.postgres, tenant_id, OPERATOR)
+    event_id = await store.delete_tenant(app.postgres, manager.tenant_id, manager.actor)
     if event_id is None:
         raise NotFound
-    await _announce(app, EventType.TENANT_DELETED, event_id, Manager(tenant_id, OPERATOR), tenant_id)
+    await _announce(app, EventType.TENANT_DELETED, event_id, manager, manager.tenant_id)
 
 
 async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
@@ -194,5 +196,5 @@ async def _created(
 
 
 async def _announce(app: Services, event_type: EventType, event_id: str, manager: Manager, subject: str) -> None:
-    tell(app.log, Event(event_id, event_type, manager.tenant_id, manager.actor, subject))
+    tell(app.log, Event(event_id, event_type, manager.tenant_id, manager.actor, subject), manager.request_id)
     await app.tenants.announce(manager.tenant_id)

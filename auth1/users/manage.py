@@ -48,7 +48,7 @@ async def create_user(app: Services, manager: Manager, wanted: UserIn) -> UserOu
             continue
     else:
         raise Conflict("Others are making this user at this moment.")
-    tell(app.log, Event(event_id, EventType.USER_CREATED, manager.tenant_id, manager.actor, user.id))
+    _tell(app, manager, EventType.USER_CREATED, event_id, user.id)
     return await get_user(app, manager, user.id)
 
 
@@ -70,8 +70,7 @@ async def update_user(app: Services, manager: Manager, user_id: str, patch: User
     if not (identifiers or changes.names(())):
         return await get_user(app, manager, user_id)
     changed = await store.update_user(app.postgres, manager.tenant_id, user_id, changes, manager.actor)
-    event = Event(changed.event_id, EventType.USER_UPDATED, manager.tenant_id, manager.actor, user_id)
-    tell(app.log, event, changed=changed.names)
+    _tell(app, manager, EventType.USER_UPDATED, changed.event_id, user_id, changed=changed.names)
     await app.sessions.end(manager.tenant_id, changed.ended)
     await app.sessions.change(manager.tenant_id, changed.stale)
     return await get_user(app, manager, user_id)
@@ -87,8 +86,7 @@ async def ban_user(app: Services, manager: Manager, user_id: str, ban: Ban) -> U
     changed = await store.ban_user(app.postgres, manager.tenant_id, user_id, until, ban.reason, manager.actor)
     if changed is None:
         raise NotFound
-    event = Event(changed.event_id, EventType.USER_BANNED, manager.tenant_id, manager.actor, user_id)
-    tell(app.log, event, sessions=len(changed.ended))
+    _tell(app, manager, EventType.USER_BANNED, changed.event_id, user_id, sessions=len(changed.ended))
     await app.sessions.end(manager.tenant_id, changed.ended)
     return await get_user(app, manager, user_id)
 
@@ -100,7 +98,7 @@ async def unban_user(app: Services, manager: Manager, user_id: str) -> UserOut:
         raise NotFound
     changed, event_id = outcome
     if changed:
-        tell(app.log, Event(event_id, EventType.USER_UNBANNED, manager.tenant_id, manager.actor, user_id))
+        _tell(app, manager, EventType.USER_UNBANNED, event_id, user_id)
     return await get_user(app, manager, user_id)
 
 
@@ -113,13 +111,18 @@ async def erase_user(app: Services, manager: Manager, user_id: str) -> None:
     erased = await erasing.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor, keep_budgets=own)
     if erased is None:
         raise NotFound
-    tell(app.log, Event(erased.event_id, EventType.USER_ERASED, manager.tenant_id, manager.actor, user_id))
+    _tell(app, manager, EventType.USER_ERASED, erased.event_id, user_id)
     await app.sessions.end(manager.tenant_id, erased.sessions)
 
 
 async def export_person(app: Services, manager: Manager, user_id: str) -> Person:
     """All that is kept of a user. Raises NotFound."""
     return await store.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
+
+
+def _tell(app: Services, manager: Manager, event_type: EventType, event_id: str, user_id: str, **data: object) -> None:
+    event = Event(event_id, event_type, manager.tenant_id, manager.actor, user_id)
+    tell(app.log, event, manager.request_id, **data)
 
 
 def _identifiers(wanted: UserIn) -> tuple[str, ...]:
