@@ -1,15 +1,14 @@
 """What goes into the account and what comes out (contract: section 5)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from auth1.callers.tenant import Locale
-from auth1.challenges.schemas import ChallengeId, Email, Phone
+from auth1.challenges.schemas import ChallengeId, Code, Email, Phone
 from auth1.core.schemas import In, Out
 
-Code = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z")]
 IdentifierType = Literal["phone", "email"]
 
 

@@ -61,7 +61,7 @@ async def manager(app: Services, call: Call[Manager]) -> Manager:
     tenant = await find_tenant(app, call)
     if tenant.key_kind != "sk":
         raise Forbidden("This needs a secret key: call from your server.")
-    return Manager(tenant.id, tenant.key_id)
+    return Manager(tenant.id, tenant.key_id, call.request_id)
 
 
 async def operator_of_tenant(app: Services, call: Call[Manager]) -> Manager:
@@ -71,7 +71,7 @@ async def operator_of_tenant(app: Services, call: Call[Manager]) -> Manager:
     if not await store.tenant_exists(app.postgres, tenant_id):
         raise NotFound
     call.log["tenant_id"] = tenant_id
-    return Manager(tenant_id, OPERATOR)
+    return Manager(tenant_id, OPERATOR, call.request_id)
 
 
 async def person_at_the_door(app: Services, call: Call[None]) -> None:

@@ -208,6 +208,7 @@ class Manager(msgspec.Struct, frozen=True):
 
     tenant_id: str
     actor: str
+    request_id: str | None = None  # None at the command line
 
     @property
     def is_operator(self) -> bool:

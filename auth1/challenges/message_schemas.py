@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from auth1.challenges.schemas import ChallengeId
-from auth1.core.query import Moment
+from auth1.core.moments import Moment
 from auth1.core.schemas import Out
 
 State = Literal["queued", "sent", "delivered", "failed", "unknown"]

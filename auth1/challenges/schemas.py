@@ -14,6 +14,7 @@ Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in A
 ChallengeId = Annotated[
     str, msgspec.Meta(max_length=64, pattern=r"^ch_[0-9a-z]{26}\Z", description="Names a challenge")
 ]
+Code = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z", examples=["482913"])]
 CodeChallenge = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z", description="PKCE, S256 (RFC 7636)")]
 METADATA_BYTES = 1024
 
@@ -67,7 +68,7 @@ class Device(In):
 class CodeAnswer(In):
     """Submit a code for `phone` or `email`."""
 
-    code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z", examples=["482913"])]
+    code: Code
     phone: Phone | None = None
     email: Email | None = None
     challenge_id: ChallengeId | None = None

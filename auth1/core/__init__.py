@@ -16,5 +16,6 @@ crypto     keys derived from one secret; sealing and comparing
 signals    stop signals, held back until a worker serves
 streaming  an answer larger than memory, as fast as its client takes it
 ids        ids that sort by time
+moments    those that callers name
 log        one JSON object per line, never blocking a request
 """

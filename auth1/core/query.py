@@ -4,16 +4,16 @@ import re
 from datetime import datetime
 from functools import lru_cache
 from types import NoneType
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from auth1.core import moments
 from auth1.core.call import Call
 from auth1.core.schemas import field_error
 from auth1.errors import FieldError, ValidationFailed
 
 Query = TypeVar("Query", bound=msgspec.Struct)
-Moment = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339: 2026-01-31T12:00:00Z")]
 
 _DATE = re.compile(r"[0-9]{4}-", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -50,9 +50,8 @@ def read_query(
         raise ValidationFailed(errors=[field_error(str(error))]) from None
     for name in kind.__struct_fields__:
         value = getattr(found, name)
-        if isinstance(value, datetime) and not 2000 <= value.year <= 9998:
-            # At the edges of the calendar a moment may have no UTC.
-            raise ValidationFailed(errors=[FieldError(name, "Must be a moment of the years 2000 to 9998")])
+        if isinstance(value, datetime):
+            moments.check(name, value)
     return found
 
 

@@ -1,6 +1,6 @@
 """Tenants, for the operator; a tenant's settings and keys, for whoever manages it."""
 
-from auth1.callers.tenant import OPERATOR, Manager, Operator, TenantSettings
+from auth1.callers.tenant import Manager, Operator, TenantSettings
 from auth1.core.call import Call
 from auth1.core.paging import page
 from auth1.services import Services
@@ -28,7 +28,7 @@ from auth1.tenants.schemas import (
 
 async def create_tenant(app: Services, call: Call[Operator], body: TenantIn) -> TenantCreated:
     """Make a tenant; its keys and its JWT secret are shown this once."""
-    return await manage.create_tenant(app, body)
+    return await manage.create_tenant(app, body, call.request_id)
 
 
 async def list_tenants(app: Services, call: Call[Operator]) -> TenantPage:
@@ -43,24 +43,24 @@ async def get_tenant(app: Services, call: Call[Operator]) -> TenantOut:
     return await manage.get_tenant(app, call.parameters["tenant_id"])
 
 
-async def update_tenant(app: Services, call: Call[Operator], body: TenantPatch) -> TenantOut:
+async def update_tenant(app: Services, call: Call[Manager], body: TenantPatch) -> TenantOut:
     """Change a tenant's name or some of its settings."""
-    return await manage.update_tenant(app, Manager(call.parameters["tenant_id"], OPERATOR), body)
+    return await manage.update_tenant(app, call.caller, body)
 
 
-async def delete_tenant(app: Services, call: Call[Operator]) -> None:
+async def delete_tenant(app: Services, call: Call[Manager]) -> None:
     """End a tenant; its data is purged."""
-    await manage.delete_tenant(app, call.parameters["tenant_id"])
+    await manage.delete_tenant(app, call.caller)
 
 
-async def suspend_tenant(app: Services, call: Call[Operator]) -> TenantOut:
+async def suspend_tenant(app: Services, call: Call[Manager]) -> TenantOut:
     """Refuse all calls of a tenant until it is resumed."""
-    return await manage.suspend_tenant(app, call.parameters["tenant_id"], suspend=True)
+    return await manage.suspend_tenant(app, call.caller, suspend=True)
 
 
-async def resume_tenant(app: Services, call: Call[Operator]) -> TenantOut:
+async def resume_tenant(app: Services, call: Call[Manager]) -> TenantOut:
     """Answer the calls of a tenant again."""
-    return await manage.suspend_tenant(app, call.parameters["tenant_id"], suspend=False)
+    return await manage.suspend_tenant(app, call.caller, suspend=False)
 
 
 async def get_settings(app: Services, call: Call[Manager]) -> TenantSettings:

@@ -7,6 +7,7 @@ import msgspec
 
 from auth1.callers.keys import Kind
 from auth1.callers.tenant import EmailText, Locale, TenantSettings, TextChannel
+from auth1.core.moments import Moment
 from auth1.core.schemas import In, Out
 from auth1.messaging.segments import Encoding
 
@@ -26,7 +27,6 @@ Origin = Annotated[
 ]
 
 Origins = Annotated[tuple[Origin, ...], msgspec.Meta(max_length=100)]
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class TenantIn(In):

@@ -80,7 +80,7 @@ async def erase_me(app: Services, call: Call[LoggedIn]) -> None:
     """Erase the user's own account; needs a login of the last 5 minutes."""
     caller = call.caller
     require_recent_login(caller)
-    await manage.erase_user(app, Manager(caller.tenant.id, caller.user_id), caller.user_id)
+    await manage.erase_user(app, Manager(caller.tenant.id, caller.user_id, call.request_id), caller.user_id)
 
 
 async def export_user(app: Services, call: Call[Manager]) -> Person:

@@ -99,7 +99,7 @@ async def _record(app: Services, manager: Manager, total: Imported) -> None:
     except Unavailable:
         return  # was logged where it happened
     event = Event(event_id, EventType.USERS_IMPORTED, manager.tenant_id, manager.actor, manager.tenant_id)
-    tell(app.log, event, created=counts[0], existing=counts[1], rejected=counts[2])
+    tell(app.log, event, manager.request_id, created=counts[0], existing=counts[1], rejected=counts[2])
 
 
 async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:

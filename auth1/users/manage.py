@@ -1,17 +1,16 @@
 """What can be done with one user. Each act is committed with its event, told on stdout, and heard by all workers."""
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from auth1.callers.tenant import Manager
 from auth1.challenges.identifiers import parse_identifier
+from auth1.core import moments
 from auth1.core.ids import new_id
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
 from auth1.users import erasing, metadata, store
-from auth1.users.schemas import FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
+from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
 
 LOOKS = 5  # how often somebody else may be faster
 
@@ -26,7 +25,8 @@ async def get_user(app: Services, manager: Manager, user_id: str) -> UserOut:
 
 async def create_user(app: Services, manager: Manager, wanted: UserIn) -> UserOut:
     """Make a user. Raises Conflict when somebody has its phone, its email or its external id already."""
-    check_moment("created_at", wanted.created_at)
+    if wanted.created_at is not None:
+        moments.check("created_at", wanted.created_at, first_year=FIRST_YEAR)
     user = store.Row(
         id=new_id("usr"),
         identifiers=_identifiers(wanted),
@@ -48,7 +48,7 @@ async def create_user(app: Services, manager: Manager, wanted: UserIn) -> UserOu
             continue
     else:
         raise Conflict("Others are making this user at this moment.")
-    tell(app.log, Event(event_id, EventType.USER_CREATED, manager.tenant_id, manager.actor, user.id))
+    _tell(app, manager, EventType.USER_CREATED, event_id, user.id)
     return await get_user(app, manager, user.id)
 
 
@@ -70,8 +70,7 @@ async def update_user(app: Services, manager: Manager, user_id: str, patch: User
     if not (identifiers or changes.names(())):
         return await get_user(app, manager, user_id)
     changed = await store.update_user(app.postgres, manager.tenant_id, user_id, changes, manager.actor)
-    event = Event(changed.event_id, EventType.USER_UPDATED, manager.tenant_id, manager.actor, user_id)
-    tell(app.log, event, changed=changed.names)
+    _tell(app, manager, EventType.USER_UPDATED, changed.event_id, user_id, changed=changed.names)
     await app.sessions.end(manager.tenant_id, changed.ended)
     await app.sessions.change(manager.tenant_id, changed.stale)
     return await get_user(app, manager, user_id)
@@ -82,14 +81,12 @@ async def ban_user(app: Services, manager: Manager, user_id: str, ban: Ban) -> U
     until = ban.until
     if until is not None and until >= FOR_GOOD:
         until = None
-    check_moment("until", until)
-    if until is not None and until <= datetime.now(UTC):
-        raise ValidationFailed(errors=[FieldError("until", "Must be a moment to come")])
+    if until is not None:
+        moments.check_ahead("until", until)
     changed = await store.ban_user(app.postgres, manager.tenant_id, user_id, until, ban.reason, manager.actor)
     if changed is None:
         raise NotFound
-    event = Event(changed.event_id, EventType.USER_BANNED, manager.tenant_id, manager.actor, user_id)
-    tell(app.log, event, sessions=len(changed.ended))
+    _tell(app, manager, EventType.USER_BANNED, changed.event_id, user_id, sessions=len(changed.ended))
     await app.sessions.end(manager.tenant_id, changed.ended)
     return await get_user(app, manager, user_id)
 
@@ -101,7 +98,7 @@ async def unban_user(app: Services, manager: Manager, user_id: str) -> UserOut:
         raise NotFound
     changed, event_id = outcome
     if changed:
-        tell(app.log, Event(event_id, EventType.USER_UNBANNED, manager.tenant_id, manager.actor, user_id))
+        _tell(app, manager, EventType.USER_UNBANNED, event_id, user_id)
     return await get_user(app, manager, user_id)
 
 
@@ -114,7 +111,7 @@ async def erase_user(app: Services, manager: Manager, user_id: str) -> None:
     erased = await erasing.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor, keep_budgets=own)
     if erased is None:
         raise NotFound
-    tell(app.log, Event(erased.event_id, EventType.USER_ERASED, manager.tenant_id, manager.actor, user_id))
+    _tell(app, manager, EventType.USER_ERASED, erased.event_id, user_id)
     await app.sessions.end(manager.tenant_id, erased.sessions)
 
 
@@ -123,10 +120,9 @@ async def export_person(app: Services, manager: Manager, user_id: str) -> Person
     return await store.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
 
 
-def check_moment(field: str, moment: datetime | None) -> None:
-    """Raises ValidationFailed at the edges of the calendar, where a moment may have no UTC."""
-    if moment is not None and not 1900 <= moment.year <= 9998:
-        raise ValidationFailed(errors=[FieldError(field, "Must be a moment of the years 1900 to 9998")])
+def _tell(app: Services, manager: Manager, event_type: EventType, event_id: str, user_id: str, **data: object) -> None:
+    event = Event(event_id, event_type, manager.tenant_id, manager.actor, user_id)
+    tell(app.log, event, manager.request_id, **data)
 
 
 def _identifiers(wanted: UserIn) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ not know the others.
 from collections.abc import Mapping
 from typing import Any
 
-from auth1.account.metadata import BYTES, check
+from auth1.account.metadata import BYTES, check, refuse_large
 from auth1.core import schemas
-from auth1.errors import FieldError, ValidationFailed
 
 Metadata = dict[str, Any]
 
@@ -20,7 +19,7 @@ def merge(field: str, old: Mapping[str, Any], changes: Mapping[str, Any]) -> str
     check(field, merged)
     text = schemas.encode(merged)
     if len(text) > BYTES:
-        raise ValidationFailed(errors=[FieldError(field, f"Must be at most {BYTES} bytes as JSON")])
+        raise refuse_large(field)
     return text.decode()
 
 

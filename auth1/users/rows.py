@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from auth1.challenges.identifiers import parse_email, parse_phone
+from auth1.core import moments
 from auth1.core.ids import new_id
 from auth1.errors import FieldError, ValidationFailed
 from auth1.users import metadata
 from auth1.users.mapping import FieldMap
-from auth1.users.schemas import FOR_GOOD, ExternalId, Reason
+from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, ExternalId, Reason
 from auth1.users.store import Row
 
 _MILLISECONDS_FROM = 100_000_000_000  # as seconds this would be the year 5138
@@ -95,8 +96,8 @@ def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
         moment = moment.astimezone(UTC)
     except (ValueError, TypeError, OverflowError, OSError):
         raise _wrong(name, "Must be a moment: 2024-05-01T12:00:00Z, or seconds since 1970") from None
-    if moment.year < 1900 or (moment.year == 9999 and name != "banned_until"):
-        raise _wrong(name, "Must be a moment of the years 1900 to 9998")
+    if name != "banned_until" or moment.year < FOR_GOOD.year:
+        moments.check(name, moment, first_year=FIRST_YEAR)
     return moment
 
 

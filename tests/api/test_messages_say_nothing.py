@@ -329,6 +329,13 @@ async def test_every_event_of_the_database_is_a_line(said: Said) -> None:
     assert {row["type"] for row in kept} == {event.value for event in EventType}
 
 
+def test_an_event_names_the_request_that_it_comes_of(said: Said) -> None:
+    answered = {response.headers["x-request-id"] for response in said.answers}
+    told = [line for line in said.lines if line["msg"] == "event" and line["actor"] != "auth1"]
+
+    assert [line for line in told if line.get("request_id") not in answered] == []
+
+
 def test_every_request_is_one_line(said: Said) -> None:
     lines = [line for line in said.lines if line["msg"] == "request"]
     by_id = {line["request_id"]: line for line in lines}

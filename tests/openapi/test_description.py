@@ -13,8 +13,9 @@ import pytest
 from auth1 import errors
 from auth1.callers.guards import anyone
 from auth1.core.call import HTML, Answer, Call
+from auth1.core.moments import Moment
 from auth1.core.paging import Paging, page
-from auth1.core.query import Moment, read_query
+from auth1.core.query import read_query
 from auth1.core.router import Route
 from auth1.core.schemas import In, Out
 from auth1.describe import words
