@@ -138,9 +138,12 @@ ROUTES = (
         "/users/export",
         users.export_users,
         deadline_s=EXPORT_DEADLINE_S,
+        at_once=2,
         answers=((200, NDJSON), (200, CSV)),
     ),
-    *managed("POST", "/users/import", users.import_users, Upload, limit=UPLOAD, deadline_s=IMPORT_DEADLINE_S),
+    *managed(
+        "POST", "/users/import", users.import_users, Upload, limit=UPLOAD, deadline_s=IMPORT_DEADLINE_S, at_once=2
+    ),
     *managed("GET", "/users", users.list_users),
     *managed("POST", "/users", users.create_user, UserIn, status=201, idempotent="yes"),
     *managed("GET", "/users/{user_id}", users.get_user),

@@ -8,6 +8,8 @@ from auth1.errors import FieldError, ValidationFailed
 
 BYTES = 4096  # as PostgreSQL writes it
 DEPTH = 10
+# PostgreSQL writes all digits of a number: 1e308 would be 309 of them, and 4 KiB of such numbers 200.
+_LEAST, _MOST = 1e-9, 1e21
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in encoded JSON; jsonb cannot keep one
 
 
@@ -17,6 +19,8 @@ def check(field: str, value: dict[str, Any]) -> None:
         raise ValidationFailed(errors=[FieldError(field, "Contains a NUL character")])
     level: list[object] = [value]
     for _ in range(DEPTH + 1):
+        if any(isinstance(one, float) and one and not _LEAST <= abs(one) < _MOST for one in level):
+            raise ValidationFailed(errors=[FieldError(field, "Contains a number of too many digits")])
         level = [inner for outer in level for inner in _inside(outer)]
     if level:
         raise ValidationFailed(errors=[FieldError(field, f"Nested more than {DEPTH} deep")])

@@ -70,7 +70,7 @@ async def operator_of_tenant(app: Services, call: Call[Manager]) -> Manager:
     _bearer(call, app.settings.admin_token, AdminDisabled)
     if not await store.tenant_exists(app.postgres, tenant_id):
         raise NotFound
-    call.log["tenant_id"] = tenant_id
+    call.log["tenant_id"] = call.party = tenant_id
     return Manager(tenant_id, OPERATOR, call.request_id)
 
 
@@ -120,7 +120,7 @@ async def find_tenant(app: Services, call: Call[Any], take_slot: "_TakeSlot | No
                 await take(app, call, call.client, "")
             raise InvalidApiKey
         _check_origin(app, call, tenant, slot)
-    call.log["tenant_id"] = tenant.id
+    call.log["tenant_id"] = call.party = tenant.id
     if tenant.suspended:
         raise TenantSuspended
     if kind == "test":

@@ -6,6 +6,7 @@ schemas    JSON bytes -> Struct, and what is wrong with them in field/message pa
 router     method and path -> Route
 paging     pages of a list
 query      the query -> Struct
+turns      how many requests that hold much for long may be under way
 cors       which web origins may call
 proxies    the client's address, through trusted proxies only
 slots      rate limits: several buckets at once, all or none, in Redis or in the process

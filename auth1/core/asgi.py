@@ -8,6 +8,7 @@ and one log line tells of it.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from time import perf_counter
 from typing import Any, Generic, TypeVar
@@ -36,6 +37,7 @@ from auth1.core.cors import Cors
 from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.core.router import Route, Router
+from auth1.core.turns import Turns
 from auth1.errors import (
     BadRequest,
     InternalError,
@@ -102,6 +104,7 @@ class App(Generic[Services]):
         self._once = once
         self._in_flight = 0
         self._warned = False
+        self._turns = Turns()
         self.services: Services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +114,8 @@ class App(Generic[Services]):
             self._in_flight += 1
             metrics.HTTP_IN_FLIGHT.inc()
             try:
-                await self._http(scope, receive, send)
+                with ExitStack() as held:  # until all of the answer has left
+                    await self._http(scope, receive, send, held)
             finally:
                 self._in_flight -= 1
                 metrics.HTTP_IN_FLIGHT.dec()
@@ -131,7 +135,7 @@ class App(Generic[Services]):
         await self._stop(self.services)
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send, held: ExitStack) -> None:
         started = perf_counter()
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
@@ -149,7 +153,7 @@ class App(Generic[Services]):
                 status, content_type, body = 204, b"", b""
             else:
                 route = self._admit(scope, call, origin)
-                status, content_type, body = await self._answer(route, call, receive)
+                status, content_type, body = await self._answer(route, call, receive, held)
         except ClientGone:
             self._log.info("request", request_id=request_id, route=route and route.path, status=499)
             return
@@ -201,11 +205,15 @@ class App(Generic[Services]):
             raise Unavailable("Too many requests are under way.", retry_after=1)
         return match.route
 
-    async def _answer(self, route: Route, call: Call[Any], receive: Receive) -> tuple[int, bytes, bytes | Stream]:
+    async def _answer(
+        self, route: Route, call: Call[Any], receive: Receive, held: ExitStack
+    ) -> tuple[int, bytes, bytes | Stream]:
         """Run guard and handler under the route's one deadline."""
         try:
             async with asyncio.timeout(route.deadline_s + (route.limit.seconds if route.body else 0)) as deadline:
                 call.caller = await route.guard(self.services, call)
+                if route.at_once is not None:
+                    held.enter_context(self._turns.take(route.path, call.party, route.at_once))
                 arguments: list[object] = []
                 if (decoders := self._decoders.get(route)) is not None:
                     arguments = [await self._decode(route, call, receive, decoders)]

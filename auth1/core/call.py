@@ -94,7 +94,8 @@ class Upload(NamedTuple):
 
 class Call(Generic[Caller]):
     """One request as handlers see it. `log` takes what the log line will say, `headers` what the response will
-    carry, `origins` the only origins whose pages may read it, where the caller has such."""
+    carry, `origins` the only origins whose pages may read it, where the caller has such, `party` who it is counted
+    for where room is shared out."""
 
     __slots__ = (
         "caller",
@@ -104,6 +105,7 @@ class Call(Generic[Caller]):
         "method",
         "origins",
         "parameters",
+        "party",
         "query_string",
         "request_headers",
         "request_id",
@@ -118,6 +120,7 @@ class Call(Generic[Caller]):
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
         self.client = ""
+        self.party = ""
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
 

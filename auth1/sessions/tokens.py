@@ -28,10 +28,14 @@ from auth1.signing_key import SigningKey
 
 TYPE = "at+jwt"
 MAX_TOKEN_LIFE_S = 3600  # of a tenant's setting
+_LAST_S = 253_402_300_799  # the end of the year 9999, the last moment that can be shown
 _SKEW_S = 600  # by which the clocks of two instances may differ
 _PARTS = re.compile(r"([A-Za-z0-9_-]{1,512})\.([A-Za-z0-9_-]{1,8192})\.([A-Za-z0-9_-]{1,128})", re.ASCII)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _ALGORITHMS: dict[str, Algorithm] = {name: get_default_algorithms()[name] for name in ("HS256", "ES256", "EdDSA")}
+
+
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=_LAST_S)]
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,11 +45,11 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     aud: str
     sub: Annotated[str, msgspec.Meta(pattern=r"^usr_[0-9a-z]{26}\Z")]
     sid: Annotated[str, msgspec.Meta(pattern=r"^ses_[0-9a-z]{26}\Z")]
-    iat: int
+    iat: _Seconds
     exp: int
     jti: str
     amr: list[str]
-    auth_time: int
+    auth_time: _Seconds
     phone_number: str | None = None
     email: str | None = None
     test: bool = False

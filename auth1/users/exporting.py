@@ -4,6 +4,7 @@ no transaction is open while a client is slow."""
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
@@ -18,6 +19,9 @@ from auth1.users.schemas import UserOut
 Format = Literal["ndjson", "csv"]
 PAGE = 500
 COLUMNS = UserOut.__struct_fields__
+# A spreadsheet takes what begins so for a formula, and an address may begin so. Such a cell gets an apostrophe before
+# it, and so does one with an apostrophe of its own, so that an import can tell. A phone stays: it is a number at worst.
+_FORMULA = re.compile(r"['=@\t\r-]|\+(?![0-9]+\Z)")
 PATIENCE = (0.2, 1.0)  # seconds between tries while the database is away
 
 
@@ -60,5 +64,5 @@ def _csv(rows: Sequence[Sequence[str]]) -> bytes:
 
 def _cell(value: object) -> str:
     if value is None or isinstance(value, str):
-        return value or ""
+        return f"'{value}" if value is not None and _FORMULA.match(value) else value or ""
     return schemas.encode(value).decode().strip('"')

@@ -16,7 +16,9 @@ FIELDS = (
 )
 _OURS_IGNORED = frozenset({"user_id", "last_login_at"})  # of our own export, and not to be set
 _OBJECTS = ("metadata", "user_metadata")
-MAX_PAIRS = 50
+MAX_PAIRS = 50  # also of places to look, over all pairs
+MAX_KEYS = 10  # of a path
+MAX_NAMES = 500  # of a row: each place is looked for among them
 
 
 class FieldMap(NamedTuple):
@@ -33,8 +35,10 @@ class FieldMap(NamedTuple):
                 raise ValidationFailed(errors=[FieldError(str(unknown[0])[:64], "Unknown field")])
             return dict(row)
         if self.lists is not None and isinstance(pairs := row.get(self.lists), list):
-            named = {pair["Name"]: pair.get("Value") for pair in pairs if isinstance(pair, dict) and "Name" in pair}
-            row = {**row, **named}
+            named = [(pair.get("Name"), pair.get("Value")) for pair in pairs if isinstance(pair, dict)]
+            row = {**row, **{name: value for name, value in named if isinstance(name, str)}}
+        if len(row) > MAX_NAMES:
+            raise ValidationFailed(errors=[FieldError("row", f"Has more than {MAX_NAMES} fields")])
         fields: dict[str, Any] = {}
         for field, sources in self.sources.items():
             value = next((found for source in sources if (found := _find(row, source)) not in (None, "")), None)
@@ -62,10 +66,12 @@ def parse(text: str, preset: str | None) -> FieldMap:
         field, equals, source = (part.strip() for part in pair.partition("="))
         name, dot, key = field.partition(".")
         known = name in _OBJECTS and key if dot else name in FIELDS
-        if not known or not equals or not source or len(sources) >= MAX_PAIRS:
+        places = source.split("|")
+        room = sum(map(len, sources.values())) + len(places) <= MAX_PAIRS
+        if not (known and equals and source and room) or any(place.count(".") >= MAX_KEYS for place in places):
             detail = f"Must be like phone=phone_number,email=email, up to {MAX_PAIRS} of: {', '.join(FIELDS)}"
             raise ValidationFailed(errors=[FieldError("map", detail)])
-        sources[field] = tuple(source.split("|"))
+        sources[field] = tuple(places)
     return chosen._replace(sources=sources)
 
 

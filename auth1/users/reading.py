@@ -9,6 +9,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import IO, Any, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ import msgspec
 
 Format = Literal["ndjson", "csv", "json"]
 MAX_ROW_BYTES = 64 * 1024
+_GUARDED = re.compile(r"'['=@+\t\r-]")  # what is after the apostrophe is no formula to spreadsheets, and is meant
 _PIECE = 64 * 1024
 _ROOM = 16 * _PIECE  # what stands before the list of a document
 
@@ -76,7 +78,8 @@ def _csv(file: IO[bytes]) -> Iterator[Line]:
         elif len(cells) > len(header):
             yield Line(number, None, f"{len(cells)} fields under a header of {len(header)}")
         else:
-            yield Line(number, {name: cell for name, cell in zip(header, cells, strict=False) if cell != ""})
+            named = zip(header, cells, strict=False)
+            yield Line(number, {name: cell[1:] if _GUARDED.match(cell) else cell for name, cell in named if cell != ""})
     text.detach()
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import structs
 
+from auth1.account.metadata import check
 from auth1.callers.tenant import Manager
 from auth1.challenges.identifiers import parse_identifier
 from auth1.core import schemas
@@ -87,7 +88,7 @@ def _metadata(text: str) -> str:
         raise ValidationFailed(errors=[FieldError("metadata", 'Must be a JSON object: {"plan":"pro"}')]) from None
     if not says_anything:
         raise ValidationFailed(errors=[FieldError("metadata", "Must name at least one value")])
-    metadata.merge("metadata", {}, like)
+    check("metadata", like)
     return schemas.encode(like).decode()
 
 

@@ -2,6 +2,9 @@
 -- locks in the order of everywhere: identifiers by their key, challenges, users, sessions. A login takes no more than the
 -- row of its identifier and that of the user, in the same order, so neither ever waits for the other in a circle. A session
 -- that has ended since its token was checked changes nothing: what ended it may have been a change like this one.
+-- No budget of the tenant stands against a notice, and a change is free to whoever has a mailbox: of one day a phone or an
+-- address is told five times, so that nobody can have more sent there. They are counted after hold_account, under which
+-- alone they are written.
 
 -- name: hold_account
 -- Let nobody else change which identifiers a user has, until the end of the transaction. An identifier that comes to a
@@ -116,7 +119,10 @@ with held as materialized (
   select $1, $8, coalesce(old, other), to_channel,
     case when $2 like '+%' then 'phone' else 'email' end || case when old is null then '_added' else '_changed' end
   from decided, lateral (select case when coalesce(old, other) like '+%' then 'sms' else 'email' end as to_channel) as t
-  where outcome = 'ok' and coalesce(old, other) is not null and to_channel = any($9::text[])
+  where outcome = 'ok' and coalesce(old, other) is not null and to_channel = any($9::text[]) and 5 > (
+    select count(*) from messages m
+    where m.tenant_id = $1 and m.identifier = coalesce(old, other) and m.notice is not null
+      and m.created_at > now() - interval '1 day')
 ), answer as materialized (
   select coalesce(d.outcome, 'none') as verdict, coalesce($5, d.challenge_ids[1]) as challenge_id, d.old is not null as replaces,
     greatest(case when $5 is null then least(d.room, d.wrong_room) else d.room end - 1, 0)::int as attempts_remaining,
@@ -183,6 +189,10 @@ with held as materialized (
   from held h join answer a on a.verdict = 'ok'
   where h.channel <> $3 and h.channel = any($6::text[])
   group by h.channel
+  having 5 > (
+    select count(*) from messages m
+    where m.tenant_id = $1 and m.identifier = max(h.identifier) and m.notice is not null
+      and m.created_at > now() - interval '1 day')
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
   select $1, $4, 'identifier.removed', $2, $2, jsonb_build_object('channel', $3::text) from answer where verdict = 'ok'

@@ -83,9 +83,10 @@ select array(select id from recent where metadata @> $2 order by id desc limit $
 -- Whose metadata holds something, by its index: for what few have. Newest first.
 -- $1 tenant_id, $2 metadata, $3 before this id (empty: from the newest), $4 how many
 with matching as materialized (
-  select tenant_id, id from users where metadata @> $2
+  select id from users
+  where jsonb_set('{}', array[tenant_id], metadata) @> jsonb_set('{}', array[$1::text], $2::jsonb) and tenant_id = $1
 )
-select id from matching where tenant_id = $1 and id < coalesce(nullif($3, ''), '~') order by id desc limit $4
+select id from matching where id < coalesce(nullif($3, ''), '~') order by id desc limit $4
 
 -- name: hold_owners
 -- Lock what is known already of some identifiers, in order, and tell whose they are; and who has some external ids. Each is

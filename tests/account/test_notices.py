@@ -166,3 +166,19 @@ def test_a_brand_cannot_break_out_of_a_mail() -> None:
     assert "<b>" not in letter.html
     assert letter.subject == "Un numéro a été ajouté à votre compte <b>My App</b>."
     assert text.startswith("<b>My App</b>\n\n")
+
+
+async def test_nobody_is_told_more_than_five_times_a_day(member: Member) -> None:
+    phone = member.identifier
+    for _ in range(4):
+        await member.add(new_email())
+        assert (await member.remove("email")).status_code == 204
+
+    assert [to for _, to, _ in await member.notices()] == [phone] * 5
+    assert len(await member.events("identifier.added", "identifier.removed")) == 8
+
+    await member.database.execute(
+        "update messages set created_at = created_at - interval '1 day' where tenant_id = $1", member.tenant_id
+    )
+    await member.add(new_email())
+    assert len(await member.notices()) == 6

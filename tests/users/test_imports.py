@@ -40,13 +40,14 @@ async def test_what_was_exported_is_imported_elsewhere_as_it_was(house: House) -
             external_id="1", metadata={"plan": "pro", "a": [1, {"ü": None}]}, created_at="2001-02-03T04:05:06Z"
         ),
         await house.make(email=new_email(), phone=new_phone(), user_metadata={"name": 'Ada, "the first"'}),
-        await house.make(email=new_email()),
+        await house.make(email=f"=a1+{new_email()}", external_id="'=7"),
     ]
     banned = (await house.call("POST", f"/{made[0]['user_id']}/ban", {"reason": "spam"})).json()
     text = await house.call("GET", "/export")
     table = await house.call("GET", "/export", params={"format": "csv"})
     assert table.headers["content-type"] == "text/csv"
     assert "attachment" in table.headers["content-disposition"]
+    assert f",'{made[2]['email']},''=7," in table.text, "no spreadsheet takes it for a formula"
 
     for raw, media_type in ((text.content, "application/x-ndjson"), (table.content, "text/csv")):
         other = House(house.door, house.twilio, await house.door.tenant())

@@ -128,3 +128,25 @@ def test_a_document_that_breaks_off_is_told(raw: bytes) -> None:
 
     assert last.row is None
     assert "From here on" in last.wrong
+
+
+def test_a_list_of_names_may_hold_anything() -> None:
+    fields = mapping.parse("", "cognito")
+    named = [{"Name": [], "Value": 1}, {"Name": 7, "Value": 1}, {"Value": 1}, 1, {"Name": "email", "Value": "a@b.co"}]
+
+    assert rows.check({"Attributes": named}, fields).identifiers == ("a@b.co",)
+
+
+@pytest.mark.parametrize("text", ["phone=" + "|".join("z" * 51), "phone=" + ".".join("z" * 11)], ids=["wide", "deep"])
+def test_a_map_cannot_name_more_places_than_are_worth_looking_at(text: str) -> None:
+    with pytest.raises(ValidationFailed):
+        mapping.parse(text, None)
+
+
+def test_a_row_cannot_have_more_fields_than_are_worth_looking_through() -> None:
+    row = {"email": "a@b.co", **{str(n): 1 for n in range(mapping.MAX_NAMES)}}
+
+    with pytest.raises(ValidationFailed) as refused:
+        rows.check(row, mapping.parse("email=email", None))
+
+    assert "more than 500 fields" in refused.value.errors[0].message

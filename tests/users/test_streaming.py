@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -10,6 +11,8 @@ import pytest
 
 from auth1.core import streaming
 from auth1.core.call import Stream
+from auth1.core.turns import SHARES, Turns
+from auth1.errors import Unavailable
 from tests.api.conftest import until
 from tests.cli.conftest import server
 from tests.faults.process import Auth1
@@ -70,3 +73,46 @@ async def test_an_export_is_streamed_over_a_real_connection(server: Auth1, house
 
     assert await until(told)
     assert found == (1 if hang_up else count)
+
+
+async def test_a_tenant_has_two_imports_under_way_at_once_and_others_theirs(house: House) -> None:
+    begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow() -> AsyncGenerator[bytes, None]:
+        begun.release()
+        await go_on.wait()
+        yield msgspec.json.encode({"email": new_email()})
+
+    async def upload() -> httpx.Response:
+        return await house.call("POST", "/import", content=slow(), headers={"content-type": "application/x-ndjson"})
+
+    under_way = [asyncio.create_task(upload()) for _ in range(2)]
+    for _ in under_way:
+        await begun.acquire()
+
+    refused = await house.upload(b"")
+
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "5")
+    other = House(house.door, house.twilio, await house.door.tenant())
+    assert (await other.upload(b"")).status_code == 200
+    go_on.set()
+    assert [(await one).json()["created"] for one in under_way] == [1, 1]
+    assert (await house.upload(b"")).status_code == 200
+
+
+async def test_an_export_that_has_ended_makes_room_for_the_next(house: House) -> None:
+    for _ in range(3):
+        assert (await house.call("GET", "/export")).status_code == 200
+        assert (await house.call("GET", "/export", params={"format": "xml"})).status_code == 422
+
+
+def test_all_tenants_together_have_no_more_than_a_worker_can_hold() -> None:
+    turns = Turns()
+    with ExitStack() as held:
+        for n in range(SHARES * 2):
+            held.enter_context(turns.take("/", f"tn_{n // 2}", 2))
+        with pytest.raises(Unavailable):
+            held.enter_context(turns.take("/", "tn_x", 2))
+        held.enter_context(turns.take("/other", "tn_x", 2))
+    with turns.take("/", "tn_x", 2):
+        assert len(turns._taken) == 2
