@@ -126,7 +126,7 @@ async def _import(
             _write_down(beside, state)
         progress.tell(state.created + state.existing + state.rejected - done_before, state.rejected)
 
-    lines = (line for line in reading.read(kind, file) if line.number > first_line)
+    lines = (line for line in reading.read(kind, file, fields.known) if line.number > first_line)
     try:
         await importing.import_users(app, manager, lines, fields, done)
     except Unavailable as refusal:

@@ -105,5 +105,5 @@ async def import_users(app: Services, call: Call[Manager], body: Upload) -> Impo
     raw = body.raw
     if raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n") > MAX_LINES:
         raise PayloadTooLarge(f"The body has more than {MAX_LINES} lines; send it in parts.")
-    lines = reading.read(_FORMATS[body.media_type], io.BytesIO(raw))
+    lines = reading.read(_FORMATS[body.media_type], io.BytesIO(raw), fields.known)
     return await importing.import_users(app, call.caller, lines, fields)

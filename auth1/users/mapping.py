@@ -28,10 +28,15 @@ class FieldMap(NamedTuple):
     lists: str | None = None  # a key with a list of {"Name", "Value"}, to be read as columns
     bare_phones: bool = False  # phones are E.164 without the plus
 
+    @property
+    def known(self) -> frozenset[str] | None:
+        """The names that a file may have; None: any, of which those are read that the map names."""
+        return None if self.sources else frozenset(FIELDS) | _OURS_IGNORED
+
     def read(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Our fields of a row. Raises ValidationFailed on a field that, without a map, is none of ours."""
         if not self.sources:
-            if unknown := [name for name in row if name not in FIELDS and name not in _OURS_IGNORED]:
+            if unknown := [name for name in row if name not in (self.known or ())]:
                 raise ValidationFailed(errors=[FieldError(str(unknown[0])[:64], "Unknown field")])
             return dict(row)
         if self.lists is not None and isinstance(pairs := row.get(self.lists), list):

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO, Any, Literal, NamedTuple
 
 import msgspec
@@ -30,9 +30,11 @@ class Line(NamedTuple):
     wrong: str = ""
 
 
-def read(kind: Format, file: IO[bytes]) -> Iterator[Line]:
-    """Read all rows of a file."""
-    return {"ndjson": _ndjson, "csv": _csv, "json": _json}[kind](file)
+def read(kind: Format, file: IO[bytes], known: Collection[str] | None = None) -> Iterator[Line]:
+    """Read all rows of a file; a CSV with columns that are not `known` is refused as a whole, once."""
+    if kind == "csv":
+        return _csv(file, known)
+    return _ndjson(file) if kind == "ndjson" else _json(file)
 
 
 def _ndjson(file: IO[bytes]) -> Iterator[Line]:
@@ -55,7 +57,7 @@ def _ndjson(file: IO[bytes]) -> Iterator[Line]:
         yield _line(number, row)
 
 
-def _csv(file: IO[bytes]) -> Iterator[Line]:
+def _csv(file: IO[bytes], known: Collection[str] | None) -> Iterator[Line]:
     # What is no UTF-8 comes through as surrogates, so that one bad row does not end the file.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     rows = csv.reader(text, strict=True)
@@ -75,6 +77,10 @@ def _csv(file: IO[bytes]) -> Iterator[Line]:
             yield Line(number, None, "Not UTF-8")
         elif header is None:
             header = [cell.strip() for cell in cells]
+            if unknown := [name for name in header if known is not None and name not in known]:
+                names = ", ".join(name[:64] for name in unknown[:20])
+                yield Line(number, None, f"Unknown columns: {names}; a map says which column is which field")
+                break
         elif len(cells) > len(header):
             yield Line(number, None, f"{len(cells)} fields under a header of {len(header)}")
         else:
@@ -116,7 +122,7 @@ def _json(file: IO[bytes]) -> Iterator[Line]:
     except UnicodeDecodeError:
         text = "?"
     if not inside or text[:1] != "]":
-        yield Line(number, None, "From here on this is not a JSON list of objects in UTF-8")
+        yield Line(number, None, "From here on this is no JSON list of objects in UTF-8 (one a line is ndjson)")
 
 
 def _line(number: int, row: object) -> Line:
