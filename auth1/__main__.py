@@ -34,6 +34,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def parser() -> argparse.ArgumentParser:
     """Describe all commands."""
     root = argparse.ArgumentParser(prog="auth1", description="Self-hosted phone and email authentication.")
+    root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add(commands, "serve", "Migrate the database, then serve.", "auth1 serve")
     text = "Bring up everything on this machine: PostgreSQL, Redis, a demo tenant. Not for production."

@@ -61,6 +61,22 @@ def managed(method: str, path: str, handler: Handler, body: Body = None, **optio
 
 
 ROUTES = (
+    Route(
+        "POST",
+        "/api/auth/request",
+        challenges.request_code,
+        tenant_at_the_door,
+        CodeRequest,
+        deadline_s=SEND_DEADLINE_S,
+        idempotent="itself",
+    ),
+    Route("POST", "/api/auth/verify", challenges.verify_code, tenant_at_the_door, CodeAnswer),
+    Route("POST", "/api/auth/token", grants.change_grant, tenant_who_polls, grants.Grant),
+    Route("POST", "/api/auth/logout", sessions.logout, logged_in, Logout, body_optional=True),
+    Route("POST", "/api/auth/introspect", sessions.introspect, server, Introspection, form=True),
+    Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, logged_in),
+    Route("DELETE", "/api/auth/me/sessions", sessions.end_my_sessions, logged_in),
+    Route("DELETE", "/api/auth/me/sessions/{session_id}", sessions.end_my_session, logged_in),
     Route("GET", "/api/auth/me", account.get_me, logged_in),
     Route("PATCH", "/api/auth/me", account.update_me, logged_in, MePatch),
     Route("DELETE", "/api/auth/me", users.erase_me, logged_in),
@@ -78,22 +94,6 @@ ROUTES = (
         "POST", "/api/auth/me/identifiers/verify", identifiers.prove_identifier, logged_in_at_the_door, IdentifierProof
     ),
     Route("DELETE", "/api/auth/me/identifiers/{type}", identifiers.remove_identifier, logged_in_at_the_door),
-    Route(
-        "POST",
-        "/api/auth/request",
-        challenges.request_code,
-        tenant_at_the_door,
-        CodeRequest,
-        deadline_s=SEND_DEADLINE_S,
-        idempotent="itself",
-    ),
-    Route("POST", "/api/auth/verify", challenges.verify_code, tenant_at_the_door, CodeAnswer),
-    Route("POST", "/api/auth/token", grants.change_grant, tenant_who_polls, grants.Grant),
-    Route("POST", "/api/auth/logout", sessions.logout, logged_in, Logout, body_optional=True),
-    Route("POST", "/api/auth/introspect", sessions.introspect, server, Introspection, form=True),
-    Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, logged_in),
-    Route("DELETE", "/api/auth/me/sessions", sessions.end_my_sessions, logged_in),
-    Route("DELETE", "/api/auth/me/sessions/{session_id}", sessions.end_my_session, logged_in),
     Route("GET", links.PATH, link_handlers.show_link, anyone, page=True, answers=((200, HTML), (400, HTML))),
     Route(
         "POST",

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -218,7 +219,8 @@ def _slice(route: Route) -> str:
 
 
 def _section(route: Route) -> words.Section:
-    name = _slice(route)
+    elsewhere = (section for pattern, section in words.ELSEWHERE.items() if fnmatchcase(route.path, pattern))
+    name = next(elsewhere, None) or _slice(route)
     return words.SECTIONS.get(name) or words.Section(name.capitalize(), f"{name.capitalize()}.")
 
 

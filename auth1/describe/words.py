@@ -100,6 +100,13 @@ SECTIONS: dict[str, Section] = {
     "docs": Section("Description", "This description, for programs and for people."),
 }
 
+# Paths that a reader looks for in another section than that of the slice that answers them.
+ELSEWHERE: dict[str, str] = {
+    "/api/auth/me": "account",
+    "/api/*/messages": "messaging",
+    "/api/*/statistics": "messaging",
+}
+
 # Parameters in paths: what they are, and an example.
 PARAMETERS: dict[str, tuple[str, str]] = {
     "tenant_id": ("The tenant.", "tn_abc123"),
