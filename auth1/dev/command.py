@@ -55,6 +55,7 @@ def dev(options: Namespace) -> None:
         os.environ.setdefault("ADMIN_TOKEN", remembered.admin_token)
         if "TWILIO_ACCOUNT_SID" not in os.environ:
             os.environ.setdefault("SMS_PROVIDERS", "console")
+            os.environ.setdefault("APP_URL", _address())  # what links begin with; Twilio could not report there
         os.environ.setdefault("SMTP_URL", CONSOLE)
         os.environ.setdefault("HOST", "127.0.0.1")
         commands.check_port()
@@ -114,9 +115,13 @@ def _remember(directory: Path, remembered: Remembered) -> None:
     new.replace(path)
 
 
+def _address() -> str:
+    return f"http://localhost:{os.environ.get('PORT') or 3000}"
+
+
 def _walk(remembered: Remembered, directory: Path) -> str:
     """The guide's walk, ready to paste."""
-    base = f"http://localhost:{os.environ.get('PORT') or 3000}"
+    base = _address()
     admin_token = os.environ["ADMIN_TOKEN"]
     return f"""
   Auth1 for development: real PostgreSQL and Redis on this machine, SMS and mails on this terminal. Not for production.

@@ -113,6 +113,9 @@ async def test_the_printed_commands_log_a_user_in_and_make_a_tenant(directory: P
         by_mail = [curl.replace('"phone": "+15551234567"', '"email": "ann@example.com"') for curl in (ask, answer)]
         assert paste(by_mail[0])["channel"] == "email"
         assert paste(by_mail[1].replace("THE CODE", await last_code(server, "ann@example.com")))["verified"] is True
+        assert (
+            (await server.client.get("/.well-known/openid-configuration")).json()["issuer"].endswith(str(server.port))
+        )
 
         made = paste(make, ADMIN_TOKEN=admin_token(server.text()))
         assert made["slug"] == "myapp"
