@@ -112,7 +112,9 @@ class Postgres:
         self._size = size
         self._statement_cache_size = statement_cache_size
         self._eager = eager
-        self._reports = asyncio.Semaphore(MAX_REPORTS)
+        # One connection at least is left to all others; a report that has the only one takes no longer than they do.
+        self._reports = asyncio.Semaphore(max(1, min(MAX_REPORTS, size - 1)))
+        self._report_s = REPORT_S if size > 1 else STATEMENT_S
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self.round_trips = 0  # statements sent; tests count them per request
 
@@ -150,26 +152,27 @@ class Postgres:
         return await self._run(query, lambda connection: connection.fetch(query.text, *arguments))
 
     async def report(self, query: Query, *arguments: object, readonly: bool = True) -> Sequence[asyncpg.Record]:
-        """Run a statement that may read much, within REPORT_S, when it is its turn."""
+        """Run a statement that may read much, within its time, when it is its turn."""
         try:
             async with asyncio.timeout(STATEMENT_S):
                 await self._reports.acquire()
         except TimeoutError:
             raise Unavailable("Other reports are being made; try again in a moment.", retry_after=5) from None
+        time_s = self._report_s if readonly else REPORT_S
         started = asyncio.get_running_loop().time()
         try:
             async with (
                 self._connection(query.name) as connection,
-                asyncio.timeout(REPORT_S),
+                asyncio.timeout(time_s),
                 connection.transaction(isolation="read_committed", readonly=readonly),
             ):
                 self.round_trips += 1
-                await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(REPORT_S * 1000)}ms")
+                await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(time_s * 1000)}ms")
                 return await connection.fetch(query.text, *arguments)
         except Unavailable:
-            if asyncio.get_running_loop().time() - started < REPORT_S:
+            if asyncio.get_running_loop().time() - started < time_s:
                 raise
-            raise Unavailable(f"This takes longer than {REPORT_S:.0f} s: ask for less at a time.") from None
+            raise Unavailable(f"This takes longer than {time_s:.0f} s: ask for less at a time.") from None
         finally:
             self._reports.release()
 

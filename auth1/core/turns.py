@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from auth1.errors import Unavailable
 
-SHARES = 16  # of all together
+SHARES = 4  # of all together
 RETRY_AFTER_S = 5
 
 

@@ -159,4 +159,4 @@ async def _end_all(
     if ended:
         event = Event(event_id, EventType.USER_LOGGED_OUT, tenant_id, actor, user_id)
         tell(app.log, event, call.request_id, sessions=len(ended), reason=reason)
-    await app.sessions.end(tenant_id, ended)
+    await app.sessions.end(tenant_id, ended or await store.list_just_ended(app.postgres, tenant_id, user_id))

@@ -10,6 +10,7 @@ from auth1.sessions.refresh_tokens import GRACE_S, Refresh
 from auth1.sessions.schemas import SessionOut, SessionUser
 
 _QUERIES = Queries("sessions")
+JUST_S = 60  # longer than a session is kept in Redis
 
 
 class Refreshed(NamedTuple):
@@ -78,6 +79,12 @@ async def end_user_sessions(
     Without `event_id` it writes no event: for whoever writes one that says more.
     """
     rows = await on.rows(_QUERIES["end_user_sessions"], tenant_id, user_id, keep, event_id, actor, reason)
+    return [row["id"] for row in rows]
+
+
+async def list_just_ended(postgres: Postgres, tenant_id: str, user_id: str) -> list[str]:
+    """A user's sessions that ended so lately that a cache may know them: an end that is repeated tells of them."""
+    rows = await postgres.rows(_QUERIES["list_just_ended"], tenant_id, user_id, JUST_S)
     return [row["id"] for row in rows]
 
 

@@ -9,6 +9,7 @@ from auth1.core.ids import new_id
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
+from auth1.sessions.store import list_just_ended
 from auth1.users import erasing, metadata, store
 from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
 
@@ -71,7 +72,7 @@ async def update_user(app: Services, manager: Manager, user_id: str, patch: User
         return await get_user(app, manager, user_id)
     changed = await store.update_user(app.postgres, manager.tenant_id, user_id, changes, manager.actor)
     _tell(app, manager, EventType.USER_UPDATED, changed.event_id, user_id, changed=changed.names)
-    await app.sessions.end(manager.tenant_id, changed.ended)
+    await _end_everywhere(app, manager, user_id, changed.ended)
     await app.sessions.change(manager.tenant_id, changed.stale)
     return await get_user(app, manager, user_id)
 
@@ -87,7 +88,7 @@ async def ban_user(app: Services, manager: Manager, user_id: str, ban: Ban) -> U
     if changed is None:
         raise NotFound
     _tell(app, manager, EventType.USER_BANNED, changed.event_id, user_id, sessions=len(changed.ended))
-    await app.sessions.end(manager.tenant_id, changed.ended)
+    await _end_everywhere(app, manager, user_id, changed.ended)
     return await get_user(app, manager, user_id)
 
 
@@ -123,6 +124,11 @@ async def export_person(app: Services, manager: Manager, user_id: str) -> Person
 def _tell(app: Services, manager: Manager, event_type: EventType, event_id: str, user_id: str, **data: object) -> None:
     event = Event(event_id, event_type, manager.tenant_id, manager.actor, user_id)
     tell(app.log, event, manager.request_id, **data)
+
+
+async def _end_everywhere(app: Services, manager: Manager, user_id: str, ended: list[str]) -> None:
+    ended = ended or await list_just_ended(app.postgres, manager.tenant_id, user_id)
+    await app.sessions.end(manager.tenant_id, ended)
 
 
 def _identifiers(wanted: UserIn) -> tuple[str, ...]:

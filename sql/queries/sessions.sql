@@ -94,6 +94,12 @@ with ended as (
 )
 select id from ended
 
+-- name: list_just_ended
+-- Of a user: the sessions that may still be believed in somewhere. Whoever ended them may have died before telling, or not
+-- have heard that it was committed; what is then repeated finds nothing left to end, and has to tell all the same.
+-- $1 tenant_id, $2 user_id, $3 within so many seconds
+select id from sessions where tenant_id = $1 and user_id = $2 and revoked_at > now() - $3::int * interval '1 s'
+
 -- name: end_surplus_sessions
 -- End the oldest of a user's sessions beyond a number. Each login asks this after its own commit, so whoever asks last has
 -- seen all of them.

@@ -315,3 +315,27 @@ async def test_those_who_read_much_leave_connections_to_the_others(start_app: St
         task.cancel()
     await asyncio.gather(*slow, return_exceptions=True)
     assert (await read(sender, STATISTICS)).status_code == 200
+
+
+async def test_reports_leave_a_connection_to_logins_however_small_the_pool(
+    start_app: Started, sender: Sender, phone: str
+) -> None:
+    sender.door = await start_app(DATABASE_POOL_SIZE="2")
+    postgres = sender.door.services.postgres
+    slow = [asyncio.create_task(postgres.report(Query("slow", "select pg_sleep(1.5)"))) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    status, _ = await sender.ask(phone)
+
+    assert status == 200
+    assert sorted(type(outcome).__name__ for outcome in await asyncio.gather(*slow, return_exceptions=True)) == [
+        "Unavailable",
+        "list",
+    ]
+
+
+async def test_a_report_that_has_the_only_connection_has_little_time(start_app: Started) -> None:
+    postgres = (await start_app(DATABASE_POOL_SIZE="1")).services.postgres
+
+    with pytest.raises(Unavailable, match="longer than 1 s"):
+        await postgres.report(Query("slow", "select pg_sleep(3)"))

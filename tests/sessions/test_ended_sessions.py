@@ -217,3 +217,21 @@ async def test_what_was_read_before_a_session_ended_is_not_kept_after_it(person:
     assert await door.services.redis.call("SET", key, live, "EX", cache.LIFE_S, "NX") is None
 
     assert not await person.is_live(login["token"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [("POST", "ban", {}), ("DELETE", "sessions", None), ("PATCH", "", {"email": "new"})]
+)
+async def test_an_end_that_is_repeated_because_its_commit_was_not_heard_of_is_told_to_all(
+    person: Person, database: asyncpg.Connection, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    login = await person.log_in()
+    assert await person.is_live(login["token"])  # in Redis now
+    if path == "":
+        body = {"email": f"{login['user_id']}@example.com"}
+    await database.execute("update sessions set revoked_at = now() where id = $1", login["session_id"])
+
+    answer = await person.manage(method, f"/users/{login['user_id']}/{path}".rstrip("/"), body)
+
+    assert answer.status_code in (200, 204), answer.text
+    assert not await person.is_live(login["token"])
