@@ -5,16 +5,18 @@ waits for no message: one that is held means to let go of everything, and to beg
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from auth1.account.store import hold_account
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Queries
+from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Unavailable
 
 _QUERIES = Queries("users")
 TRIES = 8
 PAUSE_S = 0.05
+Doubt = Callable[[list[str]], Awaitable[None]]
 
 
 class Erased(NamedTuple):
@@ -29,35 +31,51 @@ class _Busy(Exception):
 
 
 async def erase_user(
-    postgres: Postgres, tenant_id: str, user_id: str, actor: str, *, keep_budgets: bool = False
+    postgres: Postgres, tenant_id: str, user_id: str, actor: str, doubt: Doubt, *, keep_budgets: bool = False
 ) -> Erased | None:
     """Erase a user; None when there is none. Raises Unavailable when others go on changing it.
 
     `keep_budgets` leaves its phone and address behind for two days, with what was sent to them and nothing else.
+    `doubt` hears of sessions of which nobody knows whether they went: whoever tries again finds no user.
     """
     for _ in range(TRIES):
         try:
-            return await _erase(postgres, tenant_id, user_id, actor, keep_budgets)
+            return await _erase(postgres, tenant_id, user_id, actor, doubt, keep_budgets)
         except _Busy:
             await asyncio.sleep(PAUSE_S)
     raise Unavailable("The user is being changed; try again in a moment.", retry_after=1)
 
 
-async def _erase(postgres: Postgres, tenant_id: str, user_id: str, actor: str, keep_budgets: bool) -> Erased | None:
+async def _erase(
+    postgres: Postgres, tenant_id: str, user_id: str, actor: str, doubt: Doubt, keep_budgets: bool
+) -> Erased | None:
+    erased: Erased | None = None
+    try:
+        async with postgres.transaction() as transaction:
+            erased = await _erase_in(transaction, tenant_id, user_id, actor, keep_budgets)
+    except Unavailable:
+        if erased is not None:
+            await doubt(erased.sessions)
+        raise
+    return erased
+
+
+async def _erase_in(
+    transaction: Transaction, tenant_id: str, user_id: str, actor: str, keep_budgets: bool
+) -> Erased | None:
     event_id = new_id("evt")
-    async with postgres.transaction() as transaction:
-        await hold_account(transaction, tenant_id, user_id)
-        rows = await transaction.rows(_QUERIES["hold_identifiers_to_erase"], tenant_id, user_id)
-        identifiers = [row["identifier"] for row in rows]
-        # A statement of its own, after the lock: only so it sees what was asked while this waited.
-        asked = await transaction.row(_QUERIES["erase_asked"], tenant_id, identifiers)
-        if asked is None or asked["busy"]:
-            raise _Busy
-        if await transaction.row(_QUERIES["hold_user_to_erase"], tenant_id, user_id) is None:
-            return None
-        erased = await transaction.row(
-            _QUERIES["erase_user"], tenant_id, user_id, identifiers, event_id, actor, keep_budgets
-        )
-        if erased is None:
-            raise _Busy  # it was given one more identifier meanwhile
+    await hold_account(transaction, tenant_id, user_id)
+    rows = await transaction.rows(_QUERIES["hold_identifiers_to_erase"], tenant_id, user_id)
+    identifiers = [row["identifier"] for row in rows]
+    # A statement of its own, after the lock: only so it sees what was asked while this waited.
+    asked = await transaction.row(_QUERIES["erase_asked"], tenant_id, identifiers)
+    if asked is None or asked["busy"]:
+        raise _Busy
+    if await transaction.row(_QUERIES["hold_user_to_erase"], tenant_id, user_id) is None:
+        return None
+    erased = await transaction.row(
+        _QUERIES["erase_user"], tenant_id, user_id, identifiers, event_id, actor, keep_budgets
+    )
+    if erased is None:
+        raise _Busy  # it was given one more identifier meanwhile
     return Erased(event_id, erased["sessions"])

@@ -1,5 +1,7 @@
 """What can be done with one user. Each act is committed with its event, told on stdout, and heard by all workers."""
 
+from functools import partial
+
 import msgspec
 
 from auth1.callers.tenant import Manager
@@ -109,7 +111,8 @@ async def erase_user(app: Services, manager: Manager, user_id: str) -> None:
     Who erases itself gets no new budget of sends for that.
     """
     own = manager.actor == user_id
-    erased = await erasing.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor, keep_budgets=own)
+    doubt = partial(app.sessions.change, manager.tenant_id)
+    erased = await erasing.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor, doubt, keep_budgets=own)
     if erased is None:
         raise NotFound
     _tell(app, manager, EventType.USER_ERASED, erased.event_id, user_id)

@@ -1,11 +1,14 @@
 """Whoever ends a session, every instance refuses its tokens from then on."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import httpx
 import pytest
 
+from auth1.core.postgres import ConnectionLost, Postgres, Transaction
 from auth1.sessions import cache
 from tests.api.conftest import until
 from tests.conftest import Door, Started
@@ -235,3 +238,25 @@ async def test_an_end_that_is_repeated_because_its_commit_was_not_heard_of_is_to
 
     assert answer.status_code in (200, 204), answer.text
     assert not await person.is_live(login["token"])
+
+
+async def test_an_erasure_whose_commit_was_not_heard_of_leaves_no_token_that_works(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = await person.log_in()
+    assert await person.is_live(login["token"])  # in Redis now
+    transaction = Postgres.transaction
+
+    @asynccontextmanager
+    async def lose(self: Postgres) -> AsyncIterator[Transaction]:
+        async with transaction(self) as held:
+            yield held
+        raise ConnectionLost
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Postgres, "transaction", lose)
+        answer = await person.manage("DELETE", f"/users/{login['user_id']}")
+
+    assert answer.status_code == 503
+    assert not await person.is_live(login["token"])
+    assert (await person.manage("DELETE", f"/users/{login['user_id']}")).status_code == 404
