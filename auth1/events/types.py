@@ -40,6 +40,7 @@ class EventType(StrEnum):
     TENANT_RESUMED = "tenant.resumed"  # tenant
     TENANT_DELETED = "tenant.deleted"  # tenant
     TENANT_LOGGED_OUT = "tenant.logged_out"  # tenant: all sessions of its users were ended
+    TENANT_JWT_SHOWN = "tenant.jwt_shown"  # tenant: somebody has read its jwt_secret
     TENANT_JWT_ROTATED = "tenant.jwt_rotated"  # tenant: its jwt_secret was replaced
     BUDGET_REACHED = "budget.reached"  # tenant: its messages or their price have come to a mark of today
     KEY_CREATED = "key.created"  # key

@@ -1,6 +1,7 @@
 """A session at its beginning: what a login writes down of it, and the tokens that the person gets."""
 
 import ipaddress
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from auth1 import metrics
@@ -8,6 +9,7 @@ from auth1.callers.tenant import Tenant
 from auth1.core import proxies
 from auth1.core.call import Call
 from auth1.core.ids import new_id
+from auth1.errors import Unavailable
 from auth1.services import Services
 from auth1.sessions import refresh_tokens, store
 from auth1.sessions.schemas import Tokens
@@ -54,8 +56,9 @@ async def open_session(
     metrics.SESSIONS_OPENED.labels("yes" if is_new_user else "no").inc()
     allowed = tenant.settings.max_sessions_per_user
     if allowed is not None and not is_new_user:
-        ended = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, allowed)
-        await app.sessions.end(tenant.id, ended)
+        with suppress(Unavailable):  # the code is spent, and the next login will end them
+            ended = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, allowed)
+            await app.sessions.end(tenant.id, ended)
     return tokens_of(app, tenant, Subject(user_id, session.id, channel, identifier), 0)
 
 

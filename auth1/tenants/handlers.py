@@ -81,7 +81,7 @@ async def preview_text(app: Services, call: Call[Manager], body: TextPreviewIn) 
 
 async def get_jwt_secret(app: Services, call: Call[Manager]) -> JwtSecrets:
     """Show the secret that a tenant's tokens are signed with. It changes with the operator's JWT_SECRET, too."""
-    return await manage.get_jwt_secret(app, call.caller.tenant_id)
+    return await manage.get_jwt_secret(app, call.caller)
 
 
 async def rotate_jwt_secret(app: Services, call: Call[Manager], body: JwtRotation) -> JwtSecret:

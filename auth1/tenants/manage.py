@@ -122,11 +122,15 @@ async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
     return found[0]
 
 
-async def get_jwt_secret(app: Services, tenant_id: str) -> JwtSecrets:
+async def get_jwt_secret(app: Services, manager: Manager) -> JwtSecrets:
     """All that verifies a tenant's tokens, what signs them first. Raises NotFound."""
-    versions = await store.get_jwt_versions(app.postgres, tenant_id)
-    if not versions:
+    tenant_id = manager.tenant_id
+    found = await store.get_jwt_versions(app.postgres, tenant_id, manager.actor)
+    if found is None:
         raise NotFound
+    versions, event_id = found
+    event = Event(event_id, EventType.TENANT_JWT_SHOWN, tenant_id, manager.actor, tenant_id)
+    tell(app.log, event, manager.request_id)
     secrets = [
         JwtSecret(secret, f"{tenant_id}.{version}")
         for version in versions

@@ -91,10 +91,11 @@ async def delete_tenant(postgres: Postgres, tenant_id: str, actor: str) -> str |
     return event_id if row else None
 
 
-async def get_jwt_versions(postgres: Postgres, tenant_id: str) -> list[int]:
-    """The versions of the signing key that verify, the current one first; none where there is no such tenant."""
-    row = await postgres.row(_QUERIES["get_jwt_versions"], tenant_id)
-    return row["versions"] if row else []
+async def get_jwt_versions(postgres: Postgres, tenant_id: str, actor: str) -> tuple[list[int], str] | None:
+    """The versions of the signing key that verify, the current one first, and the id of the event; None: no tenant."""
+    event_id = new_id("evt")
+    row = await postgres.row(_QUERIES["get_jwt_versions"], tenant_id, event_id, actor)
+    return (row["versions"], event_id) if row else None
 
 
 async def rotate_jwt(postgres: Postgres, tenant_id: str, grace_in: int, actor: str) -> tuple[int, str] | None:

@@ -75,11 +75,17 @@ with gone as (
 select id from gone
 
 -- name: get_jwt_versions
--- The current version, then those that have not retired yet. $1 tenant_id
-select jwt_version || array(
-  select version from unnest(retired_versions, retired_at) as v(version, ends) where ends > now() order by version desc
-) as versions
-from tenants where id = $1 and deleted_at is null
+-- The current version, then those that have not retired yet. Whoever has their secrets can write tokens, so it is told.
+-- $1 tenant_id, $2 event_id, $3 actor
+with shown as (
+  select id, jwt_version || array(
+    select version from unnest(retired_versions, retired_at) as v(version, ends) where ends > now() order by version desc
+  ) as versions
+  from tenants where id = $1 and deleted_at is null
+), told as (
+  insert into events (tenant_id, id, type, actor, subject) select id, $2, 'tenant.jwt_shown', $3, id from shown
+)
+select versions from shown
 
 -- name: rotate_jwt
 -- The version that was current retires after the grace, and with it those before: none outlives what this rotation allows.

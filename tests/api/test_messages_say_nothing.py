@@ -33,7 +33,7 @@ NOTE = "a note about somebody"
 APP_URL = "https://auth.example.com"
 CODE_LENGTH = 10  # no number in a log line is equal to a code of ten digits by chance
 # Fields that show a secret once, to whom it belongs (contract: section 4).
-SHOWN_ONCE = {"api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret"}
+SHOWN_ONCE = {"api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret", "link"}
 PERSONAL = ("/api/auth/me", "/api/auth/introspect", "/api/tenant/users")  # routes that show a person's data
 SQL = re.compile(
     r"\b(select|insert into|update|delete from|returning|on conflict)\b .*\b(from|values|set|where)\b", re.I
@@ -248,6 +248,7 @@ async def manage(said: Said) -> None:
         ("GET", ""),
         ("GET", "/keys"),
         ("DELETE", f"/keys/{key['key_id']}"),
+        ("GET", "/jwt-secret"),
         ("POST", "/jwt-secret/rotate"),
         ("DELETE", "/sessions"),
         ("DELETE", ""),
