@@ -15,11 +15,12 @@ order by id desc
 limit $3
 
 -- name: list_messages_of_challenge
--- The same of one challenge, which has its own index.
+-- The same of one challenge: among all messages to whom it was asked of, which have an index.
 -- $1 tenant_id, $2 before this id, $3 how many, $4 since and $5 until, or null
 -- $6 state, $7 provider, $8 channel, $9 country: each null for any, $10 challenge_id
 with known as materialized (
-  select * from messages where tenant_id = $1 and challenge_id = $10
+  select m.* from challenges c join messages m on m.tenant_id = c.tenant_id and m.identifier = c.identifier
+  where c.tenant_id = $1 and c.id = $10 and m.challenge_id = c.id
 )
 select id, challenge_id, notice, channel, identifier, country, state, nullif(provider, 'none') as provider, error, retry_of,
   segments, price_microdollars, price_source, created_at, updated_at, delivered_at
