@@ -131,12 +131,13 @@ async def test_each_filter_leaves_what_it_says(sender: Sender) -> None:
     ch = new_id("ch")
     rows: dict[str, dict[str, Any]] = {
         "delivered": {"state": "delivered"},
-        "sns": {"provider": "sns", "country": "DE", "identifier": "+4915112345678"},
+        "sns": {"provider": "sns", "country": "DE", "identifier": "+491713920001"},
         "mail": {"channel": "email", "provider": "smtp", "country": None, "identifier": "a@b.co"},
         "of a challenge": {"challenge_id": ch, "state": "failed"},
         "old": {"age": timedelta(days=3)},
     }
     ids = {await make(sender, **columns): name for name, columns in rows.items()}
+    await sender.books.do(ANSWERED, sender.id, ch, "open", None)
     day, hour = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) - timedelta(hours=1)
     cases: list[tuple[dict[str, object], set[str]]] = [
         ({}, set(rows)),
@@ -193,7 +194,7 @@ async def test_messages_are_added_up_by_country_provider_and_channel(sender: Sen
     await make(sender, state="queued", provider=None)  # not handed to anybody yet
     await make(sender, state="failed", provider="none")  # nor was this
     await make(sender, state="delivered", took=1.0, age=timedelta(hours=25))  # of yesterday
-    await make(sender, country="DE", identifier="+4915112345678", price=1_075_000)
+    await make(sender, country="DE", identifier="+491713920001", price=1_075_000)
     await make(sender, channel="email", provider="smtp", country=None, identifier="a@b.co")
     await verify(sender, american[0])
     await verify(sender, american[1])

@@ -286,7 +286,7 @@ async def test_the_sandbox_and_emails_spend_nothing_and_emails_are_messages(new_
 
 async def test_a_number_is_counted_by_its_country_and_its_segments(new_person: NewPerson) -> None:
     person = await new_person(texts={"sms": {"en": "{code} " + "é" * 10 + "ж" * 80}})
-    person.phone = "+4915550142042"
+    person.phone = "+491713920042"
     await person.asked()
 
     row = await person.database.fetchrow("select * from messages where tenant_id = $1", person.tenant_id)
