@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from auth1 import config, main
+from auth1.challenges.identifiers import parse_phone
 from auth1.config import Settings
 from auth1.core.asgi import App
 from auth1.core.log import Log
@@ -147,7 +148,10 @@ async def door(start_app: Started) -> Door:
     return await start_app()
 
 
-_numbers = itertools.count(secrets.randbelow(29_900))
+# Area codes 201 to 499: among the higher ones are personal, toll-free and premium numbers, which are refused. And of
+# those only the United States': others belong to Canada and to islands.
+_AREAS = [area for area in range(201, 500) if parse_phone(f"+1{area}5550100").country == "US"]
+_numbers = itertools.count(secrets.randbelow(len(_AREAS) * 100))
 
 
 @pytest.fixture
@@ -158,5 +162,4 @@ def phone() -> str:
 
 def new_phone() -> str:
     number = next(_numbers)
-    # Area codes 201 to 499: among the higher ones are personal, toll-free and premium numbers, which are refused.
-    return f"+1{201 + number // 100 % 299}55501{number % 100:02d}"
+    return f"+1{_AREAS[number // 100 % len(_AREAS)]}55501{number % 100:02d}"
