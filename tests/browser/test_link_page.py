@@ -1,8 +1,10 @@
 """The page behind a link, in a real browser: under its policy, without scripts, by keyboard, and into the app."""
 
 import secrets
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from auth1.challenges.links import s256
@@ -113,4 +115,7 @@ async def test_a_body_nobody_asked_for_is_left_unread(site: Site) -> None:
     assert await post(b"x" * 20_000) == 400, "used by now, whatever the body"
     link, _ = await site.link()
     path = urlsplit(link).path
-    assert await post(b"a=b&token=" + b"x" * 1_000_000) == 200
+    # Who is still writing when the connection is closed may not get to read the answer; what it did holds all the same.
+    with suppress(httpx.ReadError, httpx.WriteError):
+        assert await post(b"a=b&token=" + b"x" * 1_000_000) == 200
+    assert await post(b"") == 400, "used by now"
