@@ -50,7 +50,9 @@ class Callers:
 
 @pytest.fixture(scope="module")
 async def auth1(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Auth1]:
-    async with Auth1(environment, tmp_path_factory.mktemp("auth1") / "log") as auth1:
+    # With mail, too: that nothing carries it would be a 503.
+    with_mail = environment | {"SMTP_URL": "console:"}
+    async with Auth1(with_mail, tmp_path_factory.mktemp("auth1") / "log") as auth1:
         yield auth1
 
 
