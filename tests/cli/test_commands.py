@@ -161,7 +161,7 @@ async def test_keys_are_listed_for_people_and_for_scripts(run: Run, slug: str) -
     told = await run("keys", "list", "--tenant", slug)
     listed = json.loads((await run("keys", "list", "--tenant", slug, "--json")).out)
 
-    assert [key["kind"] for key in listed][:3] == ["pk", "sk", "test"]
+    assert {key["kind"] for key in listed} == {"pk", "sk", "test"}
     assert [line.split()[:2] for line in told.out.splitlines()] == [[key["key_id"], key["kind"]] for key in listed]
     assert all(key["hint"] in told.out for key in listed)
 
