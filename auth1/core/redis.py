@@ -290,8 +290,10 @@ class Redis:
                 else:
                     await asyncio.sleep(RETRY_S)
                 continue
+            # Not wait_for: that of Python 3.11 can swallow the end of this task.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), ASK_S)
+                async with asyncio.timeout(ASK_S):
+                    await self._lost.wait()
             if self._connection is not None:
                 # A peer that vanished without a word is found by asking.
                 with contextlib.suppress(RedisAway):

@@ -10,8 +10,8 @@ import os
 import signal
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-# Counted from the end of the worker's start. granian takes microseconds from there to serving, and a timer of the event
-# loop cannot fire meanwhile.
+# granian takes microseconds from the end of the worker's start to serving. But the event loop stands still between, and
+# on a busy machine that may be long: so this is counted once more when it runs again.
 SERVES_AFTER_S = 0.1
 
 
@@ -22,7 +22,8 @@ def hold_back_in_children() -> None:
 
 def let_through_soon() -> None:
     """Unblock the stop signals of a worker that has just started; to be called in its event loop."""
-    asyncio.get_running_loop().call_later(SERVES_AFTER_S, _let_through)
+    loop = asyncio.get_running_loop()
+    loop.call_later(SERVES_AFTER_S, loop.call_later, SERVES_AFTER_S, _let_through)
 
 
 def _hold_back() -> None:
