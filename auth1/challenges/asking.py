@@ -30,10 +30,10 @@ from auth1.messaging import segments, texts
 from auth1.messaging.send import Keep, refusal_of
 from auth1.messaging.store import Delivery, Kept
 from auth1.services import Services
+from auth1.sms_rates import MICRO
 
 RESEND_S = 30  # then 60, then 120
 NO_BUDGET = 0  # sends per hour: any number
-MICRO = 1_000_000
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in encoded JSON; jsonb cannot keep one
 
 

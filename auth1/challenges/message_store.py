@@ -7,6 +7,7 @@ import msgspec
 from auth1.challenges.identifiers import mask
 from auth1.challenges.message_schemas import GroupBy, MessageGroup, MessageListed, MessageQuery
 from auth1.core.postgres import Postgres, Queries
+from auth1.sms_rates import MICRO
 
 _QUERIES = Queries("reports")
 HOUR = timedelta(hours=1)
@@ -85,4 +86,4 @@ def _hour(moment: datetime) -> datetime:
 def _dollars(microdollars: int) -> str:
     """Write an amount without a float's rounding: 7900 is 0.007900."""
     sign, amount = ("-", -microdollars) if microdollars < 0 else ("", microdollars)
-    return f"{sign}{amount // 1_000_000}.{amount % 1_000_000:06d}"
+    return f"{sign}{amount // MICRO}.{amount % MICRO:06d}"

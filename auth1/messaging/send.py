@@ -29,6 +29,7 @@ from auth1.messaging.breaker import Breaker
 from auth1.messaging.provider import Failure, Outgoing, Provider, SendError, Taken
 from auth1.messaging.sandbox import Sandbox
 from auth1.messaging.store import Delivery, Kept
+from auth1.sms_rates import MICRO
 
 MAX_IN_FLIGHT = 100  # per worker; what comes beyond waits in the outbox instead of in memory
 Keep = Callable[[Delivery], Kept]
@@ -201,7 +202,7 @@ class Messenger:
             self._unrecorded.append(delivery)
             return
         if price:
-            metrics.MESSAGE_COST.labels(delivery.provider, country or "none").inc(price / 1_000_000)
+            metrics.MESSAGE_COST.labels(delivery.provider, country or "none").inc(price / MICRO)
         if told:
             event_type = EventType.MESSAGE_FAILED if delivery.state == "failed" else EventType.MESSAGE_UNKNOWN
             event = Event(delivery.event_id, event_type, delivery.tenant_id, delivery.actor, delivery.message_id)

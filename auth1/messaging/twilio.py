@@ -15,6 +15,7 @@ import msgspec
 
 from auth1.config import Twilio as Account
 from auth1.messaging.provider import Failure, Outgoing, SendError, Taken
+from auth1.sms_rates import MICRO
 
 DEADLINE_S = 2.0
 CONNECT_S = 1.0
@@ -152,7 +153,7 @@ def _price(answer: _Answer) -> int | None:
     text = str(answer.price)
     if answer.price_unit not in ("USD", "usd") or not _PRICE.fullmatch(text):
         return None
-    return round(abs(Decimal(text)) * 1_000_000)
+    return round(abs(Decimal(text)) * MICRO)
 
 
 def _of_status(status: int) -> Failure:

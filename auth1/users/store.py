@@ -259,7 +259,7 @@ async def export_person(postgres: Postgres, tenant_id: str, user: UserOut) -> Pe
     ids += [*(one.challenge_id for one in challenges), *(one.message_id for one in messages)]
     told = await postgres.rows(_QUERIES["export_events"], tenant_id, ids, rows)
     events = [KeptEvent(*_with_raw(row)) for row in told]
-    lists: tuple[list[msgspec.Struct], ...] = (identifiers, user_sessions, challenges, messages, events)  # type: ignore[assignment]
+    lists: tuple[Sequence[msgspec.Struct], ...] = (identifiers, user_sessions, challenges, messages, events)
     complete = all(len(one) <= KEPT for one in lists)
     return Person(
         user, identifiers[:KEPT], user_sessions[:KEPT], challenges[:KEPT], messages[:KEPT], events[:KEPT], complete
