@@ -61,8 +61,8 @@ lock:
 
 # Make the description of the API anew from the routes: what /openapi.json serves and /docs is rendered from
 openapi:
-    {{ bin }}/python -m auth1 openapi > auth1/docs/openapi.json.new
-    mv auth1/docs/openapi.json.new auth1/docs/openapi.json
+    {{ bin }}/python -m auth1 openapi > auth1/openapi/openapi.json.new
+    mv auth1/openapi/openapi.json.new auth1/openapi/openapi.json
 
 # Apply the migrations that the database in DATABASE_URL lacks
 migrate *arguments:

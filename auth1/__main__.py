@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add(commands, "serve", "Migrate the database, then serve.", "auth1 serve")
     text = "Bring up everything on this machine: PostgreSQL, Redis, a demo tenant. Not for production."
-    dev = _add(commands, "dev", text, "auth1 dev", "auth1.dev.command:dev")
+    dev = _add(commands, "dev", text, "auth1 dev", "auth1.cli.dev:dev")
     dev.add_argument("--data", metavar="DIR", help="where the servers keep their data (default: .auth1)")
     migrate = _add(commands, "migrate", "Bring the database up to date.", "auth1 migrate --check")
     migrate.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is missing")
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Print the description of the API, in OpenAPI 3.1."
-    _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.describe.command:openapi")
+    _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.cli.openapi:openapi")
     users = _add(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
     _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
     _add(commands, "version", "Print the version.", "auth1 version")
@@ -58,29 +58,30 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_tenants(acts: Commands) -> None:
     example = "auth1 tenants create 'My App' --slug myapp --setting otp_length=8"
-    create = _add(acts, "create", "Make a tenant and print its keys, once.", example, "auth1.commands:create_tenant")
+    text = "Make a tenant and print its keys, once."
+    create = _add(acts, "create", text, example, "auth1.cli.commands:create_tenant")
     create.add_argument("name")
     create.add_argument("--slug", required=True, help="part of the tenant's keys: a-z, 0-9 and -")
     create.add_argument("--setting", action="append", default=[], metavar="NAME=JSON", help="may be given many times")
-    listing = _add(acts, "list", "List tenants.", "auth1 tenants list --json", "auth1.commands:list_tenants")
+    listing = _add(acts, "list", "List tenants.", "auth1 tenants list --json", "auth1.cli.commands:list_tenants")
     for command in (create, listing):
         _add_json(command)
 
 
 def _add_keys(acts: Commands) -> None:
     example = "auth1 keys create --tenant myapp --kind pk --origin https://app.example.com"
-    create = _add(acts, "create", "Make one more key and print it, once.", example, "auth1.commands:create_key")
+    create = _add(acts, "create", "Make one more key and print it, once.", example, "auth1.cli.commands:create_key")
     create.add_argument("--kind", required=True, choices=("pk", "sk", "test"))
     create.add_argument("--origin", action="append", default=[], help="a web origin that may use it; many times")
     example = "auth1 keys list --tenant myapp"
-    listing = _add(acts, "list", "List all keys, the ended ones too.", example, "auth1.commands:list_keys")
+    listing = _add(acts, "list", "List all keys, the ended ones too.", example, "auth1.cli.commands:list_keys")
     example = "auth1 keys rotate key_01… --tenant myapp --grace-in 3600"
     rotate = _add(
-        acts, "rotate", "Replace a key; the old one works a while longer.", example, "auth1.commands:rotate_key"
+        acts, "rotate", "Replace a key; the old one works a while longer.", example, "auth1.cli.commands:rotate_key"
     )
     rotate.add_argument("--grace-in", type=int, default=86_400, metavar="SECONDS")
     example = "auth1 keys revoke key_01… --tenant myapp"
-    revoke = _add(acts, "revoke", "End a key at once.", example, "auth1.commands:revoke_key")
+    revoke = _add(acts, "revoke", "End a key at once.", example, "auth1.cli.commands:revoke_key")
     for command in (rotate, revoke):
         command.add_argument("key_id")
     for command in (create, listing, rotate, revoke):
@@ -91,7 +92,7 @@ def _add_keys(acts: Commands) -> None:
 def _add_users(acts: Commands) -> None:
     text = "Import users; those who exist are left as they are. Exits 1 when a line was rejected."
     example = "auth1 users import --tenant myapp --from auth0 export.ndjson --rejects rejected.txt"
-    bring = _add(acts, "import", text, example, "auth1.user_commands:import_users")
+    bring = _add(acts, "import", text, example, "auth1.cli.users:import_users")
     bring.add_argument("--from", dest="preset", metavar="PRODUCT", help="auth0, cognito, firebase or supabase")
     bring.add_argument("--map", default="", metavar="FIELD=COLUMN,…", help="phone=phone_number,email=email")
     bring.add_argument(
@@ -101,7 +102,7 @@ def _add_users(acts: Commands) -> None:
     bring.add_argument("--skip", type=int, default=0, metavar="LINES", help="how many lines to pass over")
     _add_json(bring)
     example = "auth1 users export --tenant myapp users.csv"
-    export = _add(acts, "export", "Export all users.", example, "auth1.user_commands:export_users")
+    export = _add(acts, "export", "Export all users.", example, "auth1.cli.users:export_users")
     for command, formats in ((bring, ("ndjson", "csv", "json")), (export, ("ndjson", "csv"))):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         command.add_argument("--format", choices=formats, help="by default what the file's name ends in, or ndjson")
@@ -117,7 +118,7 @@ def _add(commands: Commands, name: str, text: str, example: str, run: str = "") 
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.set_defaults(run=run or f"auth1.commands:{name}")
+    command.set_defaults(run=run or f"auth1.cli.commands:{name}")
     return command
 
 

@@ -1,7 +1,7 @@
 """Every refusal that Auth1 can answer: a closed set, documented in the README.
 
 A refusal is an exception class: its status and code are the contract, its docstring is the default message. Handlers
-raise them; `core/problems.py` alone turns them into bytes (RFC 9457, `application/problem+json`).
+raise them; `core/http/problems.py` alone turns them into bytes (RFC 9457, `application/problem+json`).
 
     Refusal
       400 AuthorizationPending BadJson BadRequest InvalidCode NoActiveChallenge

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from auth1 import __version__, metrics
-from auth1.core.call import Answer, Call
+from auth1.core.http.request import Answer, Call
 from auth1.core.migrate import MigrationError, missing
 from auth1.core.postgres import Queries
 from auth1.core.schemas import Out

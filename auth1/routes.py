@@ -6,7 +6,7 @@ from auth1 import health
 from auth1.account import handlers as account
 from auth1.account import identifiers
 from auth1.account.schemas import IdentifierIn, IdentifierProof, MePatch
-from auth1.callers.guards import (
+from auth1.authn.guards import (
     anyone,
     manager,
     operator,
@@ -17,15 +17,18 @@ from auth1.callers.guards import (
     tenant_at_the_door,
     tenant_who_polls,
 )
-from auth1.challenges import grants, link_handlers, links, message_handlers, receipts
 from auth1.challenges import handlers as challenges
+from auth1.challenges import magic_link, receipts
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
-from auth1.core.call import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Upload
+from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Upload
+from auth1.core.http.router import Body, Handler, Route
 from auth1.core.postgres import REPORT_S
-from auth1.core.router import Body, Handler, Route
-from auth1.docs import handlers as docs
 from auth1.health import Health, Ready
-from auth1.messaging.twilio import CALLBACK_PATH
+from auth1.magic_links import handlers as magic_links
+from auth1.messaging import handlers as messaging
+from auth1.messaging.providers.twilio import CALLBACK_PATH
+from auth1.oauth import handlers as oauth
+from auth1.openapi import handlers as docs
 from auth1.sessions import handlers as sessions
 from auth1.sessions.guards import logged_in, logged_in_at_the_door
 from auth1.sessions.schemas import Introspection, Logout
@@ -40,6 +43,7 @@ from auth1.tenants.schemas import (
     TenantPatch,
     TextPreviewIn,
 )
+from auth1.user_transfer import handlers as user_transfer
 from auth1.users import handlers as users
 from auth1.users.schemas import Ban, UserIn, UserPatch
 
@@ -71,7 +75,7 @@ ROUTES = (
         idempotent="itself",
     ),
     Route("POST", "/api/auth/verify", challenges.verify_code, tenant_at_the_door, CodeAnswer),
-    Route("POST", "/api/auth/token", grants.change_grant, tenant_who_polls, grants.Grant),
+    Route("POST", "/api/auth/token", oauth.token, tenant_who_polls, oauth.Grant),
     Route("POST", "/api/auth/logout", sessions.logout, logged_in, Logout, body_optional=True),
     Route("POST", "/api/auth/introspect", sessions.introspect, server, Introspection, form=True),
     Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, logged_in),
@@ -94,11 +98,11 @@ ROUTES = (
         "POST", "/api/auth/me/identifiers/verify", identifiers.prove_identifier, logged_in_at_the_door, IdentifierProof
     ),
     Route("DELETE", "/api/auth/me/identifiers/{type}", identifiers.remove_identifier, logged_in_at_the_door),
-    Route("GET", links.PATH, link_handlers.show_link, anyone, page=True, answers=((200, HTML), (400, HTML))),
+    Route("GET", magic_link.PATH, magic_links.show_link, anyone, page=True, answers=((200, HTML), (400, HTML))),
     Route(
         "POST",
-        links.PATH,
-        link_handlers.confirm_link,
+        magic_link.PATH,
+        magic_links.confirm_link,
         person_at_the_door,
         page=True,
         answers=((200, HTML), (303, None), (400, HTML)),
@@ -136,13 +140,19 @@ ROUTES = (
     *managed(
         "GET",
         "/users/export",
-        users.export_users,
+        user_transfer.export_users,
         deadline_s=EXPORT_DEADLINE_S,
         at_once=2,
         answers=((200, NDJSON), (200, CSV)),
     ),
     *managed(
-        "POST", "/users/import", users.import_users, Upload, limit=UPLOAD, deadline_s=IMPORT_DEADLINE_S, at_once=2
+        "POST",
+        "/users/import",
+        user_transfer.import_users,
+        Upload,
+        limit=UPLOAD,
+        deadline_s=IMPORT_DEADLINE_S,
+        at_once=2,
     ),
     *managed("GET", "/users", users.list_users),
     *managed("POST", "/users", users.create_user, UserIn, status=201, idempotent="yes"),
@@ -156,8 +166,8 @@ ROUTES = (
     *managed("DELETE", "/users/{user_id}/sessions", sessions.end_user_sessions),
     *managed("DELETE", "/users/{user_id}/sessions/{session_id}", sessions.end_user_session),
     *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
-    *managed("GET", "/messages", message_handlers.list_messages, deadline_s=REPORT_DEADLINE_S),
-    *managed("GET", "/statistics", message_handlers.show_statistics, deadline_s=REPORT_DEADLINE_S),
+    *managed("GET", "/messages", messaging.list_messages, deadline_s=REPORT_DEADLINE_S),
+    *managed("GET", "/statistics", messaging.show_statistics, deadline_s=REPORT_DEADLINE_S),
     Route("GET", "/.well-known/jwks.json", sessions.show_jwks, anyone),
     Route("GET", "/.well-known/openid-configuration", sessions.show_metadata, anyone),
     Route("GET", "/health", health.health, anyone, quiet=True, answers=((200, Health), (503, Health))),

@@ -4,23 +4,23 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from auth1.config import Settings
+from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.ratelimit import Limiter
 from auth1.core.redis import Redis
-from auth1.core.slots import Limiter
 
 if TYPE_CHECKING:  # named for the types only: these stand on higher floors
-    from auth1.callers.cache import TenantCache
-    from auth1.messaging.send import Messenger
+    from auth1.authn.tenant_cache import TenantCache
+    from auth1.messaging.dispatcher import Messenger
     from auth1.sessions.cache import SessionCache
     from auth1.sessions.tokens import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Made by `main.start`, one of each per worker."""
+    """Made by `app.start_services`, one of each per worker."""
 
     settings: Settings
     log: Log

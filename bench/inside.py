@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from auth1 import config, main
-from auth1.callers.tenant import TenantSettings
-from auth1.core.asgi import App
+from auth1.app import build_app, start_services, stop_services
+from auth1.config.settings import load_settings
+from auth1.core.http.asgi import App
 from auth1.core.log import Log
 from auth1.services import Services
-from auth1.tenants import manage
+from auth1.tenants import service
 from auth1.tenants.schemas import TenantCreated, TenantIn
+from auth1.tenants.settings import TenantSettings
 from bench.client import Phone, Refused
 from bench.stage import SETTINGS, Stage
 
@@ -73,18 +74,18 @@ class Inside:
 @asynccontextmanager
 async def inside(stage: Stage) -> AsyncIterator[Inside]:
     """Start Auth1 here; its log goes nowhere."""
-    settings = config.load(stage.environment)
+    settings = load_settings(stage.environment)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     log = Log(settings.log_level, nowhere)
-    app = main.build(settings, log)
-    app.services = await main.start(settings, log, background=False)
+    app = build_app(settings, log)
+    app.services = await start_services(settings, log, background=False)
     phone = await Phone.at(stage.twilio.port)
     try:
         tenant_in = TenantIn(
             name="Bench", slug=f"b{secrets.token_hex(6)}", settings=msgspec.convert(SETTINGS, TenantSettings)
         )
-        yield Inside(app, await manage.create_tenant(app.services, tenant_in), phone)
+        yield Inside(app, await service.create_tenant(app.services, tenant_in), phone)
     finally:
         phone.close()
-        await main.stop(app.services)
+        await stop_services(app.services)
         os.close(nowhere)

@@ -17,21 +17,22 @@ import msgspec
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from auth1.callers import keys
-from auth1.callers.tenant import Tenant, TenantSettings
+from auth1 import api_keys
 from auth1.challenges import codes, store
-from auth1.challenges.identifiers import parse_phone
 from auth1.challenges.schemas import CodeRequest
 from auth1.challenges.store import Answering, Opening
-from auth1.core import problems, schemas
+from auth1.core import schemas
 from auth1.core.crypto import Keyring, digest
+from auth1.core.http import problems
+from auth1.core.http.router import Router
 from auth1.core.ids import new_id
-from auth1.core.router import Router
-from auth1.core.slots import Bucket
+from auth1.core.ratelimit import Bucket
 from auth1.errors import InvalidCode
+from auth1.identifiers import parse_phone
 from auth1.routes import ROUTES
-from auth1.sessions.opening import NewSession
+from auth1.sessions.create import NewSession
 from auth1.sessions.tokens import Signer, Subject
+from auth1.tenants.settings import Tenant, TenantSettings
 from bench.accounts import cpu_of_all
 from bench.conftest import Run
 from bench.inside import Inside
@@ -75,8 +76,8 @@ def signer(keyring: Keyring) -> Signer:
 
 @alone
 def test_know_and_digest_an_api_key(benchmark: BenchmarkFixture) -> None:
-    key = keys.make("pk", "myapp").text
-    assert benchmark(lambda: keys.kind_of(key) and digest(key))
+    key = api_keys.make("pk", "myapp").text
+    assert benchmark(lambda: api_keys.kind_of(key) and digest(key))
 
 
 @alone

@@ -13,14 +13,14 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1 import config, main
-from auth1.challenges.identifiers import parse_phone
-from auth1.config import Settings
-from auth1.core.asgi import App
+from auth1.app import build_app, start_services, stop_services
+from auth1.config.settings import Settings, load_settings
+from auth1.core.http.asgi import App
 from auth1.core.log import Log
 from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
+from auth1.identifiers import parse_phone
 from auth1.services import Services
 from tests import described
 from tests.outside import twilio
@@ -126,11 +126,11 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
     started: list[Services] = []
 
     async def start(*, background: bool = False, **changes: str) -> Door:
-        settings = config.load(environment | changes)
+        settings = load_settings(environment | changes)
         log_path = tmp_path_factory.mktemp("log") / "stdout"
         log = Log("debug", os.open(log_path, os.O_WRONLY | os.O_CREAT))
-        app: App[Services] = main.build(settings, log)
-        app.services = await main.start(settings, log, background=background)
+        app: App[Services] = build_app(settings, log)
+        app.services = await start_services(settings, log, background=background)
         started.append(app.services)
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
         client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=30)
@@ -139,7 +139,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
 
     yield start
     for services in started:
-        await main.stop(services)
+        await stop_services(services)
 
 
 @pytest.fixture(scope="session")

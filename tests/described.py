@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import jsonschema_rs
 
-from auth1.core.router import Router
-from auth1.docs.page import SNAPSHOT
+from auth1.core.http.router import Router
 from auth1.errors import MethodNotAllowed, NotFound
+from auth1.openapi.page import SNAPSHOT
 from auth1.routes import ROUTES
 
-HINT = "run `just openapi`; if it is still not described, auth1/describe/words.py says how to"
+HINT = "run `just openapi`; if it is still not described, auth1/openapi/metadata.py says how to"
 # What may be refused where there is no operation.
 NOWHERE = {"not_found", "method_not_allowed", "bad_request", "uri_too_long", "unavailable", "internal_error"}
 # Headers of HTTP itself, and those that the description tells of once for all.

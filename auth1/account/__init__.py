@@ -1,7 +1,7 @@
-"""A user's own account, by session token.
+"""The signed-in user's own account.
 
-handlers     who one is, and the metadata that one may write oneself
+handlers     profile and user metadata
 identifiers  phone and email: added, changed, removed; each proven by a challenge, after a recent login
-metadata     what metadata may be
-guards       a login that is recent enough
+metadata     bounds of metadata
+guards       require a recent login
 """

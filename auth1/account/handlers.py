@@ -6,7 +6,7 @@ import msgspec
 
 from auth1.account import metadata, store
 from auth1.account.schemas import Me, MePatch
-from auth1.core.call import Call
+from auth1.core.http.request import Call
 from auth1.core.ids import new_id
 from auth1.errors import SessionRevoked
 from auth1.events.types import Event, EventType, tell

@@ -11,14 +11,12 @@ from auth1.account import store
 from auth1.account.guards import require_recent_login
 from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers, IdentifierType
 from auth1.account.store import Proved, Proving
-from auth1.callers.tenant import Tenant
 from auth1.challenges import codes, handlers
-from auth1.challenges.asking import Cause
-from auth1.challenges.identifiers import Channel, parse_identifier
 from auth1.challenges.schemas import CodeRequest, CodeSent
-from auth1.core.call import Call
+from auth1.challenges.send_code import Cause
+from auth1.core.http.request import Call
 from auth1.core.ids import new_id
-from auth1.core.slots import Bucket
+from auth1.core.ratelimit import Bucket
 from auth1.errors import (
     Conflict,
     FieldError,
@@ -31,8 +29,10 @@ from auth1.errors import (
 )
 from auth1.events.types import Event, EventType, tell
 from auth1.fraud.assess import block_bucket
+from auth1.identifiers import Channel, parse_identifier
 from auth1.services import Services
 from auth1.sessions.guards import LoggedIn
+from auth1.tenants.settings import Tenant
 
 CHANNELS: dict[str, Channel] = {"phone": "sms", "email": "email"}
 TYPES: dict[Channel, IdentifierType] = {"sms": "phone", "email": "email"}

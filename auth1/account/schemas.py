@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from auth1.callers.tenant import Locale
-from auth1.challenges.schemas import ChallengeId, Code, Email, Phone
+from auth1.challenges.schemas import Code, Email, Phone
+from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
+from auth1.tenants.settings import Locale
 
 IdentifierType = Literal["phone", "email"]
 

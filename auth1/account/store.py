@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 import asyncpg
 import msgspec
 
-from auth1.challenges.identifiers import Channel, Identifier
 from auth1.core.postgres import ConnectionLost, Postgres, Queries, Transaction
 from auth1.errors import Unavailable
+from auth1.identifiers import Channel, Identifier
 from auth1.sessions.store import end_user_sessions
 
 _QUERIES = Queries("account")

@@ -3,17 +3,13 @@
 from msgspec import UNSET
 
 from auth1 import metrics
-from auth1.callers import idempotency
-from auth1.callers.guards import tell_limits
-from auth1.callers.store import free_idempotency, keep_answer
-from auth1.callers.tenant import Tenant
-from auth1.challenges import asking, codes, links, logins, sandbox, store
-from auth1.challenges.asking import Cause
-from auth1.challenges.identifiers import Identifier, parse_identifier
+from auth1.authn.guards import tell_limits
+from auth1.challenges import codes, logins, magic_link, sandbox, send_code, store
 from auth1.challenges.schemas import CodeAnswer, CodeRequest, CodeSent, Verified
+from auth1.challenges.send_code import Cause
 from auth1.challenges.store import Answered, Answering, NotOpened, Opened, Opening
 from auth1.challenges.wording import word
-from auth1.core.call import Call
+from auth1.core.http.request import Call
 from auth1.core.ids import new_id
 from auth1.errors import (
     FieldError,
@@ -26,29 +22,33 @@ from auth1.errors import (
 )
 from auth1.events.types import Event, EventType, tell
 from auth1.fraud.assess import block_bucket, buckets
-from auth1.messaging.send import refusal_of
+from auth1.idempotency import run_idempotent
+from auth1.idempotency.store import free_idempotency, keep_answer
+from auth1.identifiers import Identifier, parse_identifier
+from auth1.messaging.dispatcher import refusal_of
 from auth1.services import Services
-from auth1.sessions import opening
+from auth1.sessions import create
+from auth1.tenants.settings import Tenant
 
 
 async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> CodeSent:
     """Send a one-time code to a phone or email that someone says is theirs."""
-    return await ask(app, call, body, asking.FOR_LOGIN)
+    return await ask(app, call, body, send_code.FOR_LOGIN)
 
 
 async def ask(app: Services, call: Call[Tenant], body: CodeRequest, cause: Cause) -> CodeSent:
     """Send a code for what it is asked for."""
     tenant = call.caller
-    claim = idempotency.read(call, cause.route, body)
+    claim = run_idempotent.read(call, cause.route, body)
     identifier = _identify(call, body)
     app.messenger.first(identifier.channel, sandbox=tenant.sandbox)
-    asking.check_metadata(body.metadata)
+    send_code.check_metadata(body.metadata)
     message_id = new_id("msg")
-    link = links.wanted(app.keyring, tenant, identifier, body, message_id)
+    link = magic_link.wanted(app.keyring, tenant, identifier, body, message_id)
     if tenant.sandbox:
         sandbox.refuse_magic(identifier)
     else:
-        await asking.refuse_risky(app, call, identifier)
+        await send_code.refuse_risky(app, call, identifier)
         slots = await app.limiter.take(*buckets(tenant, identifier.value, identifier.block), *cause.limits)
         if slots.refused_by is not None or tenant.key_kind == "sk":
             tell_limits(call, slots)
@@ -56,7 +56,7 @@ async def ask(app: Services, call: Call[Tenant], body: CodeRequest, cause: Cause
     with app.messenger.reserve(identifier.channel, sandbox=tenant.sandbox) as provider:
         # The row is committed before anything is sent: a process that dies from here on leaves a message that the
         # outbox finishes, or a trace that its fate is unknown.
-        asked = asking.opening(app, tenant, identifier, body, link, message_id, provider, claim, cause.purpose)
+        asked = send_code.opening(app, tenant, identifier, body, link, message_id, provider, claim, cause.purpose)
         opened = await _open(app, call, asked)
         live_code = codes.unseal(app.keyring, tenant.id, identifier.value, opened.code_box, cause.purpose)
         if live_code is None:
@@ -75,7 +75,7 @@ async def ask(app: Services, call: Call[Tenant], body: CodeRequest, cause: Cause
         if provider is not None:
             await _send(app, call, asked, live_code, sent)
         elif claim is not None:
-            box = idempotency.seal(app.keyring, claim, 200, sent)
+            box = run_idempotent.seal(app.keyring, claim, 200, sent)
             await keep_answer(app.postgres, claim, message_id, box)
     return sent
 
@@ -85,13 +85,13 @@ async def _open(app: Services, call: Call[Tenant], asked: Opening) -> Opened:
     tenant, identifier = call.caller, asked.identifier
     opened = await store.open_challenge(app.postgres, tenant.id, tenant.key_id, asked)
     metrics.CODES_REQUESTED.labels(identifier.channel, opened.verdict).inc()
-    asking.tell_mark(app, call, asked.mark_event_id, opened.mark)
+    send_code.tell_mark(app, call, asked.mark_event_id, opened.mark)
     if isinstance(opened, NotOpened):
         if identifier.block is not None:
             app.limiter.give_back_soon(block_bucket(tenant, identifier.block))  # it counts what is sent
         if opened.frees_key and asked.claim is not None:
             await free_idempotency(app.postgres, asked.claim, asked.message_id)
-        raise asking.refuse_unopened(app, call, asked.claim, opened)
+        raise send_code.refuse_unopened(app, call, asked.claim, opened)
     event_type = EventType.CHALLENGE_OPENED if opened.verdict == "opened" else EventType.CHALLENGE_REPEATED
     event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, opened.challenge_id)
     tell(app.log, event, call.request_id, channel=identifier.channel, country=identifier.country)
@@ -118,7 +118,7 @@ async def _send(app: Services, call: Call[Tenant], asked: Opening, code: str, se
         outgoing,
         actor=tenant.key_id,
         request_id=call.request_id,
-        keep=asking.keeping(app, call, asked.claim, sent),
+        keep=send_code.keeping(app, call, asked.claim, sent),
     )
     refusal = refusal_of(delivery, identifier.channel)
     if refusal is not None:
@@ -136,7 +136,7 @@ async def verify_code(app: Services, call: Call[Tenant], body: CodeAnswer) -> Ve
         macs=codes.macs(app.keyring, tenant.id, identifier.value, body.code),
         named=body.challenge_id,
         user_id=new_id("usr"),
-        session=opening.new_session(call, tenant, body.device.name if body.device else None),
+        session=create.new_session(call, tenant, body.device.name if body.device else None),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )

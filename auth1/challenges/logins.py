@@ -2,19 +2,19 @@
 
 from msgspec import structs
 
-from auth1.callers.tenant import Tenant
-from auth1.challenges.identifiers import Identifier
 from auth1.challenges.schemas import Verified
+from auth1.identifiers import Identifier
 from auth1.services import Services
-from auth1.sessions import opening
-from auth1.sessions.opening import NewSession
+from auth1.sessions import create
+from auth1.sessions.create import NewSession
+from auth1.tenants.settings import Tenant
 
 
 async def finish(
     app: Services, tenant: Tenant, identifier: Identifier, session: NewSession, user_id: str, is_new_user: bool
 ) -> Verified:
     """Answer with the tokens of a session whose row was committed."""
-    tokens = await opening.open_session(
+    tokens = await create.open_session(
         app,
         tenant,
         session,

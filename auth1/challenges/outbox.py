@@ -4,12 +4,12 @@ import asyncio
 from contextlib import suppress
 
 from auth1 import metrics
-from auth1.challenges import codes, links
-from auth1.challenges.identifiers import parse_phone
+from auth1.challenges import codes, magic_link
 from auth1.challenges.wording import word, word_notice
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
 from auth1.events.types import Event, EventType, tell
+from auth1.identifiers import parse_phone
 from auth1.messaging import segments, store
 from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
@@ -78,7 +78,7 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
             app.keyring, message.tenant_id, message.identifier, message.code_box, message.purpose or codes.LOGIN
         )
     if message.token_digest is not None:
-        link = links.address(
+        link = magic_link.address(
             app.settings.app_url, app.keyring, message.tenant_id, message.message_id, message.token_digest
         )
     return code, link

@@ -4,15 +4,16 @@ import re
 
 from msgspec import UNSET
 
-from auth1.callers.tenant import Tenant
 from auth1.challenges import store
 from auth1.challenges.schemas import ChallengeOut, ReceiptQuery
-from auth1.core.call import Call, Form
-from auth1.core.query import read_query
+from auth1.core.http.query import read_query
+from auth1.core.http.request import Call, Form
 from auth1.errors import Forbidden, NotFound
-from auth1.messaging import receipts, twilio, twilio_signature
+from auth1.messaging import delivery_reports
+from auth1.messaging.providers import twilio, twilio_signature
 from auth1.messaging.store import Receipt
 from auth1.services import Services
+from auth1.tenants.settings import Tenant
 
 _TENANT_ID = re.compile(r"tn_[0-9a-z]{26}", re.ASCII)
 _MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
@@ -37,7 +38,7 @@ async def take_twilio_receipt(app: Services, call: Call[None], form: Form) -> No
         return  # of a message that is not ours, or in a word that says nothing of its delivery
     call.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
     worth_retrying = twilio.worth_retrying(*_reason(form))
-    await receipts.take(app.postgres, app.log, receipt, call.request_id, worth_retrying=worth_retrying)
+    await delivery_reports.take(app.postgres, app.log, receipt, call.request_id, worth_retrying=worth_retrying)
 
 
 def _refuse_unsigned(app: Services, call: Call[None], form: Form) -> None:

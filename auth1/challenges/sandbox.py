@@ -6,12 +6,12 @@
                                      +15005550009 rate limited (429)
 
 Every other number is delivered, and every address. The code is 0, as often as codes are long. Providers' outcomes are
-in `messaging/sandbox.py`.
+in `messaging/providers/sandbox.py`.
 """
 
-from auth1.callers.tenant import Tenant
-from auth1.challenges.identifiers import Identifier
 from auth1.errors import InvalidPhone, RateLimited, RequestBlocked
+from auth1.identifiers import Identifier
+from auth1.tenants.settings import Tenant
 
 _INVALID = "+15005550001"
 _VOIP = "+15005550003"

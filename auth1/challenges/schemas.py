@@ -5,15 +5,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from auth1.callers.tenant import Locale
+from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
 from auth1.sessions.schemas import Tokens
+from auth1.tenants.settings import Locale
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
 Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in ASCII: a@b.co")]
-ChallengeId = Annotated[
-    str, msgspec.Meta(max_length=64, pattern=r"^ch_[0-9a-z]{26}\Z", description="Names a challenge")
-]
 Code = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z", examples=["482913"])]
 CodeChallenge = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z", description="PKCE, S256 (RFC 7636)")]
 METADATA_BYTES = 1024

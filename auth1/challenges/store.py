@@ -4,15 +4,15 @@ from typing import Literal, NamedTuple, cast
 
 import msgspec
 
-from auth1.callers.store import Claim
 from auth1.challenges.codes import LOGIN, SealedCode
-from auth1.challenges.identifiers import Identifier
-from auth1.challenges.links import NewLink
+from auth1.challenges.magic_link import NewLink
 from auth1.challenges.schemas import ChallengeOut, MessageOut
 from auth1.core.ids import new_id
 from auth1.core.postgres import ConnectionLost, Postgres, Queries
 from auth1.events.types import EventType
-from auth1.sessions.opening import NewSession
+from auth1.idempotency.store import Claim
+from auth1.identifiers import Identifier
+from auth1.sessions.create import NewSession
 
 _QUERIES = Queries("challenges")
 

@@ -1,9 +1,9 @@
 """A message of the main job, worded for its channel: by the request that asked for it, and by the outbox later."""
 
-from auth1.callers.tenant import Senders, TenantSettings
-from auth1.challenges.identifiers import Channel, parse_phone
+from auth1.identifiers import Channel, parse_phone
 from auth1.messaging import mails, notices, texts
-from auth1.messaging.provider import Outgoing
+from auth1.messaging.providers.protocol import Outgoing
+from auth1.tenants.settings import Senders, TenantSettings
 
 
 def word(

@@ -6,7 +6,13 @@
 
 import secrets
 import time
+from typing import Annotated
 
+import msgspec
+
+ChallengeId = Annotated[
+    str, msgspec.Meta(max_length=64, pattern=r"^ch_[0-9a-z]{26}\Z", description="ID of a challenge.")
+]
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)  # ten bits at a time
 

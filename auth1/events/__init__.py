@@ -1,1 +1,1 @@
-"""Facts in the past tense: a row each in one table, and a JSON line on stdout. types names them all."""
+"""Events: one row each in one table, and a JSON line on stdout. types names them all."""

@@ -1,5 +1,5 @@
-"""Is this request worth a message?
+"""Risk of a request.
 
-lines     line types that phonenumbers knows without asking anybody
-assess    rules -> Risk; the velocity limits of a request
+line_types  line types that phonenumbers knows without a lookup
+assess      rules -> Risk; velocity limits of a request
 """

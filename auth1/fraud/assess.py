@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from auth1 import metrics
-from auth1.callers.tenant import Tenant
-from auth1.core.slots import Bucket
-from auth1.fraud.lines import blocked_line
+from auth1.core.ratelimit import Bucket
+from auth1.fraud.line_types import blocked_line
+from auth1.tenants.settings import Tenant
 
 # A run of numbers that are asked for and never verified is SMS pumping (Twilio's guidance on prefix limits).
 BLOCK_SENDS = 20

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from auth1.callers.tenant import EmailText, TenantSettings
 from auth1.errors import FieldError
 from auth1.messaging.locales import FALLBACK, candidates
 from auth1.messaging.mail_words import WORDS, Words
 from auth1.messaging.templates import Rules, Template, TemplateError, parse
+from auth1.tenants.settings import EmailText, TenantSettings
 
 RULES = {
     "subject": Rules(120, "at most once"),

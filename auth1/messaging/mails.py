@@ -14,11 +14,11 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from auth1.callers.tenant import TenantSettings
 from auth1.messaging import colors, mail_texts
 from auth1.messaging.mail_texts import Contents
-from auth1.messaging.provider import Letter, Outgoing
+from auth1.messaging.providers.protocol import Letter, Outgoing
 from auth1.messaging.templates import Template
+from auth1.tenants.settings import TenantSettings
 
 _RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 _FONT = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"

@@ -7,9 +7,9 @@ keeps to the GSM alphabet, and with a brand of 30 characters it is one segment.
 import html
 from typing import NamedTuple
 
-from auth1.callers.tenant import TenantSettings
 from auth1.messaging import locales, mails
-from auth1.messaging.provider import Letter
+from auth1.messaging.providers.protocol import Letter
+from auth1.tenants.settings import TenantSettings
 
 LIFE_S = 3600  # for which a provider may try
 

@@ -2,10 +2,10 @@
 
 from typing import Literal, NamedTuple
 
-from auth1.callers.store import Claim
-from auth1.callers.tenant import TenantSettings, read_settings
 from auth1.core.ids import new_id
 from auth1.core.postgres import ConnectionLost, Postgres, Queries
+from auth1.idempotency.store import Claim
+from auth1.tenants.settings import TenantSettings, read_settings
 
 _QUERIES = Queries("messaging")
 

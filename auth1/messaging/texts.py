@@ -8,11 +8,11 @@ import math
 from contextlib import suppress
 from typing import NamedTuple
 
-from auth1.callers.tenant import TenantSettings
 from auth1.errors import FieldError, ValidationFailed
 from auth1.messaging import mail_texts
 from auth1.messaging.locales import FALLBACK, candidates, is_tag
 from auth1.messaging.templates import Template, TemplateError, parse
+from auth1.tenants.settings import TenantSettings
 
 NO_TAG = "Not spelled like a language tag: es, pt-BR, zh-Hant, es-419"
 

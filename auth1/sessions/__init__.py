@@ -1,10 +1,10 @@
-"""The revocable row, and the tokens that name it.
+"""Sessions: the revocable row, and the tokens that name it.
 
-tokens          the signed session token (JWT): signed and checked
-refresh_tokens  derived and never kept
-opening         what a login writes down, and the tokens that the person gets
-refreshing      a refresh token for a new pair
-cache           live sessions in Redis: one question per check
-guards          who has logged in
-handlers        looked into, listed, ended
+tokens          the signed access token (JWT): signed and checked
+refresh_tokens  derived, never stored
+create          the session and tokens of a login
+refresh         a refresh token exchanged for a new pair
+cache           live sessions in Redis: one read per check
+guards          checks of a user's access token
+handlers        introspect, list, revoke
 """

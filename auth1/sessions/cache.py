@@ -12,11 +12,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from auth1.callers.tenant import Tenant
 from auth1.core.postgres import Postgres
 from auth1.core.redis import Redis, RedisAway
 from auth1.sessions import store
 from auth1.sessions.schemas import SessionUser
+from auth1.tenants.settings import Tenant
 
 LIFE_S = 30
 _ENDED = b"-"

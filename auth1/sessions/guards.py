@@ -2,13 +2,13 @@
 
 from typing import Any, NamedTuple
 
-from auth1.callers.guards import bearer_token, find_tenant, tenant_at_the_door
-from auth1.callers.tenant import Tenant
-from auth1.core.call import Call
+from auth1.authn.guards import bearer_token, find_tenant, tenant_at_the_door
+from auth1.core.http.request import Call
 from auth1.errors import InvalidToken, SessionRevoked
 from auth1.services import Services
 from auth1.sessions.schemas import SessionUser
 from auth1.sessions.tokens import Claims
+from auth1.tenants.settings import Tenant
 
 
 class LoggedIn(NamedTuple):

@@ -2,10 +2,9 @@
 
 from msgspec import structs
 
-from auth1.callers.tenant import Manager, Tenant
-from auth1.core.call import Call
+from auth1.core.http.pagination import page
+from auth1.core.http.request import Call
 from auth1.core.ids import new_id
-from auth1.core.paging import page
 from auth1.errors import NotFound, Refusal
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
@@ -20,6 +19,7 @@ from auth1.sessions.schemas import (
     Metadata,
     SessionPage,
 )
+from auth1.tenants.settings import Manager, Tenant
 
 _PUBLIC = (b"cache-control", b"public, max-age=600")
 LOGOUT, BY_TENANT, BY_USER = "logout", "ended_by_tenant", "ended_by_user"

@@ -20,11 +20,11 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from jwt.algorithms import Algorithm, get_default_algorithms
 
-from auth1.callers.tenant import Tenant
+from auth1.config.signing_keys import SigningKey
 from auth1.core.crypto import Keyring
 from auth1.core.ids import made_at, new_id
 from auth1.errors import InvalidToken, TokenExpired
-from auth1.signing_key import SigningKey
+from auth1.tenants.settings import Tenant
 
 TYPE = "at+jwt"
 MAX_TOKEN_LIFE_S = 3600  # of a tenant's setting

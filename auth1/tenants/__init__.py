@@ -1,6 +1,7 @@
-"""Tenants and their keys: what the operator manages.
+"""Tenants, their settings and their API keys.
 
-handlers   tenants for the operator; settings and keys for whoever manages a tenant
-manage     the same acts for the routes and the command line
-previews   a text as a person would get it
+settings   Tenant and TenantSettings, as a request sees them
+handlers   tenants for the operator; settings and keys for a tenant's admin
+service    the same operations for routes and the command line
+previews   a text as a recipient would get it
 """

@@ -1,10 +1,9 @@
 """Tenants, for the operator; a tenant's settings and keys, for whoever manages it."""
 
-from auth1.callers.tenant import Manager, Operator, TenantSettings
-from auth1.core.call import Call
-from auth1.core.paging import page
+from auth1.core.http.pagination import page
+from auth1.core.http.request import Call
 from auth1.services import Services
-from auth1.tenants import manage, previews, store
+from auth1.tenants import previews, service, store
 from auth1.tenants.schemas import (
     JwtRotation,
     JwtSecret,
@@ -24,11 +23,12 @@ from auth1.tenants.schemas import (
     TextPreview,
     TextPreviewIn,
 )
+from auth1.tenants.settings import Manager, Operator, TenantSettings
 
 
 async def create_tenant(app: Services, call: Call[Operator], body: TenantIn) -> TenantCreated:
     """Make a tenant; its keys and its JWT secret are shown this once."""
-    return await manage.create_tenant(app, body, call.request_id)
+    return await service.create_tenant(app, body, call.request_id)
 
 
 async def list_tenants(app: Services, call: Call[Operator]) -> TenantPage:
@@ -40,58 +40,58 @@ async def list_tenants(app: Services, call: Call[Operator]) -> TenantPage:
 
 async def get_tenant(app: Services, call: Call[Operator]) -> TenantOut:
     """Show a tenant."""
-    return await manage.get_tenant(app, call.parameters["tenant_id"])
+    return await service.get_tenant(app, call.parameters["tenant_id"])
 
 
 async def update_tenant(app: Services, call: Call[Manager], body: TenantPatch) -> TenantOut:
     """Change a tenant's name or some of its settings."""
-    return await manage.update_tenant(app, call.caller, body)
+    return await service.update_tenant(app, call.caller, body)
 
 
 async def delete_tenant(app: Services, call: Call[Manager]) -> None:
     """End a tenant; its data is purged."""
-    await manage.delete_tenant(app, call.caller)
+    await service.delete_tenant(app, call.caller)
 
 
 async def suspend_tenant(app: Services, call: Call[Manager]) -> TenantOut:
     """Refuse all calls of a tenant until it is resumed."""
-    return await manage.suspend_tenant(app, call.caller, suspend=True)
+    return await service.suspend_tenant(app, call.caller, suspend=True)
 
 
 async def resume_tenant(app: Services, call: Call[Manager]) -> TenantOut:
     """Answer the calls of a tenant again."""
-    return await manage.suspend_tenant(app, call.caller, suspend=False)
+    return await service.suspend_tenant(app, call.caller, suspend=False)
 
 
 async def get_settings(app: Services, call: Call[Manager]) -> TenantSettings:
     """Show what a tenant has decided."""
-    return (await manage.get_tenant(app, call.caller.tenant_id)).settings
+    return (await service.get_tenant(app, call.caller.tenant_id)).settings
 
 
 async def update_settings(app: Services, call: Call[Manager], body: SettingsPatch) -> TenantSettings:
     """Change some of a tenant's settings; one given as null goes back to its default."""
-    return await manage.update_settings(app, call.caller, body)
+    return await service.update_settings(app, call.caller, body)
 
 
 async def preview_text(app: Services, call: Call[Manager], body: TextPreviewIn) -> TextPreview:
     """Show what a person would get; of an SMS also as how many segments it is billed."""
-    tenant = await manage.get_tenant(app, call.caller.tenant_id)
+    tenant = await service.get_tenant(app, call.caller.tenant_id)
     return previews.preview(tenant, body, app.settings.app_url)
 
 
 async def get_jwt_secret(app: Services, call: Call[Manager]) -> JwtSecrets:
     """Show the secret that a tenant's tokens are signed with. It changes with the operator's JWT_SECRET, too."""
-    return await manage.get_jwt_secret(app, call.caller)
+    return await service.get_jwt_secret(app, call.caller)
 
 
 async def rotate_jwt_secret(app: Services, call: Call[Manager], body: JwtRotation) -> JwtSecret:
     """Replace the secret that a tenant's tokens are signed with; what the old one signed is good for a while."""
-    return await manage.rotate_jwt_secret(app, call.caller, body)
+    return await service.rotate_jwt_secret(app, call.caller, body)
 
 
 async def create_key(app: Services, call: Call[Manager], body: KeyIn) -> KeyCreated:
     """Make one more key; it is shown this once."""
-    return await manage.create_key(app, call.caller, body)
+    return await service.create_key(app, call.caller, body)
 
 
 async def list_keys(app: Services, call: Call[Manager]) -> KeyPage:
@@ -103,14 +103,14 @@ async def list_keys(app: Services, call: Call[Manager]) -> KeyPage:
 
 async def update_key(app: Services, call: Call[Manager], body: KeyPatch) -> KeyOut:
     """Change where a key may be used from, or until when."""
-    return await manage.update_key(app, call.caller, call.parameters["key_id"], body)
+    return await service.update_key(app, call.caller, call.parameters["key_id"], body)
 
 
 async def rotate_key(app: Services, call: Call[Manager], body: KeyRotation) -> KeyCreated:
     """Replace a key; the old one works for a while longer."""
-    return await manage.rotate_key(app, call.caller, call.parameters["key_id"], body)
+    return await service.rotate_key(app, call.caller, call.parameters["key_id"], body)
 
 
 async def revoke_key(app: Services, call: Call[Manager]) -> None:
     """End a key at once."""
-    await manage.revoke_key(app, call.caller, call.parameters["key_id"])
+    await service.revoke_key(app, call.caller, call.parameters["key_id"])

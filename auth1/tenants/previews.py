@@ -1,9 +1,9 @@
 """What a person would get: a tenant's texts before they are stored, and after."""
 
-from auth1.callers.tenant import EmailText, TenantSettings
 from auth1.errors import FieldError, ValidationFailed
 from auth1.messaging import locales, mail_texts, mails, segments, templates, texts
 from auth1.tenants.schemas import TenantOut, TextPreview, TextPreviewIn
+from auth1.tenants.settings import EmailText, TenantSettings
 
 SAMPLE_CODE = "1234567890"
 SAMPLE_LINK = "/api/auth/link/a-sample-that-opens-nothing"

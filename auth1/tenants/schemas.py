@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from auth1.callers.keys import Kind
-from auth1.callers.tenant import EmailText, Locale, TenantSettings, TextChannel
-from auth1.core.moments import Moment
+from auth1.api_keys import Kind
 from auth1.core.schemas import In, Out
+from auth1.core.timestamps import Moment
 from auth1.messaging.segments import Encoding
+from auth1.tenants.settings import EmailText, Locale, TenantSettings, TextChannel
 
 Name = Annotated[
     str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", examples=["My App"])

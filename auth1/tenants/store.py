@@ -6,12 +6,12 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from auth1.callers.keys import Kind, NewKey
-from auth1.callers.tenant import BUDGETS, TenantSettings, read_settings
+from auth1.api_keys import Kind, NewKey
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries
 from auth1.messaging import texts
 from auth1.tenants.schemas import KeyOut, KeyPatch, TenantOut
+from auth1.tenants.settings import BUDGETS, TenantSettings, read_settings
 
 _QUERIES = Queries("tenants")
 

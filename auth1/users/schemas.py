@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from auth1.core.moments import Moment
 from auth1.core.schemas import In, Out
+from auth1.core.timestamps import Moment
 from auth1.users.metadata import Metadata
 
 FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # how a ban without an end is written

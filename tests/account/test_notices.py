@@ -2,8 +2,8 @@
 
 import pytest
 
-from auth1.callers.tenant import TenantSettings
 from auth1.messaging import notices, segments
+from auth1.tenants.settings import TenantSettings
 from tests.account.conftest import NewMember
 from tests.account.member import Member, new_email
 from tests.conftest import Started, new_phone

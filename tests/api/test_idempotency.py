@@ -6,10 +6,10 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.callers import idempotency
-from auth1.core.call import Answer, AnsweredBefore, Call
-from auth1.core.router import Route
+from auth1.core.http.request import Answer, AnsweredBefore, Call
+from auth1.core.http.router import Route
 from auth1.core.schemas import Out
+from auth1.idempotency import run_idempotent
 from auth1.routes import ROUTES
 from tests.api.conftest import dump
 from tests.conftest import ADMIN_TOKEN, Door, new_phone
@@ -264,9 +264,9 @@ async def test_whatever_a_handler_returns_is_given_again(
     call: Call[Any] = Call("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
     call.caller = None
 
-    assert await idempotency.once(door.services, route, call, []) == result
+    assert await run_idempotent.once(door.services, route, call, []) == result
     with pytest.raises(AnsweredBefore) as again:
-        await idempotency.once(door.services, route, call, [])
+        await run_idempotent.once(door.services, route, call, [])
 
     assert (again.value.answer.status, again.value.answer.body) == expected
     assert (runs, call.headers) == (1, [(b"idempotent-replayed", b"true")])

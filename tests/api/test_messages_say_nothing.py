@@ -13,12 +13,12 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from auth1 import errors
-from auth1.challenges import links, outbox
+from auth1.challenges import magic_link, outbox
 from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
-from auth1.messaging.console import Console
-from auth1.messaging.send import Messenger
+from auth1.messaging.dispatcher import Messenger
+from auth1.messaging.providers.console import Console
 from tests.api.conftest import until
 from tests.api.keys import add, patch, rotate
 from tests.api.provocations import PROVOCATIONS
@@ -188,7 +188,7 @@ async def log_in_by_link(said: Said) -> None:
     door, key = said.door, said.tenant["test_key"]
     asked = (await door.post(REQUEST, {"email": EMAIL, "mode": "both"}, key)).json()
     message_id = await said.database.fetchval("select message_id from challenges where id = $1", asked["challenge_id"])
-    [token] = links.derive(door.services.keyring, f"{said.tenant['tenant_id']}:test", message_id)
+    [token] = magic_link.derive(door.services.keyring, f"{said.tenant['tenant_id']}:test", message_id)
     said.secrets.add(token)
     await door.client.get(f"/api/auth/link/{token}")
     await door.client.post(f"/api/auth/link/{token}")

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from auth1.core.router import Route
+from auth1.core.http.router import Route
 from auth1.routes import ROUTES
 from tests.api.world import REQUEST, VERIFY
 from tests.conftest import ADMIN_TOKEN, Door, new_phone

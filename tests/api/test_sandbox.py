@@ -4,7 +4,7 @@ import asyncpg
 import jwt
 import pytest
 
-from auth1.callers.guards import TEST_KEY_REQUESTS
+from auth1.authn.guards import TEST_KEY_REQUESTS
 from tests.conftest import Door
 from tests.outside.twilio import TwilioServer
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from auth1.challenges import outbox
-from auth1.messaging import send
+from auth1.messaging import dispatcher
 from tests.api.world import REQUEST, TENANTS, VERIFY
 from tests.conftest import Door, new_phone
 from tests.outside.twilio import TwilioServer
@@ -178,7 +178,7 @@ async def test_a_message_that_is_sent_later_is_in_the_language_that_was_asked_fo
     tenant = await door.tenant(sms_branding="MyApp", texts=texts, sms_autofill_host="a.example", default_locale="it")
     phones = {locale: new_phone() for locale in ("fr-CA", "ja", None)}
     with ExitStack() as full:
-        for _ in range(send.MAX_IN_FLIGHT):
+        for _ in range(dispatcher.MAX_IN_FLIGHT):
             full.enter_context(door.services.messenger.reserve("sms", sandbox=False))
         for locale, phone in phones.items():
             asked = await door.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import httpx
 
-from auth1 import main
-from auth1.core.asgi import App
+from auth1.app import build_app
+from auth1.core.http.asgi import App
 from auth1.services import Services
 from tests import described
 from tests.conftest import Door
@@ -21,7 +21,7 @@ class Wire:
     """An application without a server in front of it. A call returns None when the application sent nothing."""
 
     def __init__(self, door: Door) -> None:
-        self._app: App[Services] = main.build(door.settings, door.services.log)
+        self._app: App[Services] = build_app(door.settings, door.services.log)
         self._app.services = door.services
 
     async def __call__(

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 import auth1
-from auth1.callers.cache import LIFE_S as CACHE_S
+from auth1.authn.tenant_cache import LIFE_S as CACHE_S
 from auth1.core.migrate import migrations
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import free_port

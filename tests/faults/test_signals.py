@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from auth1.serve import KILL_TIMEOUT_S
+from auth1.cli.serve import KILL_TIMEOUT_S
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
 from tests.faults.process import START_S, Auth1, until

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from auth1.core.slots import Bucket
+from auth1.core.ratelimit import Bucket
 
 
 class Model:

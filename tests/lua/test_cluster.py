@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import hiredis
 import pytest
 
-from auth1.callers.tenant import Tenant, TenantSettings
-from auth1.challenges.identifiers import Identifier, parse_identifier
 from auth1.core.redis import Script
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from auth1.fraud.assess import block_bucket, buckets
+from auth1.identifiers import Identifier, parse_identifier
+from auth1.tenants.settings import Tenant, TenantSettings
 from tests.conftest import Started, new_phone
 from tests.lua.wire import Wire
 from tests.outside.twilio import TwilioServer

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth1.core.log import Log
+from auth1.core.ratelimit import Bucket, Limiter
 from auth1.core.redis import Redis
-from auth1.core.slots import Bucket, Limiter
 from tests.lua.model import Model
 
 BUCKETS = (Bucket("a", "a", 2, 1000), Bucket("b", "b", 5, 1000), Bucket("c", "c", 3, 60_000), Bucket("d", "d", 1, 997))

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from auth1.core.log import Log
+from auth1.core.ratelimit import Bucket, Limiter
 from auth1.core.redis import Redis, RedisAway, Script
-from auth1.core.slots import Bucket, Limiter
 from auth1.dev.redis import RedisServer
 from tests.conftest import Door, Started, new_phone
 from tests.lua.wire import Wire

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from auth1.core.ratelimit import Bucket
 from auth1.core.redis import Script
-from auth1.core.slots import Bucket
 from tests.lua.conftest import NewWire, new_key
 from tests.lua.model import Model
 from tests.lua.wire import Wire

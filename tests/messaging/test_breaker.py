@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth1.messaging.breaker import Breaker
+from auth1.core.circuit_breaker import Breaker
 
 
 @dataclass

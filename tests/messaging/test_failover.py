@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from auth1.messaging.breaker import MAX_FAILURES
+from auth1.core.circuit_breaker import MAX_FAILURES
 from tests.conftest import Door, Started, new_phone
 from tests.messaging.conftest import Books, spread_phones
 from tests.messaging.sns.conftest import environment

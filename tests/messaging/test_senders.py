@@ -2,8 +2,8 @@
 
 import pytest
 
-from auth1.callers.tenant import OPERATOR_SETTINGS, TenantSettings
-from auth1.messaging.breaker import MAX_FAILURES
+from auth1.core.circuit_breaker import MAX_FAILURES
+from auth1.tenants.settings import OPERATOR_SETTINGS, TenantSettings
 from tests.conftest import Started
 from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
 from tests.messaging.test_twilio import official

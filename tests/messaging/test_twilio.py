@@ -8,7 +8,7 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from auth1.messaging.provider import Failure
+from auth1.messaging.providers.protocol import Failure
 from tests.conftest import Started
 from tests.messaging.conftest import APP_URL, Books, Sender
 from tests.outside.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, Behaviour, TwilioServer, answer, refuse

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auth1.docs.operation import HOST, command
+from auth1.openapi.operation import HOST, command
 from tests import described
 from tests.faults.process import Auth1
 from tests.openapi.conftest import Callers, run
@@ -20,7 +20,7 @@ REFUSED = {
     "verify_code": (400, "no_active_challenge"),
     "prove_identifier": (400, "no_active_challenge"),
     "remove_identifier": (409, "conflict"),  # the last one stays
-    "change_grant": (401, "invalid_token"),
+    "token": (401, "invalid_token"),
     "take_twilio_receipt": (403, "forbidden"),
     "show_link": (400, "This link no longer works"),
     "confirm_link": (400, "This link no longer works"),

@@ -11,17 +11,17 @@ import openapi_spec_validator
 import pytest
 
 from auth1 import errors
-from auth1.callers.guards import anyone
-from auth1.core.call import HTML, Answer, Call
-from auth1.core.moments import Moment
-from auth1.core.paging import Paging, page
-from auth1.core.query import read_query
-from auth1.core.router import Route
+from auth1.authn.guards import anyone
+from auth1.core.http.pagination import Paging, page
+from auth1.core.http.query import read_query
+from auth1.core.http.request import HTML, Answer, Call
+from auth1.core.http.router import Route
 from auth1.core.schemas import In, Out
-from auth1.describe import words
-from auth1.describe.document import Undescribed, describe, render
-from auth1.describe.reach import reach
-from auth1.docs.page import SNAPSHOT
+from auth1.core.timestamps import Moment
+from auth1.openapi import metadata
+from auth1.openapi.document import Undescribed, describe, render
+from auth1.openapi.page import SNAPSHOT
+from auth1.openapi.reach import reach
 from auth1.routes import ROUTES
 from auth1.services import Services
 from tests import described
@@ -278,14 +278,14 @@ def test_refusals_are_found_wherever_they_are_raised() -> None:
     assert errors.ResendTooSoon in by_handler["request_code"]  # by the handler's own function
     assert errors.DeliveryFailed in by_handler["request_code"]  # by a module below
     assert errors.ChannelUnavailable in by_handler["request_code"]  # by a method of a service
-    assert errors.TokenReused in by_handler["change_grant"]
+    assert errors.TokenReused in by_handler["token"]
     assert errors.InvalidToken not in by_handler["introspect"]  # caught there
     assert errors.NotFound not in by_handler["list_tenants"]
 
 
 def test_every_credential_is_described() -> None:
     guards = {route.guard.__name__ for route in ROUTES}
-    schemes = {scheme for needed in words.CREDENTIALS.values() for one in needed for scheme in one}
+    schemes = {scheme for needed in metadata.CREDENTIALS.values() for one in needed for scheme in one}
 
-    assert guards <= set(words.CREDENTIALS)
-    assert schemes == set(words.SCHEMES)
+    assert guards <= set(metadata.CREDENTIALS)
+    assert schemes == set(metadata.SCHEMES)

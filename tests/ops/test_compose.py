@@ -8,8 +8,8 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from auth1 import config
-from auth1.serve import KILL_TIMEOUT_S
+from auth1.cli.serve import KILL_TIMEOUT_S
+from auth1.config.settings import load_settings
 
 TEXT = (Path(__file__).parents[2] / "compose.yaml").read_text()
 # Secrets that the guide prints, and that everybody therefore knows.
@@ -103,7 +103,7 @@ def test_nothing_starts_without_a_secret_of_your_own(name: str) -> None:
 
 
 def test_with_the_required_secrets_alone_auth1_finds_nothing_wrong(compose: dict[str, Any]) -> None:
-    settings = config.load(environment_of_auth1(compose, REQUIRED))
+    settings = load_settings(environment_of_auth1(compose, REQUIRED))
     assert settings.database_url == f"postgresql://auth1:{'y' * 64}@postgres:5432/auth1_db"
     assert settings.redis_url == "redis://redis:6379"
     assert settings.admin_token is None
@@ -120,7 +120,7 @@ def test_the_optional_variables_reach_auth1(compose: dict[str, Any]) -> None:
         "EMAIL_FROM": "no-reply@example.com",
         "APP_URL": "https://auth.example.com",
     }
-    settings = config.load(environment_of_auth1(compose, given))
+    settings = load_settings(environment_of_auth1(compose, given))
     assert settings.admin_token == "z" * 64
     assert settings.twilio is not None
     assert settings.smtp is not None
@@ -129,7 +129,7 @@ def test_the_optional_variables_reach_auth1(compose: dict[str, Any]) -> None:
 
 def test_auth1_believes_exactly_the_gateway_of_its_network(compose: dict[str, Any]) -> None:
     (pool,) = compose["networks"]["default"]["ipam"]["config"]
-    settings = config.load(environment_of_auth1(compose, REQUIRED))
+    settings = load_settings(environment_of_auth1(compose, REQUIRED))
     assert [str(network) for network in settings.trusted_proxies] == [f"{pool['gateway']}/32"]
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from auth1 import config
-from auth1.serve import KILL_TIMEOUT_S
+from auth1.cli.serve import KILL_TIMEOUT_S
+from auth1.config.settings import SECRETS, load_settings
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -88,7 +88,7 @@ def test_the_secret_of_the_guide_is_enough() -> None:
     assert required == {"DATABASE_URL": "database-url", "REDIS_URL": "redis-url", "JWT_SECRET": "jwt-secret"}
     # One rule for all keys, and no variable that Auth1 does not read as a secret or an account.
     assert all(item["key"] == name.lower().replace("_", "-") for name, item in references.items())
-    assert references.keys() <= config.SECRETS | {"TWILIO_ACCOUNT_SID", "TWILIO_MESSAGING_SERVICE_SID", "EMAIL_FROM"}
+    assert references.keys() <= SECRETS | {"TWILIO_ACCOUNT_SID", "TWILIO_MESSAGING_SERVICE_SID", "EMAIL_FROM"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -98,7 +98,7 @@ def test_auth1_accepts_the_settings_that_the_pods_get(folder: str) -> None:
         "REDIS_URL": "redis://redis:6379",
         "JWT_SECRET": "0" * 64,
     }
-    settings = config.load(environ)
+    settings = load_settings(environ)
     (host,) = resource(folder, "Ingress", "auth1-ingress")["spec"]["tls"][0]["hosts"]
     assert settings.app_url == f"https://{host}"
     assert all(network.version == 4 and network.is_private for network in settings.trusted_proxies)
@@ -163,7 +163,7 @@ def test_production_runs_three_replicas_at_least_and_leaves_the_number_to_the_au
 def test_at_full_scale_in_a_rollout_the_pools_fit_into_the_guides_database() -> None:
     scaler = resource("overlays/prod", "HorizontalPodAutoscaler", "auth1")["spec"]
     surge = resource("overlays/prod", "Deployment", "auth1")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    settings = config.load({"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://r", "JWT_SECRET": "0" * 64})
+    settings = load_settings({"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://r", "JWT_SECRET": "0" * 64})
     reserved = 3  # PostgreSQL's superuser_reserved_connections
     assert (scaler["maxReplicas"] + surge) * settings.database_pool_size <= 200 - reserved
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from auth1.serve import HEADER_READ_TIMEOUT_MS
+from auth1.cli.serve import HEADER_READ_TIMEOUT_MS
 
 CONF = (Path(__file__).parents[2] / "ops/nginx/auth1.conf").read_text()
 HOST = "auth.yourdomain.com"

@@ -9,8 +9,8 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.challenges.identifiers import parse_phone
 from auth1.core.postgres import Query
+from auth1.identifiers import parse_phone
 from tests.conftest import Door, Started
 from tests.messaging.conftest import spread_phones
 from tests.outside.twilio import Request, TwilioServer, refuse, take

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from auth1 import config
-from auth1.config import ConfigurationError
+from auth1.config.settings import ConfigurationError, load_settings
 
 ENOUGH = {
     "DATABASE_URL": "postgresql://auth1:pass@db:5432/auth1_db?sslmode=require",
@@ -21,12 +20,12 @@ TWILIO = {
 
 def problems(environ: dict[str, str]) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
-        config.load(environ)
+        load_settings(environ)
     return caught.value.problems
 
 
 def test_the_defaults_are_those_of_the_guide() -> None:
-    settings = config.load(ENOUGH)
+    settings = load_settings(ENOUGH)
 
     assert (settings.port, settings.host, settings.workers) == (3000, "0.0.0.0", 1)
     assert (settings.rate_limit_max, settings.rate_limit_window_ms) == (100, 3_600_000)
@@ -57,17 +56,17 @@ def test_a_secret_may_come_as_a_file(tmp_path: Path) -> None:
     file.write_text("a secret in a file, long enough to be taken\n")
     environ = {name: value for name, value in ENOUGH.items() if name != "JWT_SECRET"}
 
-    assert config.load(environ | {"JWT_SECRET_FILE": str(file)}).jwt_secret == file.read_text().strip()
+    assert load_settings(environ | {"JWT_SECRET_FILE": str(file)}).jwt_secret == file.read_text().strip()
     assert "both set" in problems(ENOUGH | {"JWT_SECRET_FILE": str(file)})[0]
     assert "cannot be read" in problems(environ | {"JWT_SECRET_FILE": str(tmp_path / "none")})[0]
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    assert config.load(ENOUGH | {"PORT": "", "ADMIN_TOKEN": " ", "TWILIO_ACCOUNT_SID": ""}).port == 3000
+    assert load_settings(ENOUGH | {"PORT": "", "ADMIN_TOKEN": " ", "TWILIO_ACCOUNT_SID": ""}).port == 3000
 
 
 def test_twilio_needs_all_three() -> None:
-    assert config.load(ENOUGH | TWILIO).sms_providers == ("twilio",)
+    assert load_settings(ENOUGH | TWILIO).sms_providers == ("twilio",)
     for name in TWILIO:
         rest = {other: value for other, value in TWILIO.items() if other != name}
         assert name in problems(ENOUGH | rest)[0]
@@ -86,7 +85,7 @@ def test_twilio_needs_all_three() -> None:
     ids=lambda environ: next(iter(environ)),
 )
 def test_sns_is_on_when_anything_says_so(environ: dict[str, str]) -> None:
-    settings = config.load(ENOUGH | environ)
+    settings = load_settings(ENOUGH | environ)
 
     assert settings.sns is not None
     assert settings.sns.region == "us-east-1"
@@ -95,12 +94,12 @@ def test_sns_is_on_when_anything_says_so(environ: dict[str, str]) -> None:
 
 
 def test_sns_is_off_when_nothing_says_so() -> None:
-    assert config.load(ENOUGH | {"AWS_REGION": "eu-west-1", "AWS_SNS_REGION": " "}).sns is None
+    assert load_settings(ENOUGH | {"AWS_REGION": "eu-west-1", "AWS_SNS_REGION": " "}).sns is None
 
 
 @pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "us-isob-east-1", "ap-southeast-5", "cn-north-1"])
 def test_sns_is_asked_in_the_region_that_is_named(region: str) -> None:
-    sns = config.load(ENOUGH | {"AWS_SNS_REGION": region}).sns
+    sns = load_settings(ENOUGH | {"AWS_SNS_REGION": region}).sns
 
     assert sns is not None
     assert sns.region == region
@@ -109,9 +108,9 @@ def test_sns_is_asked_in_the_region_that_is_named(region: str) -> None:
 def test_twilio_is_tried_before_sns_unless_the_operator_says_otherwise() -> None:
     both = ENOUGH | TWILIO | {"AWS_SNS_REGION": "us-east-1"}
 
-    assert config.load(both).sms_providers == ("twilio", "sns")
-    assert config.load(both | {"SMS_PROVIDERS": "sns, twilio"}).sms_providers == ("sns", "twilio")
-    assert config.load(both | {"SMS_PROVIDERS": "twilio"}).sms_providers == ("twilio",)
+    assert load_settings(both).sms_providers == ("twilio", "sns")
+    assert load_settings(both | {"SMS_PROVIDERS": "sns, twilio"}).sms_providers == ("sns", "twilio")
+    assert load_settings(both | {"SMS_PROVIDERS": "twilio"}).sms_providers == ("twilio",)
 
 
 def test_the_sample_values_of_the_guide_are_refused() -> None:
@@ -153,13 +152,13 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str) -> Non
 
 
 def test_workers_share_the_pool_and_each_needs_a_connection() -> None:
-    assert config.load(ENOUGH | {"WORKERS": "4"}).pool_size_per_worker == 5
+    assert load_settings(ENOUGH | {"WORKERS": "4"}).pool_size_per_worker == 5
     assert "DATABASE_POOL_SIZE" in problems(ENOUGH | {"WORKERS": "4", "DATABASE_POOL_SIZE": "3"})[0]
 
 
 def test_what_is_unwise_is_told() -> None:
-    assert len(config.load(ENOUGH | {"ADMIN_TOKEN": "short"}).warnings) == 2
-    assert config.load(ENOUGH | TWILIO | {"ADMIN_TOKEN": "x" * 32}).warnings == []
+    assert len(load_settings(ENOUGH | {"ADMIN_TOKEN": "short"}).warnings) == 2
+    assert load_settings(ENOUGH | TWILIO | {"ADMIN_TOKEN": "x" * 32}).warnings == []
 
 
 MAIL = {"SMTP_URL": "smtp://user%40example.com:p%3Aw@mail.example.com", "EMAIL_FROM": "no-reply@example.com"}
@@ -177,28 +176,28 @@ MAIL = {"SMTP_URL": "smtp://user%40example.com:p%3Aw@mail.example.com", "EMAIL_F
     ],
 )
 def test_how_mail_goes_out_is_in_one_url(url: str, port: int, tls: bool, starttls: bool | None) -> None:
-    smtp = config.load(ENOUGH | MAIL | {"SMTP_URL": url}).smtp
+    smtp = load_settings(ENOUGH | MAIL | {"SMTP_URL": url}).smtp
 
     assert smtp is not None
     assert (smtp.host, smtp.port, smtp.tls, smtp.starttls) == ("mail.example.com", port, tls, starttls)
 
 
 def test_user_and_password_of_mail_may_hold_any_character() -> None:
-    smtp = config.load(ENOUGH | MAIL).smtp
+    smtp = load_settings(ENOUGH | MAIL).smtp
 
     assert smtp is not None
     assert (smtp.username, smtp.password) == ("user@example.com", "p:w")
 
 
 def test_mail_needs_a_server_and_a_sender() -> None:
-    assert config.load(ENOUGH).smtp is None
+    assert load_settings(ENOUGH).smtp is None
     for name in MAIL:
         assert problems(ENOUGH | {name: MAIL[name]})[0].endswith("email needs both")
 
 
 @pytest.mark.parametrize("sender", ["no-reply@example.com", "Auth1 <no-reply@example.com>", "<no-reply@example.com>"])
 def test_the_sender_may_have_a_name(sender: str) -> None:
-    smtp = config.load(ENOUGH | MAIL | {"EMAIL_FROM": sender}).smtp
+    smtp = load_settings(ENOUGH | MAIL | {"EMAIL_FROM": sender}).smtp
 
     assert smtp is not None
     assert smtp.sender == "no-reply@example.com"
@@ -229,7 +228,7 @@ def test_a_mail_setting_that_cannot_be_is_refused_by_name(name: str, value: str)
 def test_the_url_of_the_mail_server_may_come_as_a_file(tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("smtps://u:p@mail.example.com\n")
-    smtp = config.load(ENOUGH | {"EMAIL_FROM": MAIL["EMAIL_FROM"], "SMTP_URL_FILE": str(file)}).smtp
+    smtp = load_settings(ENOUGH | {"EMAIL_FROM": MAIL["EMAIL_FROM"], "SMTP_URL_FILE": str(file)}).smtp
 
     assert smtp is not None
     assert smtp.password == "p"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth1.core.call import Form
+from auth1.core.http.request import Form
 from auth1.errors import BadRequest
 
 

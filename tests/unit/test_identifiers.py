@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth1.challenges.identifiers import parse_email, parse_identifier, parse_phone
 from auth1.errors import InvalidEmail, InvalidPhone, ValidationFailed
-from auth1.fraud.lines import blocked_line
+from auth1.fraud.line_types import blocked_line
+from auth1.identifiers import parse_email, parse_identifier, parse_phone
 
 
 def test_the_guides_own_number_is_accepted() -> None:

@@ -1,6 +1,6 @@
 """A link's token is derived again for the outbox, also while the operator changes the secret."""
 
-from auth1.challenges import links
+from auth1.challenges import magic_link
 from auth1.core.crypto import Keyring, digest
 
 OLD, NEW = "an old secret that only the tests know", "a new secret that only the tests know"
@@ -8,11 +8,11 @@ APP_URL = "https://auth.example.com"
 
 
 def address(keyring: Keyring, token: str, message_id: str = "msg_1") -> str | None:
-    return links.address(APP_URL, keyring, "tn_1", message_id, digest(token))
+    return magic_link.address(APP_URL, keyring, "tn_1", message_id, digest(token))
 
 
 def test_a_link_can_be_written_again_until_its_secret_is_forgotten() -> None:
-    [token] = links.derive(Keyring(OLD), "tn_1", "msg_1")
+    [token] = magic_link.derive(Keyring(OLD), "tn_1", "msg_1")
 
     assert len(token) == 43
     assert address(Keyring(OLD), token) == f"{APP_URL}/api/auth/link/{token}"
@@ -23,9 +23,11 @@ def test_a_link_can_be_written_again_until_its_secret_is_forgotten() -> None:
 def test_no_two_messages_share_a_link() -> None:
     names = [("tn_1", "msg_1"), ("tn_1", "msg_2"), ("tn_2", "msg_1"), ("tn_1:test", "msg_1")]
 
-    assert len({links.derive(Keyring(OLD), *name)[0] for name in names}) == len(names)
+    assert len({magic_link.derive(Keyring(OLD), *name)[0] for name in names}) == len(names)
 
 
 def test_a_code_challenge_is_that_of_the_rfc() -> None:
     # RFC 7636, appendix B.
-    assert links.s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    assert (
+        magic_link.s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    )

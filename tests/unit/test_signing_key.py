@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.api_jwk import PyJWK
 
-from auth1 import config, signing_key
-from auth1.config import ConfigurationError
+from auth1.config.settings import ConfigurationError, load_settings
+from auth1.config.signing_keys import read_signing_keys
 
 P256, ED25519 = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
 ENVIRONMENT = {"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "redis://h", "JWT_SECRET": "x" * 32}
@@ -41,7 +41,7 @@ def public(key: Any) -> str:
     ],
 )
 def test_keys_of_both_kinds_are_read(text: str, algorithms: list[str]) -> None:
-    keys = signing_key.read(text, algorithms[0])
+    keys = read_signing_keys(text, algorithms[0])
 
     assert [key.algorithm for key in keys] == algorithms
     for key in keys:
@@ -52,7 +52,7 @@ def test_keys_of_both_kinds_are_read(text: str, algorithms: list[str]) -> None:
 def test_a_kid_is_the_thumbprint_of_rfc_8037() -> None:
     """The example of RFC 8037, appendix A.3."""
     private = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
-    [key] = signing_key.read(pem(ed25519.Ed25519PrivateKey.from_private_bytes(private)), "EdDSA")
+    [key] = read_signing_keys(pem(ed25519.Ed25519PrivateKey.from_private_bytes(private)), "EdDSA")
 
     assert key.kid == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
@@ -78,7 +78,7 @@ def test_a_kid_is_the_thumbprint_of_rfc_8037() -> None:
 )
 def test_other_keys_are_refused(text: str, algorithm: str, says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        config.load(ENVIRONMENT | {"JWT_ALGORITHM": algorithm, "JWT_PRIVATE_KEY": text})
+        load_settings(ENVIRONMENT | {"JWT_ALGORITHM": algorithm, "JWT_PRIVATE_KEY": text})
 
     [problem] = refused.value.problems
     assert says in problem
@@ -95,6 +95,6 @@ def test_other_keys_are_refused(text: str, algorithm: str, says: str) -> None:
 )
 def test_an_algorithm_needs_its_key(environment: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        config.load(ENVIRONMENT | environment)
+        load_settings(ENVIRONMENT | environment)
 
     assert says in str(refused.value)

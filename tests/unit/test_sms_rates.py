@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from auth1 import config, sms_rates
-from auth1.config import ConfigurationError
+from auth1.config.settings import ConfigurationError, load_settings
+from auth1.config.sms_rates import BUILT_IN, MAX_BYTES, read_sms_rates
 from tests.unit.test_config import ENOUGH
 
 
@@ -18,7 +18,7 @@ def write(directory: Path, text: str) -> Path:
 def test_a_price_is_that_of_the_country_or_of_the_rest_for_each_segment(tmp_path: Path) -> None:
     text = "# ours\ncountry,price\nUS, 0.0079\n *,0.15 # all others\n\nGB,1\n"
 
-    rates = sms_rates.read(write(tmp_path, text))
+    rates = read_sms_rates(write(tmp_path, text))
 
     assert rates.price("US", 1) == 7_900
     assert rates.price("US", 3) == 23_700
@@ -30,35 +30,35 @@ def test_every_problem_of_a_table_is_named(tmp_path: Path) -> None:
     text = "US,0.01\nus,0.01\nGB\nDE,-1\nFR,1e3\nIT,0.0000001\nUS,0.02\n,1\n٣٣,1\n"
 
     with pytest.raises(ValueError) as caught:  # the sentences are below
-        sms_rates.read(write(tmp_path, text))
+        read_sms_rates(write(tmp_path, text))
 
     lines = [problem.split(" ")[:2] for problem in caught.value.args]
     assert lines == [["line", str(number)] for number in (2, 3, 4, 5, 6, 7, 8, 9)]
 
 
-@pytest.mark.parametrize("text", ["", "US,0.01\n", "*,0.1\n" + "#" * sms_rates.MAX_BYTES])
+@pytest.mark.parametrize("text", ["", "US,0.01\n", "*,0.1\n" + "#" * MAX_BYTES])
 def test_a_table_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError):
-        sms_rates.read(write(tmp_path, text))
+        read_sms_rates(write(tmp_path, text))
 
 
 def test_what_is_no_file_or_no_text_is_a_problem_of_the_setting(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path, tmp_path / "nowhere", tmp_path / "binary"):
         with pytest.raises(ConfigurationError) as caught:
-            config.load(ENOUGH | {"SMS_RATES_FILE": str(path), "PORT": "none"})
+            load_settings(ENOUGH | {"SMS_RATES_FILE": str(path), "PORT": "none"})
         assert sum(problem.startswith("SMS_RATES_FILE: ") for problem in caught.value.problems) == 1
         assert len(caught.value.problems) == 2
 
 
 def test_our_own_table_says_that_it_is_an_estimate_and_knows_every_country() -> None:
-    assert "Rough estimates" in sms_rates.BUILT_IN.read_text().splitlines()[0]
-    assert config.load(ENOUGH).sms_rates.price("AQ", 1) > 0
+    assert "Rough estimates" in BUILT_IN.read_text().splitlines()[0]
+    assert load_settings(ENOUGH).sms_rates.price("AQ", 1) > 0
 
 
 def test_an_operators_table_takes_the_place_of_ours(tmp_path: Path) -> None:
     path = write(tmp_path, "*,0.5\n")
 
-    settings = config.load(ENOUGH | {"SMS_RATES_FILE": str(path)})
+    settings = load_settings(ENOUGH | {"SMS_RATES_FILE": str(path)})
 
     assert settings.sms_rates.price("US", 1) == 500_000

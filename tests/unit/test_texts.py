@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 
-from auth1.callers.tenant import TenantSettings, Texts, read_settings
 from auth1.errors import ValidationFailed
 from auth1.messaging.locales import FALLBACK, normalise
 from auth1.messaging.segments import measure
 from auth1.messaging.texts import BUILT_IN, check, choose, sms_code
+from auth1.tenants.settings import TenantSettings, Texts, read_settings
 
 ORDINARY = TenantSettings()
 LOCALES = sorted(BUILT_IN)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator, get_signature_algorithm
 
-from auth1.messaging import twilio_signature
+from auth1.messaging.providers import twilio_signature
 from tests.messaging.callbacks import Pairs, Parameters, signature
 
 TOKEN, OTHER = "a token", "another token"

@@ -11,10 +11,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from auth1 import main
-from auth1.core.asgi import App
+from auth1.app import build_app
+from auth1.core.http.asgi import App
 from auth1.services import Services
-from auth1.users import exporting, importing, store
+from auth1.user_transfer import exporter, importer
+from auth1.users import store
 from tests.conftest import Door, new_phone
 from tests.users.conftest import House, at_once, new_email
 
@@ -222,7 +223,7 @@ async def test_of_a_batch_that_somebody_outran_nothing_is_left(
 async def test_an_export_is_walked_page_by_page_and_goes_on_after_a_user(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "PAGE", 3)
+    monkeypatch.setattr(exporter, "PAGE", 3)
     rows = [{"email": f"{n}.{secrets.token_hex(4)}@example.com"} for n in range(7)]
     assert (await house.upload(ndjson(*rows))).json()["created"] == 7
 
@@ -242,7 +243,7 @@ class Client:
     """Whoever takes a stream piece by piece, and may hang up."""
 
     def __init__(self, door: Door) -> None:
-        self._app: App[Services] = main.build(door.settings, door.services.log)
+        self._app: App[Services] = build_app(door.settings, door.services.log)
         self._app.services = door.services
         self.sent: list[Mapping[str, Any]] = []
         self.room = asyncio.Semaphore(0)
@@ -285,7 +286,7 @@ class Client:
 
 @pytest.fixture
 async def full_house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
-    monkeypatch.setattr(exporting, "PAGE", 2)
+    monkeypatch.setattr(exporter, "PAGE", 2)
     await house.upload(ndjson(*({"email": new_email()} for _ in range(20))))
     return house
 
@@ -333,7 +334,7 @@ async def test_an_export_that_breaks_ends_without_its_last_piece(
     export = asyncio.create_task(client.get(full_house))
     await client.take()
     await client.take()
-    monkeypatch.setattr(exporting, "PATIENCE", ())
+    monkeypatch.setattr(exporter, "PATIENCE", ())
     await full_house.door.services.postgres.stop()
     try:
         for _ in range(20):
@@ -349,7 +350,7 @@ async def test_an_export_that_breaks_ends_without_its_last_piece(
 async def test_an_import_goes_on_when_the_database_was_away_for_a_moment(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "PATIENCE", (0.01, 0.1, 1.0))
+    monkeypatch.setattr(importer, "PATIENCE", (0.01, 0.1, 1.0))
     killer = await asyncpg.connect(house.door.settings.database_url)
     rows = [{"email": new_email()} for _ in range(1500)]
     upload = asyncio.create_task(house.upload(ndjson(*rows)))

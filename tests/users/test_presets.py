@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from auth1.errors import Refusal, ValidationFailed
-from auth1.users import mapping, reading, rows
+from auth1.user_transfer import field_map, parsers, validate
 from auth1.users.schemas import FOR_GOOD
 from auth1.users.store import Row
 
@@ -19,14 +19,14 @@ BOB = datetime(2024, 2, 29, 23, 59, 59, 999000, UTC)
 
 def read(name: str, preset: str | None, more: str = "") -> tuple[list[Row], list[int]]:
     """The users of a sample, and the lines of those that cannot be users."""
-    kind: reading.Format = {"ndjson": "ndjson", "csv": "csv", "json": "json"}[name.rpartition(".")[2]]  # type: ignore[assignment]
-    fields = mapping.parse(more, preset)
+    kind: parsers.Format = {"ndjson": "ndjson", "csv": "csv", "json": "json"}[name.rpartition(".")[2]]  # type: ignore[assignment]
+    fields = field_map.parse(more, preset)
     users, rejected = [], []
     with (SAMPLES / name).open("rb") as file:
-        for line in reading.read(kind, file):
+        for line in parsers.read(kind, file):
             assert line.row is not None, line.wrong
             try:
-                users.append(rows.check(line.row, fields))
+                users.append(validate.check(line.row, fields))
             except Refusal:
                 rejected.append(line.number)
     return users, rejected
@@ -110,43 +110,43 @@ def test_cognito_s_own_csv_is_read() -> None:
 @pytest.mark.parametrize("text", ["phone", "phone=", "=x", "name=x", "metadata.=x", "email.a=x", "phone=a,,b"])
 def test_a_map_that_maps_nothing_of_ours_is_refused(text: str) -> None:
     with pytest.raises(ValidationFailed):
-        mapping.parse(text, None)
+        field_map.parse(text, None)
 
 
 def test_a_list_of_objects_is_read_whatever_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = msgspec.json.encode({"count": 300, "users": [{"n": n, "text": "]},{ü" * (n % 50)} for n in range(300)]})
     for size in (1, 7, 64 * 1024):
-        monkeypatch.setattr(reading, "_PIECE", size)
-        assert [line.row["n"] for line in reading.read("json", io.BytesIO(raw)) if line.row] == list(range(300))
+        monkeypatch.setattr(parsers, "_PIECE", size)
+        assert [line.row["n"] for line in parsers.read("json", io.BytesIO(raw)) if line.row] == list(range(300))
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"nothing", b'{"users": [{"a": 1}', b'[{"a": 1}, {"a": \xff}]', b'[{"a": 1}, {"a": oops}]', b'["a", 1']
 )
 def test_a_document_that_breaks_off_is_told(raw: bytes) -> None:
-    *_, last = reading.read("json", io.BytesIO(raw))
+    *_, last = parsers.read("json", io.BytesIO(raw))
 
     assert last.row is None
     assert "From here on" in last.wrong
 
 
 def test_a_list_of_names_may_hold_anything() -> None:
-    fields = mapping.parse("", "cognito")
+    fields = field_map.parse("", "cognito")
     named = [{"Name": [], "Value": 1}, {"Name": 7, "Value": 1}, {"Value": 1}, 1, {"Name": "email", "Value": "a@b.co"}]
 
-    assert rows.check({"Attributes": named}, fields).identifiers == ("a@b.co",)
+    assert validate.check({"Attributes": named}, fields).identifiers == ("a@b.co",)
 
 
 @pytest.mark.parametrize("text", ["phone=" + "|".join("z" * 51), "phone=" + ".".join("z" * 11)], ids=["wide", "deep"])
 def test_a_map_cannot_name_more_places_than_are_worth_looking_at(text: str) -> None:
     with pytest.raises(ValidationFailed):
-        mapping.parse(text, None)
+        field_map.parse(text, None)
 
 
 def test_a_row_cannot_have_more_fields_than_are_worth_looking_through() -> None:
-    row = {"email": "a@b.co", **{str(n): 1 for n in range(mapping.MAX_NAMES)}}
+    row = {"email": "a@b.co", **{str(n): 1 for n in range(field_map.MAX_NAMES)}}
 
     with pytest.raises(ValidationFailed) as refused:
-        rows.check(row, mapping.parse("email=email", None))
+        validate.check(row, field_map.parse("email=email", None))
 
     assert "more than 500 fields" in refused.value.errors[0].message

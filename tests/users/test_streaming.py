@@ -9,9 +9,9 @@ import httpx
 import msgspec
 import pytest
 
-from auth1.core import streaming
-from auth1.core.call import Stream
-from auth1.core.turns import SHARES, Turns
+from auth1.core.http import streaming
+from auth1.core.http.concurrency import SHARES, Turns
+from auth1.core.http.request import Stream
 from auth1.errors import Unavailable
 from tests.api.conftest import until
 from tests.cli.conftest import server

@@ -7,11 +7,11 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.challenges import link_store
 from auth1.core.crypto import digest
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
 from auth1.dev.postgres import PostgresServer
+from auth1.magic_links import store
 from tests.api.links.person import (
     CALLBACK,
     Person,
@@ -129,9 +129,9 @@ async def test_a_confirmation_whose_commit_nobody_heard_of_is_found_again(
     postgres, token_digest = person.door.services.postgres, digest(person.path.rpartition("/")[2])
     event_ids = [new_id("evt") for _ in range(3)]
 
-    first = await link_store.confirm_link(postgres, token_digest, b"mine", event_ids[0], "link")
-    again = await link_store.confirm_link(postgres, token_digest, b"mine", event_ids[1], "link")
-    other = await link_store.confirm_link(postgres, token_digest, b"another's", event_ids[2], "link")
+    first = await store.confirm_link(postgres, token_digest, b"mine", event_ids[0], "link")
+    again = await store.confirm_link(postgres, token_digest, b"mine", event_ids[1], "link")
+    other = await store.confirm_link(postgres, token_digest, b"another's", event_ids[2], "link")
 
     assert first is not None
     assert again == first

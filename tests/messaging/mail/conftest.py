@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
-from auth1 import mail_server
-from auth1.messaging.provider import Failure, Letter, Outgoing, SendError
-from auth1.messaging.smtp import Smtp
+from auth1.config import smtp
+from auth1.messaging.providers.protocol import Failure, Letter, Outgoing, SendError
+from auth1.messaging.providers.smtp import Smtp
 from tests.conftest import Door, Started
 from tests.outside.smtp import SmtpServer
 
@@ -46,7 +46,7 @@ def person() -> str:
 
 @pytest.fixture
 async def provider(server: SmtpServer) -> AsyncIterator[Smtp]:
-    provider = Smtp(mail_server.read(server.url, SENDER), APP_URL)
+    provider = Smtp(smtp.read_smtp_url(server.url, SENDER), APP_URL)
     yield provider
     await provider.close()
 

@@ -8,7 +8,7 @@ import pytest
 from auth1.challenges import outbox
 from auth1.messaging.mail_words import WORDS
 from auth1.messaging.mails import one_line
-from auth1.messaging.smtp import Smtp
+from auth1.messaging.providers.smtp import Smtp
 from tests.conftest import Door
 from tests.messaging.conftest import Books
 from tests.messaging.mail.conftest import SENDER, ask, message

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from auth1 import mail_server
-from auth1.messaging.provider import Failure
-from auth1.messaging.smtp import DEADLINE_S, Smtp
+from auth1.config.smtp import read_smtp_url
+from auth1.messaging.providers.protocol import Failure
+from auth1.messaging.providers.smtp import DEADLINE_S, Smtp
 from tests.messaging.mail.conftest import APP_URL, SENDER, failure_of, message
 from tests.outside import smtp
 from tests.outside.smtp import PASSWORD, USER, SmtpServer, answer, hang, hang_up
@@ -72,7 +72,7 @@ async def test_only_what_breaks_after_the_message_is_unknown(
 
 
 async def test_a_server_that_is_not_there_is_told(unused_port: int) -> None:
-    provider = Smtp(mail_server.read(f"smtp://127.0.0.1:{unused_port}", SENDER), APP_URL)
+    provider = Smtp(read_smtp_url(f"smtp://127.0.0.1:{unused_port}", SENDER), APP_URL)
 
     assert await failure_of(provider.send(message())) == (Failure.TRANSIENT, "no_connection")
 
@@ -138,7 +138,7 @@ AT_ONCE: Url = lambda server: f"smtps://{CREDENTIALS}@127.0.0.1:{server.port}"  
 @pytest.mark.parametrize(("url", "tls_at_once"), [(STARTTLS, False), (UNSAID, False), (AT_ONCE, True)])
 async def test_a_password_is_given_under_tls(certificate: Path, url: Url, tls_at_once: bool) -> None:
     async with SmtpServer(certificate=certificate, tls_at_once=tls_at_once, authenticate=True) as server:
-        provider = Smtp(mail_server.read(url(server), SENDER), APP_URL, trusting(certificate))
+        provider = Smtp(read_smtp_url(url(server), SENDER), APP_URL, trusting(certificate))
         assert await provider.send(message()) is not None
         await provider.close()
 
@@ -149,7 +149,7 @@ async def test_a_password_is_given_under_tls(certificate: Path, url: Url, tls_at
 @pytest.mark.parametrize(("url", "tls_at_once"), [(STARTTLS, False), (UNSAID, False), (AT_ONCE, True)])
 async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Path, url: Url, tls_at_once: bool) -> None:
     async with SmtpServer(certificate=certificate, tls_at_once=tls_at_once, authenticate=True) as server:
-        provider = Smtp(mail_server.read(url(server), SENDER), APP_URL)
+        provider = Smtp(read_smtp_url(url(server), SENDER), APP_URL)
         assert await failure_of(provider.send(message())) == (Failure.CONFIGURATION, "tls")
         assert server.received == []
 
@@ -157,12 +157,12 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Pat
 @pytest.mark.parametrize("url", [STARTTLS, UNSAID])
 async def test_a_password_is_never_given_in_the_clear(url: Url) -> None:
     async with SmtpServer(authenticate=True) as server:  # somebody has taken STARTTLS out of its greeting
-        provider = Smtp(mail_server.read(url(server), SENDER), APP_URL)
+        provider = Smtp(read_smtp_url(url(server), SENDER), APP_URL)
         assert (await failure_of(provider.send(message())))[0] is Failure.CONFIGURATION
 
 
 async def test_a_wrong_password_is_a_matter_of_configuration(certificate: Path) -> None:
     async with SmtpServer(certificate=certificate, authenticate=True) as server:
         url = f"smtp://someone:wrong@127.0.0.1:{server.port}?starttls=true"
-        provider = Smtp(mail_server.read(url, SENDER), APP_URL, trusting(certificate))
+        provider = Smtp(read_smtp_url(url, SENDER), APP_URL, trusting(certificate))
         assert await failure_of(provider.send(message())) == (Failure.CONFIGURATION, "smtp_535")

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from auth1.dev.postgres import PostgresServer
-from auth1.messaging import send
+from auth1.messaging import dispatcher
 from tests.conftest import Door, Started, new_database
 from tests.messaging.conftest import Books, Sender
 from tests.outside.twilio import TwilioServer
@@ -41,7 +41,7 @@ async def other_door(start_app: Started, module_carrier: TwilioServer, own_datab
 async def queue(sender: Sender, phone: str, api_key: str | None = None) -> None:
     """Ask for a code while as many messages as there is room for are under way."""
     with ExitStack() as full:
-        for _ in range(send.MAX_IN_FLIGHT):
+        for _ in range(dispatcher.MAX_IN_FLIGHT):
             full.enter_context(sender.door.services.messenger.reserve("sms", sandbox=False))
         asked = await sender.door.post("/api/auth/request", {"phone": phone}, api_key or sender.tenant["api_key"])
         assert (asked.status_code, asked.json()["status"]) == (200, "queued"), asked.text

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from auth1.challenges import outbox
-from auth1.messaging import send
+from auth1.messaging import dispatcher
 from tests.conftest import Door, Started, new_phone
 from tests.messaging.conftest import Sender, spread_phones
 from tests.messaging.outbox.conftest import queue
@@ -50,7 +50,7 @@ async def test_with_more_in_flight_than_there_is_room_for_every_message_is_sent_
 
     carrier.behaviour = wait_for_all
     with ExitStack() as nearly_full:
-        for _ in range(send.MAX_IN_FLIGHT - 3):
+        for _ in range(dispatcher.MAX_IN_FLIGHT - 3):
             nearly_full.enter_context(sender.door.services.messenger.reserve("sms", sandbox=False))
         asking = [asyncio.create_task(sender.ask(phone)) for phone in phones]
         # Those for whom there is no room are answered while the others wait for the carrier.

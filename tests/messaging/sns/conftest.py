@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from auth1.callers.tenant import Senders
-from auth1.messaging.provider import Failure, Outgoing, SendError
-from auth1.messaging.sns import Sns
+from auth1.messaging.providers.protocol import Failure, Outgoing, SendError
+from auth1.messaging.providers.sns import Sns
+from auth1.tenants.settings import Senders
 from tests.outside import sns as aws
 from tests.outside.sns import SnsServer
 

@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from auth1.callers.tenant import Senders
-from auth1.messaging.provider import Failure, SendError
-from auth1.messaging.sns import Sns
+from auth1.messaging.providers.protocol import Failure, SendError
+from auth1.messaging.providers.sns import Sns
+from auth1.tenants.settings import Senders
 from tests.messaging.sns.conftest import TEXT, failure, send
 from tests.outside import sns as aws
 from tests.outside.sns import Request, SnsServer, answer, hang_up, refuse

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth1.messaging.sns import Sns
+from auth1.messaging.providers.sns import Sns
 from tests.conftest import Started
 from tests.messaging.conftest import Books, Sender
 from tests.outside import sns as aws

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auth1.messaging.provider import Failure, SendError
-from auth1.messaging.sns import Sns
+from auth1.messaging.providers.protocol import Failure, SendError
+from auth1.messaging.providers.sns import Sns
 from tests.messaging.sns.conftest import failure, send
 from tests.outside import sns as aws
 from tests.outside.sns import Behaviour, Request, SnsServer, answer, hang, hang_up, refuse, reset

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from auth1.messaging.provider import Failure, SendError
-from auth1.messaging.sns import Sns
+from auth1.messaging.providers.protocol import Failure, SendError
+from auth1.messaging.providers.sns import Sns
 from tests.conftest import new_phone
 from tests.messaging.sns.conftest import failure, send
 from tests.outside import sns as aws
@@ -206,7 +206,7 @@ def run(code: str) -> str:
 
 def test_nothing_of_aws_is_imported_before_it_is_needed() -> None:
     names = run(
-        "import sys, auth1.main; from auth1.messaging.sns import Sns; Sns('us-east-1', None); "
+        "import sys, auth1.app; from auth1.messaging.providers.sns import Sns; Sns('us-east-1', None); "
         "print(*{name.split('.')[0] for name in sys.modules} & {'aioboto3', 'aiobotocore', 'botocore', 'aiohttp'})"
     )
 
@@ -220,7 +220,7 @@ import asyncio, json, sys
 sys.modules["aioboto3"] = None  # what Python itself writes there for a module that must not be found
 from auth1 import config
 from auth1.messaging.provider import Outgoing, SendError
-from auth1.messaging.sns import Sns
+from auth1.messaging.providers.sns import Sns
 environ = {"DATABASE_URL": "postgresql://db/auth1", "REDIS_URL": "redis://redis", "JWT_SECRET": "0" * 64}
 problems = []
 try:

@@ -1,0 +1,183 @@
+"""Composition: Settings -> Services -> App(ROUTES)."""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from auth1 import __version__, health, metrics, retention
+from auth1.authn.tenant_cache import TenantCache
+from auth1.challenges import outbox
+from auth1.config.settings import Settings, load_settings
+from auth1.core import signals
+from auth1.core.crypto import Keyring
+from auth1.core.http.asgi import App
+from auth1.core.http.cors import Cors
+from auth1.core.log import Log, LogHandler
+from auth1.core.postgres import Postgres
+from auth1.core.ratelimit import Limiter
+from auth1.core.redis import Redis
+from auth1.errors import Unavailable
+from auth1.idempotency import run_idempotent
+from auth1.messaging import handlers
+from auth1.messaging.dispatcher import Messenger
+from auth1.messaging.providers.console import Console
+from auth1.messaging.providers.protocol import Provider, SendError
+from auth1.messaging.providers.smtp import Smtp
+from auth1.messaging.providers.sns import Sns
+from auth1.messaging.providers.twilio import CALLBACK_PATH, Twilio
+from auth1.routes import ROUTES
+from auth1.services import Services
+from auth1.sessions.cache import SessionCache
+from auth1.sessions.tokens import Signer
+
+SOON_S = 1.0
+READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
+
+
+def make_app() -> App[Services]:
+    """Make the application of a worker process; granian calls this in each."""
+    settings = load_settings(os.environ)
+    log = Log(settings.log_level)
+    logging.getLogger().addHandler(LogHandler(log))
+    return build_app(settings, log)
+
+
+def build_app(settings: Settings, log: Log) -> App[Services]:
+    """Put the application together; its services start with it."""
+
+    async def start_worker() -> Services:
+        services = await start_services(settings, log)
+        signals.let_through_soon()
+        return services
+
+    return App(
+        ROUTES,
+        log,
+        Cors(settings.cors_origins, settings.app_url),
+        settings.trusted_proxies,
+        start=start_worker,
+        stop=stop_services,
+        once=run_idempotent.once,
+    )
+
+
+async def start_services(settings: Settings, log: Log, *, background: bool = True) -> Services:
+    """Make the services. Raises Unavailable when the database is away; Redis may come later."""
+    redis = Redis(settings.redis_url, log)
+    postgres = Postgres(
+        settings.database_url,
+        log,
+        size=settings.pool_size_per_worker,
+        statement_cache_size=settings.database_statement_cache_size,
+    )
+    reads = postgres
+    if settings.database_read_url is not None:
+        cache_size = settings.database_statement_cache_size
+        reads = Postgres(
+            settings.database_read_url, log, size=READ_POOL_SIZE, statement_cache_size=cache_size, eager=False
+        )
+    sms = _sms_providers(settings, log)
+    keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
+    services = Services(
+        settings=settings,
+        log=log,
+        keyring=keyring,
+        postgres=postgres,
+        reads=reads,
+        redis=redis,
+        limiter=Limiter(redis),
+        tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
+        messenger=Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, log)}),
+        signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
+        sessions=SessionCache(postgres, redis),
+        started_at=time.monotonic(),
+    )
+    await postgres.start()
+    if reads is not postgres:
+        await reads.start()
+    if not await redis.start():
+        log.warn("redis is away: limits are kept per process until it returns")
+    if background:
+        for warning in settings.warnings:
+            log.warn(warning)
+        await services.tenants.start()
+        metrics.BUILD_INFO.labels(__version__).set(1)
+        services.background.extend(
+            (
+                _every(services, outbox.ROUND_S, outbox.finish),
+                _every(services, SOON_S, lambda app: app.limiter.give_back_all()),
+                _every(services, SOON_S, lambda app: app.tenants.announce_rest()),
+                _every(services, SOON_S, lambda app: app.sessions.tell_rest()),
+                _every(services, SOON_S, health.measure_memory),
+                _every(services, handlers.ROUND_S, handlers.add_up),
+                _every(services, retention.ROUND_S, retention.tidy),
+                *(asyncio.create_task(_warm_up(provider, log)) for provider in sms if isinstance(provider, Sns)),
+            )
+        )
+    return services
+
+
+async def stop_services(services: Services) -> None:
+    """Put the services away, what is under way first."""
+    for task in services.background:
+        task.cancel()
+    await asyncio.gather(*services.background, return_exceptions=True)
+    await services.limiter.give_back_all()
+    await services.messenger.record_rest()
+    await services.messenger.close()
+    await services.tenants.stop()
+    await services.redis.stop()
+    await services.postgres.stop()
+    if services.reads is not services.postgres:
+        await services.reads.stop()
+    metrics.forget_this_process()
+    services.log.close()
+
+
+def _sms_providers(settings: Settings, log: Log) -> list[Provider]:
+    """The operator's providers in order of trial."""
+    providers: list[Provider] = []
+    for name in settings.sms_providers:
+        if name == "console":
+            providers.append(Console(log))
+        elif name == "sns" and settings.sns is not None:
+            providers.append(Sns(settings.sns.region, settings.sns.origination_number))
+        elif name == "twilio" and settings.twilio is not None:
+            callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
+            providers.append(Twilio(settings.twilio, callback))
+    return providers
+
+
+async def _warm_up(provider: Sns, log: Log) -> None:
+    """Do what makes the first message slow before there is one."""
+    try:
+        await provider.warm_up()
+    except SendError as error:
+        log.warn("provider is not ready", provider=provider.name, failure=error.failure, error_code=error.code)
+
+
+def _email_providers(settings: Settings, log: Log) -> list[Provider]:
+    if settings.email_to_console:
+        return [Console(log)]
+    return [Smtp(settings.smtp, settings.app_url)] if settings.smtp is not None else []
+
+
+def _every(services: Services, seconds: float, act: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:
+    """Do something again and again, whatever becomes of each time."""
+
+    async def rounds() -> None:
+        while True:
+            await asyncio.sleep(
+                seconds * random.uniform(0.8, 1.2)
+            )  # workers of many instances should not march in step
+            try:
+                await act(services)
+            except Unavailable:
+                continue  # was logged where it happened
+            except Exception as error:
+                services.log.error("background task failed", error=error)
+
+    return asyncio.create_task(rounds())

@@ -1,0 +1,82 @@
+"""Tenants by API key, kept in the process.
+
+A change is announced on a Redis channel and drops the tenant here at once, in every worker. An entry lives 30 s at
+most, which is what bounds a change while Redis is away; after each (re)connection everything is dropped, because
+messages may have been missed. A change that could not be announced is announced again until it is.
+"""
+
+import time
+from collections import OrderedDict
+
+from auth1.authn import store
+from auth1.core.postgres import Postgres
+from auth1.core.redis import Redis, RedisAway
+from auth1.tenants.settings import Tenant
+
+CHANNEL = "auth1:tenants"
+LIFE_S = 30.0
+_ENTRIES = 10_000
+
+
+class TenantCache:
+    """Finds tenants. `listener` is a connection of its own: one that listens can do nothing else."""
+
+    def __init__(self, postgres: Postgres, redis: Redis, listener: Redis) -> None:
+        self._postgres = postgres
+        self._redis = redis
+        self._listener = listener
+        self._entries: OrderedDict[bytes, tuple[float, Tenant]] = OrderedDict()
+        self._generation = 0
+        self._unannounced: set[str] = set()
+        listener.subscribe(CHANNEL, self._drop)
+
+    async def start(self) -> None:
+        await self._listener.start()
+
+    async def stop(self) -> None:
+        await self._listener.stop()
+
+    def peek(self, key_digest: bytes) -> Tenant | None:
+        """The tenant of a key if it is known without asking anybody."""
+        entry = self._entries.get(key_digest)
+        if entry is None or entry[0] < time.monotonic():
+            return None
+        tenant = entry[1]
+        if tenant.key_expires_at is not None and tenant.key_expires_at <= time.time():
+            return None
+        return tenant
+
+    async def find(self, key_digest: bytes) -> Tenant | None:
+        """The tenant of a key, from the database; None when the key does not hold."""
+        generation = self._generation
+        tenant = await store.find_tenant(self._postgres, key_digest)
+        if tenant is not None and generation == self._generation:  # else it may have been read before a change
+            self._entries[key_digest] = (time.monotonic() + LIFE_S, tenant)
+            if len(self._entries) > _ENTRIES:
+                self._entries.popitem(last=False)
+        return tenant
+
+    async def announce(self, tenant_id: str) -> None:
+        """Tell every worker that a tenant, its settings or its keys have changed. Call it after the commit."""
+        self._drop(tenant_id)
+        self._unannounced.add(tenant_id)
+        await self.announce_rest()
+
+    async def announce_rest(self) -> None:
+        """Announce what could not be announced before."""
+        for tenant_id in list(self._unannounced):
+            try:
+                await self._redis.call("PUBLISH", CHANNEL, tenant_id)
+            except RedisAway:
+                return
+            self._unannounced.discard(tenant_id)
+
+    def _drop(self, tenant_id: str) -> None:
+        """Forget a tenant; all of them for ""."""
+        self._generation += 1
+        if not tenant_id:
+            self._entries.clear()
+            return
+        for key_digest, (_, tenant) in list(self._entries.items()):
+            if tenant.id.removesuffix(":test") == tenant_id:
+                del self._entries[key_digest]

@@ -1,0 +1,187 @@
+"""What the commands do. Each takes the parsed command line; `__main__.py` describes them."""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import asyncpg
+import msgspec
+
+from auth1.app import start_services, stop_services
+from auth1.cli.serve import StartError
+from auth1.cli.serve import check_port as find_port_free
+from auth1.cli.serve import serve as serve_until_stopped
+from auth1.config.settings import ConfigurationError, Settings, load_database_url, load_settings
+from auth1.core import schemas
+from auth1.core.log import Log
+from auth1.core.migrate import MigrationError, migrations, pending
+from auth1.core.migrate import migrate as apply_migrations
+from auth1.errors import NotFound, Refusal
+from auth1.services import Services
+from auth1.tenants import service, store
+from auth1.tenants.schemas import KeyIn, KeyOut, KeyRotation, TenantIn
+from auth1.tenants.settings import OPERATOR, Manager
+
+Result = TypeVar("Result")
+
+
+def serve(options: Namespace) -> None:
+    """Migrate, then serve until stopped."""
+    settings = settings_or_exit()
+    gc.freeze()  # what is loaded stays shared with the workers that are forked from here
+    try:
+        serve_until_stopped(settings)
+    except StartError as error:
+        fail(str(error))
+
+
+def check_port() -> None:
+    """End the program now if its port is taken, before anything is said that would not be so."""
+    try:
+        find_port_free(settings_or_exit())
+    except StartError as error:
+        fail(str(error))
+
+
+def migrate(options: Namespace) -> None:
+    """Apply what is missing; with --check only name it, and exit 1 if there is anything."""
+    try:
+        url = load_database_url(os.environ)
+        if options.check:
+            lacking = asyncio.run(pending(url))
+            print("\n".join(f"missing: {name}" for name in lacking) or f"up to date: {len(migrations())} migrations")
+            raise SystemExit(1 if lacking else 0)
+        applied = asyncio.run(apply_migrations(url))
+    except ConfigurationError as error:
+        fail(str(error), code=2)
+    except (OSError, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        fail(f"the database cannot be migrated: {str(error) or 'no answer'}")
+    print("\n".join(f"applied: {name}" for name in applied) or f"up to date: {len(migrations())} migrations")
+
+
+def create_tenant(options: Namespace) -> None:
+    """Make a tenant."""
+    settings = {}
+    for setting in options.setting:
+        name, _, value = setting.partition("=")
+        try:
+            settings[name] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            settings[name] = value  # --setting sms_branding=MyApp needs no quotes
+    wanted = {"name": options.name, "slug": options.slug, "settings": settings}
+    made = run(lambda app: service.create_tenant(app, schemas.convert(wanted, TenantIn)))
+    show(options, made, "tenant_id", "name", "slug", "api_key", "secret_key", "test_key", "jwt_secret")
+
+
+def list_tenants(options: Namespace) -> None:
+    """List all tenants."""
+    tenants = run(lambda app: store.list_tenants(app.postgres, "", 1_000_000))
+    if options.json:
+        print(schemas.encode(tenants).decode())
+        return
+    for tenant in tenants:
+        print(
+            f"{tenant.tenant_id}  {tenant.slug:20}  {'suspended' if tenant.suspended_at else 'active':9}  {tenant.name}"
+        )
+
+
+def create_key(options: Namespace) -> None:
+    """Make one more key."""
+    wanted = {"kind": options.kind, "allowed_origins": options.origin}
+
+    async def act(app: Services) -> msgspec.Struct:
+        return await service.create_key(app, await manager_for(app, options), schemas.convert(wanted, KeyIn))
+
+    show(options, run(act), "key_id", "kind", "api_key")
+
+
+def list_keys(options: Namespace) -> None:
+    """List all keys of a tenant."""
+
+    async def act(app: Services) -> list[KeyOut]:
+        manager = await manager_for(app, options)
+        return await store.list_keys(app.postgres, manager.tenant_id, "", 1_000_000)
+
+    keys = run(act)
+    if options.json:
+        print(schemas.encode(keys).decode())
+        return
+    for key in keys:
+        end = key.revoked_at or key.expires_at
+        print(f"{key.key_id}  {key.kind:4}  {key.hint}  {f'ends {end:%Y-%m-%d %H:%M}' if end else ''}".rstrip())
+
+
+def rotate_key(options: Namespace) -> None:
+    """Replace a key."""
+
+    async def act(app: Services) -> msgspec.Struct:
+        rotation = schemas.convert({"grace_in": options.grace_in}, KeyRotation)
+        return await service.rotate_key(app, await manager_for(app, options), options.key_id, rotation)
+
+    show(options, run(act), "key_id", "kind", "api_key")
+
+
+def revoke_key(options: Namespace) -> None:
+    """End a key."""
+
+    async def act(app: Services) -> None:
+        await service.revoke_key(app, await manager_for(app, options), options.key_id)
+
+    run(act)
+    print('{"revoked":true}' if options.json else f"revoked: {options.key_id}")
+
+
+def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
+    """Act with services of our own; a refusal ends the program with its sentence."""
+    settings = settings_or_exit()
+    logging.getLogger("asyncpg").addHandler(logging.NullHandler())  # what it has to say, we say in a sentence
+
+    async def with_services() -> Result:
+        services = await start_services(settings, Log("error", descriptor=sys.stderr.fileno()), background=False)
+        try:
+            return await act(services)
+        finally:
+            await stop_services(services)
+
+    try:
+        return asyncio.run(with_services())
+    except Refusal as error:
+        fail("\n".join([error.detail, *(f"  {field}: {message}" for field, message in error.errors)]))
+
+
+def show(options: Namespace, result: msgspec.Struct, *fields: str) -> None:
+    """Print a result: all of it as JSON, or the fields that a person wants."""
+    if options.json:
+        print(schemas.encode(result).decode())
+        return
+    width = max(map(len, fields))
+    for field in fields:
+        print(f"{field:{width}}  {getattr(result, field)}")
+
+
+def settings_or_exit() -> Settings:
+    """Read the environment; exits 2 with every problem."""
+    try:
+        return load_settings(os.environ)
+    except ConfigurationError as error:
+        fail(str(error), code=2)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End the program with a message on stderr."""
+    for line in message.splitlines():
+        print(f"auth1: {line}", file=sys.stderr, flush=True)
+    raise SystemExit(code)
+
+
+async def manager_for(app: Services, options: Namespace) -> Manager:
+    """Whoever acts on the command line, for the tenant that it names. Raises NotFound."""
+    found = await store.get_tenant(app.postgres, tenant_id=options.tenant, slug=options.tenant)
+    if found is None:
+        raise NotFound(f"There is no tenant {options.tenant}.")
+    return Manager(found[0].tenant_id, OPERATOR)

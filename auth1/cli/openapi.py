@@ -1,0 +1,16 @@
+"""`auth1 openapi`."""
+
+import sys
+from argparse import Namespace
+
+from auth1.openapi.document import Undescribed, describe, render
+from auth1.routes import ROUTES
+
+
+def openapi(options: Namespace) -> None:
+    """Print the description of the API, made anew from the routes; exits 1 where a route lacks what it needs."""
+    try:
+        text = render(describe(ROUTES))
+    except Undescribed as error:
+        sys.exit(f"auth1: {error}")
+    sys.stdout.buffer.write(text)

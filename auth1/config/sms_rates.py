@@ -1,0 +1,54 @@
+"""What an SMS costs: a price per segment and country, read from a CSV file. Prices are integers, in millionths of a US
+dollar, so that sums are exact."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+BUILT_IN = Path(__file__).parent / "sms_rates.csv"  # rough estimates: an operator has a price list
+MAX_BYTES = 64 * 1024
+MICRO = 1_000_000
+_HEADER = "country,price"
+_COUNTRY = re.compile(r"[A-Z]{2}|\*", re.ASCII)
+_PRICE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?", re.ASCII)
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """A price per segment by country; `*` stands for the rest."""
+
+    prices: dict[str, int]
+
+    def price(self, country: str | None, segments: int) -> int:
+        """Estimate the price of a message."""
+        return segments * self.prices.get(country or "*", self.prices["*"])
+
+
+def read_sms_rates(path: Path) -> Rates:
+    """Read a table: `country,price` a line, where # begins a comment. Raises ValueError with a sentence per problem."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_BYTES + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"is longer than {MAX_BYTES} bytes")
+    prices: dict[str, int] = {}
+    problems = []
+    for number, line in enumerate(text.splitlines(), 1):
+        content = line.partition("#")[0].strip()
+        if not content or content.replace(" ", "").lower() == _HEADER:
+            continue
+        country, comma, price = (part.strip() for part in content.partition(","))
+        if not (comma and _COUNTRY.fullmatch(country) and _PRICE.fullmatch(price)):
+            problems.append(f"line {number} is not like US,0.0079 or *,0.15")
+        elif country in prices:
+            problems.append(f"line {number} names {country} again")
+        else:
+            prices[country] = int(Decimal(price) * MICRO)
+    if not problems and "*" not in prices:
+        problems.append("has no line for *, the price where no other line fits")
+    if problems:
+        raise ValueError(*problems)
+    return Rates(prices)

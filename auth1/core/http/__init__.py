@@ -1,0 +1,13 @@
+"""HTTP between ASGI and typed handlers.
+
+asgi        scope, receive, send -> Request -> handler -> bytes; one deadline and one log line per request
+request     Request, bodies, responses, streams
+router      method and path -> Route
+query       query string -> Struct
+pagination  pages of a list
+problems    an error as application/problem+json
+cors        which web origins may call
+client_ip   the client's address, through trusted proxies only
+concurrency how many expensive requests may run at once
+streaming   a response larger than memory
+"""

@@ -1,0 +1,5 @@
+"""Magic links: the page behind a link, its confirmation, and its redemption.
+
+handlers  show, confirm and redeem a link
+pages     the pages that people see
+"""

@@ -1,0 +1,106 @@
+"""Open a link, confirm it, and redeem what it gives away.
+
+Opening consumes nothing, because mail scanners, previews and prefetching browsers open links; pressing the button does.
+A scanner that presses buttons, too, confirms for whoever asked: that cannot be told from the person.
+"""
+
+import secrets
+
+from auth1 import metrics
+from auth1.challenges import logins, magic_link
+from auth1.challenges.schemas import ChallengeGrant, CodeGrant, Verified
+from auth1.core.crypto import digest
+from auth1.core.http.request import Answer, Call
+from auth1.core.ids import new_id
+from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
+from auth1.events.types import Event, EventType, tell
+from auth1.identifiers import parse_email
+from auth1.magic_links import pages, store
+from auth1.magic_links.store import Proof, Redeemed, Redeeming
+from auth1.services import Services
+from auth1.sessions import create
+from auth1.tenants.settings import Tenant
+
+ACTOR = "link"
+POLL_S = 2
+
+
+async def show_link(app: Services, call: Call[None]) -> Answer:
+    """Show what a link is for. Consumes nothing."""
+    link = await store.find_link(app.postgres, digest(call.parameters["token"]))
+    if link is None:
+        return _dead(call)
+    look = pages.look(link.settings, link.locale)
+    call.headers += pages.headers(look, link.redirect_to)
+    return pages.confirm(look, link.brand)
+
+
+async def confirm_link(app: Services, call: Call[None]) -> Answer:
+    """Answer a challenge by its link, once; the code dies with it. No session is opened yet."""
+    code = secrets.token_urlsafe(32)
+    event_id = new_id("evt")
+    token_digest = digest(call.parameters["token"])
+    confirmed = await store.confirm_link(app.postgres, token_digest, digest(code), event_id, ACTOR)
+    metrics.LINKS_CONFIRMED.labels("confirmed" if confirmed else "dead").inc()
+    if confirmed is None:
+        return _dead(call)
+    look = pages.look(confirmed.link.settings, confirmed.link.locale)
+    call.headers += pages.headers(look)
+    event = Event(event_id, EventType.LINK_CONFIRMED, confirmed.tenant_id, ACTOR, confirmed.challenge_id)
+    tell(app.log, event, call.request_id)
+    redirect_to = confirmed.link.redirect_to
+    if redirect_to is None:
+        return pages.confirmed(look)
+    call.headers.append((b"location", f"{redirect_to}{'&' if '?' in redirect_to else '?'}code={code}".encode()))
+    return Answer(b"", 303)
+
+
+async def redeem(app: Services, call: Call[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:
+    """Open the session that a confirmed link stands for."""
+    tenant = call.caller
+    asked = Redeeming(
+        by=_proof(grant),
+        user_id=new_id("usr"),
+        session=create.new_session(call, tenant),
+        event_id=new_id("evt"),
+        user_event_id=new_id("evt"),
+    )
+    redeemed = await store.redeem_link(app.postgres, tenant.id, tenant.key_id, asked)
+    _tell(app, call, asked, redeemed)
+    match redeemed.verdict:
+        case "banned":
+            raise UserBanned
+        case "pending":
+            raise AuthorizationPending(retry_after=POLL_S)
+        case "none":
+            raise NoActiveChallenge
+    assert redeemed.identifier is not None, "what was redeemed has one"
+    assert redeemed.user_id is not None, "what was redeemed has one"
+    identifier = parse_email(redeemed.identifier)
+    return await logins.finish(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
+
+
+def _dead(call: Call[None]) -> Answer:
+    # In what language its message was, if there ever was one, is nobody's to learn.
+    wanted = b",".join(call.request_headers.get(b"accept-language", []))
+    look = pages.strangers_look(wanted.decode("latin-1"))
+    call.headers += pages.headers(look)
+    return pages.dead(look)
+
+
+def _proof(grant: CodeGrant | ChallengeGrant) -> Proof:
+    if isinstance(grant, CodeGrant):
+        return Proof(grant_digest=digest(grant.code), code_challenge=magic_link.s256(grant.code_verifier))
+    return Proof(challenge_id=grant.challenge_id, secret_digest=digest(grant.challenge_secret))
+
+
+def _tell(app: Services, call: Call[Tenant], asked: Redeeming, redeemed: Redeemed) -> None:
+    if redeemed.user_id is None or redeemed.challenge_id is None:
+        return
+    tenant = call.caller
+    event_type = EventType.CHALLENGE_ANSWERED if redeemed.verdict == "ok" else EventType.USER_REFUSED
+    event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, redeemed.challenge_id)
+    tell(app.log, event, call.request_id, user_id=redeemed.user_id)
+    if redeemed.is_new_user:
+        created = Event(asked.user_event_id, EventType.USER_CREATED, tenant.id, tenant.key_id, redeemed.user_id)
+        tell(app.log, created, call.request_id, challenge_id=redeemed.challenge_id)

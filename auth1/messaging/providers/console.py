@@ -1,0 +1,21 @@
+"""The provider of development: it prints the message to the terminal."""
+
+from auth1.core.log import Log
+from auth1.messaging.providers.protocol import Outgoing, Taken
+
+
+class Console:
+    """Prints each message. The only place where a code reaches the output."""
+
+    name = "console"
+    reports = False
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def send(self, message: Outgoing) -> Taken:
+        self._log.plain(f"\n  message to {message.to}: {message.text}\n")
+        return Taken()
+
+    async def close(self) -> None:
+        pass

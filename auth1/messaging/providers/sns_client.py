@@ -1,0 +1,216 @@
+"""The wire to AWS: aioboto3 finds credentials, signs and reads; httpx carries. Imported by `sns.py` alone, and late.
+
+aioboto3's own transport follows redirects with all that the request held, reads answers without an end, and calls a
+connection that was lost half-way one that was never made. What may have been sent and what was not is our one question,
+so the transport is ours.
+"""
+
+import asyncio
+import functools
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import aioboto3  # type: ignore[import-untyped]
+import httpx
+from aiobotocore.awsrequest import AioAWSResponse  # type: ignore[import-untyped]
+from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
+from botocore import UNSIGNED  # type: ignore[import-untyped]
+from botocore import exceptions as aws
+
+from auth1.messaging.providers.protocol import Failure, SendError
+
+DEADLINE_S = 1.5
+CONNECT_S = 0.9
+POOL_S = 0.5  # waiting for a connection and making one end before the deadline: nothing was sent then
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_CONNECTIONS = 100
+MAX_MESSAGE_ID = 100
+
+_THROTTLED = frozenset(
+    "Throttled ThrottledException Throttling ThrottlingException KMSThrottling KMSThrottlingException RequestThrottled "
+    "RequestThrottledException RequestLimitExceeded TooManyRequestsException".split()
+)
+_CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
+
+
+class Client:
+    """An SNS client with credentials."""
+
+    def __init__(self, client: Any, credentials: Any, resources: AsyncExitStack) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._resources = resources
+
+    async def publish(self, to: str, text: str, attributes: Mapping[str, str]) -> str:
+        """Publish a text to a phone number and return the MessageId. Raises SendError, within DEADLINE_S."""
+        values = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        begun = False
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                # Those of a role run out. Fetching others goes first, so that its failure is not taken for a sending.
+                await self._credentials.get_frozen_credentials()
+                begun = True
+                answer = await self._client.publish(PhoneNumber=to, Message=text, MessageAttributes=values)
+        except TimeoutError as error:
+            raise SendError(Failure.UNKNOWN if begun else Failure.TRANSIENT, "timeout") from error
+        except SendError:
+            raise
+        except Exception as error:
+            raise _read_error(error, begun) from None  # AWS' sentence has the number in it
+        message_id = answer.get("MessageId")
+        if not message_id or len(message_id) > MAX_MESSAGE_ID:
+            raise SendError(Failure.UNKNOWN, "garbage")
+        return str(message_id)
+
+    async def close(self) -> None:
+        await self._resources.aclose()
+
+
+def load(region: str) -> Any:
+    """Make a session that has read all that clients are made from. Blocks for 0.2 s: for a thread. Raises SendError."""
+
+    async def rehearse() -> None:
+        async with session.client("sns", config=_config(signature_version=UNSIGNED)):
+            """What it has read stays in the session."""
+
+    with _failing_as_send_error():
+        session = aioboto3.Session(region_name=region)
+        asyncio.run(rehearse())
+    return session
+
+
+async def open_client(session: Any) -> Client:
+    """Make a client whose credentials have been found. Raises SendError."""
+    with _failing_as_send_error():
+        async with AsyncExitStack() as resources:
+            credentials = await session.get_credentials()
+            if credentials is None:
+                raise SendError(Failure.CONFIGURATION, "no_credentials")
+            await credentials.get_frozen_credentials()
+            client = await resources.enter_async_context(session.client("sns", config=_config()))
+            return Client(client, credentials, resources.pop_all())
+
+
+def _config(**more: object) -> AioConfig:
+    return AioConfig(http_session_cls=_Transport, retries={"total_max_attempts": 1, "mode": "standard"}, **more)
+
+
+@contextmanager
+def _failing_as_send_error() -> Iterator[None]:
+    try:
+        yield
+    except SendError:
+        raise
+    except Exception as error:  # so large a library has many more than it says
+        raise _read_error(error, begun=False) from error
+
+
+class _Answer(NamedTuple):
+    """The body of an answer, as aiobotocore asks for it."""
+
+    body: bytes
+
+    async def read(self) -> bytes:
+        return self.body
+
+
+@functools.cache
+def _trust(verify: bool | str) -> ssl.SSLContext | bool:
+    """Read the authorities that are believed, once: `verify` may name a file of them."""
+    if isinstance(verify, str):
+        return ssl.create_default_context(cafile=verify)
+    return httpx.create_ssl_context() if verify else False
+
+
+class _Transport:
+    """What aiobotocore calls an HTTP session; it also says how. All it raises is SendError."""
+
+    def __init__(self, *, verify: bool | str, proxies: Mapping[str, str] | None, **_: object) -> None:
+        trust = _trust(verify)
+        limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+        self._client = httpx.AsyncClient(
+            verify=trust,
+            timeout=httpx.Timeout(DEADLINE_S, connect=CONNECT_S, pool=POOL_S),
+            limits=limits,
+            mounts={
+                f"{scheme}://": httpx.AsyncHTTPTransport(verify=trust, limits=limits, proxy=proxy)
+                for scheme, proxy in (proxies or {}).items()
+            },
+            follow_redirects=False,
+            trust_env=False,  # botocore has read the proxies of the environment, and which hosts need none
+            headers={"accept-encoding": "identity"},
+        )
+
+    async def __aenter__(self) -> "_Transport":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def send(self, request: Any) -> AioAWSResponse:
+        """Carry a signed request. Raises SendError for all that is neither an answer nor a refusal."""
+        try:
+            status, headers, body = await self._exchange(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            raise SendError(Failure.TRANSIENT, "no_connection") from error
+        except httpx.TimeoutException as error:
+            raise SendError(Failure.UNKNOWN, "timeout") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SendError(Failure.UNKNOWN, "connection_lost") from error
+        told_by_sns = 400 <= status < 500 and b"<Code>" in body  # if not, a proxy or the like has refused
+        if status >= 300 and not told_by_sns:
+            raise SendError(_of_status(status), f"http_{status}")
+        return AioAWSResponse(request.url, status, headers, _Answer(body))
+
+    async def _exchange(self, request: Any) -> tuple[int, dict[str, str], bytes]:
+        async with self._client.stream(
+            request.method, request.url, headers=dict(request.headers.items()), content=request.body
+        ) as response:
+            body = b""
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise SendError(_of_status(response.status_code), "answer_too_long")
+            return response.status_code, dict(response.headers), body
+
+
+def _read_error(error: Exception, begun: bool) -> SendError:
+    """Judge what botocore raised. With `begun` the request may have left; else it was about credentials."""
+    if isinstance(error, aws.ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        told = error.response.get("Error")
+        told = told if isinstance(told, dict) else {}
+        code, sentence = str(told.get("Code") or ""), str(told.get("Message") or "")
+        failure = _of_refusal(status, code, sentence)
+        code = code if _CODE.fullmatch(code) else f"http_{status}"
+    elif isinstance(error, aws.ConnectionError | aws.HTTPClientError):
+        failure, code = Failure.TRANSIENT, "no_credentials"  # our own transport raises SendError
+    elif isinstance(error, aws.BotoCoreError) or not begun:
+        failure, code = Failure.CONFIGURATION, type(error).__name__  # such as NoCredentialsError: before the request
+    else:
+        failure, code = Failure.UNKNOWN, "garbage"
+    if not begun and not failure.definite:
+        failure = Failure.TRANSIENT
+    return SendError(failure, code)
+
+
+def _of_refusal(status: int, code: str, sentence: str) -> Failure:
+    """Judge by AWS' code. For the number there is none: InvalidParameter says in words which one it is."""
+    if status < 500 and (code.startswith("OptedOut") or "opted out" in sentence.lower()):
+        return Failure.OPTED_OUT
+    if status < 500 and code in ("InvalidParameter", "InvalidParameterException") and "PhoneNumber" in sentence:
+        return Failure.IMPOSSIBLE
+    return Failure.THROTTLED if status < 500 and code in _THROTTLED else _of_status(status)
+
+
+def _of_status(status: int) -> Failure:
+    """Judge by the status alone: 429 was never processed, a 4xx was refused, all else may have been sent."""
+    if status == 429:
+        return Failure.THROTTLED
+    return Failure.CONFIGURATION if 300 <= status < 500 else Failure.UNKNOWN

@@ -1,0 +1,84 @@
+"""Messages as their tenant reads them, and what they add up to (contract: section 6)."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from auth1.core.ids import ChallengeId
+from auth1.core.schemas import Out
+from auth1.core.timestamps import Moment
+
+State = Literal["queued", "sent", "delivered", "failed", "unknown"]
+GroupBy = Literal["country", "provider", "channel"]
+
+
+class MessageQuery(msgspec.Struct):
+    """Which messages are to be listed; what is not named may be any."""
+
+    since: Annotated[Moment | None, msgspec.Meta(description="Made at this moment or later.")] = None
+    until: Annotated[Moment | None, msgspec.Meta(description="Made before this moment.")] = None
+    state: State | None = None
+    provider: Literal["twilio", "sns", "console", "smtp"] | None = None
+    channel: Literal["sms", "email"] | None = None
+    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2")] | None = None
+    challenge_id: ChallengeId | None = None
+
+
+class StatisticsQuery(msgspec.Struct):
+    """Which messages are to be added up, and by what."""
+
+    since: Annotated[Moment | None, msgspec.Meta(description="From here on; a day before `until` unless told.")] = None
+    until: Annotated[Moment | None, msgspec.Meta(description="Up to here; now unless told.")] = None
+    group_by: GroupBy = "country"
+
+
+class MessageListed(Out):
+    """A message, without what it said. `price` is in US dollars; null where it is not known."""
+
+    message_id: str
+    challenge_id: str | None  # null for a notice
+    notice: str | None  # what it tells of, where it brings no code: phone_changed, email_added, …
+    channel: Literal["sms", "email"]
+    destination: str  # masked
+    country: str | None  # ISO 3166-1 alpha-2; null for an email
+    state: State
+    provider: str | None
+    error: str | None
+    retry_of: str | None  # the message that this is the second try of
+    segments: int | None
+    price: str | None
+    price_source: str | None
+    created_at: datetime
+    updated_at: datetime
+    delivered_at: datetime | None
+
+
+class MessagePage(Out):
+    """Some messages, newest first; `next_cursor` leads to the rest."""
+
+    data: list[MessageListed]
+    next_cursor: str | None
+
+
+class MessageGroup(Out):
+    """What became of the messages of one country, provider or channel."""
+
+    group: str | None
+    sent: int  # handed to a provider, whatever came of it
+    delivered: int
+    failed: int
+    unknown: int
+    verified: int  # whose challenge was answered
+    conversion: float  # verified / sent
+    median_delivery_in: int | None  # seconds, rounded up; null where no receipt came
+    cost: str  # US dollars
+
+
+class Statistics(Out):
+    """What became of the messages of a span of time, the largest group first."""
+
+    group_by: GroupBy
+    since: datetime
+    until: datetime
+    data: list[MessageGroup]

@@ -1,0 +1,218 @@
+"""What can be done with tenants and keys, for the routes and for the command line alike.
+
+Each act is committed with its event, told on stdout, and announced to all workers.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from auth1 import api_keys
+from auth1.core import schemas, timestamps
+from auth1.errors import Conflict, FieldError, Forbidden, NotFound, ValidationFailed
+from auth1.events.types import Event, EventType, tell
+from auth1.messaging import texts
+from auth1.services import Services
+from auth1.tenants import store
+from auth1.tenants.schemas import (
+    JwtRotation,
+    JwtSecret,
+    JwtSecrets,
+    KeyCreated,
+    KeyIn,
+    KeyOut,
+    KeyPatch,
+    KeyRotation,
+    SettingsPatch,
+    TenantCreated,
+    TenantIn,
+    TenantOut,
+    TenantPatch,
+)
+from auth1.tenants.settings import OPERATOR, OPERATOR_SETTINGS, Manager, TenantSettings
+
+
+async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None = None) -> TenantCreated:
+    """Make a tenant and its three first keys. Raises ValidationFailed, and Conflict when the slug is taken."""
+    texts.check(wanted.settings)
+    first_keys = {kind: api_keys.make(kind, wanted.slug) for kind in api_keys.KINDS}
+    made = await store.create_tenant(
+        app.postgres,
+        slug=wanted.slug,
+        name=wanted.name,
+        settings=wanted.settings,
+        first_keys=first_keys,
+        actor=OPERATOR,
+    )
+    if made is None:
+        raise Conflict(f"The slug {wanted.slug} is taken.")
+    tenant, event_id = made
+    event = Event(event_id, EventType.TENANT_CREATED, tenant.tenant_id, OPERATOR, tenant.tenant_id)
+    tell(app.log, event, request_id)
+    return TenantCreated(
+        tenant_id=tenant.tenant_id,
+        api_key=first_keys["pk"].text,
+        secret_key=first_keys["sk"].text,
+        test_key=first_keys["test"].text,
+        jwt_secret=app.signer.secrets(tenant.tenant_id, 1)[0],
+        name=tenant.name,
+        slug=tenant.slug,
+        settings=tenant.settings,
+        created_at=tenant.created_at,
+    )
+
+
+async def update_tenant(app: Services, manager: Manager, patch: TenantPatch) -> TenantOut:
+    """Change name or settings. Raises NotFound, ValidationFailed, and Forbidden for what only the operator decides."""
+    tenant_id = manager.tenant_id
+    changes = {} if patch.settings is msgspec.UNSET else patch.settings
+    if not manager.is_operator and (kept_back := sorted(OPERATOR_SETTINGS.intersection(changes))):
+        raise Forbidden(f"Only the operator may change {' and '.join(kept_back)}.")
+    name = None if patch.name is msgspec.UNSET else patch.name
+    unknown = sorted(set(changes) - set(TenantSettings.__struct_fields__))
+    try:
+        if unknown:
+            raise msgspec.ValidationError(f"Object contains unknown field `{unknown[0]}`")
+        updated = await store.update_tenant(app.postgres, tenant_id, name, changes, manager.actor)
+    except msgspec.ValidationError as error:
+        field, message = schemas.field_error(str(error))
+        raise ValidationFailed(errors=[FieldError(f"settings.{field}".rstrip("."), message)]) from None
+    if updated is None:
+        raise NotFound
+    tenant, event_id = updated
+    await _announce(app, EventType.TENANT_UPDATED, event_id, manager, tenant_id)
+    return tenant
+
+
+async def update_settings(app: Services, manager: Manager, changes: SettingsPatch) -> TenantSettings:
+    """Change settings. Raises what `update_tenant` does, of fields as they stand in a body of settings alone."""
+    try:
+        return (await update_tenant(app, manager, TenantPatch(settings=changes))).settings
+    except ValidationFailed as refusal:
+        errors = [FieldError(error.field.removeprefix("settings."), error.message) for error in refusal.errors]
+        raise ValidationFailed(errors=errors) from None
+
+
+async def suspend_tenant(app: Services, manager: Manager, *, suspend: bool) -> TenantOut:
+    """Refuse all calls of a tenant, or answer them again. Raises NotFound."""
+    tenant_id = manager.tenant_id
+    outcome = await store.suspend_tenant(app.postgres, tenant_id, suspend, manager.actor)
+    if outcome is None:
+        raise NotFound
+    changed, event_id = outcome
+    if changed:
+        event_type = EventType.TENANT_SUSPENDED if suspend else EventType.TENANT_RESUMED
+        await _announce(app, event_type, event_id, manager, tenant_id)
+    return await get_tenant(app, tenant_id)
+
+
+async def delete_tenant(app: Services, manager: Manager) -> None:
+    """End a tenant and all its keys. Raises NotFound."""
+    event_id = await store.delete_tenant(app.postgres, manager.tenant_id, manager.actor)
+    if event_id is None:
+        raise NotFound
+    await _announce(app, EventType.TENANT_DELETED, event_id, manager, manager.tenant_id)
+
+
+async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
+    """Raises NotFound."""
+    found = await store.get_tenant(app.postgres, tenant_id=tenant_id)
+    if found is None:
+        raise NotFound
+    return found[0]
+
+
+async def get_jwt_secret(app: Services, manager: Manager) -> JwtSecrets:
+    """All that verifies a tenant's tokens, what signs them first. Raises NotFound."""
+    tenant_id = manager.tenant_id
+    found = await store.get_jwt_versions(app.postgres, tenant_id, manager.actor)
+    if found is None:
+        raise NotFound
+    versions, event_id = found
+    event = Event(event_id, EventType.TENANT_JWT_SHOWN, tenant_id, manager.actor, tenant_id)
+    tell(app.log, event, manager.request_id)
+    secrets = [
+        JwtSecret(secret, f"{tenant_id}.{version}")
+        for version in versions
+        for secret in app.signer.secrets(tenant_id, version)
+    ]
+    return JwtSecrets(secrets[0].jwt_secret, secrets[0].kid, secrets[1:])
+
+
+async def rotate_jwt_secret(app: Services, manager: Manager, rotation: JwtRotation) -> JwtSecret:
+    """Replace a tenant's `jwt_secret`. Raises NotFound."""
+    rotated = await store.rotate_jwt(app.postgres, manager.tenant_id, rotation.grace_in, manager.actor)
+    if rotated is None:
+        raise NotFound
+    version, event_id = rotated
+    await _announce(app, EventType.TENANT_JWT_ROTATED, event_id, manager, manager.tenant_id)
+    return JwtSecret(app.signer.secrets(manager.tenant_id, version)[0], f"{manager.tenant_id}.{version}")
+
+
+async def create_key(app: Services, manager: Manager, wanted: KeyIn) -> KeyCreated:
+    """Make one more key. Raises NotFound, ValidationFailed."""
+    if wanted.expires_at is not None:
+        timestamps.check_ahead("expires_at", wanted.expires_at)
+    tenant = await get_tenant(app, manager.tenant_id)
+    key = api_keys.make(wanted.kind, tenant.slug)
+    made = await store.create_key(
+        app.postgres, tenant.tenant_id, key, wanted.kind, wanted.allowed_origins, wanted.expires_at, manager.actor
+    )
+    if made is None:
+        raise NotFound
+    return await _created(app, EventType.KEY_CREATED, manager, made, key)
+
+
+async def update_key(app: Services, manager: Manager, key_id: str, patch: KeyPatch) -> KeyOut:
+    """Change a key's origins or its end. Raises NotFound, ValidationFailed, and Conflict when it has ended already."""
+    if isinstance(patch.expires_at, datetime):
+        timestamps.check_ahead("expires_at", patch.expires_at)
+    updated = await store.update_key(app.postgres, manager.tenant_id, key_id, patch, manager.actor)
+    if updated is None:
+        raise NotFound
+    if updated.ended:
+        raise Conflict("This key has ended; create a new one.")
+    if updated.changed:
+        await _announce(app, EventType.KEY_UPDATED, updated.event_id, manager, key_id)
+    return updated.key
+
+
+async def rotate_key(app: Services, manager: Manager, key_id: str, rotation: KeyRotation) -> KeyCreated:
+    """Replace a key; the old one works a while longer. Raises NotFound, and Conflict when it has ended already."""
+    tenant_id = manager.tenant_id
+    found = await store.find_key(app.postgres, tenant_id, key_id)
+    if found is None:
+        raise NotFound
+    key = api_keys.make(*found)
+    made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, manager.actor)
+    if made is None:
+        raise Conflict("This key has ended; create a new one.")
+    return await _created(app, EventType.KEY_ROTATED, manager, made, key, subject=key_id)
+
+
+async def revoke_key(app: Services, manager: Manager, key_id: str) -> None:
+    """End a key at once. Raises NotFound."""
+    outcome = await store.revoke_key(app.postgres, manager.tenant_id, key_id, manager.actor)
+    if outcome is None:
+        raise NotFound
+    changed, event_id = outcome
+    if changed:
+        await _announce(app, EventType.KEY_REVOKED, event_id, manager, key_id)
+
+
+async def _created(
+    app: Services,
+    event_type: EventType,
+    manager: Manager,
+    made: tuple[KeyOut, str],
+    key: api_keys.NewKey,
+    subject: str | None = None,
+) -> KeyCreated:
+    shown, event_id = made
+    await _announce(app, event_type, event_id, manager, subject or shown.key_id)
+    return KeyCreated(**msgspec.structs.asdict(shown), api_key=key.text)
+
+
+async def _announce(app: Services, event_type: EventType, event_id: str, manager: Manager, subject: str) -> None:
+    tell(app.log, Event(event_id, event_type, manager.tenant_id, manager.actor, subject), manager.request_id)
+    await app.tenants.announce(manager.tenant_id)

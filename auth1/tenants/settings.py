@@ -1,0 +1,219 @@
+"""A tenant as a request sees it: who it is, what it has decided, and by which key it called."""
+
+from contextlib import suppress
+from typing import Annotated, Literal
+
+import msgspec
+
+from auth1.api_keys import Kind
+
+_Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2")]
+_Countries = Annotated[tuple[_Country, ...], msgspec.Meta(max_length=250)]
+# What stands at the head of an SMS: printable, and nothing that a phone would turn into a link.
+_Branding = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=30, pattern=r"^(?!.*(?:\w\.\w{2}|[/\\@:<>]))[^\x00-\x1f\x7f-\x9f]+\Z")
+]
+
+# Absolute, https or on this machine, without user, fragment, or anything that is not of a URI (RFC 3986).
+_RedirectUri = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=2000,
+        pattern=r"^(?:https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|http://(?:localhost|127\.0\.0\.1))(?::[0-9]{1,5})?"
+        r"(?:[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?\Z",
+    ),
+]
+_RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
+OPERATOR = "operator"  # the actor of what is done with ADMIN_TOKEN, or on the command line
+_Color = Annotated[str, msgspec.Meta(pattern=r"^#[0-9a-f]{6}\Z", description="#rrggbb")]
+_Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+_Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
+TextChannel = Literal["sms", "email"]
+Locale = Annotated[
+    str,
+    msgspec.Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z", description="BCP 47: pt-BR"),
+]
+_Templates = Annotated[dict[str, str], msgspec.Meta(max_length=50)]
+# The last label begins with a letter: an address is no name.
+_HostName = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=253, pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z"
+    ),
+]
+
+# Whom a message is from. Twilio: a messaging service, a number, or a name (its "alphanumeric sender ID"); SNS: a number
+# or a name, which there is of letters and digits alone.
+_TwilioSender = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?:MG[0-9a-fA-F]{32}|\+[1-9][0-9]{6,14}"
+        r"|(?=.*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9 &_+-]{0,9}[A-Za-z0-9])?)\Z"
+    ),
+]
+_SnsSender = Annotated[str, msgspec.Meta(pattern=r"^(?:\+[1-9][0-9]{6,14}|(?=.*[A-Za-z])[A-Za-z0-9]{1,11})\Z")]
+_Place = Annotated[
+    str, msgspec.Meta(pattern=r"^(?:[A-Z]{2}|\*)\Z", description="ISO 3166-1 alpha-2, or * for the rest")
+]
+
+
+class Senders(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Whom messages are from, by provider; null: whom the operator's environment says."""
+
+    twilio: _TwilioSender | None = None
+    sns: _SnsSender | None = None
+
+
+class EmailText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A tenant's own words in an email, of one language; for what is not given, ours stand there."""
+
+    subject: str | None = (
+        None  # may hold {code}; without one, in an email with a link alone, the button's words are used
+    )
+    link: str | None = None  # above the button
+    button: str | None = None
+    paste: str | None = None  # above the link as text
+    code: str | None = None  # above the code
+    expiry: str | None = None  # how long it all lives
+    footer: str | None = None  # what to do about an email that one did not ask for
+
+
+class Texts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A tenant's own texts by channel and locale. What a template may hold is checked when it is written."""
+
+    sms: _Templates = {}
+    email: Annotated[dict[str, EmailText], msgspec.Meta(max_length=50)] = {}
+
+
+class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=False):
+    """What a tenant may decide, with its bounds. Unknown settings are refused."""
+
+    otp_length: Annotated[int, msgspec.Meta(ge=4, le=10, description="Digits of a code.", examples=[6])] = 6
+    otp_expiry_minutes: Annotated[int, msgspec.Meta(ge=1, le=10, description="Life of a code.", examples=[10])] = 10
+    max_otp_attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="Attempts on a code.", examples=[5])] = 5
+    rate_limit_per_hour: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=100, description="Codes sent to one identifier an hour; twice that a day.", examples=[5]),
+    ] = 5
+    requests_per_minute: Annotated[
+        int, msgspec.Meta(ge=1, le=1_000_000, description="Codes asked for by all users of the tenant a minute.")
+    ] = 6000
+    voip_blocking: Annotated[
+        bool, msgspec.Meta(description="Refuse numbers known to be VoIP and the like.", examples=[True])
+    ] = True
+    allowed_countries: Annotated[_Countries | None, msgspec.Meta(description="Where codes may go; null: anywhere.")] = (
+        None
+    )
+    require_challenge_id: Annotated[
+        bool, msgspec.Meta(description="Verify only with the challenge_id that /request answered.")
+    ] = False
+    sms_branding: Annotated[
+        _Branding | None,
+        msgspec.Meta(description="Name at the head of an SMS; null: the tenant's name.", examples=["MyApp"]),
+    ] = None
+    token_expires_in: Annotated[
+        int, msgspec.Meta(ge=60, le=3600, description="Life of a session token in seconds.")
+    ] = 900
+    session_idle_after: Annotated[
+        int, msgspec.Meta(ge=300, le=31_536_000, description="Seconds without a refresh that end a session.")
+    ] = 30 * 24 * 3600
+    session_expires_in: Annotated[
+        int, msgspec.Meta(ge=300, le=31_536_000, description="Seconds that a session lives at most.")
+    ] = 90 * 24 * 3600
+    max_sessions_per_user: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
+        msgspec.Meta(description="The oldest sessions beyond it end; null: any number."),
+    ] = None
+    messages_per_day: Annotated[
+        _Messages | None, msgspec.Meta(description="SMS and emails a day (UTC); null: any number.")
+    ] = None
+    sms_budget_per_day: Annotated[
+        _Dollars | None, msgspec.Meta(description="US dollars for SMS a day (UTC); null: any sum.")
+    ] = None
+    sms_budget_soft: Annotated[
+        float, msgspec.Meta(ge=0, le=1, description="The part of sms_budget_per_day at which an event tells of it.")
+    ] = 0.8
+    default_locale: Annotated[Locale, msgspec.Meta(description="Language of a text where a request names none.")] = "en"
+    texts: Annotated[Texts, msgspec.Meta(description="Templates with {brand}, {code} and {minutes}, by locale.")] = (
+        Texts()
+    )
+    redirect_uris: Annotated[
+        _RedirectUris, msgspec.Meta(description="Where a link in an email may lead, compared exactly.")
+    ] = ()
+    brand_color: Annotated[
+        _Color | None, msgspec.Meta(description="Colour of the button in an email and behind its link.")
+    ] = None
+    sms_autofill_host: Annotated[
+        _HostName | None, msgspec.Meta(description="Where browsers may fill in the code of an SMS; null: anywhere.")
+    ] = None
+    retry_undelivered: Annotated[
+        bool, msgspec.Meta(description="What a provider did not deliver is sent once more, by another one.")
+    ] = False
+    retry_unreported_after: Annotated[
+        Annotated[int, msgspec.Meta(ge=10, le=300)] | None,
+        msgspec.Meta(description="So, too, what it says nothing of for so many seconds."),
+    ] = None
+    sms_senders: Annotated[
+        Annotated[dict[_Place, Senders], msgspec.Meta(max_length=250)],
+        msgspec.Meta(description="Whom an SMS is from, by country."),
+    ] = {}
+
+
+# What the operator alone decides, because the operator pays for it, or answers for whom it is from.
+BUDGETS = frozenset({"messages_per_day", "sms_budget_per_day", "sms_budget_soft"})
+OPERATOR_SETTINGS = BUDGETS | {"sms_senders"}
+
+_decode = msgspec.json.Decoder(TenantSettings).decode
+
+
+def read_settings(stored: str) -> TenantSettings:
+    """Read settings as they were stored, whichever version did.
+
+    One that this version does not know, or that is out of today's bounds, counts as not set: a tenant must not go down
+    for it. Whoever writes settings is told.
+    """
+    try:
+        return _decode(stored)
+    except msgspec.ValidationError:
+        kept = {}
+        for name, value in msgspec.json.decode(stored).items():
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({name: value}, TenantSettings)
+                kept[name] = value
+        return msgspec.convert(kept, TenantSettings)
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant, called by one of its keys. For a test key `id` is the sandbox's: `<tenant_id>:test`."""
+
+    id: str
+    name: str
+    settings: TenantSettings
+    jwt_version: int
+    retired_versions: dict[int, float] = {}  # of the signing key; when each stops to verify, in seconds since 1970
+    sessions_from: float = 0.0  # sessions that were opened before this moment are ended
+    suspended: bool
+    key_id: str
+    key_kind: Kind
+    allowed_origins: tuple[str, ...]
+    key_expires_at: float | None  # seconds since 1970
+
+    @property
+    def sandbox(self) -> bool:
+        return self.key_kind == "test"
+
+
+class Manager(msgspec.Struct, frozen=True):
+    """Whoever manages a tenant: its secret key, or the operator. `actor` is the key's id, or `operator`."""
+
+    tenant_id: str
+    actor: str
+    request_id: str | None = None  # None at the command line
+
+    @property
+    def is_operator(self) -> bool:
+        return self.actor == OPERATOR
+
+
+class Operator(msgspec.Struct, frozen=True):
+    """Whoever holds ADMIN_TOKEN."""

@@ -1,0 +1,153 @@
+"""What can be done with one user. Each act is committed with its event, told on stdout, and heard by all workers."""
+
+from functools import partial
+
+import msgspec
+
+from auth1.core import timestamps
+from auth1.core.ids import new_id
+from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
+from auth1.events.types import Event, EventType, tell
+from auth1.identifiers import parse_identifier
+from auth1.services import Services
+from auth1.sessions.store import list_just_ended
+from auth1.tenants.settings import Manager
+from auth1.users import erase, metadata, store
+from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
+
+LOOKS = 5  # how often somebody else may be faster
+
+
+async def get_user(app: Services, manager: Manager, user_id: str) -> UserOut:
+    """Raises NotFound."""
+    found = await store.get_users(app.postgres, manager.tenant_id, [user_id])
+    if not found:
+        raise NotFound
+    return found[0]
+
+
+async def create_user(app: Services, manager: Manager, wanted: UserIn) -> UserOut:
+    """Make a user. Raises Conflict when somebody has its phone, its email or its external id already."""
+    if wanted.created_at is not None:
+        timestamps.check("created_at", wanted.created_at, first_year=FIRST_YEAR)
+    user = store.Row(
+        id=new_id("usr"),
+        identifiers=_identifiers(wanted),
+        external_id=wanted.external_id,
+        metadata=metadata.merge("metadata", {}, wanted.metadata),
+        user_metadata=metadata.merge("user_metadata", {}, wanted.user_metadata),
+        created_at=wanted.created_at,
+        banned_until=None,
+        ban_reason=None,
+    )
+    event_id = new_id("evt")
+    for _ in range(LOOKS):
+        try:
+            async with app.postgres.transaction() as transaction:
+                _refuse_what_is_taken(await store.find_owners(transaction, manager.tenant_id, [user]))
+                await store.make_users(transaction, manager.tenant_id, [user], event_id, manager.actor)
+            break
+        except store.SomebodyFaster:
+            continue
+    else:
+        raise Conflict("Others are making this user at this moment.")
+    _tell(app, manager, EventType.USER_CREATED, event_id, user.id)
+    return await get_user(app, manager, user.id)
+
+
+async def update_user(app: Services, manager: Manager, user_id: str, patch: UserPatch) -> UserOut:
+    """Change a user; a changed phone or email ends its sessions. Raises NotFound, Conflict, ValidationFailed."""
+    identifiers: dict[str, str | None] = {}
+    if patch.phone is not msgspec.UNSET:
+        identifiers["sms"] = parse_identifier(phone=patch.phone, email=None).value if patch.phone is not None else None
+    if patch.email is not msgspec.UNSET:
+        identifiers["email"] = (
+            parse_identifier(phone=None, email=patch.email).value if patch.email is not None else None
+        )
+    changes = store.Changes(
+        identifiers,
+        patch.external_id,
+        None if patch.metadata is msgspec.UNSET else patch.metadata,
+        None if patch.user_metadata is msgspec.UNSET else patch.user_metadata,
+    )
+    if not (identifiers or changes.names(())):
+        return await get_user(app, manager, user_id)
+    changed = await store.update_user(app.postgres, manager.tenant_id, user_id, changes, manager.actor)
+    _tell(app, manager, EventType.USER_UPDATED, changed.event_id, user_id, changed=changed.names)
+    await _end_everywhere(app, manager, user_id, changed.ended)
+    await app.sessions.change(manager.tenant_id, changed.stale)
+    return await get_user(app, manager, user_id)
+
+
+async def ban_user(app: Services, manager: Manager, user_id: str, ban: Ban) -> UserOut:
+    """Keep a user out, and end its sessions on every worker. Raises NotFound, ValidationFailed."""
+    until = ban.until
+    if until is not None and until >= FOR_GOOD:
+        until = None
+    if until is not None:
+        timestamps.check_ahead("until", until)
+    changed = await store.ban_user(app.postgres, manager.tenant_id, user_id, until, ban.reason, manager.actor)
+    if changed is None:
+        raise NotFound
+    _tell(app, manager, EventType.USER_BANNED, changed.event_id, user_id, sessions=len(changed.ended))
+    await _end_everywhere(app, manager, user_id, changed.ended)
+    return await get_user(app, manager, user_id)
+
+
+async def unban_user(app: Services, manager: Manager, user_id: str) -> UserOut:
+    """Let a user log in again. Raises NotFound."""
+    outcome = await store.unban_user(app.postgres, manager.tenant_id, user_id, manager.actor)
+    if outcome is None:
+        raise NotFound
+    changed, event_id = outcome
+    if changed:
+        _tell(app, manager, EventType.USER_UNBANNED, event_id, user_id)
+    return await get_user(app, manager, user_id)
+
+
+async def erase_user(app: Services, manager: Manager, user_id: str) -> None:
+    """Erase a user and all that was asked of it. Raises NotFound, Unavailable.
+
+    Who erases itself gets no new budget of sends for that.
+    """
+    own = manager.actor == user_id
+    doubt = partial(app.sessions.change, manager.tenant_id)
+    erased = await erase.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor, doubt, keep_budgets=own)
+    if erased is None:
+        raise NotFound
+    _tell(app, manager, EventType.USER_ERASED, erased.event_id, user_id)
+    await app.sessions.end(manager.tenant_id, erased.sessions)
+
+
+async def export_person(app: Services, manager: Manager, user_id: str) -> Person:
+    """All that is kept of a user. Raises NotFound."""
+    return await store.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
+
+
+def _tell(app: Services, manager: Manager, event_type: EventType, event_id: str, user_id: str, **data: object) -> None:
+    event = Event(event_id, event_type, manager.tenant_id, manager.actor, user_id)
+    tell(app.log, event, manager.request_id, **data)
+
+
+async def _end_everywhere(app: Services, manager: Manager, user_id: str, ended: list[str]) -> None:
+    ended = ended or await list_just_ended(app.postgres, manager.tenant_id, user_id)
+    await app.sessions.end(manager.tenant_id, ended)
+
+
+def _identifiers(wanted: UserIn) -> tuple[str, ...]:
+    if wanted.phone is None and wanted.email is None:
+        raise ValidationFailed(errors=[FieldError("phone", "A phone or an email is needed")])
+    named = ((wanted.phone, None), (None, wanted.email))
+    return tuple(
+        parse_identifier(phone=phone, email=email).value for phone, email in named if (phone, email) != (None, None)
+    )
+
+
+def _refuse_what_is_taken(owners: store.Owners) -> None:
+    taken = {"phone" if identifier.startswith("+") else "email" for identifier in owners.of_identifiers}
+    taken |= {"external_id"} if owners.of_external_ids else set()
+    if taken:
+        errors = [
+            FieldError(name, "Another user has it") for name in ("phone", "email", "external_id") if name in taken
+        ]
+        raise Conflict("There is such a user already.", errors=errors)

@@ -1,0 +1,211 @@
+"""The rules of the house that a program can check."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from auth1 import errors
+from auth1.config.settings import SECRETS
+from auth1.events.types import EventType
+from auth1.routes import ROUTES
+from auth1.tenants.settings import TenantSettings
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "auth1").rglob("*.py"))
+QUERIES = sorted((ROOT / "sql" / "queries").glob("*.sql"))
+README = (ROOT / "README.md").read_text()
+
+# Highest layer first: a module imports from lower layers, or from its own package.
+LAYERS = (
+    ("__main__", "cli"),
+    ("app",),
+    ("routes",),
+    ("openapi",),
+    ("oauth",),
+    ("user_transfer", "health", "retention"),
+    ("users",),
+    ("account",),
+    ("magic_links",),
+    ("challenges",),
+    ("tenants",),
+    ("sessions",),
+    ("messaging",),
+    ("fraud",),
+    ("idempotency",),
+    ("authn", "pages"),
+    ("tenants.settings",),
+    ("templates",),
+    ("events",),
+    ("services", "identifiers", "api_keys"),
+    ("core",),
+    ("errors", "metrics"),
+    ("config.settings",),
+    ("config",),
+    ("dev",),
+)
+USERS = ("logged_in", "logged_in_at_the_door")  # guards of what is a user's own
+FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "models", "manager", "base", "misc"}
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 70
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def layer(module: str) -> tuple[int, str]:
+    """The number of a module's layer and its package, from `auth1.challenges.codes`."""
+    name = module.removeprefix("auth1.")
+    known = {package: number for number, packages in enumerate(LAYERS) for package in packages}
+    while name not in known:
+        name, dot, _ = name.rpartition(".")
+        assert dot, f"{module} is in no layer"
+    return known[name], name
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Modules of ours that are imported when a module is run (not those for types only)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("auth1"):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                path = ROOT / inner.replace(".", "/")
+                yield inner if path.with_suffix(".py").exists() or path.is_dir() else node.module
+
+
+def for_types_only(tree: ast.Module) -> ast.Module:
+    """The module without what stands below `if TYPE_CHECKING`."""
+    body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))]
+    return ast.Module(body=body, type_ignores=[])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
+    if module_name(path) == "auth1":
+        return
+    number, own = layer(module_name(path))
+    for imported in imports(for_types_only(ast.parse(path.read_text()))):
+        if imported == "auth1":
+            continue
+        other, package = layer(imported)
+        assert package == own or other > number, f"{module_name(path)} imports {imported}, which is not below it"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_nothing_is_imported_inside_a_function(path: Path) -> None:
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            inner = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
+            assert not inner, f"{path.name}:{inner[0].lineno}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_files_and_functions_are_short_and_say_what_they_are(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert len(text.splitlines()) <= MAX_FILE_LINES
+    assert ast.get_docstring(tree), "a module says what it is"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} says what it is"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            documented = ast.get_docstring(node) or (node.end_lineno or 0) - node.lineno < 8
+            assert documented, f"{node.name} says what it does"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_names_say_something(path: Path) -> None:
+    assert path.stem not in FORBIDDEN_NAMES
+    assert path.parent.name not in FORBIDDEN_NAMES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_sql_stands_in_sql(path: Path) -> None:
+    statement = re.compile(
+        r"\s*(select|insert\s+into|update|delete\s+from|with|create|alter|drop)\b.*\b(from|set|as|table|values)\b"
+    )
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+            assert not statement.match(node.value), f"{path.name}:{node.lineno}: {node.value}"
+
+
+def test_core_has_no_word_of_the_domain() -> None:
+    words = re.compile(r"\b(tenant|challenge|otp|phone|sms|identifier|session)s?\b", re.IGNORECASE)
+    for path in (ROOT / "auth1" / "core").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "attr", None)
+            if isinstance(name, str) and name != "challenge":  # WWW-Authenticate's challenge is HTTP's own word
+                assert not words.search(name.replace("_", " ")), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "auth1" / "lua").glob("*.lua")), ids=lambda path: path.stem)
+def test_each_script_opens_with_its_contract(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    head = lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))]
+    assert any(line.startswith("-- KEYS") for line in head)
+    assert any(line.startswith("-- Returns") for line in head)
+    assert ("ARGV" in "".join(lines[len(head) :])) == any(line.startswith("-- ARGV") for line in head)
+
+
+def test_every_event_that_sql_writes_is_in_the_closed_set() -> None:
+    words = "|".join(sorted({event.value.partition(".")[0] for event in EventType}))
+    written = {name for path in QUERIES for name in re.findall(rf"'((?:{words})\.[a-z_]+)'", path.read_text())}
+    assert written
+    assert written <= {event.value for event in EventType}
+
+
+@pytest.mark.parametrize("package", sorted((ROOT / "auth1").rglob("*/__init__.py")), ids=lambda path: path.parent.name)
+def test_a_package_says_what_each_of_its_modules_is(package: Path) -> None:
+    said = set(re.findall(r"\w+", ast.get_docstring(ast.parse(package.read_text())) or ""))
+    modules = {path.stem for path in package.parent.glob("*.py")} - {"__init__"}
+
+    assert modules - said <= {"schemas", "store"}, "these two are in every package what their names say"
+
+
+def test_every_refusal_has_a_code_of_its_own() -> None:
+    codes = [refusal.code for refusal in errors.ALL]
+    assert len(set(codes)) == len(codes)
+    for refusal in errors.ALL:
+        assert refusal.__name__ in (errors.__doc__ or ""), "the tree at the top of the file names it"
+        assert refusal.__doc__
+        assert (refusal.status == 401) == (refusal.challenge is not None)
+
+
+def test_the_readme_lists_every_error_event_setting_and_variable() -> None:
+    section = README.partition("## Errors")[2].partition("## Events")[0]
+    assert set(re.findall(r"`([a-z_]+)`", section.partition("|---|---|")[2])) == {r.code for r in errors.ALL}
+
+    section = README.partition("## Events")[2].partition("## The house")[0]
+    assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", section)) == {event.value for event in EventType}
+
+    settings, tenant_settings = README.partition("## Settings")[2].partition("## Limits")[0].split("A tenant's own")
+    rows = [line.split("|")[1] for line in settings.splitlines() if line.startswith("|")][2:]
+    documented = set(re.findall(r"[A-Z_]{3,}", " ".join(rows)))
+    source = (ROOT / "auth1" / "config" / "settings.py").read_text()
+    assert documented == set(re.findall(r'"([A-Z][A-Z_]{3,})"', source)) | {"PORT", "HOST"}
+    marked = {name for row in rows for name in re.findall(r"([A-Z_]{3,}) \*", row)}
+    assert marked == SECRETS
+
+    names = {line.split("|")[1].strip() for line in tenant_settings.splitlines() if line.startswith("| ")} - {"setting"}
+    assert names == set(TenantSettings.__struct_fields__)
+
+
+def test_every_route_is_guarded_and_its_handler_says_what_it_does() -> None:
+    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
+    for route in ROUTES:
+        assert route.handler.__doc__
+        assert route.guard.__name__ in ("operator", "operator_of_tenant") or not route.path.startswith("/api/admin")
+        if route.path.startswith("/api/auth") and not route.page:
+            assert route.guard.__name__ in ("tenant_at_the_door", "tenant_who_polls", "server", *USERS)
+
+
+def test_nothing_is_left_open() -> None:
+    words = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"]) + r")\b")
+    for path in [*SOURCES, *QUERIES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "bench").rglob("*.py"))]:
+        assert not words.search(path.read_text()), path.name
