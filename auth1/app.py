@@ -50,10 +50,11 @@ def build_app(settings: Settings, log: Log) -> App[Services]:
 
     async def start_worker() -> Services:
         services = await start_services(settings, log)
-        signals.let_through_soon()
+        signals.on_finish(app.finish)
+        signals.unblock_after_startup()
         return services
 
-    return App(
+    app = App(
         ROUTES,
         log,
         Cors(settings.cors_origins, settings.app_url),
@@ -62,10 +63,11 @@ def build_app(settings: Settings, log: Log) -> App[Services]:
         stop=stop_services,
         once=run_idempotent.once,
     )
+    return app
 
 
 async def start_services(settings: Settings, log: Log, *, background: bool = True) -> Services:
-    """Make the services. Raises Unavailable when the database is away; Redis may come later."""
+    """Make the services. Raises Unavailable when there is no database; a worker (`background`) waits for it."""
     redis = Redis(settings.redis_url, log)
     postgres = Postgres(
         settings.database_url,
@@ -95,9 +97,9 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
         sessions=SessionCache(postgres, redis),
         started_at=time.monotonic(),
     )
-    await postgres.start()
+    await postgres.start(required=not background)
     if reads is not postgres:
-        await reads.start()
+        await reads.start(required=False)
     if not await redis.start():
         log.warn("redis is away: limits are kept per process until it returns")
     if background:

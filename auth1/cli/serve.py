@@ -1,30 +1,38 @@
-"""`auth1 serve`: migrate, check, then serve with granian in this process and its workers.
+"""`auth1 serve`: migrate, check, then serve with granian's workers under our supervisor.
 
-granian's traps, each handled here: it stops as a whole when a worker dies (respawn), loses signals that come while a
-worker starts (`core/signals.py`), and waits for ever for a worker that does not stop (kill timeout).
+granian's HTTP server runs in each worker; the listening socket and the supervision are ours (`core/supervisor.py`).
 """
 
 import asyncio
+import resource
 import socket
+import sys
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server.mp import MPServer
 
 from auth1.config.settings import Settings
-from auth1.core import signals
 from auth1.core.log import JsonFormatter, Log
 from auth1.core.migrate import MigrationError, migrate, migrations
 from auth1.core.redis import Redis
+from auth1.core.supervisor import Supervisor
 
-KILL_TIMEOUT_S = 25
 BACKLOG = 2048
 DATABASE_WAIT_S = 5.0
 HEADER_READ_TIMEOUT_MS = 5000
 MAX_HEADER_BUFFER = 32 * 1024  # above our own bound, so that we get to say so
+# A client that does not read holds its connection this long, and this much memory of the kernel (which doubles it).
+UNREAD_TIMEOUT_MS = 20_000
+SEND_BUFFER_BYTES = 64 * 1024
+MAX_CONNECTIONS = 16_384  # of all workers
+RESERVED_DESCRIPTORS = 96  # of a worker: its pool, Redis, providers, files
 
 
 class StartError(Exception):
@@ -32,33 +40,61 @@ class StartError(Exception):
 
 
 def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; what is under way is finished first. Raises StartError."""
-    check_port(settings)
+    """Run until SIGTERM or SIGINT; requests in flight are finished first. Raises StartError."""
+    listener = bind(settings)
     lines = asyncio.run(_prepare(settings))
-    signals.hold_back_in_children()
-    server = Server(
-        "auth1.app:make_app",
-        factory=True,
-        interface=Interfaces.ASGI,
-        address=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        http=HTTPModes.http1,
-        websockets=False,
-        loop=Loops.uvloop,
-        backlog=BACKLOG,
-        backpressure=max(1, BACKLOG // settings.workers),
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BUFFER),
-        respawn_failed_workers=True,
-        respawn_interval=0.1,
-        workers_kill_timeout=KILL_TIMEOUT_S,
-        log_level=LogLevels.warning,
-        log_access=False,
-        log_dictconfig=_LOGGING,
-    )
-    # Called when the socket listens: from here on a request is answered, if only after the workers are up.
-    server.on_startup(lambda: print("\n".join(lines), flush=True))
-    server.serve()
+    listener.listen(BACKLOG)
+    # From here on a request is answered, if only after the workers are up.
+    print("\n".join(lines), flush=True)
+    _Server(listener, settings).serve()
+
+
+class _Server(MPServer):
+    """granian's workers on our socket."""
+
+    def __init__(self, listener: socket.socket, settings: Settings) -> None:
+        super().__init__(
+            "auth1.app:make_app",
+            factory=True,
+            interface=Interfaces.ASGI,
+            workers=settings.workers,
+            http=HTTPModes.http1,
+            websockets=False,
+            loop=Loops.uvloop,
+            backpressure=_connections_per_worker(settings.workers),
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BUFFER),
+            log_level=LogLevels.warning,
+            log_access=False,
+            log_dictconfig=_LOGGING,
+        )
+        self._listener = listener
+        self._log = Log(settings.log_level)
+
+    def _serve(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
+        """Run the workers. Replaces granian's supervision, which its `serve` calls by this name."""
+        if sys.platform == "linux":
+            self._ssp = self._sso = None
+            holder: Any = SocketHolder(self._listener.fileno(), False, BACKLOG)  # type: ignore[call-arg]  # not in the stub
+            self._shd = holder
+        else:  # where workers are not forked, granian knows how to hand a socket over
+            self._listener.close()
+            self._init_shared_socket()
+        self._start_ipc()  # type: ignore[no-untyped-call]  # granian leaves it untyped
+        supervisor = Supervisor(
+            lambda index: self._spawn_worker(index, spawn_target, target_loader).inner, self.workers, self._log
+        )
+        can_start = supervisor.run(on_stop=self._listener.close)
+        self._log.close()
+        if not can_start:
+            raise StartError("no worker can start; the log says why")
+
+
+def _connections_per_worker(workers: int) -> int:
+    """Return how many connections a worker may hold, after raising the limit of open files as far as allowed."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    room = MAX_CONNECTIONS if most == resource.RLIM_INFINITY else most - RESERVED_DESCRIPTORS
+    return max(1, min(MAX_CONNECTIONS // workers, room))
 
 
 _LOGGING = {
@@ -71,16 +107,31 @@ _LOGGING = {
 
 
 def check_port(settings: Settings) -> None:
-    """Find out now whether the port is free: granian would fail with a traceback. Raises StartError."""
+    """Check that the port is free. Raises StartError."""
+    bind(settings).close()
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Reserve the port; accepted connections inherit the options. Raises StartError.
+
+    All workers accept from this one socket: with a socket each, connections would wait for a worker that has died.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_TIMEOUT_MS)
+    listener.setblocking(False)
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
+        listener.bind((settings.host, settings.port))
     except OSError as error:
+        listener.close()
         raise StartError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; PORT names another"
         ) from error
+    return listener
 
 
 async def _prepare(settings: Settings) -> list[str]:

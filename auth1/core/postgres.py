@@ -118,23 +118,30 @@ class Postgres:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self.round_trips = 0  # statements sent; tests count them per request
 
-    async def start(self) -> None:
-        """Open the pool with one connection. Raises Unavailable when the database is away."""
+    async def start(self, *, required: bool = True) -> None:
+        """Open the pool with one connection. Raises Unavailable when that fails and the database is `required`."""
         try:
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=1 if self._eager else 0,
-                max_size=self._size,
-                timeout=CONNECT_S,
-                statement_cache_size=self._statement_cache_size,
-                # Session state never changes here: the reset that asyncpg does on each release is a wasted trip.
-                reset=_no_reset,
-                server_settings=_server_settings(self._statement_cache_size),
-            )
+            self._pool = await self._open(1 if self._eager else 0)
         except _AWAY as error:
-            raise Unavailable(f"The database cannot be reached: {str(error) or 'no answer'}") from error
+            if required:
+                raise Unavailable(f"The database cannot be reached: {str(error) or 'no answer'}") from error
+            self._log.warn("database is unavailable", reason=type(error).__name__)
+            self._pool = await self._open(0)
         if self._eager:
             metrics.POOL_SIZE.set(self._size)
+
+    async def _open(self, connections: int) -> "asyncpg.Pool[asyncpg.Record]":
+        pool = await asyncpg.create_pool(
+            self._url,
+            min_size=connections,
+            max_size=self._size,
+            timeout=CONNECT_S,
+            statement_cache_size=self._statement_cache_size,
+            # Session state never changes here: the reset that asyncpg does on each release is a wasted trip.
+            reset=_no_reset,
+            server_settings=_server_settings(self._statement_cache_size),
+        )
+        return pool
 
     async def stop(self) -> None:
         if self._pool is not None:

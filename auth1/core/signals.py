@@ -1,34 +1,47 @@
-"""The stop signals of a worker process, held back until it serves.
+"""The signals of a worker process, blocked until it serves.
 
-granian loses a signal that reaches a worker before that has handlers of its own, and hangs after two that reach it
-before it serves: Ctrl-C and systemd signal the whole group, and the parent signals its workers once more. Such a worker
-would run on until it is killed. So workers are forked with these signals blocked: what comes early is delivered late.
+granian loses a signal that arrives before it has installed handlers, and hangs after two that arrive before it serves.
+Ctrl-C and systemd signal the whole process group, and the supervisor signals its workers once more. Such a worker would
+run until it is killed. So workers are forked with these signals blocked: an early signal is delivered late.
+
+SIGTERM and SIGINT go to granian: it accepts no more connections and waits until each has closed, as long as that may
+take. `FINISH` follows a second later: it ends the process as soon as no request is in flight.
 """
 
 import asyncio
-import os
 import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-# granian takes microseconds from the end of the worker's start to serving. But the event loop stands still between, and
-# on a busy machine that may be long: so this is counted once more when it runs again.
+FINISH = signal.SIGUSR1
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, FINISH}
+# granian takes microseconds from the end of the worker's start to serving. But the event loop is not running between,
+# and on a busy machine that may take long: so this is counted once more when it runs again.
 SERVES_AFTER_S = 0.1
 
 
-def hold_back_in_children() -> None:
-    """Fork every process from here on with the stop signals blocked."""
-    os.register_at_fork(before=_hold_back, after_in_parent=_let_through)
-
-
-def let_through_soon() -> None:
-    """Unblock the stop signals of a worker that has just started; to be called in its event loop."""
-    loop = asyncio.get_running_loop()
-    loop.call_later(SERVES_AFTER_S, loop.call_later, SERVES_AFTER_S, _let_through)
-
-
-def _hold_back() -> None:
+@contextmanager
+def blocked_in_children() -> Iterator[None]:
+    """Fork every process of this block with the stop signals blocked."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        unblock()
 
 
-def _let_through() -> None:
+def unblock_after_startup() -> None:
+    """Unblock the stop signals of a worker that has just started; call it in the worker's event loop."""
+    loop = asyncio.get_running_loop()
+    loop.call_later(SERVES_AFTER_S, loop.call_later, SERVES_AFTER_S, unblock)
+
+
+def on_finish(finish: Callable[[], Awaitable[None]]) -> None:
+    """Run `finish` in the event loop of this worker when `FINISH` arrives."""
+    running: set[asyncio.Future[None]] = set()  # the event loop itself keeps no strong reference
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(FINISH, lambda: running.add(asyncio.ensure_future(finish())))
+
+
+def unblock() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

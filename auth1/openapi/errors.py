@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from auth1.core import schemas
-from auth1.core.http.asgi import App
+from auth1.core.http import framing
 from auth1.core.http.problems import CONTENT_TYPE, problem
 from auth1.core.http.request import CSV, FORM, NDJSON, Form, Upload, read_body
 from auth1.core.http.router import Route
@@ -35,7 +35,7 @@ def _some(*functions: Callable[..., object]) -> frozenset[type[Refusal]]:
     return frozenset(reach(*functions).refusals)
 
 
-_ANYWHERE = _some(App._check_framing) | {Unavailable, InternalError}
+_ANYWHERE = _some(framing.check) | {Unavailable, InternalError}
 _OF_FILES = _some(read_body, Form.decode)
 _OF_BODIES = _some(read_body, schemas.decode)
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from auth1.cli.serve import KILL_TIMEOUT_S
 from auth1.config.settings import load_settings
+from auth1.core.supervisor import KILL_AFTER_S
 
 TEXT = (Path(__file__).parents[2] / "compose.yaml").read_text()
 # Secrets that the guide prints, and that everybody therefore knows.
@@ -134,4 +134,4 @@ def test_auth1_believes_exactly_the_gateway_of_its_network(compose: dict[str, An
 
 
 def test_auth1_has_time_to_finish_what_it_is_answering(compose: dict[str, Any]) -> None:
-    assert int(compose["services"]["auth1"]["stop_grace_period"].rstrip("s")) > KILL_TIMEOUT_S
+    assert int(compose["services"]["auth1"]["stop_grace_period"].rstrip("s")) > KILL_AFTER_S

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from auth1.cli.serve import KILL_TIMEOUT_S
 from auth1.config.settings import SECRETS, load_settings
+from auth1.core.supervisor import KILL_AFTER_S
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -125,7 +125,7 @@ def test_each_probe_asks_what_it_is_for() -> None:
 
 def test_a_pod_that_ends_has_time_to_finish_what_it_is_answering() -> None:
     sleep = container("base")["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod("base")["terminationGracePeriodSeconds"] > sleep + KILL_TIMEOUT_S
+    assert pod("base")["terminationGracePeriodSeconds"] > sleep + KILL_AFTER_S
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

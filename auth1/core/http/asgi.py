@@ -6,6 +6,7 @@ and one log line tells of it.
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ import msgspec
 
 from auth1 import metrics
 from auth1.core import schemas
-from auth1.core.http import client_ip, problems, streaming
+from auth1.core.http import client_ip, framing, problems, streaming
 from auth1.core.http.concurrency import Turns
 from auth1.core.http.cors import Cors
 from auth1.core.http.request import (
@@ -40,17 +41,12 @@ from auth1.core.http.router import Route, Router
 from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.errors import (
-    BadRequest,
     InternalError,
     OriginNotAllowed,
     Refusal,
     Unavailable,
-    UriTooLong,
 )
 
-MAX_HEADERS = 100
-MAX_HEADER_BYTES = 16 * 1024
-MAX_TARGET_BYTES = 2 * 1024
 MAX_IN_FLIGHT = 1000  # per worker; more would only wait in line for the pool
 
 Scope = Mapping[str, Any]
@@ -59,7 +55,6 @@ Services = TypeVar("Services")
 Once = Callable[[Services, Route, Call[Any], Sequence[object]], Awaitable[object]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
-_HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -106,6 +101,10 @@ class App(Generic[Services]):
         self._in_flight = 0
         self._warned = False
         self._turns = Turns()
+        self._finishing = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopped: asyncio.Future[None] | None = None
         self.services: Services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +112,7 @@ class App(Generic[Services]):
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             self._in_flight += 1
+            self._idle.clear()
             metrics.HTTP_IN_FLIGHT.inc()
             try:
                 with ExitStack() as held:  # until all of the answer has left
@@ -120,6 +120,8 @@ class App(Generic[Services]):
             finally:
                 self._in_flight -= 1
                 metrics.HTTP_IN_FLIGHT.dec()
+                if not self._in_flight:
+                    self._idle.set()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -133,8 +135,23 @@ class App(Generic[Services]):
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._stop(self.services)
+        await self._stop_once()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def finish(self) -> None:
+        """End this process once no request is in flight, whatever its connections are waiting for.
+
+        The server would wait for clients that do not read. What it has sent is in the kernel and still leaves.
+        """
+        self._finishing.set()
+        await self._idle.wait()
+        await self._stop_once()
+        os._exit(0)
+
+    async def _stop_once(self) -> None:
+        if self._stopped is None:
+            self._stopped = asyncio.ensure_future(self._stop(self.services))
+        await asyncio.shield(self._stopped)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, held: ExitStack) -> None:
         started = perf_counter()
@@ -147,7 +164,9 @@ class App(Generic[Services]):
         route: Route | None = None
         body: bytes | Stream
         try:
-            origin = self._check_framing(scope, call)
+            framing.check(scope, headers)
+            framing.check_path(scope)
+            origin = call.header(b"origin")
             if call.method == "OPTIONS":
                 allow = self._router.allow(scope["path"])
                 call.headers += [(b"allow", allow.encode()), *self._cors.preflight(origin)]
@@ -174,21 +193,6 @@ class App(Generic[Services]):
             await self._send_head(scope, call, status, content_type, len(body), send)
             await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
         self._tell(route, call, status, perf_counter() - started)
-
-    def _check_framing(self, scope: Scope, call: Call[Any]) -> str | None:
-        """Refuse what is not well-formed or too large, whatever it asks for. Returns the Origin header."""
-        headers = call.request_headers
-        if len(scope["path"].encode()) + len(scope["query_string"]) > MAX_TARGET_BYTES:
-            raise UriTooLong
-        size = sum(len(name) + len(value) for name, values in headers.items() for value in values)
-        if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEADER_BYTES:
-            raise BadRequest("The headers are too many or too long.")
-        hosts = headers.get(b"host", [])
-        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-            raise BadRequest("Exactly one valid Host header is needed.")
-        if (coding := headers.get(b"transfer-encoding")) and (coding != [b"chunked"] or b"content-length" in headers):
-            raise BadRequest("The only transfer encoding understood is chunked, without a Content-Length.")
-        return call.header(b"origin")
 
     def _admit(self, scope: Scope, call: Call[Any], origin: str | None) -> Route:
         """Find the client's address and the route, and see whether there is room for the request."""
@@ -252,7 +256,7 @@ class App(Generic[Services]):
     ) -> None:
         """Send a stream within what is left of the route's one deadline; the log line says how it broke."""
         try:
-            broken = await streaming.send_all(stream, receive, send, route.deadline_s - elapsed_s)
+            broken = await streaming.send_all(stream, receive, send, route.deadline_s - elapsed_s, self._finishing)
         except Refusal as refusal:
             broken = refusal.code
         except Exception as error:
