@@ -51,6 +51,7 @@ def build_app(settings: Settings, log: Log) -> App[Services]:
     async def start_worker() -> Services:
         services = await start_services(settings, log)
         signals.on_finish(app.finish)
+        signals.stop_with_parent()
         signals.unblock_after_startup()
         return services
 

@@ -11,5 +11,6 @@ crypto           keys derived from one secret; sealing and comparing
 ids              ids that sort by time
 timestamps       timestamps that callers send
 signals          stop signals, blocked until a worker serves
+supervisor       worker processes: started, replaced, stopped
 log              one JSON object per line, never blocking a request
 """

@@ -9,6 +9,8 @@ take. `FINISH` follows a second later: it ends the process as soon as no request
 """
 
 import asyncio
+import multiprocessing
+import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, FINISH}
 # granian takes microseconds from the end of the worker's start to serving. But the event loop is not running between,
 # and on a busy machine that may take long: so this is counted once more when it runs again.
 SERVES_AFTER_S = 0.1
+FINISH_AFTER_S = 1.0
 
 
 @contextmanager
@@ -34,6 +37,21 @@ def unblock_after_startup() -> None:
     """Unblock the stop signals of a worker that has just started; call it in the worker's event loop."""
     loop = asyncio.get_running_loop()
     loop.call_later(SERVES_AFTER_S, loop.call_later, SERVES_AFTER_S, unblock)
+
+
+def stop_with_parent() -> None:
+    """Stop this worker when its supervisor has died; call it in the worker's event loop."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    loop, sentinel = asyncio.get_running_loop(), parent.sentinel
+
+    def stop() -> None:
+        loop.remove_reader(sentinel)
+        os.kill(os.getpid(), signal.SIGTERM)
+        loop.call_later(FINISH_AFTER_S, os.kill, os.getpid(), FINISH)
+
+    loop.add_reader(sentinel, stop)
 
 
 def on_finish(finish: Callable[[], Awaitable[None]]) -> None:

@@ -21,7 +21,6 @@ FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 5.0
 STABLE_S = 10.0  # a worker that has lived this long has started
 MAX_FAILED_STARTS = 6
-FINISH_AFTER_S = 1.0
 KILL_AFTER_S = 25.0
 
 
@@ -130,7 +129,7 @@ class Supervisor:
         """Stop all workers: SIGTERM, after a second SIGUSR1, and SIGKILL when the time is over."""
         self._stopping, started = True, monotonic()
         self._signal(signal.SIGTERM)
-        steps = [(started + FINISH_AFTER_S, self._finish), (started + KILL_AFTER_S, self._kill)]
+        steps = [(started + signals.FINISH_AFTER_S, self._finish), (started + KILL_AFTER_S, self._kill)]
         while any(worker.process is not None for worker in self._workers):
             if steps and steps[0][0] <= monotonic():
                 steps.pop(0)[1]()

@@ -42,8 +42,45 @@ async def test_a_stream_that_nobody_takes_ends_with_its_deadline() -> None:
 
     stream = Stream(pieces(), b"text/plain")
 
-    assert await streaming.send_all(stream, receive, send, 0.01) == "deadline"
+    assert await streaming.send_all(stream, receive, send, 0.01, asyncio.Event()) == "deadline"
     assert (made, closed) == (1, True)
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_unread_stream_ends_before_its_deadline(monkeypatch: pytest.MonkeyPatch, stopping: bool) -> None:
+    monkeypatch.setattr(streaming, "FINISHING_SEND_S" if stopping else "SEND_S", 0.0)
+    finishing = asyncio.Event()
+    if stopping:
+        finishing.set()
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"x"
+
+    async def never(*message: object) -> Any:
+        await asyncio.Event().wait()
+
+    stream = Stream(pieces(), b"text/plain")
+
+    assert await streaming.send_all(stream, never, never, 3600.0, finishing) == "unread"
+
+
+async def test_stream_that_waits_for_its_source_is_not_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "SEND_S", 0.0)
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        await asyncio.sleep(3 * streaming.CHECK_S)
+        yield b"x"
+
+    async def never() -> Mapping[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    stream = Stream(pieces(), b"text/plain")
+
+    assert await streaming.send_all(stream, never, send, 3600.0, asyncio.Event()) is None
 
 
 @pytest.mark.parametrize("hang_up", [False, True])

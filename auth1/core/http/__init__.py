@@ -8,6 +8,7 @@ pagination  pages of a list
 problems    an error as application/problem+json
 cors        which web origins may call
 client_ip   the client's address, through trusted proxies only
+framing     the form of a request, checked before its route is known
 concurrency how many expensive requests may run at once
 streaming   a response larger than memory
 """
