@@ -1,0 +1,26 @@
+"""Security headers of HTML pages."""
+
+from urllib.parse import urlsplit
+
+from auth1.pages.theme import Theme
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def page_headers(theme: Theme, redirect_to: str | None = None) -> Headers:
+    """Return the headers of a page that loads nothing and runs no script.
+
+    Browsers apply `form-action` to the redirect after a form as well, so it includes the origin of `redirect_to`.
+    """
+    form_action = "'self'" if redirect_to is None else f"'self' {origin_of(redirect_to)}"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{theme.stylesheet.sha256}'; form-action {form_action}; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    )
+    return [(b"content-security-policy", policy.encode()), (b"referrer-policy", b"no-referrer")]
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

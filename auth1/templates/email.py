@@ -1,0 +1,63 @@
+"""The plain text and HTML of an email with a code, a link, or both.
+
+The code comes first. The HTML loads nothing: no image, no script, no style sheet. Jinja escapes every value.
+"""
+
+from typing import NamedTuple
+
+from auth1.templates import html
+from auth1.templates.colors import button_colors
+from auth1.templates.email_words import Contents, find_words
+from auth1.templates.locales import direction
+from auth1.templates.placeholders import Template, minutes_left, to_one_line
+from auth1.templates.schemas import Branding, Purpose
+
+
+class EmailContent(NamedTuple):
+    """The parts of an email beside its plain text. `sender_name` stands beside the sender's address."""
+
+    sender_name: str
+    subject: str
+    html: str
+    lang: str = "en"
+
+
+def render_email(
+    branding: Branding,
+    locale: str | None,
+    *,
+    code: str | None,
+    link: str | None,
+    expires_in: int,
+    purpose: Purpose = "login",
+) -> tuple[str, EmailContent]:
+    """Render a code, a link, or both: the plain text, and the other parts of the email."""
+    brand, minutes = to_one_line(branding.name), minutes_left(expires_in)
+    words = find_words(branding, locale, Contents(code is not None, link is not None, minutes, purpose))
+
+    def fill(template: Template) -> str:
+        return template.render(brand=brand, code=code or "", minutes=minutes)
+
+    subject, expiry, footer = fill(words.subject), fill(words.expiry), fill(words.footer)
+    values: dict[str, object] = {}
+    lines = [brand]
+    if code is not None:
+        values |= {"code_intro": fill(words.code)}
+        lines += [fill(words.code), code]
+    if link is not None:
+        values |= {"link_intro": fill(words.link), "button": fill(words.button), "paste": fill(words.paste)}
+        values |= {"colors": button_colors(branding.color)}
+        lines += [fill(words.link), link]
+    page = html.EMAIL.render(
+        values,
+        lang=words.lang,
+        dir=direction(words.lang),
+        subject=subject,
+        brand=brand,
+        heading=None,
+        code=code,
+        link=link,
+        expiry=expiry,
+        footer=footer,
+    )
+    return "\n\n".join([*lines, expiry, footer]) + "\n", EmailContent(brand, subject, page, words.lang)

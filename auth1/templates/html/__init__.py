@@ -1,0 +1,19 @@
+"""Jinja templates of emails and pages, compiled at import. Every value is escaped; a missing value is an error."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    auto_reload=False,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+EMAIL = _environment.get_template("email.html")
+LINK_CONFIRM = _environment.get_template("link_confirm.html")
+LINK_STATUS = _environment.get_template("link_status.html")

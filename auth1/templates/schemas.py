@@ -1,0 +1,45 @@
+"""A tenant's branding and its own texts, as they are stored in its settings."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+
+TextChannel = Literal["sms", "email"]
+Purpose = Literal["login", "add"]  # a code to sign in, or a code to add a phone or email to an account
+Locale = Annotated[
+    str,
+    msgspec.Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z", description="BCP 47: pt-BR"),
+]
+_Templates = Annotated[dict[str, str], msgspec.Meta(max_length=50)]
+
+
+class EmailText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A tenant's own words for emails in one language. A missing word is taken from the built-in strings."""
+
+    subject: str | None = None  # may contain {code}; an email without a code then uses `button` instead
+    link: str | None = None  # above the button
+    button: str | None = None
+    paste: str | None = None  # above the link as text
+    code: str | None = None  # above the code
+    expiry: str | None = None
+    footer: str | None = None  # advice for a recipient who did not request the email
+    add_subject: str | None = None  # as `subject`, for a code that adds this address to an account
+    add_code: str | None = None  # as `code`, for a code that adds this address to an account
+
+
+class Texts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A tenant's own texts by channel and locale. Templates are checked when they are written."""
+
+    sms: _Templates = {}
+    sms_add: _Templates = {}  # for a code that adds this number to an account
+    email: Annotated[dict[str, EmailText], msgspec.Meta(max_length=50)] = {}
+
+
+class Branding(NamedTuple):
+    """The name, look and texts of a tenant in its messages and pages."""
+
+    name: str
+    color: str | None = None  # of buttons, #rrggbb
+    default_locale: str = "en"
+    texts: Texts = Texts()
+    autofill_host: str | None = None  # the only host where browsers offer the code of an SMS
