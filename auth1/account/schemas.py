@@ -8,7 +8,7 @@ import msgspec
 from auth1.challenges.schemas import Code, Email, Phone
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
-from auth1.tenants.settings import Locale
+from auth1.templates.schemas import Locale
 
 IdentifierType = Literal["phone", "email"]
 

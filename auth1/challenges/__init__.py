@@ -5,8 +5,7 @@ send_code   the step that sends a code
 codes       digits: made, sealed, authenticated
 magic_link  links in emails: created with the challenge
 sandbox     magic numbers of test keys
-page_words  words of the link page
-wording     a message, rendered for its channel
+messages    a message, rendered for its channel
 outbox      sends accepted messages that are not sent yet
 logins      the response at the end of every login
 receipts    Twilio's delivery reports, and the status of a challenge

@@ -5,10 +5,10 @@ from msgspec import UNSET
 from auth1 import metrics
 from auth1.authn.guards import tell_limits
 from auth1.challenges import codes, logins, magic_link, sandbox, send_code, store
+from auth1.challenges.messages import render_code
 from auth1.challenges.schemas import CodeAnswer, CodeRequest, CodeSent, Verified
 from auth1.challenges.send_code import Cause
 from auth1.challenges.store import Answered, Answering, NotOpened, Opened, Opening
-from auth1.challenges.wording import word
 from auth1.core.http.request import Call
 from auth1.core.ids import new_id
 from auth1.errors import (
@@ -101,7 +101,7 @@ async def _open(app: Services, call: Call[Tenant], asked: Opening) -> Opened:
 async def _send(app: Services, call: Call[Tenant], asked: Opening, code: str, sent: CodeSent) -> None:
     """Hand the message to the providers of its channel. Raises what refusal_of says."""
     tenant, identifier, link = call.caller, asked.identifier, asked.link
-    outgoing = word(
+    outgoing = render_code(
         tenant_id=tenant.id,
         message_id=asked.message_id,
         to=identifier.value,
@@ -112,6 +112,7 @@ async def _send(app: Services, call: Call[Tenant], asked: Opening, code: str, se
         code=code if link is None or link.with_code else None,
         link=link.address(app.settings.app_url) if link is not None else None,
         expires_in=sent.expires_in,
+        purpose=asked.purpose,
     )
     delivery = await app.messenger.send(
         identifier.channel,

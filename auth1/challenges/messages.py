@@ -1,12 +1,16 @@
-"""A message of the main job, worded for its channel: by the request that asked for it, and by the outbox later."""
+"""Messages of the main job, rendered for their channel: by the request itself, or later by the outbox."""
 
+from auth1.challenges.codes import LOGIN
 from auth1.identifiers import Channel, parse_phone
-from auth1.messaging import mails, notices, texts
 from auth1.messaging.providers.protocol import Outgoing
+from auth1.templates import notices
+from auth1.templates.email import render_email
+from auth1.templates.schemas import Purpose
+from auth1.templates.sms import render_sms
 from auth1.tenants.settings import Senders, TenantSettings
 
 
-def word(
+def render_code(
     *,
     tenant_id: str,
     message_id: str,
@@ -18,26 +22,27 @@ def word(
     code: str | None,
     link: str | None,
     expires_in: int,
+    purpose: str = LOGIN,
     avoid: tuple[str, ...] = (),
 ) -> Outgoing:
-    """Word a message: a code, or in an email a link, or both. `avoid`: as in Outgoing."""
+    """Render a code, or in an email a link or both. `avoid`: as in Outgoing."""
+    branding, use = settings.branding(tenant_name), text_purpose(purpose)
     if channel == "email":
-        text, letter = mails.write(tenant_name, settings, locale, code=code, link=link, expires_in=expires_in)
-        return Outgoing(tenant_id, message_id, to, text, expires_in, letter)
-    text = texts.sms_code(tenant_name, settings, locale, code or "", expires_in)
+        text, content = render_email(branding, locale, code=code, link=link, expires_in=expires_in, purpose=use)
+        return Outgoing(tenant_id, message_id, to, text, expires_in, content)
     return Outgoing(
         tenant_id,
         message_id,
         to,
-        text,
+        render_sms(branding, locale, code or "", expires_in, use),
         expires_in,
         senders=_senders(settings, to),
-        retry_in=settings.retry_unreported_after if not avoid else None,  # there is no third try
+        retry_in=settings.retry_unreported_after if not avoid else None,  # a message is retried once
         avoid=avoid,
     )
 
 
-def word_notice(
+def render_notice(
     *,
     tenant_id: str,
     message_id: str,
@@ -48,15 +53,20 @@ def word_notice(
     locale: str | None,
     notice: str,
 ) -> Outgoing:
-    """Word a notice, which brings no code."""
-    text, letter = notices.write(tenant_name, settings, locale, notice, channel)
+    """Render a notice, which contains no code."""
+    text, content = notices.render_notice(settings.branding(tenant_name), locale, notice, channel)
     if channel == "email":
-        return Outgoing(tenant_id, message_id, to, text, notices.LIFE_S, letter)
+        return Outgoing(tenant_id, message_id, to, text, notices.LIFE_S, content)
     return Outgoing(tenant_id, message_id, to, text, notices.LIFE_S, senders=_senders(settings, to))
 
 
+def text_purpose(purpose: str) -> Purpose:
+    """Return the purpose that texts distinguish, for the purpose of a code."""
+    return "login" if purpose == LOGIN else "add"
+
+
 def _senders(settings: TenantSettings, to: str) -> Senders:
-    """Whom an SMS is from: each provider's sender for the country, or for all others."""
+    """Return the senders of an SMS for its country, completed by those for all countries."""
     rest = settings.sms_senders.get("*", Senders())
     here = settings.sms_senders.get(parse_phone(to).country or "", rest) if settings.sms_senders else rest
     return Senders(twilio=here.twilio or rest.twilio, sns=here.sns or rest.sns)

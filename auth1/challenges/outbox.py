@@ -5,14 +5,15 @@ from contextlib import suppress
 
 from auth1 import metrics
 from auth1.challenges import codes, magic_link
-from auth1.challenges.wording import word, word_notice
+from auth1.challenges.messages import render_code, render_notice
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
 from auth1.events.types import Event, EventType, tell
 from auth1.identifiers import parse_phone
-from auth1.messaging import segments, store
+from auth1.messaging import store
 from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
+from auth1.templates import segments
 
 ROUND_S = 2.0
 BATCH = 20
@@ -85,7 +86,7 @@ def _unseal(app: Services, message: Claimed) -> tuple[str | None, str | None]:
 
 
 async def _send_notice(app: Services, message: Claimed, notice: str) -> None:
-    outgoing = word_notice(
+    outgoing = render_notice(
         tenant_id=message.tenant_id,
         message_id=message.message_id,
         to=message.identifier,
@@ -122,7 +123,7 @@ async def _send(app: Services, message: Claimed) -> None:
         return await _drop(app, message, "first_arrived")
     if set(app.messenger.names(message.channel, sandbox=message.tenant_id.endswith(":test"))) <= set(message.avoid):
         return await _drop(app, message, "no_other_provider")  # they were other ones when it was queued
-    outgoing = word(
+    outgoing = render_code(
         tenant_id=message.tenant_id,
         message_id=message.message_id,
         to=message.identifier,
@@ -133,6 +134,7 @@ async def _send(app: Services, message: Claimed) -> None:
         code=code if message.with_code else None,
         link=link,
         expires_in=message.expires_in or 0,
+        purpose=message.purpose or codes.LOGIN,
         avoid=tuple(message.avoid),
     )
     delivery = await app.messenger.send(message.channel, outgoing, actor="auth1")

@@ -8,7 +8,7 @@ import msgspec
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
 from auth1.sessions.schemas import Tokens
-from auth1.tenants.settings import Locale
+from auth1.templates.schemas import Locale
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
 Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in ASCII: a@b.co")]

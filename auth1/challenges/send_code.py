@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from auth1.challenges import codes, sandbox, store
 from auth1.challenges.magic_link import NewLink
+from auth1.challenges.messages import text_purpose
 from auth1.challenges.schemas import METADATA_BYTES, CodeRequest, CodeSent
 from auth1.challenges.store import NotOpened, Opening, Price
 from auth1.config.sms_rates import MICRO
@@ -26,10 +27,11 @@ from auth1.fraud.assess import assess
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
-from auth1.messaging import segments, texts
 from auth1.messaging.dispatcher import Keep, refusal_of
 from auth1.messaging.store import Delivery, Kept
 from auth1.services import Services
+from auth1.templates import segments
+from auth1.templates.sms import render_sms
 from auth1.tenants.settings import Tenant
 
 RESEND_S = 30  # then 60, then 120
@@ -105,7 +107,7 @@ def opening(
         seals=codes.seals(app.keyring),
         mark_event_id=new_id("evt"),
         link=link,
-        price=estimate(app, tenant, identifier, body.locale),
+        price=estimate(app, tenant, identifier, body.locale, purpose),
         claim=claim,
         purpose=purpose,
     )
@@ -124,14 +126,13 @@ def _sends_per_hour(tenant: Tenant, purpose: str) -> int:
     return allowed if purpose == codes.LOGIN else max(1, allowed // 2)
 
 
-def estimate(app: Services, tenant: Tenant, identifier: Identifier, locale: str | None) -> Price:
+def estimate(app: Services, tenant: Tenant, identifier: Identifier, locale: str | None, purpose: str) -> Price:
     """Estimate what a message costs, and say what may be spent. Emails and what a sandbox sends cost nothing."""
     settings, number, cost = tenant.settings, None, 0
     if identifier.channel == "sms":
         # What is sent has as many digits, and no more minutes.
-        sample = texts.sms_code(
-            tenant.name, settings, locale, "0" * settings.otp_length, settings.otp_expiry_minutes * 60
-        )
+        branding, life = settings.branding(tenant.name), settings.otp_expiry_minutes * 60
+        sample = render_sms(branding, locale, "0" * settings.otp_length, life, text_purpose(purpose))
         number = segments.measure(sample).segments
         cost = 0 if tenant.sandbox else app.settings.sms_rates.price(identifier.country, number)
     budget = None if settings.sms_budget_per_day is None else round(settings.sms_budget_per_day * MICRO)

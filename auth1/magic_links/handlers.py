@@ -17,8 +17,11 @@ from auth1.events.types import Event, EventType, tell
 from auth1.identifiers import parse_email
 from auth1.magic_links import pages, store
 from auth1.magic_links.store import Proof, Redeemed, Redeeming
+from auth1.pages.headers import page_headers
+from auth1.pages.theme import default_theme, tenant_theme
 from auth1.services import Services
 from auth1.sessions import create
+from auth1.templates.pages import WayBack
 from auth1.tenants.settings import Tenant
 
 ACTOR = "link"
@@ -29,10 +32,10 @@ async def show_link(app: Services, call: Call[None]) -> Answer:
     """Show what a link is for. Consumes nothing."""
     link = await store.find_link(app.postgres, digest(call.parameters["token"]))
     if link is None:
-        return _dead(call)
-    look = pages.look(link.settings, link.locale)
-    call.headers += pages.headers(look, link.redirect_to)
-    return pages.confirm(look, link.brand)
+        return _expired(call)
+    theme = tenant_theme(link.branding, link.locale)
+    call.headers += page_headers(theme, link.redirect_to)
+    return pages.confirm_page(theme, link.branding.name)
 
 
 async def confirm_link(app: Services, call: Call[None]) -> Answer:
@@ -43,14 +46,15 @@ async def confirm_link(app: Services, call: Call[None]) -> Answer:
     confirmed = await store.confirm_link(app.postgres, token_digest, digest(code), event_id, ACTOR)
     metrics.LINKS_CONFIRMED.labels("confirmed" if confirmed else "dead").inc()
     if confirmed is None:
-        return _dead(call)
-    look = pages.look(confirmed.link.settings, confirmed.link.locale)
-    call.headers += pages.headers(look)
+        return _expired(call)
+    link = confirmed.link
+    theme = tenant_theme(link.branding, link.locale)
+    call.headers += page_headers(theme)
     event = Event(event_id, EventType.LINK_CONFIRMED, confirmed.tenant_id, ACTOR, confirmed.challenge_id)
     tell(app.log, event, call.request_id)
-    redirect_to = confirmed.link.redirect_to
+    redirect_to = link.redirect_to
     if redirect_to is None:
-        return pages.confirmed(look)
+        return pages.confirmed_page(theme, WayBack(link.branding.name, link.home))
     call.headers.append((b"location", f"{redirect_to}{'&' if '?' in redirect_to else '?'}code={code}".encode()))
     return Answer(b"", 303)
 
@@ -80,12 +84,11 @@ async def redeem(app: Services, call: Call[Tenant], grant: CodeGrant | Challenge
     return await logins.finish(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
 
 
-def _dead(call: Call[None]) -> Answer:
-    # In what language its message was, if there ever was one, is nobody's to learn.
-    wanted = b",".join(call.request_headers.get(b"accept-language", []))
-    look = pages.strangers_look(wanted.decode("latin-1"))
-    call.headers += pages.headers(look)
-    return pages.dead(look)
+def _expired(call: Call[None]) -> Answer:
+    accept_language = b",".join(call.request_headers.get(b"accept-language", []))
+    theme = default_theme(accept_language.decode("latin-1"))
+    call.headers += page_headers(theme)
+    return pages.expired_page(theme)
 
 
 def _proof(grant: CodeGrant | ChallengeGrant) -> Proof:

@@ -3,7 +3,9 @@
 from typing import Literal, NamedTuple, cast
 
 from auth1.core.postgres import ConnectionLost, Postgres, Queries
+from auth1.pages.headers import origin_of
 from auth1.sessions.create import NewSession
+from auth1.templates.schemas import Branding
 from auth1.tenants.settings import TenantSettings, read_settings
 
 _QUERIES = Queries("links")
@@ -18,8 +20,14 @@ class OpenLink(NamedTuple):
     redirect_to: str | None
 
     @property
-    def brand(self) -> str:
-        return self.settings.sms_branding or self.name
+    def branding(self) -> Branding:
+        return self.settings.branding(self.name)
+
+    @property
+    def home(self) -> str | None:
+        """Return the address of the application: the only origin of the tenant's redirect URIs, if there is one."""
+        origins = {origin_of(uri) for uri in self.settings.redirect_uris}
+        return f"{origins.pop()}/" if len(origins) == 1 else None
 
 
 class Confirmed(NamedTuple):

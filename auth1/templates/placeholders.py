@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 _MAX_USES = 2  # of brand and of minutes: a name of 100 characters must not make the text much longer
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(brand|code|minutes)\}|[{}]")
-# Text that phones turn into a link: a dot between two words, a scheme, an address. `@` would also begin an autofill line.
+# Text that phones turn into a link: a dot between two words, a scheme, an address. `@` also begins an autofill line.
 _LINK = re.compile(r"\S[.\uff0e]\w{2}|://|@")
 _JOINERS = "\u200c\u200d\u200e\u200f"  # invisible, but needed in Persian, Indic scripts, Arabic and Hebrew
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

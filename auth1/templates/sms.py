@@ -34,9 +34,7 @@ def find_template(branding: Branding, locale: str | None, minutes: int, purpose:
     raise AssertionError("English is among the candidates")
 
 
-def render_sms(
-    branding: Branding, locale: str | None, code: str, expires_in: int, purpose: Purpose = "login"
-) -> str:
+def render_sms(branding: Branding, locale: str | None, code: str, expires_in: int, purpose: Purpose = "login") -> str:
     """Render a code for an SMS, with the minutes that remain of `expires_in` seconds."""
     minutes = minutes_left(expires_in)
     return fill(branding, find_template(branding, locale, minutes, purpose).template, code, minutes)

@@ -1,61 +1,64 @@
-"""What a person would get: a tenant's texts before they are stored, and after."""
+"""Previews of a tenant's texts, stored or not, with a sample code and a sample link."""
 
 from auth1.errors import FieldError, ValidationFailed
-from auth1.messaging import locales, mail_texts, mails, segments, templates, texts
+from auth1.templates import locales, placeholders, segments, sms
+from auth1.templates.email import render_email
+from auth1.templates.schemas import Branding, EmailText
+from auth1.templates.validation import email_errors, with_email_text
 from auth1.tenants.schemas import TenantOut, TextPreview, TextPreviewIn
-from auth1.tenants.settings import EmailText, TenantSettings
 
 SAMPLE_CODE = "1234567890"
 SAMPLE_LINK = "/api/auth/link/a-sample-that-opens-nothing"
 
 
-def preview(tenant: TenantOut, wanted: TextPreviewIn, app_url: str) -> TextPreview:
-    """Write a message with a code and a link that are nobody's. Raises ValidationFailed."""
-    return _email(tenant, wanted, app_url) if wanted.channel == "email" else _sms(tenant, wanted)
+def preview(tenant: TenantOut, params: TextPreviewIn, app_url: str) -> TextPreview:
+    """Render a message with a sample code and a sample link. Raises ValidationFailed."""
+    if params.purpose == "add" and params.mode != "code":
+        raise ValidationFailed(errors=[FieldError("mode", "Must be code for this purpose.")])
+    branding = tenant.settings.branding(tenant.name)
+    code, expires_in = SAMPLE_CODE[: tenant.settings.otp_length], tenant.settings.otp_expiry_minutes * 60
+    if params.channel == "email":
+        return _email(branding, params, code, app_url + SAMPLE_LINK, expires_in)
+    return _sms(branding, params, code, expires_in)
 
 
-def _sms(tenant: TenantOut, wanted: TextPreviewIn) -> TextPreview:
-    settings, template = tenant.settings, wanted.template
-    if wanted.mode != "code":
-        raise ValidationFailed(errors=[FieldError("mode", "Only an email can carry a link")])
+def _sms(branding: Branding, params: TextPreviewIn, code: str, expires_in: int) -> TextPreview:
+    template, minutes = params.template, placeholders.minutes_left(expires_in)
+    if params.mode != "code":
+        raise ValidationFailed(errors=[FieldError("mode", "Must be code for an SMS.")])
     if isinstance(template, EmailText):
-        raise ValidationFailed(errors=[FieldError("template", "Of an SMS this is one text")])
+        raise ValidationFailed(errors=[FieldError("template", "Must be a text for an SMS.")])
     if template is None:
-        locale, wording = texts.choose(settings, wanted.locale)
+        lang, parsed = sms.find_template(branding, params.locale, minutes, params.purpose)
     else:
         try:
-            parsed = templates.parse(template)
-        except templates.TemplateError as error:
+            parsed = placeholders.parse(template)
+        except placeholders.TemplateError as error:
             raise ValidationFailed(errors=[FieldError("template", str(error))]) from None
-        locale = locales.normalise(wanted.locale or settings.default_locale)
-        wording = texts.Wording(parsed, parsed)
-    text = texts.word_sms(wording, tenant.name, settings, _code(settings), settings.otp_expiry_minutes * 60)
+        lang = locales.normalise(params.locale or branding.default_locale)
+    text = sms.fill(branding, parsed, code, minutes)
     measured = segments.measure(text)
     return TextPreview(
-        text=text, locale=locale, encoding=measured.encoding, units=measured.units, segments=measured.segments
+        text=text, locale=lang, encoding=measured.encoding, units=measured.units, segments=measured.segments
     )
 
 
-def _email(tenant: TenantOut, wanted: TextPreviewIn, app_url: str) -> TextPreview:
-    settings, template = tenant.settings, wanted.template
+def _email(branding: Branding, params: TextPreviewIn, code: str, link: str, expires_in: int) -> TextPreview:
+    template = params.template
     if isinstance(template, str):
-        raise ValidationFailed(errors=[FieldError("template", 'Of an email this is an object: {"subject": …}')])
+        raise ValidationFailed(errors=[FieldError("template", 'Must be an object for an email: {"subject": …}.')])
     if template is not None:
-        locale = locales.normalise(wanted.locale or settings.default_locale)
-        settings = mail_texts.preview(settings, locale, template)
-        if errors := texts.email_problems(settings, locale, "template"):
+        lang = locales.normalise(params.locale or branding.default_locale)
+        texts = with_email_text(branding.texts, lang, template)
+        if errors := email_errors(texts, lang, "template"):
             raise ValidationFailed(errors=errors)
-    with_code, with_link = wanted.mode != "link", wanted.mode != "code"
-    text, letter = mails.write(
-        tenant.name,
-        settings,
-        wanted.locale,
-        code=_code(settings) if with_code else None,
-        link=app_url + SAMPLE_LINK if with_link else None,
-        expires_in=settings.otp_expiry_minutes * 60,
+        branding = branding._replace(texts=texts)
+    text, content = render_email(
+        branding,
+        params.locale,
+        code=code if params.mode != "link" else None,
+        link=link if params.mode != "code" else None,
+        expires_in=expires_in,
+        purpose=params.purpose,
     )
-    return TextPreview(text=text, locale=letter.lang, subject=letter.subject, html=letter.html)
-
-
-def _code(settings: TenantSettings) -> str:
-    return SAMPLE_CODE[: settings.otp_length]
+    return TextPreview(text=text, locale=content.lang, subject=content.subject, html=content.html)

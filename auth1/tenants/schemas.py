@@ -8,8 +8,9 @@ import msgspec
 from auth1.api_keys import Kind
 from auth1.core.schemas import In, Out
 from auth1.core.timestamps import Moment
-from auth1.messaging.segments import Encoding
-from auth1.tenants.settings import EmailText, Locale, TenantSettings, TextChannel
+from auth1.templates.schemas import EmailText, Locale, Purpose, TextChannel
+from auth1.templates.segments import Encoding
+from auth1.tenants.settings import TenantSettings
 
 Name = Annotated[
     str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", examples=["My App"])
@@ -80,21 +81,22 @@ class TenantPage(Out):
 
 
 class TextPreviewIn(In):
-    """A text to see: the one that the tenant's users get in a language, or a template that is not stored yet.
+    """A text to preview: the stored text for a language, or a template that is not stored yet.
 
-    The template of an SMS is a text, that of an email an object of texts.
+    The template of an SMS is a text; the template of an email is an object of texts.
     """
 
     channel: TextChannel = "sms"
     locale: Locale | None = None
     mode: Literal["code", "link", "both"] = "code"  # a link only by email
+    purpose: Purpose = "login"  # `add`: a code that adds this phone or email to an account
     template: str | EmailText | None = None
 
 
 class TextPreview(Out):
-    """What a person would get, with a code that is nobody's. `locale` is the language that was found.
+    """The message as it would be sent, with a sample code. `locale` is the language that was found.
 
-    An SMS is measured; an email has a subject and HTML beside its text.
+    An SMS has its encoding, length and segments; an email has its subject and HTML.
     """
 
     text: str

@@ -11,8 +11,8 @@ from auth1 import api_keys
 from auth1.core import schemas, timestamps
 from auth1.errors import Conflict, FieldError, Forbidden, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
-from auth1.messaging import texts
 from auth1.services import Services
+from auth1.templates.validation import check_texts
 from auth1.tenants import store
 from auth1.tenants.schemas import (
     JwtRotation,
@@ -34,7 +34,7 @@ from auth1.tenants.settings import OPERATOR, OPERATOR_SETTINGS, Manager, TenantS
 
 async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None = None) -> TenantCreated:
     """Make a tenant and its three first keys. Raises ValidationFailed, and Conflict when the slug is taken."""
-    texts.check(wanted.settings)
+    check_texts(wanted.settings.texts)
     first_keys = {kind: api_keys.make(kind, wanted.slug) for kind in api_keys.KINDS}
     made = await store.create_tenant(
         app.postgres,

@@ -1,11 +1,12 @@
 """A tenant as a request sees it: who it is, what it has decided, and by which key it called."""
 
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from auth1.api_keys import Kind
+from auth1.templates.schemas import Branding, Locale, Texts
 
 _Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2")]
 _Countries = Annotated[tuple[_Country, ...], msgspec.Meta(max_length=250)]
@@ -28,12 +29,6 @@ OPERATOR = "operator"  # the actor of what is done with ADMIN_TOKEN, or on the c
 _Color = Annotated[str, msgspec.Meta(pattern=r"^#[0-9a-f]{6}\Z", description="#rrggbb")]
 _Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
-TextChannel = Literal["sms", "email"]
-Locale = Annotated[
-    str,
-    msgspec.Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z", description="BCP 47: pt-BR"),
-]
-_Templates = Annotated[dict[str, str], msgspec.Meta(max_length=50)]
 # The last label begins with a letter: an address is no name.
 _HostName = Annotated[
     str,
@@ -62,27 +57,6 @@ class Senders(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     twilio: _TwilioSender | None = None
     sns: _SnsSender | None = None
-
-
-class EmailText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """A tenant's own words in an email, of one language; for what is not given, ours stand there."""
-
-    subject: str | None = (
-        None  # may hold {code}; without one, in an email with a link alone, the button's words are used
-    )
-    link: str | None = None  # above the button
-    button: str | None = None
-    paste: str | None = None  # above the link as text
-    code: str | None = None  # above the code
-    expiry: str | None = None  # how long it all lives
-    footer: str | None = None  # what to do about an email that one did not ask for
-
-
-class Texts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A tenant's own texts by channel and locale. What a template may hold is checked when it is written."""
-
-    sms: _Templates = {}
-    email: Annotated[dict[str, EmailText], msgspec.Meta(max_length=50)] = {}
 
 
 class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=False):
@@ -157,6 +131,11 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         Annotated[dict[_Place, Senders], msgspec.Meta(max_length=250)],
         msgspec.Meta(description="Whom an SMS is from, by country."),
     ] = {}
+
+    def branding(self, tenant_name: str) -> Branding:
+        """Return the branding of messages and pages; `sms_branding` replaces the tenant's name."""
+        name = self.sms_branding or tenant_name
+        return Branding(name, self.brand_color, self.default_locale, self.texts, self.sms_autofill_host)
 
 
 # What the operator alone decides, because the operator pays for it, or answers for whom it is from.

@@ -17,7 +17,7 @@ GREETINGS = {
     "es": "Tu clave de un solo uso para MyApp es: ",
     "fr": "Votre code de vérification MyApp est : ",
     "de": "Ihr Bestätigungscode für MyApp lautet: ",
-    "pt": "O seu PIN para MyApp é: ",
+    "pt": "Seu PIN para MyApp é: ",
     "it": "Il tuo codice di verifica per MyApp è: ",
 }
 
@@ -101,7 +101,7 @@ async def test_a_changed_text_is_sent_from_then_on(door: Door, twilio_server: Tw
 
     patched = await door.admin("PATCH", path, {"settings": {"texts": None}})
 
-    assert patched.json()["settings"]["texts"] == {"sms": {}, "email": {}}
+    assert patched.json()["settings"]["texts"] == {"sms": {}, "sms_add": {}, "email": {}}
     assert (await text_for(door, twilio_server, tenant, "es")).startswith(GREETINGS["es"])
 
 
@@ -244,7 +244,7 @@ async def test_the_preview_of_a_new_template_changes_nothing_and_tells_its_price
     assert shown == {"text": text, "locale": "pt-BR", "encoding": "ucs2", "units": 77, "segments": 2}
     assert (await preview(door, tenant, template=template, locale="ES"))["locale"] == "es"
     assert (await preview(door, tenant, template="{code} " + "x" * 300))["segments"] == 3
-    assert (await text_for(door, twilio_server, tenant, "pt-BR")).startswith("O seu PIN para My App é: ")
+    assert (await text_for(door, twilio_server, tenant, "pt-BR")).startswith("Seu PIN para My App é: ")
 
 
 async def test_the_preview_has_as_many_digits_as_a_code(door: Door) -> None:

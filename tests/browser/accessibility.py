@@ -6,7 +6,7 @@ Asked of the page as it is shown, so that what a style sheet does to it counts.
 import itertools
 import re
 
-from auth1.messaging.colors import contrast
+from auth1.templates.colors import contrast
 from tests.browser.chromium import Page
 
 # Every element that has text of its own, with its colours; the ground is that of the nearest one that has a ground.

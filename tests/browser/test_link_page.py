@@ -27,7 +27,7 @@ async def test_the_page_is_shown_under_its_policy_and_loads_nothing(browser: Chr
 
         assert page.complaints == []
         assert page.requests == [f"GET {link}"]
-        assert await page.evaluate("document.title") == "Log in to MyApp & Söhne"
+        assert await page.evaluate("document.title") == "Sign in to MyApp & Söhne"
         assert await background(page) == "rgb(255, 255, 255)", "its style sheet is let through"
 
 
@@ -53,7 +53,7 @@ async def test_it_confirms_by_keyboard_without_scripts(browser: Chromium, site: 
 
         assert page.complaints == []
         assert page.requests == [f"GET {link}", f"POST {link}"]
-        assert ("heading", "Confirmed") in await page.roles()
+        assert ("heading", "You're signed in") in await page.roles()
     named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
     assert await site.token(grant_type="challenge", **named) == 200
 
@@ -86,8 +86,8 @@ async def test_a_screen_reader_finds_a_heading_and_one_button(browser: Chromium,
 
         roles = await page.roles()
         assert ("main", "") in roles
-        assert ("heading", "Log in to MyApp & Söhne") in roles
-        assert [name for role, name in roles if role == "button"] == ["Log in to MyApp & Söhne"]
+        assert ("heading", "Sign in to MyApp & Söhne") in roles
+        assert [name for role, name in roles if role == "button"] == ["Sign in to MyApp & Söhne"]
         assert await page.evaluate("document.documentElement.lang") == "en"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth1.challenges.page_words import PAGE_WORDS
+from auth1.templates.strings import STRINGS
 from tests.browser import screenshots
 from tests.browser.accessibility import faults
 from tests.browser.chromium import Chromium, Page
@@ -17,10 +17,10 @@ async def heading(page: Page) -> str:
     return text
 
 
-@pytest.mark.parametrize("lang", PAGE_WORDS)
+@pytest.mark.parametrize("lang", STRINGS)
 async def test_all_three_pages_are_in_the_language_of_the_message(browser: Chromium, site: Site, lang: str) -> None:
     link, _ = await site.link(locale=f"{lang}-CH")
-    words = PAGE_WORDS[lang]
+    words = STRINGS[lang].pages
     brand = "MyApp & Söhne"
 
     async with browser.page(scripts=False) as page:
@@ -33,13 +33,13 @@ async def test_all_three_pages_are_in_the_language_of_the_message(browser: Chrom
         assert await faults(page) == []
 
         await page.press_tab_and_enter()
-        assert await heading(page) == words.confirmed
+        assert await heading(page) == words.confirmed_title
         assert ("status", "") in await page.roles()
         assert await page.evaluate("document.documentElement.lang") == lang
         assert await faults(page) == []
 
         await page.open(link)
-        assert await heading(page) == words.dead
+        assert await heading(page) == words.expired_title
         assert await page.evaluate("document.documentElement.lang") == lang
         assert await faults(page) == []
         assert [text for text in page.complaints if "400" not in text] == [], "nothing but that it is no page of use"

@@ -1,4 +1,4 @@
-"""What a template can be, and that it shows nothing but its three values."""
+"""The grammar of templates, and their three values."""
 
 import string
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from auth1.messaging.templates import TemplateError, parse
+from auth1.templates.placeholders import TemplateError, parse
 
 
 @pytest.mark.parametrize(
@@ -25,11 +25,11 @@ from auth1.messaging.templates import TemplateError, parse
         ("%s %(code)s $code {code}", "%s %(code)s $code 482913"),
     ],
 )
-def test_a_template_is_filled_in(template: str, text: str) -> None:
+def test_template_is_filled_in(template: str, text: str) -> None:
     assert parse(template).render(brand="MyApp", code="482913", minutes=10) == text
 
 
-def test_values_are_not_looked_into() -> None:
+def test_values_are_not_parsed() -> None:
     filled = parse("{brand} {code}").render(brand="{code} {{}} {brand}", code="482913", minutes=10)
 
     assert filled == "{code} {{}} {brand} 482913"
@@ -93,12 +93,12 @@ def test_values_are_not_looked_into() -> None:
         "{code}" + "x" * 315,
     ],
 )
-def test_what_is_no_template_is_refused(template: str) -> None:
+def test_invalid_template_is_rejected(template: str) -> None:
     with pytest.raises(TemplateError):
         parse(template)
 
 
-def test_the_longest_template_with_the_longest_name_is_still_one_message() -> None:
+def test_longest_template_with_longest_name_fits_one_message() -> None:
     template = parse("{code}{brand}{brand}{minutes}{minutes}".ljust(320, "x"))
 
     # Twilio takes 1600 characters.
@@ -114,8 +114,8 @@ odd = st.sampled_from(
 @settings(derandomize=True, database=None, deadline=None, max_examples=2000)
 @given(st.lists(pieces | odd | st.text(max_size=3), max_size=8).map("".join))
 @example("{code}{{brand}}")
-def test_a_text_is_a_template_or_is_refused_and_renders_nothing_but_the_three_values(text: str) -> None:
-    """`str.format` is the judge: our grammar is the part of its that is harmless."""
+def test_text_is_rejected_or_renders_only_the_three_values(text: str) -> None:
+    """Compare with `str.format`, of which this grammar is the harmless part."""
     names, sound = [], True
     try:
         for _, name, spec, conversion in string.Formatter().parse(text):
@@ -133,7 +133,7 @@ def test_a_text_is_a_template_or_is_refused_and_renders_nothing_but_the_three_va
         problem = str(error)
 
     if template is None:
-        # What has sound braces was refused for something else.
+        # A text with valid braces was rejected for another reason.
         assert not sound or not problem.startswith(("Braces", "Must contain {code}"))
     else:
         assert sound
@@ -143,7 +143,7 @@ def test_a_text_is_a_template_or_is_refused_and_renders_nothing_but_the_three_va
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=500)
 @given(st.text(st.characters(), max_size=40))
-def test_no_text_breaks_the_parser(text: str) -> None:
+def test_parser_accepts_or_rejects_any_text(text: str) -> None:
     for candidate in (text, text + "{code}"):
         try:
             shown = parse(candidate).render(brand="MyApp", code="482913", minutes=10)

@@ -1,4 +1,4 @@
-"""What a text costs: its alphabet, its units, its segments."""
+"""Encoding, length and segments of an SMS."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth1.messaging.segments import measure
+from auth1.templates.segments import measure
 
 # 3GPP TS 23.038 as the Unicode consortium maps it (GSM0338.TXT): the code points of 00 to 7F, without 1B.
 BASIC = [
@@ -19,7 +19,7 @@ BASIC = [
 EXTENSION = [0x0C, 0x5E, 0x7B, 0x7D, 0x5C, 0x5B, 0x7E, 0x5D, 0x7C, 0x20AC]
 
 
-def test_each_character_is_in_the_alphabet_that_the_standard_puts_it_in() -> None:
+def test_each_character_has_the_encoding_of_the_standard() -> None:
     assert len(set(BASIC)) == 127
 
     for code_point in range(0x10000):
@@ -53,13 +53,13 @@ def test_each_character_is_in_the_alphabet_that_the_standard_puts_it_in() -> Non
         ("ó" * 66 + "😀" + "ó" * 66, ("ucs2", 134, 3)),
     ],
 )
-def test_a_text_is_cut_where_the_standard_says(text: str, expected: tuple[str, int, int]) -> None:
+def test_text_is_split_as_the_standard_says(text: str, expected: tuple[str, int, int]) -> None:
     assert measure(text) == expected
 
 
 @settings(derandomize=True, database=None, deadline=None)
 @given(st.text(st.sampled_from("aé€{ó字😀"), max_size=400))
-def test_no_text_is_cheaper_than_its_units(text: str) -> None:
+def test_segments_are_enough_for_all_units(text: str) -> None:
     encoding, units, segments = measure(text)
 
     wide = sum(character in ("€{" if encoding == "gsm7" else "😀") for character in text)

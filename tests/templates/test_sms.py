@@ -1,19 +1,22 @@
-"""What messages say, and in which language."""
+"""The text of an SMS, and its language."""
 
 from itertools import product
 
 import pytest
 
 from auth1.errors import ValidationFailed
-from auth1.messaging.locales import FALLBACK, normalise
-from auth1.messaging.segments import measure
-from auth1.messaging.texts import BUILT_IN, check, choose, sms_code
-from auth1.tenants.settings import TenantSettings, Texts, read_settings
+from auth1.templates.locales import FALLBACK, normalise
+from auth1.templates.schemas import Branding, Texts
+from auth1.templates.segments import measure
+from auth1.templates.sms import find_template, render_sms
+from auth1.templates.strings import STRINGS
+from auth1.templates.validation import check_texts
+from auth1.tenants.settings import TenantSettings, read_settings
 
-ORDINARY = TenantSettings()
-LOCALES = sorted(BUILT_IN)
+MY_APP = Branding("MyApp")
+LOCALES = sorted(STRINGS)
 # In ten minutes, and in one.
-EXPECTED = {
+LOGIN = {
     "en": (
         "Your MyApp verification code is: 482913. Expires in 10 minutes.",
         "Your MyApp verification code is: 482913. Expires in 1 minute.",
@@ -31,56 +34,78 @@ EXPECTED = {
         "Ihr Bestätigungscode für MyApp lautet: 482913. Er ist 1 Minute gültig.",
     ),
     "pt": (
-        "O seu PIN para MyApp é: 482913. Expira em 10 minutos.",
-        "O seu PIN para MyApp é: 482913. Expira em 1 minuto.",
+        "Seu PIN para MyApp é: 482913. Expira em 10 minutos.",
+        "Seu PIN para MyApp é: 482913. Expira em 1 minuto.",
     ),
     "it": (
         "Il tuo codice di verifica per MyApp è: 482913. Scade tra 10 minuti.",
         "Il tuo codice di verifica per MyApp è: 482913. Scade tra 1 minuto.",
     ),
 }
+ADD = {
+    "en": "Your MyApp code to add this number to your account is: 482913. Expires in 10 minutes. Never share it.",
+    "es": "Tu clave para añadir este teléfono a tu cuenta de MyApp es: 482913. Caduca en 10 minutos. No la compartas.",
+    "fr": "Votre code pour ajouter ce numéro à votre compte MyApp est : 482913. Il expire dans 10 minutes. "
+    "Ne le partagez jamais.",
+    "de": "Ihr Code, um diese Nummer Ihrem Konto bei MyApp hinzuzufügen, lautet: 482913. 10 Minuten gültig. "
+    "Geben Sie ihn nie weiter.",
+    "pt": "Seu PIN para adicionar este telefone à sua conta MyApp é: 482913. Expira em 10 minutos. "
+    "Nunca compartilhe este PIN.",
+    "it": "Il tuo codice per aggiungere questo numero al tuo account MyApp è: 482913. Scade tra 10 minuti. "
+    "Non condividerlo mai.",
+}
 
 
-def own(**templates: str) -> TenantSettings:
-    """Settings with templates by locale; `pt_BR=` is pt-BR."""
-    return TenantSettings(texts=Texts(sms={tag.replace("_", "-"): text for tag, text in templates.items()}))
+def own(**templates: str) -> Branding:
+    """A brand with templates by locale; `pt_BR=` is pt-BR."""
+    return Branding("MyApp", texts=Texts(sms={tag.replace("_", "-"): text for tag, text in templates.items()}))
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_each_language_has_its_text_for_one_minute_and_for_many(locale: str) -> None:
-    said = tuple(sms_code("MyApp", ORDINARY, locale, "482913", life) for life in (600, 60))
+def test_login_text_has_a_singular_and_a_plural(locale: str) -> None:
+    assert tuple(render_sms(MY_APP, locale, "482913", life) for life in (600, 60)) == LOGIN[locale]
 
-    assert said == EXPECTED[locale]
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_code_that_adds_a_number_names_the_account_action(locale: str) -> None:
+    assert render_sms(MY_APP, locale, "482913", 600, "add") == ADD[locale]
 
 
 @pytest.mark.parametrize(("life", "end"), [(600, "10 minutes."), (541, "10 minutes."), (61, "2 minutes.")])
-def test_begun_minutes_count(life: int, end: str) -> None:
-    assert sms_code("MyApp", ORDINARY, "en", "482913", life).endswith(end)
+def test_minutes_are_rounded_up(life: int, end: str) -> None:
+    assert render_sms(MY_APP, "en", "482913", life).endswith(end)
 
 
 @pytest.mark.parametrize("life", [60, 3, 0, -1])
-def test_the_last_minute_is_one(life: int) -> None:
-    assert sms_code("MyApp", ORDINARY, "en", "482913", life).endswith("Expires in 1 minute.")
+def test_at_least_one_minute_is_shown(life: int) -> None:
+    assert render_sms(MY_APP, "en", "482913", life).endswith("Expires in 1 minute.")
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_with_a_brand_of_thirty_characters_every_text_is_one_segment_of_gsm_letters(locale: str) -> None:
+def test_login_text_is_one_gsm_segment_with_a_brand_of_30_characters(locale: str) -> None:
+    branding = Branding("M" * 30, autofill_host="l" * 30 + ".example")
     for digits, minutes in product(range(4, 11), range(1, 11)):
-        settings = TenantSettings(sms_branding="M" * 30, otp_length=digits, sms_autofill_host="l" * 30 + ".example")
-
-        text = sms_code("My App", settings, locale, "7" * digits, minutes * 60)
+        text = render_sms(branding, locale, "7" * digits, minutes * 60)
 
         assert measure(text)[::2] == ("gsm7", 1), text
-        assert text.startswith(EXPECTED[locale][0].partition("MyApp")[0] + "M" * 30)
+        assert text.startswith(LOGIN[locale][0].partition("MyApp")[0] + "M" * 30)
 
 
-def test_the_brand_is_the_setting_or_else_the_tenants_name() -> None:
-    assert "Your My App verification" in sms_code("My App", ORDINARY, "en", "482913", 600)
-    assert "Your MyApp verification" in sms_code("My App", TenantSettings(sms_branding="MyApp"), "en", "482913", 600)
+@pytest.mark.parametrize("locale", LOCALES)
+def test_add_text_is_one_gsm_segment_with_a_brand_of_30_characters(locale: str) -> None:
+    for digits, minutes in product(range(4, 11), range(1, 11)):
+        text = render_sms(Branding("M" * 30), locale, "7" * digits, minutes * 60, "add")
+
+        assert measure(text)[::2] == ("gsm7", 1), text
+
+
+def test_brand_is_the_setting_or_else_the_tenants_name() -> None:
+    assert TenantSettings().branding("My App").name == "My App"
+    assert TenantSettings(sms_branding="MyApp").branding("My App").name == "MyApp"
 
 
 @pytest.mark.parametrize(
-    ("wanted", "default", "found"),
+    ("locale", "default", "found"),
     [
         ("fr", "en", "fr"),
         ("pt-BR", "en", "pt"),
@@ -96,14 +121,15 @@ def test_the_brand_is_the_setting_or_else_the_tenants_name() -> None:
         ("ptx", "en", "en"),
     ],
 )
-def test_a_language_without_a_text_falls_back(wanted: str | None, default: str, found: str) -> None:
-    choice = choose(TenantSettings(default_locale=default), wanted)
+def test_language_without_a_text_falls_back(locale: str | None, default: str, found: str) -> None:
+    branding = Branding("MyApp", default_locale=default)
 
-    assert choice == (found, BUILT_IN[found])
+    assert find_template(branding, locale, 10).lang == found
+    assert render_sms(branding, locale, "482913", 600) == LOGIN[found][0]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "text"),
+    ("locale", "text"),
     [
         ("pt-BR", "BR 482913"),
         ("pt_br", "BR 482913"),
@@ -112,37 +138,47 @@ def test_a_language_without_a_text_falls_back(wanted: str | None, default: str, 
         ("pt", "PT 482913"),
         ("zh-Hant-TW", "ZH 482913"),
         ("zh-TW", "JA 482913"),
-        ("fr", EXPECTED["fr"][0]),  # a built-in text in the reader's language comes before a template in another
+        ("fr", LOGIN["fr"][0]),  # a built-in text in the reader's language comes before a template in another
         ("sv", "JA 482913"),
         (None, "JA 482913"),
     ],
 )
-def test_a_template_wins_over_the_built_in_text_of_its_language(wanted: str | None, text: str) -> None:
+def test_own_template_precedes_the_built_in_text_of_its_language(locale: str | None, text: str) -> None:
     templates = {"pt-BR": "BR {code}", "pt": "PT {code}", "zh-Hant": "ZH {code}", "ja": "JA {code}"}
-    settings = TenantSettings(default_locale="ja", texts=Texts(sms=templates))
+    branding = Branding("MyApp", default_locale="ja", texts=Texts(sms=templates))
 
-    assert sms_code("MyApp", settings, wanted, "482913", 600) == text
-
-
-def test_a_stored_template_that_is_none_by_todays_rules_is_passed_over() -> None:
-    settings = own(en="Your code: {code.__class__}", pt_BR="{code} {code}")
-
-    assert sms_code("MyApp", settings, "en", "482913", 600) == EXPECTED["en"][0]
-    assert sms_code("MyApp", settings, "pt-BR", "482913", 600) == EXPECTED["pt"][0]
+    assert render_sms(branding, locale, "482913", 600) == text
 
 
-def test_the_autofill_line_is_the_last_and_is_what_browsers_read() -> None:
-    settings = TenantSettings(sms_autofill_host="login.example.com")
+def test_own_login_template_is_not_used_for_a_code_that_adds_a_number() -> None:
+    texts = Texts(sms={"en": "Sign in: {code}", "ja": "JA {code}"}, sms_add={"fr": "Ajout {code}"})
+    branding = Branding("MyApp", texts=texts)
 
-    lines = sms_code("MyApp", settings, "fr", "004829", 600).split("\n")
+    assert render_sms(branding, "en", "482913", 600, "add") == ADD["en"]
+    assert render_sms(branding, "ja", "482913", 600, "add") == ADD["en"]
+    assert render_sms(branding, "fr-CA", "482913", 600, "add") == "Ajout 482913"
+    assert render_sms(branding, "fr-CA", "482913", 600) == LOGIN["fr"][0]
+
+
+def test_stored_template_that_is_invalid_today_is_ignored() -> None:
+    branding = own(en="Your code: {code.__class__}", pt_BR="{code} {code}")
+
+    assert render_sms(branding, "en", "482913", 600) == LOGIN["en"][0]
+    assert render_sms(branding, "pt-BR", "482913", 600) == LOGIN["pt"][0]
+
+
+def test_autofill_line_is_the_last_line_in_the_format_of_browsers() -> None:
+    branding = Branding("MyApp", autofill_host="login.example.com")
+
+    lines = render_sms(branding, "fr", "004829", 600).split("\n")
 
     # WICG, "Origin-bound one-time codes delivered via SMS", 3.2: of the last line, `@` host, one space, `#` code.
     assert lines[-1] == "@login.example.com #004829"
-    assert lines[:-1] == [EXPECTED["fr"][0].replace("482913", "004829")]
+    assert lines[:-1] == [LOGIN["fr"][0].replace("482913", "004829")]
 
 
 @pytest.mark.parametrize(
-    ("tag", "spelled"),
+    ("tag", "normalised"),
     [
         ("PT", "pt"),
         ("pt_br", "pt-BR"),
@@ -151,40 +187,40 @@ def test_the_autofill_line_is_the_last_and_is_what_browsers_read() -> None:
         ("sl-ROZAJ-biske-1994", "sl-rozaj-biske-1994"),
     ],
 )
-def test_tags_are_spelled_in_one_way(tag: str, spelled: str) -> None:
-    assert normalise(tag) == spelled
+def test_tags_have_one_spelling(tag: str, normalised: str) -> None:
+    assert normalise(tag) == normalised
 
 
+@pytest.mark.parametrize("channel", ["sms", "sms_add"])
 @pytest.mark.parametrize(
     ("templates", "fields"),
     [
         ({"en": "{code}", "pt-BR": "{code}", "zh-Hant-TW": "{code}", "es-419": "{code}", "fil": "{code}"}, []),
-        ({"en": "{code}", "es": "no code"}, ["settings.texts.sms.es"]),
-        ({"en": "{code}\n", "fr": "{x}"}, ["settings.texts.sms.en", "settings.texts.sms.fr"]),
-        ({"pt_BR": "{code}"}, ["settings.texts.sms.pt_BR"]),
-        ({"pt-br": "{code}"}, ["settings.texts.sms.pt-br"]),
-        ({"EN": "{code}"}, ["settings.texts.sms.EN"]),
-        ({"": "{code}"}, ["settings.texts.sms."]),
-        ({"en\n": "{code}"}, ["settings.texts.sms.en\n"]),
-        ({"x" * 100: ""}, ["settings.texts.sms." + "x" * 64] * 2),
+        ({"en": "{code}", "es": "no code"}, ["es"]),
+        ({"en": "{code}\n", "fr": "{x}"}, ["en", "fr"]),
+        ({"pt_BR": "{code}"}, ["pt_BR"]),
+        ({"pt-br": "{code}"}, ["pt-br"]),
+        ({"EN": "{code}"}, ["EN"]),
+        ({"": "{code}"}, [""]),
+        ({"en\n": "{code}"}, ["en\n"]),
+        ({"x" * 100: ""}, ["x" * 64] * 2),
     ],
 )
-def test_every_wrong_template_is_named_when_settings_are_written(templates: dict[str, str], fields: list[str]) -> None:
-    wanted = TenantSettings(texts=Texts(sms=templates))
+def test_validation_names_every_invalid_template(channel: str, templates: dict[str, str], fields: list[str]) -> None:
+    texts = Texts(sms=templates) if channel == "sms" else Texts(sms_add=templates)
 
     if fields:
-        with pytest.raises(ValidationFailed) as refused:
-            check(wanted)
-        assert [error.field for error in refused.value.errors] == fields
+        with pytest.raises(ValidationFailed) as caught:
+            check_texts(texts)
+        assert [error.field for error in caught.value.errors] == [f"settings.texts.{channel}.{tag}" for tag in fields]
     else:
-        check(wanted)
+        check_texts(texts)
 
 
-def test_every_built_in_language_could_be_a_template_of_a_tenant() -> None:
-    assert FALLBACK in BUILT_IN
-    for tag, wording in BUILT_IN.items():
-        check(own(**{tag: "{code}"}))
-        assert wording.one != wording.many
+def test_every_built_in_language_accepts_own_templates() -> None:
+    assert FALLBACK in STRINGS
+    for tag in STRINGS:
+        check_texts(Texts(sms={tag: "{code}"}))
 
 
 def test_settings_of_another_version_are_read_as_far_as_they_are_known() -> None:

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from auth1.templates.email import EmailContent
 from auth1.tenants.settings import Senders
 
 
@@ -22,15 +23,6 @@ class Failure(StrEnum):
         return self is not Failure.UNKNOWN
 
 
-class Letter(NamedTuple):
-    """What an email has beside its text."""
-
-    brand: str  # the name beside the sender's address
-    subject: str
-    html: str
-    lang: str = "en"
-
-
 class Outgoing(NamedTuple):
     """A message as providers get it. `expires_in` is the life of the code in seconds.
 
@@ -43,7 +35,7 @@ class Outgoing(NamedTuple):
     to: str
     text: str
     expires_in: int
-    letter: Letter | None = None  # an email has one
+    email: EmailContent | None = None  # only of an email
     senders: Senders = Senders()
     retry_in: int | None = None
     avoid: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ import aiosmtplib
 from aiosmtplib import SMTP
 
 from auth1.config.smtp import Smtp as Server
-from auth1.messaging import mails
+from auth1.messaging import mime
 from auth1.messaging.providers.protocol import Failure, Outgoing, SendError, Taken
 
 DEADLINE_S = 4.0
@@ -44,7 +44,7 @@ class Smtp:
     async def send(self, message: Outgoing) -> Taken:
         """Hand a message to the server; its id there is the Message-ID."""
         message_id = f"{message.message_id}@{self._host}"
-        mail = mails.compose(message, self._server.sender, message_id, datetime.now(UTC))
+        mail = mime.compose(message, self._server.sender, message_id, datetime.now(UTC))
         phase = _Phase()
         try:
             async with asyncio.timeout(DEADLINE_S), self._room:

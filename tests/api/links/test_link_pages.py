@@ -51,7 +51,7 @@ async def test_the_page_is_plain_and_tells_nothing_but_the_tenant(person: Person
         "frame-ancestors": "'none'",
         "base-uri": "'none'",
     }
-    assert "Log in to MyApp" in page.text
+    assert "Sign in to MyApp" in page.text
     assert page.text.count("<form") == page.text.count("<button") == 1
     assert "<script" not in page.text
     for secret in (person.email, person.path.rpartition("/")[2], person.tenant["tenant_id"], "http"):
@@ -102,7 +102,7 @@ async def test_the_page_speaks_the_language_of_its_message(
 
     pages = [await person.open(accept_language="fr"), await person.confirm(accept_language="fr")]
 
-    assert all(f'<html lang="{lang}">' in page.text for page in pages)
+    assert all(f'<html lang="{lang}" dir="ltr">' in page.text for page in pages)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ async def test_a_dead_link_speaks_the_language_of_the_browser(door: Door, wanted
     ]
 
     assert [page.status_code for page in pages] == [400, 400]
-    assert all(f'<html lang="{lang}">' in page.text for page in pages)
+    assert all(f'<html lang="{lang}" dir="ltr">' in page.text for page in pages)
     twice = [(b"accept-language", b"tlh"), (b"accept-language", b"fr")]
-    assert '<html lang="fr">' in (await door.client.get("/api/auth/link/" + "x" * 43, headers=twice)).text
+    assert '<html lang="fr" dir="ltr">' in (await door.client.get("/api/auth/link/" + "x" * 43, headers=twice)).text
 
 
 async def test_a_suspended_tenants_links_are_dead(person: Person) -> None:

@@ -35,7 +35,7 @@ async def test_the_tab_that_asked_is_logged_in_when_the_link_is_confirmed(person
 
     confirmed = await person.confirm()
     assert confirmed.status_code == 200
-    assert "Go back to the tab" in confirmed.text
+    assert "Return to the tab or app where you started." in confirmed.text
 
     redeemed = await person.redeem(asked)
     assert redeemed.status_code == 200, redeemed.text

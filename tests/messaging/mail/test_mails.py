@@ -6,9 +6,9 @@ import re
 import pytest
 
 from auth1.challenges import outbox
-from auth1.messaging.mail_words import WORDS
-from auth1.messaging.mails import one_line
 from auth1.messaging.providers.smtp import Smtp
+from auth1.templates.placeholders import to_one_line
+from auth1.templates.strings import STRINGS
 from tests.conftest import Door
 from tests.messaging.conftest import Books
 from tests.messaging.mail.conftest import SENDER, ask, message
@@ -87,13 +87,13 @@ async def test_a_mail_client_finds_code_and_link_in_both_alternatives_and_no_oth
     assert received.part("html").count(f'href="{received.link}"') == 2
 
 
-@pytest.mark.parametrize(("locale", "lang"), [(tag, tag) for tag in WORDS] + [("de-CH", "de"), ("tlh", "en")])
+@pytest.mark.parametrize(("locale", "lang"), [(tag, tag) for tag in STRINGS] + [("de-CH", "de"), ("tlh", "en")])
 async def test_a_mail_is_in_the_language_of_its_reader(
     mail_door: Door, server: SmtpServer, person: str, locale: str, lang: str
 ) -> None:
     assert (await ask(mail_door, person, locale=locale))[0] == 200
 
-    assert server.newest(person).mail["Subject"] == WORDS[lang].subject_code.format(brand="MyApp")
+    assert server.newest(person).mail["Subject"] == STRINGS[lang].email.code_subject.format(brand="MyApp")
     assert f'<html lang="{lang}" dir="ltr">' in server.newest(person).part("html")
 
 
@@ -123,7 +123,7 @@ async def test_no_name_smuggles_anything_into_a_header(provider: Smtp, server: S
     [sender] = mail["From"].addresses
     assert sender.addr_spec == SENDER
     # Between the encoded words of a long name Python's own parser leaves spaces.
-    assert "".join(sender.display_name.split()) == "".join(one_line(brand).split())
+    assert "".join(sender.display_name.split()) == "".join(to_one_line(brand).split())
     assert received.part("plain") == "Hello\n.\nWorld\n"
 
 
@@ -138,7 +138,7 @@ async def test_a_tenants_name_is_escaped_and_metadata_is_not_in_the_mail(
     assert asked.status_code == 200, asked.text
     received = server.newest(person)
     assert received.mail["From"].addresses[0].display_name == name
-    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; Söhne" in received.part("html")
+    assert "&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt; &amp; Söhne" in received.part("html")
     assert "<script" not in received.part("html")
     assert b"eve@" not in received.raw
 

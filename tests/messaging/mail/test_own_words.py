@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from auth1.messaging.colors import contrast
-from auth1.messaging.mail_texts import RULES
+from auth1.templates.colors import contrast
+from auth1.templates.email_words import RULES
 from tests.api.world import REQUEST, TENANTS
 from tests.conftest import Door
 from tests.messaging.mail.conftest import SENDER
@@ -57,7 +57,7 @@ async def test_each_word_stands_in_its_place(mail_door: Door, server: SmtpServer
 
     code, link, page = received.code, received.link, received.part("html")
     assert received.mail["Subject"] == f"{code}: tu entrada a MyApp"
-    lines = ["MyApp", "Pulsa y entra en MyApp:", link, "O teclea:", code, "Vale 7 min.", SPANISH["footer"]]
+    lines = ["MyApp", "O teclea:", code, "Pulsa y entra en MyApp:", link, "Vale 7 min.", SPANISH["footer"]]
     assert received.part("plain") == "\n\n".join(lines) + "\n"
     for words in ("Pulsa y entra en MyApp:", ">Entra ya</a>", "O copia esto:", "O teclea:", "Vale 7 min.", code, link):
         assert words in page
@@ -72,7 +72,7 @@ async def test_what_is_not_given_is_ours(mail_door: Door, server: SmtpServer, pe
     received = await mail_for(mail_door, server, tenant, person, locale="es-AR")
 
     assert received.mail["Subject"] == "Hola"
-    assert received.part("plain").startswith("MyApp\n\nTu código de verificación de MyApp es:\n\n")
+    assert received.part("plain").startswith("MyApp\n\nIntroduce este código para iniciar sesión en MyApp:\n\n")
     assert received.part("plain").endswith("\n\nChau\n")
 
 
@@ -202,7 +202,7 @@ async def test_words_that_were_stored_and_are_none_by_todays_rules_are_passed_ov
 
     assert received.mail["Subject"] == "Your MyApp verification code"
     assert "Hi:" in received.part("plain")
-    assert "If you did not ask for this" in received.part("plain")
+    assert "Didn't request this?" in received.part("plain")
 
 
 async def test_the_preview_is_the_email_that_would_be_sent(mail_door: Door, server: SmtpServer, person: str) -> None:
@@ -230,7 +230,7 @@ async def test_the_preview_of_new_words_changes_nothing(mail_door: Door, server:
     received = await mail_for(mail_door, server, tenant, person)
 
     assert (shown["subject"], shown["locale"]) == ("Salut, MyApp", "fr")
-    assert "Votre code de vérification MyApp est :" in shown["text"], "the template is the whole language"
+    assert "Saisissez ce code pour vous connecter à MyApp\u00a0:" in shown["text"], "the template is the whole language"
     assert received.mail["Subject"] == "Votre code de vérification MyApp"
     assert "Là:" in received.part("plain")
 
