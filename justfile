@@ -59,10 +59,11 @@ lock:
     {{ bin }}/uv pip compile pyproject.toml --group test --extra sns {{ lock_options }} -o requirements/test.txt
     {{ bin }}/uv pip compile pyproject.toml --group bench --extra sns {{ lock_options }} -o requirements/bench.txt
 
-# Make the description of the API anew from the routes: what /openapi.json serves and /docs is rendered from
+# Regenerate what is made from the routes: the description of the API, and the route labels of nginx's access log
 openapi:
     {{ bin }}/python -m auth1 openapi > auth1/openapi/openapi.json.new
     mv auth1/openapi/openapi.json.new auth1/openapi/openapi.json
+    {{ bin }}/python -m tests.ops.nginx_routes
 
 # Apply the migrations that the database in DATABASE_URL lacks
 migrate *arguments:
