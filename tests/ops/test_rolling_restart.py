@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class Load:
 
 
 @pytest.fixture
-async def instances(environment: Mapping[str, str], tmp_path: Path) -> AsyncIterator[list[Auth1]]:
+async def instances(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[list[Auth1]]:
     """Two instances, as two systemd units would run them."""
     async with AsyncExitStack() as stack:
         made = []
