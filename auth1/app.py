@@ -17,7 +17,7 @@ from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
 from auth1.core.log import Log, LogHandler
 from auth1.core.postgres import Postgres
-from auth1.core.ratelimit import Limiter
+from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis
 from auth1.errors import Unavailable
 from auth1.idempotency import run_idempotent
@@ -91,7 +91,7 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
         postgres=postgres,
         reads=reads,
         redis=redis,
-        limiter=Limiter(redis),
+        limiter=RateLimiter(redis),
         tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
         messenger=Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, log)}),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
@@ -110,13 +110,13 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
         metrics.BUILD_INFO.labels(__version__).set(1)
         services.background.extend(
             (
-                _every(services, outbox.ROUND_S, outbox.finish),
-                _every(services, SOON_S, lambda app: app.limiter.give_back_all()),
-                _every(services, SOON_S, lambda app: app.tenants.announce_rest()),
+                _every(services, outbox.INTERVAL_S, outbox.run_once),
+                _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
+                _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
                 _every(services, SOON_S, lambda app: app.sessions.tell_rest()),
                 _every(services, SOON_S, health.measure_memory),
-                _every(services, handlers.ROUND_S, handlers.add_up),
-                _every(services, retention.ROUND_S, retention.tidy),
+                _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
+                _every(services, retention.INTERVAL_S, retention.run_once),
                 *(asyncio.create_task(_warm_up(provider, log)) for provider in sms if isinstance(provider, Sns)),
             )
         )
@@ -128,7 +128,7 @@ async def stop_services(services: Services) -> None:
     for task in services.background:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
-    await services.limiter.give_back_all()
+    await services.limiter.flush_releases()
     await services.messenger.record_rest()
     await services.messenger.close()
     await services.tenants.stop()

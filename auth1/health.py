@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from auth1 import __version__, metrics
-from auth1.core.http.request import Answer, Call
+from auth1.core.http.request import Request, Response
 from auth1.core.migrate import MigrationError, missing
 from auth1.core.postgres import Queries
 from auth1.core.schemas import Out
@@ -45,7 +45,7 @@ class Live(Out):
     alive: bool = True
 
 
-async def health(app: Services, call: Call[None]) -> Answer:
+async def health(app: Services, request: Request[None]) -> Response:
     """Tell the state of all dependencies: 503 only while the database is away, because logins go on without Redis."""
     database = await _database_state(app)
     redis = app.redis.connected
@@ -58,24 +58,24 @@ async def health(app: Services, call: Call[None]) -> Answer:
         memory_mb=resident_bytes() // 1_000_000,
         providers=app.messenger.breakers,
     )
-    return Answer(report, 503 if database is not None else 200)
+    return Response(report, 503 if database is not None else 200)
 
 
-async def live(app: Services, call: Call[None]) -> Live:
-    """Answer, whatever the dependencies do: restarting this process would mend none of them."""
+async def live(app: Services, request: Request[None]) -> Live:
+    """Report that the process is alive. Dependencies are not checked, because a restart would not repair them."""
     return Live()
 
 
-async def ready(app: Services, call: Call[None]) -> Answer:
+async def ready(app: Services, request: Request[None]) -> Response:
     """Tell whether the database can be reached, takes writes and has every migration."""
     state = await _database_state(app)
-    return Answer(Ready(ready=state is None, reason=state), 503 if state is not None else 200)
+    return Response(Ready(ready=state is None, reason=state), 503 if state is not None else 200)
 
 
-async def scrape(app: Services, call: Call[None]) -> Answer:
+async def scrape(app: Services, request: Request[None]) -> Response:
     """Render the metrics of all workers."""
     text = await asyncio.to_thread(metrics.render)  # with many workers this reads many files
-    return Answer(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
+    return Response(text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 
 def resident_bytes() -> int:
@@ -84,7 +84,7 @@ def resident_bytes() -> int:
 
 
 async def measure_memory(app: Services) -> None:
-    """Keep this worker's share of `auth1_resident_memory_bytes`: a scrape reaches only one worker."""
+    """Update this worker's share of `auth1_resident_memory_bytes`: a scrape reaches only one worker."""
     metrics.MEMORY.set(resident_bytes())
 
 

@@ -11,7 +11,7 @@ from auth1.core.postgres import Queries, Query
 from auth1.errors import Unavailable
 from auth1.services import Services
 
-ROUND_S = 600.0
+INTERVAL_S = 600.0
 BATCH = 1000
 MAX_BATCHES = 50  # per table and round
 STRETCH = 1024  # pages (8 MiB) that one step looks at
@@ -20,7 +20,7 @@ EVENTS_MONTHS = 13  # a year of audit log, and the month that is under way
 
 _QUERIES = Queries("retention")
 # By the table whose pages each looks through, in the order in which they are done.
-SWEEPS = {
+TABLE_SCANS = {
     "purge_challenges": "challenges",
     "purge_messages": "messages",
     "purge_message_hours": "message_hours",
@@ -28,7 +28,7 @@ SWEEPS = {
     "purge_sessions": "sessions",
     "purge_identifiers": "identifiers",
 }
-PURGES = (
+INDEXED_PURGES = (
     "purge_idempotency",
     "purge_spending",
     "purge_deleted_sessions",
@@ -43,7 +43,7 @@ PURGES = (
 )
 
 
-async def tidy(app: Services) -> None:
+async def run_once(app: Services) -> None:
     """One round. Any number of workers may run it: each step takes rows that nobody else is taking.
 
     What one table's turn fails with, which is logged where it happens, is no reason to keep the others from theirs.
@@ -51,10 +51,10 @@ async def tidy(app: Services) -> None:
     with suppress(Unavailable):
         await app.postgres.rows(_QUERIES["make_partitions"])
         await app.postgres.rows(_QUERIES["drop_partitions"], EVENTS_MONTHS)
-    for name, table in SWEEPS.items():
+    for name, table in TABLE_SCANS.items():
         with suppress(Unavailable):
             await _sweep(app, _QUERIES[name], table)
-    for name in PURGES:
+    for name in INDEXED_PURGES:
         with suppress(Unavailable):
             await _purge(app, _QUERIES[name], MAX_BATCHES)
 
@@ -63,11 +63,11 @@ async def _sweep(app: Services, query: Query, table: str) -> None:
     """Look through a table, or through some of a large one."""
     size = await app.postgres.row(_QUERIES["pages"], table)
     batches = MAX_BATCHES
-    for first in stretches(size["pages"] if size is not None else 0):
+    for first in sample_page_ranges(size["pages"] if size is not None else 0):
         batches -= await _purge(app, query, batches, first, first + STRETCH)
 
 
-def stretches(pages: int) -> list[int]:
+def sample_page_ranges(pages: int) -> list[int]:
     """Where this round looks, by first pages: everywhere, or of too many stretches at some that chance chooses."""
     firsts = range(0, pages, STRETCH)
     return random.sample(firsts, min(len(firsts), MAX_STRETCHES))

@@ -142,7 +142,7 @@ ROUTES = (
         "/users/export",
         user_transfer.export_users,
         deadline_s=EXPORT_DEADLINE_S,
-        at_once=2,
+        max_concurrent=2,
         answers=((200, NDJSON), (200, CSV)),
     ),
     *managed(
@@ -152,7 +152,7 @@ ROUTES = (
         Upload,
         limit=UPLOAD,
         deadline_s=IMPORT_DEADLINE_S,
-        at_once=2,
+        max_concurrent=2,
     ),
     *managed("GET", "/users", users.list_users),
     *managed("POST", "/users", users.create_user, UserIn, status=201, idempotent="yes"),

@@ -8,7 +8,7 @@ from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
-from auth1.core.ratelimit import Limiter
+from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis
 
 if TYPE_CHECKING:  # named for the types only: these stand on higher floors
@@ -28,7 +28,7 @@ class Services:
     postgres: Postgres
     reads: Postgres  # for what may be a moment old and changes nothing: a replica, or the same object
     redis: Redis
-    limiter: Limiter
+    limiter: RateLimiter
     tenants: "TenantCache"
     messenger: "Messenger"
     signer: "Signer"

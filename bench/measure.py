@@ -151,11 +151,11 @@ async def _count_trips(stage: Stage) -> tuple[Trips, Trips]:
 
 async def _trips(auth1: Inside, call: Awaitable[object]) -> Trips:
     services = auth1.services
-    await services.limiter.give_back_all()
+    await services.limiter.flush_releases()
     redis, postgres = services.redis.round_trips, services.postgres.round_trips
     await call
     during = services.redis.round_trips
-    await services.limiter.give_back_all()
+    await services.limiter.flush_releases()
     return Trips(during - redis, services.postgres.round_trips - postgres, services.redis.round_trips - during)
 
 

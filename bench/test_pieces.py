@@ -20,13 +20,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from auth1 import api_keys
 from auth1.challenges import codes, store
 from auth1.challenges.schemas import CodeRequest
-from auth1.challenges.store import Answering, Opening
+from auth1.challenges.store import OpenChallenge, SubmitCode
 from auth1.core import schemas
 from auth1.core.crypto import Keyring, digest
 from auth1.core.http import problems
 from auth1.core.http.router import Router
 from auth1.core.ids import new_id
-from auth1.core.ratelimit import Bucket
+from auth1.core.ratelimit import RateLimit
 from auth1.errors import InvalidCode
 from auth1.identifiers import parse_phone
 from auth1.routes import ROUTES
@@ -166,7 +166,7 @@ def repeat(benchmark: BenchmarkFixture, run: Run, call: Callable[[], Coroutine[A
 
 
 async def open_challenge(auth1: Inside, number: str) -> None:
-    opening = Opening(
+    opening = OpenChallenge(
         identifier=parse_phone(number),
         code=codes.seal(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
         expires_in=600,
@@ -188,7 +188,7 @@ async def open_challenge(auth1: Inside, number: str) -> None:
 
 
 async def answer_challenge(auth1: Inside, number: str) -> None:
-    answering = Answering(
+    answering = SubmitCode(
         identifier=parse_phone(number),
         macs=codes.macs(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
         named=None,
@@ -218,7 +218,7 @@ def test_answer_a_challenge(benchmark: BenchmarkFixture, auth1: Inside, run: Run
 def test_take_fifty_slots_one_after_the_other(benchmark: BenchmarkFixture, auth1: Inside, run: Run) -> None:
     async def take() -> None:
         for bucket in buckets():
-            assert (await auth1.services.limiter.take(bucket)).refused_by is None
+            assert (await auth1.services.limiter.acquire(bucket)).limited_by is None
 
     repeat(benchmark, run, take)
 
@@ -226,15 +226,15 @@ def test_take_fifty_slots_one_after_the_other(benchmark: BenchmarkFixture, auth1
 @fifty
 def test_take_fifty_slots_at_once(benchmark: BenchmarkFixture, auth1: Inside, run: Run) -> None:
     async def take() -> None:
-        taken = await asyncio.gather(*(auth1.services.limiter.take(bucket) for bucket in buckets()))
-        assert all(slots.refused_by is None for slots in taken)
+        taken = await asyncio.gather(*(auth1.services.limiter.acquire(bucket) for bucket in buckets()))
+        assert all(slots.limited_by is None for slots in taken)
 
     repeat(benchmark, run, take)
 
 
-def buckets() -> list[Bucket]:
+def buckets() -> list[RateLimit]:
     """Fifty buckets like the door's: one for each client's address."""
-    return [Bucket("ip", f"slots:{{192.0.2.{n}}}:ip", 1_000_000, 3_600_000) for n in range(50)]
+    return [RateLimit("ip", f"slots:{{192.0.2.{n}}}:ip", 1_000_000, 3_600_000) for n in range(50)]
 
 
 # --- whole calls: from the first byte to the last, with everything on, HTTP itself and Twilio's side excepted

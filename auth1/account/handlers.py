@@ -6,7 +6,7 @@ import msgspec
 
 from auth1.account import metadata, store
 from auth1.account.schemas import Me, MePatch
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.errors import SessionRevoked
 from auth1.events.types import Event, EventType, tell
@@ -14,14 +14,14 @@ from auth1.services import Services
 from auth1.sessions.guards import LoggedIn
 
 
-async def get_me(app: Services, call: Call[LoggedIn]) -> Me:
+async def get_me(app: Services, request: Request[LoggedIn]) -> Me:
     """Say who the user is. All of it is known since the token was checked."""
-    return _me(call.caller, call.caller.user.user_metadata)
+    return _me(request.caller, request.caller.user.user_metadata)
 
 
-async def update_me(app: Services, call: Call[LoggedIn], body: MePatch) -> Me:
+async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) -> Me:
     """Merge into the user's own metadata."""
-    caller = call.caller
+    caller = request.caller
     tenant_id = caller.tenant.id
     metadata.check("user_metadata", body.user_metadata)
     event_id = new_id("evt")
@@ -40,7 +40,7 @@ async def update_me(app: Services, call: Call[LoggedIn], body: MePatch) -> Me:
         raise metadata.refuse_large("user_metadata")
     if merged.changed:
         event = Event(event_id, EventType.USER_UPDATED, tenant_id, caller.user_id, caller.user_id)
-        tell(app.log, event, call.request_id, changed=["user_metadata"])
+        tell(app.log, event, request.request_id, changed=["user_metadata"])
     await app.sessions.change(tenant_id, merged.sessions)
     return _me(caller, msgspec.Raw(merged.user_metadata.encode()))
 

@@ -14,9 +14,9 @@ from auth1.account.store import Proved, Proving
 from auth1.challenges import codes, handlers
 from auth1.challenges.schemas import CodeRequest, CodeSent
 from auth1.challenges.send_code import Cause
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.core.ids import new_id
-from auth1.core.ratelimit import Bucket
+from auth1.core.ratelimit import RateLimit
 from auth1.errors import (
     Conflict,
     FieldError,
@@ -41,36 +41,36 @@ ADDINGS = 10  # codes that one user may have sent to what it would add, an hour
 HOUR_MS = 3_600_000
 
 
-async def list_identifiers(app: Services, call: Call[LoggedIn]) -> Identifiers:
+async def list_identifiers(app: Services, request: Request[LoggedIn]) -> Identifiers:
     """List what the user can log in by."""
-    user = call.caller.user
+    user = request.caller.user
     known: list[tuple[IdentifierType, str | None]] = [("phone", user.phone), ("email", user.email)]
     return Identifiers([IdentifierOut(kind, value) for kind, value in known if value is not None])
 
 
-async def begin_identifier(app: Services, call: Call[LoggedIn], body: IdentifierIn) -> CodeSent:
+async def begin_identifier(app: Services, request: Request[LoggedIn], body: IdentifierIn) -> CodeSent:
     """Send a code to a phone or email that the user wants to add, or to have instead of the one there is."""
-    caller = call.caller
+    caller = request.caller
     require_recent_login(caller)
     identifier = parse_identifier(phone=body.phone, email=body.email)
     if identifier.value in (caller.user.phone, caller.user.email):
         raise Conflict("This is yours already.")
-    request = CodeRequest(phone=body.phone, email=body.email, locale=body.locale, challenge_id=body.challenge_id)
+    code_request = CodeRequest(phone=body.phone, email=body.email, locale=body.locale, challenge_id=body.challenge_id)
     tenant = caller.tenant
     cause = Cause(
         purpose=codes.adding(caller.session_id),
         route=f"{ROUTE} {caller.session_id}",  # of which an Idempotency-Key is told apart
-        limits=(Bucket("user", f"slots:{{{tenant.id}}}:adding:{caller.user_id}", ADDINGS, HOUR_MS),),
+        limits=(RateLimit("user", f"slots:{{{tenant.id}}}:adding:{caller.user_id}", ADDINGS, HOUR_MS),),
     )
-    return await handlers.ask(app, call.by(tenant), request, cause)
+    return await handlers.ask(app, request.by(tenant), code_request, cause)
 
 
-async def prove_identifier(app: Services, call: Call[LoggedIn], body: IdentifierProof) -> IdentifierOut:
+async def prove_identifier(app: Services, request: Request[LoggedIn], body: IdentifierProof) -> IdentifierOut:
     """Give a phone or an email to the user, who knows the code that was sent there from this session."""
-    caller = call.caller
+    caller = request.caller
     tenant = caller.tenant
     identifier = parse_identifier(phone=body.phone, email=body.email)
-    call.log["identifier"] = identifier.masked
+    request.log["identifier"] = identifier.masked
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
     purpose = codes.adding(caller.session_id)
@@ -88,20 +88,20 @@ async def prove_identifier(app: Services, call: Call[LoggedIn], body: Identifier
     )
     proved = await store.prove_identifier(app.postgres, tenant.id, asked)
     metrics.CODES_VERIFIED.labels(identifier.channel, proved.verdict).inc()
-    _tell(app, call, asked, proved)
+    _tell(app, request, asked, proved)
     await app.sessions.end(tenant.id, proved.ended)
     await app.sessions.change(tenant.id, proved.live)
     _refuse_unproven(proved)
     if identifier.block is not None:
-        app.limiter.give_back_soon(block_bucket(tenant, identifier.block))
+        app.limiter.release_later(block_bucket(tenant, identifier.block))
     return IdentifierOut(TYPES[identifier.channel], identifier.value)
 
 
-async def remove_identifier(app: Services, call: Call[LoggedIn]) -> None:
+async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
     """Let a phone or an email go. The sessions that were opened by it end; the last one cannot go."""
-    caller = call.caller
+    caller = request.caller
     tenant_id, user_id = caller.tenant.id, caller.user_id
-    channel = CHANNELS.get(call.parameters["type"])
+    channel = CHANNELS.get(request.parameters["type"])
     if channel is None:
         raise NotFound
     require_recent_login(caller)
@@ -124,8 +124,8 @@ async def remove_identifier(app: Services, call: Call[LoggedIn]) -> None:
     if removed.verdict == "last":
         raise Conflict("This is all that the user can log in by; add another one first.")
     event = Event(event_id, EventType.IDENTIFIER_REMOVED, tenant_id, user_id, user_id)
-    tell(app.log, event, call.request_id, channel=channel)
-    _tell_logout(app, call, logout_event_id, removed.ended, store.REMOVED)
+    tell(app.log, event, request.request_id, channel=channel)
+    _tell_logout(app, request, logout_event_id, removed.ended, store.REMOVED)
     await app.sessions.end(tenant_id, removed.ended)
     await app.sessions.change(tenant_id, removed.live)
 
@@ -148,8 +148,8 @@ def _refuse_unproven(proved: Proved) -> None:
             raise NoActiveChallenge
 
 
-def _tell(app: Services, call: Call[LoggedIn], asked: Proving, proved: Proved) -> None:
-    tenant_id, user_id, channel = call.caller.tenant.id, asked.user_id, asked.identifier.channel
+def _tell(app: Services, request: Request[LoggedIn], asked: Proving, proved: Proved) -> None:
+    tenant_id, user_id, channel = request.caller.tenant.id, asked.user_id, asked.identifier.channel
     match proved.verdict:
         case "ok":
             event_type = EventType.IDENTIFIER_CHANGED if proved.replaces else EventType.IDENTIFIER_ADDED
@@ -161,12 +161,12 @@ def _tell(app: Services, call: Call[LoggedIn], asked: Proving, proved: Proved) -
             return
     subject = proved.challenge_id or "" if event_type is EventType.ATTEMPT_WRONG else user_id
     event = Event(asked.event_id, event_type, tenant_id, user_id, subject)
-    tell(app.log, event, call.request_id, channel=channel, challenge_id=proved.challenge_id)
-    _tell_logout(app, call, asked.logout_event_id, proved.ended, store.CHANGED)
+    tell(app.log, event, request.request_id, channel=channel, challenge_id=proved.challenge_id)
+    _tell_logout(app, request, asked.logout_event_id, proved.ended, store.CHANGED)
 
 
-def _tell_logout(app: Services, call: Call[LoggedIn], event_id: str, ended: Sequence[str], reason: str) -> None:
+def _tell_logout(app: Services, request: Request[LoggedIn], event_id: str, ended: Sequence[str], reason: str) -> None:
     if ended:
-        user_id = call.caller.user_id
-        event = Event(event_id, EventType.USER_LOGGED_OUT, call.caller.tenant.id, user_id, user_id)
-        tell(app.log, event, call.request_id, sessions=len(ended), reason=reason)
+        user_id = request.caller.user_id
+        event = Event(event_id, EventType.USER_LOGGED_OUT, request.caller.tenant.id, user_id, user_id)
+        tell(app.log, event, request.request_id, sessions=len(ended), reason=reason)

@@ -8,8 +8,8 @@ from auth1 import api_keys
 from auth1.authn import store
 from auth1.core import crypto
 from auth1.core.http import client_ip
-from auth1.core.http.request import Call
-from auth1.core.ratelimit import Bucket, Slots
+from auth1.core.http.request import Request
+from auth1.core.ratelimit import Decision, RateLimit
 from auth1.errors import (
     AdminDisabled,
     BadRequest,
@@ -23,18 +23,18 @@ from auth1.errors import (
     TenantSuspended,
 )
 from auth1.services import Services
-from auth1.tenants.settings import OPERATOR, Manager, Operator, Tenant
+from auth1.tenants.settings import OPERATOR, Operator, Tenant, TenantAdmin
 
 MINUTE_MS = 60_000
 TEST_KEY_REQUESTS = 600
 POLLS = 600  # a minute and address: what is asked for with 256 bits needs no narrower door
 
 
-async def anyone(app: Services, call: Call[None]) -> None:
+async def anyone(app: Services, request: Request[None]) -> None:
     """No credential."""
 
 
-async def tenant_at_the_door(app: Services, call: Call[Tenant]) -> Tenant:
+async def tenant_at_the_door(app: Services, request: Request[Tenant]) -> Tenant:
     """A tenant by any of its keys; and one slot of RATE_LIMIT_MAX for the client's address.
 
     The slot is taken before the database is asked for an unknown key, so that guessing keys costs slots. A secret key
@@ -42,158 +42,160 @@ async def tenant_at_the_door(app: Services, call: Call[Tenant]) -> Tenant:
     a limit of its own: an app's tests should see the limits of the app and not those of the machine they run on. A page
     of an origin that is not the key's takes none.
     """
-    return await find_tenant(app, call, _take_door_slot)
+    return await find_tenant(app, request, _take_door_slot)
 
 
-async def tenant_who_polls(app: Services, call: Call[Tenant]) -> Tenant:
+async def tenant_who_polls(app: Services, request: Request[Tenant]) -> Tenant:
     """A tenant as at the door, but with room to ask again and again what became of a challenge."""
-    return await find_tenant(app, call, _take_poll_slot)
+    return await find_tenant(app, request, _take_poll_slot)
 
 
-async def server(app: Services, call: Call[Tenant]) -> Tenant:
+async def server(app: Services, request: Request[Tenant]) -> Tenant:
     """A tenant's own server: by its secret key, or by a test key for the sandbox."""
-    tenant = await find_tenant(app, call)
+    tenant = await find_tenant(app, request)
     if tenant.key_kind == "pk":
         raise Forbidden("This needs a secret key: call from your server.")
     return tenant
 
 
-async def manager(app: Services, call: Call[Manager]) -> Manager:
+async def manager(app: Services, request: Request[TenantAdmin]) -> TenantAdmin:
     """A tenant that manages itself, by its secret key."""
-    tenant = await find_tenant(app, call)
+    tenant = await find_tenant(app, request)
     if tenant.key_kind != "sk":
         raise Forbidden("This needs a secret key: call from your server.")
-    return Manager(tenant.id, tenant.key_id, call.request_id)
+    return TenantAdmin(tenant.id, tenant.key_id, request.request_id)
 
 
-async def operator_of_tenant(app: Services, call: Call[Manager]) -> Manager:
+async def operator_of_tenant(app: Services, request: Request[TenantAdmin]) -> TenantAdmin:
     """The operator, who manages the tenant that the path names."""
-    tenant_id = call.parameters["tenant_id"]
-    _bearer(call, app.settings.admin_token, AdminDisabled)
+    tenant_id = request.parameters["tenant_id"]
+    _bearer(request, app.settings.admin_token, AdminDisabled)
     if not await store.tenant_exists(app.postgres, tenant_id):
         raise NotFound
-    call.log["tenant_id"] = call.party = tenant_id
-    return Manager(tenant_id, OPERATOR, call.request_id)
+    request.log["tenant_id"] = request.limit_key = tenant_id
+    return TenantAdmin(tenant_id, OPERATOR, request.request_id)
 
 
-async def person_at_the_door(app: Services, call: Call[None]) -> None:
+async def person_at_the_door(app: Services, request: Request[None]) -> None:
     """Anybody; and one slot of RATE_LIMIT_MAX for the client's address."""
-    await _take_door_slot(app, call, call.client, "")
+    await _take_door_slot(app, request, request.client, "")
 
 
-async def operator(app: Services, call: Call[Operator]) -> Operator:
+async def operator(app: Services, request: Request[Operator]) -> Operator:
     """The holder of ADMIN_TOKEN."""
-    return _bearer(call, app.settings.admin_token, AdminDisabled)
+    return _bearer(request, app.settings.admin_token, AdminDisabled)
 
 
-async def scraper(app: Services, call: Call[None]) -> None:
+async def scraper(app: Services, request: Request[None]) -> None:
     """Whoever may read the metrics: by METRICS_TOKEN, or where none is set from a private or loopback address."""
     token = app.settings.metrics_token
     if token is not None:
-        _bearer(call, token, AdminDisabled)
+        _bearer(request, token, AdminDisabled)
         return
-    address = client_ip.parse_address(call.client)
+    address = client_ip.parse_address(request.client)
     if address is not None and not (address.is_private or address.is_loopback):
         detail = "Set METRICS_TOKEN to read the metrics from outside."
         raise NotAuthenticated(detail, headers={"www-authenticate": "Bearer"})
 
 
-async def find_tenant(app: Services, call: Call[Any], take_slot: "_TakeSlot | None" = None) -> Tenant:
+async def find_tenant(app: Services, request: Request[Any], take_slot: "_TakeSlot | None" = None) -> Tenant:
     """The tenant whose key the caller has, and the slot that the call costs; without one only guessing costs any.
 
     Raises NotAuthenticated, InvalidApiKey, TenantSuspended, OriginNotAllowed, RateLimited, BadRequest.
     """
-    text = call.header(b"x-api-key")
+    text = request.header(b"x-api-key")
     if not text:
         raise NotAuthenticated("The x-api-key header is missing.")
     kind = api_keys.kind_of(text)
     key_digest = crypto.digest(text)
-    tenant = app.tenants.peek(key_digest) if kind else None
+    tenant = app.tenants.get_cached(key_digest) if kind else None
     if tenant is not None:
         # Before anything is spent: a page elsewhere must not use up the slots of those who look at it.
-        _check_origin(app, call, tenant)
+        _check_origin(app, request, tenant)
     take, exempt, slot = take_slot or _take_door_slot, kind in ("sk", "test"), None
     if not exempt and (take_slot is not None or tenant is None):
-        slot = await take(app, call, call.client, "")
+        slot = await take(app, request, request.client, "")
     if tenant is None:
         tenant = await app.tenants.find(key_digest) if kind else None
         if tenant is None:
             if exempt:
-                await take(app, call, call.client, "")
+                await take(app, request, request.client, "")
             raise InvalidApiKey
-        _check_origin(app, call, tenant, slot)
-    call.log["tenant_id"] = call.party = tenant.id
+        _check_origin(app, request, tenant, slot)
+    request.log["tenant_id"] = request.limit_key = tenant.id
     if tenant.suspended:
         raise TenantSuspended
     if kind == "test":
-        key_bucket = Bucket("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
-        tell_limits(call, await app.limiter.take(key_bucket))
-    if kind == "sk" and (person := call.header(b"auth1-forwarded-for")) is not None:
+        key_bucket = RateLimit("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
+        raise_if_limited(request, await app.limiter.acquire(key_bucket))
+    if kind == "sk" and (person := request.header(b"auth1-forwarded-for")) is not None:
         address = client_ip.parse_address(person)
         if address is None:
             raise BadRequest("auth1-forwarded-for must be one IP address.")
-        call.client = str(address)
+        request.client = str(address)
         if take_slot is not None:
             # A bucket of this tenant's own: it must not be able to use up a person's slots elsewhere.
-            await take_slot(app, call, call.client, tenant.id)
+            await take_slot(app, request, request.client, tenant.id)
     return tenant
 
 
-def bearer_token(call: Call[Any]) -> str:
+def bearer_token(request: Request[Any]) -> str:
     """The token of the Authorization header (RFC 6750, 2.1). Raises NotAuthenticated."""
-    scheme, _, token = (call.header(b"authorization") or "").partition(" ")
+    scheme, _, token = (request.header(b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("The Authorization header needs a bearer token.", headers={"www-authenticate": "Bearer"})
     return token.strip()
 
 
-def _bearer(call: Call[Any], expected: str | None, disabled: type[AdminDisabled]) -> Operator:
+def _bearer(request: Request[Any], expected: str | None, disabled: type[AdminDisabled]) -> Operator:
     if expected is None:
         raise disabled
-    if not crypto.equal(bearer_token(call), expected):
+    if not crypto.equal(bearer_token(request), expected):
         raise InvalidToken
     return Operator()
 
 
-def _check_origin(app: Services, call: Call[Any], tenant: Tenant, slot: Bucket | None = None) -> None:
+def _check_origin(app: Services, request: Request[Any], tenant: Tenant, slot: RateLimit | None = None) -> None:
     """Hold a page to the origins of its key, compared as they are: browsers spell an origin in one way only.
 
     A slot that was taken meanwhile is given back. Raises OriginNotAllowed.
     """
-    call.origins = tenant.allowed_origins
-    origin = call.header(b"origin")
+    request.origins = tenant.allowed_origins
+    origin = request.header(b"origin")
     if origin is None or not tenant.allowed_origins or origin in tenant.allowed_origins:
         return
-    call.log["tenant_id"] = tenant.id
+    request.log["tenant_id"] = tenant.id
     if slot is not None:
-        app.limiter.give_back_soon(slot)
+        app.limiter.release_later(slot)
     raise OriginNotAllowed
 
 
-_TakeSlot = Callable[[Services, Call[Any], str, str], Awaitable[Bucket]]
+_TakeSlot = Callable[[Services, Request[Any], str, str], Awaitable[RateLimit]]
 
 
-async def _take_poll_slot(app: Services, call: Call[Any], client: str, scope: str) -> Bucket:
-    bucket = Bucket("poll", f"slots:{{{scope}{client_ip.site(client)}}}:poll", POLLS, MINUTE_MS)
-    tell_limits(call, await app.limiter.take(bucket))
+async def _take_poll_slot(app: Services, request: Request[Any], client: str, scope: str) -> RateLimit:
+    bucket = RateLimit("poll", f"slots:{{{scope}{client_ip.rate_limit_prefix(client)}}}:poll", POLLS, MINUTE_MS)
+    raise_if_limited(request, await app.limiter.acquire(bucket))
     return bucket
 
 
-async def _take_door_slot(app: Services, call: Call[Any], client: str, scope: str) -> Bucket:
+async def _take_door_slot(app: Services, request: Request[Any], client: str, scope: str) -> RateLimit:
     settings = app.settings
-    key = f"slots:{{{scope}{client_ip.site(client)}}}:ip"
-    bucket = Bucket("ip", key, settings.rate_limit_max, settings.rate_limit_window_ms)
-    tell_limits(call, await app.limiter.take(bucket))
+    key = f"slots:{{{scope}{client_ip.rate_limit_prefix(client)}}}:ip"
+    bucket = RateLimit("ip", key, settings.rate_limit_max, settings.rate_limit_window_ms)
+    raise_if_limited(request, await app.limiter.acquire(bucket))
     return bucket
 
 
-def tell_limits(call: Call[Any], slots: Slots) -> None:
+def raise_if_limited(request: Request[Any], slots: Decision) -> None:
     """Put the limits into the response (IETF RateLimit headers, draft 10). Raises RateLimited when one is full."""
-    shown = [level for level in slots.levels if slots.refused_by in (None, level.bucket)]
+    shown = [level for level in slots.levels if slots.limited_by in (None, level.rate_limit)]
     policy = ", ".join(f'"{bucket.policy}";q={bucket.limit};w={_seconds(bucket.window_ms)}' for bucket, _, _ in shown)
-    state = ", ".join(f'"{level.bucket.policy}";r={level.remaining};t={_seconds(level.reset_ms)}' for level in shown)
-    call.headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
-    if slots.refused_by is not None:
+    state = ", ".join(
+        f'"{level.rate_limit.policy}";r={level.remaining};t={_seconds(level.reset_ms)}' for level in shown
+    )
+    request.headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+    if slots.limited_by is not None:
         raise RateLimited(retry_after=_seconds(slots.retry_after_ms))
 
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from auth1.authn import store
 from auth1.core.postgres import Postgres
-from auth1.core.redis import Redis, RedisAway
+from auth1.core.redis import Redis, RedisUnavailable
 from auth1.tenants.settings import Tenant
 
 CHANNEL = "auth1:tenants"
@@ -27,7 +27,7 @@ class TenantCache:
         self._listener = listener
         self._entries: OrderedDict[bytes, tuple[float, Tenant]] = OrderedDict()
         self._generation = 0
-        self._unannounced: set[str] = set()
+        self._unpublished: set[str] = set()
         listener.subscribe(CHANNEL, self._drop)
 
     async def start(self) -> None:
@@ -36,7 +36,7 @@ class TenantCache:
     async def stop(self) -> None:
         await self._listener.stop()
 
-    def peek(self, key_digest: bytes) -> Tenant | None:
+    def get_cached(self, key_digest: bytes) -> Tenant | None:
         """The tenant of a key if it is known without asking anybody."""
         entry = self._entries.get(key_digest)
         if entry is None or entry[0] < time.monotonic():
@@ -56,20 +56,20 @@ class TenantCache:
                 self._entries.popitem(last=False)
         return tenant
 
-    async def announce(self, tenant_id: str) -> None:
-        """Tell every worker that a tenant, its settings or its keys have changed. Call it after the commit."""
+    async def publish_invalidation(self, tenant_id: str) -> None:
+        """Publish that a tenant, its settings or its keys changed. Request it after the commit."""
         self._drop(tenant_id)
-        self._unannounced.add(tenant_id)
-        await self.announce_rest()
+        self._unpublished.add(tenant_id)
+        await self.retry_publish()
 
-    async def announce_rest(self) -> None:
+    async def retry_publish(self) -> None:
         """Announce what could not be announced before."""
-        for tenant_id in list(self._unannounced):
+        for tenant_id in list(self._unpublished):
             try:
                 await self._redis.call("PUBLISH", CHANNEL, tenant_id)
-            except RedisAway:
+            except RedisUnavailable:
                 return
-            self._unannounced.discard(tenant_id)
+            self._unpublished.discard(tenant_id)
 
     def _drop(self, tenant_id: str) -> None:
         """Forget a tenant; all of them for ""."""

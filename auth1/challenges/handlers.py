@@ -3,13 +3,13 @@
 from msgspec import UNSET
 
 from auth1 import metrics
-from auth1.authn.guards import tell_limits
+from auth1.authn.guards import raise_if_limited
 from auth1.challenges import codes, logins, magic_link, sandbox, send_code, store
 from auth1.challenges.messages import render_code
 from auth1.challenges.schemas import CodeAnswer, CodeRequest, CodeSent, Verified
 from auth1.challenges.send_code import Cause
-from auth1.challenges.store import Answered, Answering, NotOpened, Opened, Opening
-from auth1.core.http.request import Call
+from auth1.challenges.store import ChallengeOpened, ChallengeRejected, CodeResult, OpenChallenge, SubmitCode
+from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.errors import (
     FieldError,
@@ -23,7 +23,7 @@ from auth1.errors import (
 from auth1.events.types import Event, EventType, tell
 from auth1.fraud.assess import block_bucket, buckets
 from auth1.idempotency import run_idempotent
-from auth1.idempotency.store import free_idempotency, keep_answer
+from auth1.idempotency.store import release_key, store_response
 from auth1.identifiers import Identifier, parse_identifier
 from auth1.messaging.dispatcher import refusal_of
 from auth1.services import Services
@@ -31,33 +31,33 @@ from auth1.sessions import create
 from auth1.tenants.settings import Tenant
 
 
-async def request_code(app: Services, call: Call[Tenant], body: CodeRequest) -> CodeSent:
+async def request_code(app: Services, request: Request[Tenant], body: CodeRequest) -> CodeSent:
     """Send a one-time code to a phone or email that someone says is theirs."""
-    return await ask(app, call, body, send_code.FOR_LOGIN)
+    return await ask(app, request, body, send_code.FOR_LOGIN)
 
 
-async def ask(app: Services, call: Call[Tenant], body: CodeRequest, cause: Cause) -> CodeSent:
+async def ask(app: Services, request: Request[Tenant], body: CodeRequest, cause: Cause) -> CodeSent:
     """Send a code for what it is asked for."""
-    tenant = call.caller
-    claim = run_idempotent.read(call, cause.route, body)
-    identifier = _identify(call, body)
-    app.messenger.first(identifier.channel, sandbox=tenant.sandbox)
+    tenant = request.caller
+    claim = run_idempotent.read(request, cause.route, body)
+    identifier = _identify(request, body)
+    app.messenger.first_provider(identifier.channel, sandbox=tenant.sandbox)
     send_code.check_metadata(body.metadata)
     message_id = new_id("msg")
-    link = magic_link.wanted(app.keyring, tenant, identifier, body, message_id)
+    link = magic_link.create_magic_link(app.keyring, tenant, identifier, body, message_id)
     if tenant.sandbox:
         sandbox.refuse_magic(identifier)
     else:
-        await send_code.refuse_risky(app, call, identifier)
-        slots = await app.limiter.take(*buckets(tenant, identifier.value, identifier.block), *cause.limits)
-        if slots.refused_by is not None or tenant.key_kind == "sk":
-            tell_limits(call, slots)
+        await send_code.refuse_risky(app, request, identifier)
+        slots = await app.limiter.acquire(*buckets(tenant, identifier.value, identifier.block), *cause.limits)
+        if slots.limited_by is not None or tenant.key_kind == "sk":
+            raise_if_limited(request, slots)
 
-    with app.messenger.reserve(identifier.channel, sandbox=tenant.sandbox) as provider:
+    with app.messenger.reserve_capacity(identifier.channel, sandbox=tenant.sandbox) as provider:
         # The row is committed before anything is sent: a process that dies from here on leaves a message that the
         # outbox finishes, or a trace that its fate is unknown.
         asked = send_code.opening(app, tenant, identifier, body, link, message_id, provider, claim, cause.purpose)
-        opened = await _open(app, call, asked)
+        opened = await _open(app, request, asked)
         live_code = codes.unseal(app.keyring, tenant.id, identifier.value, opened.code_box, cause.purpose)
         if live_code is None:
             raise InternalError("The live code was sealed under a secret that is no longer accepted.")
@@ -73,34 +73,34 @@ async def ask(app: Services, call: Call[Tenant], body: CodeRequest, cause: Cause
             link=link.address(app.settings.app_url) if link is not None and tenant.sandbox else UNSET,
         )
         if provider is not None:
-            await _send(app, call, asked, live_code, sent)
+            await _send(app, request, asked, live_code, sent)
         elif claim is not None:
             box = run_idempotent.seal(app.keyring, claim, 200, sent)
-            await keep_answer(app.postgres, claim, message_id, box)
+            await store_response(app.postgres, claim, message_id, box)
     return sent
 
 
-async def _open(app: Services, call: Call[Tenant], asked: Opening) -> Opened:
+async def _open(app: Services, request: Request[Tenant], asked: OpenChallenge) -> ChallengeOpened:
     """Open the challenge, and tell of it. Raises what stands against it, or what was answered before."""
-    tenant, identifier = call.caller, asked.identifier
+    tenant, identifier = request.caller, asked.identifier
     opened = await store.open_challenge(app.postgres, tenant.id, tenant.key_id, asked)
     metrics.CODES_REQUESTED.labels(identifier.channel, opened.verdict).inc()
-    send_code.tell_mark(app, call, asked.mark_event_id, opened.mark)
-    if isinstance(opened, NotOpened):
+    send_code.tell_mark(app, request, asked.mark_event_id, opened.mark)
+    if isinstance(opened, ChallengeRejected):
         if identifier.block is not None:
-            app.limiter.give_back_soon(block_bucket(tenant, identifier.block))  # it counts what is sent
+            app.limiter.release_later(block_bucket(tenant, identifier.block))  # it counts what is sent
         if opened.frees_key and asked.claim is not None:
-            await free_idempotency(app.postgres, asked.claim, asked.message_id)
-        raise send_code.refuse_unopened(app, call, asked.claim, opened)
+            await release_key(app.postgres, asked.claim, asked.message_id)
+        raise send_code.refuse_unopened(app, request, asked.claim, opened)
     event_type = EventType.CHALLENGE_OPENED if opened.verdict == "opened" else EventType.CHALLENGE_REPEATED
     event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, opened.challenge_id)
-    tell(app.log, event, call.request_id, channel=identifier.channel, country=identifier.country)
+    tell(app.log, event, request.request_id, channel=identifier.channel, country=identifier.country)
     return opened
 
 
-async def _send(app: Services, call: Call[Tenant], asked: Opening, code: str, sent: CodeSent) -> None:
+async def _send(app: Services, request: Request[Tenant], asked: OpenChallenge, code: str, sent: CodeSent) -> None:
     """Hand the message to the providers of its channel. Raises what refusal_of says."""
-    tenant, identifier, link = call.caller, asked.identifier, asked.link
+    tenant, identifier, link = request.caller, asked.identifier, asked.link
     outgoing = render_code(
         tenant_id=tenant.id,
         message_id=asked.message_id,
@@ -118,45 +118,45 @@ async def _send(app: Services, call: Call[Tenant], asked: Opening, code: str, se
         identifier.channel,
         outgoing,
         actor=tenant.key_id,
-        request_id=call.request_id,
-        keep=send_code.keeping(app, call, asked.claim, sent),
+        request_id=request.request_id,
+        keep=send_code.keeping(app, request, asked.claim, sent),
     )
     refusal = refusal_of(delivery, identifier.channel)
     if refusal is not None:
         raise refusal
 
 
-async def verify_code(app: Services, call: Call[Tenant], body: CodeAnswer) -> Verified:
+async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer) -> Verified:
     """Open a session for whoever knows the code."""
-    tenant = call.caller
-    identifier = _identify(call, body)
+    tenant = request.caller
+    identifier = _identify(request, body)
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
-    asked = Answering(
+    asked = SubmitCode(
         identifier=identifier,
         macs=codes.macs(app.keyring, tenant.id, identifier.value, body.code),
         named=body.challenge_id,
         user_id=new_id("usr"),
-        session=create.new_session(call, tenant, body.device.name if body.device else None),
+        session=create.new_session(request, tenant, body.device.name if body.device else None),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
     answered = await store.answer_challenge(app.postgres, tenant.id, tenant.key_id, asked)
     metrics.CODES_VERIFIED.labels(identifier.channel, answered.verdict).inc()
-    _tell_answer(app, call, asked, answered)
+    _tell_answer(app, request, asked, answered)
     user_id = _refuse_unanswered(answered)
     if identifier.block is not None:
-        app.limiter.give_back_soon(block_bucket(tenant, identifier.block))
-    return await logins.finish(app, tenant, identifier, asked.session, user_id, answered.is_new_user)
+        app.limiter.release_later(block_bucket(tenant, identifier.block))
+    return await logins.issue_tokens(app, tenant, identifier, asked.session, user_id, answered.is_new_user)
 
 
-def _identify(call: Call[Tenant], body: CodeRequest | CodeAnswer) -> Identifier:
+def _identify(request: Request[Tenant], body: CodeRequest | CodeAnswer) -> Identifier:
     identifier = parse_identifier(phone=body.phone, email=body.email)
-    call.log["identifier"] = identifier.masked
+    request.log["identifier"] = identifier.masked
     return identifier
 
 
-def _refuse_unanswered(answered: Answered) -> str:
+def _refuse_unanswered(answered: CodeResult) -> str:
     """Raise what a verdict means to the caller; returns the user's id where it means success."""
     match answered.verdict:
         case "wrong":
@@ -170,8 +170,8 @@ def _refuse_unanswered(answered: Answered) -> str:
     raise NoActiveChallenge
 
 
-def _tell_answer(app: Services, call: Call[Tenant], asked: Answering, answered: Answered) -> None:
-    tenant = call.caller
+def _tell_answer(app: Services, request: Request[Tenant], asked: SubmitCode, answered: CodeResult) -> None:
+    tenant = request.caller
     types = {
         "ok": EventType.CHALLENGE_ANSWERED,
         "wrong": EventType.ATTEMPT_WRONG,
@@ -180,7 +180,7 @@ def _tell_answer(app: Services, call: Call[Tenant], asked: Answering, answered: 
     if (event_type := types.get(answered.verdict)) is None:
         return
     event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, answered.challenge_id or "")
-    tell(app.log, event, call.request_id, user_id=answered.user_id)
+    tell(app.log, event, request.request_id, user_id=answered.user_id)
     if answered.is_new_user and answered.user_id is not None:
         created = Event(asked.user_event_id, EventType.USER_CREATED, tenant.id, tenant.key_id, answered.user_id)
-        tell(app.log, created, call.request_id, challenge_id=answered.challenge_id)
+        tell(app.log, created, request.request_id, challenge_id=answered.challenge_id)

@@ -10,10 +10,10 @@ from auth1.sessions.create import NewSession
 from auth1.tenants.settings import Tenant
 
 
-async def finish(
+async def issue_tokens(
     app: Services, tenant: Tenant, identifier: Identifier, session: NewSession, user_id: str, is_new_user: bool
 ) -> Verified:
-    """Answer with the tokens of a session whose row was committed."""
+    """Return the tokens of a session whose row was committed."""
     tokens = await create.open_session(
         app,
         tenant,

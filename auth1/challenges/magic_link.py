@@ -34,7 +34,7 @@ class NewLink(NamedTuple):
         return app_url + PATH.format(token=self.token)
 
 
-def wanted(
+def create_magic_link(
     keyring: Keyring, tenant: Tenant, identifier: Identifier, body: CodeRequest, message_id: str
 ) -> NewLink | None:
     """The link that a request asks for, None where it asks for a code alone. Raises ValidationFailed."""

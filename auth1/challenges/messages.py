@@ -2,7 +2,7 @@
 
 from auth1.challenges.codes import LOGIN
 from auth1.identifiers import Channel, parse_phone
-from auth1.messaging.providers.protocol import Outgoing
+from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.templates import notices
 from auth1.templates.email import render_email
 from auth1.templates.schemas import Purpose
@@ -24,13 +24,13 @@ def render_code(
     expires_in: int,
     purpose: str = LOGIN,
     avoid: tuple[str, ...] = (),
-) -> Outgoing:
-    """Render a code, or in an email a link or both. `avoid`: as in Outgoing."""
+) -> OutgoingMessage:
+    """Render a code, or in an email a link or both. `avoid`: as in OutgoingMessage."""
     branding, use = settings.branding(tenant_name), text_purpose(purpose)
     if channel == "email":
         text, content = render_email(branding, locale, code=code, link=link, expires_in=expires_in, purpose=use)
-        return Outgoing(tenant_id, message_id, to, text, expires_in, content)
-    return Outgoing(
+        return OutgoingMessage(tenant_id, message_id, to, text, expires_in, content)
+    return OutgoingMessage(
         tenant_id,
         message_id,
         to,
@@ -52,12 +52,12 @@ def render_notice(
     settings: TenantSettings,
     locale: str | None,
     notice: str,
-) -> Outgoing:
+) -> OutgoingMessage:
     """Render a notice, which contains no code."""
     text, content = notices.render_notice(settings.branding(tenant_name), locale, notice, channel)
     if channel == "email":
-        return Outgoing(tenant_id, message_id, to, text, notices.LIFE_S, content)
-    return Outgoing(tenant_id, message_id, to, text, notices.LIFE_S, senders=_senders(settings, to))
+        return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, content)
+    return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, senders=_senders(settings, to))
 
 
 def text_purpose(purpose: str) -> Purpose:

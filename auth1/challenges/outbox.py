@@ -15,20 +15,20 @@ from auth1.messaging.store import Claimed, Delivery, Unknown
 from auth1.services import Services
 from auth1.templates import segments
 
-ROUND_S = 2.0
+INTERVAL_S = 2.0
 BATCH = 20
 SETTLE_BATCH = 200
 MAX_BATCHES = 50  # per round
 
 
-async def finish(app: Services) -> None:
+async def run_once(app: Services) -> None:
     """One round: record what could not be recorded, send what was provably not sent, settle what nobody can know."""
     await app.messenger.record_rest()
     await retry(app)
     for channel in app.messenger.channels:
         await _send_queued(app, channel, sandbox=False)
         await _send_queued(app, channel, sandbox=True)
-    for lost in await store.settle_lost_messages(app.postgres, BATCH):
+    for lost in await store.mark_lost_unknown(app.postgres, BATCH):
         metrics.OUTBOX_MESSAGES.labels("unknown").inc()
         _tell_unknown(app, lost, "process_lost")
     await _settle_unreported(app)
@@ -37,7 +37,7 @@ async def finish(app: Services) -> None:
 async def _settle_unreported(app: Services) -> None:
     """Stop waiting for receipts that have not come: of many messages at once, where callbacks do not reach us."""
     for _ in range(MAX_BATCHES):
-        unreported = await store.settle_unreported_messages(app.postgres, SETTLE_BATCH)
+        unreported = await store.expire_unreported(app.postgres, SETTLE_BATCH)
         for message in unreported:
             metrics.DELIVERIES.labels(message.provider, "unknown").inc()
             _tell_unknown(app, message, "no_receipt")
@@ -48,7 +48,7 @@ async def _settle_unreported(app: Services) -> None:
 async def retry(app: Services) -> None:
     """Queue what was not delivered, or not reported on in time, for another provider."""
     for _ in range(MAX_BATCHES):
-        due = await store.retry_messages(app.postgres, app.messenger.names("sms", sandbox=False), SETTLE_BATCH)
+        due = await store.retry_messages(app.postgres, app.messenger.provider_names("sms", sandbox=False), SETTLE_BATCH)
         for message in due:
             if message.message_id is not None and message.reason is not None:
                 reason = "no_receipt" if message.reason == "no_receipt" else "undelivered"
@@ -65,7 +65,7 @@ def _tell_unknown(app: Services, message: Unknown, error: str) -> None:
 
 
 async def _send_queued(app: Services, channel: str, *, sandbox: bool) -> None:
-    providers = app.messenger.names(channel, sandbox=sandbox)
+    providers = app.messenger.provider_names(channel, sandbox=sandbox)
     claimed = await store.claim_messages(app.postgres, providers, channel, sandbox, BATCH)
     # Side by side, so that all are done before the claim ends even if every provider hangs.
     await asyncio.gather(*(_send(app, message) for message in claimed))
@@ -117,11 +117,13 @@ async def _send(app: Services, message: Claimed) -> None:
         return
     code, link = _unseal(app, message)
     if code is None or (link is None and message.token_digest is not None):
-        # Answered, replaced or expired meanwhile: nothing is owed to anybody any more.
+        # CodeResult, replaced or expired meanwhile: nothing is owed to anybody any more.
         return await _drop(app, message, "code_ended")
     if message.arrived:
         return await _drop(app, message, "first_arrived")
-    if set(app.messenger.names(message.channel, sandbox=message.tenant_id.endswith(":test"))) <= set(message.avoid):
+    if set(app.messenger.provider_names(message.channel, sandbox=message.tenant_id.endswith(":test"))) <= set(
+        message.avoid
+    ):
         return await _drop(app, message, "no_other_provider")  # they were other ones when it was queued
     outgoing = render_code(
         tenant_id=message.tenant_id,

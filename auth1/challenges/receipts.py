@@ -7,11 +7,11 @@ from msgspec import UNSET
 from auth1.challenges import store
 from auth1.challenges.schemas import ChallengeOut, ReceiptQuery
 from auth1.core.http.query import read_query
-from auth1.core.http.request import Call, Form
+from auth1.core.http.request import Form, Request
 from auth1.errors import Forbidden, NotFound
 from auth1.messaging import delivery_reports
 from auth1.messaging.providers import twilio, twilio_signature
-from auth1.messaging.store import Receipt
+from auth1.messaging.store import DeliveryReport
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
@@ -20,33 +20,33 @@ _MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
 _ERROR_CODE = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
-async def get_challenge(app: Services, call: Call[Tenant]) -> ChallengeOut:
+async def get_challenge(app: Services, request: Request[Tenant]) -> ChallengeOut:
     """Say what became of a challenge and of its newest message."""
-    found = await store.find_challenge(app.postgres, call.caller.id, call.parameters["challenge_id"])
+    found = await store.find_challenge(app.postgres, request.caller.id, request.parameters["challenge_id"])
     if found is None:
         raise NotFound
-    if found.message is not None and call.caller.key_kind != "sk":
+    if found.message is not None and request.caller.key_kind != "sk":
         found.message.error = UNSET  # why is for the tenant to know; a publishable key is in anybody's hands
     return found
 
 
-async def take_twilio_receipt(app: Services, call: Call[None], form: Form) -> None:
+async def take_twilio_receipt(app: Services, request: Request[None], form: Form) -> None:
     """Write down what Twilio reports of a message (its "status callback")."""
-    _refuse_unsigned(app, call, form)
-    receipt = _read(read_query(call, ReceiptQuery, others=True), form)
+    _refuse_unsigned(app, request, form)
+    receipt = _read(read_query(request, ReceiptQuery, others=True), form)
     if receipt is None:
         return  # of a message that is not ours, or in a word that says nothing of its delivery
-    call.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
-    worth_retrying = twilio.worth_retrying(*_reason(form))
-    await delivery_reports.take(app.postgres, app.log, receipt, call.request_id, worth_retrying=worth_retrying)
+    request.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
+    is_retryable = twilio.is_retryable(*_reason(form))
+    await delivery_reports.record(app.postgres, app.log, receipt, request.request_id, is_retryable=is_retryable)
 
 
-def _refuse_unsigned(app: Services, call: Call[None], form: Form) -> None:
+def _refuse_unsigned(app: Services, request: Request[None], form: Form) -> None:
     account = app.settings.twilio
-    query = call.query_string.decode("latin-1")
-    if account is None or not twilio_signature.holds(
-        call.header(b"x-twilio-signature"),
-        call.header(b"x-twilio-webhooks-signature-settings"),
+    query = request.query_string.decode("latin-1")
+    if account is None or not twilio_signature.signature_is_valid(
+        request.header(b"x-twilio-signature"),
+        request.header(b"x-twilio-webhooks-signature-settings"),
         tokens=[token for token in (account.auth_token, account.auth_token_previous) if token],
         app_url=app.settings.app_url,
         target=twilio.CALLBACK_PATH + (f"?{query}" if query else ""),
@@ -55,7 +55,7 @@ def _refuse_unsigned(app: Services, call: Call[None], form: Form) -> None:
         raise Forbidden("This request is not signed by our account at Twilio.")
 
 
-def _read(query: ReceiptQuery, form: Form) -> Receipt | None:
+def _read(query: ReceiptQuery, form: Form) -> DeliveryReport | None:
     """Our ids are in the URL, which is signed too; what Twilio says is in the form."""
     tenant_id, message_id = query.tenant_id, query.message_id
     status = form.value("MessageStatus") or ""
@@ -64,7 +64,7 @@ def _read(query: ReceiptQuery, form: Form) -> Receipt | None:
         return None
     sid = form.value("MessageSid") or ""
     code = _reason(form)[1]
-    return Receipt(
+    return DeliveryReport(
         tenant_id=tenant_id,
         message_id=message_id,
         provider=twilio.Twilio.name,

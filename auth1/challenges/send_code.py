@@ -7,11 +7,11 @@ from auth1.challenges import codes, sandbox, store
 from auth1.challenges.magic_link import NewLink
 from auth1.challenges.messages import text_purpose
 from auth1.challenges.schemas import METADATA_BYTES, CodeRequest, CodeSent
-from auth1.challenges.store import NotOpened, Opening, Price
+from auth1.challenges.store import ChallengeRejected, OpenChallenge, Price
 from auth1.config.sms_rates import MICRO
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.core.ids import new_id
-from auth1.core.ratelimit import Bucket
+from auth1.core.ratelimit import RateLimit
 from auth1.core.schemas import encode
 from auth1.errors import (
     BudgetExceeded,
@@ -27,8 +27,8 @@ from auth1.fraud.assess import assess
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
-from auth1.messaging.dispatcher import Keep, refusal_of
-from auth1.messaging.store import Delivery, Kept
+from auth1.messaging.dispatcher import OnDelivered, refusal_of
+from auth1.messaging.store import Delivery, IdempotencyOutcome
 from auth1.services import Services
 from auth1.templates import segments
 from auth1.templates.sms import render_sms
@@ -44,7 +44,7 @@ class Cause(NamedTuple):
 
     purpose: str
     route: str
-    limits: tuple[Bucket, ...] = ()
+    limits: tuple[RateLimit, ...] = ()
 
 
 FOR_LOGIN = Cause(codes.LOGIN, "POST /api/auth/request")
@@ -59,9 +59,9 @@ def check_metadata(metadata: dict[str, Any] | None) -> None:
         raise ValidationFailed(errors=[FieldError("metadata", "Contains a NUL character")])
 
 
-async def refuse_risky(app: Services, call: Call[Tenant], identifier: Identifier) -> None:
+async def refuse_risky(app: Services, request: Request[Tenant], identifier: Identifier) -> None:
     """Raise CountryNotAllowed or RequestBlocked under the tenant's policy."""
-    tenant = call.caller
+    tenant = request.caller
     allowed = tenant.settings.allowed_countries
     if allowed is not None and identifier.country is not None and identifier.country not in allowed:
         raise CountryNotAllowed
@@ -71,7 +71,7 @@ async def refuse_risky(app: Services, call: Call[Tenant], identifier: Identifier
             app.postgres, tenant.id, tenant.key_id, identifier.channel, identifier.country, risk.reasons
         )
         event = Event(event_id, EventType.REQUEST_BLOCKED, tenant.id, tenant.key_id, event_id)
-        tell(app.log, event, call.request_id, country=identifier.country, reasons=risk.reasons)
+        tell(app.log, event, request.request_id, country=identifier.country, reasons=risk.reasons)
         # Why is for the tenant to know; a publishable key is in the hands of whoever is being blocked.
         reasons = ", ".join(risk.reasons)
         raise RequestBlocked(f"Blocked to prevent fraud: {reasons}." if tenant.key_kind == "sk" else None)
@@ -87,10 +87,10 @@ def opening(
     provider: str | None,
     claim: Claim | None,
     purpose: str,
-) -> Opening:
+) -> OpenChallenge:
     """Say how the statement that opens a challenge is to be asked."""
     code = sandbox.code(tenant) if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
-    return Opening(
+    return OpenChallenge(
         identifier=identifier,
         code=codes.seal(app.keyring, tenant.id, identifier.value, code, purpose),
         expires_in=tenant.settings.otp_expiry_minutes * 60,
@@ -145,19 +145,21 @@ def estimate(app: Services, tenant: Tenant, identifier: Identifier, locale: str 
     )
 
 
-def tell_mark(app: Services, call: Call[Tenant], event_id: str, mark: str | None) -> None:
+def tell_mark(app: Services, request: Request[Tenant], event_id: str, mark: str | None) -> None:
     """Tell of a mark of the tenant's budget that this request has come to."""
     if mark is not None:
-        tenant = call.caller
+        tenant = request.caller
         event = Event(event_id, EventType.BUDGET_REACHED, tenant.id, tenant.key_id, tenant.id)
-        tell(app.log, event, call.request_id, mark=mark)
+        tell(app.log, event, request.request_id, mark=mark)
 
 
-def refuse_unopened(app: Services, call: Call[Tenant], claim: Claim | None, refused: NotOpened) -> Exception:
+def refuse_unopened(
+    app: Services, request: Request[Tenant], claim: Claim | None, refused: ChallengeRejected
+) -> Exception:
     """What the caller is told of a challenge that was not opened: an exception to raise."""
     match refused.verdict:
-        case "replayed" if claim is not None and refused.answer_box is not None:
-            return run_idempotent.give_again(app.keyring, call, claim, refused.answer_box)
+        case "replayed" if claim is not None and refused.sealed_response is not None:
+            return run_idempotent.replay(app.keyring, request, claim, refused.sealed_response)
         case "reused" | "in_flight":
             return run_idempotent.refuse(same_body=refused.verdict == "in_flight")
         case "messages" | "money":
@@ -169,7 +171,7 @@ def refuse_unopened(app: Services, call: Call[Tenant], claim: Claim | None, refu
     return ResendTooSoon(retry_after=max(1, refused.retry_after))
 
 
-def keeping(app: Services, call: Call[Tenant], claim: Claim | None, sent: CodeSent) -> Keep | None:
+def keeping(app: Services, request: Request[Tenant], claim: Claim | None, sent: CodeSent) -> OnDelivered | None:
     """Say what becomes of the Idempotency-Key when it is known what became of the message.
 
     One that every provider refused frees the key: asking again is a new try. One that may have been sent does not.
@@ -177,12 +179,12 @@ def keeping(app: Services, call: Call[Tenant], claim: Claim | None, sent: CodeSe
     if claim is None:
         return None
 
-    def keep(delivery: Delivery) -> Kept:
+    def keep(delivery: Delivery) -> IdempotencyOutcome:
         refusal = refusal_of(delivery, sent.channel)
         if refusal is None:
-            return Kept(claim, run_idempotent.seal(app.keyring, claim, 200, sent))
+            return IdempotencyOutcome(claim, run_idempotent.seal(app.keyring, claim, 200, sent))
         if delivery.give_back:
-            return Kept(claim, None)
-        return Kept(claim, run_idempotent.seal_refusal(app.keyring, claim, refusal, call.request_id))
+            return IdempotencyOutcome(claim, None)
+        return IdempotencyOutcome(claim, run_idempotent.seal_refusal(app.keyring, claim, refusal, request.request_id))
 
     return keep

@@ -35,7 +35,7 @@ class Price(NamedTuple):
     messages: int | None = None
 
 
-class Opening(NamedTuple):
+class OpenChallenge(NamedTuple):
     """How `open_challenge` is asked: ids are made by the caller, so that a retry finds its own rows."""
 
     identifier: Identifier
@@ -59,7 +59,7 @@ class Opening(NamedTuple):
     purpose: str = LOGIN
 
 
-class Opened(NamedTuple):
+class ChallengeOpened(NamedTuple):
     """`open_challenge` made a code, or repeats one. `mark`: of the tenant's budget, if one was reached."""
 
     verdict: Literal["opened", "repeated"]
@@ -70,13 +70,13 @@ class Opened(NamedTuple):
     resend_after: int
 
 
-class NotOpened(NamedTuple):
-    """`open_challenge` refused. `answer_box` is what was answered before to the same Idempotency-Key."""
+class ChallengeRejected(NamedTuple):
+    """`open_challenge` refused. `sealed_response` is what was answered before to the same Idempotency-Key."""
 
     verdict: Refused
     mark: str | None
     retry_after: int
-    answer_box: bytes | None
+    sealed_response: bytes | None
 
     @property
     def frees_key(self) -> bool:
@@ -84,7 +84,7 @@ class NotOpened(NamedTuple):
         return self.verdict in ("messages", "money", "full", "too_soon")
 
 
-class Answering(NamedTuple):
+class SubmitCode(NamedTuple):
     """How `answer_challenge` is asked."""
 
     identifier: Identifier
@@ -96,7 +96,7 @@ class Answering(NamedTuple):
     user_event_id: str
 
 
-class Answered(NamedTuple):
+class CodeResult(NamedTuple):
     """What `answer_challenge` decided."""
 
     verdict: Verdict
@@ -107,7 +107,9 @@ class Answered(NamedTuple):
     retry_after: int | None
 
 
-async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: Opening) -> Opened | NotOpened:
+async def open_challenge(
+    postgres: Postgres, tenant_id: str, actor: str, asked: OpenChallenge
+) -> ChallengeOpened | ChallengeRejected:
     """Open or repeat a challenge. A lost connection is tried again once: the ids make that safe."""
     price, claim = asked.price, asked.claim
     arguments = (
@@ -132,9 +134,9 @@ async def open_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: 
         row = await postgres.row(_QUERIES["open_challenge"], *arguments)
     assert row is not None, "the statement returns its row whatever it decides"
     if row["verdict"] in ("opened", "repeated"):
-        return Opened(*(row[name] for name in Opened._fields))
+        return ChallengeOpened(*(row[name] for name in ChallengeOpened._fields))
     waits = (row["budget_after"], row["resend_after"])
-    return NotOpened(row["verdict"], row["mark"], max(0, *(wait or 0 for wait in waits)), row["answer_box"])
+    return ChallengeRejected(row["verdict"], row["mark"], max(0, *(wait or 0 for wait in waits)), row["answer_box"])
 
 
 def _link_arguments(link: NewLink | None) -> tuple[object, ...]:
@@ -143,7 +145,7 @@ def _link_arguments(link: NewLink | None) -> tuple[object, ...]:
     return (link.token_digest, link.secret_digest, link.with_code, link.redirect_to, link.code_challenge)
 
 
-async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: Answering) -> Answered:
+async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: SubmitCode) -> CodeResult:
     """Count an attempt and compare. After a lost connection, look first whether that was done."""
     arguments = (
         *(tenant_id, asked.identifier.value, LOGIN, asked.macs, asked.named),
@@ -156,7 +158,7 @@ async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked
         row = await postgres.row(_QUERIES["find_answer"], tenant_id, asked.event_id)
         row = row or await postgres.row(_QUERIES["answer_challenge"], *arguments)
     assert row is not None, "the statement returns its row whatever it decides"
-    return Answered(cast(Verdict, row["verdict"]), *list(row)[1:])
+    return CodeResult(cast(Verdict, row["verdict"]), *list(row)[1:])
 
 
 async def find_challenge(postgres: Postgres, tenant_id: str, challenge_id: str) -> ChallengeOut | None:

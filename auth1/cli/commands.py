@@ -21,11 +21,11 @@ from auth1.core import schemas
 from auth1.core.log import Log
 from auth1.core.migrate import MigrationError, migrations, pending
 from auth1.core.migrate import migrate as apply_migrations
-from auth1.errors import NotFound, Refusal
+from auth1.errors import ApiError, NotFound
 from auth1.services import Services
 from auth1.tenants import service, store
 from auth1.tenants.schemas import KeyIn, KeyOut, KeyRotation, TenantIn
-from auth1.tenants.settings import OPERATOR, Manager
+from auth1.tenants.settings import OPERATOR, TenantAdmin
 
 Result = TypeVar("Result")
 
@@ -150,7 +150,7 @@ def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
 
     try:
         return asyncio.run(with_services())
-    except Refusal as error:
+    except ApiError as error:
         fail("\n".join([error.detail, *(f"  {field}: {message}" for field, message in error.errors)]))
 
 
@@ -179,9 +179,9 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
-async def manager_for(app: Services, options: Namespace) -> Manager:
+async def manager_for(app: Services, options: Namespace) -> TenantAdmin:
     """Whoever acts on the command line, for the tenant that it names. Raises NotFound."""
     found = await store.get_tenant(app.postgres, tenant_id=options.tenant, slug=options.tenant)
     if found is None:
         raise NotFound(f"There is no tenant {options.tenant}.")
-    return Manager(found[0].tenant_id, OPERATOR)
+    return TenantAdmin(found[0].tenant_id, OPERATOR)

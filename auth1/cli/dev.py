@@ -21,7 +21,7 @@ from auth1.dev.server import ServerError
 from auth1.services import Services
 from auth1.tenants import service, store
 from auth1.tenants.schemas import KeyIn, TenantIn
-from auth1.tenants.settings import OPERATOR, Manager
+from auth1.tenants.settings import OPERATOR, TenantAdmin
 
 SLUG = "demo"
 DATABASE = "auth1_db"
@@ -29,7 +29,7 @@ DATABASE = "auth1_db"
 _QUERIES = Queries("dev")
 
 
-class Remembered(msgspec.Struct):
+class DevState(msgspec.Struct):
     """What a second start uses again; kept readable for its owner only."""
 
     jwt_secret: str
@@ -84,7 +84,7 @@ async def _create_database(url: str) -> None:
         await connection.close()
 
 
-async def _demo_tenant(app: Services, remembered: Remembered) -> Remembered:
+async def _demo_tenant(app: Services, remembered: DevState) -> DevState:
     """The demo tenant of this database, with keys that we know."""
     await migrate(app.settings.database_url)
     found = await store.get_tenant(app.postgres, slug=SLUG)
@@ -94,20 +94,20 @@ async def _demo_tenant(app: Services, remembered: Remembered) -> Remembered:
     elif found[0].tenant_id == remembered.tenant_id and remembered.secret_key:
         return remembered
     else:
-        tenant_id, owner = found[0].tenant_id, Manager(found[0].tenant_id, OPERATOR)
+        tenant_id, owner = found[0].tenant_id, TenantAdmin(found[0].tenant_id, OPERATOR)
         keys = [(await service.create_key(app, owner, KeyIn(kind=kind))).api_key for kind in KINDS]
     named = dict(zip(("api_key", "secret_key", "test_key"), keys, strict=True))
     return msgspec.structs.replace(remembered, tenant_id=tenant_id, **named)
 
 
-def _recall(directory: Path) -> Remembered:
+def _recall(directory: Path) -> DevState:
     path = directory / "dev.json"
     if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Remembered)
-    return Remembered(jwt_secret=secrets.token_hex(32), admin_token=secrets.token_hex(32))
+        return msgspec.json.decode(path.read_bytes(), type=DevState)
+    return DevState(jwt_secret=secrets.token_hex(32), admin_token=secrets.token_hex(32))
 
 
-def _remember(directory: Path, remembered: Remembered) -> None:
+def _remember(directory: Path, remembered: DevState) -> None:
     path = directory / "dev.json"
     new = path.with_suffix(".new")
     new.touch(mode=0o600)
@@ -119,7 +119,7 @@ def _address() -> str:
     return f"http://localhost:{os.environ.get('PORT') or 3000}"
 
 
-def _walk(remembered: Remembered, directory: Path) -> str:
+def _walk(remembered: DevState, directory: Path) -> str:
     """The guide's walk, ready to paste."""
     base = _address()
     admin_token = os.environ["ADMIN_TOKEN"]

@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 
-from auth1.openapi.document import Undescribed, describe, render
+from auth1.openapi.document import MissingMetadata, describe, render
 from auth1.routes import ROUTES
 
 
@@ -11,6 +11,6 @@ def openapi(options: Namespace) -> None:
     """Print the description of the API, made anew from the routes; exits 1 where a route lacks what it needs."""
     try:
         text = render(describe(ROUTES))
-    except Undescribed as error:
+    except MissingMetadata as error:
         sys.exit(f"auth1: {error}")
     sys.stdout.buffer.write(text)

@@ -17,7 +17,7 @@ import msgspec
 
 from auth1.cli.commands import fail, manager_for, run
 from auth1.core import schemas
-from auth1.errors import Refusal, Unavailable
+from auth1.errors import ApiError, Unavailable
 from auth1.services import Services
 from auth1.user_transfer import exporter, field_map, importer, parsers
 from auth1.users.schemas import Imported
@@ -145,7 +145,7 @@ async def _import(
 def _fields(options: Namespace) -> field_map.FieldMap:
     try:
         return field_map.parse(options.map, options.preset)
-    except Refusal as refusal:
+    except ApiError as refusal:
         fail("\n".join(f"--{field}: {message}" for field, message in refusal.errors), code=2)
 
 

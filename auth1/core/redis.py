@@ -34,7 +34,7 @@ GRACE_S = 0.01
 Reply = Any  # what RESP can carry: bytes, int, None or a list of these
 
 
-class RedisAway(Exception):
+class RedisUnavailable(Exception):
     """Redis did not answer: not connected, too slow, or it refused the command."""
 
 
@@ -114,7 +114,7 @@ class _Connection(asyncio.Protocol):
     def call(self, *words: str | bytes | int) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
-            future.set_exception(RedisAway("not connected"))
+            future.set_exception(RedisUnavailable("not connected"))
             return future
         if not self._out:
             self._loop.call_soon(self._flush)
@@ -135,7 +135,7 @@ class _Connection(asyncio.Protocol):
         while self._waiting:
             future = self._waiting.popleft()[1]
             if not future.done():
-                future.set_exception(RedisAway("connection lost"))
+                future.set_exception(RedisUnavailable("connection lost"))
                 future.exception()  # a caller that was cancelled meanwhile will not look
 
     def _flush(self) -> None:
@@ -158,7 +158,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Redis:
-    """The service's Redis: `call` and `run` raise RedisAway at once while it is away."""
+    """The service's Redis: `request` and `run` raise RedisUnavailable at once while it is away."""
 
     def __init__(self, url: str, log: Log, *, name: str = "auth1") -> None:
         self._address = Address.parse(url)
@@ -201,13 +201,13 @@ class Redis:
                 metrics.REDIS_UP.set(0)
 
     async def call(self, *words: str | bytes | int) -> Reply:
-        """Send one command and await its reply. Raises RedisAway, also for an error reply."""
+        """Send one command and await its reply. Raises RedisUnavailable, also for an error reply."""
         if self._connection is None:
-            raise RedisAway("not connected")
+            raise RedisUnavailable("not connected")
         self.round_trips += 1
         try:
             reply = await self._connection.call(*words)
-        except RedisAway:
+        except RedisUnavailable:
             metrics.REDIS_ERRORS.inc()
             raise
         if isinstance(reply, hiredis.ReplyError):
@@ -218,7 +218,7 @@ class Redis:
         """Run a script, by its digest; by its text once when a restart or SCRIPT FLUSH has made Redis forget it."""
         try:
             return await self.call("EVALSHA", script.sha1, len(keys), *keys, *arguments)
-        except RedisAway as error:
+        except RedisUnavailable as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
         return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
@@ -230,7 +230,7 @@ class Redis:
         if not message.startswith("NOSCRIPT"):
             metrics.REDIS_ERRORS.inc()
             self._log.warn("redis refused a command", reply=message.split(" ")[0])
-        raise RedisAway(message)
+        raise RedisUnavailable(message)
 
     async def _connect(self) -> bool:
         where = self._address
@@ -244,7 +244,7 @@ class Redis:
                     tls = ssl.create_default_context() if where.tls else None
                     await loop.create_connection(lambda: connection, where.host, where.port, ssl=tls)
                 await self._greet(connection)
-        except (OSError, TimeoutError, RedisAway) as error:
+        except (OSError, TimeoutError, RedisUnavailable) as error:
             connection.close()
             self._log.debug("redis is away", reason=str(error))
             return False
@@ -268,7 +268,7 @@ class Redis:
             greetings.append(("SUBSCRIBE", self._channel))
         for reply in await asyncio.gather(*(connection.call(*words) for words in greetings)):
             if isinstance(reply, hiredis.ReplyError):
-                raise RedisAway(str(reply))
+                raise RedisUnavailable(str(reply))
 
     def _on_lost(self) -> None:
         if self._connection is not None:
@@ -296,5 +296,5 @@ class Redis:
                     await self._lost.wait()
             if self._connection is not None:
                 # A peer that vanished without a word is found by asking.
-                with contextlib.suppress(RedisAway):
+                with contextlib.suppress(RedisUnavailable):
                     await self._connection.call("PING")

@@ -7,7 +7,7 @@ import msgspec
 
 from auth1.errors import FieldError, ValidationFailed
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339: 2026-01-31T12:00:00Z")]
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339: 2026-01-31T12:00:00Z")]
 LAST_YEAR = 9998
 
 
@@ -18,7 +18,7 @@ def check(field: str, moment: datetime, *, first_year: int = 2000) -> None:
         raise ValidationFailed(errors=[FieldError(field, message)])
 
 
-def check_ahead(field: str, moment: datetime) -> None:
+def require_future(field: str, moment: datetime) -> None:
     """Raises ValidationFailed where a moment is over already."""
     check(field, moment)
     if moment <= datetime.now(UTC):

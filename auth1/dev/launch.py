@@ -11,7 +11,7 @@ import os
 import sys
 
 INSIDE = 1000  # whom root is inside its namespace; any uid but 0 satisfies PostgreSQL
-NOBODY = 65534  # the overflow uid: no system gives it files
+UNPRIVILEGED_UID = 65534  # the overflow uid: no system gives it files
 CLONE_NEWUSER = 0x10000000  # sched.h
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
@@ -29,8 +29,8 @@ def enter_namespace() -> None:
 def become_nobody() -> None:
     """Give root up for good."""
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(UNPRIVILEGED_UID)
+    os.setuid(UNPRIVILEGED_UID)
 
 
 def die_with(parent: int, signal: int) -> None:

@@ -20,7 +20,7 @@ from subprocess import Popen
 from types import MappingProxyType
 from urllib.parse import quote
 
-from auth1.dev.launch import NOBODY
+from auth1.dev.launch import UNPRIVILEGED_UID
 from auth1.dev.processes import HOST, ask, launch, package_directory
 from auth1.dev.server import AlreadyRunning, Server, ServerNotFound
 
@@ -38,7 +38,7 @@ class Way(Enum):
     """How root runs PostgreSQL."""
 
     NAMESPACE = "namespace"  # as root under another name; containers often refuse that
-    NOBODY = "nobody"  # as uid 65534, where that may reach the programs
+    UNPRIVILEGED_UID = "nobody"  # as uid 65534, where that may reach the programs
     NOBODY_WITH_COPY = "nobody with a copy"  # as uid 65534, with a copy of the programs in the temporary directory
 
 
@@ -165,7 +165,7 @@ class PostgresServer(Server):
 
     def _give(self, directory: Path) -> None:
         """Give a directory that we made, and all in it, to whom the server runs as."""
-        uid = {"namespace": 0, "nobody": NOBODY}.get(self._identity)
+        uid = {"namespace": 0, "nobody": UNPRIVILEGED_UID}.get(self._identity)
         if uid is None or directory.stat().st_uid == uid:
             return
         for _, names, files, descriptor in os.fwalk(directory):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from auth1 import metrics
-from auth1.core.ratelimit import Bucket
+from auth1.core.ratelimit import RateLimit
 from auth1.fraud.line_types import blocked_line
 from auth1.tenants.settings import Tenant
 
@@ -30,16 +30,16 @@ def assess(tenant: Tenant, line: int | None) -> Risk:
     return Risk(1.0, [reason], True) if reason else Risk(0.0, [], False)
 
 
-def buckets(tenant: Tenant, identifier: str, block: str | None) -> list[Bucket]:
+def buckets(tenant: Tenant, identifier: str, block: str | None) -> list[RateLimit]:
     """The limits on asking for a code, taken together: of the tenant, the identifier and the number block."""
     tag = f"slots:{{{tenant.id}}}"
     limits = [
-        Bucket("tenant", f"{tag}:tenant", tenant.settings.requests_per_minute, MINUTE_MS),
-        Bucket("identifier", f"{tag}:identifier:{identifier}", IDENTIFIER_REQUESTS, MINUTE_MS),
+        RateLimit("tenant", f"{tag}:tenant", tenant.settings.requests_per_minute, MINUTE_MS),
+        RateLimit("identifier", f"{tag}:identifier:{identifier}", IDENTIFIER_REQUESTS, MINUTE_MS),
     ]
     return [*limits, block_bucket(tenant, block)] if block is not None else limits
 
 
-def block_bucket(tenant: Tenant, block: str) -> Bucket:
+def block_bucket(tenant: Tenant, block: str) -> RateLimit:
     """Unverified sends to the 1,000 numbers that share all but their last three digits."""
-    return Bucket("prefix", f"slots:{{{tenant.id}}}:prefix:{block}", BLOCK_SENDS, BLOCK_WINDOW_MS)
+    return RateLimit("prefix", f"slots:{{{tenant.id}}}:prefix:{block}", BLOCK_SENDS, BLOCK_WINDOW_MS)

@@ -19,14 +19,14 @@ import msgspec
 from auth1.core import schemas
 from auth1.core.crypto import Keyring
 from auth1.core.http import client_ip, problems
-from auth1.core.http.request import JSON, Answer, AnsweredBefore, Call
+from auth1.core.http.request import JSON, ReplayedResponse, Request, Response
 from auth1.core.http.router import Route
 from auth1.core.ids import new_id
-from auth1.errors import Conflict, FieldError, IdempotencyKeyReused, Refusal, ValidationFailed
+from auth1.errors import ApiError, Conflict, FieldError, IdempotencyKeyReused, ValidationFailed
 from auth1.idempotency import store
-from auth1.idempotency.store import Claim, Held
+from auth1.idempotency.store import Claim, KeyState
 from auth1.services import Services
-from auth1.tenants.settings import OPERATOR, Manager, Tenant
+from auth1.tenants.settings import OPERATOR, Tenant, TenantAdmin
 
 HEADER = b"idempotency-key"
 REPLAYED = (b"idempotent-replayed", b"true")
@@ -52,9 +52,9 @@ class _Kept(NamedTuple):
 _decode = msgspec.msgpack.Decoder(_Kept).decode
 
 
-def read(call: Call[Any], route: str, body: object) -> Claim | None:
+def read(request: Request[Any], route: str, body: object) -> Claim | None:
     """Read the header of a call; None where there is none. Raises ValidationFailed, BadRequest."""
-    text = call.header(HEADER)
+    text = request.header(HEADER)
     if text is None:
         return None
     quoted = _QUOTED.fullmatch(text)
@@ -62,17 +62,17 @@ def read(call: Call[Any], route: str, body: object) -> Claim | None:
     if not (quoted or _BARE.fullmatch(text)) or len(key) > MAX_LENGTH:
         sentence = f"Must be 1 to {MAX_LENGTH} visible ASCII characters, with or without quotes around them"
         raise ValidationFailed(errors=[FieldError(HEADER.decode(), sentence)])
-    caller = call.caller
+    caller = request.caller
     scope, place = OPERATOR, ""
     if isinstance(caller, Tenant):
-        scope, place = caller.id, client_ip.site(call.client) if caller.key_kind == "pk" else ""
-    elif isinstance(caller, Manager):
+        scope, place = caller.id, client_ip.rate_limit_prefix(request.client) if caller.key_kind == "pk" else ""
+    elif isinstance(caller, TenantAdmin):
         scope = caller.tenant_id
     return Claim(
         tenant_id=scope,
         route=route,
         digest=hashlib.sha256(f"{place}\0{key}".encode()).digest(),
-        body_digest=hashlib.sha256(_canonical((call.parameters, body))).digest(),
+        body_digest=hashlib.sha256(_canonical((request.parameters, body))).digest(),
     )
 
 
@@ -80,59 +80,59 @@ def seal(keyring: Keyring, claim: Claim, status: int, result: object) -> bytes:
     """Make what is kept of what a handler returned; `status` is the route's."""
     if result is None:
         return _seal(keyring, claim, _Kept(204, b"", b""))
-    if isinstance(result, Answer):
+    if isinstance(result, Response):
         body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
         return _seal(keyring, claim, _Kept(result.status, result.content_type, body))
     return _seal(keyring, claim, _Kept(status, JSON.encode(), schemas.encode(result)))
 
 
-def seal_refusal(keyring: Keyring, claim: Claim, refusal: Refusal, request_id: str) -> bytes:
+def seal_refusal(keyring: Keyring, claim: Claim, refusal: ApiError, request_id: str) -> bytes:
     """Make what is kept of a refusal that is to be given again."""
     document = schemas.encode(problems.problem(refusal, request_id))
     return _seal(keyring, claim, _Kept(refusal.status, problems.CONTENT_TYPE, document, refusal.retry_after))
 
 
-def give_again(keyring: Keyring, call: Call[Any], claim: Claim, box: bytes) -> AnsweredBefore:
+def replay(keyring: Keyring, request: Request[Any], claim: Claim, box: bytes) -> ReplayedResponse:
     """Open an answer that was kept: an exception to raise. Raises Conflict where its secret is gone."""
     text = keyring.open(_PURPOSE, box, _context(claim))
     if text is None:
         raise Conflict("The answer to this Idempotency-Key was sealed under a secret that is no longer accepted.")
     kept = _decode(text)
-    call.headers.append(REPLAYED)
+    request.headers.append(REPLAYED)
     if kept.retry_after is not None:
-        call.headers.append((b"retry-after", b"%d" % kept.retry_after))
-    return AnsweredBefore(Answer(kept.body, kept.status, kept.content_type))
+        request.headers.append((b"retry-after", b"%d" % kept.retry_after))
+    return ReplayedResponse(Response(kept.body, kept.status, kept.content_type))
 
 
-def refuse(same_body: bool) -> Refusal:
+def refuse(same_body: bool) -> ApiError:
     """What somebody is told who comes with a key that somebody else has: an exception to raise."""
     if not same_body:
         return IdempotencyKeyReused()
     return Conflict("The request with this Idempotency-Key is still being worked on.", retry_after=RETRY_AFTER_S)
 
 
-async def once(app: Services, route: Route, call: Call[Any], arguments: Sequence[object]) -> object:
+async def once(app: Services, route: Route, request: Request[Any], arguments: Sequence[object]) -> object:
     """Run the handler of a route that is `idempotent`. With a key this costs a statement before and one after it."""
-    claim = read(call, f"{route.method} {route.path}", arguments)
+    claim = read(request, f"{route.method} {route.path}", arguments)
     if claim is None:
-        return await route.handler(app, call, *arguments)
+        return await route.handler(app, request, *arguments)
     claim_id = new_id("req")
     held = await store.claim_idempotency(app.postgres, claim, claim_id)
     if not held.mine:
-        raise _refuse_held(app.keyring, call, claim, held)
+        raise _refuse_held(app.keyring, request, claim, held)
     try:
-        result = await route.handler(app, call, *arguments)
-    except Refusal as refusal:
+        result = await route.handler(app, request, *arguments)
+    except ApiError as refusal:
         if refusal.status < 500:
-            await store.free_idempotency(app.postgres, claim, claim_id)
+            await store.release_key(app.postgres, claim, claim_id)
         raise
-    await store.keep_answer(app.postgres, claim, claim_id, seal(app.keyring, claim, route.status, result))
+    await store.store_response(app.postgres, claim, claim_id, seal(app.keyring, claim, route.status, result))
     return result
 
 
-def _refuse_held(keyring: Keyring, call: Call[Any], claim: Claim, held: Held) -> Exception:
-    if held.same_body and held.answer_box is not None:
-        return give_again(keyring, call, claim, held.answer_box)
+def _refuse_held(keyring: Keyring, request: Request[Any], claim: Claim, held: KeyState) -> Exception:
+    if held.same_body and held.sealed_response is not None:
+        return replay(keyring, request, claim, held.sealed_response)
     return refuse(held.same_body)
 
 

@@ -18,30 +18,32 @@ class Claim(NamedTuple):
     body_digest: bytes
 
 
-class Held(NamedTuple):
-    """Whose an Idempotency-Key is. Not ours: `answer_box` is what was answered, unless that is still awaited."""
+class KeyState(NamedTuple):
+    """Whose an Idempotency-Key is. Not ours: `sealed_response` is what was answered, unless that is still awaited."""
 
     mine: bool
     same_body: bool
-    answer_box: bytes | None
+    sealed_response: bytes | None
 
 
-async def claim_idempotency(postgres: Postgres, claim: Claim, claim_id: str) -> Held:
+async def claim_idempotency(postgres: Postgres, claim: Claim, claim_id: str) -> KeyState:
     """Take a key, or learn who has it. A lost connection is tried again once: the id makes that safe."""
     try:
         row = await postgres.row(_QUERIES["claim_idempotency"], *claim, claim_id)
     except ConnectionLost:
         row = await postgres.row(_QUERIES["claim_idempotency"], *claim, claim_id)
     assert row is not None, "the statement returns its row whatever it decides"
-    return Held(*row)
+    return KeyState(*row)
 
 
-async def keep_answer(postgres: Postgres, claim: Claim, claim_id: str, answer_box: bytes) -> None:
-    """Keep an answer for whoever comes with the same key again, if that can be: what was done is to be told anyway."""
+async def store_response(postgres: Postgres, claim: Claim, claim_id: str, sealed_response: bytes) -> None:
+    """Store a response for repeats of the key. A failure is ignored, because the request itself succeeded."""
     with suppress(Unavailable):
-        await postgres.row(_QUERIES["keep_answer"], claim.tenant_id, claim.route, claim.digest, claim_id, answer_box)
+        await postgres.row(
+            _QUERIES["keep_answer"], claim.tenant_id, claim.route, claim.digest, claim_id, sealed_response
+        )
 
 
-async def free_idempotency(postgres: Postgres, claim: Claim, claim_id: str) -> None:
+async def release_key(postgres: Postgres, claim: Claim, claim_id: str) -> None:
     """Let a key be used again, as nothing was done with it."""
     await postgres.row(_QUERIES["free_idempotency"], claim.tenant_id, claim.route, claim.digest, claim_id)

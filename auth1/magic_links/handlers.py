@@ -1,6 +1,7 @@
 """Open a link, confirm it, and redeem what it gives away.
 
-Opening consumes nothing, because mail scanners, previews and prefetching browsers open links; pressing the button does.
+Opening a link consumes nothing, because mail scanners, previews and prefetching browsers open links. Pressing the
+button does.
 A scanner that presses buttons, too, confirms for whoever asked: that cannot be told from the person.
 """
 
@@ -10,7 +11,7 @@ from auth1 import metrics
 from auth1.challenges import logins, magic_link
 from auth1.challenges.schemas import ChallengeGrant, CodeGrant, Verified
 from auth1.core.crypto import digest
-from auth1.core.http.request import Answer, Call
+from auth1.core.http.request import Request, Response
 from auth1.core.ids import new_id
 from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
 from auth1.events.types import Event, EventType, tell
@@ -28,49 +29,49 @@ ACTOR = "link"
 POLL_S = 2
 
 
-async def show_link(app: Services, call: Call[None]) -> Answer:
+async def show_link(app: Services, request: Request[None]) -> Response:
     """Show what a link is for. Consumes nothing."""
-    link = await store.find_link(app.postgres, digest(call.parameters["token"]))
+    link = await store.find_link(app.postgres, digest(request.parameters["token"]))
     if link is None:
-        return _expired(call)
+        return _expired(request)
     theme = tenant_theme(link.branding, link.locale)
-    call.headers += page_headers(theme, link.redirect_to)
+    request.headers += page_headers(theme, link.redirect_to)
     return pages.confirm_page(theme, link.branding.name)
 
 
-async def confirm_link(app: Services, call: Call[None]) -> Answer:
-    """Answer a challenge by its link, once; the code dies with it. No session is opened yet."""
+async def confirm_link(app: Services, request: Request[None]) -> Response:
+    """Complete a challenge by its link, once; the code dies with it. No session is opened yet."""
     code = secrets.token_urlsafe(32)
     event_id = new_id("evt")
-    token_digest = digest(call.parameters["token"])
+    token_digest = digest(request.parameters["token"])
     confirmed = await store.confirm_link(app.postgres, token_digest, digest(code), event_id, ACTOR)
     metrics.LINKS_CONFIRMED.labels("confirmed" if confirmed else "dead").inc()
     if confirmed is None:
-        return _expired(call)
+        return _expired(request)
     link = confirmed.link
     theme = tenant_theme(link.branding, link.locale)
-    call.headers += page_headers(theme)
+    request.headers += page_headers(theme)
     event = Event(event_id, EventType.LINK_CONFIRMED, confirmed.tenant_id, ACTOR, confirmed.challenge_id)
-    tell(app.log, event, call.request_id)
+    tell(app.log, event, request.request_id)
     redirect_to = link.redirect_to
     if redirect_to is None:
         return pages.confirmed_page(theme, WayBack(link.branding.name, link.home))
-    call.headers.append((b"location", f"{redirect_to}{'&' if '?' in redirect_to else '?'}code={code}".encode()))
-    return Answer(b"", 303)
+    request.headers.append((b"location", f"{redirect_to}{'&' if '?' in redirect_to else '?'}code={code}".encode()))
+    return Response(b"", 303)
 
 
-async def redeem(app: Services, call: Call[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:
+async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:
     """Open the session that a confirmed link stands for."""
-    tenant = call.caller
+    tenant = request.caller
     asked = Redeeming(
         by=_proof(grant),
         user_id=new_id("usr"),
-        session=create.new_session(call, tenant),
+        session=create.new_session(request, tenant),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
     redeemed = await store.redeem_link(app.postgres, tenant.id, tenant.key_id, asked)
-    _tell(app, call, asked, redeemed)
+    _tell(app, request, asked, redeemed)
     match redeemed.verdict:
         case "banned":
             raise UserBanned
@@ -81,13 +82,13 @@ async def redeem(app: Services, call: Call[Tenant], grant: CodeGrant | Challenge
     assert redeemed.identifier is not None, "what was redeemed has one"
     assert redeemed.user_id is not None, "what was redeemed has one"
     identifier = parse_email(redeemed.identifier)
-    return await logins.finish(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
+    return await logins.issue_tokens(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
 
 
-def _expired(call: Call[None]) -> Answer:
-    accept_language = b",".join(call.request_headers.get(b"accept-language", []))
+def _expired(request: Request[None]) -> Response:
+    accept_language = b",".join(request.request_headers.get(b"accept-language", []))
     theme = default_theme(accept_language.decode("latin-1"))
-    call.headers += page_headers(theme)
+    request.headers += page_headers(theme)
     return pages.expired_page(theme)
 
 
@@ -97,13 +98,13 @@ def _proof(grant: CodeGrant | ChallengeGrant) -> Proof:
     return Proof(challenge_id=grant.challenge_id, secret_digest=digest(grant.challenge_secret))
 
 
-def _tell(app: Services, call: Call[Tenant], asked: Redeeming, redeemed: Redeemed) -> None:
+def _tell(app: Services, request: Request[Tenant], asked: Redeeming, redeemed: Redeemed) -> None:
     if redeemed.user_id is None or redeemed.challenge_id is None:
         return
-    tenant = call.caller
+    tenant = request.caller
     event_type = EventType.CHALLENGE_ANSWERED if redeemed.verdict == "ok" else EventType.USER_REFUSED
     event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, redeemed.challenge_id)
-    tell(app.log, event, call.request_id, user_id=redeemed.user_id)
+    tell(app.log, event, request.request_id, user_id=redeemed.user_id)
     if redeemed.is_new_user:
         created = Event(asked.user_event_id, EventType.USER_CREATED, tenant.id, tenant.key_id, redeemed.user_id)
-        tell(app.log, created, call.request_id, challenge_id=redeemed.challenge_id)
+        tell(app.log, created, request.request_id, challenge_id=redeemed.challenge_id)

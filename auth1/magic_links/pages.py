@@ -3,7 +3,7 @@
 Everyone who holds a link can open them. They name the tenant, and never contain the link or the email address.
 """
 
-from auth1.core.http.request import Answer
+from auth1.core.http.request import Response
 from auth1.pages.theme import Theme
 from auth1.templates import pages
 from auth1.templates.pages import RequestOrigin, WayBack
@@ -11,7 +11,7 @@ from auth1.templates.pages import RequestOrigin, WayBack
 _HTML = b"text/html; charset=utf-8"
 
 
-def confirm_page(theme: Theme, brand: str, origin: RequestOrigin | None = None) -> Answer:
+def confirm_page(theme: Theme, brand: str, origin: RequestOrigin | None = None) -> Response:
     """Return the page with the button to sign in. Programs that open links do not press it.
 
     `origin` is the device and network of the request that the link belongs to, where they are known.
@@ -19,15 +19,15 @@ def confirm_page(theme: Theme, brand: str, origin: RequestOrigin | None = None) 
     return _page(pages.render_confirm(theme.lang, theme.stylesheet.text, brand, origin))
 
 
-def confirmed_page(theme: Theme, back: WayBack) -> Answer:
+def confirmed_page(theme: Theme, back: WayBack) -> Response:
     """Return the page after a confirmation."""
     return _page(pages.render_confirmed(theme.lang, theme.stylesheet.text, back))
 
 
-def expired_page(theme: Theme, back: WayBack | None = None) -> Answer:
+def expired_page(theme: Theme, back: WayBack | None = None) -> Response:
     """Return the page of a link that cannot be used. Its text is the same for every reason."""
     return _page(pages.render_expired(theme.lang, theme.stylesheet.text, back), status=400)
 
 
-def _page(text: str, status: int = 200) -> Answer:
-    return Answer(text.encode(), status, _HTML)
+def _page(text: str, status: int = 200) -> Response:
+    return Response(text.encode(), status, _HTML)

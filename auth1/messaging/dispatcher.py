@@ -17,23 +17,23 @@ from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.errors import (
+    ApiError,
     ChannelUnavailable,
     DeliveryFailed,
     InvalidEmail,
     InvalidPhone,
     RecipientOptedOut,
-    Refusal,
     Unavailable,
 )
 from auth1.events.types import Event, EventType, tell
 from auth1.messaging import delivery_reports, store
 from auth1.messaging.providers import sandbox
-from auth1.messaging.providers.protocol import Failure, Outgoing, Provider, SendError, Taken
+from auth1.messaging.providers.protocol import Failure, OutgoingMessage, Provider, SendError, SendResult
 from auth1.messaging.providers.sandbox import Sandbox
-from auth1.messaging.store import Delivery, Kept
+from auth1.messaging.store import Delivery, IdempotencyOutcome
 
 MAX_IN_FLIGHT = 100  # per worker; what comes beyond waits in the outbox instead of in memory
-Keep = Callable[[Delivery], Kept]
+OnDelivered = Callable[[Delivery], IdempotencyOutcome]
 _FINAL = (Failure.IMPOSSIBLE, Failure.OPTED_OUT)
 
 
@@ -41,7 +41,7 @@ class _Outcome(NamedTuple):
     """Who was tried last, the failures of all (none where it was taken), and who failed and may have sent it."""
 
     provider: Provider
-    taken: Taken
+    taken: SendResult
     failures: list[SendError]
     maybe: list[str]
 
@@ -68,21 +68,21 @@ class Messenger:
         """The state of each provider's breaker: closed (well), open or probing."""
         return {name: breaker.state for name, breaker in self._breakers.items()}
 
-    def first(self, channel: str, *, sandbox: bool) -> str:
+    def first_provider(self, channel: str, *, sandbox: bool) -> str:
         """Name the provider that is tried first. Raises ChannelUnavailable when there is none."""
-        names = self.names(channel, sandbox=sandbox)
+        names = self.provider_names(channel, sandbox=sandbox)
         if not names:
             raise ChannelUnavailable(f"No provider is configured for {channel}.")
         return names[0]
 
-    def names(self, channel: str, *, sandbox: bool) -> list[str]:
+    def provider_names(self, channel: str, *, sandbox: bool) -> list[str]:
         """Name the providers in order of trial."""
         return [provider.name for provider in self._of(channel, sandbox)]
 
     @contextmanager
-    def reserve(self, channel: str, *, sandbox: bool) -> Iterator[str | None]:
+    def reserve_capacity(self, channel: str, *, sandbox: bool) -> Iterator[str | None]:
         """Hold room for one message; gives its first provider, or None when the outbox is to send it later."""
-        provider = self.first(channel, sandbox=sandbox)
+        provider = self.first_provider(channel, sandbox=sandbox)
         room = self._in_flight < MAX_IN_FLIGHT
         self._in_flight += room
         try:
@@ -91,7 +91,13 @@ class Messenger:
             self._in_flight -= room
 
     async def send(
-        self, channel: str, message: Outgoing, *, actor: str, request_id: str | None = None, keep: Keep | None = None
+        self,
+        channel: str,
+        message: OutgoingMessage,
+        *,
+        actor: str,
+        request_id: str | None = None,
+        keep: OnDelivered | None = None,
     ) -> Delivery:
         """Try the providers one after another; record and return the outcome, with what `keep` makes of it.
 
@@ -99,7 +105,7 @@ class Messenger:
         """
         providers = self._of(channel, message.tenant_id.endswith(":test"))
         wanted = [provider for provider in providers if provider.name not in message.avoid]
-        outcome = await self._try(wanted, message, request_id)
+        outcome = await self._send_with_failover(wanted, message, request_id)
         failures = outcome.failures
         awaited = outcome.provider.reports and not failures
         delivery = Delivery(
@@ -123,7 +129,7 @@ class Messenger:
         await self._record(delivery, request_id)
         if isinstance(outcome.provider, Sandbox) and not failures:
             with suppress(Unavailable):  # its fate is then unknown, as that of any message without a receipt
-                await delivery_reports.take(self._postgres, self._log, outcome.provider.receipt(message), request_id)
+                await delivery_reports.record(self._postgres, self._log, outcome.provider.receipt(message), request_id)
         return delivery
 
     async def record_rest(self) -> None:
@@ -140,12 +146,14 @@ class Messenger:
     def _of(self, channel: str, sandbox: bool) -> Sequence[Provider]:
         return self._sandbox if sandbox else self._providers.get(channel, ())
 
-    async def _try(self, providers: Sequence[Provider], message: Outgoing, request_id: str | None) -> _Outcome:
+    async def _send_with_failover(
+        self, providers: Sequence[Provider], message: OutgoingMessage, request_id: str | None
+    ) -> _Outcome:
         """Hand the message over until somebody takes it, or it is clear that nobody should."""
         provider, failures, maybe = providers[0], list[SendError](), list[str]()
-        for provider in self._ready(providers):
+        for provider in self._available(providers):
             try:
-                return _Outcome(provider, await self._hand_over(provider, message), [], maybe)
+                return _Outcome(provider, await self._send_via(provider, message), [], maybe)
             except SendError as error:
                 failures.append(error)
                 maybe += [] if error.failure.definite else [provider.name]
@@ -159,9 +167,9 @@ class Messenger:
                 )
                 if error.failure in _FINAL:
                     break
-        return _Outcome(provider, Taken(), failures, maybe)
+        return _Outcome(provider, SendResult(), failures, maybe)
 
-    def _ready(self, providers: Sequence[Provider]) -> Iterator[Provider]:
+    def _available(self, providers: Sequence[Provider]) -> Iterator[Provider]:
         """Those whose breaker lets a call through; where none does, the first: it is the person's only chance."""
         ready = False
         for provider in providers:
@@ -172,7 +180,7 @@ class Messenger:
         if not ready:
             yield providers[0]
 
-    async def _hand_over(self, provider: Provider, message: Outgoing) -> Taken:
+    async def _send_via(self, provider: Provider, message: OutgoingMessage) -> SendResult:
         started = perf_counter()
         outcome = "sent"
         try:
@@ -210,7 +218,7 @@ class Messenger:
             tell(self._log, event, request_id, provider=delivery.provider, error=delivery.error)
 
 
-def refusal_of(delivery: Delivery, channel: str) -> Refusal | None:
+def refusal_of(delivery: Delivery, channel: str) -> ApiError | None:
     """What the caller is told of a message that did not leave; None where it did."""
     if delivery.state == "sent":
         return None

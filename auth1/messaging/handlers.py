@@ -4,45 +4,45 @@ from datetime import UTC, datetime, timedelta
 
 from auth1.core.http.pagination import Paging, page
 from auth1.core.http.query import read_query
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.errors import FieldError, ValidationFailed
 from auth1.messaging import statistics
 from auth1.messaging.schemas import MessagePage, MessageQuery, Statistics, StatisticsQuery
 from auth1.services import Services
-from auth1.tenants.settings import Manager
+from auth1.tenants.settings import TenantAdmin
 
 MAX_SPAN = timedelta(days=31)  # messages are kept for 30
 DEFAULT_SPAN = timedelta(days=1)
 
-ROUND_S = 60.0
+INTERVAL_S = 60.0
 MAX_HOURS = 50  # per round
 HOUR_IS_FINAL_S = 3600  # after its end no code lives, and receipts have come; what comes later is not added
 
 
-async def list_messages(app: Services, call: Call[Manager]) -> MessagePage:
+async def list_messages(app: Services, request: Request[TenantAdmin]) -> MessagePage:
     """List messages, newest first, by state, provider, channel, country, challenge or time."""
-    wanted = read_query(call, MessageQuery, beside=Paging)
-    wanted_page = page(call, beside=MessageQuery)
+    wanted = read_query(request, MessageQuery, beside=Paging)
+    wanted_page = page(request, beside=MessageQuery)
     messages = await statistics.list_messages(
-        app.reads, call.caller.tenant_id, wanted, wanted_page.after, wanted_page.rows
+        app.reads, request.caller.tenant_id, wanted, wanted_page.after, wanted_page.rows
     )
     return MessagePage(*wanted_page.split(messages, lambda message: message.message_id))
 
 
-async def show_statistics(app: Services, call: Call[Manager]) -> Statistics:
+async def show_statistics(app: Services, request: Request[TenantAdmin]) -> Statistics:
     """Say what became of messages, by country, provider or channel: of the last day, or of at most 31 days."""
     now = datetime.now(UTC)
-    wanted = read_query(call, StatisticsQuery)
+    wanted = read_query(request, StatisticsQuery)
     until = wanted.until or now
     since = wanted.since or until - DEFAULT_SPAN
     if not since < until <= since + MAX_SPAN:
         raise ValidationFailed(errors=[FieldError("since", f"Must be at most {MAX_SPAN.days} days before until")])
-    groups = await statistics.message_statistics(app.reads, call.caller.tenant_id, since, until, wanted.group_by)
+    groups = await statistics.message_statistics(app.reads, request.caller.tenant_id, since, until, wanted.group_by)
     return Statistics(wanted.group_by, since, until, groups)
 
 
-async def add_up(app: Services) -> None:
+async def aggregate_statistics(app: Services) -> None:
     """Add up the hours that are due, so that statistics of many days need not read each message."""
     for _ in range(MAX_HOURS):
-        if await statistics.add_up_hour(app.postgres, HOUR_IS_FINAL_S) is None:
+        if await statistics.aggregate_hour(app.postgres, HOUR_IS_FINAL_S) is None:
             break

@@ -7,12 +7,12 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from auth1.messaging.providers.protocol import Outgoing
+from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.templates.email import EmailContent
 from auth1.templates.placeholders import to_one_line
 
 
-def compose(message: Outgoing, sender: str, message_id: str, date: datetime) -> bytes:
+def compose(message: OutgoingMessage, sender: str, message_id: str, date: datetime) -> bytes:
     """Return the bytes of an email. `message_id` is without its brackets."""
     content = message.email or EmailContent("", message.text.partition("\n")[0], f"<p>{html.escape(message.text)}</p>")
     mail = EmailMessage(policy=SMTP)

@@ -7,7 +7,7 @@ import msgspec
 
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import Out
-from auth1.core.timestamps import Moment
+from auth1.core.timestamps import Timestamp
 
 State = Literal["queued", "sent", "delivered", "failed", "unknown"]
 GroupBy = Literal["country", "provider", "channel"]
@@ -16,8 +16,8 @@ GroupBy = Literal["country", "provider", "channel"]
 class MessageQuery(msgspec.Struct):
     """Which messages are to be listed; what is not named may be any."""
 
-    since: Annotated[Moment | None, msgspec.Meta(description="Made at this moment or later.")] = None
-    until: Annotated[Moment | None, msgspec.Meta(description="Made before this moment.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="Made at this moment or later.")] = None
+    until: Annotated[Timestamp | None, msgspec.Meta(description="Made before this moment.")] = None
     state: State | None = None
     provider: Literal["twilio", "sns", "console", "smtp"] | None = None
     channel: Literal["sms", "email"] | None = None
@@ -28,8 +28,10 @@ class MessageQuery(msgspec.Struct):
 class StatisticsQuery(msgspec.Struct):
     """Which messages are to be added up, and by what."""
 
-    since: Annotated[Moment | None, msgspec.Meta(description="From here on; a day before `until` unless told.")] = None
-    until: Annotated[Moment | None, msgspec.Meta(description="Up to here; now unless told.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="From here on; a day before `until` unless told.")] = (
+        None
+    )
+    until: Annotated[Timestamp | None, msgspec.Meta(description="Up to here; now unless told.")] = None
     group_by: GroupBy = "country"
 
 

@@ -70,7 +70,7 @@ async def message_statistics(
     ]
 
 
-async def add_up_hour(postgres: Postgres, over_for_s: int) -> datetime | None:
+async def aggregate_hour(postgres: Postgres, over_for_s: int) -> datetime | None:
     """Add up the next hour that has been over for so long; returns it, None where there is none, or another does it."""
     row = await postgres.row(_QUERIES["next_hour"], over_for_s)
     if row is None or not row["is_final"]:

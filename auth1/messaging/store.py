@@ -10,11 +10,11 @@ from auth1.tenants.settings import TenantSettings, read_settings
 _QUERIES = Queries("messaging")
 
 
-class Kept(NamedTuple):
+class IdempotencyOutcome(NamedTuple):
     """What becomes of the Idempotency-Key that a message was asked for with: an answer to keep, or None to free it."""
 
     claim: Claim
-    answer_box: bytes | None
+    sealed_response: bytes | None
 
 
 class Delivery(NamedTuple):
@@ -31,7 +31,7 @@ class Delivery(NamedTuple):
     event_id: str
     receipt_in: int | None  # seconds for which a receipt will be waited for; None: none will come
     price: int | None = None  # the provider's own, in millionths of a US dollar
-    kept: Kept | None = None
+    kept: IdempotencyOutcome | None = None
     retry_in: int | None = None  # seconds after which another provider tries, if no receipt has come
     avoid: tuple[str, ...] = ()  # providers that may have sent it
 
@@ -76,7 +76,7 @@ class Retried(NamedTuple):
     message_id: str | None
 
 
-class Receipt(NamedTuple):
+class DeliveryReport(NamedTuple):
     """What a provider reports of a message that it was handed."""
 
     tenant_id: str
@@ -112,18 +112,18 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> Recorded:
     return Recorded(row["event_id"] is not None, row["price_microdollars"], row["country"])
 
 
-async def record_receipt(
-    postgres: Postgres, receipt: Receipt, event_id: str, *, worth_retrying: bool = False
+async def record_delivery_report(
+    postgres: Postgres, receipt: DeliveryReport, event_id: str, *, is_retryable: bool = False
 ) -> str | None:
     """Write down what a provider reports; returns the state of the message where that is new.
 
-    `worth_retrying`: another provider might deliver what failed. A lost connection is tried again once, which is safe:
+    `is_retryable`: another provider might deliver what failed. A lost connection is tried again once, which is safe:
     the provider would not call a second time.
     """
     try:
-        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, worth_retrying)
+        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, is_retryable)
     except ConnectionLost:
-        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, worth_retrying)
+        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, is_retryable)
     return row["next_state"] if row else None
 
 
@@ -149,13 +149,13 @@ async def charge_notice(
     await postgres.row(_QUERIES["charge_notice"], tenant_id, message_id, country, segments, microdollars)
 
 
-async def settle_lost_messages(postgres: Postgres, limit: int) -> list[Unknown]:
+async def mark_lost_unknown(postgres: Postgres, limit: int) -> list[Unknown]:
     """Mark what dead processes were handing over as unknown."""
     rows = await postgres.rows(_QUERIES["settle_lost_messages"], [new_id("evt") for _ in range(limit)])
     return [Unknown(*row) for row in rows]
 
 
-async def settle_unreported_messages(postgres: Postgres, limit: int) -> list[Unknown]:
+async def expire_unreported(postgres: Postgres, limit: int) -> list[Unknown]:
     """Mark those as unknown whose code has ended before a receipt came."""
     rows = await postgres.rows(_QUERIES["settle_unreported_messages"], [new_id("evt") for _ in range(limit)])
     return [Unknown(*row) for row in rows]

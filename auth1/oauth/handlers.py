@@ -1,7 +1,7 @@
 """What may be changed for tokens at /api/auth/token: a refresh token, or what a confirmed link gave away."""
 
 from auth1.challenges.schemas import ChallengeGrant, CodeGrant, Verified
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.magic_links import handlers
 from auth1.services import Services
 from auth1.sessions import refresh
@@ -11,8 +11,8 @@ from auth1.tenants.settings import Tenant
 Grant = RefreshGrant | CodeGrant | ChallengeGrant
 
 
-async def token(app: Services, call: Call[Tenant], grant: Grant) -> Tokens | Verified:
+async def token(app: Services, request: Request[Tenant], grant: Grant) -> Tokens | Verified:
     """Give tokens for a refresh token, an authorization code, or a challenge whose link was confirmed."""
     if isinstance(grant, RefreshGrant):
-        return await refresh.refresh(app, call, grant)
-    return await handlers.redeem(app, call, grant)
+        return await refresh.refresh(app, request, grant)
+    return await handlers.redeem(app, request, grant)

@@ -15,7 +15,7 @@ from auth1.core.http.router import Route
 from auth1.idempotency import run_idempotent
 from auth1.openapi import metadata
 from auth1.openapi.errors import NO_JSON, Headers, Refusals
-from auth1.openapi.examples import NoSample, sample
+from auth1.openapi.examples import MissingExample, sample
 from auth1.openapi.metadata import Json
 from auth1.openapi.reach import Reached, reach
 from auth1.openapi.schemas import components, parameters
@@ -23,12 +23,12 @@ from auth1.openapi.schemas import components, parameters
 _SEGMENT = {"type": "string", "pattern": r"^[A-Za-z0-9_:.\-]{1,64}$"}
 
 
-class Undescribed(Exception):
+class MissingMetadata(Exception):
     """A route lacks what its description needs; the message says what, and where to write it."""
 
 
 def describe(routes: Sequence[Route]) -> Json:
-    """Describe all routes. Raises Undescribed."""
+    """Describe all routes. Raises MissingMetadata."""
     return _Document(routes).build()
 
 
@@ -77,9 +77,9 @@ class _Document:
     def _operation(self, route: Route, section: metadata.Section) -> Json:
         doc = inspect.getdoc(route.handler)
         if not doc:
-            raise Undescribed(f"{route.method} {route.path}: its handler has no docstring")
+            raise MissingMetadata(f"{route.method} {route.path}: its handler has no docstring")
         if (security := metadata.CREDENTIALS.get(route.guard.__name__)) is None:
-            raise Undescribed(
+            raise MissingMetadata(
                 f"{route.method} {route.path}: say in CREDENTIALS of auth1/openapi/metadata.py"
                 f" what the guard {route.guard.__name__} asks for"
             )
@@ -95,7 +95,7 @@ class _Document:
             operation["description"] = more
         operation["security"] = security
         if reached.queries_by_hand:
-            raise Undescribed(
+            raise MissingMetadata(
                 f"{route.method} {route.path}: {', '.join(sorted(reached.queries_by_hand))} reads the query by hand;"
                 " use read_query(call, Struct) of auth1/core/http/query.py, which the description follows"
             )
@@ -141,8 +141,8 @@ class _Document:
     def _sample(self, route: Route, schema: Json, *, sent: bool) -> Any:
         try:
             return sample(schema, self._schemas, sent=sent)
-        except NoSample as error:
-            raise Undescribed(f"{route.method} {route.path}: {error}") from None
+        except MissingExample as error:
+            raise MissingMetadata(f"{route.method} {route.path}: {error}") from None
 
     def _answers(self, route: Route, reached: Reached) -> Json:
         """What it answers where nothing is refused."""
@@ -186,15 +186,17 @@ _MEDIA: dict[str, Json] = {kind: {"type": "string"} for kind in (CSV, HTML, NDJS
 def _successes(route: Route) -> Sequence[tuple[int, Any]]:
     """Status and kind of each answer that is no refusal."""
     kind = get_type_hints(route.handler).get("return")
-    if "content_type" in getattr(kind, "_fields", ()):  # Answer, or another of its kind
+    if "content_type" in getattr(kind, "_fields", ()):  # Response, or another of its kind
         if not route.answers:
             name = getattr(kind, "__name__", kind)
-            raise Undescribed(f"{route.method} {route.path}: its handler returns {name}; say its answers= on the route")
+            raise MissingMetadata(
+                f"{route.method} {route.path}: its handler returns {name}; say its answers= on the route"
+            )
         return route.answers
     if kind is NoneType:
         return [(204, None)]
     if kind is None:
-        raise Undescribed(f"{route.method} {route.path}: its handler does not say what it returns")
+        raise MissingMetadata(f"{route.method} {route.path}: its handler does not say what it returns")
     return [(route.status, kind)]
 
 
@@ -229,7 +231,7 @@ def _path_parameters(route: Route) -> Iterator[Json]:
         if segment.startswith("{"):
             name = segment.strip("{}")
             if name not in metadata.PARAMETERS:
-                raise Undescribed(
+                raise MissingMetadata(
                     f"{route.method} {route.path}: say in PARAMETERS of auth1/openapi/metadata.py what {{{name}}} is"
                 )
             description, example = metadata.PARAMETERS[name]
@@ -253,7 +255,7 @@ def _header_parameters(reached: Reached) -> Iterator[Json]:
         if name in metadata.CREDENTIAL_HEADERS or name in metadata.OF_HTTP:
             continue
         if name not in metadata.REQUEST_HEADERS:
-            raise Undescribed(f"say in REQUEST_HEADERS of auth1/openapi/metadata.py what the header {name} is for")
+            raise MissingMetadata(f"say in REQUEST_HEADERS of auth1/openapi/metadata.py what the header {name} is for")
         yield {
             "name": name,
             "in": "header",

@@ -10,7 +10,7 @@ from auth1.core.http import framing
 from auth1.core.http.problems import CONTENT_TYPE, problem
 from auth1.core.http.request import CSV, FORM, NDJSON, Form, Upload, read_body
 from auth1.core.http.router import Route
-from auth1.errors import InternalError, MethodNotAllowed, NotFound, OriginNotAllowed, Refusal, Unavailable
+from auth1.errors import ApiError, InternalError, MethodNotAllowed, NotFound, OriginNotAllowed, Unavailable
 from auth1.openapi import metadata
 from auth1.openapi.metadata import Json
 from auth1.openapi.reach import Reached, reach
@@ -31,7 +31,7 @@ NO_JSON: dict[Any, Json] = {
 }
 
 
-def _some(*functions: Callable[..., object]) -> frozenset[type[Refusal]]:
+def _some(*functions: Callable[..., object]) -> frozenset[type[ApiError]]:
     return frozenset(reach(*functions).refusals)
 
 
@@ -79,11 +79,11 @@ class Refusals:
             refusals |= {NotFound}
         if route.body is not None:
             refusals |= _OF_FILES if route.body in NO_JSON else _OF_BODIES
-        by_status: dict[int, dict[str, type[Refusal]]] = {}
+        by_status: dict[int, dict[str, type[ApiError]]] = {}
         for refusal in refusals:
             # A class of our own inside a refusal (Unavailable's, say) has its code; the one of errors.py describes it.
             known = by_status.setdefault(refusal.status, {})
-            if refusal.code not in known or refusal.__module__ == Refusal.__module__:
+            if refusal.code not in known or refusal.__module__ == ApiError.__module__:
                 known[refusal.code] = refusal
         more = [name for name in _OF_HANDLERS if name.encode() in reached.words]
         ours = route.path.startswith("/api/")
@@ -96,7 +96,7 @@ class Refusals:
         """Describe what is refused where there is no operation: an unknown method, of a path that there is."""
         self._name(405, {MethodNotAllowed.code: MethodNotAllowed}, [], ours=True)
 
-    def _name(self, status: int, codes: dict[str, type[Refusal]], more: list[str], *, ours: bool) -> str:
+    def _name(self, status: int, codes: dict[str, type[ApiError]], more: list[str], *, ours: bool) -> str:
         """Describe the refusals of one status, once for all routes that have the same; returns its name."""
         marks = [mark for name in more if (mark := _OF_HANDLERS[name])]
         name = ".".join([str(status), *sorted(codes), *marks, *([] if ours else ["open"])])

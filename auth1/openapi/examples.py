@@ -6,14 +6,14 @@ from typing import Any
 from auth1.openapi.metadata import FIELDS, MOMENT, Json
 
 
-class NoSample(Exception):
+class MissingExample(Exception):
     """A field of which nobody could say what it looks like."""
 
 
 def sample(schema: Json, named: dict[str, Json], *, sent: bool, name: str = "") -> Any:
     """Make an example. Of a body that callers send (`sent`): the fields that are required, and those with an example.
 
-    Raises NoSample.
+    Raises MissingExample.
     """
     if examples := schema.get("examples"):
         return examples[0]
@@ -60,7 +60,7 @@ def _of_type(schema: Json, named: dict[str, Json], *, sent: bool, name: str) -> 
         case "string" if pattern := schema.get("pattern"):
             if isinstance(FIELDS.get(name), str) and re.search(pattern, str(FIELDS[name])):
                 return FIELDS[name]
-            raise NoSample(f"{name}: give the field an example, `msgspec.Meta(examples=[…])`")
+            raise MissingExample(f"{name}: give the field an example, `msgspec.Meta(examples=[…])`")
         case "string":
             return FIELDS[name] if isinstance(FIELDS.get(name), str) else "text"
     return {}

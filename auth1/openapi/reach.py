@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from auth1.core.http.query import read_query
-from auth1.core.http.request import Call
-from auth1.errors import Refusal
+from auth1.core.http.request import Request
+from auth1.errors import ApiError
 
 
 @dataclass
 class Reached:
     """What was found."""
 
-    refusals: set[type[Refusal]] = field(default_factory=set)
+    refusals: set[type[ApiError]] = field(default_factory=set)
     queries: list[type[msgspec.Struct]] = field(default_factory=list)
     words: set[bytes] = field(default_factory=set)  # every literal of bytes, names of headers among them
     read: set[bytes] = field(default_factory=set)  # headers of the request
@@ -89,7 +89,7 @@ class _Walk:
             value = name.value if isinstance(name, ast.Constant) else scope.resolve(name)[0]
             if isinstance(value, bytes):
                 self.found.read.add(value)
-        if called is Call.query and scope.function is not read_query:
+        if called is Request.query and scope.function is not read_query:
             self.found.queries_by_hand.add(scope.function.__name__)
 
 
@@ -142,7 +142,7 @@ class _Scope:
 
 
 def _nodes(statements: list[ast.stmt]) -> Iterator[ast.AST]:
-    """All nodes but what is caught: `except NotFound` raises nothing, and nothing comes out of `except Refusal`."""
+    """All nodes but what is caught: `except NotFound` raises nothing, and nothing comes out of `except ApiError`."""
     waiting: list[ast.AST] = list(statements)
     while waiting:
         node = waiting.pop()
@@ -156,12 +156,12 @@ def _nodes(statements: list[ast.stmt]) -> Iterator[ast.AST]:
 
 
 def _is_refusal(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Name) and node.id == Refusal.__name__
+    return isinstance(node, ast.Name) and node.id == ApiError.__name__
 
 
-def _refusals(thing: object) -> Iterator[type[Refusal]]:
+def _refusals(thing: object) -> Iterator[type[ApiError]]:
     """A refusal, or those in a table."""
-    if isinstance(thing, type) and issubclass(thing, Refusal) and thing is not Refusal:
+    if isinstance(thing, type) and issubclass(thing, ApiError) and thing is not ApiError:
         yield thing
     elif isinstance(thing, dict):
         for value in thing.values():

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from auth1.core.postgres import Postgres
-from auth1.core.redis import Redis, RedisAway
+from auth1.core.redis import Redis, RedisUnavailable
 from auth1.sessions import store
 from auth1.sessions.schemas import SessionUser
 from auth1.tenants.settings import Tenant
@@ -41,7 +41,7 @@ class SessionCache:
         key = _key(tenant.id, session_id)
         try:
             kept = await self._redis.call("GET", key)
-        except RedisAway:
+        except RedisUnavailable:
             return await store.find_session(self._postgres, tenant.id, session_id)
         if kept == _ENDED:
             return None
@@ -56,11 +56,11 @@ class SessionCache:
         return session
 
     async def end(self, tenant_id: str, session_ids: Iterable[str]) -> None:
-        """Let no worker believe in sessions any more that were ended. Call it after the commit."""
+        """Revoke sessions in the cache. Request it after the commit."""
         await self._overwrite(tenant_id, session_ids, _ENDED)
 
     async def change(self, tenant_id: str, session_ids: Iterable[str]) -> None:
-        """Let every worker read sessions anew whose users have changed. Call it after the commit."""
+        """Drop cached sessions of changed users. Request it after the commit."""
         await self._overwrite(tenant_id, session_ids, _CHANGED)
 
     async def tell_rest(self) -> None:
@@ -82,7 +82,7 @@ class SessionCache:
         """SET; says whether Redis has heard it."""
         try:
             await self._redis.call("SET", key, value, "EX", life_s, *only)
-        except RedisAway:
+        except RedisUnavailable:
             return False
         return True
 

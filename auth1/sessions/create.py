@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from auth1 import metrics
 from auth1.core.http import client_ip
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
 from auth1.services import Services
@@ -30,15 +30,15 @@ class NewSession(NamedTuple):
     network: str | None
 
 
-def new_session(call: Call[Any], tenant: Tenant, device_name: str | None = None) -> NewSession:
+def new_session(request: Request[Any], tenant: Tenant, device_name: str | None = None) -> NewSession:
     """Describe the session that a login is about to open."""
     return NewSession(
         id=new_id("ses"),
         expires_in=tenant.settings.session_expires_in,
         idle_after=min(tenant.settings.session_idle_after, tenant.settings.session_expires_in),
         device_name=device_name,
-        user_agent=_user_agent(call),
-        network=_network(call.client),
+        user_agent=_user_agent(request),
+        network=_network(request.client),
     )
 
 
@@ -73,8 +73,8 @@ def tokens_of(app: Services, tenant: Tenant, subject: Subject, number: int) -> T
     )
 
 
-def _user_agent(call: Call[Any]) -> str | None:
-    text = call.request_headers.get(b"user-agent", [b""])[0].decode("latin-1")
+def _user_agent(request: Request[Any]) -> str | None:
+    text = request.request_headers.get(b"user-agent", [b""])[0].decode("latin-1")
     return "".join(sign for sign in text[:_USER_AGENT_CHARACTERS] if sign.isprintable()) or None
 
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from auth1.authn.guards import bearer_token, find_tenant, tenant_at_the_door
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.errors import InvalidToken, SessionRevoked
 from auth1.services import Services
 from auth1.sessions.schemas import SessionUser
@@ -27,25 +27,25 @@ class LoggedIn(NamedTuple):
         return self.claims.sid
 
 
-async def logged_in(app: Services, call: Call[LoggedIn]) -> LoggedIn:
+async def logged_in(app: Services, request: Request[LoggedIn]) -> LoggedIn:
     """A user by session token, with a key of the tenant beside it.
 
     A token that we did not sign costs no question to anybody; a good one costs one of Redis.
     """
-    return await _identify(app, call, await find_tenant(app, call))
+    return await _identify(app, request, await find_tenant(app, request))
 
 
-async def logged_in_at_the_door(app: Services, call: Call[Any]) -> LoggedIn:
+async def logged_in_at_the_door(app: Services, request: Request[Any]) -> LoggedIn:
     """A user as above, where codes are sent or guessed: with one slot of RATE_LIMIT_MAX for the client's address."""
-    return await _identify(app, call, await tenant_at_the_door(app, call))
+    return await _identify(app, request, await tenant_at_the_door(app, request))
 
 
-async def _identify(app: Services, call: Call[LoggedIn], tenant: Tenant) -> LoggedIn:
-    claims = app.signer.check(tenant, bearer_token(call))
+async def _identify(app: Services, request: Request[LoggedIn], tenant: Tenant) -> LoggedIn:
+    claims = app.signer.check(tenant, bearer_token(request))
     user = await app.sessions.find(tenant, claims.sid)
     if user is None:
         raise SessionRevoked
     if user.user_id != claims.sub:
         raise InvalidToken  # written by somebody who has the tenant's secret
-    call.log["user_id"] = user.user_id
+    request.log["user_id"] = user.user_id
     return LoggedIn(tenant, claims, user)

@@ -1,7 +1,7 @@
 """Change a refresh token for a new pair of tokens."""
 
 from auth1 import metrics
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.errors import InvalidToken, SessionRevoked, TokenReused
 from auth1.events.types import Event, EventType, tell
@@ -13,9 +13,9 @@ from auth1.sessions.tokens import Subject
 from auth1.tenants.settings import Tenant
 
 
-async def refresh(app: Services, call: Call[Tenant], grant: RefreshGrant) -> Tokens:
+async def refresh(app: Services, request: Request[Tenant], grant: RefreshGrant) -> Tokens:
     """Rotate a refresh token. Raises InvalidToken, SessionRevoked, and TokenReused, after which the session is dead."""
-    tenant = call.caller
+    tenant = request.caller
     token = refresh_tokens.read(app.keyring, tenant.id, grant.refresh_token)
     if token is None:
         raise InvalidToken
@@ -26,10 +26,10 @@ async def refresh(app: Services, call: Call[Tenant], grant: RefreshGrant) -> Tok
     metrics.SESSIONS_REFRESHED.labels(refreshed.verdict if refreshed else "none").inc()
     if refreshed is None or refreshed.verdict == "revoked":
         raise SessionRevoked
-    call.log["user_id"] = refreshed.user_id
+    request.log["user_id"] = refreshed.user_id
     if refreshed.verdict == "reused":
         event = Event(event_id, EventType.SESSION_REVOKED, tenant.id, tenant.key_id, token.session_id)
-        tell(app.log, event, call.request_id, user_id=refreshed.user_id, reason="token_reused")
+        tell(app.log, event, request.request_id, user_id=refreshed.user_id, reason="token_reused")
         await app.sessions.end(tenant.id, [token.session_id])
         raise TokenReused
     subject = Subject(refreshed.user_id, token.session_id, refreshed.channel, refreshed.identifier)

@@ -7,7 +7,7 @@ import msgspec
 
 from auth1.api_keys import Kind
 from auth1.core.schemas import In, Out
-from auth1.core.timestamps import Moment
+from auth1.core.timestamps import Timestamp
 from auth1.templates.schemas import EmailText, Locale, Purpose, TextChannel
 from auth1.templates.segments import Encoding
 from auth1.tenants.settings import TenantSettings
@@ -113,14 +113,14 @@ class KeyIn(In):
 
     kind: Kind
     allowed_origins: Origins = ()
-    expires_at: Moment | None = None
+    expires_at: Timestamp | None = None
 
 
 class KeyPatch(In):
     """What is to change. An end of null is none."""
 
     allowed_origins: Origins | msgspec.UnsetType = msgspec.UNSET
-    expires_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    expires_at: Timestamp | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class KeyRotation(In):

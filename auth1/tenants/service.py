@@ -29,7 +29,7 @@ from auth1.tenants.schemas import (
     TenantOut,
     TenantPatch,
 )
-from auth1.tenants.settings import OPERATOR, OPERATOR_SETTINGS, Manager, TenantSettings
+from auth1.tenants.settings import OPERATOR, OPERATOR_SETTINGS, TenantAdmin, TenantSettings
 
 
 async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None = None) -> TenantCreated:
@@ -62,7 +62,7 @@ async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None 
     )
 
 
-async def update_tenant(app: Services, manager: Manager, patch: TenantPatch) -> TenantOut:
+async def update_tenant(app: Services, manager: TenantAdmin, patch: TenantPatch) -> TenantOut:
     """Change name or settings. Raises NotFound, ValidationFailed, and Forbidden for what only the operator decides."""
     tenant_id = manager.tenant_id
     changes = {} if patch.settings is msgspec.UNSET else patch.settings
@@ -84,7 +84,7 @@ async def update_tenant(app: Services, manager: Manager, patch: TenantPatch) -> 
     return tenant
 
 
-async def update_settings(app: Services, manager: Manager, changes: SettingsPatch) -> TenantSettings:
+async def update_settings(app: Services, manager: TenantAdmin, changes: SettingsPatch) -> TenantSettings:
     """Change settings. Raises what `update_tenant` does, of fields as they stand in a body of settings alone."""
     try:
         return (await update_tenant(app, manager, TenantPatch(settings=changes))).settings
@@ -93,7 +93,7 @@ async def update_settings(app: Services, manager: Manager, changes: SettingsPatc
         raise ValidationFailed(errors=errors) from None
 
 
-async def suspend_tenant(app: Services, manager: Manager, *, suspend: bool) -> TenantOut:
+async def suspend_tenant(app: Services, manager: TenantAdmin, *, suspend: bool) -> TenantOut:
     """Refuse all calls of a tenant, or answer them again. Raises NotFound."""
     tenant_id = manager.tenant_id
     outcome = await store.suspend_tenant(app.postgres, tenant_id, suspend, manager.actor)
@@ -106,7 +106,7 @@ async def suspend_tenant(app: Services, manager: Manager, *, suspend: bool) -> T
     return await get_tenant(app, tenant_id)
 
 
-async def delete_tenant(app: Services, manager: Manager) -> None:
+async def delete_tenant(app: Services, manager: TenantAdmin) -> None:
     """End a tenant and all its keys. Raises NotFound."""
     event_id = await store.delete_tenant(app.postgres, manager.tenant_id, manager.actor)
     if event_id is None:
@@ -122,7 +122,7 @@ async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
     return found[0]
 
 
-async def get_jwt_secret(app: Services, manager: Manager) -> JwtSecrets:
+async def get_jwt_secret(app: Services, manager: TenantAdmin) -> JwtSecrets:
     """All that verifies a tenant's tokens, what signs them first. Raises NotFound."""
     tenant_id = manager.tenant_id
     found = await store.get_jwt_versions(app.postgres, tenant_id, manager.actor)
@@ -139,7 +139,7 @@ async def get_jwt_secret(app: Services, manager: Manager) -> JwtSecrets:
     return JwtSecrets(secrets[0].jwt_secret, secrets[0].kid, secrets[1:])
 
 
-async def rotate_jwt_secret(app: Services, manager: Manager, rotation: JwtRotation) -> JwtSecret:
+async def rotate_jwt_secret(app: Services, manager: TenantAdmin, rotation: JwtRotation) -> JwtSecret:
     """Replace a tenant's `jwt_secret`. Raises NotFound."""
     rotated = await store.rotate_jwt(app.postgres, manager.tenant_id, rotation.grace_in, manager.actor)
     if rotated is None:
@@ -149,10 +149,10 @@ async def rotate_jwt_secret(app: Services, manager: Manager, rotation: JwtRotati
     return JwtSecret(app.signer.secrets(manager.tenant_id, version)[0], f"{manager.tenant_id}.{version}")
 
 
-async def create_key(app: Services, manager: Manager, wanted: KeyIn) -> KeyCreated:
+async def create_key(app: Services, manager: TenantAdmin, wanted: KeyIn) -> KeyCreated:
     """Make one more key. Raises NotFound, ValidationFailed."""
     if wanted.expires_at is not None:
-        timestamps.check_ahead("expires_at", wanted.expires_at)
+        timestamps.require_future("expires_at", wanted.expires_at)
     tenant = await get_tenant(app, manager.tenant_id)
     key = api_keys.make(wanted.kind, tenant.slug)
     made = await store.create_key(
@@ -163,10 +163,10 @@ async def create_key(app: Services, manager: Manager, wanted: KeyIn) -> KeyCreat
     return await _created(app, EventType.KEY_CREATED, manager, made, key)
 
 
-async def update_key(app: Services, manager: Manager, key_id: str, patch: KeyPatch) -> KeyOut:
+async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: KeyPatch) -> KeyOut:
     """Change a key's origins or its end. Raises NotFound, ValidationFailed, and Conflict when it has ended already."""
     if isinstance(patch.expires_at, datetime):
-        timestamps.check_ahead("expires_at", patch.expires_at)
+        timestamps.require_future("expires_at", patch.expires_at)
     updated = await store.update_key(app.postgres, manager.tenant_id, key_id, patch, manager.actor)
     if updated is None:
         raise NotFound
@@ -177,7 +177,7 @@ async def update_key(app: Services, manager: Manager, key_id: str, patch: KeyPat
     return updated.key
 
 
-async def rotate_key(app: Services, manager: Manager, key_id: str, rotation: KeyRotation) -> KeyCreated:
+async def rotate_key(app: Services, manager: TenantAdmin, key_id: str, rotation: KeyRotation) -> KeyCreated:
     """Replace a key; the old one works a while longer. Raises NotFound, and Conflict when it has ended already."""
     tenant_id = manager.tenant_id
     found = await store.find_key(app.postgres, tenant_id, key_id)
@@ -190,7 +190,7 @@ async def rotate_key(app: Services, manager: Manager, key_id: str, rotation: Key
     return await _created(app, EventType.KEY_ROTATED, manager, made, key, subject=key_id)
 
 
-async def revoke_key(app: Services, manager: Manager, key_id: str) -> None:
+async def revoke_key(app: Services, manager: TenantAdmin, key_id: str) -> None:
     """End a key at once. Raises NotFound."""
     outcome = await store.revoke_key(app.postgres, manager.tenant_id, key_id, manager.actor)
     if outcome is None:
@@ -203,7 +203,7 @@ async def revoke_key(app: Services, manager: Manager, key_id: str) -> None:
 async def _created(
     app: Services,
     event_type: EventType,
-    manager: Manager,
+    manager: TenantAdmin,
     made: tuple[KeyOut, str],
     key: api_keys.NewKey,
     subject: str | None = None,
@@ -213,6 +213,6 @@ async def _created(
     return KeyCreated(**msgspec.structs.asdict(shown), api_key=key.text)
 
 
-async def _announce(app: Services, event_type: EventType, event_id: str, manager: Manager, subject: str) -> None:
+async def _announce(app: Services, event_type: EventType, event_id: str, manager: TenantAdmin, subject: str) -> None:
     tell(app.log, Event(event_id, event_type, manager.tenant_id, manager.actor, subject), manager.request_id)
-    await app.tenants.announce(manager.tenant_id)
+    await app.tenants.publish_invalidation(manager.tenant_id)

@@ -182,7 +182,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         return self.key_kind == "test"
 
 
-class Manager(msgspec.Struct, frozen=True):
+class TenantAdmin(msgspec.Struct, frozen=True):
     """Whoever manages a tenant: its secret key, or the operator. `actor` is the key's id, or `operator`."""
 
     tenant_id: str

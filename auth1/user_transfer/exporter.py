@@ -22,7 +22,7 @@ COLUMNS = UserOut.__struct_fields__
 # A spreadsheet takes what begins so for a formula, and an address may begin so. Such a cell gets an apostrophe before
 # it, and so does one with an apostrophe of its own, so that an import can tell. A phone stays: it is a number at worst.
 _FORMULA = re.compile(r"['=@\t\r-]|\+(?![0-9]+\Z)")
-PATIENCE = (0.2, 1.0)  # seconds between tries while the database is away
+RETRY_DELAYS_S = (0.2, 1.0)  # seconds between tries while the database is away
 
 
 async def begin(postgres: Postgres, tenant_id: str, kind: Format, after: str = "") -> AsyncGenerator[bytes, None]:
@@ -41,7 +41,7 @@ async def _pieces(
 
 
 async def _page(postgres: Postgres, tenant_id: str, after: str) -> list[UserOut]:
-    for pause_s in PATIENCE:
+    for pause_s in RETRY_DELAYS_S:
         try:
             return await store.export_users(postgres, tenant_id, after, PAGE)
         except Unavailable:

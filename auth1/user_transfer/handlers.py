@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 
 from auth1.core.http.query import read_query
-from auth1.core.http.request import CSV, NDJSON, Call, Stream, Upload
+from auth1.core.http.request import CSV, NDJSON, Request, Stream, Upload
 from auth1.errors import PayloadTooLarge
 from auth1.services import Services
-from auth1.tenants.settings import Manager
+from auth1.tenants.settings import TenantAdmin
 from auth1.user_transfer import exporter, field_map, importer, parsers
 from auth1.users.schemas import Imported
 
@@ -39,22 +39,22 @@ class Import(msgspec.Struct, rename={"product": "from"}):
     ) = None
 
 
-async def export_users(app: Services, call: Call[Manager]) -> Stream:
+async def export_users(app: Services, request: Request[TenantAdmin]) -> Stream:
     """Export all users, oldest first, as NDJSON or with `format=csv` as CSV; `after` a user_id it goes on."""
-    query = read_query(call, Export)
+    query = read_query(request, Export)
     media_type = CSV if query.format == "csv" else NDJSON
     name = f"users-{datetime.now(UTC):%Y-%m-%d}.{query.format}"
-    call.headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
-    pieces = await exporter.begin(app.postgres, call.caller.tenant_id, query.format, query.after)
+    request.headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
+    pieces = await exporter.begin(app.postgres, request.caller.tenant_id, query.format, query.after)
     return Stream(pieces, media_type.encode())
 
 
-async def import_users(app: Services, call: Call[Manager], body: Upload) -> Imported:
+async def import_users(app: Services, request: Request[TenantAdmin], body: Upload) -> Imported:
     """Import users from NDJSON or CSV; those who exist are left as they are. The answer names every rejected line."""
-    query = read_query(call, Import)
+    query = read_query(request, Import)
     fields = field_map.parse(query.map, query.product)
     raw = body.raw
     if raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n") > MAX_LINES:
         raise PayloadTooLarge(f"The body has more than {MAX_LINES} lines; send it in parts.")
     lines = parsers.read(_FORMATS[body.media_type], io.BytesIO(raw), fields.known)
-    return await importer.import_users(app, call.caller, lines, fields)
+    return await importer.import_users(app, request.caller, lines, fields)

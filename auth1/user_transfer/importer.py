@@ -12,10 +12,10 @@ from typing import NamedTuple
 import asyncpg
 
 from auth1.core.postgres import Postgres
-from auth1.errors import Refusal, Unavailable
+from auth1.errors import ApiError, Unavailable
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
-from auth1.tenants.settings import Manager
+from auth1.tenants.settings import TenantAdmin
 from auth1.user_transfer import validate
 from auth1.user_transfer.field_map import FieldMap
 from auth1.user_transfer.parsers import Line
@@ -25,13 +25,13 @@ from auth1.users.store import Row
 
 BATCH = 500
 FAIRNESS = 20  # rows that are read in one go, while logins wait
-LOOKS = 5  # how often somebody may be faster
-PATIENCE = (0.2, 1.0, 3.0)  # seconds between tries while the database is away
+MAX_RETRIES = 5  # how often somebody may be faster
+RETRY_DELAYS_S = (0.2, 1.0, 3.0)  # seconds between tries while the database is away
 REFUSED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
-    store.SomebodyFaster,
+    store.ConcurrentUpdate,
 )
 
 
@@ -46,7 +46,7 @@ Done = Callable[[int, Imported], None]  # what the line is up to which all is se
 
 
 async def import_users(
-    app: Services, manager: Manager, lines: Iterable[Line], fields: FieldMap, done: Done | None = None
+    app: Services, manager: TenantAdmin, lines: Iterable[Line], fields: FieldMap, done: Done | None = None
 ) -> Imported:
     """Import all lines; `done` hears of each batch. Raises Unavailable when the database stays away: go on later."""
     total = Imported(rejects=[])
@@ -77,7 +77,7 @@ async def import_users(
                     rejects.append(Reject(line.number, line.wrong))
                 else:
                     batch.append(Entry(line.number, validate.check(line.row, fields)))
-            except Refusal as refusal:
+            except ApiError as refusal:
                 rejects.append(Reject(line.number, _reason(refusal)))
             read += 1
             if read % FAIRNESS == 0:
@@ -90,7 +90,7 @@ async def import_users(
     return total
 
 
-async def _record(app: Services, manager: Manager, total: Imported) -> None:
+async def _record(app: Services, manager: TenantAdmin, total: Imported) -> None:
     """Write the event of an import, also of one that was broken off, if it did anything."""
     if not (total.created or total.existing or total.rejected):
         return
@@ -126,13 +126,13 @@ async def _patiently(postgres: Postgres, tenant_id: str, batch: Sequence[Entry])
     """Try again while the database is away or others are faster. The ids are the same, so a commit that was lost
     is recognised by them."""
     faster = 0
-    waits = list(PATIENCE)
+    waits = list(RETRY_DELAYS_S)
     while True:
         try:
             return await _try_batch(postgres, tenant_id, batch)
-        except store.SomebodyFaster:
+        except store.ConcurrentUpdate:
             faster += 1
-            if faster == LOOKS:
+            if faster == MAX_RETRIES:
                 raise
         except Unavailable:
             if not waits:
@@ -183,7 +183,7 @@ def _clash(owners: store.Owners, row: Row, people: set[str]) -> str | None:
     return None
 
 
-def _reason(refusal: Refusal) -> str:
+def _reason(refusal: ApiError) -> str:
     if refusal.errors:
         return "; ".join(f"{error.field}: {error.message}" for error in refusal.errors)
     return refusal.detail

@@ -31,23 +31,29 @@ class _Busy(Exception):
 
 
 async def erase_user(
-    postgres: Postgres, tenant_id: str, user_id: str, actor: str, doubt: Doubt, *, keep_budgets: bool = False
+    postgres: Postgres,
+    tenant_id: str,
+    user_id: str,
+    actor: str,
+    on_uncertain_commit: Doubt,
+    *,
+    keep_budgets: bool = False,
 ) -> Erased | None:
     """Erase a user; None when there is none. Raises Unavailable when others go on changing it.
 
     `keep_budgets` leaves its phone and address behind for two days, with what was sent to them and nothing else.
-    `doubt` hears of sessions of which nobody knows whether they went: whoever tries again finds no user.
+    `on_uncertain_commit` hears of sessions of which nobody knows whether they went: whoever tries again finds no user.
     """
     for _ in range(TRIES):
         try:
-            return await _erase(postgres, tenant_id, user_id, actor, doubt, keep_budgets)
+            return await _erase(postgres, tenant_id, user_id, actor, on_uncertain_commit, keep_budgets)
         except _Busy:
             await asyncio.sleep(PAUSE_S)
     raise Unavailable("The user is being changed; try again in a moment.", retry_after=1)
 
 
 async def _erase(
-    postgres: Postgres, tenant_id: str, user_id: str, actor: str, doubt: Doubt, keep_budgets: bool
+    postgres: Postgres, tenant_id: str, user_id: str, actor: str, on_uncertain_commit: Doubt, keep_budgets: bool
 ) -> Erased | None:
     erased: Erased | None = None
     try:
@@ -55,7 +61,7 @@ async def _erase(
             erased = await _erase_in(transaction, tenant_id, user_id, actor, keep_budgets)
     except Unavailable:
         if erased is not None:
-            await doubt(erased.sessions)
+            await on_uncertain_commit(erased.sessions)
         raise
     return erased
 

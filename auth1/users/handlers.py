@@ -1,56 +1,56 @@
 """A tenant's users, for whoever manages it."""
 
 from auth1.account.guards import require_recent_login
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.services import Services
 from auth1.sessions.guards import LoggedIn
-from auth1.tenants.settings import Manager
+from auth1.tenants.settings import TenantAdmin
 from auth1.users import search, service
 from auth1.users.schemas import Ban, Person, UserIn, UserOut, UserPage, UserPatch
 
 
-async def list_users(app: Services, call: Call[Manager]) -> UserPage:
+async def list_users(app: Services, request: Request[TenantAdmin]) -> UserPage:
     """List users, newest first, or search by phone, email, external_id, metadata, or how one of the former begins."""
-    return await search.search(app, call)
+    return await search.search(app, request)
 
 
-async def create_user(app: Services, call: Call[Manager], body: UserIn) -> UserOut:
+async def create_user(app: Services, request: Request[TenantAdmin], body: UserIn) -> UserOut:
     """Make a user before its first login."""
-    return await service.create_user(app, call.caller, body)
+    return await service.create_user(app, request.caller, body)
 
 
-async def get_user(app: Services, call: Call[Manager]) -> UserOut:
+async def get_user(app: Services, request: Request[TenantAdmin]) -> UserOut:
     """Show a user."""
-    return await service.get_user(app, call.caller, call.parameters["user_id"])
+    return await service.get_user(app, request.caller, request.parameters["user_id"])
 
 
-async def update_user(app: Services, call: Call[Manager], body: UserPatch) -> UserOut:
+async def update_user(app: Services, request: Request[TenantAdmin], body: UserPatch) -> UserOut:
     """Change a user; a changed phone or email ends its sessions."""
-    return await service.update_user(app, call.caller, call.parameters["user_id"], body)
+    return await service.update_user(app, request.caller, request.parameters["user_id"], body)
 
 
-async def erase_user(app: Services, call: Call[Manager]) -> None:
+async def erase_user(app: Services, request: Request[TenantAdmin]) -> None:
     """Erase a user and all that was asked of it; events keep its id."""
-    await service.erase_user(app, call.caller, call.parameters["user_id"])
+    await service.erase_user(app, request.caller, request.parameters["user_id"])
 
 
-async def ban_user(app: Services, call: Call[Manager], body: Ban) -> UserOut:
-    """Keep a user out, and end its sessions."""
-    return await service.ban_user(app, call.caller, call.parameters["user_id"], body)
+async def ban_user(app: Services, request: Request[TenantAdmin], body: Ban) -> UserOut:
+    """Ban a user and revoke its sessions."""
+    return await service.ban_user(app, request.caller, request.parameters["user_id"], body)
 
 
-async def unban_user(app: Services, call: Call[Manager]) -> UserOut:
+async def unban_user(app: Services, request: Request[TenantAdmin]) -> UserOut:
     """Let a banned user log in again."""
-    return await service.unban_user(app, call.caller, call.parameters["user_id"])
+    return await service.unban_user(app, request.caller, request.parameters["user_id"])
 
 
-async def erase_me(app: Services, call: Call[LoggedIn]) -> None:
+async def erase_me(app: Services, request: Request[LoggedIn]) -> None:
     """Erase the user's own account; needs a login of the last 5 minutes."""
-    caller = call.caller
+    caller = request.caller
     require_recent_login(caller)
-    await service.erase_user(app, Manager(caller.tenant.id, caller.user_id, call.request_id), caller.user_id)
+    await service.erase_user(app, TenantAdmin(caller.tenant.id, caller.user_id, request.request_id), caller.user_id)
 
 
-async def export_user(app: Services, call: Call[Manager]) -> Person:
+async def export_user(app: Services, request: Request[TenantAdmin]) -> Person:
     """Show all that is kept of one person."""
-    return await service.export_person(app, call.caller, call.parameters["user_id"])
+    return await service.export_person(app, request.caller, request.parameters["user_id"])

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from auth1.core.schemas import In, Out
-from auth1.core.timestamps import Moment
+from auth1.core.timestamps import Timestamp
 from auth1.users.metadata import Metadata
 
 FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # how a ban without an end is written
@@ -25,7 +25,7 @@ class UserIn(In):
     external_id: ExternalId | None = None
     metadata: Metadata = msgspec.field(default_factory=dict)
     user_metadata: Metadata = msgspec.field(default_factory=dict)
-    created_at: Moment | None = None
+    created_at: Timestamp | None = None
 
 
 class UserPatch(In):
@@ -44,7 +44,7 @@ class Ban(In):
     """A ban, for good unless `until` says how long."""
 
     reason: Reason | None = None
-    until: Moment | None = None
+    until: Timestamp | None = None
 
 
 class UserOut(Out):

@@ -11,11 +11,11 @@ from auth1.account.metadata import check
 from auth1.core import schemas
 from auth1.core.http.pagination import Paging, page
 from auth1.core.http.query import read_query
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.errors import FieldError, ValidationFailed
 from auth1.identifiers import parse_identifier
 from auth1.services import Services
-from auth1.tenants.settings import Manager
+from auth1.tenants.settings import TenantAdmin
 from auth1.users import metadata, store
 from auth1.users.schemas import UserPage
 
@@ -36,11 +36,11 @@ class Search(msgspec.Struct):
     metadata: Annotated[str, msgspec.Meta(description='What the metadata hold, as JSON: {"plan":"pro"}')] | None = None
 
 
-async def search(app: Services, call: Call[Manager]) -> UserPage:
+async def search(app: Services, request: Request[TenantAdmin]) -> UserPage:
     """Read the query and find users. Raises ValidationFailed, InvalidPhone, InvalidEmail."""
-    tenant_id = call.caller.tenant_id
-    name, text = _the_search(read_query(call, Search, beside=Paging))
-    wanted = page(call, MAX_CURSOR, beside=Search)
+    tenant_id = request.caller.tenant_id
+    name, text = _the_search(read_query(request, Search, beside=Paging))
+    wanted = page(request, MAX_CURSOR, beside=Search)
     if name is None:
         users = await store.list_users(app.postgres, tenant_id, wanted.after, wanted.rows)
         return UserPage(*wanted.split(users, lambda user: user.user_id))

@@ -11,14 +11,14 @@ from auth1.events.types import Event, EventType, tell
 from auth1.identifiers import parse_identifier
 from auth1.services import Services
 from auth1.sessions.store import list_just_ended
-from auth1.tenants.settings import Manager
+from auth1.tenants.settings import TenantAdmin
 from auth1.users import erase, metadata, store
 from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
 
-LOOKS = 5  # how often somebody else may be faster
+MAX_RETRIES = 5  # how often somebody else may be faster
 
 
-async def get_user(app: Services, manager: Manager, user_id: str) -> UserOut:
+async def get_user(app: Services, manager: TenantAdmin, user_id: str) -> UserOut:
     """Raises NotFound."""
     found = await store.get_users(app.postgres, manager.tenant_id, [user_id])
     if not found:
@@ -26,7 +26,7 @@ async def get_user(app: Services, manager: Manager, user_id: str) -> UserOut:
     return found[0]
 
 
-async def create_user(app: Services, manager: Manager, wanted: UserIn) -> UserOut:
+async def create_user(app: Services, manager: TenantAdmin, wanted: UserIn) -> UserOut:
     """Make a user. Raises Conflict when somebody has its phone, its email or its external id already."""
     if wanted.created_at is not None:
         timestamps.check("created_at", wanted.created_at, first_year=FIRST_YEAR)
@@ -41,13 +41,13 @@ async def create_user(app: Services, manager: Manager, wanted: UserIn) -> UserOu
         ban_reason=None,
     )
     event_id = new_id("evt")
-    for _ in range(LOOKS):
+    for _ in range(MAX_RETRIES):
         try:
             async with app.postgres.transaction() as transaction:
                 _refuse_what_is_taken(await store.find_owners(transaction, manager.tenant_id, [user]))
                 await store.make_users(transaction, manager.tenant_id, [user], event_id, manager.actor)
             break
-        except store.SomebodyFaster:
+        except store.ConcurrentUpdate:
             continue
     else:
         raise Conflict("Others are making this user at this moment.")
@@ -55,7 +55,7 @@ async def create_user(app: Services, manager: Manager, wanted: UserIn) -> UserOu
     return await get_user(app, manager, user.id)
 
 
-async def update_user(app: Services, manager: Manager, user_id: str, patch: UserPatch) -> UserOut:
+async def update_user(app: Services, manager: TenantAdmin, user_id: str, patch: UserPatch) -> UserOut:
     """Change a user; a changed phone or email ends its sessions. Raises NotFound, Conflict, ValidationFailed."""
     identifiers: dict[str, str | None] = {}
     if patch.phone is not msgspec.UNSET:
@@ -79,13 +79,13 @@ async def update_user(app: Services, manager: Manager, user_id: str, patch: User
     return await get_user(app, manager, user_id)
 
 
-async def ban_user(app: Services, manager: Manager, user_id: str, ban: Ban) -> UserOut:
-    """Keep a user out, and end its sessions on every worker. Raises NotFound, ValidationFailed."""
+async def ban_user(app: Services, manager: TenantAdmin, user_id: str, ban: Ban) -> UserOut:
+    """Ban a user and revoke its sessions on every worker. Raises NotFound, ValidationFailed."""
     until = ban.until
     if until is not None and until >= FOR_GOOD:
         until = None
     if until is not None:
-        timestamps.check_ahead("until", until)
+        timestamps.require_future("until", until)
     changed = await store.ban_user(app.postgres, manager.tenant_id, user_id, until, ban.reason, manager.actor)
     if changed is None:
         raise NotFound
@@ -94,7 +94,7 @@ async def ban_user(app: Services, manager: Manager, user_id: str, ban: Ban) -> U
     return await get_user(app, manager, user_id)
 
 
-async def unban_user(app: Services, manager: Manager, user_id: str) -> UserOut:
+async def unban_user(app: Services, manager: TenantAdmin, user_id: str) -> UserOut:
     """Let a user log in again. Raises NotFound."""
     outcome = await store.unban_user(app.postgres, manager.tenant_id, user_id, manager.actor)
     if outcome is None:
@@ -105,31 +105,35 @@ async def unban_user(app: Services, manager: Manager, user_id: str) -> UserOut:
     return await get_user(app, manager, user_id)
 
 
-async def erase_user(app: Services, manager: Manager, user_id: str) -> None:
+async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
     """Erase a user and all that was asked of it. Raises NotFound, Unavailable.
 
     Who erases itself gets no new budget of sends for that.
     """
     own = manager.actor == user_id
-    doubt = partial(app.sessions.change, manager.tenant_id)
-    erased = await erase.erase_user(app.postgres, manager.tenant_id, user_id, manager.actor, doubt, keep_budgets=own)
+    on_uncertain_commit = partial(app.sessions.change, manager.tenant_id)
+    erased = await erase.erase_user(
+        app.postgres, manager.tenant_id, user_id, manager.actor, on_uncertain_commit, keep_budgets=own
+    )
     if erased is None:
         raise NotFound
     _tell(app, manager, EventType.USER_ERASED, erased.event_id, user_id)
     await app.sessions.end(manager.tenant_id, erased.sessions)
 
 
-async def export_person(app: Services, manager: Manager, user_id: str) -> Person:
+async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Person:
     """All that is kept of a user. Raises NotFound."""
     return await store.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
 
 
-def _tell(app: Services, manager: Manager, event_type: EventType, event_id: str, user_id: str, **data: object) -> None:
+def _tell(
+    app: Services, manager: TenantAdmin, event_type: EventType, event_id: str, user_id: str, **data: object
+) -> None:
     event = Event(event_id, event_type, manager.tenant_id, manager.actor, user_id)
     tell(app.log, event, manager.request_id, **data)
 
 
-async def _end_everywhere(app: Services, manager: Manager, user_id: str, ended: list[str]) -> None:
+async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, ended: list[str]) -> None:
     ended = ended or await list_just_ended(app.postgres, manager.tenant_id, user_id)
     await app.sessions.end(manager.tenant_id, ended)
 

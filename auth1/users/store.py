@@ -84,7 +84,7 @@ class Changed(NamedTuple):
     stale: list[str]
 
 
-class SomebodyFaster(Exception):
+class ConcurrentUpdate(Exception):
     """Another transaction was faster; look again."""
 
 
@@ -146,7 +146,7 @@ async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[
 async def make_users(
     transaction: Transaction, tenant_id: str, users: Sequence[Row], event_id: str | None, actor: str
 ) -> None:
-    """Make users whose identifiers and external ids nobody has. Raises SomebodyFaster: then roll back."""
+    """Make users whose identifiers and external ids nobody has. Raises ConcurrentUpdate: then roll back."""
     claims = [(user.id, identifier) for user in users for identifier in user.identifiers]
     columns = [list(column) for column in zip(*(user[:1] + user[2:] for user in users), strict=True)]
     try:
@@ -158,9 +158,9 @@ async def make_users(
             *(event_id, actor),
         )
     except asyncpg.UniqueViolationError:
-        raise SomebodyFaster from None
+        raise ConcurrentUpdate from None
     if row is None or row["claimed"] < len(claims):
-        raise SomebodyFaster
+        raise ConcurrentUpdate
 
 
 async def update_user(postgres: Postgres, tenant_id: str, user_id: str, changes: Changes, actor: str) -> Changed:

@@ -148,4 +148,4 @@ class Member:
 
     async def flush(self) -> None:
         """Let the outbox send what is waiting."""
-        await outbox.finish(self.door.services)
+        await outbox.run_once(self.door.services)

@@ -46,7 +46,7 @@ async def test_who_erases_an_account_and_begins_anew_has_no_new_budget_of_sends(
     assert outcome(sixth) == (429, "rate_limited")
     later = "update identifiers set sent_at = array[now() - interval '3 days'] where identifier = $1"
     await database.execute(later, member.identifier)
-    await retention.tidy(member.door.services)
+    await retention.run_once(member.door.services)
     assert member.identifier not in await dump(database)
 
 

@@ -8,16 +8,16 @@ import jwt
 from auth1 import errors
 from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
-from auth1.errors import Refusal
+from auth1.errors import ApiError
 from tests.api.wire import JSON
 from tests.api.world import REQUEST, TENANTS, TOLL_FREE, World
 from tests.outside.twilio import answer, refuse
 
 Provocation = Callable[[World], Awaitable[httpx.Response]]
-PROVOCATIONS: dict[type[Refusal], Provocation] = {}
+PROVOCATIONS: dict[type[ApiError], Provocation] = {}
 
 
-def provokes(kind: type[Refusal]) -> Callable[[Provocation], Provocation]:
+def provokes(kind: type[ApiError]) -> Callable[[Provocation], Provocation]:
     """Enter a function into the table."""
 
     def enter(provocation: Provocation) -> Provocation:

@@ -6,7 +6,7 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.core.http.request import Answer, AnsweredBefore, Call
+from auth1.core.http.request import ReplayedResponse, Request, Response
 from auth1.core.http.router import Route
 from auth1.core.schemas import Out
 from auth1.idempotency import run_idempotent
@@ -243,7 +243,7 @@ async def test_an_answer_that_was_sealed_under_a_forgotten_secret_is_not_given_a
     ("result", "expected"),
     [
         (None, (204, b"")),
-        (Answer(b"made", 202, b"text/plain"), (202, b"made")),
+        (Response(b"made", 202, b"text/plain"), (202, b"made")),
         (Made("one"), (201, b'{"name":"one"}')),
     ],
 )
@@ -261,11 +261,11 @@ async def test_whatever_a_handler_returns_is_given_again(
         pass
 
     route = Route("POST", f"/made/{new_phone()}", make, anyone, status=201)
-    call: Call[Any] = Call("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
+    call: Request[Any] = Request("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
     call.caller = None
 
     assert await run_idempotent.once(door.services, route, call, []) == result
-    with pytest.raises(AnsweredBefore) as again:
+    with pytest.raises(ReplayedResponse) as again:
         await run_idempotent.once(door.services, route, call, [])
 
     assert (again.value.answer.status, again.value.answer.body) == expected

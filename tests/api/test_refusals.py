@@ -10,7 +10,7 @@ import pytest
 from auth1 import errors
 from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
-from auth1.errors import Refusal
+from auth1.errors import ApiError
 from tests.api.conftest import until
 from tests.api.provocations import PROVOCATIONS
 from tests.api.wire import Wire
@@ -99,7 +99,7 @@ def check_form(answer: httpx.Response, code: str) -> None:
 
 
 @pytest.mark.parametrize("kind", errors.ALL, ids=lambda kind: kind.code)
-async def test_a_refusal_has_the_form_of_the_contract(kind: type[Refusal], world: World) -> None:
+async def test_a_refusal_has_the_form_of_the_contract(kind: type[ApiError], world: World) -> None:
     check_form(await PROVOCATIONS[kind](world), kind.code)
 
 
@@ -109,10 +109,10 @@ def test_every_refusal_is_provoked_and_is_in_the_contract() -> None:
 
 
 def test_no_other_module_adds_a_code() -> None:
-    def below(kind: type[Refusal]) -> set[type[Refusal]]:
+    def below(kind: type[ApiError]) -> set[type[ApiError]]:
         return {kind} | {deeper for child in kind.__subclasses__() for deeper in below(child)}
 
-    assert {kind.code for kind in below(Refusal) - {Refusal}} == set(CONTRACT)
+    assert {kind.code for kind in below(ApiError) - {ApiError}} == set(CONTRACT)
 
 
 @pytest.mark.parametrize(

@@ -179,13 +179,13 @@ async def test_a_message_that_is_sent_later_is_in_the_language_that_was_asked_fo
     phones = {locale: new_phone() for locale in ("fr-CA", "ja", None)}
     with ExitStack() as full:
         for _ in range(dispatcher.MAX_IN_FLIGHT):
-            full.enter_context(door.services.messenger.reserve("sms", sandbox=False))
+            full.enter_context(door.services.messenger.reserve_capacity("sms", sandbox=False))
         for locale, phone in phones.items():
             asked = await door.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
             assert (asked.status_code, asked.json()["status"]) == (200, "queued")
     assert [twilio_server.sent_to(phone) for phone in phones.values()] == [[], [], []]
 
-    await outbox.finish(door.services)
+    await outbox.run_once(door.services)
 
     begins = dict(zip(phones.values(), (GREETINGS["fr"], "Ecco ", "Ecco "), strict=True))
     for phone, begin in begins.items():

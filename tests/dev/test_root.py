@@ -17,7 +17,7 @@ from auth1.dev.postgres import PostgresServer, Way, find_programs
 from auth1.dev.processes import ask, wait_until
 from tests.dev.conftest import Parent
 
-NOBODY = 65534
+UNPRIVILEGED_UID = 65534
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="run by an ordinary user, as whom all other tests run then"),
@@ -42,7 +42,7 @@ def test_root_runs_postgres_in_every_way(
             visits += 1
             assert query(server.url(), "SELECT count(*) FROM visits") == visits
             process = Path(f"/proc/{server.pid}")
-            assert process.stat().st_uid == (0 if way is Way.NAMESPACE else NOBODY)
+            assert process.stat().st_uid == (0 if way is Way.NAMESPACE else UNPRIVILEGED_UID)
             program = (process / "exe").resolve()
             assert program.is_relative_to(programs.resolve()) == (way is not Way.NOBODY_WITH_COPY)
         assert program.exists() == (way is not Way.NOBODY_WITH_COPY)
@@ -71,8 +71,8 @@ def test_root_without_namespaces_is_nobody_or_told_why_not(
     for kind in "uid", "gid":
         Path(f"/proc/{root.process.pid}/{kind}_map").write_text(f"0 0 {uids}\n")
     said = root.end("\n")
-    if uids > NOBODY:
-        assert said == str(NOBODY)
+    if uids > UNPRIVILEGED_UID:
+        assert said == str(UNPRIVILEGED_UID)
     else:
         assert said.startswith("PostgreSQL refuses to run as root")
         assert "as namespace: [Errno 28] unshare: No space left on device" in said
@@ -95,9 +95,9 @@ def test_root_runs_programs_that_lie_in_another_s_home(
     home.chmod(0o700)  # in its namespace root has no power over others' files, and nobody has never any
     root = parent(tmp_path, "serve", code=home)
     _, _, postgres_url, _, owner, _ = root.line().split()
-    assert owner == str(NOBODY)
+    assert owner == str(UNPRIVILEGED_UID)
     assert query(postgres_url, "SELECT 1") == 1
-    copies = [path for path in Path("/tmp").glob("auth1-postgres-*") if path.stat().st_uid == NOBODY]
+    copies = [path for path in Path("/tmp").glob("auth1-postgres-*") if path.stat().st_uid == UNPRIVILEGED_UID]
     root.end("\n")
     assert sum(not path.exists() for path in copies) > 0
 
@@ -105,11 +105,11 @@ def test_root_runs_programs_that_lie_in_another_s_home(
 def test_an_ordinary_user_runs_both(parent: Callable[..., Parent], query: Callable[[str, str], object]) -> None:
     home = Path(tempfile.mkdtemp())
     try:
-        os.chown(home, NOBODY, NOBODY)
+        os.chown(home, UNPRIVILEGED_UID, UNPRIVILEGED_UID)
         copy_code(home)
-        user = parent(home, "serve", code=home, python=python_for_nobody(), user=NOBODY)
+        user = parent(home, "serve", code=home, python=python_for_nobody(), user=UNPRIVILEGED_UID)
         _, _, postgres_url, redis_port, *owners = user.line().split()
-        assert owners == [str(NOBODY)] * 2
+        assert owners == [str(UNPRIVILEGED_UID)] * 2
         assert query(postgres_url, "SELECT 1") == 1
         assert ask(int(redis_port), b"PING\r\n", b"\r\n") == b"+PONG\r\n"
         user.end("\n")
@@ -135,7 +135,9 @@ def python_for_nobody() -> str:
     for name in (sys.executable, *(f"/usr/bin/python3{minor}" for minor in (".13", ".12", ".11", ""))):
         command = [name, "-c", check]
         with suppress(OSError):
-            tried = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", capture_output=True)
+            tried = subprocess.run(
+                command, user=UNPRIVILEGED_UID, group=UNPRIVILEGED_UID, extra_groups=[], cwd="/", capture_output=True
+            )
             if tried.returncode == 0:
                 return name
     pytest.skip("no Python 3.11 or later that uid 65534 may run")

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from auth1.core.ratelimit import Bucket
+from auth1.core.ratelimit import RateLimit
 
 
 class Model:
@@ -11,18 +11,18 @@ class Model:
     def __init__(self) -> None:
         self.taken_until: dict[str, list[int]] = defaultdict(list)
 
-    def used(self, bucket: Bucket, moment: int) -> int:
+    def used(self, bucket: RateLimit, moment: int) -> int:
         return sum(until > moment for until in self.taken_until[bucket.key])
 
-    def has_room(self, bucket: Bucket, moment: int) -> bool:
+    def has_room(self, bucket: RateLimit, moment: int) -> bool:
         return self.used(bucket, moment) < bucket.limit
 
-    def wait(self, bucket: Bucket, moment: int) -> int:
+    def wait(self, bucket: RateLimit, moment: int) -> int:
         """How long until there is room."""
         ends = [moment, *sorted(until for until in self.taken_until[bucket.key] if until > moment)]
         return next(end for end in ends if self.has_room(bucket, end)) - moment
 
-    def take(self, buckets: tuple[Bucket, ...], moment: int) -> list[int]:
+    def take(self, buckets: tuple[RateLimit, ...], moment: int) -> list[int]:
         """What the script answers, and what it does."""
         waits = [self.wait(bucket, moment) for bucket in buckets]
         longest = max(waits)
@@ -36,7 +36,7 @@ class Model:
             answer += [max(0, bucket.limit - len(live)), min([*live, this_tenth_ends]) - moment]
         return answer
 
-    def give_back(self, bucket: Bucket, moment: int) -> int:
+    def give_back(self, bucket: RateLimit, moment: int) -> int:
         """Free the newest slot."""
         live = [until for until in self.taken_until[bucket.key] if until > moment]
         if live:
@@ -44,7 +44,7 @@ class Model:
         return int(bool(live))
 
 
-def end_of_slot(bucket: Bucket, moment: int) -> int:
+def end_of_slot(bucket: RateLimit, moment: int) -> int:
     """A slot is taken until its tenth leaves the window: ten tenths after that tenth began."""
     tenth = bucket.window_ms // 10
     return moment - moment % tenth + 10 * tenth

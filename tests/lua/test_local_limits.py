@@ -6,11 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth1.core.log import Log
-from auth1.core.ratelimit import Bucket, Limiter
+from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Redis
 from tests.lua.model import Model
 
-BUCKETS = (Bucket("a", "a", 2, 1000), Bucket("b", "b", 5, 1000), Bucket("c", "c", 3, 60_000), Bucket("d", "d", 1, 997))
+BUCKETS = (
+    RateLimit("a", "a", 2, 1000),
+    RateLimit("b", "b", 5, 1000),
+    RateLimit("c", "c", 3, 60_000),
+    RateLimit("d", "d", 1, 997),
+)
 NOON = 1_700_000_000_000
 
 some_buckets = st.lists(st.sampled_from(BUCKETS), min_size=1, max_size=4, unique=True).map(tuple)
@@ -21,30 +26,30 @@ steps = st.lists(
 reproducibly = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 
 
-def limiter() -> Limiter:
+def limiter() -> RateLimiter:
     """One whose Redis was never there."""
-    return Limiter(Redis("redis://127.0.0.1:1/0", Log("error")))
+    return RateLimiter(Redis("redis://127.0.0.1:1/0", Log("error")))
 
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
-def test_the_local_limits_agree_with_the_model(steps: list[tuple[int, tuple[Bucket, ...]]], start: int) -> None:
+def test_the_local_limits_agree_with_the_model(steps: list[tuple[int, tuple[RateLimit, ...]]], start: int) -> None:
     local, model, moment = limiter(), Model(), NOON + start
     for pause, buckets in steps:
         moment += pause
-        assert local._take_locally(buckets, moment) == model.take(buckets, moment)
+        assert local._acquire_locally(buckets, moment) == model.take(buckets, moment)
 
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
 def test_never_more_than_the_limit_in_nine_tenths_of_a_window(
-    steps: list[tuple[int, tuple[Bucket, ...]]], start: int
+    steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
 ) -> None:
     local, moment = limiter(), NOON + start
-    taken: dict[Bucket, list[int]] = {bucket: [] for bucket in BUCKETS}
+    taken: dict[RateLimit, list[int]] = {bucket: [] for bucket in BUCKETS}
     for pause, buckets in steps:
         moment += pause
-        if local._take_locally(buckets, moment)[0] == 0:
+        if local._acquire_locally(buckets, moment)[0] == 0:
             for bucket in buckets:
                 taken[bucket].append(moment)
 
@@ -55,66 +60,68 @@ def test_never_more_than_the_limit_in_nine_tenths_of_a_window(
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
-def test_after_a_whole_window_everything_is_free_again(steps: list[tuple[int, tuple[Bucket, ...]]], start: int) -> None:
+def test_after_a_whole_window_everything_is_free_again(
+    steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
+) -> None:
     local, moment = limiter(), NOON + start
     for pause, buckets in steps:
         moment += pause
-        local._take_locally(buckets, moment)
+        local._acquire_locally(buckets, moment)
 
     for bucket in BUCKETS:
         later = moment + bucket.window_ms
         for left in reversed(range(bucket.limit)):
-            refused, _, remaining, _ = local._take_locally((bucket,), later)
+            refused, _, remaining, _ = local._acquire_locally((bucket,), later)
             assert (refused, remaining) == (0, left)
 
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
 def test_a_refusal_says_to_the_millisecond_when_to_come_again(
-    steps: list[tuple[int, tuple[Bucket, ...]]], start: int
+    steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
 ) -> None:
     local, moment = limiter(), NOON + start
     for pause, buckets in steps:
         moment += pause
-        refused, retry_after, *_ = local._take_locally(buckets, moment)
+        refused, retry_after, *_ = local._acquire_locally(buckets, moment)
         if refused:
-            assert local._take_locally(buckets, moment + retry_after - 1)[0] != 0
+            assert local._acquire_locally(buckets, moment + retry_after - 1)[0] != 0
             moment += retry_after
-            assert local._take_locally(buckets, moment)[0] == 0
+            assert local._acquire_locally(buckets, moment)[0] == 0
 
 
 async def test_without_redis_the_limit_holds_in_this_process(key: str) -> None:
-    local, one = limiter(), Bucket("any", key, 3, 3_600_000)
+    local, one = limiter(), RateLimit("any", key, 3, 3_600_000)
 
-    outcomes = [await local.take(one) for _ in range(10)]
+    outcomes = [await local.acquire(one) for _ in range(10)]
 
-    assert [slots.refused_by for slots in outcomes] == [None] * 3 + [one] * 7
+    assert [slots.limited_by for slots in outcomes] == [None] * 3 + [one] * 7
     assert [slots.levels[0].remaining for slots in outcomes] == [2, 1, 0] + [0] * 7
     assert all(0 < slots.retry_after_ms <= one.window_ms for slots in outcomes[3:])
 
 
 async def test_without_redis_a_slot_can_be_given_back(key: str) -> None:
-    local, one = limiter(), Bucket("any", key, 3, 3_600_000)
+    local, one = limiter(), RateLimit("any", key, 3, 3_600_000)
     for _ in range(2):
-        await local.take(one)
+        await local.acquire(one)
 
     for _ in range(5):  # more than were taken
-        local.give_back_soon(one)
-    await local.give_back_all()
+        local.release_later(one)
+    await local.flush_releases()
 
-    remaining = [(await local.take(one)).levels[0].remaining for _ in range(3)]
+    remaining = [(await local.acquire(one)).levels[0].remaining for _ in range(3)]
     assert remaining == [2, 1, 0]
 
 
 async def test_memory_is_bounded_and_the_busiest_stay_known() -> None:
     local = limiter()
-    busy = Bucket("any", "busy", 2, 3_600_000)
+    busy = RateLimit("any", "busy", 2, 3_600_000)
     for number in itertools.count():
         if number == 150_000:
             break
-        local._take_locally((Bucket("any", str(number), 1, 3_600_000),), NOON)
+        local._acquire_locally((RateLimit("any", str(number), 1, 3_600_000),), NOON)
         if number % 50_000 == 0:
-            local._take_locally((busy,), NOON)
+            local._acquire_locally((busy,), NOON)
 
     assert len(local._local) <= 100_000
-    assert local._take_locally((busy,), NOON)[0] == 1
+    assert local._acquire_locally((busy,), NOON)[0] == 1

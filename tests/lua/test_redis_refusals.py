@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from auth1.core.log import Log
-from auth1.core.ratelimit import Bucket, Limiter
-from auth1.core.redis import Redis, RedisAway, Script
+from auth1.core.ratelimit import RateLimit, RateLimiter
+from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.dev.redis import RedisServer
 from tests.conftest import Door, Started, new_phone
 from tests.lua.wire import Wire
 from tests.outside.twilio import TwilioServer
 
-TAKE = Script.load("take_slots")
-GIVE_BACK = Script.load("give_back")
+TAKE = Script.load("ratelimit_acquire")
+GIVE_BACK = Script.load("ratelimit_release")
 HOUR_MS = 3_600_000
 
 
@@ -51,7 +51,7 @@ async def run(redis: Redis, script: Script, keys: list[str], arguments: list[str
     while True:
         try:
             return await redis.run(script, keys, arguments)
-        except RedisAway as error:
+        except RedisUnavailable as error:
             if str(error) not in ("not connected", "connection lost"):
                 raise
             await redis.stop()
@@ -84,16 +84,16 @@ async def test_a_script_that_redis_forgot_is_loaded_again(redis: Redis, operator
 async def test_redis_refuses_and_the_limit_holds_in_this_process(
     redis: Redis, operator: Wire, key: str, how: str
 ) -> None:
-    limiter, bucket = Limiter(redis), Bucket("any", key, 3, HOUR_MS)
+    limiter, bucket = RateLimiter(redis), RateLimit("any", key, 3, HOUR_MS)
     await spoil(operator, how, key)
-    with pytest.raises(RedisAway, match=f"{how}|not connected|connection lost"):
+    with pytest.raises(RedisUnavailable, match=f"{how}|not connected|connection lost"):
         await redis.run(TAKE, [key], [3, HOUR_MS])
 
-    outcomes = [await limiter.take(bucket) for _ in range(5)]
+    outcomes = [await limiter.acquire(bucket) for _ in range(5)]
 
-    assert [slots.refused_by for slots in outcomes] == [None] * 3 + [bucket] * 2
-    limiter.give_back_soon(bucket)
-    await limiter.give_back_all()  # raises nothing either
+    assert [slots.limited_by for slots in outcomes] == [None] * 3 + [bucket] * 2
+    limiter.release_later(bucket)
+    await limiter.flush_releases()  # raises nothing either
 
 
 @pytest.mark.parametrize("how", ["READONLY", "OOM", "NOPERM"])
@@ -114,13 +114,13 @@ async def log_in(door: Door, twilio_server: TwilioServer, key: str) -> None:
     body = {"phone": phone, "code": twilio_server.code_for(phone)}
     verified = await door.post("/api/auth/verify", body, key)
     assert verified.status_code == 200, verified.text
-    await door.services.limiter.give_back_all()
+    await door.services.limiter.flush_releases()
 
 
 async def test_after_a_failover_redis_is_used_again(redis: Redis, operator: Wire, key: str) -> None:
-    limiter, bucket = Limiter(redis), Bucket("any", key, 1000, HOUR_MS)
+    limiter, bucket = RateLimiter(redis), RateLimit("any", key, 1000, HOUR_MS)
     await spoil(operator, "READONLY", key)
-    await limiter.take(bucket)
+    await limiter.acquire(bucket)
     assert not redis.connected  # its name may lead elsewhere by now
     assert await operator.call("EXISTS", key) == 0
 

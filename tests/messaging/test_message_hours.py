@@ -86,7 +86,7 @@ async def test_statistics_say_the_same_before_and_after_for_any_span(sender: Sen
     asked = [(since, until, group_by) for since, until in spans for group_by in ("country", "provider", "channel")]
 
     before = [await statistics(sender, *one) for one in asked]
-    await handlers.add_up(sender.door.services)
+    await handlers.aggregate_statistics(sender.door.services)
     after = [await statistics(sender, *one) for one in asked]
 
     assert len(await added_up(sender)) >= HOURS - 2
@@ -97,7 +97,7 @@ async def test_what_was_added_up_is_not_read_again(sender: Sender) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
     for _ in range(3):
         await make(sender, datetime.now(UTC) - hour - timedelta(minutes=5), state="delivered", took=2.0)
-    await handlers.add_up(sender.door.services)
+    await handlers.aggregate_statistics(sender.door.services)
     await sender.books.do("delete from messages where tenant_id = $1", sender.id)
 
     [group] = (await statistics(sender, hour, hour + timedelta(hours=1), "country")).values()
@@ -115,7 +115,7 @@ async def test_workers_that_meet_add_each_hour_up_once(
     doors = [sender.door, other]
 
     for _ in range(2):
-        await asyncio.gather(*(handlers.add_up(door.services) for door in doors))
+        await asyncio.gather(*(handlers.aggregate_statistics(door.services) for door in doors))
 
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     next_hour = await sender.books.connection.fetchval("select hour from message_hours_next")
@@ -132,14 +132,14 @@ async def test_an_hour_whose_receipts_may_still_come_is_not_added_up(sender: Sen
     await sender.books.do("update message_hours_next set hour = date_trunc('hour', now(), 'UTC') - interval '1 hour'")
     await make(sender, timedelta(hours=1))
 
-    await handlers.add_up(sender.door.services)
+    await handlers.aggregate_statistics(sender.door.services)
 
     assert await added_up(sender) == []
 
 
 async def test_the_sums_of_old_hours_and_of_deleted_tenants_go(sender: Sender) -> None:
     await make(sender, timedelta(hours=4))
-    await handlers.add_up(sender.door.services)
+    await handlers.aggregate_statistics(sender.door.services)
     [(hour, _)] = await added_up(sender)
     sql = (
         "insert into message_hours select tenant_id, $2, channel, country, provider, state, delivery_s, messages,"
@@ -147,11 +147,11 @@ async def test_the_sums_of_old_hours_and_of_deleted_tenants_go(sender: Sender) -
     )
     await sender.books.do(sql, sender.id, hour - timedelta(days=33))
 
-    await retention.tidy(sender.door.services)
+    await retention.run_once(sender.door.services)
     assert [at for at, _ in await added_up(sender)] == [hour]
 
     await sender.door.admin("DELETE", f"/api/admin/tenants/{sender.id}")
     await sender.books.do("update tenants set deleted_at = now() - interval '61 s' where id = $1", sender.id)
-    await retention.tidy(sender.door.services)
+    await retention.run_once(sender.door.services)
     assert await added_up(sender) == []
     assert await sender.books.connection.fetchval("select count(*) from tenants where id = $1", sender.id) == 0

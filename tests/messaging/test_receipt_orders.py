@@ -13,7 +13,7 @@ import pytest
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
 from auth1.messaging import store
-from auth1.messaging.store import Delivery, Receipt
+from auth1.messaging.store import Delivery, DeliveryReport
 from tests.messaging.callbacks import FAILED, SID, UNDELIVERED, Report
 from tests.messaging.conftest import Books, Sender, spread_phones
 from tests.outside.twilio import Request, TwilioServer, answer
@@ -143,15 +143,15 @@ class Message:
                 await self.record("sent", "console", None, None)
             case "our process died":
                 await self._pass("claimed_until")
-                await store.settle_lost_messages(self._postgres, 100)
+                await store.mark_lost_unknown(self._postgres, 100)
             case "we waited in vain":
                 await self._pass("receipt_due_at")
-                await store.settle_unreported_messages(self._postgres, 100)
+                await store.expire_unreported(self._postgres, 100)
             case status:
                 state = {"sent": "sent", "delivered": "delivered"}.get(status, "failed")
                 error = f"{status}:{FAILURES[status]}" if state == "failed" else None
-                receipt = Receipt(self._tenant_id, self._id, "twilio", SID, state, error)
-                await store.record_receipt(self._postgres, receipt, new_id("evt"), worth_retrying=True)
+                receipt = DeliveryReport(self._tenant_id, self._id, "twilio", SID, state, error)
+                await store.record_delivery_report(self._postgres, receipt, new_id("evt"), is_retryable=True)
 
     async def record(self, state: str, provider: str, sid: str | None, error: str | None) -> None:
         """Write down what we learned when we handed it over."""

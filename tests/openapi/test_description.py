@@ -14,12 +14,12 @@ from auth1 import errors
 from auth1.authn.guards import anyone
 from auth1.core.http.pagination import Paging, page
 from auth1.core.http.query import read_query
-from auth1.core.http.request import HTML, Answer, Call
+from auth1.core.http.request import HTML, Request, Response
 from auth1.core.http.router import Route
 from auth1.core.schemas import In, Out
-from auth1.core.timestamps import Moment
+from auth1.core.timestamps import Timestamp
 from auth1.openapi import metadata
-from auth1.openapi.document import Undescribed, describe, render
+from auth1.openapi.document import MissingMetadata, describe, render
 from auth1.openapi.page import SNAPSHOT
 from auth1.openapi.reach import reach
 from auth1.routes import ROUTES
@@ -162,43 +162,43 @@ class Puzzle(In):
 class Wanted(msgspec.Struct):
     """A query."""
 
-    since: Annotated[Moment | None, msgspec.Meta(description="From when on.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="From when on.")] = None
     text: str = ""
     state: Literal["sent", "failed"] | None = None
     number: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
-async def handle(app: Services, call: Call[None], body: Puzzle | None = None) -> Plain:
+async def handle(app: Services, call: Request[None], body: Puzzle | None = None) -> Plain:
     """Do something."""
     return Plain("")
 
 
-async def handle_by_hand(app: Services, call: Call[None]) -> Answer:
+async def handle_by_hand(app: Services, call: Request[None]) -> Response:
     """Do something by hand."""
-    return Answer(b"")
+    return Response(b"")
 
 
-async def handle_silently(app: Services, call: Call[None]) -> Plain:
+async def handle_silently(app: Services, call: Request[None]) -> Plain:
     return Plain("")
 
 
-async def handle_header(app: Services, call: Call[None]) -> Plain:
+async def handle_header(app: Services, call: Request[None]) -> Plain:
     """Read a header."""
     return Plain(call.header(b"x-nobody-knows") or "")
 
 
-async def handle_query(app: Services, call: Call[None]) -> Plain:
+async def handle_query(app: Services, call: Request[None]) -> Plain:
     """Read a query and a page."""
     page(call)
     return Plain(read_query(call, Wanted).text)
 
 
-async def handle_query_by_hand(app: Services, call: Call[None]) -> Plain:
+async def handle_query_by_hand(app: Services, call: Request[None]) -> Plain:
     """Read a query by hand."""
     return Plain(call.query()["text"])
 
 
-async def guard(app: Services, call: Call[None]) -> None:
+async def guard(app: Services, call: Request[None]) -> None:
     """Ask for something new."""
 
 
@@ -222,7 +222,7 @@ def _ours(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_route_that_lacks_something_is_told_what_and_where(route: Route, told: str) -> None:
-    with pytest.raises(Undescribed, match=told):
+    with pytest.raises(MissingMetadata, match=told):
         describe([route])
 
 
@@ -247,7 +247,7 @@ def test_a_query_is_described_by_what_reads_it() -> None:
 )
 def test_a_query_that_cannot_be_is_refused_by_name(query: bytes) -> None:
     with pytest.raises(errors.ValidationFailed) as refused:
-        read_query(Call("GET", "req", {}, query), Wanted)
+        read_query(Request("GET", "req", {}, query), Wanted)
 
     assert refused.value.errors[0].field == query.partition(b"=")[0].decode()
 
@@ -255,12 +255,12 @@ def test_a_query_that_cannot_be_is_refused_by_name(query: bytes) -> None:
 def test_a_query_is_read_as_it_was_meant() -> None:
     query = b"since=2026-01-31T12:00:00+01:00&text=null&text=a+b%2B&number=7"
 
-    wanted = read_query(Call("GET", "req", {}, query), Wanted)
+    wanted = read_query(Request("GET", "req", {}, query), Wanted)
 
     assert wanted == Wanted(datetime(2026, 1, 31, 11, tzinfo=UTC), "a b+", None, 7)
-    assert read_query(Call("GET", "req", {}, b""), Wanted) == Wanted()
-    assert read_query(Call("GET", "req", {}, b"limit=1&number=7"), Wanted, beside=Paging).number == 7
-    assert read_query(Call("GET", "req", {}, b"more=1&number=7"), Wanted, others=True).number == 7
+    assert read_query(Request("GET", "req", {}, b""), Wanted) == Wanted()
+    assert read_query(Request("GET", "req", {}, b"limit=1&number=7"), Wanted, beside=Paging).number == 7
+    assert read_query(Request("GET", "req", {}, b"more=1&number=7"), Wanted, others=True).number == 7
 
 
 def test_answers_by_hand_are_described_by_the_route() -> None:

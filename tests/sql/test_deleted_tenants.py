@@ -53,7 +53,7 @@ async def test_a_deleted_tenant_goes_with_its_sandbox_and_another_stays(
         await fill(connection, scope)
     gone = await deleted_tenant(app, connection)
 
-    await retention.tidy(app.services)
+    await retention.run_once(app.services)
 
     nothing = dict.fromkeys((*DELETED, "keys"), 0)
     assert await left(connection, gone) == nothing
@@ -71,11 +71,11 @@ async def test_a_tenant_keeps_its_rows_for_the_minute_in_which_a_worker_may_stil
     tenant = await deleted_tenant(app, connection)
     await connection.execute("update tenants set deleted_at = now() - interval '50 seconds' where id = $1", tenant)
 
-    await retention.tidy(app.services)
+    await retention.run_once(app.services)
 
     assert await left(connection, tenant) == dict.fromkeys(DELETED, 1) | {"keys": 0}
     await connection.execute(OLD_ENOUGH, tenant)
-    await retention.tidy(app.services)
+    await retention.run_once(app.services)
     assert await left(connection, tenant) == dict.fromkeys((*DELETED, "keys"), 0)
 
 
@@ -107,7 +107,7 @@ async def test_the_purge_of_a_tenant_takes_no_more_than_it_is_told(
 
     assert [await connection.fetchval(QUERIES[f"purge_deleted_{table}"].text, 3) for _ in range(3)] == [3, 1, 0]
 
-    await retention.tidy(app.services)
+    await retention.run_once(app.services)
 
 
 @pytest.mark.parametrize("table", DELETED)
@@ -119,12 +119,12 @@ async def test_a_deleted_tenant_waits_for_a_row_that_somebody_holds_and_the_purg
 
     async with holder.transaction():
         await holder.execute(f"select 1 from {table} where tenant_id = $1 for no key update", tenant)
-        await retention.tidy(app.services)
+        await retention.run_once(app.services)
         kept = await left(connection, tenant)
         assert kept[table] == 1
         assert kept["challenges"] == (1 if table == "challenges" else 0)
         assert await connection.fetchval("select count(*) from tenants where id = $1", tenant) == 1
 
-    await retention.tidy(app.services)
+    await retention.run_once(app.services)
     assert await left(connection, tenant) == dict.fromkeys((*DELETED, "keys"), 0)
     assert await connection.fetchval("select count(*) from tenants where id = $1", tenant) == 0

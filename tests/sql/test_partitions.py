@@ -162,11 +162,11 @@ async def test_events_go_on_being_written_while_partitions_are_made_and_dropped(
             written += 1
         return written
 
-    async def tidy() -> None:
+    async def run_once() -> None:
         await tidier.fetchval(QUERIES["drop_partitions"].text, retention.EVENTS_MONTHS)
         await tidier.fetchval("select make_events_partition($1)", month(4))
         done.set()
 
-    written, _ = await asyncio.gather(write(), tidy())
+    written, _ = await asyncio.gather(write(), run_once())
 
     assert len(await where(connection)) == 2 * written

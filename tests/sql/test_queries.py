@@ -35,7 +35,7 @@ def parameters_of(query: Query) -> set[int]:
 
 def used_names() -> set[str]:
     """What the program asks `Queries` for, by its syntax trees: `slice.name`."""
-    used = {f"retention.{name}" for name in (*retention.SWEEPS, *retention.PURGES)}
+    used = {f"retention.{name}" for name in (*retention.TABLE_SCANS, *retention.INDEXED_PURGES)}
     for file in Path(auth1.__file__).parent.rglob("*.py"):
         tree = ast.parse(file.read_text())
         slices: dict[str, str] = {}

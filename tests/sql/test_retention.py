@@ -36,7 +36,7 @@ class Purge(NamedTuple):
     kept: dict[str, tuple[str | None, ...]]
 
 
-PURGES = [
+INDEXED_PURGES = [
     Purge(
         "purge_challenges",
         "challenges",
@@ -108,7 +108,7 @@ PURGES = [
         },
     ),
 ]
-every_purge = pytest.mark.parametrize("purge", PURGES, ids=lambda purge: str(purge.query))
+every_purge = pytest.mark.parametrize("purge", INDEXED_PURGES, ids=lambda purge: str(purge.query))
 
 
 async def names(connection: asyncpg.Connection, purge: Purge, tenant: str) -> list[str]:
@@ -117,7 +117,7 @@ async def names(connection: asyncpg.Connection, purge: Purge, tenant: str) -> li
 
 
 async def purged(connection: asyncpg.Connection, name: str, limit: int) -> int:
-    pages = (0, 1_000_000) if name in retention.SWEEPS else ()
+    pages = (0, 1_000_000) if name in retention.TABLE_SCANS else ()
     count: int = await connection.fetchval(QUERIES[name].text, limit, *pages)
     return count
 
@@ -175,7 +175,7 @@ async def test_one_round_takes_more_than_one_batch(app: Door, connection: asyncp
         *(tenant, many),
     )
 
-    await retention.tidy(app.services)
+    await retention.run_once(app.services)
 
     assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 0
 
@@ -188,7 +188,7 @@ async def test_rounds_of_many_workers_do_not_disturb_each_other(app: Door, conne
         "select make_events_partition((now() - make_interval(years => n))::date) from generate_series(2, 6) n"
     )
 
-    await asyncio.gather(*(retention.tidy(app.services) for _ in range(4)))
+    await asyncio.gather(*(retention.run_once(app.services) for _ in range(4)))
 
     assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 0
     years_ago = "select count(*) from pg_class where relname ~ ('^events_' || extract(year from now()) - 2)"
@@ -196,14 +196,14 @@ async def test_rounds_of_many_workers_do_not_disturb_each_other(app: Door, conne
 
 
 async def plan_of(connection: asyncpg.Connection, name: str) -> str:
-    pages = ("10", "20") if name in retention.SWEEPS else ()
+    pages = ("10", "20") if name in retention.TABLE_SCANS else ()
     text = QUERIES[name].text
     for number, value in enumerate(("1000", *pages), 1):
         text = text.replace(f"${number}", value)
     return "\n".join(row[0] for row in await connection.fetch(f"explain {text}"))
 
 
-@pytest.mark.parametrize("name", [*retention.SWEEPS, "purge_idempotency", "purge_spending"])
+@pytest.mark.parametrize("name", [*retention.TABLE_SCANS, "purge_idempotency", "purge_spending"])
 async def test_no_purge_has_to_read_a_whole_table(connection: asyncpg.Connection, name: str) -> None:
     transaction = connection.transaction()
     await transaction.start()
@@ -247,11 +247,11 @@ async def test_a_purge_looks_at_its_own_pages_only(connection: asyncpg.Connectio
 
 def test_a_round_looks_at_all_of_a_small_table_and_in_time_at_all_of_a_large_one() -> None:
     small = retention.STRETCH * (retention.MAX_STRETCHES - 1) + 1
-    assert sorted(retention.stretches(small)) == list(range(0, small, retention.STRETCH))
-    assert retention.stretches(0) == []
+    assert sorted(retention.sample_page_ranges(small)) == list(range(0, small, retention.STRETCH))
+    assert retention.sample_page_ranges(0) == []
 
     large = retention.STRETCH * retention.MAX_STRETCHES * 4
-    rounds = [retention.stretches(large) for _ in range(200)]
+    rounds = [retention.sample_page_ranges(large) for _ in range(200)]
     assert {len(set(firsts)) for firsts in rounds} == {retention.MAX_STRETCHES}
     assert {first for firsts in rounds for first in firsts} == set(range(0, large, retention.STRETCH))
 
@@ -266,7 +266,7 @@ async def test_a_table_that_cannot_be_purged_keeps_no_other_from_its_turn(
 
     async with holder.transaction():
         await holder.execute("lock table challenges in exclusive mode")
-        await retention.tidy(app.services)
+        await retention.run_once(app.services)
 
     assert await connection.fetchval("select count(*) from links where tenant_id = $1", tenant) == 0
     assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 1

@@ -212,7 +212,7 @@ async def test_of_a_batch_that_somebody_outran_nothing_is_left(
                 await database.execute("update users set external_id = 'ext-0' where tenant_id = $1", tenant_id)
             await store.make_users(transaction, tenant_id, rows, None, "")
 
-    with pytest.raises(store.SomebodyFaster):
+    with pytest.raises(store.ConcurrentUpdate):
         await make()
 
     assert [user["user_id"] for user in await exported(house)] == ["usr_x"]

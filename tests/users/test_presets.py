@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from auth1.errors import Refusal, ValidationFailed
+from auth1.errors import ApiError, ValidationFailed
 from auth1.user_transfer import field_map, parsers, validate
 from auth1.users.schemas import FOR_GOOD
 from auth1.users.store import Row
@@ -27,7 +27,7 @@ def read(name: str, preset: str | None, more: str = "") -> tuple[list[Row], list
             assert line.row is not None, line.wrong
             try:
                 users.append(validate.check(line.row, fields))
-            except Refusal:
+            except ApiError:
                 rejected.append(line.number)
     return users, rejected
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from auth1.core.http import streaming
-from auth1.core.http.concurrency import SHARES, Turns
+from auth1.core.http.concurrency import SHARES, ConcurrencyLimiter
 from auth1.core.http.request import Stream
 from auth1.errors import Unavailable
 from tests.api.conftest import until
@@ -144,12 +144,12 @@ async def test_an_export_that_has_ended_makes_room_for_the_next(house: House) ->
 
 
 def test_all_tenants_together_have_no_more_than_a_worker_can_hold() -> None:
-    turns = Turns()
+    turns = ConcurrencyLimiter()
     with ExitStack() as held:
         for n in range(SHARES * 2):
-            held.enter_context(turns.take("/", f"tn_{n // 2}", 2))
+            held.enter_context(turns.acquire("/", f"tn_{n // 2}", 2))
         with pytest.raises(Unavailable):
-            held.enter_context(turns.take("/", "tn_x", 2))
-        held.enter_context(turns.take("/other", "tn_x", 2))
-    with turns.take("/", "tn_x", 2):
+            held.enter_context(turns.acquire("/", "tn_x", 2))
+        held.enter_context(turns.acquire("/other", "tn_x", 2))
+    with turns.acquire("/", "tn_x", 2):
         assert len(turns._taken) == 2

@@ -19,19 +19,19 @@ import msgspec
 from auth1 import metrics
 from auth1.core import schemas
 from auth1.core.http import client_ip, framing, problems, streaming
-from auth1.core.http.concurrency import Turns
+from auth1.core.http.concurrency import ConcurrencyLimiter
 from auth1.core.http.cors import Cors
 from auth1.core.http.request import (
     CSV,
     FORM,
     JSON,
     NDJSON,
-    Answer,
-    AnsweredBefore,
-    Call,
-    ClientGone,
+    ClientDisconnected,
     Form,
     Receive,
+    ReplayedResponse,
+    Request,
+    Response,
     Stream,
     Upload,
     is_bodiless,
@@ -41,9 +41,9 @@ from auth1.core.http.router import Route, Router
 from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.errors import (
+    ApiError,
     InternalError,
     OriginNotAllowed,
-    Refusal,
     Unavailable,
 )
 
@@ -52,7 +52,7 @@ MAX_IN_FLIGHT = 1000  # per worker; more would only wait in line for the pool
 Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Services = TypeVar("Services")
-Once = Callable[[Services, Route, Call[Any], Sequence[object]], Awaitable[object]]
+Once = Callable[[Services, Route, Request[Any], Sequence[object]], Awaitable[object]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -100,7 +100,7 @@ class App(Generic[Services]):
         self._once = once
         self._in_flight = 0
         self._warned = False
-        self._turns = Turns()
+        self._limits = ConcurrencyLimiter()
         self._finishing = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -160,50 +160,50 @@ class App(Generic[Services]):
             headers.setdefault(name, []).append(value)
         wanted_id = headers.get(b"x-request-id", [b""])[0]
         request_id = wanted_id.decode() if _REQUEST_ID.fullmatch(wanted_id) else new_id("req")
-        call: Call[Any] = Call(scope["method"], request_id, headers, scope["query_string"])
+        request: Request[Any] = Request(scope["method"], request_id, headers, scope["query_string"])
         route: Route | None = None
         body: bytes | Stream
         try:
             framing.check(scope, headers)
             framing.check_path(scope)
-            origin = call.header(b"origin")
-            if call.method == "OPTIONS":
+            origin = request.header(b"origin")
+            if request.method == "OPTIONS":
                 allow = self._router.allow(scope["path"])
-                call.headers += [(b"allow", allow.encode()), *self._cors.preflight(origin)]
+                request.headers += [(b"allow", allow.encode()), *self._cors.preflight(origin)]
                 status, content_type, body = 204, b"", b""
             else:
-                route = self._admit(scope, call, origin)
-                status, content_type, body = await self._answer(route, call, receive, held)
-        except ClientGone:
+                route = self._admit(scope, request, origin)
+                status, content_type, body = await self._answer(route, request, receive, held)
+        except ClientDisconnected:
             self._log.info("request", request_id=request_id, route=route and route.path, status=499)
             return
-        except Refusal as refusal:
+        except ApiError as refusal:
             status, content_type = refusal.status, problems.CONTENT_TYPE
             body = schemas.encode(problems.problem(refusal, request_id))
-            call.headers += problems.headers(refusal)
-            call.log["code"] = refusal.code
+            request.headers += problems.headers(refusal)
+            request.log["code"] = refusal.code
             metrics.REFUSALS.labels(refusal.code).inc()
         if isinstance(body, Stream):
-            await self._send_head(scope, call, status, content_type, None, send)
-            if call.method == "HEAD":
+            await self._send_head(scope, request, status, content_type, None, send)
+            if request.method == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
             elif route is not None:
-                await self._stream(route, call, body, receive, send, perf_counter() - started)
+                await self._stream(route, request, body, receive, send, perf_counter() - started)
         else:
-            await self._send_head(scope, call, status, content_type, len(body), send)
+            await self._send_head(scope, request, status, content_type, len(body), send)
             await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-        self._tell(route, call, status, perf_counter() - started)
+        self._tell(route, request, status, perf_counter() - started)
 
-    def _admit(self, scope: Scope, call: Call[Any], origin: str | None) -> Route:
+    def _admit(self, scope: Scope, request: Request[Any], origin: str | None) -> Route:
         """Find the client's address and the route, and see whether there is room for the request."""
         peer: str = (scope.get("client") or ("", 0))[0]
-        forwarded_for = [value.decode("latin-1") for value in call.request_headers.get(b"x-forwarded-for", [])]
-        call.client = client_ip.client_address(peer, forwarded_for, self._trusted_proxies)
-        if forwarded_for and not self._warned and client_ip.looks_like_ours(peer, self._trusted_proxies):
+        forwarded_for = [value.decode("latin-1") for value in request.request_headers.get(b"x-forwarded-for", [])]
+        request.client = client_ip.client_address(peer, forwarded_for, self._trusted_proxies)
+        if forwarded_for and not self._warned and client_ip.is_untrusted_private_peer(peer, self._trusted_proxies):
             self._warned = True  # else all who come through it share one address, and its limits
             self._log.warn("X-Forwarded-For is not believed: name your proxy in TRUSTED_PROXIES", peer=peer)
-        match = self._router.find(call.method, scope["path"])
-        call.parameters = match.parameters
+        match = self._router.find(request.method, scope["path"])
+        request.parameters = match.parameters
         if origin is not None and not match.route.page and not self._cors.allows(origin):
             raise OriginNotAllowed
         if self._in_flight > MAX_IN_FLIGHT and not match.route.quiet:
@@ -211,67 +211,69 @@ class App(Generic[Services]):
         return match.route
 
     async def _answer(
-        self, route: Route, call: Call[Any], receive: Receive, held: ExitStack
+        self, route: Route, request: Request[Any], receive: Receive, held: ExitStack
     ) -> tuple[int, bytes, bytes | Stream]:
         """Run guard and handler under the route's one deadline."""
         try:
             async with asyncio.timeout(route.deadline_s + (route.limit.seconds if route.body else 0)) as deadline:
-                call.caller = await route.guard(self.services, call)
-                if route.at_once is not None:
-                    held.enter_context(self._turns.take(route.path, call.party, route.at_once))
+                request.caller = await route.guard(self.services, request)
+                if route.max_concurrent is not None:
+                    held.enter_context(self._limits.acquire(route.path, request.limit_key, route.max_concurrent))
                 arguments: list[object] = []
                 if (decoders := self._decoders.get(route)) is not None:
-                    arguments = [await self._decode(route, call, receive, decoders)]
+                    arguments = [await self._decode(route, request, receive, decoders)]
                     deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
                 if route.idempotent == "yes":
-                    result = await self._once(self.services, route, call, arguments)
+                    result = await self._once(self.services, route, request, arguments)
                 else:
-                    result = await route.handler(self.services, call, *arguments)
-        except AnsweredBefore as before:
+                    result = await route.handler(self.services, request, *arguments)
+        except ReplayedResponse as before:
             result = before.answer
         except TimeoutError:
             raise Unavailable("The request took too long.", retry_after=1) from None
-        except (Refusal, ClientGone):
+        except (ApiError, ClientDisconnected):
             raise
         except Exception as error:
-            self._log.error("request failed", error=error, request_id=call.request_id, route=route.path)
+            self._log.error("request failed", error=error, request_id=request.request_id, route=route.path)
             raise InternalError from error
         if result is None:
             return 204, b"", b""
         if isinstance(result, Stream):
             return route.status, result.content_type, result
-        if isinstance(result, Answer):
+        if isinstance(result, Response):
             body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
             return result.status, result.content_type, body
         return route.status, b"application/json", schemas.encode(result)
 
-    async def _decode(self, route: Route, call: Call[Any], receive: Receive, decoders: dict[str, Decode]) -> object:
-        if route.body_optional and is_bodiless(call):
+    async def _decode(
+        self, route: Route, request: Request[Any], receive: Receive, decoders: dict[str, Decode]
+    ) -> object:
+        if route.body_optional and is_bodiless(request):
             return decoders[JSON](b"{}")
-        media_type, raw = await read_body(call, receive, decoders, route.limit)
+        media_type, raw = await read_body(request, receive, decoders, route.limit)
         return decoders[media_type](raw)
 
     async def _stream(
-        self, route: Route, call: Call[Any], stream: Stream, receive: Receive, send: Send, elapsed_s: float
+        self, route: Route, request: Request[Any], stream: Stream, receive: Receive, send: Send, elapsed_s: float
     ) -> None:
         """Send a stream within what is left of the route's one deadline; the log line says how it broke."""
         try:
             broken = await streaming.send_all(stream, receive, send, route.deadline_s - elapsed_s, self._finishing)
-        except Refusal as refusal:
+        except ApiError as refusal:
             broken = refusal.code
         except Exception as error:
-            self._log.error("stream failed", error=error, request_id=call.request_id, route=route.path)
+            self._log.error("stream failed", error=error, request_id=request.request_id, route=route.path)
             broken = InternalError.code
         if broken is not None:
-            call.log["broken"] = broken
+            request.log["broken"] = broken
 
     async def _send_head(
-        self, scope: Scope, call: Call[Any], status: int, content_type: bytes, length: int | None, send: Send
+        self, scope: Scope, request: Request[Any], status: int, content_type: bytes, length: int | None, send: Send
     ) -> None:
         """Begin the response; of a stream nobody knows the length."""
-        headers = [(b"x-request-id", call.request_id.encode()), _NO_SNIFF, *call.headers]
-        origins = call.request_headers.get(b"origin")
-        headers += self._cors.headers(origins[0].decode("latin-1") if origins else None, call.origins)
+        headers = [(b"x-request-id", request.request_id.encode()), _NO_SNIFF, *request.headers]
+        origins = request.request_headers.get(b"origin")
+        headers += self._cors.headers(origins[0].decode("latin-1") if origins else None, request.origins)
         if scope["path"].startswith("/api/"):
             headers.append(_NO_STORE)
         if length != 0:
@@ -280,18 +282,18 @@ class App(Generic[Services]):
             headers.append((b"content-length", b"%d" % length))
         await send({"type": "http.response.start", "status": status, "headers": headers})
 
-    def _tell(self, route: Route | None, call: Call[Any], status: int, elapsed_s: float) -> None:
+    def _tell(self, route: Route | None, request: Request[Any], status: int, elapsed_s: float) -> None:
         path = route.path if route else "none"
-        method = call.method if route else "other"  # anyone can invent methods; a label must be bounded
+        method = request.method if route else "other"  # anyone can invent methods; a label must be bounded
         metrics.HTTP_REQUESTS.labels(method, path, str(status)).inc()
         metrics.HTTP_DURATION.labels(path).observe(elapsed_s)
         tell = self._log.debug if route and route.quiet else self._log.info
         tell(
             "request",
-            request_id=call.request_id,
-            method=call.method[:16],
+            request_id=request.request_id,
+            method=request.method[:16],
             route=path,
             status=status,
             duration_ms=round(elapsed_s * 1000, 2),
-            **call.log,
+            **request.log,
         )

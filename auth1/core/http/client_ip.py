@@ -45,14 +45,14 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: tuple[Netwo
     return str(current) if current is not None else "local"
 
 
-def looks_like_ours(peer: str, trusted: tuple[Network, ...]) -> bool:
+def is_untrusted_private_peer(peer: str, trusted: tuple[Network, ...]) -> bool:
     """Whether a peer that forwards and is not believed may be a proxy that nobody named: its address is private."""
     address = parse_address(peer)
     return address is not None and address.is_private and not is_trusted(address, trusted)
 
 
 @lru_cache(maxsize=10_000)
-def site(address: str) -> str:
+def rate_limit_prefix(address: str) -> str:
     """The part of an address that limits hold: all of IPv4, the /64 of IPv6."""
     parsed = parse_address(address)
     if parsed is None or parsed.version == 4:

@@ -10,17 +10,17 @@ SHARES = 4  # of all together
 RETRY_AFTER_S = 5
 
 
-class Turns:
+class ConcurrencyLimiter:
     """What is under way in this worker, by route and party."""
 
     def __init__(self) -> None:
         self._taken: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def take(self, route: str, party: str, at_once: int) -> Iterator[None]:
+    def acquire(self, route: str, limit_key: str, max_concurrent: int) -> Iterator[None]:
         """Hold a turn. Raises Unavailable when none is left."""
-        mine, all_of_it = (route, party), (route, "")
-        if self._taken[mine] >= at_once or self._taken[all_of_it] >= at_once * SHARES:
+        mine, all_of_it = (route, limit_key), (route, "")
+        if self._taken[mine] >= max_concurrent or self._taken[all_of_it] >= max_concurrent * SHARES:
             raise Unavailable("Others like this are under way; try again in a moment.", retry_after=RETRY_AFTER_S)
         self._taken.update((mine, all_of_it))
         try:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 
 from auth1.core.http.query import read_query
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.errors import FieldError, ValidationFailed
 
 PAGE = 50
@@ -43,12 +43,12 @@ class Paging(msgspec.Struct):
     cursor: Annotated[str, msgspec.Meta(pattern=r"^[ -~]*\Z", description="The `next_cursor` of the page before.")] = ""
 
 
-def page(call: Call[Any], max_cursor: int = _MAX_CURSOR, beside: type[msgspec.Struct] | None = None) -> Page:
+def page(request: Request[Any], max_cursor: int = _MAX_CURSOR, beside: type[msgspec.Struct] | None = None) -> Page:
     """Read `cursor` and `limit` (1 to 200, 50 unless told); `beside` is what else the query holds.
 
     Raises ValidationFailed.
     """
-    wanted = read_query(call, Paging, beside=beside)
+    wanted = read_query(request, Paging, beside=beside)
     if len(wanted.cursor) > max_cursor:
         raise ValidationFailed(errors=[FieldError("cursor", "Not a cursor of this list")])
     return Page(wanted.cursor, wanted.limit)

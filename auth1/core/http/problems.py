@@ -2,7 +2,7 @@
 
 import msgspec
 
-from auth1.errors import Refusal
+from auth1.errors import ApiError
 
 CONTENT_TYPE = b"application/problem+json"
 
@@ -28,7 +28,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     retry_after: int | None = None
 
 
-def problem(refusal: Refusal, request_id: str) -> Problem:
+def problem(refusal: ApiError, request_id: str) -> Problem:
     """Describe a refusal to its caller."""
     return Problem(
         type=f"urn:auth1:problem:{refusal.code}",
@@ -43,7 +43,7 @@ def problem(refusal: Refusal, request_id: str) -> Problem:
     )
 
 
-def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+def headers(refusal: ApiError) -> list[tuple[bytes, bytes]]:
     """Headers that a refusal adds to its response."""
     named = [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
     if refusal.challenge is not None and "www-authenticate" not in refusal.headers:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from auth1.core import timestamps
-from auth1.core.http.request import Call
+from auth1.core.http.request import Request
 from auth1.core.schemas import field_error
 from auth1.errors import FieldError, ValidationFailed
 
@@ -20,14 +20,14 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 def read_query(
-    call: Call[Any], kind: type[Query], *, beside: type[msgspec.Struct] | None = None, others: bool = False
+    request: Request[Any], kind: type[Query], *, beside: type[msgspec.Struct] | None = None, others: bool = False
 ) -> Query:
     """Read the query's parameters; of a name given twice the last counts.
 
     One that is neither of `kind` nor of `beside` is refused, unless `others` are welcome: a filter with a typing error
     must not mean everything. Raises ValidationFailed, or BadRequest on bytes that are not UTF-8.
     """
-    query = call.query()
+    query = request.query()
     known = _kinds(kind).keys() | (_kinds(beside).keys() if beside is not None else set())
     for name, value in query.items():
         if name not in known and not others:

@@ -24,7 +24,7 @@ Caller = TypeVar("Caller")
 Other = TypeVar("Other")
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client closed the connection before its request was whole: nothing happened, nobody is to be told."""
 
 
@@ -51,7 +51,7 @@ class Stream(NamedTuple):
     content_type: bytes
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """For handlers whose answer is more than a Struct."""
 
     body: msgspec.Struct | bytes
@@ -59,10 +59,10 @@ class Answer(NamedTuple):
     content_type: bytes = b"application/json"
 
 
-class AnsweredBefore(Exception):
+class ReplayedResponse(Exception):
     """The caller asked for the same before: this is the answer it got, and is to get again."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Response) -> None:
         super().__init__("answered before")
         self.answer = answer
 
@@ -92,20 +92,20 @@ class Upload(NamedTuple):
     raw: bytes
 
 
-class Call(Generic[Caller]):
+class Request(Generic[Caller]):
     """One request as handlers see it. `log` takes what the log line will say, `headers` what the response will
-    carry, `origins` the only origins whose pages may read it, where the caller has such, `party` who it is counted
+    carry, `origins` the only origins whose pages may read it, where the caller has such, `limit_key` who it is counted
     for where room is shared out."""
 
     __slots__ = (
         "caller",
         "client",
         "headers",
+        "limit_key",
         "log",
         "method",
         "origins",
         "parameters",
-        "party",
         "query_string",
         "request_headers",
         "request_id",
@@ -120,16 +120,21 @@ class Call(Generic[Caller]):
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
         self.client = ""
-        self.party = ""
+        self.limit_key = ""
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
 
-    def by(self, caller: Other) -> "Call[Other]":
+    def by(self, caller: Other) -> "Request[Other]":
         """The same request as a step sees it that serves another kind of caller."""
-        call: Call[Other] = Call(self.method, self.request_id, self.request_headers, self.query_string)
-        call.parameters, call.headers, call.log, call.client = self.parameters, self.headers, self.log, self.client
-        call.caller = caller
-        return call
+        request: Request[Other] = Request(self.method, self.request_id, self.request_headers, self.query_string)
+        request.parameters, request.headers, request.log, request.client = (
+            self.parameters,
+            self.headers,
+            self.log,
+            self.client,
+        )
+        request.caller = caller
+        return request
 
     def header(self, name: bytes) -> str | None:
         """The value of a header that may come once. Raises BadRequest when it comes twice."""
@@ -149,26 +154,26 @@ class Call(Generic[Caller]):
             raise BadRequest("The query is not valid UTF-8.") from None
 
 
-def is_bodiless(call: Call[Any]) -> bool:
+def is_bodiless(request: Request[Any]) -> bool:
     """Whether a request has no body at all (RFC 9112, 6.3)."""
-    return b"transfer-encoding" not in call.request_headers and call.header(b"content-length") in (None, "0")
+    return b"transfer-encoding" not in request.request_headers and request.header(b"content-length") in (None, "0")
 
 
 async def read_body(
-    call: Call[Any], receive: Receive, media_types: Collection[str], limit: BodyLimit
+    request: Request[Any], receive: Receive, media_types: Collection[str], limit: BodyLimit
 ) -> tuple[str, bytes]:
-    """Read a body of one of some media types, within its route's limit; returns which it is, and it.
+    """Read a body within its route's limit; return its media type and bytes.
 
-    Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientGone when the client hangs up half-way.
+    Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientDisconnected when the client disconnects.
     """
-    kind, _, parameters = (call.header(b"content-type") or "").partition(";")
+    kind, _, parameters = (request.header(b"content-type") or "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
-    encoded = call.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]
+    encoded = request.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]
     media_type = kind.strip().lower()
     if media_type not in media_types or charset not in ("", "charset=utf-8") or encoded:
         expected = " or ".join(media_types)
         raise UnsupportedMediaType(f"The body must be {expected}, in UTF-8 and without a content encoding.")
-    length = call.header(b"content-length") or "0"
+    length = request.header(b"content-length") or "0"
     if not length.isascii() or not length.isdigit():
         raise BadRequest("Content-Length is not a number.")
     too_large = PayloadTooLarge(f"The body is larger than {limit.max_bytes // 1024} KiB.")
@@ -180,7 +185,7 @@ async def read_body(
             for _ in range(limit.pieces):
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientGone
+                    raise ClientDisconnected
                 body += message.get("body", b"")
                 if len(body) > limit.max_bytes:
                     raise too_large

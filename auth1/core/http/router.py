@@ -31,9 +31,9 @@ class Route(NamedTuple):
     quiet: bool = False  # probes and scrapes are logged at level debug
     # Whether Idempotency-Key is honoured: by the App around the handler, or by the handler itself.
     idempotent: Literal["no", "yes", "itself"] = "no"
-    at_once: int | None = None  # how many a party may have under way in a worker: what holds much for long
+    max_concurrent: int | None = None  # how many a party may have under way in a worker: what holds much for long
     page: bool = False  # for people: what they post has an Origin that CORS has no say over, `null` or our own
-    # What a handler that returns Answer answers: status, and a Struct, a media type or None for no body.
+    # What a handler that returns Response answers: status, and a Struct, a media type or None for no body.
     answers: tuple[tuple[int, Any], ...] = ()
 
 

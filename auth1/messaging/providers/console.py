@@ -1,7 +1,7 @@
 """The provider of development: it prints the message to the terminal."""
 
 from auth1.core.log import Log
-from auth1.messaging.providers.protocol import Outgoing, Taken
+from auth1.messaging.providers.protocol import OutgoingMessage, SendResult
 
 
 class Console:
@@ -13,9 +13,9 @@ class Console:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    async def send(self, message: Outgoing) -> Taken:
+    async def send(self, message: OutgoingMessage) -> SendResult:
         self._log.plain(f"\n  message to {message.to}: {message.text}\n")
-        return Taken()
+        return SendResult()
 
     async def close(self) -> None:
         pass

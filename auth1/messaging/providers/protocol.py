@@ -23,7 +23,7 @@ class Failure(StrEnum):
         return self is not Failure.UNKNOWN
 
 
-class Outgoing(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """A message as providers get it. `expires_in` is the life of the code in seconds.
 
     `retry_in`: after so many seconds without a receipt another provider tries, too. `avoid`: of a second try, the
@@ -45,7 +45,7 @@ class Outgoing(NamedTuple):
         return {"twilio": self.senders.twilio, "sns": self.senders.sns}.get(provider)
 
 
-class Taken(NamedTuple):
+class SendResult(NamedTuple):
     """A provider took a message: its own id of it, and its price in millionths of a US dollar where it says one."""
 
     provider_message_id: str | None = None
@@ -67,7 +67,7 @@ class Provider(Protocol):
     name: str
     reports: bool  # whether it will tell, by a receipt, what became of a message that it took
 
-    async def send(self, message: Outgoing) -> Taken:
+    async def send(self, message: OutgoingMessage) -> SendResult:
         """Hand a message over. Raises SendError, within the provider's deadline."""
 
     async def close(self) -> None:

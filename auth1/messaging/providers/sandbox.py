@@ -1,7 +1,7 @@
 """The providers of test keys: they send nothing, fail for the magic numbers that stand for that, and report at once."""
 
-from auth1.messaging.providers.protocol import Failure, Outgoing, SendError, Taken
-from auth1.messaging.store import Receipt
+from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
+from auth1.messaging.store import DeliveryReport
 
 FAILS_EVERYWHERE = "+15005550002"
 FAILS_FIRST = "+15005550004"
@@ -17,16 +17,16 @@ class Sandbox:
         self.name = name
         self._fails_for = fails_for
 
-    async def send(self, message: Outgoing) -> Taken:
+    async def send(self, message: OutgoingMessage) -> SendResult:
         """Take the message and send nothing. Raises SendError for a magic number."""
         if message.to in self._fails_for:
             raise SendError(Failure.TRANSIENT, "magic_number")
-        return Taken()
+        return SendResult()
 
-    def receipt(self, message: Outgoing) -> Receipt:
+    def receipt(self, message: OutgoingMessage) -> DeliveryReport:
         """What is reported of a message that was taken: delivered, or not where the number stands for that."""
         lost = message.to == UNDELIVERED
-        return Receipt(
+        return DeliveryReport(
             tenant_id=message.tenant_id,
             message_id=message.message_id,
             provider=self.name,

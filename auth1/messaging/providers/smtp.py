@@ -17,7 +17,7 @@ from aiosmtplib import SMTP
 
 from auth1.config.smtp import Smtp as Server
 from auth1.messaging import mime
-from auth1.messaging.providers.protocol import Failure, Outgoing, SendError, Taken
+from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
 
 DEADLINE_S = 4.0
 CONNECT_S = 2.0
@@ -41,7 +41,7 @@ class Smtp:
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[tuple[float, SMTP]] = []
 
-    async def send(self, message: Outgoing) -> Taken:
+    async def send(self, message: OutgoingMessage) -> SendResult:
         """Hand a message to the server; its id there is the Message-ID."""
         message_id = f"{message.message_id}@{self._host}"
         mail = mime.compose(message, self._server.sender, message_id, datetime.now(UTC))
@@ -51,7 +51,7 @@ class Smtp:
                 await self._deliver(message.to, mail, phase)
         except TimeoutError as error:
             raise SendError(phase.lost, "timeout") from error
-        return Taken(message_id)
+        return SendResult(message_id)
 
     async def close(self) -> None:
         """Take leave of the server, where it listens."""

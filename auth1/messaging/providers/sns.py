@@ -11,7 +11,7 @@ import asyncio
 import importlib
 from typing import TYPE_CHECKING
 
-from auth1.messaging.providers.protocol import Failure, Outgoing, SendError, Taken
+from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
 
 if TYPE_CHECKING:
     from auth1.messaging.providers.sns_client import Client
@@ -42,7 +42,7 @@ class Sns:
         """
         await self._warm()
 
-    async def send(self, message: Outgoing) -> Taken:
+    async def send(self, message: OutgoingMessage) -> SendResult:
         """Publish the message. SNS tells no price."""
         client = self._client
         if client is None:
@@ -51,7 +51,7 @@ class Sns:
                     client = await self._warm()
             except TimeoutError as error:
                 raise SendError(Failure.TRANSIENT, "not_ready") from error
-        return Taken(await client.publish(message.to, message.text, self._attributes(message)))
+        return SendResult(await client.publish(message.to, message.text, self._attributes(message)))
 
     async def close(self) -> None:
         if self._warming is not None:
@@ -60,7 +60,7 @@ class Sns:
         if self._client is not None:
             await self._client.close()
 
-    def _attributes(self, message: Outgoing) -> dict[str, str]:
+    def _attributes(self, message: OutgoingMessage) -> dict[str, str]:
         attributes = {"AWS.SNS.SMS.SMSType": "Transactional"}
         sender = message.sender_of(self.name) or self._origination_number
         if sender is not None:

@@ -15,7 +15,7 @@ import msgspec
 
 from auth1.config.settings import Twilio as Account
 from auth1.config.sms_rates import MICRO
-from auth1.messaging.providers.protocol import Failure, Outgoing, SendError, Taken
+from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
 
 DEADLINE_S = 2.0
 CONNECT_S = 1.0
@@ -85,7 +85,7 @@ class Twilio:
             headers={"accept": "application/json", "accept-encoding": "identity"},
         )
 
-    def form(self, message: Outgoing) -> dict[str, str]:
+    def form(self, message: OutgoingMessage) -> dict[str, str]:
         """The fields of the request, as Twilio names them."""
         sender = message.sender_of(self.name) or self._service
         fields = {
@@ -101,7 +101,7 @@ class Twilio:
             fields["StatusCallback"] = f"{self._callback_url}?{urlencode(ids)}"
         return fields
 
-    async def send(self, message: Outgoing) -> Taken:
+    async def send(self, message: OutgoingMessage) -> SendResult:
         """Create the message at Twilio; its id there is the SID."""
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -127,20 +127,20 @@ class Twilio:
             return response.status_code, body
 
 
-def worth_retrying(status: str, code: int | None) -> bool:
+def is_retryable(status: str, code: int | None) -> bool:
     """Whether another provider might deliver what Twilio reports as not delivered: not what no number, owner or network
     wants, and not what somebody took back."""
     refused = _BY_CODE.get(code or 0) in (Failure.IMPOSSIBLE, Failure.OPTED_OUT) or code in _BLOCKED
     return status in ("undelivered", "failed") and not refused
 
 
-def _read(status: int, body: bytes) -> Taken:
+def _read(status: int, body: bytes) -> SendResult:
     """Tell a message that was taken from one that was not."""
     answer = _parse(body)
     if status in (200, 201):
         sid = answer.sid if answer else None
         if answer and sid is not None and SID.fullmatch(sid) and answer.status != "failed":
-            return Taken(sid, _price(answer))
+            return SendResult(sid, _price(answer))
         raise SendError(Failure.UNKNOWN, "garbage")
     code = _code(answer)
     if code is not None and code in _BY_CODE and status < 500:

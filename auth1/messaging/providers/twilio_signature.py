@@ -23,7 +23,7 @@ def sign(token: str, url: str, pairs: Pairs, digest: str = "sha1") -> str:
     return base64.b64encode(hmac.digest(token.encode(), text.encode(), digest)).decode()
 
 
-def holds(
+def signature_is_valid(
     signature: str | None, settings: str | None, *, tokens: Sequence[str], app_url: str, target: str, pairs: Pairs
 ) -> bool:
     """Whether X-Twilio-Signature is right for a call of `target` (path and query) at `app_url`, by any of the tokens.

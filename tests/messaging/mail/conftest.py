@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 
 from auth1.config import smtp
-from auth1.messaging.providers.protocol import Failure, Outgoing, SendError
+from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError
 from auth1.messaging.providers.smtp import Smtp
 from auth1.templates.email import EmailContent
 from tests.conftest import Door, Started
@@ -52,9 +52,9 @@ async def provider(server: SmtpServer) -> AsyncIterator[Smtp]:
     await provider.close()
 
 
-def message(to: str = "ann@example.com", brand: str = "My App") -> Outgoing:
+def message(to: str = "ann@example.com", brand: str = "My App") -> OutgoingMessage:
     content = EmailContent(brand, f"Sign in to {brand}", "<p>Hello</p>")
-    return Outgoing("tn_1", "msg_" + "0" * 26, to, "Hello\n.\nWorld\n", 600, content)
+    return OutgoingMessage("tn_1", "msg_" + "0" * 26, to, "Hello\n.\nWorld\n", 600, content)
 
 
 async def failure_of(sending: Awaitable[object]) -> tuple[Failure, str]:

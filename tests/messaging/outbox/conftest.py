@@ -42,6 +42,6 @@ async def queue(sender: Sender, phone: str, api_key: str | None = None) -> None:
     """Ask for a code while as many messages as there is room for are under way."""
     with ExitStack() as full:
         for _ in range(dispatcher.MAX_IN_FLIGHT):
-            full.enter_context(sender.door.services.messenger.reserve("sms", sandbox=False))
+            full.enter_context(sender.door.services.messenger.reserve_capacity("sms", sandbox=False))
         asked = await sender.door.post("/api/auth/request", {"phone": phone}, api_key or sender.tenant["api_key"])
         assert (asked.status_code, asked.json()["status"]) == (200, "queued"), asked.text

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from auth1.messaging.providers.protocol import Failure, Outgoing, SendError
+from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError
 from auth1.messaging.providers.sns import Sns
 from auth1.tenants.settings import Senders
 from tests.outside import sns as aws
 from tests.outside.sns import SnsServer
 
 TEXT = "Your Ünïcode & Söhne verification code is: 048291. Expires in 10 minutes."
-PATIENCE = 5  # how often a connection that is not made in time is tried again
+RETRY_DELAYS_S = 5  # how often a connection that is not made in time is tried again
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,14 @@ async def sns(module_server: SnsServer) -> AsyncIterator[Sns]:
     await provider.close()
 
 
-def to(phone: str) -> Outgoing:
-    return Outgoing("tn_1", "msg_1", phone, TEXT, 600)
+def to(phone: str) -> OutgoingMessage:
+    return OutgoingMessage("tn_1", "msg_1", phone, TEXT, 600)
 
 
 async def failure(sns: Sns, phone: str) -> tuple[Failure, str]:
     """Send what is not taken; nothing that the error says is about the person."""
     async with asyncio.timeout(60):
-        for _ in range(PATIENCE):
+        for _ in range(RETRY_DELAYS_S):
             with pytest.raises(SendError) as caught:
                 await sns.send(to(phone))
             assert phone not in str(caught.value)

@@ -219,7 +219,7 @@ def test_where_the_extra_is_not_installed_that_is_said() -> None:
 import asyncio, json, sys
 sys.modules["aioboto3"] = None  # what Python itself writes there for a module that must not be found
 from auth1 import config
-from auth1.messaging.provider import Outgoing, SendError
+from auth1.messaging.provider import OutgoingMessage, SendError
 from auth1.messaging.providers.sns import Sns
 environ = {"DATABASE_URL": "postgresql://db/auth1", "REDIS_URL": "redis://redis", "JWT_SECRET": "0" * 64}
 problems = []
@@ -230,7 +230,7 @@ except config.ConfigurationError as error:
 others = config.load(environ | {"AWS_SNS_REGION": "us-east-1", "SMS_PROVIDERS": "console"}).sms_providers
 failure = None
 try:
-    asyncio.run(Sns("us-east-1", None).send(Outgoing("tn_1", "msg_1", "+12015550142", "a text", 600)))
+    asyncio.run(Sns("us-east-1", None).send(OutgoingMessage("tn_1", "msg_1", "+12015550142", "a text", 600)))
 except SendError as error:
     failure = str(error)
 print(json.dumps([problems, others, failure]))

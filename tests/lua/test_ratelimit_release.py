@@ -1,14 +1,14 @@
-"""`give_back.lua` in a real Redis: its contract, and that no slot is lost or won by it."""
+"""`ratelimit_release.lua` in a real Redis: its contract, and that no slot is lost or won by it."""
 
 import asyncio
 import random
 
 from auth1.core.redis import Script
 from tests.lua.conftest import NewWire
-from tests.lua.test_take_slots import HOUR_MS, bucket, contract, take
+from tests.lua.test_ratelimit_acquire import HOUR_MS, bucket, contract, take
 from tests.lua.wire import Wire
 
-GIVE_BACK = Script.load("give_back")
+GIVE_BACK = Script.load("ratelimit_release")
 
 
 async def give_back(wire: Wire, key: str) -> int:
@@ -18,7 +18,7 @@ async def give_back(wire: Wire, key: str) -> int:
 
 async def test_the_answer_is_what_the_contract_says(wire: Wire, key: str) -> None:
     assert contract(GIVE_BACK) == {
-        "KEYS": "the bucket, as take_slots.lua writes it; its newest slot goes",
+        "KEYS": "the bucket, as ratelimit_acquire.lua writes it; its newest slot goes",
         "Returns": "1 when a slot was given back, 0 when none was taken",
     }
 

@@ -1,4 +1,4 @@
-"""`take_slots.lua` in a real Redis: its contract, its atomicity, its arithmetic."""
+"""`ratelimit_acquire.lua` in a real Redis: its contract, its atomicity, its arithmetic."""
 
 import asyncio
 import random
@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from auth1.core.ratelimit import Bucket
+from auth1.core.ratelimit import RateLimit
 from auth1.core.redis import Script
 from tests.lua.conftest import NewWire, new_key
 from tests.lua.model import Model
 from tests.lua.wire import Wire
 
-TAKE = Script.load("take_slots")
+TAKE = Script.load("ratelimit_acquire")
 HOUR_MS = 3_600_000
 
 
-def bucket(key: str, limit: int, window_ms: int = HOUR_MS) -> Bucket:
-    return Bucket("any", key, limit, window_ms)
+def bucket(key: str, limit: int, window_ms: int = HOUR_MS) -> RateLimit:
+    return RateLimit("any", key, limit, window_ms)
 
 
-async def take(wire: Wire, *buckets: Bucket) -> list[int]:
+async def take(wire: Wire, *buckets: RateLimit) -> list[int]:
     arguments = [number for one in buckets for number in (one.limit, one.window_ms)]
     answer: list[int] = await wire.run(TAKE, [one.key for one in buckets], arguments)
     return answer
@@ -90,7 +90,7 @@ async def test_several_buckets_are_taken_all_or_none_however_many_take_at_once(n
     buckets = [bucket(new_key("together"), limit) for limit in (40, 60, 90)]
     dice = random.Random(1)
 
-    async def taker() -> list[tuple[list[Bucket], Any]]:
+    async def taker() -> list[tuple[list[RateLimit], Any]]:
         one = await new_wire()
         subsets = [dice.sample(buckets, dice.randint(1, 3)) for _ in range(25)]
         commands: list[tuple[str | bytes | int, ...]] = [
@@ -177,7 +177,7 @@ async def milliseconds(wire: Wire) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def assert_agrees(model: Model, buckets: tuple[Bucket, ...], answer: list[int], before: int, after: int) -> None:
+def assert_agrees(model: Model, buckets: tuple[RateLimit, ...], answer: list[int], before: int, after: int) -> None:
     """The model gives the same answer at some moment of the call; that moment is then the model's, too."""
     for moment in range(before, after + 1):
         attempt = Model()

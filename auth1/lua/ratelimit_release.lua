@@ -1,6 +1,6 @@
 -- Give one slot of a bucket back: what it guarded against has turned out not to be the case.
 --
--- KEYS      the bucket, as take_slots.lua writes it; its newest slot goes
+-- KEYS      the bucket, as ratelimit_acquire.lua writes it; its newest slot goes
 -- Returns   1 when a slot was given back, 0 when none was taken
 local value = redis.call('GET', KEYS[1])
 if not value then
