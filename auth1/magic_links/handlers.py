@@ -32,8 +32,8 @@ POLL_S = 2
 async def show_link(app: Services, request: Request[None]) -> Response:
     """Show what a link is for. Consumes nothing."""
     link = await store.find_link(app.postgres, digest(request.parameters["token"]))
-    if link is None:
-        return _expired(request)
+    if link is None or not link.is_open:
+        return _expired(request, link)
     theme = tenant_theme(link.branding, link.locale)
     request.headers += page_headers(theme, link.redirect_to)
     return pages.confirm_page(theme, link.branding.name)
@@ -47,7 +47,7 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
     confirmed = await store.confirm_link(app.postgres, token_digest, digest(code), event_id, ACTOR)
     metrics.LINKS_CONFIRMED.labels("confirmed" if confirmed else "dead").inc()
     if confirmed is None:
-        return _expired(request)
+        return _expired(request, await store.find_link(app.postgres, token_digest))
     link = confirmed.link
     theme = tenant_theme(link.branding, link.locale)
     request.headers += page_headers(theme)
@@ -85,7 +85,12 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
     return await logins.issue_tokens(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
 
 
-def _expired(request: Request[None]) -> Response:
+def _expired(request: Request[None], link: store.Link | None) -> Response:
+    """Return the page of a link that cannot be used; a known link leads back to its application."""
+    if link is not None:
+        theme = tenant_theme(link.branding, link.locale)
+        request.headers += page_headers(theme)
+        return pages.expired_page(theme, WayBack(link.branding.name, link.home))
     accept_language = b",".join(request.request_headers.get(b"accept-language", []))
     theme = default_theme(accept_language.decode("latin-1"))
     request.headers += page_headers(theme)

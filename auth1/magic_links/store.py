@@ -11,13 +11,14 @@ from auth1.tenants.settings import TenantSettings, read_settings
 _QUERIES = Queries("links")
 
 
-class OpenLink(NamedTuple):
-    """A link that may be confirmed: of whom it is, in which language it was asked for, and where it leads."""
+class Link(NamedTuple):
+    """A link: its tenant, the language of its message, and where it leads. Only an open link can be confirmed."""
 
     name: str
     settings: TenantSettings
     locale: str | None
     redirect_to: str | None
+    is_open: bool = True
 
     @property
     def branding(self) -> Branding:
@@ -25,15 +26,16 @@ class OpenLink(NamedTuple):
 
     @property
     def home(self) -> str | None:
-        """Return the address of the application: the only origin of the tenant's redirect URIs, if there is one."""
-        origins = {origin_of(uri) for uri in self.settings.redirect_uris}
+        """Return the address of the application: where the link leads, or the only origin of the redirect URIs."""
+        uris = self.settings.redirect_uris if self.redirect_to is None else (self.redirect_to,)
+        origins = {origin_of(uri) for uri in uris}
         return f"{origins.pop()}/" if len(origins) == 1 else None
 
 
 class Confirmed(NamedTuple):
     """A link that has just been confirmed."""
 
-    link: OpenLink
+    link: Link
     tenant_id: str
     challenge_id: str
 
@@ -67,10 +69,12 @@ class Redeemed(NamedTuple):
     is_new_user: bool
 
 
-async def find_link(postgres: Postgres, token_digest: bytes) -> OpenLink | None:
-    """Find a link that is open; changes nothing."""
+async def find_link(postgres: Postgres, token_digest: bytes) -> Link | None:
+    """Find a link, open or not, of an active tenant."""
     row = await postgres.row(_QUERIES["find_link"], token_digest)
-    return OpenLink(row["name"], read_settings(row["settings"]), row["locale"], row["redirect_to"]) if row else None
+    if row is None:
+        return None
+    return Link(row["name"], read_settings(row["settings"]), row["locale"], row["redirect_to"], row["is_open"])
 
 
 async def confirm_link(
@@ -84,7 +88,7 @@ async def confirm_link(
         row = await postgres.row(_QUERIES["confirm_link"], *arguments)
     if row is None or row["name"] is None:
         return None
-    link = OpenLink(row["name"], read_settings(row["settings"]), row["locale"], row["redirect_to"])
+    link = Link(row["name"], read_settings(row["settings"]), row["locale"], row["redirect_to"])
     return Confirmed(link, row["tenant_id"], row["challenge_id"])
 
 

@@ -4,6 +4,7 @@ A tenant may replace single words of a built-in language. In any other language 
 mixes two languages.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -49,20 +50,23 @@ class EmailWords(NamedTuple):
 def find_words(branding: Branding, locale: str | None, contents: Contents) -> EmailWords:
     """Find the words for a reader. A stored word that is invalid by today's rules is ignored."""
     own = branding.texts.email
-    tags = [
-        tag
-        for tag in candidates(locale, branding.default_locale, FALLBACK)
-        if tag in STRINGS or (tag in own and (contents.purpose == "login" or _can_add(own, tag)))
-    ]
+    tags = list(_tags(own, (locale, branding.default_locale, FALLBACK), contents.purpose))
     return EmailWords(tags[0], *(_find(name, own, tags, contents) for name in RULES))
 
 
-def _can_add(own: dict[str, EmailText], tag: str) -> bool:
-    """Return whether a language has words for adding an address: built in, or the tenant's own."""
-    if any(each in STRINGS for each in candidates(tag)):
+def _tags(own: dict[str, EmailText], wanted: tuple[str | None, ...], purpose: Purpose) -> Iterator[str]:
+    """Yield the tags with words for a purpose, in the order of lookup."""
+    for tag in wanted:
+        known = [each for each in candidates(tag) if each in STRINGS or each in own]
+        if purpose == "login" or _can_add(own, known):
+            yield from known
+
+
+def _can_add(own: dict[str, EmailText], tags: list[str]) -> bool:
+    """Return whether a language has words for adding an address: built in, or all of the tenant's own."""
+    if any(tag in STRINGS for tag in tags):
         return True
-    texts = [own[each] for each in candidates(tag) if each in own]
-    return all(any(getattr(text, name) is not None for text in texts) for name in ADD_RULES)
+    return all(any(getattr(own[tag], name) is not None for tag in tags) for name in ADD_RULES)
 
 
 def _find(name: str, own: dict[str, EmailText], tags: list[str], contents: Contents) -> Template:

@@ -3,17 +3,17 @@
 -- locked in one order everywhere: identifiers, challenges, links, users.
 
 -- name: find_link
--- What a link is for, if it is open; changes nothing. Nothing for one that is unknown, used, or past its end, and for
--- those of a tenant that is suspended or has taken back its redirect URI.
+-- Find a link and return whether it is open, or used or expired. No row for an unknown link, for a link of a suspended
+-- tenant, and for a link whose redirect URI the tenant has removed.
 -- $1 token_digest
-select t.name, t.settings, m.locale, l.redirect_to
+select t.name, t.settings, m.locale, l.redirect_to,
+  l.expires_at > now() and i.code_mac is not null and i.code_expires_at > now()
+    and l.challenge_id = any(i.challenge_ids) as is_open
 from links l
 join tenants t on t.id = split_part(l.tenant_id, ':', 1) and t.deleted_at is null and t.suspended_at is null
 join messages m on m.tenant_id = l.tenant_id and m.id = l.message_id
 join identifiers i on i.tenant_id = l.tenant_id and i.identifier = l.identifier
-where l.token_digest = $1 and l.expires_at > now()
-  and (l.redirect_to is null or t.settings -> 'redirect_uris' ? l.redirect_to)
-  and i.code_mac is not null and i.code_expires_at > now() and l.challenge_id = any(i.challenge_ids)
+where l.token_digest = $1 and (l.redirect_to is null or t.settings -> 'redirect_uris' ? l.redirect_to)
 
 -- name: confirm_link
 -- Answer the challenge of a link: the code and every other link over it die with this one. Idempotent by grant_digest: a

@@ -1,4 +1,4 @@
-"""The pictures of the docs, taken of the real application: `just screenshots`."""
+"""Screenshots for the docs, taken of the real application: `just screenshots`."""
 
 import asyncio
 import base64
@@ -7,6 +7,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
@@ -17,31 +18,54 @@ from tests.faults.process import Auth1
 from tests.outside.smtp import Received, SmtpServer
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-NAMES = ("link-page.png", "link-page-dark.png", "email.png")
 APP_URL = "https://auth.example.com"
 
 
+class Shot(NamedTuple):
+    """One screenshot: its subject, the viewport, and the tenant's look."""
+
+    subject: str  # "email" or "link"
+    mode: str
+    width: int
+    height: int
+    dark: bool = False
+    locale: str = "en"
+    color: str | None = None
+
+
+SHOTS = {
+    "link-page.png": Shot("link", "link", 720, 340),
+    "link-page-dark.png": Shot("link", "link", 720, 340, dark=True, locale="de", color="#facc15"),
+    "link-page-phone.png": Shot("link", "link", 320, 480, locale="es", color="#0f766e"),
+    "email.png": Shot("email", "both", 720, 680),
+    "email-dark.png": Shot("email", "both", 720, 680, dark=True, color="#facc15"),
+    "email-phone.png": Shot("email", "code", 320, 480, locale="fr"),
+}
+
+
 async def take(browser: Chromium, auth1: Auth1, mail: SmtpServer) -> dict[str, bytes]:
-    """Take all pictures: PNG by name."""
+    """Take all screenshots: PNG by name."""
     pictures = {}
-    for name, dark, locale, color in ((NAMES[0], False, "en", None), (NAMES[1], True, "de", "#facc15")):
-        received = await _mail(auth1, mail, mode="link", locale=locale, brand_color=color)
-        async with browser.page(dark=dark) as page:
-            pictures[name] = await _shoot(page, received.link.replace(APP_URL, auth1.url), 720, 340)
-    received = await _mail(auth1, mail, mode="both", locale="en", brand_color=None)
-    text = base64.b64encode(received.part("html").encode()).decode()
-    async with browser.page() as page:
-        pictures[NAMES[2]] = await _shoot(page, f"data:text/html;charset=utf-8;base64,{text}", 720, 520)
+    for name, shot in SHOTS.items():
+        received = await _mail(auth1, mail, shot)
+        if shot.subject == "link":
+            url = received.link.replace(APP_URL, auth1.url)
+        else:
+            text = base64.b64encode(received.part("html").encode()).decode()
+            url = f"data:text/html;charset=utf-8;base64,{text}"
+        async with browser.page(dark=shot.dark) as page:
+            pictures[name] = await _shoot(page, url, shot.width, shot.height)
     return pictures
 
 
-async def _mail(auth1: Auth1, mail: SmtpServer, *, mode: str, locale: str, brand_color: str | None) -> Received:
-    settings = {"sms_branding": "MyApp", "brand_color": brand_color}
+async def _mail(auth1: Auth1, mail: SmtpServer, shot: Shot) -> Received:
+    settings = {"sms_branding": "MyApp", "brand_color": shot.color}
     body = {"name": "MyApp", "slug": f"t{secrets.token_hex(6)}", "settings": settings}
     tenant = (await auth1.operator("POST", "/api/admin/tenants", body)).json()
     email = f"{secrets.token_hex(6)}@example.com"
-    asked = await auth1.post("/api/auth/request", {"email": email, "mode": mode, "locale": locale}, tenant["api_key"])
-    assert asked.status_code == 200, asked.text
+    request = {"email": email, "mode": shot.mode, "locale": shot.locale}
+    response = await auth1.post("/api/auth/request", request, tenant["api_key"])
+    assert response.status_code == 200, response.text
     return mail.newest(email)
 
 
@@ -52,7 +76,7 @@ async def _shoot(page: Page, url: str, width: int, height: int) -> bytes:
     return base64.b64decode((await page.call("Page.captureScreenshot", format="png"))["data"])
 
 
-async def _take_anew(path: str, here: Path, database_url: str, redis_url: str) -> dict[str, bytes]:
+async def _take_all(path: str, directory: Path, database_url: str, redis_url: str) -> dict[str, bytes]:
     async with SmtpServer() as mail:
         environment = {
             "DATABASE_URL": database_url,
@@ -63,20 +87,20 @@ async def _take_anew(path: str, here: Path, database_url: str, redis_url: str) -
             "EMAIL_FROM": "no-reply@example.com",
             "APP_URL": APP_URL,
         }
-        async with Auth1(environment, here / "log") as auth1, Chromium(path, here / "profile") as browser:
+        async with Auth1(environment, directory / "log") as auth1, Chromium(path, directory / "profile") as browser:
             return await take(browser, auth1, mail)
 
 
 def main() -> None:
-    """Start all that is needed, and take the pictures of the docs."""
+    """Start the servers, take the screenshots, and write them to docs/images."""
     path = chromium.find()
     if path is None:
-        sys.exit("no Chromium is installed here")
-    with tempfile.TemporaryDirectory() as place, ExitStack() as servers:
-        here = Path(place)
-        postgres = servers.enter_context(PostgresServer(here / "postgres", durable=False))
-        redis = servers.enter_context(RedisServer(here / "redis"))
-        pictures = asyncio.run(_take_anew(path, here, postgres.url(), redis.url()))
+        sys.exit("Chromium is not installed")
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as servers:
+        directory = Path(temporary)
+        postgres = servers.enter_context(PostgresServer(directory / "postgres", durable=False))
+        redis = servers.enter_context(RedisServer(directory / "redis"))
+        pictures = asyncio.run(_take_all(path, directory, postgres.url(), redis.url()))
     IMAGES.mkdir(exist_ok=True)
     for name, picture in pictures.items():
         (IMAGES / name).write_bytes(picture)

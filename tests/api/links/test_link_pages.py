@@ -1,5 +1,6 @@
-"""The page behind a link: opened without effect, plain, and one and the same for all that are dead."""
+"""The pages behind a link: open, confirmed and expired."""
 
+import re
 import secrets
 
 import asyncpg
@@ -35,7 +36,7 @@ async def test_opening_a_link_consumes_nothing(person: Person, database: asyncpg
     assert (await person.confirm()).status_code == 200
 
 
-async def test_the_page_is_plain_and_tells_nothing_but_the_tenant(person: Person) -> None:
+async def test_page_names_only_the_tenant(person: Person) -> None:
     await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
 
     page = await person.open()
@@ -58,7 +59,7 @@ async def test_the_page_is_plain_and_tells_nothing_but_the_tenant(person: Person
         assert secret not in page.text
 
 
-async def test_a_tenants_name_is_escaped_on_the_page(mail_door: Door, mail_server: SmtpServer) -> None:
+async def test_tenant_name_is_escaped_on_the_page(mail_door: Door, mail_server: SmtpServer) -> None:
     name = "<script>alert('1')</script>"
     body = {"name": name, "slug": f"t{secrets.token_hex(6)}"}
     tenant = (await mail_door.admin("POST", "/api/admin/tenants", body)).json()
@@ -71,18 +72,15 @@ async def test_a_tenants_name_is_escaped_on_the_page(mail_door: Door, mail_serve
     assert "&lt;script&gt;" in page.text
 
 
-async def test_every_link_that_is_not_open_gets_the_same_page(person: Person, database: asyncpg.Connection) -> None:
+async def test_used_and_expired_links_get_the_same_page(person: Person, database: asyncpg.Connection) -> None:
     await person.ask()
     used = person.path
     await person.confirm()
     await person.ask()
     expired = person.path
     await database.execute("update links set expires_at = now() where tenant_id = $1", person.tenant["tenant_id"])
-    unknown = "/api/auth/link/" + secrets.token_urlsafe(32)
 
-    pages = [
-        await act(path) for path in (used, expired, unknown, used[:-1]) for act in (person.confirm, opening(person))
-    ]
+    pages = [await act(path) for path in (used, expired) for act in (person.confirm, opening(person))]
 
     assert all(is_dead(page) for page in pages)
     assert len({page.text for page in pages}) == 1
@@ -90,11 +88,48 @@ async def test_every_link_that_is_not_open_gets_the_same_page(person: Person, da
     assert (await person.open("HEAD", used)).status_code == 400
 
 
+async def test_unknown_link_gets_a_page_without_a_tenant(person: Person) -> None:
+    await person.ask()
+    used = person.path
+    await person.confirm()
+
+    for path in ("/api/auth/link/" + secrets.token_urlsafe(32), used[:-1]):
+        for page in (await person.confirm(path), await person.open("GET", path)):
+            assert is_dead(page)
+            assert "MyApp" not in page.text
+            assert "<a " not in page.text
+
+
+@pytest.mark.parametrize(
+    ("uris", "redirect_to", "home"),
+    [
+        ([CALLBACK], None, "https://app.example.com/"),
+        ([CALLBACK, "https://app.example.com/other"], None, "https://app.example.com/"),
+        ([CALLBACK, "http://localhost:5173/?a=b"], None, None),
+        ([CALLBACK, "http://localhost:5173/?a=b"], "http://localhost:5173/?a=b", "http://localhost:5173/"),
+        ([], None, None),
+    ],
+)
+async def test_used_link_leads_back_to_its_application(
+    mail_door: Door, mail_server: SmtpServer, uris: list[str], redirect_to: str | None, home: str | None
+) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp", redirect_uris=uris, default_locale="de")
+    person = Person(mail_door, mail_server, tenant, new_address())
+    await person.ask(**({"redirect_to": redirect_to, "code_challenge": pkce()[1]} if redirect_to else {}))
+    pages = [await person.confirm(), await person.open(accept_language="fr")]
+
+    for page in pages if redirect_to is None else pages[1:]:
+        found = re.findall(r'<a class="button" href="([^"]+)">MyApp öffnen</a>', page.text)
+        assert found == ([home] if home else [])
+    assert pages[1].status_code == 400
+    assert '<html lang="de" dir="ltr">' in pages[1].text
+
+
 @pytest.mark.parametrize(
     ("locale", "default", "lang"),
     [("de-AT", "en", "de"), ("pt_BR", "fr", "pt"), (None, "it", "it"), ("tlh", "es-MX", "es"), (None, "en", "en")],
 )
-async def test_the_page_speaks_the_language_of_its_message(
+async def test_page_is_in_the_language_of_its_message(
     mail_door: Door, mail_server: SmtpServer, locale: str | None, default: str, lang: str
 ) -> None:
     person = Person(mail_door, mail_server, await mail_door.tenant(default_locale=default), new_address())
@@ -109,7 +144,7 @@ async def test_the_page_speaks_the_language_of_its_message(
     ("wanted", "lang"),
     [("de-CH,fr;q=0.5", "de"), ("tlh, it;q=0.2, es;q=0.7", "es"), ("", "en"), ("*", "en"), ("\xff;q=,,;", "en")],
 )
-async def test_a_dead_link_speaks_the_language_of_the_browser(door: Door, wanted: str, lang: str) -> None:
+async def test_unknown_link_gets_a_page_in_the_browsers_language(door: Door, wanted: str, lang: str) -> None:
     headers = [(b"accept-language", wanted.encode("latin-1"))]
     pages = [
         await door.client.request(method, "/api/auth/link/" + secrets.token_urlsafe(32), headers=headers)
@@ -122,15 +157,16 @@ async def test_a_dead_link_speaks_the_language_of_the_browser(door: Door, wanted
     assert '<html lang="fr" dir="ltr">' in (await door.client.get("/api/auth/link/" + "x" * 43, headers=twice)).text
 
 
-async def test_a_suspended_tenants_links_are_dead(person: Person) -> None:
+async def test_links_of_a_suspended_tenant_are_expired(person: Person) -> None:
     await person.ask()
     await person.door.admin("POST", f"/api/admin/tenants/{person.tenant['tenant_id']}/suspend")
 
-    assert is_dead(await person.open())
-    assert is_dead(await person.confirm())
+    for page in (await person.open(), await person.confirm()):
+        assert is_dead(page)
+        assert "MyApp" not in page.text
 
 
-async def test_confirmations_count_against_the_clients_address(start_app: Started, mail_server: SmtpServer) -> None:
+async def test_confirmations_are_rate_limited_per_client_address(start_app: Started, mail_server: SmtpServer) -> None:
     door = await start_app(
         SMTP_URL=mail_server.url, EMAIL_FROM="no-reply@example.com", APP_URL=APP_URL, RATE_LIMIT_MAX="3"
     )
@@ -145,9 +181,7 @@ async def test_confirmations_count_against_the_clients_address(start_app: Starte
     assert {answer.status_code for answer in opened} == {400}
 
 
-async def test_a_form_is_confirmed_whatever_origins_the_operator_allows(
-    start_app: Started, mail_server: SmtpServer
-) -> None:
+async def test_form_is_confirmed_regardless_of_cors_origins(start_app: Started, mail_server: SmtpServer) -> None:
     door = await start_app(
         SMTP_URL=mail_server.url,
         EMAIL_FROM="no-reply@example.com",
