@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 from auth1 import __version__, metrics
 from auth1.core.http.request import Request, Response
@@ -20,7 +21,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Health(Out):
     """The guide's answer. `uptime` in seconds; `memory_mb` is this worker's resident memory.
 
-    `providers` tells which of them this worker passes over: closed (well), open or probing.
+    `providers`: `ok`, or `failing` while this worker skips a provider after repeated failures (open circuit breaker).
     """
 
     status: str
@@ -29,7 +30,7 @@ class Health(Out):
     redis: str
     version: str
     memory_mb: int
-    providers: dict[str, str]
+    providers: dict[str, Literal["ok", "failing"]]
 
 
 class Ready(Out):
@@ -56,7 +57,7 @@ async def health(app: Services, request: Request[None]) -> Response:
         redis="connected" if redis else "disconnected",
         version=__version__,
         memory_mb=resident_bytes() // 1_000_000,
-        providers=app.messenger.breakers,
+        providers={name: "ok" if state == "closed" else "failing" for name, state in app.messenger.breakers.items()},
     )
     return Response(report, 503 if database is not None else 200)
 

@@ -13,35 +13,40 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 6)
 
-HTTP_REQUESTS = Counter("auth1_http_requests_total", "Requests answered.", ("method", "route", "status"))
+HTTP_REQUESTS = Counter("auth1_http_requests_total", "HTTP responses.", ("method", "route", "status"))
 HTTP_DURATION = Histogram(
-    "auth1_http_request_duration_seconds", "Time from request to answer.", ("route",), buckets=_SECONDS
+    "auth1_http_request_duration_seconds", "Time from request to response.", ("route",), buckets=_SECONDS
 )
-HTTP_IN_FLIGHT = Gauge("auth1_http_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum")
-REFUSALS = Counter("auth1_refusals_total", "Requests refused, by error code.", ("code",))
+HTTP_IN_FLIGHT = Gauge("auth1_http_requests_in_flight", "Requests in progress.", multiprocess_mode="livesum")
+ERROR_RESPONSES = Counter("auth1_error_responses_total", "Error responses, by error code.", ("code",))
 LIMITED = Counter("auth1_rate_limited_total", "Requests refused by a rate limit.", ("policy",))
-CODES_REQUESTED = Counter("auth1_code_requests_total", "Codes asked for.", ("channel", "outcome"))
+CODES_REQUESTED = Counter("auth1_code_requests_total", "Codes requested.", ("channel", "outcome"))
 CODES_VERIFIED = Counter("auth1_code_verifications_total", "Codes submitted.", ("channel", "outcome"))
-LINKS_CONFIRMED = Counter("auth1_link_confirmations_total", "Links confirmed, or dead by then.", ("outcome",))
+LINKS_CONFIRMED = Counter("auth1_link_confirmations_total", "Confirmations of links, by outcome.", ("outcome",))
 SESSIONS_OPENED = Counter("auth1_sessions_opened_total", "Sessions opened.", ("new_user",))
 SESSIONS_REFRESHED = Counter("auth1_session_refreshes_total", "Refresh tokens used.", ("outcome",))
 MESSAGES_SENT = Counter("auth1_messages_total", "Messages handed to a provider.", ("provider", "outcome"))
 MESSAGE_DURATION = Histogram(
-    "auth1_message_send_duration_seconds", "Time a provider took to answer.", ("provider",), buckets=_SECONDS
+    "auth1_message_send_duration_seconds", "Time that a provider took to respond.", ("provider",), buckets=_SECONDS
 )
 DELIVERIES = Counter(
-    "auth1_deliveries_total", "What became of messages that a provider had taken.", ("provider", "state")
+    "auth1_deliveries_total", "Final states of messages that a provider accepted.", ("provider", "state")
 )
 BREAKER_OPEN = Gauge(
-    "auth1_provider_breaker_open", "Whether a provider is passed over.", ("provider",), multiprocess_mode="livemax"
+    "auth1_provider_breaker_open",
+    "Whether the circuit breaker of a provider is open.",
+    ("provider",),
+    multiprocess_mode="livemax",
 )
 MESSAGE_COST = Counter(
-    "auth1_message_cost_dollars_total", "Price of messages that were sent, or may have been.", ("provider", "country")
+    "auth1_message_cost_dollars_total",
+    "Price of messages that were sent or may have been sent.",
+    ("provider", "country"),
 )
-SECOND_TRIES = Counter(
-    "auth1_second_tries_total", "Messages sent once more by another provider.", ("provider", "reason")
+MESSAGE_RETRIES = Counter(
+    "auth1_message_retries_total", "Messages sent again by another provider.", ("provider", "reason")
 )
-OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages the outbox finished.", ("outcome",))
+OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages that the outbox finished.", ("outcome",))
 FRAUD_DECISIONS = Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason"))
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")
 POOL_IN_USE = Gauge("auth1_postgres_pool_in_use", "Connections in use.", multiprocess_mode="livesum")
@@ -51,7 +56,9 @@ POSTGRES_DURATION = Histogram(
 )
 REDIS_UP = Gauge("auth1_redis_up", "Workers whose connection to Redis works.", multiprocess_mode="livesum")
 REDIS_ERRORS = Counter("auth1_redis_errors_total", "Calls to Redis that failed.")
-LOCAL_LIMITS = Counter("auth1_local_limits_total", "Limits decided in the process because Redis was away.")
+RATE_LIMIT_FALLBACKS = Counter(
+    "auth1_rate_limit_fallbacks_total", "Rate limits decided in the process because Redis was unavailable."
+)
 LOG_LINES_DROPPED = Counter("auth1_log_lines_dropped_total", "Log lines dropped because stdout was blocked.")
 MEMORY = Gauge("auth1_resident_memory_bytes", "Resident memory of the workers.", multiprocess_mode="livesum")
 BUILD_INFO = Gauge("auth1_build_info", "The running version.", ("version",), multiprocess_mode="livemax")

@@ -52,7 +52,7 @@ async def retry(app: Services) -> None:
         for message in due:
             if message.message_id is not None and message.reason is not None:
                 reason = "no_receipt" if message.reason == "no_receipt" else "undelivered"
-                metrics.SECOND_TRIES.labels(message.provider, reason).inc()
+                metrics.MESSAGE_RETRIES.labels(message.provider, reason).inc()
                 event = Event(message.event_id, EventType.MESSAGE_RETRIED, message.tenant_id, "auth1", message.first_id)
                 tell(app.log, event, provider=message.provider, reason=message.reason, message_id=message.message_id)
         if len(due) < SETTLE_BATCH:

@@ -68,7 +68,7 @@ class RateLimiter:
             arguments = [number for rate_limit in rate_limits for number in (rate_limit.limit, rate_limit.window_ms)]
             reply = await self._redis.run(_ACQUIRE, [rate_limit.key for rate_limit in rate_limits], [*arguments])
         except RedisUnavailable:
-            metrics.LOCAL_LIMITS.inc()
+            metrics.RATE_LIMIT_FALLBACKS.inc()
             reply = self._acquire_locally(rate_limits, time.time_ns() // 1_000_000)
         refused, retry_after_ms, *levels = reply
         slots = Decision(

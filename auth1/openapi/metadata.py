@@ -202,7 +202,7 @@ FIELDS: dict[str, object] = {
     "redis": "connected",
     "version": "2.4.1",
     "memory_mb": 78,
-    "providers": {"twilio": "closed", "sns": "closed"},
+    "providers": {"twilio": "ok", "sns": "ok"},
     "ready": True,
     "alive": True,
     "reason": None,

@@ -94,12 +94,14 @@ async def test_logins_go_on_and_redis_is_used_again_when_it_returns(
     await until(lambda: well(server))
     key = (await server.tenant())["api_key"]
     failed_before = await server.metric("auth1_redis_errors_total")
-    local_before = await server.metric("auth1_local_limits_total")
+    local_before = await server.metric("auth1_rate_limit_fallbacks_total")
 
     async with trouble(own_redis, begin, end):
         for _ in range(10):
             await log_in(server, carrier, key)
-        assert await server.metric("auth1_local_limits_total") - local_before >= 25  # of 30 limits that were taken
+        assert (
+            await server.metric("auth1_rate_limit_fallbacks_total") - local_before >= 25
+        )  # of 30 limits that were taken
         if begin is not replica:
             assert (await health(server))[:2] == (200, "degraded")
             # One call pays the time-out, with those that are under way beside it; all others fail at once.
@@ -118,14 +120,14 @@ async def test_a_full_redis_is_no_reason_to_refuse_anybody(
     await log_in(server, carrier, key)
 
     async with trouble(own_redis, full, roomy):
-        local_before = await server.metric("auth1_local_limits_total")
+        local_before = await server.metric("auth1_rate_limit_fallbacks_total")
         for _ in range(5):
             await log_in(server, carrier, key)
-        assert await server.metric("auth1_local_limits_total") - local_before == 15
+        assert await server.metric("auth1_rate_limit_fallbacks_total") - local_before == 15
 
-    local_before = await server.metric("auth1_local_limits_total")
+    local_before = await server.metric("auth1_rate_limit_fallbacks_total")
     await log_in(server, carrier, key)
-    assert await server.metric("auth1_local_limits_total") == local_before
+    assert await server.metric("auth1_rate_limit_fallbacks_total") == local_before
 
 
 async def test_a_flush_refills_no_budget_and_loses_no_code(

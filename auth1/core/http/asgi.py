@@ -182,7 +182,7 @@ class App(Generic[Services]):
             body = schemas.encode(problems.problem(refusal, request_id))
             request.headers += problems.headers(refusal)
             request.log["code"] = refusal.code
-            metrics.REFUSALS.labels(refusal.code).inc()
+            metrics.ERROR_RESPONSES.labels(refusal.code).inc()
         if isinstance(body, Stream):
             await self._send_head(scope, request, status, content_type, None, send)
             if request.method == "HEAD":
