@@ -83,7 +83,7 @@ ROUTES = (
     Route("DELETE", "/api/auth/me/sessions/{session_id}", sessions.end_my_session, logged_in),
     Route("GET", "/api/auth/me", account.get_me, logged_in),
     Route("PATCH", "/api/auth/me", account.update_me, logged_in, MePatch),
-    Route("DELETE", "/api/auth/me", users.erase_me, logged_in),
+    Route("DELETE", "/api/auth/me", account.erase_me, logged_in),
     Route("GET", "/api/auth/me/identifiers", identifiers.list_identifiers, logged_in),
     Route(
         "POST",

@@ -2,6 +2,4 @@
 
 handlers     profile and user metadata
 identifiers  phone and email: added, changed, removed; each proven by a challenge, after a recent login
-metadata     bounds of metadata
-guards       require a recent login
 """

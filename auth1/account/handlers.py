@@ -4,14 +4,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from auth1.account import metadata, store
+from auth1.account import store
 from auth1.account.schemas import Me, MePatch
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.errors import SessionRevoked
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
-from auth1.sessions.guards import LoggedIn
+from auth1.sessions.guards import LoggedIn, require_recent_login
+from auth1.tenants.settings import TenantAdmin
+from auth1.users import metadata, service
 
 
 async def get_me(app: Services, request: Request[LoggedIn]) -> Me:
@@ -30,19 +32,26 @@ async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) ->
         tenant_id,
         caller.user_id,
         body.user_metadata,
-        bytes_at_most=metadata.BYTES,
+        bytes_at_most=metadata.MAX_BYTES,
         event_id=event_id,
         session_id=caller.session_id,
     )
     if merged is None:
         raise SessionRevoked  # ended since the token was checked
     if not merged.fits:
-        raise metadata.refuse_large("user_metadata")
+        raise metadata.error_too_large("user_metadata")
     if merged.changed:
         event = Event(event_id, EventType.USER_UPDATED, tenant_id, caller.user_id, caller.user_id)
         tell(app.log, event, request.request_id, changed=["user_metadata"])
     await app.sessions.change(tenant_id, merged.sessions)
     return _me(caller, msgspec.Raw(merged.user_metadata.encode()))
+
+
+async def erase_me(app: Services, request: Request[LoggedIn]) -> None:
+    """Erase the user's own account; requires a login within the last 5 minutes."""
+    caller = request.caller
+    require_recent_login(caller)
+    await service.erase_user(app, TenantAdmin(caller.tenant.id, caller.user_id, request.request_id), caller.user_id)
 
 
 def _me(caller: LoggedIn, user_metadata: msgspec.Raw) -> Me:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from auth1 import metrics
 from auth1.account import store
-from auth1.account.guards import require_recent_login
 from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers, IdentifierType
 from auth1.account.store import Proved, Proving
 from auth1.challenges import codes, handlers
@@ -31,8 +30,9 @@ from auth1.events.types import Event, EventType, tell
 from auth1.fraud.assess import block_bucket
 from auth1.identifiers import Channel, parse_identifier
 from auth1.services import Services
-from auth1.sessions.guards import LoggedIn
+from auth1.sessions.guards import LoggedIn, require_recent_login
 from auth1.tenants.settings import Tenant
+from auth1.users.store import IDENTIFIER_CHANGED
 
 CHANNELS: dict[str, Channel] = {"phone": "sms", "email": "email"}
 TYPES: dict[Channel, IdentifierType] = {"sms": "phone", "email": "email"}
@@ -54,7 +54,7 @@ async def begin_identifier(app: Services, request: Request[LoggedIn], body: Iden
     require_recent_login(caller)
     identifier = parse_identifier(phone=body.phone, email=body.email)
     if identifier.value in (caller.user.phone, caller.user.email):
-        raise Conflict("This is yours already.")
+        raise Conflict("This phone or email is already linked to your account.")
     code_request = CodeRequest(phone=body.phone, email=body.email, locale=body.locale, challenge_id=body.challenge_id)
     tenant = caller.tenant
     cause = Cause(
@@ -125,7 +125,7 @@ async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
         raise Conflict("This is all that the user can log in by; add another one first.")
     event = Event(event_id, EventType.IDENTIFIER_REMOVED, tenant_id, user_id, user_id)
     tell(app.log, event, request.request_id, channel=channel)
-    _tell_logout(app, request, logout_event_id, removed.ended, store.REMOVED)
+    _tell_logout(app, request, logout_event_id, removed.ended, store.IDENTIFIER_REMOVED)
     await app.sessions.end(tenant_id, removed.ended)
     await app.sessions.change(tenant_id, removed.live)
 
@@ -141,7 +141,7 @@ def _refuse_unproven(proved: Proved) -> None:
         case "exhausted" | "locked":
             raise TooManyAttempts(retry_after=max(1, proved.retry_after or 0))
         case "taken":
-            raise Conflict("Somebody logs in by this already.")
+            raise Conflict("This phone or email is already linked to another account.")
         case "gone":
             raise SessionRevoked
         case "none":
@@ -162,7 +162,7 @@ def _tell(app: Services, request: Request[LoggedIn], asked: Proving, proved: Pro
     subject = proved.challenge_id or "" if event_type is EventType.ATTEMPT_WRONG else user_id
     event = Event(asked.event_id, event_type, tenant_id, user_id, subject)
     tell(app.log, event, request.request_id, channel=channel, challenge_id=proved.challenge_id)
-    _tell_logout(app, request, asked.logout_event_id, proved.ended, store.CHANGED)
+    _tell_logout(app, request, asked.logout_event_id, proved.ended, IDENTIFIER_CHANGED)
 
 
 def _tell_logout(app: Services, request: Request[LoggedIn], event_id: str, ended: Sequence[str], reason: str) -> None:

@@ -10,9 +10,10 @@ from auth1.core.postgres import ConnectionLost, Postgres, Queries, Transaction
 from auth1.errors import Unavailable
 from auth1.identifiers import Channel, Identifier
 from auth1.sessions.store import end_user_sessions
+from auth1.users.store import IDENTIFIER_CHANGED, lock_account
 
 _QUERIES = Queries("account")
-CHANGED, REMOVED = "identifier_changed", "identifier_removed"  # why sessions ended
+IDENTIFIER_REMOVED = "identifier_removed"  # a reason for which sessions end
 
 
 class Merged(NamedTuple):
@@ -59,11 +60,6 @@ class Removed(NamedTuple):
     live: Sequence[str]
 
 
-async def hold_account(transaction: Transaction, tenant_id: str, user_id: str) -> None:
-    """Let nobody else change which identifiers a user has, until the end of the transaction."""
-    await transaction.row(_QUERIES["hold_account"], tenant_id, user_id)
-
-
 async def change_user_metadata(
     postgres: Postgres,
     tenant_id: str,
@@ -104,7 +100,7 @@ async def prove_identifier(postgres: Postgres, tenant_id: str, asked: Proving) -
 
 async def _prove(transaction: Transaction, tenant_id: str, asked: Proving) -> Proved:
     user_id = asked.user_id
-    await transaction.row(_QUERIES["hold_account"], tenant_id, user_id)
+    await lock_account(transaction, tenant_id, user_id)
     row = await transaction.row(
         _QUERIES["prove_identifier"],
         *(tenant_id, asked.identifier.value, asked.purpose, asked.macs, asked.named),
@@ -121,7 +117,7 @@ async def _prove(transaction: Transaction, tenant_id: str, asked: Proving) -> Pr
             tenant_id,
             user_id,
             actor=user_id,
-            reason=CHANGED,
+            reason=IDENTIFIER_CHANGED,
             keep=asked.session_id,
             event_id=asked.logout_event_id,
         )
@@ -147,7 +143,7 @@ async def remove_identifier(
 ) -> Removed:
     """Take an identifier from a user, and end the sessions that were opened through it."""
     async with postgres.transaction() as transaction:
-        await transaction.row(_QUERIES["hold_account"], tenant_id, user_id)
+        await lock_account(transaction, tenant_id, user_id)
         row = await transaction.row(
             _QUERIES["remove_identifier"],
             *(tenant_id, user_id, channel, event_id, message_id, notice_channels, session_id),
@@ -156,7 +152,7 @@ async def remove_identifier(
         if row["verdict"] != "ok":
             return Removed(row["verdict"], [], [])
         ended = await transaction.rows(
-            _QUERIES["end_channel_sessions"], tenant_id, user_id, channel, logout_event_id, REMOVED
+            _QUERIES["end_channel_sessions"], tenant_id, user_id, channel, logout_event_id, IDENTIFIER_REMOVED
         )
         live = await _live_sessions(transaction, tenant_id, user_id, channel)
         return Removed("ok", [row["id"] for row in ended], live)

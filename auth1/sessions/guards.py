@@ -1,14 +1,17 @@
 """Who has logged in: the session token, checked before the body is read."""
 
+import time
 from typing import Any, NamedTuple
 
 from auth1.authn.guards import bearer_token, find_tenant, tenant_at_the_door
 from auth1.core.http.request import Request
-from auth1.errors import InvalidToken, SessionRevoked
+from auth1.errors import InvalidToken, ReauthenticationRequired, SessionRevoked
 from auth1.services import Services
 from auth1.sessions.schemas import SessionUser
 from auth1.sessions.tokens import Claims
 from auth1.tenants.settings import Tenant
+
+RECENT_LOGIN_S = 300
 
 
 class LoggedIn(NamedTuple):
@@ -38,6 +41,12 @@ async def logged_in(app: Services, request: Request[LoggedIn]) -> LoggedIn:
 async def logged_in_at_the_door(app: Services, request: Request[Any]) -> LoggedIn:
     """A user as above, where codes are sent or guessed: with one slot of RATE_LIMIT_MAX for the client's address."""
     return await _identify(app, request, await tenant_at_the_door(app, request))
+
+
+def require_recent_login(caller: LoggedIn) -> None:
+    """Raise ReauthenticationRequired when the last login is older than 5 minutes; a refresh is not a login."""
+    if time.time() - caller.claims.auth_time > RECENT_LOGIN_S:
+        raise ReauthenticationRequired
 
 
 async def _identify(app: Services, request: Request[LoggedIn], tenant: Tenant) -> LoggedIn:

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from auth1.account.store import hold_account
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Unavailable
+from auth1.users.store import lock_account
 
 _QUERIES = Queries("users")
 TRIES = 8
@@ -70,7 +70,7 @@ async def _erase_in(
     transaction: Transaction, tenant_id: str, user_id: str, actor: str, keep_budgets: bool
 ) -> Erased | None:
     event_id = new_id("evt")
-    await hold_account(transaction, tenant_id, user_id)
+    await lock_account(transaction, tenant_id, user_id)
     rows = await transaction.rows(_QUERIES["hold_identifiers_to_erase"], tenant_id, user_id)
     identifiers = [row["identifier"] for row in rows]
     # A statement of its own, after the lock: only so it sees what was asked while this waited.

@@ -1,9 +1,7 @@
 """A tenant's users, for whoever manages it."""
 
-from auth1.account.guards import require_recent_login
 from auth1.core.http.request import Request
 from auth1.services import Services
-from auth1.sessions.guards import LoggedIn
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import search, service
 from auth1.users.schemas import Ban, Person, UserIn, UserOut, UserPage, UserPatch
@@ -42,13 +40,6 @@ async def ban_user(app: Services, request: Request[TenantAdmin], body: Ban) -> U
 async def unban_user(app: Services, request: Request[TenantAdmin]) -> UserOut:
     """Let a banned user log in again."""
     return await service.unban_user(app, request.caller, request.parameters["user_id"])
-
-
-async def erase_me(app: Services, request: Request[LoggedIn]) -> None:
-    """Erase the user's own account; needs a login of the last 5 minutes."""
-    caller = request.caller
-    require_recent_login(caller)
-    await service.erase_user(app, TenantAdmin(caller.tenant.id, caller.user_id, request.request_id), caller.user_id)
 
 
 async def export_user(app: Services, request: Request[TenantAdmin]) -> Person:

@@ -7,8 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import structs
 
-from auth1.account.metadata import check
-from auth1.core import schemas
 from auth1.core.http.pagination import Paging, page
 from auth1.core.http.query import read_query
 from auth1.core.http.request import Request
@@ -88,8 +86,7 @@ def _metadata(text: str) -> str:
         raise ValidationFailed(errors=[FieldError("metadata", 'Must be a JSON object: {"plan":"pro"}')]) from None
     if not says_anything:
         raise ValidationFailed(errors=[FieldError("metadata", "Must name at least one value")])
-    check("metadata", like)
-    return schemas.encode(like).decode()
+    return metadata.check("metadata", like).decode()
 
 
 def _cursor(found: store.Found) -> str:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from auth1.account.store import CHANGED, hold_account
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
@@ -27,7 +26,7 @@ from auth1.users.schemas import (
 _QUERIES = Queries("users")
 RECENT = 5000  # users among whom what many have is found without its index
 KEPT = 1000  # rows of a kind that a person is shown
-BANNED = "banned"  # why sessions ended
+BANNED, IDENTIFIER_CHANGED = "banned", "identifier_changed"  # reasons for which sessions end
 
 
 class Row(NamedTuple):
@@ -86,6 +85,11 @@ class Changed(NamedTuple):
 
 class ConcurrentUpdate(Exception):
     """Another transaction was faster; look again."""
+
+
+async def lock_account(transaction: Transaction, tenant_id: str, user_id: str) -> None:
+    """Lock the set of a user's identifiers until the end of the transaction."""
+    await transaction.row(_QUERIES["lock_account"], tenant_id, user_id)
 
 
 async def list_users(postgres: Postgres, tenant_id: str, before: str, limit: int) -> list[UserOut]:
@@ -184,7 +188,9 @@ async def update_user(postgres: Postgres, tenant_id: str, user_id: str, changes:
             )
             ended: list[str] = []
             if gets or loses:
-                ended = await sessions.end_user_sessions(transaction, tenant_id, user_id, actor=actor, reason=CHANGED)
+                ended = await sessions.end_user_sessions(
+                    transaction, tenant_id, user_id, actor=actor, reason=IDENTIFIER_CHANGED
+                )
             live = await transaction.rows(_QUERIES["list_live_sessions"], tenant_id, user_id)
             return Changed(event_id, names, ended, [row["id"] for row in live])
     except asyncpg.UniqueViolationError:
@@ -197,7 +203,7 @@ async def _hold_identifiers(
     """Lock the identifiers that a change touches; returns those that the user gets, and those that it loses."""
     if not changes.identifiers:
         return [], []
-    await hold_account(transaction, tenant_id, user_id)
+    await lock_account(transaction, tenant_id, user_id)
     wanted = [value for value in changes.identifiers.values() if value is not None]
     rows = await transaction.rows(_QUERIES["hold_user_identifiers"], tenant_id, user_id, wanted)
     owners = {row["identifier"]: row["user_id"] for row in rows}

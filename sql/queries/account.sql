@@ -1,15 +1,10 @@
--- A user's own account. Whatever gives a user that exists an identifier, or takes one, first takes hold_account and then
+-- A user's own account. Whatever gives a user that exists an identifier, or takes one, first takes lock_account and then
 -- locks in the order of everywhere: identifiers by their key, challenges, users, sessions. A login takes no more than the
 -- row of its identifier and that of the user, in the same order, so neither ever waits for the other in a circle. A session
 -- that has ended since its token was checked changes nothing: what ended it may have been a change like this one.
 -- No budget of the tenant stands against a notice, and a change is free to whoever has a mailbox: of one day a phone or an
--- address is told five times, so that nobody can have more sent there. They are counted after hold_account, under which
+-- address is told five times, so that nobody can have more sent there. They are counted after lock_account, under which
 -- alone they are written.
-
--- name: hold_account
--- Let nobody else change which identifiers a user has, until the end of the transaction. An identifier that comes to a
--- user meanwhile would be in no snapshot that is older than the wait for its row. $1 tenant_id, $2 user_id
-select pg_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text, 6001))
 
 -- name: change_user_metadata
 -- Merge the user's own metadata at the top level, unless it would become too large. Repeating is safe. With the sessions

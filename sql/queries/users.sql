@@ -1,8 +1,13 @@
--- A tenant's users, as whoever manages it sees them. Whatever changes which identifiers a user has takes hold_account
+-- A tenant's users, as whoever manages it sees them. Whatever changes which identifiers a user has takes lock_account
 -- first; then rows are locked in one order everywhere: identifiers, challenges, links, users, sessions. What a statement
 -- has to wait for it does not see, so a lock and what is decided under it are two statements of one transaction wherever
 -- the second reads what the first waited for. A ban that has ended is shown as none, and the end of one that has no end as
 -- the last second that every program can write.
+
+-- name: lock_account
+-- Lock the set of a user's identifiers until the end of the transaction. A row lock is not enough: an identifier that the
+-- user gets meanwhile is in no snapshot that is older than the wait for its row. $1 tenant_id, $2 user_id
+select pg_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text, 6001))
 
 -- name: list_users
 -- Newest first. $1 tenant_id, $2 before this id (empty: from the newest), $3 how many
