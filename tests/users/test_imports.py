@@ -334,7 +334,7 @@ async def test_an_export_that_breaks_ends_without_its_last_piece(
     export = asyncio.create_task(client.get(full_house))
     await client.take()
     await client.take()
-    monkeypatch.setattr(exporter, "PATIENCE", ())
+    monkeypatch.setattr(exporter, "RETRY_DELAYS_S", ())
     await full_house.door.services.postgres.stop()
     try:
         for _ in range(20):
@@ -350,7 +350,7 @@ async def test_an_export_that_breaks_ends_without_its_last_piece(
 async def test_an_import_goes_on_when_the_database_was_away_for_a_moment(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "PATIENCE", (0.01, 0.1, 1.0))
+    monkeypatch.setattr(importer, "RETRY_DELAYS_S", (0.01, 0.1, 1.0))
     killer = await asyncpg.connect(house.door.settings.database_url)
     rows = [{"email": new_email()} for _ in range(1500)]
     upload = asyncio.create_task(house.upload(ndjson(*rows)))
