@@ -8,10 +8,11 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from auth1.config.settings import load_settings
+from auth1.config.settings import SECRETS, load_settings
 from auth1.core.supervisor import KILL_AFTER_S
 
-TEXT = (Path(__file__).parents[2] / "compose.yaml").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "compose.yaml").read_text()
 # Secrets that the guide prints, and that everybody therefore knows.
 SAMPLES = ("secret@", "your-256-bit-secret-here", "your_twilio_sid", "your_twilio_token", "your_messaging_sid")
 REQUIRED = {"JWT_SECRET": "x" * 64, "POSTGRES_PASSWORD": "y" * 64}
@@ -77,7 +78,7 @@ def test_images_command_volume_and_restarts_are_the_guides(compose: dict[str, An
         "redis": "redis:7-alpine",
     }
     assert services["redis"]["command"] == "redis-server --maxmemory 128mb --maxmemory-policy allkeys-lru"
-    assert services["postgres"]["volumes"] == ["pgdata:/var/lib/postgresql/data"]
+    assert services["postgres"]["volumes"][0] == "pgdata:/var/lib/postgresql/data"
     assert "pgdata" in compose["volumes"]
     assert {service["restart"] for service in services.values()} == {"always"}
 
@@ -89,7 +90,9 @@ def test_the_image_is_built_here_and_never_pulled(compose: dict[str, Any]) -> No
 
 def test_auth1_alone_can_be_reached_from_outside(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert ports == {"auth1": ["3000:3000"]}
+    assert {name: [interpolate(port, {}) for port in given] for name, given in ports.items()} == {
+        "auth1": ["3000:3000"]
+    }
 
 
 def test_no_secret_of_the_guide_is_left() -> None:
@@ -135,3 +138,86 @@ def test_auth1_believes_exactly_the_gateway_of_its_network(compose: dict[str, An
 
 def test_auth1_has_time_to_finish_what_it_is_answering(compose: dict[str, Any]) -> None:
     assert int(compose["services"]["auth1"]["stop_grace_period"].rstrip("s")) > KILL_AFTER_S
+
+
+# --- every variable of Auth1
+
+# Read by the AWS client itself. `auth1` reads only what tells that SNS is configured.
+AWS_CREDENTIALS = {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN"}
+
+
+class Recorder(dict[str, str]):
+    """An environment that remembers which variables were read."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__(values)
+        self.read: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> str:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+def variables_of_auth1() -> set[str]:
+    """Return every variable that Auth1 reads, without the `_FILE` forms of secrets."""
+    environ = Recorder({"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://r", "JWT_SECRET": "0" * 64})
+    load_settings(environ)
+    return {name for name in environ.read if name.removesuffix("_FILE") not in SECRETS or name in SECRETS}
+
+
+def test_every_variable_of_auth1_reaches_the_container(compose: dict[str, Any]) -> None:
+    expected = variables_of_auth1()
+    assert {"DATABASE_URL", "METRICS_TOKEN", "WORKERS", "RATE_LIMIT_MAX", "AWS_WEB_IDENTITY_TOKEN_FILE"} <= expected
+    given = set(compose["services"]["auth1"]["environment"])
+    assert expected - given == set(), "add these variables to compose.yaml"
+    assert given - expected == AWS_CREDENTIALS | {"NODE_ENV"}, "compose.yaml has variables that Auth1 does not read"
+
+
+def test_every_variable_can_be_set_in_env_but_for_what_the_file_itself_defines(compose: dict[str, Any]) -> None:
+    environment = compose["services"]["auth1"]["environment"]
+    marked = {name: f"marked-{name}" for name in environment}
+    reached = {name: interpolate(str(value), REQUIRED | marked) for name, value in environment.items()}
+    fixed = {name for name in environment if reached[name] != marked[name]}
+    assert fixed == {"DATABASE_URL", "REDIS_URL", "PORT", "HOST", "NODE_ENV"}
+
+
+def test_defaults_of_the_compose_file_are_those_of_auth1(compose: dict[str, Any]) -> None:
+    plain = load_settings(
+        {"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://r", "JWT_SECRET": REQUIRED["JWT_SECRET"]}
+    )
+    composed = load_settings(environment_of_auth1(compose, REQUIRED))
+    differing = {name for name in plain.__struct_fields__ if getattr(plain, name) != getattr(composed, name)}
+    assert differing == {"database_url", "redis_url", "trusted_proxies"}
+
+
+def test_container_listens_on_the_published_port(compose: dict[str, Any]) -> None:
+    settings = load_settings(environment_of_auth1(compose, REQUIRED | {"PORT": "8080", "HOST": "127.0.0.1"}))
+    assert (settings.host, settings.port) == ("0.0.0.0", 3000)
+
+
+# --- the database role
+
+
+def test_scripts_that_create_the_role_are_mounted_in_order(compose: dict[str, Any]) -> None:
+    postgres = compose["services"]["postgres"]
+    mounts = [volume.split(":") for volume in postgres["volumes"][1:]]
+    assert [(source, mode) for source, _, mode in mounts] == [
+        ("./ops/postgres/init.sql", "ro"),
+        ("./ops/postgres/lock-superuser.sql", "ro"),
+    ]
+    targets = [target for _, target, _ in mounts]
+    assert targets == sorted(targets)
+    assert all(re.fullmatch(r"/docker-entrypoint-initdb\.d/[\w-]+\.sql", target) for target in targets)
+    assert all((ROOT / source).is_file() for source, _, _ in mounts)
+
+
+def test_role_of_auth1_is_not_the_superuser(compose: dict[str, Any]) -> None:
+    environment = compose["services"]["postgres"]["environment"]
+    assert environment.keys() == {"POSTGRES_PASSWORD"}  # the superuser has the image's default name, postgres
+    settings = load_settings(environment_of_auth1(compose, REQUIRED))
+    assert settings.database_url.startswith("postgresql://auth1:")
+    assert "create role auth1 login nosuperuser" in (ROOT / "ops/postgres/init.sql").read_text()
