@@ -21,6 +21,7 @@ async def role(compose_postgres: ComposePostgres) -> asyncpg.Connection:
 
 async def test_role_has_no_privilege_beyond_its_database(role: asyncpg.Connection) -> None:
     row = await role.fetchrow("select * from pg_roles where rolname = current_user")
+    assert row is not None
     assert row["rolname"] == "auth1"
     assert [flag for flag in FLAGS if row[flag]] == []
     assert await role.fetchval("select count(*) from pg_auth_members where member = 'auth1'::regrole") == 0
