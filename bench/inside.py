@@ -44,19 +44,26 @@ class Inside:
         await self.answer(number, await self.phone.read(number))
 
     async def post(self, path: str, body: bytes) -> None:
-        """Call the application. Raises Refused unless it answers 200."""
+        """POST JSON with the tenant's publishable key. Raises Refused unless the answer is 200."""
+        headers = [
+            (b"host", b"localhost"),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-api-key", self.tenant.api_key.encode()),
+        ]
+        await self.call("POST", path, headers, body)
+
+    async def call(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes = b"", query: bytes = b""
+    ) -> bytes:
+        """Call the application and return the body of its answer. Raises Refused unless it is 200 or 204."""
         scope = {
             "type": "http",
-            "method": "POST",
+            "method": method,
             "path": path,
-            "query_string": b"",
+            "query_string": query,
             "client": ("127.0.0.1", 4000),
-            "headers": [
-                (b"host", b"localhost"),
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-                (b"x-api-key", self.tenant.api_key.encode()),
-            ],
+            "headers": headers,
         }
         sent: list[dict[str, Any]] = []
 
@@ -67,8 +74,10 @@ class Inside:
             sent.append(message)
 
         await self.app(scope, receive, send)
-        if sent[0]["status"] != 200:
+        if sent[0]["status"] not in (200, 204):
             raise Refused(f"{sent[0]['status']} {sent[1]['body']}")
+        answer: bytes = sent[1]["body"]
+        return answer
 
 
 @asynccontextmanager
