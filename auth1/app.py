@@ -113,7 +113,7 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
                 _every(services, outbox.INTERVAL_S, outbox.run_once),
                 _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
                 _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
-                _every(services, SOON_S, lambda app: app.sessions.tell_rest()),
+                _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
                 _every(services, SOON_S, health.measure_memory),
                 _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
                 _every(services, retention.INTERVAL_S, retention.run_once),

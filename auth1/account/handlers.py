@@ -43,7 +43,7 @@ async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) ->
     if merged.changed:
         event = Event(event_id, EventType.USER_UPDATED, tenant_id, caller.user_id, caller.user_id)
         tell(app.log, event, request.request_id, changed=["user_metadata"])
-    await app.sessions.change(tenant_id, merged.sessions)
+    await app.sessions.invalidate(tenant_id, merged.sessions)
     return _me(caller, msgspec.Raw(merged.user_metadata.encode()))
 
 

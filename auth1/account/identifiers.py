@@ -89,8 +89,8 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
     proved = await store.prove_identifier(app.postgres, tenant.id, asked)
     metrics.CODES_VERIFIED.labels(identifier.channel, proved.verdict).inc()
     _tell(app, request, asked, proved)
-    await app.sessions.end(tenant.id, proved.ended)
-    await app.sessions.change(tenant.id, proved.live)
+    await app.sessions.revoke(tenant.id, proved.ended)
+    await app.sessions.invalidate(tenant.id, proved.live)
     _refuse_unproven(proved)
     if identifier.block is not None:
         app.limiter.release_later(block_bucket(tenant, identifier.block))
@@ -126,8 +126,8 @@ async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
     event = Event(event_id, EventType.IDENTIFIER_REMOVED, tenant_id, user_id, user_id)
     tell(app.log, event, request.request_id, channel=channel)
     _tell_logout(app, request, logout_event_id, removed.ended, store.IDENTIFIER_REMOVED)
-    await app.sessions.end(tenant_id, removed.ended)
-    await app.sessions.change(tenant_id, removed.live)
+    await app.sessions.revoke(tenant_id, removed.ended)
+    await app.sessions.invalidate(tenant_id, removed.live)
 
 
 def _notice_channels(app: Services, tenant: Tenant) -> list[str]:

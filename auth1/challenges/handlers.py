@@ -4,9 +4,9 @@ from msgspec import UNSET
 
 from auth1 import metrics
 from auth1.authn.guards import raise_if_limited
-from auth1.challenges import codes, logins, magic_link, sandbox, send_code, store
+from auth1.challenges import codes, magic_link, sandbox, send_code, store
 from auth1.challenges.messages import render_code
-from auth1.challenges.schemas import CodeAnswer, CodeRequest, CodeSent, Verified
+from auth1.challenges.schemas import ChallengeOut, CodeAnswer, CodeRequest, CodeSent
 from auth1.challenges.send_code import Cause
 from auth1.challenges.store import ChallengeOpened, ChallengeRejected, CodeResult, OpenChallenge, SubmitCode
 from auth1.core.http.request import Request
@@ -16,6 +16,7 @@ from auth1.errors import (
     InternalError,
     InvalidCode,
     NoActiveChallenge,
+    NotFound,
     TooManyAttempts,
     UserBanned,
     ValidationFailed,
@@ -28,6 +29,7 @@ from auth1.identifiers import Identifier, parse_identifier
 from auth1.messaging.dispatcher import refusal_of
 from auth1.services import Services
 from auth1.sessions import create
+from auth1.sessions.schemas import Verified
 from auth1.tenants.settings import Tenant
 
 
@@ -147,7 +149,17 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
     user_id = _refuse_unanswered(answered)
     if identifier.block is not None:
         app.limiter.release_later(block_bucket(tenant, identifier.block))
-    return await logins.issue_tokens(app, tenant, identifier, asked.session, user_id, answered.is_new_user)
+    return await create.issue_tokens(app, tenant, asked.session, user_id, identifier, is_new_user=answered.is_new_user)
+
+
+async def get_challenge(app: Services, request: Request[Tenant]) -> ChallengeOut:
+    """Return the status of a challenge and of its newest message."""
+    challenge = await store.find_challenge(app.postgres, request.caller.id, request.parameters["challenge_id"])
+    if challenge is None:
+        raise NotFound
+    if challenge.message is not None and request.caller.key_kind != "sk":
+        challenge.message.error = UNSET  # for the tenant's server only: publishable keys are public
+    return challenge
 
 
 def _identify(request: Request[Tenant], body: CodeRequest | CodeAnswer) -> Identifier:

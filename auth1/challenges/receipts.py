@@ -1,33 +1,19 @@
-"""Receipts: what providers report of messages that they took, and what became of a challenge."""
+"""Delivery reports of Twilio."""
 
 import re
 
-from msgspec import UNSET
-
-from auth1.challenges import store
-from auth1.challenges.schemas import ChallengeOut, ReceiptQuery
+from auth1.challenges.schemas import ReceiptQuery
 from auth1.core.http.query import read_query
 from auth1.core.http.request import Form, Request
-from auth1.errors import Forbidden, NotFound
+from auth1.errors import Forbidden
 from auth1.messaging import delivery_reports
 from auth1.messaging.providers import twilio, twilio_signature
 from auth1.messaging.store import DeliveryReport
 from auth1.services import Services
-from auth1.tenants.settings import Tenant
 
 _TENANT_ID = re.compile(r"tn_[0-9a-z]{26}", re.ASCII)
 _MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
 _ERROR_CODE = re.compile(r"[0-9]{1,10}", re.ASCII)
-
-
-async def get_challenge(app: Services, request: Request[Tenant]) -> ChallengeOut:
-    """Say what became of a challenge and of its newest message."""
-    found = await store.find_challenge(app.postgres, request.caller.id, request.parameters["challenge_id"])
-    if found is None:
-        raise NotFound
-    if found.message is not None and request.caller.key_kind != "sk":
-        found.message.error = UNSET  # why is for the tenant to know; a publishable key is in anybody's hands
-    return found
 
 
 async def take_twilio_receipt(app: Services, request: Request[None], form: Form) -> None:

@@ -7,7 +7,6 @@ import msgspec
 
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
-from auth1.sessions.schemas import Tokens
 from auth1.templates.schemas import Locale
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
@@ -125,10 +124,3 @@ class ChallengeGrant(In, tag_field="grant_type", tag="challenge"):
     challenge_secret: Annotated[
         str, msgspec.Meta(min_length=1, max_length=128, examples=["pT4hW9zK2vM7cX0bN5qL8sD1fG3jR6yA9eU2iO4tV7w"])
     ]
-
-
-class Verified(Tokens, kw_only=True):
-    """The code was right: a session and its tokens."""
-
-    verified: bool = True
-    is_new_user: bool

@@ -8,8 +8,8 @@ A scanner that presses buttons, too, confirms for whoever asked: that cannot be 
 import secrets
 
 from auth1 import metrics
-from auth1.challenges import logins, magic_link
-from auth1.challenges.schemas import ChallengeGrant, CodeGrant, Verified
+from auth1.challenges import magic_link
+from auth1.challenges.schemas import ChallengeGrant, CodeGrant
 from auth1.core.crypto import digest
 from auth1.core.http.request import Request, Response
 from auth1.core.ids import new_id
@@ -22,6 +22,7 @@ from auth1.pages.headers import page_headers
 from auth1.pages.theme import default_theme, tenant_theme
 from auth1.services import Services
 from auth1.sessions import create
+from auth1.sessions.schemas import Verified
 from auth1.templates.pages import WayBack
 from auth1.tenants.settings import Tenant
 
@@ -82,7 +83,9 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
     assert redeemed.identifier is not None, "what was redeemed has one"
     assert redeemed.user_id is not None, "what was redeemed has one"
     identifier = parse_email(redeemed.identifier)
-    return await logins.issue_tokens(app, tenant, identifier, asked.session, redeemed.user_id, redeemed.is_new_user)
+    return await create.issue_tokens(
+        app, tenant, asked.session, redeemed.user_id, identifier, is_new_user=redeemed.is_new_user
+    )
 
 
 def _expired(request: Request[None], link: store.Link | None) -> Response:

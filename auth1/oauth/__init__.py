@@ -1,1 +1,4 @@
-"""The token endpoint. handlers exchanges grants for tokens."""
+"""OAuth endpoints.
+
+handlers  token, introspection, public keys and discovery document
+"""

@@ -5,6 +5,6 @@ refresh_tokens  derived, never stored
 create          the session and tokens of a login
 refresh         a refresh token exchanged for a new pair
 cache           live sessions in Redis: one read per check
-guards          checks of a user's access token
-handlers        introspect, list, revoke
+guards          checks of a user's access token, and of a recent login
+handlers        sign out, list, revoke
 """

@@ -1,4 +1,4 @@
-"""Who has logged in: the session token, checked before the body is read."""
+"""Guards of routes that need a user's session token. They run before the body is read."""
 
 import time
 from typing import Any, NamedTuple

@@ -1,32 +1,21 @@
-"""Sessions after the login: looked into, listed and ended."""
-
-from msgspec import structs
+"""List and revoke sessions; sign out."""
 
 from auth1.core.http.pagination import page
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
-from auth1.errors import ApiError, NotFound
+from auth1.errors import NotFound
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
 from auth1.sessions import store
 from auth1.sessions.guards import LoggedIn
-from auth1.sessions.schemas import (
-    BEARER,
-    Introspected,
-    Introspection,
-    Jwks,
-    Logout,
-    Metadata,
-    SessionPage,
-)
-from auth1.tenants.settings import Tenant, TenantAdmin
+from auth1.sessions.schemas import Logout, SessionPage
+from auth1.tenants.settings import TenantAdmin
 
-_PUBLIC = (b"cache-control", b"public, max-age=600")
 LOGOUT, BY_TENANT, BY_USER = "logout", "ended_by_tenant", "ended_by_user"
 
 
 async def logout(app: Services, request: Request[LoggedIn], body: Logout) -> None:
-    """End this session, all others of the user, or all."""
+    """Revoke this session, all others of the user, or all."""
     caller = request.caller
     if body.scope == "local":
         await _end_one(app, request, caller.tenant.id, caller.user_id, caller.session_id, caller.user_id, LOGOUT)
@@ -35,21 +24,8 @@ async def logout(app: Services, request: Request[LoggedIn], body: Logout) -> Non
     await _end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, LOGOUT, keep)
 
 
-async def introspect(app: Services, request: Request[Tenant], body: Introspection) -> Introspected:
-    """Tell a tenant's server whether a token is good now, and what it says (RFC 7662)."""
-    tenant = request.caller
-    try:
-        claims = app.signer.check(tenant, body.token)
-    except ApiError:
-        return Introspected(active=False)  # why not is nobody's business (RFC 7662, 2.2)
-    user = await app.sessions.find(tenant, claims.sid)
-    if user is None or user.user_id != claims.sub:
-        return Introspected(active=False)
-    return Introspected(active=True, token_type=BEARER, **structs.asdict(claims))
-
-
 async def list_my_sessions(app: Services, request: Request[LoggedIn]) -> SessionPage:
-    """List where the user is logged in, newest first."""
+    """List the user's live sessions, newest first."""
     caller = request.caller
     found = await _list(app, request, caller.tenant.id, caller.user_id)
     for session in found.data:
@@ -58,13 +34,13 @@ async def list_my_sessions(app: Services, request: Request[LoggedIn]) -> Session
 
 
 async def end_my_session(app: Services, request: Request[LoggedIn]) -> None:
-    """Log a device of the user out."""
+    """Revoke one of the user's sessions."""
     caller, session_id = request.caller, request.parameters["session_id"]
     await _end_one(app, request, caller.tenant.id, caller.user_id, session_id, caller.user_id, BY_USER)
 
 
 async def end_my_sessions(app: Services, request: Request[LoggedIn]) -> None:
-    """Log the user out everywhere, here too."""
+    """Revoke all of the user's sessions, this one included."""
     caller = request.caller
     await _end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, BY_USER)
 
@@ -75,40 +51,23 @@ async def list_user_sessions(app: Services, request: Request[TenantAdmin]) -> Se
 
 
 async def end_user_session(app: Services, request: Request[TenantAdmin]) -> None:
-    """End one session of a user."""
+    """Revoke one session of a user."""
     user_id, session_id = request.parameters["user_id"], request.parameters["session_id"]
     await _end_one(app, request, request.caller.tenant_id, user_id, session_id, request.caller.actor, BY_TENANT)
 
 
 async def end_user_sessions(app: Services, request: Request[TenantAdmin]) -> None:
-    """End all sessions of a user."""
+    """Revoke all sessions of a user."""
     user_id = await _known_user(app, request)
     await _end_all(app, request, request.caller.tenant_id, user_id, request.caller.actor, BY_TENANT)
 
 
 async def end_tenant_sessions(app: Services, request: Request[TenantAdmin]) -> None:
-    """End all sessions of all users of a tenant."""
+    """Revoke all sessions of all users of a tenant."""
     tenant_id, actor = request.caller.tenant_id, request.caller.actor
     event_id = await store.end_all_sessions(app.postgres, tenant_id, actor)
     tell(app.log, Event(event_id, EventType.TENANT_LOGGED_OUT, tenant_id, actor, tenant_id), request.request_id)
     await app.tenants.publish_invalidation(tenant_id)
-
-
-async def show_jwks(app: Services, request: Request[None]) -> Jwks:
-    """Show the public keys that tokens are signed with: none where they are signed with tenants' secrets (HS256)."""
-    request.headers.append(_PUBLIC)
-    return Jwks(keys=app.signer.jwks["keys"])
-
-
-async def show_metadata(app: Services, request: Request[None]) -> Metadata:
-    """Say who issues tokens and where its keys are. This is no OpenID provider: there are no ID tokens."""
-    request.headers.append(_PUBLIC)
-    url = app.settings.app_url
-    return Metadata(
-        issuer=url,
-        jwks_uri=f"{url}/.well-known/jwks.json",
-        access_token_signing_alg_values_supported=app.signer.algorithms,
-    )
 
 
 async def _list(
@@ -142,7 +101,7 @@ async def _end_one(
     if changed:
         event = Event(event_id, EventType.SESSION_REVOKED, tenant_id, actor, session_id)
         tell(app.log, event, request.request_id, user_id=user_id, reason=reason)
-    await app.sessions.end(tenant_id, [session_id])
+    await app.sessions.revoke(tenant_id, [session_id])
 
 
 async def _end_all(
@@ -161,4 +120,4 @@ async def _end_all(
     if ended:
         event = Event(event_id, EventType.USER_LOGGED_OUT, tenant_id, actor, user_id)
         tell(app.log, event, request.request_id, sessions=len(ended), reason=reason)
-    await app.sessions.end(tenant_id, ended or await store.list_just_ended(app.postgres, tenant_id, user_id))
+    await app.sessions.revoke(tenant_id, ended or await store.list_just_ended(app.postgres, tenant_id, user_id))

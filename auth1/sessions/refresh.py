@@ -1,4 +1,4 @@
-"""Change a refresh token for a new pair of tokens."""
+"""Exchange a refresh token for a new pair of tokens."""
 
 from auth1 import metrics
 from auth1.core.http.request import Request
@@ -7,14 +7,14 @@ from auth1.errors import InvalidToken, SessionRevoked, TokenReused
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
 from auth1.sessions import refresh_tokens, store
-from auth1.sessions.create import tokens_of
+from auth1.sessions.create import session_tokens
 from auth1.sessions.schemas import RefreshGrant, Tokens
 from auth1.sessions.tokens import Subject
 from auth1.tenants.settings import Tenant
 
 
 async def refresh(app: Services, request: Request[Tenant], grant: RefreshGrant) -> Tokens:
-    """Rotate a refresh token. Raises InvalidToken, SessionRevoked, and TokenReused, after which the session is dead."""
+    """Rotate a refresh token. Raises InvalidToken, SessionRevoked, or TokenReused, which revokes the session."""
     tenant = request.caller
     token = refresh_tokens.read(app.keyring, tenant.id, grant.refresh_token)
     if token is None:
@@ -30,7 +30,7 @@ async def refresh(app: Services, request: Request[Tenant], grant: RefreshGrant) 
     if refreshed.verdict == "reused":
         event = Event(event_id, EventType.SESSION_REVOKED, tenant.id, tenant.key_id, token.session_id)
         tell(app.log, event, request.request_id, user_id=refreshed.user_id, reason="token_reused")
-        await app.sessions.end(tenant.id, [token.session_id])
+        await app.sessions.revoke(tenant.id, [token.session_id])
         raise TokenReused
     subject = Subject(refreshed.user_id, token.session_id, refreshed.channel, refreshed.identifier)
-    return tokens_of(app, tenant, subject, refreshed.number)
+    return session_tokens(app, tenant, subject, refreshed.number)

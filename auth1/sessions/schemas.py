@@ -42,8 +42,15 @@ class Tokens(Out, kw_only=True):
     session_id: str
 
 
+class Verified(Tokens, kw_only=True):
+    """The tokens of a new session."""
+
+    verified: bool = True
+    is_new_user: bool
+
+
 class Logout(In):
-    """Which of the user's sessions end: this one, all others, or all."""
+    """Which of the user's sessions to revoke: this one, all others, or all."""
 
     scope: Literal["local", "others", "global"] = "local"
 

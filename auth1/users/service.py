@@ -75,7 +75,7 @@ async def update_user(app: Services, manager: TenantAdmin, user_id: str, patch: 
     changed = await store.update_user(app.postgres, manager.tenant_id, user_id, changes, manager.actor)
     _tell(app, manager, EventType.USER_UPDATED, changed.event_id, user_id, changed=changed.names)
     await _end_everywhere(app, manager, user_id, changed.ended)
-    await app.sessions.change(manager.tenant_id, changed.stale)
+    await app.sessions.invalidate(manager.tenant_id, changed.stale)
     return await get_user(app, manager, user_id)
 
 
@@ -111,14 +111,14 @@ async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
     Who erases itself gets no new budget of sends for that.
     """
     own = manager.actor == user_id
-    on_uncertain_commit = partial(app.sessions.change, manager.tenant_id)
+    on_uncertain_commit = partial(app.sessions.invalidate, manager.tenant_id)
     erased = await erase.erase_user(
         app.postgres, manager.tenant_id, user_id, manager.actor, on_uncertain_commit, keep_budgets=own
     )
     if erased is None:
         raise NotFound
     _tell(app, manager, EventType.USER_ERASED, erased.event_id, user_id)
-    await app.sessions.end(manager.tenant_id, erased.sessions)
+    await app.sessions.revoke(manager.tenant_id, erased.sessions)
 
 
 async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Person:
@@ -135,7 +135,7 @@ def _tell(
 
 async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, ended: list[str]) -> None:
     ended = ended or await list_just_ended(app.postgres, manager.tenant_id, user_id)
-    await app.sessions.end(manager.tenant_id, ended)
+    await app.sessions.revoke(manager.tenant_id, ended)
 
 
 def _identifiers(wanted: UserIn) -> tuple[str, ...]:

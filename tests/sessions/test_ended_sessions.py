@@ -204,7 +204,7 @@ async def test_an_instance_that_cannot_tell_redis_tells_it_later(
     assert (await elsewhere.call("POST", LOGOUT, login["token"])).status_code == 204
 
     cut_off.services.sessions._redis = door.services.redis  # the way to Redis is mended
-    await cut_off.services.sessions.tell_rest()
+    await cut_off.services.sessions.flush_pending()
 
     assert not await person.is_live(login["token"])
 

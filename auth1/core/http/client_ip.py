@@ -8,6 +8,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _IPV6_SITE_BITS = 64  # what one customer is given; any address of it is theirs
+_NETWORK_BITS = {4: 24, 6: 48}  # identifies a network, not a person
 _MAX_HOPS = 16
 
 
@@ -58,3 +59,12 @@ def rate_limit_prefix(address: str) -> str:
     if parsed is None or parsed.version == 4:
         return address
     return str(ipaddress.ip_network((parsed, _IPV6_SITE_BITS), strict=False))
+
+
+@lru_cache(maxsize=10_000)
+def network_of(address: str) -> str | None:
+    """Return the network of an address as it is stored: the /24 of IPv4, the /48 of IPv6. None for other texts."""
+    parsed = parse_address(address)
+    if parsed is None:
+        return None
+    return str(ipaddress.ip_network((parsed, _NETWORK_BITS[parsed.version]), strict=False))

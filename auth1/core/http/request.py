@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from auth1.core.http import client_ip
 from auth1.errors import BadRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 
 JSON = "application/json"
@@ -135,6 +136,11 @@ class Request(Generic[Caller]):
         )
         request.caller = caller
         return request
+
+    @property
+    def network(self) -> str | None:
+        """The network of the client, as it is stored."""
+        return client_ip.network_of(self.client)
 
     def header(self, name: bytes) -> str | None:
         """The value of a header that may come once. Raises BadRequest when it comes twice."""
