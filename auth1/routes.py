@@ -53,6 +53,10 @@ EXPORT_DEADLINE_S = 900.0  # as long as a client may take for all of a tenant's 
 IMPORT_DEADLINE_S = 60.0
 UPLOAD = BodyLimit(4 * 1024 * 1024, 30.0)  # read by whoever has a secret key, after that was checked
 
+# Without a credential: at once, of one client address and worker. All addresses together have four times as many.
+PROBES = 64
+DOCUMENTS = 8  # large, and held until the client has read them
+
 _TENANT = "/api/admin/tenants/{tenant_id}"
 
 
@@ -98,18 +102,27 @@ ROUTES = (
         "POST", "/api/auth/me/identifiers/verify", identifiers.prove_identifier, logged_in_at_the_door, IdentifierProof
     ),
     Route("DELETE", "/api/auth/me/identifiers/{type}", identifiers.remove_identifier, logged_in_at_the_door),
-    Route("GET", magic_link.PATH, magic_links.show_link, anyone, page=True, answers=((200, HTML), (400, HTML))),
+    Route(
+        "GET",
+        magic_link.PATH,
+        magic_links.show_link,
+        anyone,
+        max_concurrent=PROBES,
+        page=True,
+        answers=((200, HTML), (400, HTML)),
+    ),
     Route(
         "POST",
         magic_link.PATH,
         magic_links.confirm_link,
         person_at_the_door,
+        max_concurrent=PROBES,
         page=True,
         answers=((200, HTML), (303, None), (400, HTML)),
     ),
     Route("GET", "/api/auth/challenges/{challenge_id}", challenges.get_challenge, tenant_who_polls),
     # Whoever calls is known by a signature over the body too, so the handler checks it.
-    Route("POST", CALLBACK_PATH, receipts.take_twilio_receipt, anyone, Form),
+    Route("POST", CALLBACK_PATH, receipts.take_twilio_receipt, anyone, Form, max_concurrent=PROBES),
     Route("POST", "/api/admin/tenants", tenants.create_tenant, operator, TenantIn, status=201, idempotent="yes"),
     Route("GET", "/api/admin/tenants", tenants.list_tenants, operator),
     Route("GET", _TENANT, tenants.get_tenant, operator),
@@ -168,12 +181,45 @@ ROUTES = (
     *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
     *managed("GET", "/messages", messaging.list_messages, deadline_s=REPORT_DEADLINE_S),
     *managed("GET", "/statistics", messaging.show_statistics, deadline_s=REPORT_DEADLINE_S),
-    Route("GET", "/.well-known/jwks.json", oauth.jwks, anyone),
-    Route("GET", "/.well-known/openid-configuration", oauth.discovery, anyone),
-    Route("GET", "/health", health.health, anyone, quiet=True, answers=((200, Health), (503, Health))),
-    Route("GET", "/health/live", health.live, anyone, quiet=True),
-    Route("GET", "/health/ready", health.ready, anyone, quiet=True, answers=((200, Ready), (503, Ready))),
-    Route("GET", "/openapi.json", docs.openapi, anyone, quiet=True, answers=((200, JSON),)),
-    Route("GET", "/docs", docs.docs, anyone, quiet=True, page=True, answers=((200, HTML),)),
-    Route("GET", "/metrics", health.scrape, scraper, quiet=True, answers=((200, TEXT),)),
+    Route("GET", "/.well-known/jwks.json", oauth.jwks, anyone, max_concurrent=PROBES),
+    Route("GET", "/.well-known/openid-configuration", oauth.discovery, anyone, max_concurrent=PROBES),
+    Route(
+        "GET",
+        "/health",
+        health.health,
+        anyone,
+        quiet=True,
+        max_concurrent=PROBES,
+        answers=((200, Health), (503, Health)),
+    ),
+    Route("GET", "/health/live", health.live, anyone, quiet=True, max_concurrent=PROBES),
+    Route(
+        "GET",
+        "/health/ready",
+        health.ready,
+        anyone,
+        quiet=True,
+        max_concurrent=PROBES,
+        answers=((200, Ready), (503, Ready)),
+    ),
+    Route(
+        "GET",
+        "/openapi.json",
+        docs.openapi,
+        anyone,
+        quiet=True,
+        max_concurrent=DOCUMENTS,
+        answers=((200, JSON), (304, None)),
+    ),
+    Route(
+        "GET",
+        "/docs",
+        docs.docs,
+        anyone,
+        quiet=True,
+        max_concurrent=DOCUMENTS,
+        page=True,
+        answers=((200, HTML), (304, None)),
+    ),
+    Route("GET", "/metrics", health.scrape, scraper, quiet=True, max_concurrent=PROBES, answers=((200, TEXT),)),
 )

@@ -175,6 +175,7 @@ _MEANINGS = {
     202: "Taken.",
     204: "Done; there is nothing to say.",
     303: "Go on there.",
+    304: "Not modified.",
     400: "It did not work; the page says why.",
     503: "Not well.",
 }

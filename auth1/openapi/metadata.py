@@ -131,6 +131,7 @@ REQUEST_HEADERS: dict[str, str] = {
     " same body within 24 hours, it gets the same answer, and nothing is done twice.",
     "x-twilio-signature": "Twilio's signature over address and form.",
     "x-twilio-webhooks-signature-settings": "Which digest the signature uses.",
+    "accept-encoding": "`gzip` gets the document compressed.",
     "if-none-match": "The `ETag` of what you have already.",
 }
 
@@ -147,6 +148,7 @@ RESPONSE_HEADERS: dict[str, str] = {
     "referrer-policy": "The page's address is told to nobody.",
     "content-disposition": "The name of the file.",
     "idempotent-replayed": "Whether this is the answer to an earlier request of the same key.",
+    "content-encoding": "`gzip`, where the client accepts it.",
     "etag": "Names this version.",
 }
 

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import TypeAlias
@@ -46,7 +45,6 @@ _PAGE = """\
 """
 
 
-@lru_cache(maxsize=1)
 def rendered() -> tuple[bytes, bytes]:
     """The page, and its Content-Security-Policy."""
     style, script = _STYLE.read_text(), _SCRIPT.read_text()

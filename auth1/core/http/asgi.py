@@ -10,30 +10,24 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from time import perf_counter
 from typing import Any, Generic, TypeVar
-
-import msgspec
 
 from auth1 import metrics
 from auth1.core import schemas
 from auth1.core.http import client_ip, framing, problems, streaming
-from auth1.core.http.concurrency import ConcurrencyLimiter
+from auth1.core.http.access_log import log_request
+from auth1.core.http.bodies import Decode, decoders
+from auth1.core.http.concurrency import ConcurrencyLimiter, Places
 from auth1.core.http.cors import Cors
 from auth1.core.http.request import (
-    CSV,
-    FORM,
     JSON,
-    NDJSON,
     ClientDisconnected,
-    Form,
     Receive,
     ReplayedResponse,
     Request,
     Response,
     Stream,
-    Upload,
     is_bodiless,
     read_body,
 )
@@ -42,12 +36,14 @@ from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.errors import (
     ApiError,
+    BadRequest,
     InternalError,
     OriginNotAllowed,
     Unavailable,
 )
 
 MAX_IN_FLIGHT = 1000  # per worker; more would only wait in line for the pool
+BODIES_AT_ONCE = 512  # being received, per client address; they take no place in MAX_IN_FLIGHT
 
 Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -57,21 +53,6 @@ Once = Callable[[Services, Route, Request[Any], Sequence[object]], Awaitable[obj
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
-
-
-Decode = Callable[[bytes], object]
-
-
-def _decoders(route: Route) -> dict[str, Decode]:
-    """How a route's body is decoded, by media type."""
-    if route.body is Form:
-        return {FORM: Form.decode}
-    if route.body is Upload:
-        return {media_type: partial(Upload, media_type) for media_type in (NDJSON, CSV)}
-    decoders: dict[str, Decode] = {JSON: partial(schemas.decode, msgspec.json.Decoder(route.body))}
-    if route.form:
-        decoders[FORM] = lambda raw: schemas.convert(dict(Form.decode(raw).pairs), route.body)
-    return decoders
 
 
 class App(Generic[Services]):
@@ -91,7 +72,7 @@ class App(Generic[Services]):
         once: Once[Services],
     ) -> None:
         self._router = Router(routes)
-        self._decoders = {route: _decoders(route) for route in routes if route.body is not None}
+        self._decoders = {route: decoders(route) for route in routes if route.body is not None}
         self._log = log
         self._cors = cors
         self._trusted_proxies = trusted_proxies
@@ -101,6 +82,7 @@ class App(Generic[Services]):
         self._in_flight = 0
         self._warned = False
         self._limits = ConcurrencyLimiter()
+        self._places = Places(MAX_IN_FLIGHT)
         self._finishing = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -163,6 +145,7 @@ class App(Generic[Services]):
         request: Request[Any] = Request(scope["method"], request_id, headers, scope["query_string"])
         route: Route | None = None
         body: bytes | Stream
+        gone = False
         try:
             framing.check(scope, headers)
             framing.check_path(scope)
@@ -173,29 +156,28 @@ class App(Generic[Services]):
                 status, content_type, body = 204, b"", b""
             else:
                 route = self._admit(scope, request, origin)
-                status, content_type, body = await self._answer(route, request, receive, held)
-        except ClientDisconnected:
-            self._log.info("request", request_id=request_id, route=route and route.path, status=499)
-            return
-        except ApiError as refusal:
+                with self._places.take(exempt=route.quiet):
+                    status, content_type, body = await self._answer(route, request, receive, held)
+        except (ApiError, ClientDisconnected) as error:
+            gone = isinstance(error, ClientDisconnected)  # if it was only malformed, the client does read an answer
+            refusal = error if isinstance(error, ApiError) else BadRequest("The body is malformed or incomplete.")
             status, content_type = refusal.status, problems.CONTENT_TYPE
             body = schemas.encode(problems.problem(refusal, request_id))
             request.headers += problems.headers(refusal)
             request.log["code"] = refusal.code
             metrics.ERROR_RESPONSES.labels(refusal.code).inc()
-        if isinstance(body, Stream):
-            await self._send_head(scope, request, status, content_type, None, send)
-            if request.method == "HEAD":
-                await send({"type": "http.response.body", "body": b""})
-            elif route is not None:
-                await self._stream(route, request, body, receive, send, perf_counter() - started)
-        else:
-            await self._send_head(scope, request, status, content_type, len(body), send)
-            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-        self._tell(route, request, status, perf_counter() - started)
+        if isinstance(body, bytes) and len(body) > streaming.PIECE_BYTES and route is not None:
+            body = Stream(streaming.pieces(body), content_type, len(body))
+        length = body.length if isinstance(body, Stream) else len(body)
+        await self._send_head(scope, request, status, content_type, length, send)
+        if request.method == "HEAD" or isinstance(body, bytes):
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+        elif route is not None:
+            await self._stream(route, request, body, receive, send, perf_counter() - started)
+        log_request(self._log, route, request, 499 if gone else status, perf_counter() - started)
 
     def _admit(self, scope: Scope, request: Request[Any], origin: str | None) -> Route:
-        """Find the client's address and the route, and see whether there is room for the request."""
+        """Find the client's address and the route."""
         peer: str = (scope.get("client") or ("", 0))[0]
         forwarded_for = [value.decode("latin-1") for value in request.request_headers.get(b"x-forwarded-for", [])]
         request.client = client_ip.client_address(peer, forwarded_for, self._trusted_proxies)
@@ -206,8 +188,6 @@ class App(Generic[Services]):
         request.parameters = match.parameters
         if origin is not None and not match.route.page and not self._cors.allows(origin):
             raise OriginNotAllowed
-        if self._in_flight > MAX_IN_FLIGHT and not match.route.quiet:
-            raise Unavailable("Too many requests are under way.", retry_after=1)
         return match.route
 
     async def _answer(
@@ -218,10 +198,11 @@ class App(Generic[Services]):
             async with asyncio.timeout(route.deadline_s + (route.limit.seconds if route.body else 0)) as deadline:
                 request.caller = await route.guard(self.services, request)
                 if route.max_concurrent is not None:
-                    held.enter_context(self._limits.acquire(route.path, request.limit_key, route.max_concurrent))
+                    limit_key = request.limit_key or client_ip.rate_limit_prefix(request.client)
+                    held.enter_context(self._limits.acquire(route.path, limit_key, route.max_concurrent))
                 arguments: list[object] = []
-                if (decoders := self._decoders.get(route)) is not None:
-                    arguments = [await self._decode(route, request, receive, decoders)]
+                if (by_type := self._decoders.get(route)) is not None:
+                    arguments = [await self._decode(route, request, receive, by_type)]
                     deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
                 if route.idempotent == "yes":
                     result = await self._once(self.services, route, request, arguments)
@@ -246,12 +227,16 @@ class App(Generic[Services]):
         return route.status, b"application/json", schemas.encode(result)
 
     async def _decode(
-        self, route: Route, request: Request[Any], receive: Receive, decoders: dict[str, Decode]
+        self, route: Route, request: Request[Any], receive: Receive, by_type: dict[str, Decode]
     ) -> object:
         if route.body_optional and is_bodiless(request):
-            return decoders[JSON](b"{}")
-        media_type, raw = await read_body(request, receive, decoders, route.limit)
-        return decoders[media_type](raw)
+            return by_type[JSON](b"{}")
+        with (
+            self._limits.acquire("body", client_ip.rate_limit_prefix(request.client), BODIES_AT_ONCE),
+            self._places.lend(),
+        ):
+            media_type, raw = await read_body(request, receive, by_type, route.limit)
+        return by_type[media_type](raw)
 
     async def _stream(
         self, route: Route, request: Request[Any], stream: Stream, receive: Receive, send: Send, elapsed_s: float
@@ -278,22 +263,6 @@ class App(Generic[Services]):
             headers.append(_NO_STORE)
         if length != 0:
             headers.append((b"content-type", content_type))
-        if status != 204 and length is not None:
+        if status not in (204, 304) and length is not None:
             headers.append((b"content-length", b"%d" % length))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-
-    def _tell(self, route: Route | None, request: Request[Any], status: int, elapsed_s: float) -> None:
-        path = route.path if route else "none"
-        method = request.method if route else "other"  # anyone can invent methods; a label must be bounded
-        metrics.HTTP_REQUESTS.labels(method, path, str(status)).inc()
-        metrics.HTTP_DURATION.labels(path).observe(elapsed_s)
-        tell = self._log.debug if route and route.quiet else self._log.info
-        tell(
-            "request",
-            request_id=request.request_id,
-            method=request.method[:16],
-            route=path,
-            status=status,
-            duration_ms=round(elapsed_s * 1000, 2),
-            **request.log,
-        )

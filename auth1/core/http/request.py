@@ -50,6 +50,7 @@ class Stream(NamedTuple):
 
     pieces: AsyncGenerator[bytes, None]
     content_type: bytes
+    length: int | None = None
 
 
 class Response(NamedTuple):

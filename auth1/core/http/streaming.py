@@ -1,7 +1,7 @@
 """Send a response that is larger than memory: no piece is made before the client has taken the one before."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -10,6 +10,7 @@ from auth1.core.http.request import Receive, Stream
 SEND_S = 10.0  # how long a client may leave one piece unread
 FINISHING_SEND_S = 0.5  # the same, once the process is stopping
 CHECK_S = 0.25
+PIECE_BYTES = 16 * 1024  # the server holds up to six of them for a client that does not read
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -35,6 +36,12 @@ async def send_all(stream: Stream, receive: Receive, send: Send, left_s: float, 
         for task in (pump, gone, unread):
             task.cancel()
         await asyncio.gather(pump, gone, unread, return_exceptions=True)
+
+
+async def pieces(body: bytes) -> AsyncGenerator[bytes, None]:
+    """Cut a large body, so that the server does not copy all of it for a client that does not read."""
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
 
 
 class _Sender:

@@ -1,0 +1,24 @@
+"""How the body of a route is decoded, by media type."""
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from auth1.core import schemas
+from auth1.core.http.request import CSV, FORM, JSON, NDJSON, Form, Upload
+from auth1.core.http.router import Route
+
+Decode = Callable[[bytes], object]
+
+
+def decoders(route: Route) -> dict[str, Decode]:
+    """Return the decoder of each media type that a route accepts."""
+    if route.body is Form:
+        return {FORM: Form.decode}
+    if route.body is Upload:
+        return {media_type: partial(Upload, media_type) for media_type in (NDJSON, CSV)}
+    by_type: dict[str, Decode] = {JSON: partial(schemas.decode, msgspec.json.Decoder(route.body))}
+    if route.form:
+        by_type[FORM] = lambda raw: schemas.convert(dict(Form.decode(raw).pairs), route.body)
+    return by_type
