@@ -9,6 +9,10 @@ from auth1.errors import BadJson, FieldError, ValidationFailed
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
+MAX_NESTING = 64
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -20,8 +24,22 @@ class Out(msgspec.Struct):
     """A body that we answer with."""
 
 
+def is_nested_deeper(raw: bytes, levels: int) -> bool:
+    """Say whether JSON is nested deeper than some levels: what then reads it recursively could fail."""
+    if raw.count(b"[") + raw.count(b"{") <= levels:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > levels:
+            return True
+    return False
+
+
 def decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
     """Decode a body. Raises BadJson or ValidationFailed."""
+    if is_nested_deeper(raw, MAX_NESTING):
+        raise BadJson(f"The body is nested more than {MAX_NESTING} levels deep.")
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:

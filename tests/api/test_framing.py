@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 import asyncpg
 import pytest
 
+from auth1.core.http.asgi import BODIES_AT_ONCE
 from tests.api.wire import HOST, JSON, Header, Wire
 from tests.api.world import REQUEST, TENANTS, VERIFY
 from tests.conftest import ADMIN_TOKEN, Door, new_phone
@@ -69,7 +71,14 @@ async def test_framing_that_others_may_read_otherwise_is_refused(
 
 
 @pytest.mark.parametrize(
-    "headers", [[(b"transfer-encoding", b"chunked")], [(b"content-length", b"2")], [(b"content-length", b"002")]]
+    "headers",
+    [
+        [(b"transfer-encoding", b"chunked")],
+        [(b"transfer-encoding", b"Chunked")],
+        [(b"content-length", b"2")],
+        [(b"content-length", b"002")],
+        [(b"content-encoding", b"Identity")],
+    ],
 )
 async def test_ordinary_framing_is_accepted(wire: Wire, key: Header, headers: list[Header]) -> None:
     answer = await wire.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
@@ -124,11 +133,34 @@ async def test_a_path_has_one_spelling(wire: Wire, path: str) -> None:
         assert (await wire.answer(method, path, [BEARER])).status_code == 404
 
 
-async def test_a_path_is_decoded_once(door: Door) -> None:
-    decoded = await door.client.get("/health%2Flive")
-    twice = await door.client.get("/health%252Flive")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/health%2Flive", "/health%252Flive", "/%68ealth/live", "/health/liv%65", "/api/%61dmin/tenants"),
+        *("/health//live", "//health/live", "/health/./live", "/health/x/../live", "/health/live/", "/health/live%00"),
+        *(f"{TENANTS}/{end}" for end in ("%74n_a", "tn%5Fa", "tn_a%3atest", "..", "%2e%2e", ".")),
+    ],
+)
+async def test_path_in_another_spelling_is_not_found(wire: Wire, path: str) -> None:
+    response = await wire("GET", unquote(path), [BEARER], raw_path=path.encode())
 
-    assert (decoded.status_code, twice.status_code) == (200, 404)
+    assert response is not None
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+async def test_escaped_colon_of_an_id_is_accepted(wire: Wire) -> None:
+    path = f"{TENANTS}/tn_a%3Atest/settings"
+
+    response = await wire.answer("GET", unquote(path), raw_path=path.encode())
+
+    assert response.status_code == 401
+
+
+async def test_http_1_0_needs_no_host(wire: Wire) -> None:
+    without = await wire.answer("GET", "/health/live", host=[], version="1.0")
+    twice = await wire.answer("GET", "/health/live", host=[HOST, HOST], version="1.0")
+
+    assert (without.status_code, twice.status_code) == (200, 400)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +226,9 @@ async def test_who_hangs_up_half_way_has_asked_for_nothing(
     phone = new_phone()
     body = json.dumps({"phone": phone}).encode()  # whole, but its end was not announced
 
-    assert await wire("POST", REQUEST, [key, JSON], [body], then="hang up") is None
-    assert await wire("POST", REQUEST, [key, JSON], [], then="hang up") is None
+    for pieces in ([body], []):
+        response = await wire.answer("POST", REQUEST, [key, JSON], pieces, then="hang up")
+        assert (response.status_code, response.json()["code"]) == (400, "bad_request")
 
     assert await database.fetchval("select count(*) from messages where identifier = $1", phone) == 0
     assert await database.fetchval("select count(*) from identifiers where identifier = $1", phone) == 0
@@ -209,25 +242,52 @@ async def test_who_hangs_up_half_way_has_spent_no_attempt(
     code = twilio_server.code_for(phone)
     body = json.dumps({"phone": phone, "code": code}).encode()
 
-    assert await wire("POST", VERIFY, [key, JSON], [body], then="hang up") is None
+    assert (await wire.answer("POST", VERIFY, [key, JSON], [body], then="hang up")).status_code == 400
 
     wrong = await door.post(VERIFY, {"phone": phone, "code": f"{(int(code) + 1) % 10**6:06d}"}, tenant["api_key"])
     assert wrong.json()["attempts_remaining"] == 4
     assert (await door.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
 
 
-async def test_more_than_a_thousand_requests_at_once_are_too_many(door: Door) -> None:
+async def test_bodies_that_are_still_arriving_take_no_place_of_others(door: Door) -> None:
     crowded = Wire(door)
-    stalled = [asyncio.create_task(crowded("POST", TENANTS, [BEARER, JSON], [b"{"], then="stall")) for _ in range(1000)]
+    addresses = [f"198.51.100.{number}" for number in range(1, 5)]
+    stalled = [
+        asyncio.create_task(
+            crowded("POST", TENANTS, [BEARER, JSON], [b"{"], then="stall", client=(addresses[number % 4], 4000))
+        )
+        for number in range(4 * BODIES_AT_ONCE)
+    ]
     try:
         await asyncio.sleep(0)  # now each of them has begun
-        refused = await crowded.answer("GET", TENANTS, [BEARER])
-        probed = await crowded.answer("GET", "/health/live")
+        served = await crowded.answer("GET", TENANTS, [BEARER])
+        refused = await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}", client=(addresses[0], 4000))
     finally:
         for task in stalled:
             task.cancel()
         await asyncio.gather(*stalled, return_exceptions=True)
 
-    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "1")
-    assert probed.status_code == 200
-    assert (await crowded.answer("GET", TENANTS, [BEARER])).status_code == 200
+    assert served.status_code == 200
+    assert (refused.status_code, refused.json()["code"], refused.headers["connection"]) == (503, "unavailable", "close")
+    assert (await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}")).status_code == 422
+
+
+@pytest.mark.parametrize("depth", [65, 944, 945, 960, 5000])
+@pytest.mark.parametrize("body", [b'{"metadata":%b1%b}', b'{"phone":%b1%b}'])
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")])
+async def test_deeply_nested_json_is_bad_json(
+    wire: Wire, key: Header, depth: int, body: bytes, brackets: tuple[bytes, bytes]
+) -> None:
+    opening, closing = brackets
+    nested = body % (opening * (depth - 1), closing * (depth - 1))
+
+    response = await wire.answer("POST", REQUEST, [key, JSON], nested)
+
+    expected = (413, "payload_too_large") if len(nested) > 16 * 1024 else (400, "bad_json")
+    assert (response.status_code, response.json()["code"]) == expected
+
+
+async def test_brackets_inside_strings_are_no_nesting(wire: Wire, key: Header) -> None:
+    body = json.dumps({"phone": '[{"\\' * 100}).encode()
+
+    assert (await wire.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == "validation_failed"

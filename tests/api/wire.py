@@ -34,6 +34,8 @@ class Wire:
         query: bytes = b"",
         host: Sequence[Header] = (HOST,),
         client: tuple[str, int] | None = ("127.0.0.1", 4000),
+        version: str = "1.1",
+        raw_path: bytes = b"",
         then: Literal["the end", "hang up", "stall"] = "the end",
     ) -> httpx.Response | None:
         """Send one request, its body in pieces; after them it is complete, or the client hangs up, or says no more."""
@@ -41,9 +43,11 @@ class Wire:
             "type": "http",
             "method": method,
             "path": path,
+            "raw_path": raw_path,
             "query_string": query,
             "headers": [*host, *headers],
             "client": client,
+            "http_version": version,
         }
         pieces = [body] if isinstance(body, bytes) else list(body)
         sent: list[dict[str, Any]] = []
@@ -63,8 +67,24 @@ class Wire:
         if not sent:
             return None
         start, *rest = sent
-        assert [start["type"], *(message["type"] for message in rest)] == ["http.response.start", "http.response.body"]
-        return httpx.Response(start["status"], headers=start["headers"], content=rest[0]["body"])
+        assert start["type"] == "http.response.start"
+        assert {message["type"] for message in rest} == {"http.response.body"}
+        content = b"".join(message["body"] for message in rest)
+        return httpx.Response(start["status"], headers=start["headers"], content=content)
+
+    async def stall(self, method: str, path: str) -> None:
+        """Send one request and read only the head of its response."""
+
+        async def receive() -> Mapping[str, Any]:
+            await asyncio.Event().wait()
+            return {}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": [HOST]}
+        await self._app(scope | {"client": ("127.0.0.1", 4000)}, receive, send)
 
     async def answer(self, method: str, path: str, *arguments: Any, **named: Any) -> httpx.Response:
         """Send one request that must be answered."""

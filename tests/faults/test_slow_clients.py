@@ -165,3 +165,56 @@ async def test_one_connection_carries_many_requests_of_every_outcome(
             answer = await wire.answer()
             statuses.append(answer and answer.status)
     assert statuses == [200, 429, 422, 422, 405, 200]
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "status"),
+    [("1.0", "", 200), ("1.1", "", 400), ("1.0", "Host: a\r\nHost: b\r\n", 400)],
+    ids=["1.0 without Host", "1.1 without Host", "1.0 with two"],
+)
+async def test_host_is_required_from_http_1_1_on(server: Auth1, version: str, headers: str, status: int) -> None:
+    async with Wire(server.port) as wire:
+        await wire.send(f"GET /health/live HTTP/{version}\r\n{headers}\r\n".encode())
+        answer = await wire.answer()
+
+    assert answer is not None
+    assert answer.status == status
+
+
+async def test_transfer_coding_is_compared_without_case(server: Auth1) -> None:
+    key = (await server.tenant())["api_key"]
+    chunked = head("POST", REQUEST, transfer_encoding="Chunked", x_api_key=key, content_type="application/json")
+
+    async with Wire(server.port) as wire:
+        await wire.send(chunked + b"2\r\n{}\r\n0\r\n\r\n")
+        answer = await wire.answer()
+
+    assert answer is not None
+    assert (answer.status, answer.json["code"]) == (422, "validation_failed")
+
+
+@pytest.mark.parametrize(
+    "chunk", [b"x\r\n{}\r\n", b"-2\r\n{}\r\n", b"2\r\n{}}\r\n0\r\n\r\n", b"ffffffffffffffffff\r\n"]
+)
+async def test_malformed_chunk_is_answered_with_a_problem(server: Auth1, chunk: bytes) -> None:
+    key = (await server.tenant())["api_key"]
+    chunked = head("POST", REQUEST, transfer_encoding="chunked", x_api_key=key, content_type="application/json")
+
+    async with Wire(server.port) as wire:
+        await wire.send(chunked + chunk)
+        answer = await wire.answer()
+
+    assert answer is not None
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert answer.json["code"] == "bad_request"
+
+
+async def test_half_closed_connection_with_half_a_body_gets_no_plain_error(server: Auth1, phone: str) -> None:
+    key = (await server.tenant())["api_key"]
+
+    async with Wire(server.port) as wire:
+        await wire.send(post(REQUEST, {"phone": phone}, x_api_key=key)[:-5])
+        wire.end_input()
+        answer = await wire.answer()
+
+    assert answer is None or (answer.status, answer.json["code"]) == (400, "bad_request")

@@ -46,6 +46,10 @@ class Wire:
     def hang_up(self) -> None:
         self._writer.close()
 
+    def end_input(self) -> None:
+        """Close the sending half only."""
+        self._writer.write_eof()
+
     async def answer(self) -> Answer | None:
         """Read one response; None when the connection was closed instead."""
         async with asyncio.timeout(PATIENCE_S):

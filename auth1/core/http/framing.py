@@ -23,8 +23,9 @@ def check(scope: Mapping[str, Any], headers: Mapping[bytes, list[bytes]]) -> Non
     if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise BadRequest("The headers are too many or too long.")
     hosts = headers.get(b"host", [])
-    optional = scope.get("http_version") == "1.0"  # as load balancers check health
-    if not (optional and not hosts) and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
+    # HTTP/1.0 needs none, and load balancers check health so; granian says "1" and adds an empty one.
+    absent = scope.get("http_version") in ("1.0", "1") and hosts in ([], [b""])
+    if not absent and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
         raise BadRequest("Exactly one valid Host header is required.")
     codings = [coding.strip().lower() for coding in headers.get(b"transfer-encoding", ())]
     if codings and (codings != [b"chunked"] or b"content-length" in headers):

@@ -175,9 +175,9 @@ async def read_body(
     """
     kind, _, parameters = (request.header(b"content-type") or "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
-    encoded = request.request_headers.get(b"content-encoding", [b"identity"]) != [b"identity"]
+    codings = [coding.strip().lower() for coding in request.request_headers.get(b"content-encoding", [b"identity"])]
     media_type = kind.strip().lower()
-    if media_type not in media_types or charset not in ("", "charset=utf-8") or encoded:
+    if media_type not in media_types or charset not in ("", "charset=utf-8") or codings != [b"identity"]:
         expected = " or ".join(media_types)
         raise UnsupportedMediaType(f"The body must be {expected}, in UTF-8 and without a content encoding.")
     length = request.header(b"content-length") or "0"

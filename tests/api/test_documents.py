@@ -1,0 +1,108 @@
+"""Documents that never change: compressed once, revalidated by their entity tag, bounded."""
+
+import asyncio
+
+import pytest
+
+from auth1.authn import guards
+from auth1.core.http.concurrency import Places
+from auth1.core.http.static import accepts_gzip
+from auth1.errors import Unavailable
+from auth1.openapi.page import SNAPSHOT
+from auth1.routes import DOCUMENTS, ROUTES
+from tests.api.wire import Wire
+
+PATHS = ("/openapi.json", "/docs")
+GZIP = (b"accept-encoding", b"gzip")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_document_is_compressed_for_clients_that_accept_it(wire: Wire, path: str) -> None:
+    plain = await wire.answer("GET", path)
+    compressed = await wire.answer("GET", path, [(b"accept-encoding", b"br, gzip;q=0.5")])
+
+    assert "content-encoding" not in plain.headers
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert int(compressed.headers["content-length"]) < int(plain.headers["content-length"]) / 5
+    assert compressed.content == plain.content  # the client of the tests has unpacked it
+    assert plain.headers["vary"] == compressed.headers["vary"] == "accept-encoding"
+    assert plain.headers["etag"] != compressed.headers["etag"]
+
+
+async def test_openapi_document_is_the_committed_file(wire: Wire) -> None:
+    assert (await wire.answer("GET", "/openapi.json")).content == SNAPSHOT.read_bytes()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("headers", [[], [GZIP]])
+async def test_known_document_is_not_sent_again(wire: Wire, path: str, headers: list[tuple[bytes, bytes]]) -> None:
+    tag = (await wire.answer("GET", path, headers)).headers["etag"]
+
+    for known in (tag, f'"other", W/{tag}', "*"):
+        again = await wire.answer("GET", path, [*headers, (b"if-none-match", known.encode())])
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert "content-length" not in again.headers
+    assert (await wire.answer("GET", path, [*headers, (b"if-none-match", b'"other"')])).status_code == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_connection_closes_after_a_document(wire: Wire, path: str) -> None:
+    assert (await wire.answer("GET", path)).headers["connection"] == "close"
+
+
+async def test_documents_are_sent_to_few_clients_of_one_address_at_once(wire: Wire) -> None:
+    reading = [asyncio.create_task(wire.stall("GET", "/openapi.json")) for _ in range(DOCUMENTS)]
+    try:
+        await asyncio.sleep(0.05)
+        refused = await wire.answer("GET", "/openapi.json")
+        other = await wire.answer("GET", "/openapi.json", client=("198.51.100.7", 4000))
+        live = await wire.answer("GET", "/health/live")
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+    assert (refused.status_code, refused.json()["code"], refused.headers["connection"]) == (503, "unavailable", "close")
+    assert (other.status_code, live.status_code) == (200, 200)
+    assert (await wire.answer("GET", "/openapi.json")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        (None, False),
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("br, gzip;q=0.1", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+        ("identity", False),
+        ("xgzip", False),
+    ],
+)
+def test_accept_encoding_is_read_by_its_standard(header: str | None, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted
+
+
+def test_every_route_without_a_credential_is_bounded() -> None:
+    public = {guards.anyone, guards.person_at_the_door, guards.scraper}
+
+    unbounded = [route.path for route in ROUTES if route.guard in public or route.quiet if not route.max_concurrent]
+
+    assert unbounded == []
+
+
+def test_request_beyond_the_capacity_of_a_worker_is_refused() -> None:
+    places = Places(1)
+    with places.take(exempt=False):
+        with pytest.raises(Unavailable), places.take(exempt=False):
+            pass
+        with places.take(exempt=True):
+            pass
+        with places.lend(), places.take(exempt=False):
+            pass
+    assert places.taken == 0
