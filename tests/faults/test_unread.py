@@ -56,7 +56,7 @@ async def test_unread_responses_hold_up_neither_others_nor_the_end(module_launch
         before = resident_bytes(server)
         connections = await send_unread(server.port, path, READERS)
         try:
-            assert {await server.status("/health/ready") for _ in range(OTHERS)} == {200}
+            assert {await server.status("/health/live") for _ in range(OTHERS)} == {200}
             assert (await server.tenant())["api_key"]
             assert resident_bytes(server) - before < MAX_GROWTH_BYTES
 
