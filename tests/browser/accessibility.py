@@ -52,7 +52,7 @@ async def _of_its_head(page: Page) -> list[str]:
 async def _of_its_headings(page: Page) -> list[str]:
     levels = await page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => +h.localName[1])")
     skips = [after for before, after in itertools.pairwise(levels) if after > before + 1]
-    mains = await page.evaluate("document.querySelectorAll('main').length")
+    mains = await page.evaluate("document.querySelectorAll('main,[role=main]').length")
     return [
         "" if levels[:1] == [1] and levels.count(1) == 1 else f"1.3.1: headings {levels}",
         f"1.3.1: heading of level {skips[0]} after none above it" if skips else "",
