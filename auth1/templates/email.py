@@ -39,24 +39,25 @@ def render_email(
         return template.render(brand=brand, code=code or "", minutes=minutes)
 
     subject, expiry, footer = fill(words.subject), fill(words.expiry), fill(words.footer)
-    values: dict[str, object] = {}
+    code_intro, link_intro = fill(words.code), fill(words.link)
     lines = [brand]
     if code is not None:
-        values |= {"code_intro": fill(words.code)}
-        lines += [fill(words.code), code]
+        lines += [code_intro, code]
     if link is not None:
-        values |= {"link_intro": fill(words.link), "button": fill(words.button), "paste": fill(words.paste)}
-        values |= {"colors": button_colors(branding.color)}
-        lines += [fill(words.link), link]
+        lines += [link_intro, link]
     page = html.EMAIL.render(
-        values,
         lang=words.lang,
         dir=direction(words.lang),
         subject=subject,
         brand=brand,
         heading=None,
         code=code,
+        code_intro=code_intro,
         link=link,
+        link_intro=link_intro,
+        button=fill(words.button),
+        colors=button_colors(branding.color),
+        paste=fill(words.paste),
         expiry=expiry,
         footer=footer,
     )
