@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 from auth1 import __version__, health, metrics, retention
 from auth1.authn.tenant_cache import TenantCache
 from auth1.challenges import outbox
+from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings
+from auth1.config.urls import origin_of
 from auth1.core import signals
 from auth1.core.crypto import Keyring
 from auth1.core.http.asgi import App
@@ -58,7 +60,7 @@ def build_app(settings: Settings, log: Log) -> App[Services]:
     app = App(
         ROUTES,
         log,
-        Cors(settings.cors_origins, settings.app_url),
+        Cors(settings.cors_origins, origin_of(settings.app_url)),
         settings.trusted_proxies,
         start=start_worker,
         stop=stop_services,
@@ -102,10 +104,11 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
     if reads is not postgres:
         await reads.start(required=False)
     if not await redis.start():
-        log.warn("redis is away: limits are kept per process until it returns")
+        log.warn("Redis is unavailable; rate limits fall back to per-process counters")
     if background:
-        for warning in settings.warnings:
-            log.warn(warning)
+        for finding in check_settings(settings):
+            if finding.status != "ok":
+                log.warn(finding.message, check=finding.check, fix=finding.fix)
         await services.tenants.start()
         metrics.BUILD_INFO.labels(__version__).set(1)
         services.background.extend(

@@ -2,7 +2,11 @@
 
 settings      Settings, and how each is read and checked
 environ       the environment: required values, secrets in files, numbers, lists
+urls          URLs and origins: what each may contain
+providers     Twilio, SNS, SMTP and their order
+checklist     findings about settings that work and are unsafe in production
+countries     country codes
 smtp          SMTP_URL
 signing_keys  JWT_PRIVATE_KEY
-sms_rates     prices per SMS by country; sms_rates.csv holds the built-in estimates
+sms_rates     prices per SMS by country; sms_rates.csv contains the built-in estimates
 """

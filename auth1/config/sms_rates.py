@@ -1,5 +1,7 @@
-"""What an SMS costs: a price per segment and country, read from a CSV file. Prices are integers, in millionths of a US
-dollar, so that sums are exact."""
+"""Prices of SMS per segment and country, read from a CSV file.
+
+Prices are integers in millionths of a US dollar, so that sums are exact.
+"""
 
 import re
 from decimal import Decimal
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-BUILT_IN = Path(__file__).parent / "sms_rates.csv"  # rough estimates: an operator has a price list
+from auth1.config.countries import country_problem
+
+BUILT_IN = Path(__file__).parent / "sms_rates.csv"  # rough estimates; SMS_RATES_FILE replaces them
 MAX_BYTES = 64 * 1024
 MICRO = 1_000_000
 _HEADER = "country,price"
@@ -16,7 +20,7 @@ _PRICE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?", re.ASCII)
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """A price per segment by country; `*` stands for the rest."""
+    """Prices per segment by country; `*` is the price of all other countries."""
 
     prices: dict[str, int]
 
@@ -26,14 +30,17 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 def read_sms_rates(path: Path) -> Rates:
-    """Read a table: `country,price` a line, where # begins a comment. Raises ValueError with a sentence per problem."""
+    """Read a table with `country,price` on each line; # begins a comment.
+
+    Raises ValueError with a sentence per problem.
+    """
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(MAX_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot be read: {error}") from None
+        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8 text')}") from None
     if len(text) > MAX_BYTES:
-        raise ValueError(f"is longer than {MAX_BYTES} bytes")
+        raise ValueError(f"{path} is longer than {MAX_BYTES} bytes")
     prices: dict[str, int] = {}
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -42,13 +49,15 @@ def read_sms_rates(path: Path) -> Rates:
             continue
         country, comma, price = (part.strip() for part in content.partition(","))
         if not (comma and _COUNTRY.fullmatch(country) and _PRICE.fullmatch(price)):
-            problems.append(f"line {number} is not like US,0.0079 or *,0.15")
+            problems.append(f"line {number} must be like US,0.0079 or *,0.15")
+        elif country != "*" and (problem := country_problem(country)):
+            problems.append(f"line {number}: {problem}")
         elif country in prices:
-            problems.append(f"line {number} names {country} again")
+            problems.append(f"line {number} repeats {country}; remove one of its lines")
         else:
             prices[country] = int(Decimal(price) * MICRO)
     if not problems and "*" not in prices:
-        problems.append("has no line for *, the price where no other line fits")
+        problems.append("needs a line for *, the price of all other countries")
     if problems:
         raise ValueError(*problems)
     return Rates(prices)

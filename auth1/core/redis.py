@@ -1,12 +1,12 @@
-"""One pipelined connection to Redis that is either fast or known to be away.
+"""One pipelined connection to Redis that either answers fast or fails at once.
 
-Ours rather than redis-py: on the request path that costs 149 µs a call against 13 µs here (50 concurrent calls, the
-reply parser is Redis' own hiredis in both), takes 38 MiB of memory, and retries for seconds what must not be retried.
-Calls made in one turn of the event loop leave in one write; replies come back in order.
+It replaces redis-py, which costs 149 µs a call against 13 µs here (50 concurrent calls, both with hiredis as the reply
+parser), uses 38 MiB of memory, and retries commands that must not be retried. Calls made in one turn of the event loop
+are sent in one write; replies arrive in order.
 
-The breaker is the connection itself. A call that is not answered within `CALL_S`, or a lost connection, fails all calls
-under way and closes it; while it is closed every call fails at once, and a task tries to connect every `RETRY_S`.
-Nothing is ever sent twice: a call that timed out may have been executed.
+The connection is its own circuit breaker. A call without a reply within `CALL_S`, or a lost connection, fails all calls
+in flight and closes the connection. While it is closed, every call fails at once, and a task reconnects every
+`RETRY_S`. No command is sent twice: a call that timed out may have been executed.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ CONNECT_S = 0.1
 CALL_S = 0.05
 RETRY_S = 0.25
 ASK_S = 1.0
-# A stalled event loop looks like a stalled Redis; replies that have arrived meanwhile are read within this time.
+# A stalled event loop looks like a stalled Redis; replies that have arrived by then are read within this time.
 GRACE_S = 0.01
 
-Reply = Any  # what RESP can carry: bytes, int, None or a list of these
+Reply = Any  # a value of RESP: bytes, int, None or a list of these
 
 
 class RedisUnavailable(Exception):
-    """Redis did not answer: not connected, too slow, or it refused the command."""
+    """Redis is not connected, did not reply in time, or rejected the command."""
 
 
 class Address(NamedTuple):
-    """Where Redis is: `redis://user:password@host:port/database`, `rediss://…` (TLS) or `unix:///path?db=0`."""
+    """A parsed URL: `redis://user:password@host:port/database`, `rediss://…` (TLS) or `unix:///path?db=0`."""
 
     host: str
     port: int
@@ -51,10 +51,10 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> "Address":
-        """Read a URL. Raises ValueError when its database is no number."""
+        """Parse a URL that the settings have checked."""
         parts = urlsplit(url)
         unix = parts.scheme == "unix"
-        database = parse_qs(parts.query).get("db", [""])[0] if unix else parts.path.strip("/")
+        database = parse_qs(parts.query).get("db", [""])[0] or ("" if unix else parts.path.strip("/"))
         return cls(
             parts.hostname or "localhost",
             parts.port or 6379,
@@ -67,7 +67,7 @@ class Address(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A Lua file of `auth1/lua`, called by its digest."""
+    """A Lua script of `auth1/lua`, called by its digest."""
 
     name: str
     text: bytes
@@ -80,7 +80,7 @@ class Script(NamedTuple):
 
 
 class _Connection(asyncio.Protocol):
-    """Commands out, replies in, in order."""
+    """Send commands and match replies to them in order."""
 
     def __init__(self, on_lost: Callable[[], None], on_push: Callable[[list[Reply]], None] | None = None) -> None:
         self._reader = hiredis.Reader()
@@ -106,7 +106,7 @@ class _Connection(asyncio.Protocol):
                     self._on_push(reply)
                 elif self._waiting:
                     future = self._waiting.popleft()[1]
-                    if not future.done():  # its caller may have been cancelled
+                    if not future.done():  # the caller may have been cancelled
                         future.set_result(reply)
         except hiredis.ProtocolError:
             self.close()
@@ -136,7 +136,7 @@ class _Connection(asyncio.Protocol):
             future = self._waiting.popleft()[1]
             if not future.done():
                 future.set_exception(RedisUnavailable("connection lost"))
-                future.exception()  # a caller that was cancelled meanwhile will not look
+                future.exception()  # marks it as retrieved, in case the caller was cancelled
 
     def _flush(self) -> None:
         if self._transport is not None:
@@ -144,7 +144,7 @@ class _Connection(asyncio.Protocol):
         self._out.clear()
 
     def _check(self, warned: bool) -> None:
-        """One timer per connection: the oldest call is the first to be late."""
+        """Close the connection when its oldest call is late. One timer serves all calls."""
         self._timer = None
         if not self._waiting:
             return
@@ -158,7 +158,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Redis:
-    """The service's Redis: `request` and `run` raise RedisUnavailable at once while it is away."""
+    """The service's Redis. `call` and `run` raise RedisUnavailable at once while it is not connected."""
 
     def __init__(self, url: str, log: Log, *, name: str = "auth1") -> None:
         self._address = Address.parse(url)
@@ -177,14 +177,14 @@ class Redis:
         return self._connection is not None
 
     def subscribe(self, channel: str, on_message: Callable[[str], None]) -> None:
-        """Make this connection a listener of one channel; to be called before `start`.
+        """Make this connection the subscriber of one channel. Call it before `start`.
 
-        `on_message` gets each message, and "" after every (re)connection, when messages may have been missed.
+        `on_message` receives each message, and "" after every (re)connection, when messages may have been missed.
         """
         self._channel, self._on_message = channel, on_message
 
     async def start(self) -> bool:
-        """Connect, once now and then for as long as it takes in the background. Says whether it is there now."""
+        """Connect once, then keep reconnecting in the background. Returns whether the first attempt succeeded."""
         connected = await self._connect()
         self._task = asyncio.create_task(self._stay_connected(), name=f"redis {self._name}")
         return connected
@@ -211,11 +211,11 @@ class Redis:
             metrics.REDIS_ERRORS.inc()
             raise
         if isinstance(reply, hiredis.ReplyError):
-            self._refused(str(reply))
+            self._raise_for_error(str(reply))
         return reply
 
     async def run(self, script: Script, keys: list[str], arguments: list[str | int]) -> Reply:
-        """Run a script, by its digest; by its text once when a restart or SCRIPT FLUSH has made Redis forget it."""
+        """Run a script by its digest, or by its text once after a restart or SCRIPT FLUSH."""
         try:
             return await self.call("EVALSHA", script.sha1, len(keys), *keys, *arguments)
         except RedisUnavailable as error:
@@ -223,13 +223,13 @@ class Redis:
                 raise
         return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
 
-    def _refused(self, message: str) -> None:
+    def _raise_for_error(self, message: str) -> None:
         if message.startswith("READONLY") and self._connection is not None:
-            # A replica, or a master that was demoted: the name may lead elsewhere by now.
+            # A replica, or a demoted primary: after a reconnect the name may resolve to the primary.
             self._connection.close()
         if not message.startswith("NOSCRIPT"):
             metrics.REDIS_ERRORS.inc()
-            self._log.warn("redis refused a command", reply=message.split(" ")[0])
+            self._log.warn("Redis rejected a command", reply=message.split(" ")[0])
         raise RedisUnavailable(message)
 
     async def _connect(self) -> bool:
@@ -246,7 +246,7 @@ class Redis:
                 await self._greet(connection)
         except (OSError, TimeoutError, RedisUnavailable) as error:
             connection.close()
-            self._log.debug("redis is away", reason=str(error))
+            self._log.debug("Redis is unavailable", reason=str(error))
             return False
         self._lost.clear()
         self._connection = connection
@@ -275,7 +275,7 @@ class Redis:
             self._connection = None
             if not self._channel:
                 metrics.REDIS_UP.set(0)
-            self._log.warn("redis connection lost", connection=self._name)
+            self._log.warn("Redis connection lost", connection=self._name)
         self._lost.set()
 
     def _pushed(self, reply: list[Reply]) -> None:
@@ -286,7 +286,7 @@ class Redis:
         while True:
             if not self.connected:
                 if await self._connect():
-                    self._log.info("redis connected", connection=self._name)
+                    self._log.info("Redis connected", connection=self._name)
                 else:
                     await asyncio.sleep(RETRY_S)
                 continue
@@ -295,6 +295,6 @@ class Redis:
                 async with asyncio.timeout(ASK_S):
                     await self._lost.wait()
             if self._connection is not None:
-                # A peer that vanished without a word is found by asking.
+                # PING detects a peer that vanished without closing the connection.
                 with contextlib.suppress(RedisUnavailable):
                     await self._connection.call("PING")

@@ -185,7 +185,9 @@ async def test_without_redis_at_the_start_it_serves_and_finds_it_later(
     try:
         async with module_launcher() as server:
             assert f"Redis unreachable: {own_redis.url()}\n" in server.text()
-            await until(lambda: bool(server.lines("redis is away: limits are kept per process until it returns")))
+            await until(
+                lambda: bool(server.lines("Redis is unavailable; rate limits fall back to per-process counters"))
+            )
             assert await health(server) == (200, "degraded", "disconnected")
             key = (await server.tenant())["api_key"]
             await log_in(server, carrier, key)

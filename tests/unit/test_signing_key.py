@@ -60,19 +60,19 @@ def test_a_kid_is_the_thumbprint_of_rfc_8037() -> None:
 @pytest.mark.parametrize(
     ("text", "algorithm", "says"),
     [
-        ("not a key", "ES256", "holds no PEM key"),
+        ("not a key", "ES256", "contains no PEM key"),
         (pem(P256), "EdDSA", "must begin with a private key for EdDSA"),
         (public(P256), "ES256", "must begin with a private key for ES256"),
-        (pem(P256) + public(P256), "ES256", "holds a key twice"),
-        (pem(P256)[:80] + "\n-----END PRIVATE KEY-----", "ES256", "cannot be read"),
-        (pem(ec.generate_private_key(ec.SECP384R1())), "ES256", "must hold keys for ES256"),
-        (pem(rsa.generate_private_key(65537, 2048)), "ES256", "must hold keys for ES256"),
-        (pem(ed448.Ed448PrivateKey.generate()), "EdDSA", "must hold keys for ES256"),
-        (pem(dsa.generate_private_key(1024)), "ES256", "must hold keys for ES256"),
+        (pem(P256) + public(P256), "ES256", "contains a key twice"),
+        (pem(P256)[:80] + "\n-----END PRIVATE KEY-----", "ES256", "unreadable key"),
+        (pem(ec.generate_private_key(ec.SECP384R1())), "ES256", "must contain keys for ES256"),
+        (pem(rsa.generate_private_key(65537, 2048)), "ES256", "must contain keys for ES256"),
+        (pem(ed448.Ed448PrivateKey.generate()), "EdDSA", "must contain keys for ES256"),
+        (pem(dsa.generate_private_key(1024)), "ES256", "must contain keys for ES256"),
         (
             P256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")).decode(),
             "ES256",
-            "cannot be read",
+            "unreadable key",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 
-from auth1.config.settings import Twilio as Account
+from auth1.config.providers import Twilio as Account
 from auth1.config.sms_rates import MICRO
 from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
 
