@@ -55,8 +55,8 @@ def read_twilio(env: Environment) -> Twilio | None:
     for name, value in (("TWILIO_AUTH_TOKEN", token), ("TWILIO_AUTH_TOKEN_PREVIOUS", previous or "")):
         if value in SAMPLE_SECRETS:
             env.problems.append(f"{name} is the sample from the guide; copy yours from the Twilio Console")
-        elif not (value.isascii() and value.isprintable()) or " " in value:
-            env.problems.append(f"{name} must be ASCII without spaces, as the Twilio Console shows it")
+        elif not (value.isascii() and value.isprintable()):
+            env.problems.append(f"{name} must be printable ASCII, as the Twilio Console shows it")
     return Twilio(sid, token, service, api_url, previous)
 
 

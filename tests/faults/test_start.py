@@ -124,7 +124,7 @@ async def test_a_secret_file_that_is_not_there_is_said(module_launcher: Launcher
 
     assert code == 2
     [line] = lines
-    assert line.startswith("auth1: JWT_SECRET_FILE cannot be read: ")
+    assert line.startswith(f"auth1: JWT_SECRET_FILE={tmp_path}/none cannot be read: ")
 
 
 async def test_a_database_that_is_down_ends_the_start_with_one_line(module_launcher: Launcher) -> None:
@@ -213,4 +213,4 @@ async def test_without_twilio_it_starts_with_a_warning(module_launcher: Launcher
 
     async with module_launcher(**nothing) as server:
         assert await server.status("/health/ready") == 200
-        await until(lambda: "no SMS provider is configured" in server.text(), explain=server.text)
+        await until(lambda: "No SMS provider is configured" in server.text(), explain=server.text)

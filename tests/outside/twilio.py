@@ -11,7 +11,7 @@ from typing import Self
 from urllib.parse import parse_qsl
 
 ACCOUNT_SID = "AC" + "0" * 32
-AUTH_TOKEN = "the-token-of-the-account-in-tests"
+AUTH_TOKEN = "a token that only the tests know"
 SERVICE_SID = "MG" + "0" * 32
 
 

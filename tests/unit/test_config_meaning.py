@@ -70,7 +70,7 @@ DATABASE = ENOUGH["DATABASE_URL"]
         ("JWT_SECRET_PREVIOUS", "one line\rand another, longer than needed", "one line"),
         ("TWILIO_ACCOUNT_SID", "AC" + "x" * 32, "hexadecimal"),
         ("TWILIO_MESSAGING_SERVICE_SID", "+12015550123", "MG"),
-        ("TWILIO_AUTH_TOKEN", "two words", "without spaces"),
+        ("TWILIO_AUTH_TOKEN", "tökən", "printable ASCII"),
         ("TWILIO_API_URL", "https://api.twilio.com/?x", "query"),
         ("AWS_SNS_REGION", "us-est-1", "us-east-1"),
         ("SNS_ORIGINATION_NUMBER", "+999999999", "E.164"),
