@@ -1,6 +1,7 @@
 """Composition: Settings -> Services -> App(ROUTES)."""
 
 import asyncio
+import functools
 import logging
 import os
 import random
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from auth1 import __version__, health, metrics, retention
 from auth1.authn.tenant_cache import TenantCache
-from auth1.challenges import outbox
+from auth1.challenges import messages
 from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings
 from auth1.config.urls import origin_of
@@ -23,8 +24,9 @@ from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis
 from auth1.errors import Unavailable
 from auth1.idempotency import run_idempotent
-from auth1.messaging import handlers
+from auth1.messaging import handlers, outbox
 from auth1.messaging.dispatcher import Messenger
+from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
 from auth1.messaging.providers.protocol import Provider, SendError
 from auth1.messaging.providers.smtp import Smtp
@@ -86,6 +88,8 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
         )
     sms = _sms_providers(settings, log)
     keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
+    messenger = Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, log)})
+    render = functools.partial(messages.render_claimed, keyring, settings.app_url)
     services = Services(
         settings=settings,
         log=log,
@@ -95,7 +99,8 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
         redis=redis,
         limiter=RateLimiter(redis),
         tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
-        messenger=Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, log)}),
+        messenger=messenger,
+        outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
         started_at=time.monotonic(),
@@ -113,7 +118,7 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
         metrics.BUILD_INFO.labels(__version__).set(1)
         services.background.extend(
             (
-                _every(services, outbox.INTERVAL_S, outbox.run_once),
+                _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),
                 _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
                 _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
                 _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
@@ -132,7 +137,7 @@ async def stop_services(services: Services) -> None:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
     await services.limiter.flush_releases()
-    await services.messenger.record_rest()
+    await services.messenger.flush_pending()
     await services.messenger.close()
     await services.tenants.stop()
     await services.redis.stop()

@@ -26,6 +26,7 @@ from auth1.core.postgres import REPORT_S
 from auth1.health import Health, Ready
 from auth1.magic_links import handlers as magic_links
 from auth1.messaging import handlers as messaging
+from auth1.messaging.providers import twilio_webhook
 from auth1.messaging.providers.twilio import CALLBACK_PATH
 from auth1.oauth import handlers as oauth
 from auth1.openapi import handlers as docs
@@ -122,7 +123,7 @@ ROUTES = (
     ),
     Route("GET", "/api/auth/challenges/{challenge_id}", challenges.get_challenge, tenant_who_polls),
     # Whoever calls is known by a signature over the body too, so the handler checks it.
-    Route("POST", CALLBACK_PATH, receipts.take_twilio_receipt, anyone, Form, max_concurrent=PROBES),
+    Route("POST", CALLBACK_PATH, twilio_webhook.receive_status, anyone, Form, max_concurrent=PROBES),
     Route("POST", "/api/admin/tenants", tenants.create_tenant, operator, TenantIn, status=201, idempotent="yes"),
     Route("GET", "/api/admin/tenants", tenants.list_tenants, operator),
     Route("GET", _TENANT, tenants.get_tenant, operator),

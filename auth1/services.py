@@ -1,4 +1,4 @@
-"""What a handler works with: the parts of one worker, handed down as an argument."""
+"""The services of one worker, passed to handlers as an argument."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,26 +11,28 @@ from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis
 
-if TYPE_CHECKING:  # named for the types only: these stand on higher floors
+if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenant_cache import TenantCache
     from auth1.messaging.dispatcher import Messenger
+    from auth1.messaging.outbox import Outbox
     from auth1.sessions.cache import SessionCache
     from auth1.sessions.tokens import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Made by `app.start_services`, one of each per worker."""
+    """Created by `app.start_services`, once per worker."""
 
     settings: Settings
     log: Log
     keyring: Keyring
     postgres: Postgres
-    reads: Postgres  # for what may be a moment old and changes nothing: a replica, or the same object
+    reads: Postgres  # for reads that may lag: a replica, or the same object
     redis: Redis
     limiter: RateLimiter
     tenants: "TenantCache"
     messenger: "Messenger"
+    outbox: "Outbox"
     signer: "Signer"
     sessions: "SessionCache"
     started_at: float  # time.monotonic()

@@ -6,6 +6,4 @@ codes       digits: made, sealed, authenticated
 magic_link  links in emails: created with the challenge
 sandbox     magic numbers of test keys
 messages    a message, rendered for its channel
-outbox      sends accepted messages that are not sent yet
-receipts    Twilio's delivery reports
 """

@@ -26,7 +26,7 @@ from auth1.fraud.assess import block_bucket, buckets
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import release_key, store_response
 from auth1.identifiers import Identifier, parse_identifier
-from auth1.messaging.dispatcher import refusal_of
+from auth1.messaging.dispatcher import error_for_delivery
 from auth1.services import Services
 from auth1.sessions import create
 from auth1.sessions.schemas import Verified
@@ -123,7 +123,7 @@ async def _send(app: Services, request: Request[Tenant], asked: OpenChallenge, c
         request_id=request.request_id,
         keep=send_code.keeping(app, request, asked.claim, sent),
     )
-    refusal = refusal_of(delivery, identifier.channel)
+    refusal = error_for_delivery(delivery, identifier.channel)
     if refusal is not None:
         raise refusal
 

@@ -1,8 +1,11 @@
 """Messages of the main job, rendered for their channel: by the request itself, or later by the outbox."""
 
+from auth1.challenges import codes, magic_link
 from auth1.challenges.codes import LOGIN
+from auth1.core.crypto import Keyring
 from auth1.identifiers import Channel, parse_phone
 from auth1.messaging.providers.protocol import OutgoingMessage
+from auth1.messaging.store import Claimed
 from auth1.templates import notices
 from auth1.templates.email import render_email
 from auth1.templates.schemas import Purpose
@@ -58,6 +61,42 @@ def render_notice(
     if channel == "email":
         return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, content)
     return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, senders=_senders(settings, to))
+
+
+def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> OutgoingMessage | None:
+    """Render a message of the outbox; None when its code or link has ended."""
+    if message.notice is not None:
+        return render_notice(
+            tenant_id=message.tenant_id,
+            message_id=message.message_id,
+            to=message.identifier,
+            channel=message.channel,
+            tenant_name=message.tenant_name,
+            settings=message.settings,
+            locale=message.locale,
+            notice=message.notice,
+        )
+    purpose, code, link = message.purpose or LOGIN, None, None
+    if message.code_box is not None:
+        code = codes.unseal(keyring, message.tenant_id, message.identifier, message.code_box, purpose)
+    if message.token_digest is not None:
+        link = magic_link.address(app_url, keyring, message.tenant_id, message.message_id, message.token_digest)
+    if code is None or (link is None and message.token_digest is not None):
+        return None
+    return render_code(
+        tenant_id=message.tenant_id,
+        message_id=message.message_id,
+        to=message.identifier,
+        channel=message.channel,
+        tenant_name=message.tenant_name,
+        settings=message.settings,
+        locale=message.locale,
+        code=code if message.with_code else None,
+        link=link,
+        expires_in=message.expires_in or 0,
+        purpose=purpose,
+        avoid=tuple(message.avoid),
+    )
 
 
 def text_purpose(purpose: str) -> Purpose:

@@ -94,13 +94,6 @@ class ChallengeOut(Out):
     message: MessageOut | None
 
 
-class ReceiptQuery(msgspec.Struct):
-    """What we wrote into the address that a provider reports to."""
-
-    tenant_id: Annotated[str, msgspec.Meta(description="The tenant of the message.")] = ""
-    message_id: Annotated[str, msgspec.Meta(description="The message.")] = ""
-
-
 class CodeGrant(In, tag_field="grant_type", tag="authorization_code"):
     """Redeem what the page behind a link sent to `redirect_to`."""
 

@@ -27,7 +27,7 @@ from auth1.fraud.assess import assess
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
-from auth1.messaging.dispatcher import OnDelivered, refusal_of
+from auth1.messaging.dispatcher import OnDelivered, error_for_delivery
 from auth1.messaging.store import Delivery, IdempotencyOutcome
 from auth1.services import Services
 from auth1.templates import segments
@@ -180,7 +180,7 @@ def keeping(app: Services, request: Request[Tenant], claim: Claim | None, sent: 
         return None
 
     def keep(delivery: Delivery) -> IdempotencyOutcome:
-        refusal = refusal_of(delivery, sent.channel)
+        refusal = error_for_delivery(delivery, sent.channel)
         if refusal is None:
             return IdempotencyOutcome(claim, run_idempotent.seal(app.keyring, claim, 200, sent))
         if delivery.give_back:

@@ -1,8 +1,8 @@
-"""A circuit breaker: whoever keeps failing is left alone, and asked now and then whether it is well again.
+"""A circuit breaker: stops calls to a dependency that keeps failing, and probes it now and then.
 
     closed ── 5 failures within 10 s, no success among them ──> open ── after 30 s, to one caller ──> probing
        ^                                                          ^                                      │
-       └──────────────── a success, whoever reports it ───────────┴──────────── a failure ───────────────┘
+       └──────────────── any success ───────────┴──────────── a failure ───────────────┘
 
 Meant for one event loop: no method awaits, so of any number of tasks one gets the probe.
 """
@@ -19,11 +19,11 @@ PROBE_EVERY_S = 30.0
 State = Literal["closed", "open", "probing"]
 
 
-class Breaker:
-    """Ask `allows` before each call, and report `succeeded` or `failed` after it.
+class CircuitBreaker:
+    """Check `allows` before each call; report `succeeded` or `failed` after it.
 
-    A call that reports nothing (its task was cancelled) does no harm: probes go by the clock. Reports of calls that
-    began before the breaker opened are welcome too; their failures change nothing and a success closes it.
+    A call that reports nothing (its task was cancelled) does no harm: probes go by the clock. Of calls that began
+    before the breaker opened, failures change nothing and a success closes it.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -34,13 +34,13 @@ class Breaker:
 
     @property
     def state(self) -> State:
-        """Tell `closed`, `open`, or `probing`: open, and the last probe has not been answered yet."""
+        """Return `closed`, `open`, or `probing`: open, and the last probe has no result yet."""
         if self._probe_at is None:
             return "closed"
         return "probing" if self._probing else "open"
 
     def allows(self) -> bool:
-        """Whether to make the call. While open, true for one caller every PROBE_EVERY_S, who is to make it."""
+        """Return whether to make the call. While open, true for one caller every PROBE_EVERY_S, which must make it."""
         if self._probe_at is None:
             return True
         now = self._clock()
@@ -51,13 +51,13 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
-        """Report that a call was answered as it should be."""
+        """Record a success."""
         self._failures.clear()
         self._probe_at = None
         self._probing = False
 
     def failed(self) -> None:
-        """Report that a call failed in a way that others would fail too."""
+        """Record a failure that other calls would meet too."""
         self._probing = False
         if self._probe_at is not None:
             return

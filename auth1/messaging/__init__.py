@@ -1,9 +1,10 @@
-"""Outgoing messages: dispatch and delivery.
+"""Outgoing messages: dispatch, delivery, retries and statistics.
 
-dispatcher        order of providers, and the outcome of a message
+dispatcher        providers in order, failover, and the outcome of a message
+outbox            sends queued messages, retries, and settles unknown ones
 delivery_reports  provider reports that arrive later
 statistics        lists and sums of messages
 handlers          messages and statistics of a tenant
-mime              an email as it is sent
+mime              an email as bytes
 providers         Twilio, SNS, SMTP, console, sandbox (package)
 """

@@ -1,4 +1,4 @@
-"""What a provider reports of a message, written down and told."""
+"""Delivery reports: a provider's later word on a message, recorded and logged."""
 
 from auth1 import metrics
 from auth1.core.ids import new_id
@@ -8,19 +8,19 @@ from auth1.events.types import Event, EventType, tell
 from auth1.messaging import store
 from auth1.messaging.store import DeliveryReport
 
-_TOLD = {"delivered": EventType.MESSAGE_DELIVERED, "failed": EventType.MESSAGE_FAILED}
+_EVENTS = {"delivered": EventType.MESSAGE_DELIVERED, "failed": EventType.MESSAGE_FAILED}
 
 
 async def record(
-    postgres: Postgres, log: Log, receipt: DeliveryReport, request_id: str | None, *, is_retryable: bool = False
+    postgres: Postgres, log: Log, report: DeliveryReport, request_id: str | None, *, is_retryable: bool = False
 ) -> None:
-    """Write a report down; tell of it where it says something new.
+    """Record a report, and log it where it changes the message's state.
 
-    `is_retryable`: another provider might deliver what failed.
+    `is_retryable`: another provider may deliver the failed message.
     """
     event_id = new_id("evt")
-    state = await store.record_delivery_report(postgres, receipt, event_id, is_retryable=is_retryable)
-    if state in _TOLD:
-        metrics.DELIVERIES.labels(receipt.provider, state).inc()
-        event = Event(event_id, _TOLD[state], receipt.tenant_id, receipt.provider, receipt.message_id)
-        tell(log, event, request_id, provider=receipt.provider, error=receipt.error)
+    state = await store.record_delivery_report(postgres, report, event_id, is_retryable=is_retryable)
+    if state in _EVENTS:
+        metrics.DELIVERIES.labels(report.provider, state).inc()
+        event = Event(event_id, _EVENTS[state], report.tenant_id, report.provider, report.message_id)
+        tell(log, event, request_id, provider=report.provider, error=report.error)

@@ -1,8 +1,8 @@
-"""Hand a message to the providers of its channel, in the operator's order, and write down what became of it.
+"""Send a message through the providers of its channel, in the operator's order, and record the outcome.
 
-The row is committed before this begins. At most one message per provider for one request, the same code with each. A
-number that is impossible, or whose owner has opted out, is not tried elsewhere. A provider that keeps failing is passed
-over while another is there.
+The row is committed before the dispatch begins. Each provider gets a message at most once per request, with the same
+code. Impossible and opted-out recipients are not tried elsewhere. A provider whose circuit breaker is open is skipped
+while another provider is available.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from auth1 import metrics
 from auth1.config.sms_rates import MICRO
-from auth1.core.circuit_breaker import Breaker
+from auth1.core.circuit_breaker import CircuitBreaker
 from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
@@ -26,24 +26,26 @@ from auth1.errors import (
     Unavailable,
 )
 from auth1.events.types import Event, EventType, tell
+from auth1.idempotency.store import store_response
 from auth1.messaging import delivery_reports, store
 from auth1.messaging.providers import sandbox
-from auth1.messaging.providers.protocol import Failure, OutgoingMessage, Provider, SendError, SendResult
+from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, Provider, SendError, SendResult
 from auth1.messaging.providers.sandbox import Sandbox
 from auth1.messaging.store import Delivery, IdempotencyOutcome
 
-MAX_IN_FLIGHT = 100  # per worker; what comes beyond waits in the outbox instead of in memory
+MAX_IN_FLIGHT = 100  # per worker; further messages wait in the outbox instead of in memory
+DEFER_S = 60  # before a deferred message is tried again; greylisting servers accept after one to five minutes
 OnDelivered = Callable[[Delivery], IdempotencyOutcome]
 _FINAL = (Failure.IMPOSSIBLE, Failure.OPTED_OUT)
 
 
 class _Outcome(NamedTuple):
-    """Who was tried last, the failures of all (none where it was taken), and who failed and may have sent it."""
+    """The last provider tried, all failures (none after a success), and failed providers that possibly sent it."""
 
     provider: Provider
-    taken: SendResult
+    result: SendResult
     failures: list[SendError]
-    maybe: list[str]
+    possibly_sent_by: list[str]
 
 
 class Messenger:
@@ -54,10 +56,10 @@ class Messenger:
         self._log = log
         self._providers = providers
         self._sandbox = sandbox.providers()
-        # The sandbox has none: its failures are those that an app's tests ask for.
-        self._breakers = {provider.name: Breaker() for ordered in providers.values() for provider in ordered}
+        # The sandbox has none: its failures are wanted by an app's tests.
+        self._breakers = {provider.name: CircuitBreaker() for ordered in providers.values() for provider in ordered}
         self._in_flight = 0
-        self._unrecorded: list[Delivery] = []
+        self._pending: list[Delivery] = []
 
     @property
     def channels(self) -> list[str]:
@@ -65,30 +67,30 @@ class Messenger:
 
     @property
     def breakers(self) -> dict[str, str]:
-        """The state of each provider's breaker: closed (well), open or probing."""
+        """Return the state of each provider's circuit breaker: closed, open or probing."""
         return {name: breaker.state for name, breaker in self._breakers.items()}
 
     def first_provider(self, channel: str, *, sandbox: bool) -> str:
-        """Name the provider that is tried first. Raises ChannelUnavailable when there is none."""
+        """Return the name of the first provider. Raises ChannelUnavailable when there is none."""
         names = self.provider_names(channel, sandbox=sandbox)
         if not names:
             raise ChannelUnavailable(f"No provider is configured for {channel}.")
         return names[0]
 
     def provider_names(self, channel: str, *, sandbox: bool) -> list[str]:
-        """Name the providers in order of trial."""
+        """Return the names of the providers in order."""
         return [provider.name for provider in self._of(channel, sandbox)]
 
     @contextmanager
     def reserve_capacity(self, channel: str, *, sandbox: bool) -> Iterator[str | None]:
-        """Hold room for one message; gives its first provider, or None when the outbox is to send it later."""
+        """Reserve capacity for one message; yield its first provider, or None when the outbox will send it."""
         provider = self.first_provider(channel, sandbox=sandbox)
-        room = self._in_flight < MAX_IN_FLIGHT
-        self._in_flight += room
+        has_capacity = self._in_flight < MAX_IN_FLIGHT
+        self._in_flight += has_capacity
         try:
-            yield provider if room else None
+            yield provider if has_capacity else None
         finally:
-            self._in_flight -= room
+            self._in_flight -= has_capacity
 
     async def send(
         self,
@@ -99,42 +101,47 @@ class Messenger:
         request_id: str | None = None,
         keep: OnDelivered | None = None,
     ) -> Delivery:
-        """Try the providers one after another; record and return the outcome, with what `keep` makes of it.
+        """Try the providers in order; record and return the outcome, with the result of `keep`.
 
-        One provider at least must not be in the message's `avoid`.
+        At least one provider must not be in the message's `avoid`. A deferred message goes back to the outbox: its
+        state is `queued`.
         """
         providers = self._of(channel, message.tenant_id.endswith(":test"))
-        wanted = [provider for provider in providers if provider.name not in message.avoid]
-        outcome = await self._send_with_failover(wanted, message, request_id)
+        candidates = [provider for provider in providers if provider.name not in message.avoid]
+        outcome = await self._send_with_failover(candidates, message, request_id)
         failures = outcome.failures
         awaited = outcome.provider.reports and not failures
         delivery = Delivery(
             tenant_id=message.tenant_id,
             actor=actor,
             message_id=message.message_id,
-            state=_state(failures),
+            state=_state(failures, message),
             provider=outcome.provider.name,
-            provider_message_id=outcome.taken.provider_message_id,
+            provider_message_id=outcome.result.provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
-            # A second try was not counted: the first was.
-            give_back=bool(failures) and all(error.failure.definite for error in failures) and not message.avoid,
+            # A retry did not count as a send, so there is nothing to give back.
+            give_back=_is_refused_by_all(failures) and not message.avoid,
             event_id=new_id("evt"),
-            price=outcome.taken.price,
+            price=outcome.result.price,
             receipt_in=message.expires_in if awaited else None,
             retry_in=message.retry_in if awaited else None,
-            avoid=(*message.avoid, *outcome.maybe),
+            avoid=(*message.avoid, *outcome.possibly_sent_by),
         )
         if keep is not None:
             delivery = delivery._replace(kept=keep(delivery))
+        if delivery.state == "queued" and await self._defer(delivery, request_id):
+            return delivery
+        if delivery.state == "queued":
+            delivery = delivery._replace(state="failed")
         await self._record(delivery, request_id)
         if isinstance(outcome.provider, Sandbox) and not failures:
-            with suppress(Unavailable):  # its fate is then unknown, as that of any message without a receipt
-                await delivery_reports.record(self._postgres, self._log, outcome.provider.receipt(message), request_id)
+            with suppress(Unavailable):  # the message is then unknown, as any without a delivery report
+                await delivery_reports.record(self._postgres, self._log, outcome.provider.report(message), request_id)
         return delivery
 
-    async def record_rest(self) -> None:
-        """Record what could not be recorded while the database was away."""
-        deliveries, self._unrecorded = self._unrecorded, []
+    async def flush_pending(self) -> None:
+        """Record outcomes that were kept while the database was unavailable."""
+        deliveries, self._pending = self._pending, []
         for delivery in deliveries:
             await self._record(delivery, None)
 
@@ -149,78 +156,95 @@ class Messenger:
     async def _send_with_failover(
         self, providers: Sequence[Provider], message: OutgoingMessage, request_id: str | None
     ) -> _Outcome:
-        """Hand the message over until somebody takes it, or it is clear that nobody should."""
-        provider, failures, maybe = providers[0], list[SendError](), list[str]()
+        """Try providers until one accepts the message or no other may be tried."""
+        provider, failures, possibly_sent_by = providers[0], list[SendError](), list[str]()
         for provider in self._available(providers):
             try:
-                return _Outcome(provider, await self._send_via(provider, message), [], maybe)
+                return _Outcome(provider, await self._send_via(provider, message), [], possibly_sent_by)
             except SendError as error:
                 failures.append(error)
-                maybe += [] if error.failure.definite else [provider.name]
+                possibly_sent_by += [] if error.failure.definite else [provider.name]
                 self._log.warn(
                     "provider failed",
                     provider=provider.name,
                     failure=error.failure,
+                    cause=error.cause,
                     error_code=error.code,
                     message_id=message.message_id,
                     request_id=request_id,
                 )
                 if error.failure in _FINAL:
                     break
-        return _Outcome(provider, SendResult(), failures, maybe)
+        return _Outcome(provider, SendResult(), failures, possibly_sent_by)
 
     def _available(self, providers: Sequence[Provider]) -> Iterator[Provider]:
-        """Those whose breaker lets a call through; where none does, the first: it is the person's only chance."""
-        ready = False
+        """Yield providers whose breaker allows a call; the first where none does, because a try may still succeed."""
+        found = False
         for provider in providers:
             breaker = self._breakers.get(provider.name)
             if breaker is None or breaker.allows():
-                ready = True
+                found = True
                 yield provider
-        if not ready:
+        if not found:
             yield providers[0]
 
     async def _send_via(self, provider: Provider, message: OutgoingMessage) -> SendResult:
         started = perf_counter()
         outcome = "sent"
         try:
-            taken = await provider.send(message)
-            self._tell_breaker(provider, well=True)
-            return taken
+            result = await provider.send(message)
+            self._update_breaker(provider, succeeded=True)
+            return result
         except SendError as error:
             outcome = error.failure.value
-            if error.failure is not Failure.CONFIGURATION or not message.sender_of(provider.name):
-                # A number that cannot be reached says nothing of who was asked to reach it. A tenant's own sender that
-                # is not to be had (the last case) is no reason to keep the others from their provider.
-                self._tell_breaker(provider, well=error.failure in _FINAL)
+            # A recipient, a country or a tenant's own sender must not stop the messages of others. The operator's
+            # default sender is part of the account.
+            own_sender = message.sender_of(provider.name) is not None
+            if error.cause in (Cause.PROVIDER, Cause.ACCOUNT) or (error.cause is Cause.SENDER and not own_sender):
+                self._update_breaker(provider, succeeded=False)
+            elif error.cause is not Cause.SENDER:
+                self._update_breaker(provider, succeeded=True)  # the provider works
             raise
         finally:
             metrics.MESSAGES_SENT.labels(provider.name, outcome).inc()
             metrics.MESSAGE_DURATION.labels(provider.name).observe(perf_counter() - started)
 
-    def _tell_breaker(self, provider: Provider, *, well: bool) -> None:
+    def _update_breaker(self, provider: Provider, *, succeeded: bool) -> None:
         breaker = self._breakers.get(provider.name)
         if breaker is not None:
-            breaker.succeeded() if well else breaker.failed()
+            breaker.succeeded() if succeeded else breaker.failed()
             metrics.BREAKER_OPEN.labels(provider.name).set(breaker.state != "closed")
+
+    async def _defer(self, delivery: Delivery, request_id: str | None) -> bool:
+        """Return a message to the outbox for a later try; False where it is too old or the database is unavailable."""
+        try:
+            deferred = await store.defer_message(self._postgres, delivery.tenant_id, delivery.message_id, DEFER_S)
+        except Unavailable:
+            return False
+        if deferred:
+            self._log.info("message deferred", message_id=delivery.message_id, request_id=request_id, retry_in=DEFER_S)
+            claim, sealed_response = delivery.kept or (None, None)
+            if claim is not None and sealed_response is not None:
+                await store_response(self._postgres, claim, delivery.message_id, sealed_response)
+        return deferred
 
     async def _record(self, delivery: Delivery, request_id: str | None) -> None:
         try:
-            told, price, country = await store.record_delivery(self._postgres, delivery)
+            has_event, price, country = await store.record_delivery(self._postgres, delivery)
         except Unavailable:
-            self._unrecorded.append(delivery)
+            self._pending.append(delivery)
             return
         if price:
             metrics.MESSAGE_COST.labels(delivery.provider, country or "none").inc(price / MICRO)
-        if told:
+        if has_event:
             event_type = EventType.MESSAGE_FAILED if delivery.state == "failed" else EventType.MESSAGE_UNKNOWN
             event = Event(delivery.event_id, event_type, delivery.tenant_id, delivery.actor, delivery.message_id)
             tell(self._log, event, request_id, provider=delivery.provider, error=delivery.error)
 
 
-def refusal_of(delivery: Delivery, channel: str) -> ApiError | None:
-    """What the caller is told of a message that did not leave; None where it did."""
-    if delivery.state == "sent":
+def error_for_delivery(delivery: Delivery, channel: str) -> ApiError | None:
+    """Return the error for a message that was not sent; None where it was sent or queued."""
+    if delivery.state in ("sent", "queued"):
         return None
     failure = (delivery.error or "").partition(":")[0]
     if failure == Failure.IMPOSSIBLE:
@@ -230,7 +254,14 @@ def refusal_of(delivery: Delivery, channel: str) -> ApiError | None:
     return DeliveryFailed(retry_after=5)
 
 
-def _state(failures: list[SendError]) -> str:
+def _state(failures: list[SendError], message: OutgoingMessage) -> str:
     if not failures:
         return "sent"
-    return "failed" if all(error.failure.definite for error in failures) else "unknown"
+    if not _is_refused_by_all(failures):
+        return "unknown"
+    is_deferred = failures[-1].failure is Failure.DEFERRED and message.expires_in > DEFER_S
+    return "queued" if is_deferred else "failed"
+
+
+def _is_refused_by_all(failures: list[SendError]) -> bool:
+    return bool(failures) and all(error.failure.definite for error in failures)

@@ -1,4 +1,4 @@
-"""Messages as their tenant reads them, and what they add up to (contract: section 6)."""
+"""Messages and statistics of a tenant, and the query of a status callback."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -84,3 +84,10 @@ class Statistics(Out):
     since: datetime
     until: datetime
     data: list[MessageGroup]
+
+
+class StatusCallbackQuery(msgspec.Struct):
+    """The query that we put into the URL of a status callback."""
+
+    tenant_id: Annotated[str, msgspec.Meta(description="The tenant of the message.")] = ""
+    message_id: Annotated[str, msgspec.Meta(description="The message.")] = ""

@@ -112,6 +112,11 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> Recorded:
     return Recorded(row["event_id"] is not None, row["price_microdollars"], row["country"])
 
 
+async def defer_message(postgres: Postgres, tenant_id: str, message_id: str, delay_s: int) -> bool:
+    """Return a message to the outbox, which sends it after a delay; False where it is too old to wait."""
+    return await postgres.row(_QUERIES["defer_message"], tenant_id, message_id, delay_s) is not None
+
+
 async def record_delivery_report(
     postgres: Postgres, receipt: DeliveryReport, event_id: str, *, is_retryable: bool = False
 ) -> str | None:

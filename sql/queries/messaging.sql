@@ -139,6 +139,13 @@ with held as materialized (
 )
 select next_state from learned where next_state <> state
 
+-- name: defer_message
+-- Return a message to the outbox, to be sent after a delay. A message of more than an hour is not deferred again.
+-- $1 tenant_id, $2 message_id, $3 delay in seconds
+update messages set trying = null, claimed_until = now() + $3::int * interval '1 s', updated_at = now()
+where tenant_id = $1 and id = $2 and state = 'queued' and trying is not null and created_at > now() - interval '1 hour'
+returning id
+
 -- name: claim_messages
 -- Take messages that were provably not handed to any provider, with what each is to say: the sealed code, unless it has
 -- ended or been answered, its link, or what it gives notice of, and the tenant's settings. Several workers may ask at
@@ -146,7 +153,8 @@ select next_state from learned where next_state <> state
 -- $1 the providers in order of trial, $2 how many, $3 channel, $4 those of sandboxes, or those of live tenants
 with due as (
   select tenant_id, id from messages
-  where state = 'queued' and trying is null and channel = $3 and (tenant_id like '%:test') = $4
+  where state = 'queued' and trying is null and coalesce(claimed_until <= now(), true) and channel = $3
+    and (tenant_id like '%:test') = $4
   order by id
   limit $2
   for update skip locked

@@ -9,7 +9,6 @@ import asyncpg
 import httpx
 import jwt
 
-from auth1.challenges import outbox
 from tests.conftest import Door, new_phone
 from tests.outside.smtp import SmtpServer
 from tests.outside.twilio import TwilioServer
@@ -148,4 +147,4 @@ class Member:
 
     async def flush(self) -> None:
         """Let the outbox send what is waiting."""
-        await outbox.run_once(self.door.services)
+        await self.door.services.outbox.run_once()

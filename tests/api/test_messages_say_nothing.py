@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from auth1 import errors
-from auth1.challenges import magic_link, outbox
+from auth1.challenges import magic_link
 from auth1.core.migrate import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
 from auth1.messaging.dispatcher import Messenger
+from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
 from tests.api.conftest import until
 from tests.api.keys import add, patch, rotate
@@ -211,7 +212,8 @@ async def try_another_provider(said: Said) -> None:
     await said.door.post(REQUEST, {"phone": phone}, said.tenant["api_key"])
     await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone, "undelivered")
     messenger = Messenger(services.postgres, services.log, {"sms": [Console(services.log)]})
-    await outbox.retry(replace(services, messenger=messenger))
+    outbox = Outbox(services.postgres, services.log, messenger, services.settings.sms_rates, render=lambda _: None)
+    await outbox.retry()
 
 
 async def let_providers_fail(said: Said) -> None:

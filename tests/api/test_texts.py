@@ -6,7 +6,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from auth1.challenges import outbox
 from auth1.messaging import dispatcher
 from tests.api.world import REQUEST, TENANTS, VERIFY
 from tests.conftest import Door, new_phone
@@ -185,7 +184,7 @@ async def test_a_message_that_is_sent_later_is_in_the_language_that_was_asked_fo
             assert (asked.status_code, asked.json()["status"]) == (200, "queued")
     assert [twilio_server.sent_to(phone) for phone in phones.values()] == [[], [], []]
 
-    await outbox.run_once(door.services)
+    await door.services.outbox.run_once()
 
     begins = dict(zip(phones.values(), (GREETINGS["fr"], "Ecco ", "Ecco "), strict=True))
     for phone, begin in begins.items():

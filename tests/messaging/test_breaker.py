@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth1.core.circuit_breaker import Breaker
+from auth1.core.circuit_breaker import CircuitBreaker
 
 
 @dataclass
@@ -27,23 +27,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(clock)
 
 
-def fail(breaker: Breaker, times: int) -> None:
+def fail(breaker: CircuitBreaker, times: int) -> None:
     for _ in range(times):
         breaker.failed()
 
 
 def test_a_new_breaker_lets_everything_through() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
 
     assert breaker.state == "closed"
     assert all(breaker.allows() for _ in range(100))
 
 
-def test_four_failures_do_not_open_it_and_the_fifth_does(breaker: Breaker) -> None:
+def test_four_failures_do_not_open_it_and_the_fifth_does(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     assert (breaker.state, breaker.allows()) == ("closed", True)
 
@@ -53,7 +53,9 @@ def test_four_failures_do_not_open_it_and_the_fifth_does(breaker: Breaker) -> No
 
 
 @pytest.mark.parametrize(("gap", "state"), [(2.5, "open"), (2.625, "closed")])
-def test_the_five_failures_count_within_ten_seconds(breaker: Breaker, clock: Clock, gap: float, state: str) -> None:
+def test_the_five_failures_count_within_ten_seconds(
+    breaker: CircuitBreaker, clock: Clock, gap: float, state: str
+) -> None:
     for _ in range(5):
         breaker.failed()
         clock.now += gap
@@ -61,7 +63,7 @@ def test_the_five_failures_count_within_ten_seconds(breaker: Breaker, clock: Clo
     assert breaker.state == state
 
 
-def test_a_success_among_failures_starts_the_count_anew(breaker: Breaker) -> None:
+def test_a_success_among_failures_starts_the_count_anew(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     breaker.succeeded()
     fail(breaker, 4)
@@ -69,7 +71,7 @@ def test_a_success_among_failures_starts_the_count_anew(breaker: Breaker) -> Non
     assert breaker.state == "closed"
 
 
-def test_one_caller_probes_every_thirty_seconds(breaker: Breaker, clock: Clock) -> None:
+def test_one_caller_probes_every_thirty_seconds(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     for _ in range(3):
         clock.now += 29.875
@@ -80,14 +82,14 @@ def test_one_caller_probes_every_thirty_seconds(breaker: Breaker, clock: Clock) 
         assert breaker.state == "open"
 
 
-def test_a_probe_that_is_never_answered_is_followed_by_the_next(breaker: Breaker, clock: Clock) -> None:
+def test_a_probe_that_is_never_answered_is_followed_by_the_next(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     for _ in range(3):
         clock.now += 30
         assert [breaker.allows() for _ in range(3)] == [True, False, False]
 
 
-def test_a_success_of_the_probe_closes_it_and_forgets_what_was(breaker: Breaker, clock: Clock) -> None:
+def test_a_success_of_the_probe_closes_it_and_forgets_what_was(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 30
     assert breaker.allows()
@@ -100,7 +102,7 @@ def test_a_success_of_the_probe_closes_it_and_forgets_what_was(breaker: Breaker,
     assert breaker.state == "closed"
 
 
-def test_calls_that_began_before_it_opened_may_report_later(breaker: Breaker, clock: Clock) -> None:
+def test_calls_that_began_before_it_opened_may_report_later(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 29
     fail(breaker, 50)
@@ -112,7 +114,7 @@ def test_calls_that_began_before_it_opened_may_report_later(breaker: Breaker, cl
     assert breaker.state == "closed"
 
 
-async def test_of_fifty_callers_at_once_one_probes(breaker: Breaker, clock: Clock) -> None:
+async def test_of_fifty_callers_at_once_one_probes(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 30
     barrier = asyncio.Barrier(50)
@@ -165,7 +167,7 @@ SHORT_STEPS = st.tuples(st.sampled_from(["allows", "failed"]), st.integers(0, 3 
 @given(st.lists(STEPS | SHORT_STEPS, max_size=80))
 def test_it_does_what_its_description_says_in_any_order_of_events(steps: list[tuple[str, int]]) -> None:
     clock, model = Clock(), Model()
-    breaker = Breaker(clock)
+    breaker = CircuitBreaker(clock)
     for act, eighths in steps:
         clock.now += eighths / 8
         if act == "allows":
@@ -185,7 +187,7 @@ def test_it_does_what_its_description_says_in_any_order_of_events(steps: list[tu
 @given(st.lists(st.integers(0, 40 * 8), min_size=1, max_size=60))
 def test_while_nobody_succeeds_calls_that_pass_are_thirty_seconds_apart(gaps: list[int]) -> None:
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = CircuitBreaker(clock)
     fail(breaker, 5)
     opened_at, passed = clock.now, []
     for eighths in gaps:

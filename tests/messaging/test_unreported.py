@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from auth1.challenges import outbox
 from auth1.dev.postgres import PostgresServer
+from auth1.messaging import outbox
 from tests.conftest import Door, Started, new_database
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
@@ -50,12 +50,12 @@ async def test_a_message_without_a_receipt_is_unknown_when_its_code_has_ended(
     before = counted()
     sent = await sender.message(phone)
     assert sent["receipt_due_at"] >= (await sender.books.identifier(sender.id, phone))["code_expires_at"]
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
     assert await sender.message(phone) == sent
 
     await sender.books.do(CODE_ENDS, sender.id)
     for _ in range(2):
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
 
     row = await sender.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("unknown", "twilio", "no_receipt")
@@ -88,10 +88,10 @@ async def test_a_receipt_that_comes_after_the_end_still_counts(
     sender: Sender, phone: str, url: str, status: str, more: dict[str, str], state: str, error: str | None
 ) -> None:
     await sender.books.do(CODE_ENDS, sender.id)
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     await Report(url, status, more=more).send(sender.door)
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     row = await sender.message(phone)
     assert (row["state"], row["error"]) == (state, error)
@@ -108,7 +108,7 @@ async def test_what_was_reported_in_time_is_left_as_it_is(
     await Report(url, status).send(sender.door)
 
     await sender.books.do(CODE_ENDS, sender.id)
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     assert (await sender.message(phone))["state"] == state
 
@@ -122,7 +122,7 @@ async def test_where_no_receipt_is_expected_none_is_missed(
     assert (await door.post("/api/auth/request", {"phone": phone}, sender.tenant["api_key"])).status_code == 200
 
     await books.do("update messages set updated_at = now() - interval '1 day' where identifier = $1", phone)
-    await outbox.run_once(door.services)
+    await door.services.outbox.run_once()
 
     row = await books.message(sender.id, phone)
     assert (row["state"], row["receipt_due_at"]) == ("sent", None)
@@ -162,7 +162,7 @@ async def test_a_message_that_is_sent_late_is_waited_for_too(sender: Sender, car
     await sender.ask(phone)
     assert (await sender.message(phone))["state"] == "queued"
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     row = await sender.message(phone)
     assert row["state"] == "sent"
@@ -185,7 +185,7 @@ async def test_however_many_there_are_one_round_settles_all_and_rounds_that_race
     await sender.books.do(sql, sender.id, count)
 
     doors = [sender.door, other] * 3
-    await asyncio.gather(*(outbox.run_once(door.services) for door in doors[:rounds]))
+    await asyncio.gather(*(door.services.outbox.run_once() for door in doors[:rounds]))
 
     rows = await sender.books.messages(sender.id, "+15551234567")
     assert [row["state"] for row in rows] == ["unknown"] * count
@@ -202,7 +202,7 @@ async def test_a_receipt_that_races_the_end_is_not_lost(sender: Sender) -> None:
     await sender.books.do(CODE_ENDS, sender.id)
 
     reports = [Report(request.form["StatusCallback"], "delivered") for request in sender.carrier.requests]
-    settling = [outbox.run_once(sender.door.services) for _ in range(3)]
+    settling = [sender.door.services.outbox.run_once() for _ in range(3)]
     await asyncio.gather(*settling, *(report.send(sender.door) for report in reports))
 
     for phone in phones:
@@ -220,7 +220,7 @@ async def test_what_a_dead_process_had_handed_over_and_twilio_reports_is_not_unk
     await sender.books.do(died, phone)
 
     await Report(url, "delivered").send(sender.door)
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     row = await sender.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("delivered", "twilio", None)

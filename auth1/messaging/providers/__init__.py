@@ -1,8 +1,8 @@
-"""Providers: they accept a message, or fail in one of six ways.
+"""Providers: each accepts a message, or says why not.
 
 protocol          Provider, OutgoingMessage and failures
-twilio            SMS by Twilio; twilio_signature checks its callbacks
-sns               SMS by AWS SNS; sns_client is imported late
+twilio            SMS by Twilio; twilio_webhook receives its delivery reports, twilio_signature checks them
+sns               SMS by AWS SNS; sns_client is imported on first use
 smtp              email
 console           prints messages, for development
 sandbox           outcomes of test keys

@@ -1,11 +1,11 @@
-"""The provider of development: it prints the message to the terminal."""
+"""The provider for development: it prints each message to the terminal."""
 
 from auth1.core.log import Log
 from auth1.messaging.providers.protocol import OutgoingMessage, SendResult
 
 
 class Console:
-    """Prints each message. The only place where a code reaches the output."""
+    """Prints each message. Codes reach the output nowhere else."""
 
     name = "console"
     reports = False

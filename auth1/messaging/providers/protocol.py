@@ -1,4 +1,4 @@
-"""What a provider is: it takes a message, or says in which of six ways it did not."""
+"""The interface of providers: a message is accepted, or SendError says why not and whose fault it is."""
 
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -8,26 +8,45 @@ from auth1.tenants.settings import Senders
 
 
 class Failure(StrEnum):
-    """Why a provider did not take a message, and what follows from it."""
+    """What follows from a failed send."""
 
-    IMPOSSIBLE = "impossible"  # the number cannot get messages: tried nowhere else
-    OPTED_OUT = "opted_out"  # its owner does not want them: tried nowhere else
+    IMPOSSIBLE = "impossible"  # the recipient cannot receive messages: no other provider is tried
+    OPTED_OUT = "opted_out"  # the recipient refuses messages: no other provider is tried
     THROTTLED = "throttled"  # not processed: the next provider is tried
     TRANSIENT = "transient"  # not processed: the next provider is tried
+    DEFERRED = "deferred"  # not processed, and accepted if repeated later (greylisting): the next provider is tried
     CONFIGURATION = "configuration"  # not processed until an operator acts: the next provider is tried
-    UNKNOWN = "unknown"  # it may have been sent: the next provider is tried, but the send is spent
+    UNKNOWN = "unknown"  # possibly sent: the next provider is tried, but the send counts
 
     @property
     def definite(self) -> bool:
-        """Whether it is sure that nothing was sent."""
+        """Whether it is certain that nothing was sent."""
         return self is not Failure.UNKNOWN
+
+
+class Cause(StrEnum):
+    """Where a failure lies. Only failures of the account and of the provider open its circuit breaker."""
+
+    RECIPIENT = "recipient"
+    COUNTRY = "country"
+    SENDER = "sender"
+    ACCOUNT = "account"
+    PROVIDER = "provider"
+
+
+_DEFAULT_CAUSES = {
+    Failure.IMPOSSIBLE: Cause.RECIPIENT,
+    Failure.OPTED_OUT: Cause.RECIPIENT,
+    Failure.DEFERRED: Cause.RECIPIENT,
+    Failure.CONFIGURATION: Cause.ACCOUNT,
+}
 
 
 class OutgoingMessage(NamedTuple):
     """A message as providers get it. `expires_in` is the life of the code in seconds.
 
-    `retry_in`: after so many seconds without a receipt another provider tries, too. `avoid`: of a second try, the
-    providers that may have sent this code already.
+    `retry_in`: seconds without a delivery report after which another provider retries. `avoid`: of a retry, the
+    providers that possibly sent this code already.
     """
 
     tenant_id: str
@@ -41,34 +60,35 @@ class OutgoingMessage(NamedTuple):
     avoid: tuple[str, ...] = ()
 
     def sender_of(self, provider: str) -> str | None:
-        """Whom the message is from where this provider sends it; None: whom the operator says."""
+        """Return the tenant's sender for a provider; None: the operator's default."""
         return {"twilio": self.senders.twilio, "sns": self.senders.sns}.get(provider)
 
 
 class SendResult(NamedTuple):
-    """A provider took a message: its own id of it, and its price in millionths of a US dollar where it says one."""
+    """An accepted message: the provider's id of it, and its price in millionths of a US dollar where known."""
 
     provider_message_id: str | None = None
     price: int | None = None
 
 
 class SendError(Exception):
-    """A provider did not take a message. `code` is the provider's own, or a word of ours; never the message."""
+    """A failed send. `code` is the provider's error code, or a word of ours; it never contains the message."""
 
-    def __init__(self, failure: Failure, code: str) -> None:
+    def __init__(self, failure: Failure, code: str, cause: Cause | None = None) -> None:
         super().__init__(f"{failure} ({code})")
         self.failure = failure
         self.code = code
+        self.cause = cause or _DEFAULT_CAUSES.get(failure, Cause.PROVIDER)
 
 
 class Provider(Protocol):
-    """Somebody who carries messages."""
+    """A carrier of messages."""
 
     name: str
-    reports: bool  # whether it will tell, by a receipt, what became of a message that it took
+    reports: bool  # whether delivery reports follow
 
     async def send(self, message: OutgoingMessage) -> SendResult:
-        """Hand a message over. Raises SendError, within the provider's deadline."""
+        """Send a message. Raises SendError, within the provider's deadline."""
 
     async def close(self) -> None:
         """Close connections."""

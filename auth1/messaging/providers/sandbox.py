@@ -1,4 +1,4 @@
-"""The providers of test keys: they send nothing, fail for the magic numbers that stand for that, and report at once."""
+"""Providers of test keys: they send nothing, fail for certain magic numbers, and report at once."""
 
 from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
 from auth1.messaging.store import DeliveryReport
@@ -9,7 +9,7 @@ UNDELIVERED = "+15005550005"
 
 
 class Sandbox:
-    """Takes every message, but those to the numbers it fails for."""
+    """Accepts every message, except those to the numbers it fails for."""
 
     reports = True
 
@@ -18,13 +18,13 @@ class Sandbox:
         self._fails_for = fails_for
 
     async def send(self, message: OutgoingMessage) -> SendResult:
-        """Take the message and send nothing. Raises SendError for a magic number."""
+        """Accept the message and send nothing. Raises SendError for a magic number."""
         if message.to in self._fails_for:
             raise SendError(Failure.TRANSIENT, "magic_number")
         return SendResult()
 
-    def receipt(self, message: OutgoingMessage) -> DeliveryReport:
-        """What is reported of a message that was taken: delivered, or not where the number stands for that."""
+    def report(self, message: OutgoingMessage) -> DeliveryReport:
+        """Return the delivery report of an accepted message: delivered, or failed for one magic number."""
         lost = message.to == UNDELIVERED
         return DeliveryReport(
             tenant_id=message.tenant_id,
@@ -36,11 +36,11 @@ class Sandbox:
         )
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there are no connections."""
 
 
 def providers() -> list[Sandbox]:
-    """A first and a second provider, so that an app's tests can see a failover."""
+    """Return two providers, so that an app's tests can cause a failover."""
     return [
         Sandbox("sandbox", frozenset({FAILS_EVERYWHERE, FAILS_FIRST})),
         Sandbox("sandbox_failover", frozenset({FAILS_EVERYWHERE})),

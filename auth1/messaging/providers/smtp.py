@@ -1,7 +1,7 @@
-"""Email through an SMTP server (RFC 5321), over connections that are kept.
+"""Email through an SMTP server (RFC 5321), over kept connections.
 
-Whether a message was taken is certain up to DATA and after its answer: only what breaks in between is unknown. Nothing
-is retried but on a new connection, where a kept one turns out to have ended before it was given the message.
+Whether a message was accepted is certain before DATA and after its reply; only a failure in between is unknown. Nothing
+is retried, except on a new connection where a kept one had ended before it got the message.
 """
 
 import asyncio
@@ -17,19 +17,22 @@ from aiosmtplib import SMTP
 
 from auth1.config.smtp import Smtp as Server
 from auth1.messaging import mime
-from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
+from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, SendError, SendResult
 
 DEADLINE_S = 4.0
 CONNECT_S = 2.0
-IDLE_S = 30.0  # servers end connections that say nothing; most wait for minutes
+IDLE_S = 30.0  # servers close idle connections; most after minutes
 MAX_CONNECTIONS = 10
 
-_MAILBOX = (550, 551, 553)  # replies to RCPT that say there is no such mailbox
-_POLICY = re.compile(r"5\.7\.\d")  # enhanced code (RFC 3463): the same reply, but because of us or of our server
+_NO_MAILBOX = (511, 550, 551, 553, 556)  # replies to RCPT: no such mailbox, or a domain without mail (RFC 7504)
+_BAD_ADDRESS = re.compile(
+    r"5\.1\.(?:1|2|3|6|10)(?!\d)"
+)  # enhanced codes (RFC 3463, RFC 7505) of a bad recipient address
+_POLICY = re.compile(r"5\.7\.\d")  # enhanced code: rejected because of the sender or the server, not of the mailbox
 
 
 class Smtp:
-    """Sends email. `app_url` names us to the server and in Message-ID."""
+    """Sends email. The host of `app_url` is the name in EHLO and in Message-ID."""
 
     name = "smtp"
     reports = False
@@ -42,7 +45,7 @@ class Smtp:
         self._idle: list[tuple[float, SMTP]] = []
 
     async def send(self, message: OutgoingMessage) -> SendResult:
-        """Hand a message to the server; its id there is the Message-ID."""
+        """Send a message; its id is the Message-ID."""
         message_id = f"{message.message_id}@{self._host}"
         mail = mime.compose(message, self._server.sender, message_id, datetime.now(UTC))
         phase = _Phase()
@@ -54,10 +57,10 @@ class Smtp:
         return SendResult(message_id)
 
     async def close(self) -> None:
-        """Take leave of the server, where it listens."""
+        """Close kept connections with QUIT where the server responds."""
         idle, self._idle = self._idle, []
         for _, connection in idle:
-            await _leave(connection)
+            await _quit(connection)
 
     async def _deliver(self, to: str, mail: bytes, phase: "_Phase") -> None:
         connection = self._kept()
@@ -89,7 +92,7 @@ class Smtp:
         return None
 
     async def _connect(self) -> SMTP:
-        """Open a connection, log in where there is a user, and name the sender."""
+        """Open a connection, log in where a user is configured, and send MAIL FROM."""
         server = self._server
         connection = SMTP(
             hostname=server.host,
@@ -122,22 +125,22 @@ class Smtp:
             phase.lost = Failure.UNKNOWN
             await connection.data(mail, timeout=DEADLINE_S)
         except aiosmtplib.SMTPRecipientRefused as error:
-            raise SendError(_of_recipient(error.code, error.message), f"rcpt_{error.code}") from error
+            raise _error_of_recipient(error.code, error.message) from error
         except aiosmtplib.SMTPResponseException as error:
-            raise SendError(_of_reply(error.code), f"smtp_{error.code}") from error
+            raise _error_of_data(error.code, error.message) from error
         except (aiosmtplib.SMTPServerDisconnected, OSError) as error:
             raise SendError(phase.lost, "connection_lost") from error
 
 
 class _Phase:
-    """What losing the connection now would mean."""
+    """The failure that a lost connection would mean now."""
 
     def __init__(self) -> None:
         self.lost = Failure.TRANSIENT
 
 
 def _before_message(error: Exception) -> SendError:
-    """Judge what went wrong before there was a message: nothing was sent."""
+    """Classify an error before the message: nothing was sent."""
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return SendError(Failure.CONFIGURATION, "tls")
     if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -147,21 +150,36 @@ def _before_message(error: Exception) -> SendError:
     return SendError(Failure.CONFIGURATION, "not_supported")  # STARTTLS or AUTH
 
 
-def _of_recipient(code: int, text: str) -> Failure:
-    if code in _MAILBOX and not _POLICY.match(text):
-        return Failure.IMPOSSIBLE
-    return _of_reply(code)
+def _error_of_recipient(code: int, text: str) -> SendError:
+    """Classify a reply to RCPT. Only a policy reply concerns the account: others concern this mailbox."""
+    name = f"rcpt_{code}"
+    if _BAD_ADDRESS.match(text) or (code in _NO_MAILBOX and not _POLICY.match(text)):
+        return SendError(Failure.IMPOSSIBLE, name)
+    if code in (450, 451, 452):  # greylisted (RFC 6647), busy or full: try later
+        return SendError(Failure.DEFERRED, name)
+    cause = None if _POLICY.match(text) or code == 421 else Cause.RECIPIENT
+    return SendError(_of_reply(code), name, cause)
+
+
+def _error_of_data(code: int, text: str) -> SendError:
+    """Classify the reply to the message itself. Some servers check the recipient only here."""
+    name = f"smtp_{code}"
+    if _BAD_ADDRESS.match(text):
+        return SendError(Failure.IMPOSSIBLE, name)
+    if code in (450, 451, 452):
+        return SendError(Failure.DEFERRED, name)
+    return SendError(_of_reply(code), name, Cause.RECIPIENT if code == 552 else None)  # 552: the mailbox is full
 
 
 def _of_reply(code: int) -> Failure:
-    """Judge by the reply: 4yz may work another time, 5yz not until somebody mends it; all else is no SMTP."""
+    """Classify by reply code: 4yz is transient, 5yz permanent; anything else is not SMTP."""
     if 400 <= code < 500:
         return Failure.TRANSIENT
     return Failure.CONFIGURATION if 500 <= code < 600 else Failure.UNKNOWN
 
 
 def _domain(host: str) -> str:
-    """Write a host as SMTP does: an address stands in brackets (RFC 5321, 4.1.3)."""
+    """Format a host for SMTP: an IP address is written in brackets (RFC 5321, 4.1.3)."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -169,7 +187,7 @@ def _domain(host: str) -> str:
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
-async def _leave(connection: SMTP) -> None:
+async def _quit(connection: SMTP) -> None:
     with suppress(aiosmtplib.SMTPException, OSError):
         await connection.quit(timeout=0.5)
     connection.close()

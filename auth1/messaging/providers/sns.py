@@ -1,10 +1,10 @@
 """SMS through AWS SNS (Publish to a phone number, API 2010-03-31).
 
-One attempt with one deadline: the API has no idempotency key. SNS reports nothing back, so a message stays `sent`; and
-it takes, and silently drops, messages to numbers that have opted out of the account.
+One attempt with one deadline: the API has no idempotency key. SNS sends no delivery reports, so a message stays `sent`.
+It accepts, and silently drops, messages to numbers that have opted out of the account.
 
-What speaks to AWS is `sns_client`, which is imported when it is needed and in a thread: aioboto3 takes two seconds on a
-cold disk and 29 MB. It is also an extra, which need not be installed.
+`sns_client` talks to AWS. It is imported on first use and in a thread, because aioboto3 takes two seconds on a cold
+disk and 29 MB. It is also an optional extra.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ WAIT_FOR_WARM_UP_S = 2.0  # with Twilio's 2 s and our own 1.5 s less than the 6 
 
 
 class Sns:
-    """Sends SMS. Credentials, proxies and AWS_ENDPOINT_URL_SNS are found as every AWS client finds them.
+    """Sends SMS. AWS' own chain finds credentials, proxies and AWS_ENDPOINT_URL_SNS.
 
     `origination_number` is in E.164; without one SNS chooses.
     """
@@ -36,14 +36,14 @@ class Sns:
         self._warming: asyncio.Task[Client | SendError] | None = None
 
     async def warm_up(self) -> None:
-        """Load aioboto3, find credentials and make the client, once; the first `send` is the faster for it.
+        """Load aioboto3, find credentials and create the client, so that the first `send` is fast.
 
-        Raises SendError when that is not possible; the next send tries again.
+        Raises SendError; the next send tries again.
         """
         await self._warm()
 
     async def send(self, message: OutgoingMessage) -> SendResult:
-        """Publish the message. SNS tells no price."""
+        """Publish the message. SNS returns no price."""
         client = self._client
         if client is None:
             try:
@@ -68,18 +68,18 @@ class Sns:
         return attributes
 
     async def _warm(self) -> "Client":
-        """Wait for the client, which is made by a task that all share and none can cancel."""
+        """Return the client, which one shared task creates; a cancelled caller does not cancel it."""
         if self._client is not None:
             return self._client
         if self._warming is None or self._warming.done():
             self._warming = asyncio.create_task(self._make_client())
         made = await asyncio.shield(self._warming)
         if isinstance(made, SendError):
-            raise SendError(made.failure, made.code)
+            raise SendError(made.failure, made.code, made.cause)
         return made
 
     async def _make_client(self) -> "Client | SendError":
-        """Make the client; a failure is returned, as perhaps nobody waits for it any more."""
+        """Create the client; return a failure, because possibly no caller waits any more."""
         try:
             async with asyncio.timeout(WARM_UP_S):
                 sns_client = await asyncio.to_thread(importlib.import_module, "auth1.messaging.providers.sns_client")

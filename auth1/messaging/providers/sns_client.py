@@ -1,8 +1,8 @@
-"""The wire to AWS: aioboto3 finds credentials, signs and reads; httpx carries. Imported by `sns.py` alone, and late.
+"""The AWS client: aioboto3 finds credentials, signs and parses; httpx transports. `sns.py` imports it on first use.
 
-aioboto3's own transport follows redirects with all that the request held, reads answers without an end, and calls a
-connection that was lost half-way one that was never made. What may have been sent and what was not is our one question,
-so the transport is ours.
+aioboto3's own transport follows redirects with the whole request, reads responses without a bound, and reports a lost
+connection as one that was never made. It cannot distinguish "not sent" from "possibly sent", so this transport replaces
+it.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 from botocore import UNSIGNED  # type: ignore[import-untyped]
 from botocore import exceptions as aws
 
-from auth1.messaging.providers.protocol import Failure, SendError
+from auth1.messaging.providers.protocol import Cause, Failure, SendError
 
 DEADLINE_S = 1.5
 CONNECT_S = 0.9
-POOL_S = 0.5  # waiting for a connection and making one end before the deadline: nothing was sent then
-MAX_ANSWER_BYTES = 64 * 1024
+POOL_S = 0.5  # waiting for a connection and connecting end before the deadline, when nothing was sent
+MAX_RESPONSE_BYTES = 64 * 1024
 MAX_CONNECTIONS = 100
 MAX_MESSAGE_ID = 100
 
@@ -50,7 +50,7 @@ class Client:
         begun = False
         try:
             async with asyncio.timeout(DEADLINE_S):
-                # Those of a role run out. Fetching others goes first, so that its failure is not taken for a sending.
+                # Credentials of a role expire. Fetch them first, so that a failure here means that nothing was sent.
                 await self._credentials.get_frozen_credentials()
                 begun = True
                 answer = await self._client.publish(PhoneNumber=to, Message=text, MessageAttributes=values)
@@ -59,7 +59,7 @@ class Client:
         except SendError:
             raise
         except Exception as error:
-            raise _read_error(error, begun) from None  # AWS' sentence has the number in it
+            raise _read_error(error, begun) from None  # AWS' message contains the number
         message_id = answer.get("MessageId")
         if not message_id or len(message_id) > MAX_MESSAGE_ID:
             raise SendError(Failure.UNKNOWN, "garbage")
@@ -70,11 +70,11 @@ class Client:
 
 
 def load(region: str) -> Any:
-    """Make a session that has read all that clients are made from. Blocks for 0.2 s: for a thread. Raises SendError."""
+    """Return a session with all service data loaded. Blocks for 0.2 s, so call it in a thread. Raises SendError."""
 
     async def rehearse() -> None:
         async with session.client("sns", config=_config(signature_version=UNSIGNED)):
-            """What it has read stays in the session."""
+            """The session keeps the loaded data."""
 
     with _failing_as_send_error():
         session = aioboto3.Session(region_name=region)
@@ -83,7 +83,7 @@ def load(region: str) -> Any:
 
 
 async def open_client(session: Any) -> Client:
-    """Make a client whose credentials have been found. Raises SendError."""
+    """Return a client with credentials. Raises SendError."""
     with _failing_as_send_error():
         async with AsyncExitStack() as resources:
             credentials = await session.get_credentials()
@@ -104,12 +104,12 @@ def _failing_as_send_error() -> Iterator[None]:
         yield
     except SendError:
         raise
-    except Exception as error:  # so large a library has many more than it says
+    except Exception as error:  # the library raises more than it documents
         raise _read_error(error, begun=False) from error
 
 
-class _Answer(NamedTuple):
-    """The body of an answer, as aiobotocore asks for it."""
+class _Response(NamedTuple):
+    """The body of a response, as aiobotocore reads it."""
 
     body: bytes
 
@@ -119,14 +119,14 @@ class _Answer(NamedTuple):
 
 @functools.cache
 def _trust(verify: bool | str) -> ssl.SSLContext | bool:
-    """Read the authorities that are believed, once: `verify` may name a file of them."""
+    """Load trusted certificate authorities once; `verify` may name a file of them."""
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
     return httpx.create_ssl_context() if verify else False
 
 
 class _Transport:
-    """What aiobotocore calls an HTTP session; it also says how. All it raises is SendError."""
+    """An HTTP session with aiobotocore's interface. It raises SendError only."""
 
     def __init__(self, *, verify: bool | str, proxies: Mapping[str, str] | None, **_: object) -> None:
         trust = _trust(verify)
@@ -140,7 +140,7 @@ class _Transport:
                 for scheme, proxy in (proxies or {}).items()
             },
             follow_redirects=False,
-            trust_env=False,  # botocore has read the proxies of the environment, and which hosts need none
+            trust_env=False,  # botocore has read the environment's proxies and exceptions
             headers={"accept-encoding": "identity"},
         )
 
@@ -154,7 +154,7 @@ class _Transport:
         await self._client.aclose()
 
     async def send(self, request: Any) -> AioAWSResponse:
-        """Carry a signed request. Raises SendError for all that is neither an answer nor a refusal."""
+        """Send a signed request. Raises SendError for anything but a response of SNS."""
         try:
             status, headers, body = await self._exchange(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
@@ -163,10 +163,10 @@ class _Transport:
             raise SendError(Failure.UNKNOWN, "timeout") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SendError(Failure.UNKNOWN, "connection_lost") from error
-        told_by_sns = 400 <= status < 500 and b"<Code>" in body  # if not, a proxy or the like has refused
-        if status >= 300 and not told_by_sns:
+        is_sns_error = 400 <= status < 500 and b"<Code>" in body  # otherwise a proxy responded
+        if status >= 300 and not is_sns_error:
             raise SendError(_of_status(status), f"http_{status}")
-        return AioAWSResponse(request.url, status, headers, _Answer(body))
+        return AioAWSResponse(request.url, status, headers, _Response(body))
 
     async def _exchange(self, request: Any) -> tuple[int, dict[str, str], bytes]:
         async with self._client.stream(
@@ -175,19 +175,19 @@ class _Transport:
             body = b""
             async for piece in response.aiter_raw():
                 body += piece
-                if len(body) > MAX_ANSWER_BYTES:
+                if len(body) > MAX_RESPONSE_BYTES:
                     raise SendError(_of_status(response.status_code), "answer_too_long")
             return response.status_code, dict(response.headers), body
 
 
 def _read_error(error: Exception, begun: bool) -> SendError:
-    """Judge what botocore raised. With `begun` the request may have left; else it was about credentials."""
+    """Classify an exception of botocore. With `begun` the request was possibly sent; else credentials failed."""
     if isinstance(error, aws.ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        told = error.response.get("Error")
-        told = told if isinstance(told, dict) else {}
-        code, sentence = str(told.get("Code") or ""), str(told.get("Message") or "")
-        failure = _of_refusal(status, code, sentence)
+        details = error.response.get("Error")
+        details = details if isinstance(details, dict) else {}
+        code, sentence = str(details.get("Code") or ""), str(details.get("Message") or "")
+        failure = _failure_of_error(status, code, sentence)
         code = code if _CODE.fullmatch(code) else f"http_{status}"
     elif isinstance(error, aws.ConnectionError | aws.HTTPClientError):
         failure, code = Failure.TRANSIENT, "no_credentials"  # our own transport raises SendError
@@ -197,11 +197,13 @@ def _read_error(error: Exception, begun: bool) -> SendError:
         failure, code = Failure.UNKNOWN, "garbage"
     if not begun and not failure.definite:
         failure = Failure.TRANSIENT
-    return SendError(failure, code)
+    # A wrong parameter that is not the number is the sender id or the text.
+    is_parameter = failure is Failure.CONFIGURATION and code.startswith("InvalidParameter")
+    return SendError(failure, code, Cause.SENDER if is_parameter else None)
 
 
-def _of_refusal(status: int, code: str, sentence: str) -> Failure:
-    """Judge by AWS' code. For the number there is none: InvalidParameter says in words which one it is."""
+def _failure_of_error(status: int, code: str, sentence: str) -> Failure:
+    """Classify by AWS' code. InvalidParameter names the wrong parameter only in its message."""
     if status < 500 and (code.startswith("OptedOut") or "opted out" in sentence.lower()):
         return Failure.OPTED_OUT
     if status < 500 and code in ("InvalidParameter", "InvalidParameterException") and "PhoneNumber" in sentence:
@@ -210,7 +212,7 @@ def _of_refusal(status: int, code: str, sentence: str) -> Failure:
 
 
 def _of_status(status: int) -> Failure:
-    """Judge by the status alone: 429 was never processed, a 4xx was refused, all else may have been sent."""
+    """Classify by HTTP status: 429 was never processed, a 3xx or 4xx was rejected, anything else possibly sent."""
     if status == 429:
         return Failure.THROTTLED
     return Failure.CONFIGURATION if 300 <= status < 500 else Failure.UNKNOWN

@@ -1,7 +1,7 @@
 """SMS through Twilio's Messages resource (Programmable Messaging, API 2010-04-01).
 
-One attempt with one deadline: the API has no idempotency key, so nothing is retried here. Answers are read to a bound,
-redirects are not followed, and proxy variables of the environment are not believed.
+One attempt with one deadline: the API has no idempotency key, so nothing is retried here. Responses are read up to a
+bound, redirects are not followed, and proxy variables of the environment are ignored.
 """
 
 import asyncio
@@ -15,55 +15,59 @@ import msgspec
 
 from auth1.config.providers import Twilio as Account
 from auth1.config.sms_rates import MICRO
-from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
+from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, SendError, SendResult
 
 DEADLINE_S = 2.0
 CONNECT_S = 1.0
-MAX_ANSWER_BYTES = 64 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024
 MAX_VALIDITY_S = 36_000  # Twilio's own bound of ValidityPeriod
 MAX_CONNECTIONS = 100
 CALLBACK_PATH = "/api/callbacks/twilio/status"
 
-_PRICE = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,12})?", re.ASCII)  # negative: it is taken from an account
+_PRICE = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,12})?", re.ASCII)  # negative: a debit
 SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
 _SERVICE = re.compile(r"MG[0-9A-Za-z]{32}")
 
-# What a status callback reports. What is neither (`receiving`, `received`) is not about a message that we send.
+# MessageStatus of a status callback -> our state. `receiving` and `received` concern incoming messages.
 STATES = {
     **dict.fromkeys(("queued", "accepted", "scheduled", "sending", "sent"), "sent"),
     **dict.fromkeys(("delivered", "read"), "delivered"),
     **dict.fromkeys(("undelivered", "failed", "canceled"), "failed"),
 }
 
-# Twilio's error codes (its "Error and Warning Dictionary"). Every other 4xx is a refusal that is ours to mend.
-_FAILURES = {
-    Failure.IMPOSSIBLE: (21211, 21217, 21614, 30005, 30006),
-    Failure.OPTED_OUT: (21610,),
-    Failure.THROTTLED: (20429, 21611, 30001, 30022),
-    Failure.CONFIGURATION: (20003, 20005, 21212, 21606, 21608, 21701, 21702, 21703, 21704, 21705, 30002, 30032, 30034),
-    Failure.TRANSIENT: (21408, 21612, 30003, 30008, 30450),
+# Twilio's error codes (its "Error and Warning Dictionary") by what follows and by cause.
+_ERRORS = {
+    (Failure.IMPOSSIBLE, Cause.RECIPIENT): (21211, 21217, 21265, 21614, 21635, 30005, 30006),
+    (Failure.OPTED_OUT, Cause.RECIPIENT): (21610,),
+    (Failure.THROTTLED, Cause.PROVIDER): (20429, 30001),
+    (Failure.THROTTLED, Cause.SENDER): (21611, 30022),  # the queue or the daily cap of one sender
+    (Failure.CONFIGURATION, Cause.ACCOUNT): (20003, 20005, 30002, 30010),
+    (Failure.CONFIGURATION, Cause.SENDER): (21212, 21603, 21606, 21659, *range(21701, 21706), 30032, 30034),
+    (Failure.CONFIGURATION, Cause.RECIPIENT): (21219, 21608),  # a trial account sends to verified numbers only
+    (Failure.TRANSIENT, Cause.COUNTRY): (21408, 21612, 30450),
+    (Failure.TRANSIENT, Cause.RECIPIENT): (30003, 30004, 30007, 30008),
 }
-# What another provider should not send either: a text that was blocked or filtered, and what looks like SMS pumping.
+# Blocked or filtered texts, and suspected SMS pumping: no other provider should send them either.
 _BLOCKED = frozenset((30004, 30007, 30450))
-_BY_CODE = {code: failure for failure, codes in _FAILURES.items() for code in codes}
+_BY_CODE = {code: kind for kind, codes in _ERRORS.items() for code in codes}
 
 
-class _Answer(msgspec.Struct):
-    """The fields that matter of a message, of a legacy error and of an RFC 9457 error."""
+class _Response(msgspec.Struct):
+    """The fields used of a message, of a legacy error and of an RFC 9457 error. Odd types are no reason to fail."""
 
-    sid: str | None = None
-    status: str | int | None = None
-    code: int | str | None = None
-    error_code: int | None = None
-    price: Any = None  # "-0.00750", in price_unit; seldom there so early, and never a reason to doubt the rest
+    sid: Any = None
+    status: Any = None
+    code: Any = None
+    error_code: Any = None
+    price: Any = None  # "-0.00750", in price_unit; seldom present so early
     price_unit: Any = None
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_Response).decode
 
 
 class Twilio:
-    """Sends SMS. `callback_url` is set where Twilio can reach us."""
+    """Sends SMS. `callback_url` is set where Twilio can reach this service."""
 
     name = "twilio"
 
@@ -86,23 +90,23 @@ class Twilio:
         )
 
     def form(self, message: OutgoingMessage) -> dict[str, str]:
-        """The fields of the request, as Twilio names them."""
+        """Return the fields of the request, as Twilio names them."""
         sender = message.sender_of(self.name) or self._service
         fields = {
             "To": message.to,
             "MessagingServiceSid" if _SERVICE.fullmatch(sender) else "From": sender,
             "Body": message.text,
-            # A code that arrives after its end is of no use, and Twilio's own default is ten hours.
+            # A code that arrives after it expired is useless, and Twilio's default is ten hours.
             "ValidityPeriod": str(min(max(message.expires_in, 1), MAX_VALIDITY_S)),
         }
         if self._callback_url is not None:
-            # Our ids come back in the URL, so that a receipt finds its message before the answer to this request does.
+            # The ids come back in the URL, so that a delivery report finds its message before this response arrives.
             ids = {"tenant_id": message.tenant_id, "message_id": message.message_id}
             fields["StatusCallback"] = f"{self._callback_url}?{urlencode(ids)}"
         return fields
 
     async def send(self, message: OutgoingMessage) -> SendResult:
-        """Create the message at Twilio; its id there is the SID."""
+        """Create the message at Twilio; the result contains its SID."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 status, body = await self._post(self.form(message))
@@ -122,53 +126,62 @@ class Twilio:
             body = b""
             async for piece in response.aiter_raw():
                 body += piece
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise SendError(_of_status(response.status_code), "answer_too_long")
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise _error_of_status(response.status_code, "answer_too_long")
             return response.status_code, body
 
 
 def is_retryable(status: str, code: int | None) -> bool:
-    """Whether another provider might deliver what Twilio reports as not delivered: not what no number, owner or network
-    wants, and not what somebody took back."""
-    refused = _BY_CODE.get(code or 0) in (Failure.IMPOSSIBLE, Failure.OPTED_OUT) or code in _BLOCKED
-    return status in ("undelivered", "failed") and not refused
+    """Return whether another provider may deliver a message that Twilio did not deliver.
+
+    False for impossible or opted-out recipients, blocked texts, and canceled messages.
+    """
+    failure, _ = _BY_CODE.get(code or 0, (None, None))
+    is_final = failure in (Failure.IMPOSSIBLE, Failure.OPTED_OUT) or code in _BLOCKED
+    return status in ("undelivered", "failed") and not is_final
 
 
 def _read(status: int, body: bytes) -> SendResult:
-    """Tell a message that was taken from one that was not."""
-    answer = _parse(body)
+    """Return the result of an accepted message. Raises SendError."""
+    response = _parse(body)
     if status in (200, 201):
-        sid = answer.sid if answer else None
-        if answer and sid is not None and SID.fullmatch(sid) and answer.status != "failed":
-            return SendResult(sid, _price(answer))
+        sid = response.sid if response else None
+        if response and isinstance(sid, str) and SID.fullmatch(sid) and response.status != "failed":
+            return SendResult(sid, _price(response))
         raise SendError(Failure.UNKNOWN, "garbage")
-    code = _code(answer)
+    code = _code(response)
     if code is not None and code in _BY_CODE and status < 500:
-        raise SendError(_BY_CODE[code], str(code))
-    raise SendError(_of_status(status), str(code or f"http_{status}"))
+        failure, cause = _BY_CODE[code]
+        raise SendError(failure, str(code), cause)
+    raise _error_of_status(status, str(code or f"http_{status}"))
 
 
-def _price(answer: _Answer) -> int | None:
-    """The price in millionths of a US dollar; what is billed in another currency is not converted."""
-    text = str(answer.price)
-    if answer.price_unit not in ("USD", "usd") or not _PRICE.fullmatch(text):
+def _price(response: _Response) -> int | None:
+    """Return the price in millionths of a US dollar; None where it is billed in another currency."""
+    text = str(response.price)
+    if response.price_unit not in ("USD", "usd") or not _PRICE.fullmatch(text):
         return None
     return round(abs(Decimal(text)) * MICRO)
 
 
-def _of_status(status: int) -> Failure:
-    """Judge by the status alone: 429 was never processed, a 4xx was refused, all else may have been sent."""
+def _error_of_status(status: int, code: str) -> SendError:
+    """Classify by HTTP status: 429 was never processed, a 3xx or 4xx was rejected, anything else was possibly sent.
+
+    A 400 with an unknown code may concern this message alone, so it does not count against the account.
+    """
     if status == 429:
-        return Failure.THROTTLED
-    return Failure.CONFIGURATION if 300 <= status < 500 else Failure.UNKNOWN
+        return SendError(Failure.THROTTLED, code)
+    if not 300 <= status < 500:
+        return SendError(Failure.UNKNOWN, code)
+    return SendError(Failure.CONFIGURATION, code, Cause.RECIPIENT if status == 400 else Cause.ACCOUNT)
 
 
-def _code(answer: _Answer | None) -> int | None:
-    value: Any = answer and (answer.code if answer.code is not None else answer.error_code)
+def _code(response: _Response | None) -> int | None:
+    value: Any = response and (response.code if response.code is not None else response.error_code)
     return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else None
 
 
-def _parse(body: bytes) -> _Answer | None:
+def _parse(body: bytes) -> _Response | None:
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

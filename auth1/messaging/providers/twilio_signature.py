@@ -1,8 +1,8 @@
-"""Is it Twilio that calls? (Twilio's documentation, "Webhooks Security".)
+"""Signatures of Twilio's callbacks (Twilio's documentation, "Webhooks Security").
 
-A callback is signed with the account's token: Base64 of an HMAC over the URL, as Twilio was told to call it, and the
-form's names and values in order. Usually SHA-1; with a SharedKey SHA-256, which a second header announces. The URL is
-the operator's and never the request's own: whoever sends the request chooses its Host.
+A callback is signed with the account's token: Base64 of an HMAC over the URL that Twilio calls and the form's names and
+values in order. It uses SHA-1, or SHA-256 with a SharedKey, which a second header announces. The URL is built from
+APP_URL, never from the request, because an attacker chooses the request's Host.
 """
 
 import base64
@@ -18,7 +18,7 @@ Pairs = Iterable[tuple[str, str]]
 
 
 def sign(token: str, url: str, pairs: Pairs, digest: str = "sha1") -> str:
-    """Sign as Twilio does: sorted by name, then by value; a pair that comes twice counts once."""
+    """Sign as Twilio does: pairs sorted by name, then by value; a repeated pair counts once."""
     text = url + "".join(name + value for name, value in sorted(set(pairs)))
     return base64.b64encode(hmac.digest(token.encode(), text.encode(), digest)).decode()
 
@@ -26,21 +26,21 @@ def sign(token: str, url: str, pairs: Pairs, digest: str = "sha1") -> str:
 def signature_is_valid(
     signature: str | None, settings: str | None, *, tokens: Sequence[str], app_url: str, target: str, pairs: Pairs
 ) -> bool:
-    """Whether X-Twilio-Signature is right for a call of `target` (path and query) at `app_url`, by any of the tokens.
+    """Return whether X-Twilio-Signature is valid for `target` (path and query) at `app_url`, by any of the tokens.
 
-    `settings` is the header X-Twilio-Webhooks-Signature-Settings. As Twilio's own validator does, take a signature of
+    `settings` is the header X-Twilio-Webhooks-Signature-Settings. Like Twilio's own validator, accept a signature of
     the URL with its port or without.
     """
     digest = _DIGESTS.get(_algorithm(settings))
     if not signature or digest is None:
         return False
     pairs = tuple(pairs)  # read more than once
-    right = [sign(token, base + target, pairs, digest) for token in tokens for base in _spellings(app_url)]
-    return any(crypto.equal(signature, candidate) for candidate in right)
+    expected = [sign(token, base + target, pairs, digest) for token in tokens for base in _spellings(app_url)]
+    return any(crypto.equal(signature, candidate) for candidate in expected)
 
 
 def _algorithm(settings: str | None) -> str:
-    """Read `key=…,algorithm=HMAC_SHA256`."""
+    """Return the algorithm of `key=…,algorithm=HMAC_SHA256`."""
     for part in (settings or "").split(","):
         name, _, value = part.partition("=")
         if name.strip() == "algorithm" and value.strip():
@@ -49,7 +49,7 @@ def _algorithm(settings: str | None) -> str:
 
 
 def _spellings(app_url: str) -> tuple[str, str]:
-    """A URL without and with its port, and otherwise as it is written."""
+    """Return a URL without and with its port, otherwise unchanged."""
     parts = urlsplit(app_url)
     scheme, _, rest = app_url.partition("://")
     path = rest.removeprefix(parts.netloc)

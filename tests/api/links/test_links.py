@@ -9,7 +9,6 @@ import asyncpg
 import jwt
 import pytest
 
-from auth1.challenges import outbox
 from auth1.core.ids import new_id
 from tests.api.links.person import (
     APP_URL,
@@ -186,7 +185,7 @@ async def test_the_outbox_sends_the_same_link_again(person: Person, database: as
         person.tenant["tenant_id"],
     )
 
-    await outbox.run_once(person.door.services)
+    await person.door.services.outbox.run_once()
 
     assert person.mail is not first
     assert person.mail.part("plain") == first.part("plain")

@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from auth1.challenges import outbox
 from auth1.messaging.providers.smtp import Smtp
 from auth1.templates.placeholders import to_one_line
 from auth1.templates.strings import STRINGS
@@ -204,7 +203,7 @@ async def test_the_outbox_sends_mails_too(mail_door: Door, server: SmtpServer, p
     first = server.newest(person)
     await books.do("update messages set state = 'queued', trying = null, provider = null where identifier = $1", person)
 
-    await outbox.run_once(mail_door.services)
+    await mail_door.services.outbox.run_once()
 
     again = server.newest(person)
     assert again is not first

@@ -4,7 +4,6 @@ import asyncio
 
 import asyncpg
 
-from auth1.challenges import outbox
 from tests.conftest import Door, new_phone
 from tests.messaging.conftest import Sender
 from tests.messaging.outbox.conftest import queue
@@ -25,11 +24,11 @@ async def test_what_a_dead_process_was_handing_over_becomes_unknown_and_is_not_s
     sender: Sender, phone: str
 ) -> None:
     await hold_in_hand(sender, phone)
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
     assert (await sender.message(phone))["state"] == "queued"  # its process may be alive
 
     await sender.books.do(CLAIM_HAS_RUN_OUT, phone)
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     row = await sender.message(phone)
     assert (row["state"], row["error"], row["provider"]) == ("unknown", "process_lost", "twilio")
@@ -52,7 +51,7 @@ async def test_only_one_of_two_workers_settles_a_lost_message(sender: Sender, ot
         await sender.books.do(CLAIM_HAS_RUN_OUT, phone)
 
     workers = [sender.door.services, other_door.services]
-    await asyncio.gather(*(outbox.run_once(worker) for worker in workers * 2))
+    await asyncio.gather(*(worker.outbox.run_once() for worker in workers * 2))
 
     for phone in phones:
         row = await sender.message(phone)
@@ -65,7 +64,7 @@ async def test_a_late_report_does_not_change_what_was_settled(sender: Sender, ph
 
     async def settle_first(request: Request, writer: asyncio.StreamWriter) -> None:
         await sender.books.do(CLAIM_HAS_RUN_OUT, phone)
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
         await take(request, writer)
 
     sender.carrier.script.append(settle_first)
@@ -99,7 +98,7 @@ async def test_a_delivery_that_could_not_be_recorded_is_recorded_later(
     await lock.rollback()
     await locker.close()
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     row = await sender.message(phone)
     assert (row["state"], row["provider"]) == ("sent", "twilio")

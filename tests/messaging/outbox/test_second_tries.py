@@ -7,7 +7,6 @@ from contextlib import suppress
 import asyncpg
 import pytest
 
-from auth1.challenges import outbox
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
 from auth1.messaging import store
@@ -65,7 +64,7 @@ async def printed(door: Door, phone: str) -> list[str]:
 
 async def only(sender: Sender, phone: str) -> asyncpg.Record:
     """The message to a number, which has had no second."""
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
     assert await printed(sender.door, phone) == []
     return await sender.message(phone)
 
@@ -94,7 +93,7 @@ async def test_what_did_not_arrive_is_sent_by_the_next_provider_with_the_same_co
 
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
     for _ in range(3):
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
 
     first, second = await sender.books.messages(sender.id, phone)
     assert (first["state"], first["error"], first["retry_at"]) == ("failed", "undelivered:30003", None)
@@ -135,7 +134,7 @@ async def test_sns_sends_what_twilio_did_not_deliver(
         await sender.ask(phone)
 
         await report(sender, phone, "failed", ErrorCode="30008").send(door)
-        await outbox.run_once(door.services)
+        await door.services.outbox.run_once()
 
         [text] = sns.sent_to(phone)
         assert text == sender.handed_over(phone)[-1].form["Body"]
@@ -189,7 +188,7 @@ async def test_a_code_that_nobody_waits_for_is_not_sent_again(
         settings = {"settings": {"retry_undelivered": None}}
         await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}", settings)
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     assert await printed(sender.door, phone) == []
     assert all(row["retry_of"] is None for row in await sender.books.messages(sender.id, phone))
@@ -202,7 +201,7 @@ async def test_a_code_that_is_answered_before_the_second_message_leaves_is_not_s
     await store.retry_messages(sender.door.services.postgres, ["twilio", "console"], 100)
     assert await sender.log_in(phone) == 200
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     _, second = await sender.books.messages(sender.id, phone)
     assert (second["state"], second["error"]) == ("failed", "code_ended")
@@ -216,7 +215,7 @@ async def test_silence_for_the_set_time_is_a_reason_too(sender: Sender, phone: s
 
     await sender.books.do(LATER, phone)
     for _ in range(3):
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
 
     first, second = await sender.books.messages(sender.id, phone)
     assert (first["state"], second["state"], second["provider"]) == ("sent", "sent", "console")
@@ -225,7 +224,7 @@ async def test_silence_for_the_set_time_is_a_reason_too(sender: Sender, phone: s
     assert '"reason": "no_receipt"' in data
     # The first does not arrive, or does after all: there is no third, and the challenge tells the better news.
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
     assert len(await sender.books.messages(sender.id, phone)) == 2
     assert (await status_of(sender, first["challenge_id"]))["message_id"] == second["id"]
     await Report(url, "delivered").send(sender.door)
@@ -250,7 +249,7 @@ async def test_what_arrives_before_the_second_message_leaves_keeps_it_back(
     await store.retry_messages(sender.door.services.postgres, ["twilio", "console"], 100)
     await Report(url, "delivered").send(sender.door)
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     first, second = await sender.books.messages(sender.id, phone)
     assert (second["state"], second["provider"], second["error"]) == ("failed", "none", "first_arrived")
@@ -292,13 +291,13 @@ async def test_while_a_process_is_asking_other_providers_nobody_else_does(sender
 
     async def report_and_hang_up(request: Request, writer: asyncio.StreamWriter) -> None:
         await report(sender, phone, "failed", ErrorCode="30008").send(sender.door)
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
         await hang_up(request, writer)
 
     sender.carrier.script.append(report_and_hang_up)
 
     assert (await sender.ask(phone))[0] == 200
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     row = await sender.message(phone)
     assert (row["state"], row["provider"], row["avoid"], row["retry_at"]) == ("sent", "console", ["twilio"], None)
@@ -308,14 +307,14 @@ async def test_while_a_process_is_asking_other_providers_nobody_else_does(sender
 async def test_a_failure_that_is_reported_before_our_own_record_waits_for_it(sender: Sender, phone: str) -> None:
     async def report_and_take(request: Request, writer: asyncio.StreamWriter) -> None:
         await report(sender, phone, "failed", ErrorCode="30008").send(sender.door)
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
         assert len(await sender.books.messages(sender.id, phone)) == 1
         await take(request, writer)
 
     sender.carrier.script.append(report_and_take)
     assert (await sender.ask(phone))[0] == 200
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     assert len(await printed(sender.door, phone)) == 1
 
@@ -366,11 +365,11 @@ async def test_of_any_number_of_receipts_and_rounds_one_second_message_comes(
         async def work(door: Door, barrier: asyncio.Barrier = barrier) -> None:
             await barrier.wait()
             with suppress(Unavailable):  # the machine is slow; the next round is as good
-                await outbox.run_once(door.services)
+                await door.services.outbox.run_once()
 
         await asyncio.gather(*(tell(door) for door in doors * 10), *(work(door) for door in doors * 3))
         for door in doors * 2:
-            await outbox.run_once(door.services)
+            await door.services.outbox.run_once()
 
         first, second = await sender.books.messages(sender.id, phone)
         assert (first["state"], second["retry_of"], second["state"]) == ("failed", first["id"], "sent")

@@ -6,8 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from auth1.challenges import outbox
-from auth1.messaging import dispatcher
+from auth1.messaging import dispatcher, outbox
 from tests.conftest import Door, Started, new_phone
 from tests.messaging.conftest import Sender, spread_phones
 from tests.messaging.outbox.conftest import queue
@@ -20,7 +19,7 @@ async def test_a_message_for_which_there_was_no_room_is_sent_later(sender: Sende
     assert (row["state"], row["trying"], row["claimed_until"]) == ("queued", None, None)
     assert sender.handed_over(phone) == []
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     [request] = sender.handed_over(phone)
     assert request.form["Body"].startswith("Your MyApp verification code is: ")
@@ -33,7 +32,7 @@ async def test_what_was_sent_is_not_sent_again(sender: Sender, phone: str) -> No
     await queue(sender, phone)
 
     for _ in range(3):
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
 
     assert len(sender.handed_over(phone)) == 1
 
@@ -61,7 +60,7 @@ async def test_with_more_in_flight_than_there_is_room_for_every_message_is_sent_
     assert [body["status"] for _, body in early] == ["queued"] * 7
     assert sorted(body["status"] for _, body in answers) == ["queued"] * 7 + ["sent"] * 3
     for _ in range(2):
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
     assert sorted(request.form["To"] for request in carrier.requests) == phones
 
 
@@ -73,7 +72,7 @@ async def test_two_workers_that_race_send_each_message_once(
         await queue(sender, phone)
 
     workers = [sender.door.services, other_door.services]
-    await asyncio.gather(*(outbox.run_once(worker) for worker in workers * 3))
+    await asyncio.gather(*(worker.outbox.run_once() for worker in workers * 3))
 
     assert sorted(request.form["To"] for request in carrier.requests) == phones
     for phone in phones:
@@ -86,7 +85,7 @@ async def test_the_code_that_is_sent_late_is_the_one_that_was_asked_for(sender: 
     await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
     await queue(sender, phone)
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     first, second = sender.carrier.sent_to(phone)
     assert first == second
@@ -97,7 +96,7 @@ async def test_it_is_from_whom_the_tenant_sends(sender: Sender, phone: str) -> N
     sender.tenant = await sender.door.tenant(sms_senders={"*": {"twilio": "MyApp"}})
     await queue(sender, phone)
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     [request] = sender.handed_over(phone)
     assert request.form["From"] == "MyApp"
@@ -109,7 +108,7 @@ async def test_the_text_tells_the_minutes_that_remain(sender: Sender, phone: str
     sql = "update identifiers set code_expires_at = now() + interval '179.5 s' where identifier = $1"
     await sender.books.do(sql, phone)
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     [request] = sender.handed_over(phone)
     assert request.form["Body"].endswith("Expires in 3 minutes.")
@@ -139,7 +138,7 @@ async def test_a_code_that_has_ended_is_not_sent(
         worker = changed.services
     sent_before = len(sender.handed_over(phone))
 
-    await outbox.run_once(worker)
+    await worker.outbox.run_once()
 
     assert len(sender.handed_over(phone)) == sent_before
     row = (await sender.books.messages(sender.id, phone))[0]
@@ -161,7 +160,7 @@ async def test_an_outbox_send_that_fails_is_recorded_and_not_repeated(
 
     carrier.behaviour = fail
     for _ in range(2):
-        await outbox.run_once(sender.door.services)
+        await sender.door.services.outbox.run_once()
 
     refused, unknown = await sender.message(phone), await sender.message(other)
     assert (refused["state"], refused["error"]) == ("failed", "impossible:21211")
@@ -173,7 +172,7 @@ async def test_an_outbox_send_that_fails_is_recorded_and_not_repeated(
 async def test_a_sandbox_message_is_finished_without_sending(sender: Sender, phone: str) -> None:
     await queue(sender, phone, sender.tenant["test_key"])
 
-    await outbox.run_once(sender.door.services)
+    await sender.door.services.outbox.run_once()
 
     assert sender.carrier.requests == []
     row = await sender.books.message(f"{sender.id}:test", phone)

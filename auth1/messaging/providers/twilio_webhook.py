@@ -1,13 +1,13 @@
-"""Delivery reports of Twilio."""
+"""POST /api/callbacks/twilio/status: Twilio's delivery reports (its "status callbacks")."""
 
 import re
 
-from auth1.challenges.schemas import ReceiptQuery
 from auth1.core.http.query import read_query
 from auth1.core.http.request import Form, Request
 from auth1.errors import Forbidden
 from auth1.messaging import delivery_reports
 from auth1.messaging.providers import twilio, twilio_signature
+from auth1.messaging.schemas import StatusCallbackQuery
 from auth1.messaging.store import DeliveryReport
 from auth1.services import Services
 
@@ -16,18 +16,18 @@ _MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
 _ERROR_CODE = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
-async def take_twilio_receipt(app: Services, request: Request[None], form: Form) -> None:
-    """Write down what Twilio reports of a message (its "status callback")."""
-    _refuse_unsigned(app, request, form)
-    receipt = _read(read_query(request, ReceiptQuery, others=True), form)
-    if receipt is None:
-        return  # of a message that is not ours, or in a word that says nothing of its delivery
-    request.log |= {"tenant_id": receipt.tenant_id, "message_id": receipt.message_id, "state": receipt.state}
+async def receive_status(app: Services, request: Request[None], form: Form) -> None:
+    """Record Twilio's delivery report of a message (its "status callback")."""
+    _check_signature(app, request, form)
+    report = _parse(read_query(request, StatusCallbackQuery, others=True), form)
+    if report is None:
+        return  # the message is not ours, or the status says nothing about its delivery
+    request.log |= {"tenant_id": report.tenant_id, "message_id": report.message_id, "state": report.state}
     is_retryable = twilio.is_retryable(*_reason(form))
-    await delivery_reports.record(app.postgres, app.log, receipt, request.request_id, is_retryable=is_retryable)
+    await delivery_reports.record(app.postgres, app.log, report, request.request_id, is_retryable=is_retryable)
 
 
-def _refuse_unsigned(app: Services, request: Request[None], form: Form) -> None:
+def _check_signature(app: Services, request: Request[None], form: Form) -> None:
     account = app.settings.twilio
     query = request.query_string.decode("latin-1")
     if account is None or not twilio_signature.signature_is_valid(
@@ -38,11 +38,11 @@ def _refuse_unsigned(app: Services, request: Request[None], form: Form) -> None:
         target=twilio.CALLBACK_PATH + (f"?{query}" if query else ""),
         pairs=form.pairs,
     ):
-        raise Forbidden("This request is not signed by our account at Twilio.")
+        raise Forbidden("Invalid Twilio signature.")
 
 
-def _read(query: ReceiptQuery, form: Form) -> DeliveryReport | None:
-    """Our ids are in the URL, which is signed too; what Twilio says is in the form."""
+def _parse(query: StatusCallbackQuery, form: Form) -> DeliveryReport | None:
+    """Parse a callback. Our ids are in the URL, which the signature covers; the status is in the form."""
     tenant_id, message_id = query.tenant_id, query.message_id
     status = form.value("MessageStatus") or ""
     state = twilio.STATES.get(status)
@@ -61,6 +61,6 @@ def _read(query: ReceiptQuery, form: Form) -> DeliveryReport | None:
 
 
 def _reason(form: Form) -> tuple[str, int | None]:
-    """Twilio's word for the state, and its error code where it is one."""
+    """Return Twilio's status, and its error code where the form has a valid one."""
     code = form.value("ErrorCode") or ""
     return form.value("MessageStatus") or "", int(code) if _ERROR_CODE.fullmatch(code) else None

@@ -1,0 +1,137 @@
+"""The outbox: sends accepted messages that no process is sending, and settles the rest.
+
+A message waits here when a worker had no capacity for it, when its process died before the dispatch, or when its
+provider asked to try later. Rows that a dead process was handing over become `unknown`: they may have been sent.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from auth1 import metrics
+from auth1.config.sms_rates import Rates
+from auth1.core.ids import new_id
+from auth1.core.log import Log
+from auth1.core.postgres import Postgres
+from auth1.errors import Unavailable
+from auth1.events.types import Event, EventType, tell
+from auth1.identifiers import parse_phone
+from auth1.messaging import store
+from auth1.messaging.dispatcher import Messenger
+from auth1.messaging.providers.protocol import OutgoingMessage
+from auth1.messaging.store import Claimed, Delivery, Unknown
+from auth1.templates import segments
+
+INTERVAL_S = 2.0
+BATCH = 20
+SETTLE_BATCH = 200
+MAX_BATCHES = 50  # per run
+ACTOR = "auth1"
+
+Render = Callable[[Claimed], OutgoingMessage | None]  # None: the code or the link of the message has ended
+
+
+class Outbox:
+    """Works through the rows of `messages`. `render` turns a claimed row into the message that providers get."""
+
+    def __init__(self, postgres: Postgres, log: Log, messenger: Messenger, rates: Rates, render: Render) -> None:
+        self._postgres = postgres
+        self._log = log
+        self._messenger = messenger
+        self._rates = rates
+        self._render = render
+
+    async def run_once(self) -> None:
+        """Record pending outcomes, retry undelivered messages, send queued ones, and settle unknown ones."""
+        await self._messenger.flush_pending()
+        await self.retry()
+        for channel in self._messenger.channels:
+            await self._send_queued(channel, sandbox=False)
+            await self._send_queued(channel, sandbox=True)
+        for lost in await store.mark_lost_unknown(self._postgres, BATCH):
+            metrics.OUTBOX_MESSAGES.labels("unknown").inc()
+            self._log_unknown_delivery(lost, "process_lost")
+        await self._expire_unreported()
+
+    async def retry(self) -> None:
+        """Queue undelivered and unreported messages for another provider."""
+        providers = self._messenger.provider_names("sms", sandbox=False)
+        for _ in range(MAX_BATCHES):
+            due = await store.retry_messages(self._postgres, providers, SETTLE_BATCH)
+            for message in due:
+                if message.message_id is not None and message.reason is not None:
+                    reason = "no_receipt" if message.reason == "no_receipt" else "undelivered"
+                    metrics.MESSAGE_RETRIES.labels(message.provider, reason).inc()
+                    event = Event(
+                        message.event_id, EventType.MESSAGE_RETRIED, message.tenant_id, ACTOR, message.first_id
+                    )
+                    tell(
+                        self._log,
+                        event,
+                        provider=message.provider,
+                        reason=message.reason,
+                        message_id=message.message_id,
+                    )
+            if len(due) < SETTLE_BATCH:
+                break
+
+    async def _expire_unreported(self) -> None:
+        """Stop waiting for delivery reports that are overdue."""
+        for _ in range(MAX_BATCHES):
+            unreported = await store.expire_unreported(self._postgres, SETTLE_BATCH)
+            for message in unreported:
+                metrics.DELIVERIES.labels(message.provider, "unknown").inc()
+                self._log_unknown_delivery(message, "no_receipt")
+            if len(unreported) < SETTLE_BATCH:
+                break
+
+    def _log_unknown_delivery(self, message: Unknown, error: str) -> None:
+        event = Event(message.event_id, EventType.MESSAGE_UNKNOWN, message.tenant_id, ACTOR, message.message_id)
+        tell(self._log, event, provider=message.provider, error=error)
+
+    async def _send_queued(self, channel: str, *, sandbox: bool) -> None:
+        providers = self._messenger.provider_names(channel, sandbox=sandbox)
+        claimed = await store.claim_messages(self._postgres, providers, channel, sandbox, BATCH)
+        # In parallel, so that all finish before their claims expire even if every provider hangs.
+        await asyncio.gather(*(self._send(message) for message in claimed))
+
+    async def _send(self, message: Claimed) -> None:
+        outgoing = self._render(message)
+        if outgoing is None:
+            return await self._drop(message, "code_ended")
+        if message.arrived:
+            return await self._drop(message, "first_arrived")
+        sandbox = message.tenant_id.endswith(":test")
+        if set(self._messenger.provider_names(message.channel, sandbox=sandbox)) <= set(message.avoid):
+            return await self._drop(message, "no_other_provider")  # the configuration changed after the row was queued
+        if message.notice is not None:
+            with suppress(Unavailable):  # sending the notice matters more than its price
+                await self._charge_notice(message, outgoing.text)
+        delivery = await self._messenger.send(message.channel, outgoing, actor=ACTOR)
+        metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
+
+    async def _charge_notice(self, message: Claimed, text: str) -> None:
+        country = number = None
+        cost = 0
+        if message.channel == "sms":
+            country, number = parse_phone(message.identifier).country, segments.measure(text).segments
+            cost = self._rates.price(country, number)
+        await store.charge_notice(self._postgres, message.tenant_id, message.message_id, country, number, cost)
+
+    async def _drop(self, message: Claimed, error: str) -> None:
+        """Mark a message as failed without sending it."""
+        delivery = Delivery(
+            tenant_id=message.tenant_id,
+            actor=ACTOR,
+            message_id=message.message_id,
+            state="failed",
+            provider="none",
+            provider_message_id=None,
+            error=error,
+            give_back=not message.avoid,
+            event_id=new_id("evt"),
+            receipt_in=None,
+            avoid=tuple(message.avoid),
+        )
+        await store.record_delivery(self._postgres, delivery)
+        metrics.OUTBOX_MESSAGES.labels("ended").inc()
