@@ -123,6 +123,8 @@ async def _send(app: Services, request: Request[Tenant], asked: OpenChallenge, c
         request_id=request.request_id,
         keep=send_code.keeping(app, request, asked.claim, sent),
     )
+    if delivery.state == "queued":
+        sent.status = "queued"
     refusal = error_for_delivery(delivery, identifier.channel)
     if refusal is not None:
         raise refusal

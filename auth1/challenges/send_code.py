@@ -180,6 +180,8 @@ def keeping(app: Services, request: Request[Tenant], claim: Claim | None, sent: 
         return None
 
     def keep(delivery: Delivery) -> IdempotencyOutcome:
+        if delivery.state == "queued":
+            sent.status = "queued"
         refusal = error_for_delivery(delivery, sent.channel)
         if refusal is None:
             return IdempotencyOutcome(claim, run_idempotent.seal(app.keyring, claim, 200, sent))

@@ -128,6 +128,32 @@ async def test_with_twilio_dead_all_are_delivered_and_few_wait_for_it(world: Wor
     assert health["status"] == "healthy"
 
 
+@pytest.mark.parametrize("code", [21408, 21612, 30450, 21211, 21614, 21610, 30003, 21608, 21999])
+async def test_failures_of_recipients_do_not_open_the_circuit_breaker(world: World, code: int) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = twilio.refuse(code)
+    phones = spread_phones(MAX_FAILURES + 2)
+    for phone in phones[:-1]:
+        await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert world.door.services.messenger.breakers["twilio"] == "closed"
+    world.twilio.behaviour = twilio.take
+    asked = await world.door.post("/api/auth/request", {"phone": phones[-1]}, tenant["api_key"])
+    assert asked.json()["status"] == "sent"
+    assert world.twilio.requests[-1].form["To"] == phones[-1]
+
+
+@pytest.mark.parametrize("failure", [(20003, 401), (20005, 403), (20429, 429), (21703, 400)])
+async def test_failures_of_the_account_open_the_circuit_breaker(world: World, failure: tuple[int, int]) -> None:
+    tenant = await world.door.tenant()
+    world.twilio.behaviour = twilio.refuse(*failure)
+
+    for phone in spread_phones(MAX_FAILURES):
+        await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert world.door.services.messenger.breakers["twilio"] == "open"
+
+
 async def test_a_provider_without_alternative_is_tried_though_it_keeps_failing(
     world: World, books: Books, phone: str
 ) -> None:

@@ -28,6 +28,7 @@ _NO_MAILBOX = (511, 550, 551, 553, 556)  # replies to RCPT: no such mailbox, or 
 _BAD_ADDRESS = re.compile(
     r"5\.1\.(?:1|2|3|6|10)(?!\d)"
 )  # enhanced codes (RFC 3463, RFC 7505) of a bad recipient address
+_SERVER = re.compile(r"4\.[34]\.\d")  # enhanced code: the server or its network has a temporary problem
 _POLICY = re.compile(r"5\.7\.\d")  # enhanced code: rejected because of the sender or the server, not of the mailbox
 
 
@@ -144,7 +145,8 @@ def _before_message(error: Exception) -> SendError:
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return SendError(Failure.CONFIGURATION, "tls")
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return SendError(_of_reply(error.code), f"smtp_{error.code}")
+        is_deferred = error.code in (450, 451) and not _SERVER.match(error.message)
+        return SendError(Failure.DEFERRED if is_deferred else _of_reply(error.code), f"smtp_{error.code}")
     if isinstance(error, OSError):
         return SendError(Failure.TRANSIENT, "no_connection")
     return SendError(Failure.CONFIGURATION, "not_supported")  # STARTTLS or AUTH
@@ -155,7 +157,7 @@ def _error_of_recipient(code: int, text: str) -> SendError:
     name = f"rcpt_{code}"
     if _BAD_ADDRESS.match(text) or (code in _NO_MAILBOX and not _POLICY.match(text)):
         return SendError(Failure.IMPOSSIBLE, name)
-    if code in (450, 451, 452):  # greylisted (RFC 6647), busy or full: try later
+    if _is_deferral(code, text):
         return SendError(Failure.DEFERRED, name)
     cause = None if _POLICY.match(text) or code == 421 else Cause.RECIPIENT
     return SendError(_of_reply(code), name, cause)
@@ -166,9 +168,14 @@ def _error_of_data(code: int, text: str) -> SendError:
     name = f"smtp_{code}"
     if _BAD_ADDRESS.match(text):
         return SendError(Failure.IMPOSSIBLE, name)
-    if code in (450, 451, 452):
+    if _is_deferral(code, text):
         return SendError(Failure.DEFERRED, name)
     return SendError(_of_reply(code), name, Cause.RECIPIENT if code == 552 else None)  # 552: the mailbox is full
+
+
+def _is_deferral(code: int, text: str) -> bool:
+    """Return whether a later try is wanted: greylisting (RFC 6647), or a busy or full mailbox; not a server problem."""
+    return code in (450, 451, 452) and not _SERVER.match(text)
 
 
 def _of_reply(code: int) -> Failure:

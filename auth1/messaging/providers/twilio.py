@@ -43,9 +43,9 @@ _ERRORS = {
     (Failure.THROTTLED, Cause.SENDER): (21611, 30022),  # the queue or the daily cap of one sender
     (Failure.CONFIGURATION, Cause.ACCOUNT): (20003, 20005, 30002, 30010),
     (Failure.CONFIGURATION, Cause.SENDER): (21212, 21603, 21606, 21659, *range(21701, 21706), 30032, 30034),
-    (Failure.CONFIGURATION, Cause.RECIPIENT): (21219, 21608),  # a trial account sends to verified numbers only
+    (Failure.CONFIGURATION, Cause.RECIPIENT): (21219, 21608, 30004, 30007),  # trial account; blocked; filtered
     (Failure.TRANSIENT, Cause.COUNTRY): (21408, 21612, 30450),
-    (Failure.TRANSIENT, Cause.RECIPIENT): (30003, 30004, 30007, 30008),
+    (Failure.TRANSIENT, Cause.RECIPIENT): (30003, 30008),
 }
 # Blocked or filtered texts, and suspected SMS pumping: no other provider should send them either.
 _BLOCKED = frozenset((30004, 30007, 30450))

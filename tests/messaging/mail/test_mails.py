@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from auth1.core.circuit_breaker import MAX_FAILURES
 from auth1.messaging.providers.smtp import Smtp
 from auth1.templates.placeholders import to_one_line
 from auth1.templates.strings import STRINGS
@@ -169,6 +170,8 @@ async def test_an_address_that_is_more_than_an_address_is_refused(
     [
         ("RCPT", answer("550 5.1.1 No such user"), 422, "invalid_email"),
         ("RCPT", answer("451 4.3.0 Later"), 502, "delivery_failed"),
+        ("RCPT", answer("554 5.1.1 No such user"), 422, "invalid_email"),
+        ("RCPT", answer("556 5.1.10 Domain does not accept mail"), 422, "invalid_email"),
         ("DATA", hang_up, 502, "delivery_failed"),
     ],
 )
@@ -208,6 +211,56 @@ async def test_the_outbox_sends_mails_too(mail_door: Door, server: SmtpServer, p
     again = server.newest(person)
     assert again is not first
     assert (again.code, again.mail["Subject"]) == (first.code, first.mail["Subject"])
+
+
+async def test_greylisted_mail_is_sent_later_while_its_code_lives(
+    mail_door: Door, server: SmtpServer, person: str, books: Books
+) -> None:
+    tenant = await mail_door.tenant()
+    server.on["RCPT"] = answer("451 4.7.1 Greylisted, try again in five minutes")
+
+    asked = await mail_door.post("/api/auth/request", {"email": person}, tenant["api_key"])
+
+    assert (asked.status_code, asked.json()["status"]) == (200, "queued")
+    server.on.clear()
+    await mail_door.services.outbox.run_once()
+    assert server.sent_to(person) == [], "the outbox waits for the delay"
+    await books.do("update messages set claimed_until = now() where identifier = $1", person)
+    await mail_door.services.outbox.run_once()
+    body = {"email": person, "code": server.newest(person).code}
+    assert (await mail_door.post("/api/auth/verify", body, tenant["api_key"])).status_code == 200
+    row = await books.message(tenant["tenant_id"], person)
+    assert (row["state"], row["provider"]) == ("sent", "smtp")
+
+
+async def test_mail_greylisted_until_its_code_expires_is_dropped(
+    mail_door: Door, server: SmtpServer, person: str, books: Books
+) -> None:
+    tenant = await mail_door.tenant()
+    server.on["RCPT"] = answer("450 4.2.0 Greylisted")
+    asked = await mail_door.post("/api/auth/request", {"email": person}, tenant["api_key"])
+    assert asked.json()["status"] == "queued"
+
+    await books.do("update messages set claimed_until = now() where identifier = $1", person)
+    await mail_door.services.outbox.run_once()
+    assert (await books.message(tenant["tenant_id"], person))["state"] == "queued", "it is deferred again"
+    await books.do("update messages set claimed_until = now() where identifier = $1", person)
+    await books.do("update identifiers set code_expires_at = now() where identifier = $1", person)
+    await mail_door.services.outbox.run_once()
+
+    row = await books.message(tenant["tenant_id"], person)
+    assert (row["state"], row["error"]) == ("failed", "code_ended")
+    assert server.sent_to(person) == []
+
+
+async def test_full_mailboxes_do_not_open_the_circuit_breaker(mail_door: Door, server: SmtpServer) -> None:
+    tenant = await mail_door.tenant()
+    server.on["RCPT"] = answer("552 5.2.2 Mailbox full")
+    for n in range(MAX_FAILURES + 1):
+        asked = await mail_door.post("/api/auth/request", {"email": f"full.{n}@example.com"}, tenant["api_key"])
+        assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
+
+    assert mail_door.services.messenger.breakers["smtp"] == "closed"
 
 
 async def test_without_a_server_email_is_off(door: Door, person: str) -> None:

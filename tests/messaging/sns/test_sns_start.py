@@ -218,16 +218,16 @@ def test_where_the_extra_is_not_installed_that_is_said() -> None:
         """
 import asyncio, json, sys
 sys.modules["aioboto3"] = None  # what Python itself writes there for a module that must not be found
-from auth1 import config
-from auth1.messaging.provider import OutgoingMessage, SendError
+from auth1.config.settings import ConfigurationError, load_settings
+from auth1.messaging.providers.protocol import OutgoingMessage, SendError
 from auth1.messaging.providers.sns import Sns
 environ = {"DATABASE_URL": "postgresql://db/auth1", "REDIS_URL": "redis://redis", "JWT_SECRET": "0" * 64}
 problems = []
 try:
-    config.load(environ | {"AWS_SNS_REGION": "us-east-1"})
-except config.ConfigurationError as error:
+    load_settings(environ | {"AWS_SNS_REGION": "us-east-1"})
+except ConfigurationError as error:
     problems = error.problems
-others = config.load(environ | {"AWS_SNS_REGION": "us-east-1", "SMS_PROVIDERS": "console"}).sms_providers
+others = load_settings(environ | {"AWS_SNS_REGION": "us-east-1", "SMS_PROVIDERS": "console"}).sms_providers
 failure = None
 try:
     asyncio.run(Sns("us-east-1", None).send(OutgoingMessage("tn_1", "msg_1", "+12015550142", "a text", 600)))
