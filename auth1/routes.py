@@ -18,7 +18,7 @@ from auth1.authn.guards import (
     tenant_who_polls,
 )
 from auth1.challenges import handlers as challenges
-from auth1.challenges import magic_link, receipts
+from auth1.challenges import magic_link
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
 from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Upload
 from auth1.core.http.router import Body, Handler, Route

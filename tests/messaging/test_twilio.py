@@ -113,6 +113,17 @@ async def test_no_proxy_of_the_environment_is_used(
     assert carrier.sent_to(phone)
 
 
+@pytest.mark.parametrize("error_code", ["30007", 30007, 1.5, {"code": 1}, [], True])
+async def test_created_message_with_an_odd_error_code_is_sent(sender: Sender, phone: str, error_code: object) -> None:
+    sid = "SM" + "0123456789abcdefABCDEF0123456789"
+    sender.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": error_code, "code": []}))
+
+    status, asked = await sender.ask(phone)
+
+    assert (status, asked["status"]) == (200, "sent")
+    assert (await sender.message(phone))["provider_message_id"] == sid
+
+
 async def test_what_twilio_takes_is_recorded_with_its_sid(sender: Sender, phone: str) -> None:
     sid = "SM" + "0123456789abcdefABCDEF0123456789"
     sender.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": None, "price": None}))
