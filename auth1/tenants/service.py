@@ -12,8 +12,7 @@ from auth1.core import schemas, timestamps
 from auth1.errors import Conflict, FieldError, Forbidden, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
 from auth1.services import Services
-from auth1.templates.validation import check_texts
-from auth1.tenants import store
+from auth1.tenants import setting_rules, store
 from auth1.tenants.schemas import (
     JwtRotation,
     JwtSecret,
@@ -34,7 +33,8 @@ from auth1.tenants.settings import OPERATOR, OPERATOR_SETTINGS, TenantAdmin, Ten
 
 async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None = None) -> TenantCreated:
     """Make a tenant and its three first keys. Raises ValidationFailed, and Conflict when the slug is taken."""
-    check_texts(wanted.settings.texts)
+    setting_rules.check_name(wanted.name)
+    setting_rules.check_settings(wanted.settings, TenantSettings.__struct_fields__)
     first_keys = {kind: api_keys.make(kind, wanted.slug) for kind in api_keys.KINDS}
     made = await store.create_tenant(
         app.postgres,
@@ -69,6 +69,8 @@ async def update_tenant(app: Services, manager: TenantAdmin, patch: TenantPatch)
     if not manager.is_operator and (kept_back := sorted(OPERATOR_SETTINGS.intersection(changes))):
         raise Forbidden(f"Only the operator may change {' and '.join(kept_back)}.")
     name = None if patch.name is msgspec.UNSET else patch.name
+    if name is not None:
+        setting_rules.check_name(name)
     unknown = sorted(set(changes) - set(TenantSettings.__struct_fields__))
     try:
         if unknown:
@@ -153,6 +155,7 @@ async def create_key(app: Services, manager: TenantAdmin, wanted: KeyIn) -> KeyC
     """Make one more key. Raises NotFound, ValidationFailed."""
     if wanted.expires_at is not None:
         timestamps.require_future("expires_at", wanted.expires_at)
+    setting_rules.check_origins(wanted.allowed_origins)
     tenant = await get_tenant(app, manager.tenant_id)
     key = api_keys.make(wanted.kind, tenant.slug)
     made = await store.create_key(
@@ -167,6 +170,8 @@ async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: Ke
     """Change a key's origins or its end. Raises NotFound, ValidationFailed, and Conflict when it has ended already."""
     if isinstance(patch.expires_at, datetime):
         timestamps.require_future("expires_at", patch.expires_at)
+    if patch.allowed_origins is not msgspec.UNSET:
+        setting_rules.check_origins(patch.allowed_origins)
     updated = await store.update_key(app.postgres, manager.tenant_id, key_id, patch, manager.actor)
     if updated is None:
         raise NotFound

@@ -9,8 +9,8 @@ import msgspec
 from auth1.api_keys import Kind, NewKey
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries
-from auth1.templates.validation import check_texts
 from auth1.tenants.schemas import KeyOut, KeyPatch, TenantOut
+from auth1.tenants.setting_rules import check_settings
 from auth1.tenants.settings import BUDGETS, TenantSettings, read_settings
 
 _QUERIES = Queries("tenants")
@@ -68,7 +68,7 @@ async def update_tenant(
         settings = msgspec.convert(kept, TenantSettings)
         before = read_settings(row["settings"])
         rebudgeted = any(getattr(before, name) != getattr(settings, name) for name in BUDGETS)
-        check_texts(settings.texts)
+        check_settings(settings, changes)
         changed = [*(["name"] if name is not None else []), *(f"settings.{key}" for key in changes)]
         row = await transaction.row(
             _QUERIES["update_tenant"],

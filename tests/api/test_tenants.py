@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "sms_budget_per_day": None,
     "sms_budget_soft": 0.8,
     "default_locale": "en",
-    "texts": {"sms": {}, "email": {}},
+    "texts": {"sms": {}, "sms_add": {}, "email": {}},
     "redirect_uris": [],
     "brand_color": None,
     "sms_autofill_host": None,
@@ -62,13 +62,13 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("messages_per_day", [0, 10**9, None], [-1, 10**9 + 1, 0.5]),
     ("sms_budget_per_day", [0, 12.5, 10**9, None], [-0.01, 10**9 + 1, "1"]),
     ("sms_budget_soft", [0, 0.5, 1], [-0.1, 1.01]),
-    ("default_locale", ["pt-BR", "zh-Hant-TW", "xx"], ["", "e", "en\n", "en-", "-en", "e n", "é", "a" * 36, 1]),
+    ("default_locale", ["pt-BR", "zh-Hant-TW", "fil"], ["", "e", "en\n", "en-", "-en", "e n", "é", "a" * 36, 1]),
     (
         "texts",
         [
-            {"sms": {}, "email": {}},
-            {"sms": {"es-419": "{code}"}, "email": {"es-419": {"subject": "x" * 120}}},
-            {"sms": {"de": "x" * 314 + "{code}"}, "email": {}},
+            {"sms": {}, "sms_add": {}, "email": {}},
+            {"sms": {"es-419": "{code}"}, "sms_add": {}, "email": {"es-419": {"subject": "x" * 120}}},
+            {"sms": {"de": "x" * 314 + "{code}"}, "sms_add": {}, "email": {}},
         ],
         [1, {"fax": {}}, {"sms": []}, {"sms": {"de": 1}}, {"sms": {"de": ""}}, {"sms": {"german": "{code}"}}],
     ),
@@ -374,3 +374,19 @@ async def test_a_tenant_cannot_raise_what_the_operator_pays_for(door: Door) -> N
 
     shown = (await door.client.get("/api/tenant/settings", headers=headers)).json()
     assert (shown["sms_budget_per_day"], shown["messages_per_day"]) == (1, None)
+
+
+async def test_name_and_settings_are_checked_by_meaning(door: Door) -> None:
+    body = {"name": "https://evil.example", "slug": f"t{secrets.token_hex(6)}"}
+    answer = await door.admin("POST", "/api/admin/tenants", body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")
+
+    tenant = await door.tenant()
+    path = f"/api/admin/tenants/{tenant['tenant_id']}"
+    for part, changes, field in (
+        ("", {"name": "example．com"}, "name"),
+        ("", {"settings": {"allowed_countries": ["UK"]}}, "settings.allowed_countries[0]"),
+        ("/settings", {"default_locale": "english"}, "default_locale"),
+    ):
+        answer = await door.admin("PATCH", path + part, changes)
+        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field])
