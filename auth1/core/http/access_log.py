@@ -18,6 +18,7 @@ def log_request(log: Log, route: Route | None, request: Request[Any], status: in
     write(
         "request",
         request_id=request.request_id,
+        network=request.network,
         method=request.method[:16],
         route=path,
         status=status,

@@ -146,6 +146,7 @@ class App(Generic[Services]):
         route: Route | None = None
         body: bytes | Stream
         gone = False
+        self._find_client(scope, request)
         try:
             framing.check(scope, headers)
             framing.check_path(scope)
@@ -176,14 +177,17 @@ class App(Generic[Services]):
             await self._stream(route, request, body, receive, send, perf_counter() - started)
         log_request(self._log, route, request, 499 if gone else status, perf_counter() - started)
 
-    def _admit(self, scope: Scope, request: Request[Any], origin: str | None) -> Route:
-        """Find the client's address and the route."""
+    def _find_client(self, scope: Scope, request: Request[Any]) -> None:
+        """Find the client's address, also for a request that is malformed: its log line names the network."""
         peer: str = (scope.get("client") or ("", 0))[0]
         forwarded_for = [value.decode("latin-1") for value in request.request_headers.get(b"x-forwarded-for", [])]
         request.client = client_ip.client_address(peer, forwarded_for, self._trusted_proxies)
         if forwarded_for and not self._warned and client_ip.is_untrusted_private_peer(peer, self._trusted_proxies):
             self._warned = True  # else all who come through it share one address, and its limits
             self._log.warn("X-Forwarded-For is not believed: name your proxy in TRUSTED_PROXIES", peer=peer)
+
+    def _admit(self, scope: Scope, request: Request[Any], origin: str | None) -> Route:
+        """Find the route, and check that the origin may call it."""
         match = self._router.find(request.method, scope["path"])
         request.parameters = match.parameters
         if origin is not None and not match.route.page and not self._cors.allows(origin):

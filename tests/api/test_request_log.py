@@ -1,0 +1,60 @@
+"""Each request's log line names the client's network, so that an attacker can be traced, and not the address."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.wire import JSON, Wire
+from tests.api.world import VERIFY
+from tests.conftest import Door, Started
+
+PROXY = "10.0.0.1"
+NETWORKS = {
+    "203.0.113.77": "203.0.113.0/24",
+    "::ffff:203.0.113.77": "203.0.113.0/24",
+    "2001:db8:1:2:3:4:5:6": "2001:db8:1::/48",
+    "2001:db8::9": "2001:db8::/48",
+}
+
+
+@pytest.fixture(scope="module")
+async def proxied(start_app: Started) -> Door:
+    """Auth1 behind a proxy in 10.0.0.0/8."""
+    return await start_app(TRUSTED_PROXIES="10.0.0.0/8")
+
+
+async def line_of(door: Door, request_id: str) -> dict[str, Any]:
+    """Return the log line of a request."""
+    lines = [json.loads(line) for line in (await door.log()).splitlines()]
+    (found,) = [line for line in lines if line.get("request_id") == request_id and line["msg"] == "request"]
+    assert isinstance(found, dict)
+    return found
+
+
+async def send(door: Door, request_id: str, path: str = VERIFY, *headers: tuple[bytes, bytes], client: Any) -> None:
+    named = [(b"x-request-id", request_id.encode()), JSON, *headers]
+    await Wire(door).answer("POST", path, named, b"{}", client=client)
+
+
+@pytest.mark.parametrize("address", NETWORKS)
+async def test_log_line_names_the_network_behind_a_proxy(proxied: Door, address: str) -> None:
+    request_id = f"network-of-{list(NETWORKS).index(address)}"
+    await send(proxied, request_id, VERIFY, (b"x-forwarded-for", address.encode()), client=(PROXY, 4000))
+    line = await line_of(proxied, request_id)
+    assert line["network"] == NETWORKS[address]
+    assert address not in json.dumps(line)
+
+
+@pytest.mark.parametrize("path", [VERIFY, "/nothing/here", "/" + "x" * 3000], ids=["route", "unknown", "malformed"])
+async def test_log_line_of_an_error_names_the_network_of_the_peer(proxied: Door, path: str) -> None:
+    request_id = f"peer-network-{len(path)}"
+    await send(proxied, request_id, path, client=("198.51.100.7", 4000))
+    line = await line_of(proxied, request_id)
+    assert line["status"] >= 400
+    assert line["network"] == "198.51.100.0/24"
+
+
+async def test_log_line_over_a_unix_socket_has_no_network(proxied: Door) -> None:
+    await send(proxied, "unix-socket", client=None)
+    assert (await line_of(proxied, "unix-socket")).get("network") is None
