@@ -1,7 +1,7 @@
 """API keys: `auth1_<kind>_<slug>_<32 random characters><6 of checksum>`.
 
-The checksum (CRC-32 in base 62, as GitHub's tokens have it) tells a typing error or a made-up key without a look-up,
-and lets secret scanners be sure of a find. 32 characters of base 62 are 190 bits.
+The checksum (CRC-32 in base 62, as in GitHub's tokens) detects a typing error or an invented key without a lookup, and
+lets secret scanners confirm a match. 32 characters of base 62 are 190 bits.
 """
 
 import re
@@ -21,7 +21,7 @@ _FORM = re.compile(r"auth1_(pk|sk|test)_([a-z0-9][a-z0-9-]{0,39})_([0-9A-Za-z]{3
 
 
 class NewKey(NamedTuple):
-    """A key at the only moment it can be read, and what is kept of it."""
+    """A new key, readable only now, and the digest and hint that are stored."""
 
     text: str
     digest: bytes
@@ -29,14 +29,14 @@ class NewKey(NamedTuple):
 
 
 def make(kind: Kind, slug: str) -> NewKey:
-    """Make a key of a tenant."""
+    """Create a key of a tenant."""
     body = f"auth1_{kind}_{slug}_" + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM_CHARACTERS))
     text = body + _checksum(body)
     return NewKey(text, digest(text), f"auth1_{kind}_{slug}_…{text[-4:]}")
 
 
 def kind_of(text: str) -> Kind | None:
-    """Say which kind a well-formed key is; None when it cannot be one of ours."""
+    """Return the kind of a well-formed key; None when it cannot be a key of Auth1."""
     found = _FORM.fullmatch(text)
     if found is None or _checksum(text[:-_CHECKSUM_CHARACTERS]) != text[-_CHECKSUM_CHARACTERS:]:
         return None

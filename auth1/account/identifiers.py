@@ -27,7 +27,7 @@ from auth1.errors import (
     ValidationFailed,
 )
 from auth1.events.types import Event, EventType, tell
-from auth1.fraud.assess import block_bucket
+from auth1.fraud.assess import block_rate_limit
 from auth1.identifiers import Channel, parse_identifier
 from auth1.services import Services
 from auth1.sessions.guards import LoggedIn, require_recent_login
@@ -93,7 +93,7 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
     await app.sessions.invalidate(tenant.id, proved.live)
     _refuse_unproven(proved)
     if identifier.block is not None:
-        app.limiter.release_later(block_bucket(tenant, identifier.block))
+        app.limiter.release_later(block_rate_limit(tenant, identifier.block))
     return IdentifierOut(TYPES[identifier.channel], identifier.value)
 
 

@@ -189,7 +189,7 @@ async def _take_door_slot(app: Services, request: Request[Any], client: str, sco
 
 def raise_if_limited(request: Request[Any], slots: Decision) -> None:
     """Put the limits into the response (IETF RateLimit headers, draft 10). Raises RateLimited when one is full."""
-    shown = [level for level in slots.levels if slots.limited_by in (None, level.rate_limit)]
+    shown = [level for level in slots.remaining if slots.limited_by in (None, level.rate_limit)]
     policy = ", ".join(f'"{bucket.policy}";q={bucket.limit};w={_seconds(bucket.window_ms)}' for bucket, _, _ in shown)
     state = ", ".join(
         f'"{level.rate_limit.policy}";r={level.remaining};t={_seconds(level.reset_ms)}' for level in shown

@@ -22,7 +22,7 @@ from auth1.errors import (
     ValidationFailed,
 )
 from auth1.events.types import Event, EventType, tell
-from auth1.fraud.assess import block_bucket, buckets
+from auth1.fraud.assess import block_rate_limit, rate_limits
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import release_key, store_response
 from auth1.identifiers import Identifier, parse_identifier
@@ -51,7 +51,7 @@ async def ask(app: Services, request: Request[Tenant], body: CodeRequest, cause:
         sandbox.refuse_magic(identifier)
     else:
         await send_code.refuse_risky(app, request, identifier)
-        slots = await app.limiter.acquire(*buckets(tenant, identifier.value, identifier.block), *cause.limits)
+        slots = await app.limiter.acquire(*rate_limits(tenant, identifier.value, identifier.block), *cause.limits)
         if slots.limited_by is not None or tenant.key_kind == "sk":
             raise_if_limited(request, slots)
 
@@ -90,7 +90,7 @@ async def _open(app: Services, request: Request[Tenant], asked: OpenChallenge) -
     send_code.tell_mark(app, request, asked.mark_event_id, opened.mark)
     if isinstance(opened, ChallengeRejected):
         if identifier.block is not None:
-            app.limiter.release_later(block_bucket(tenant, identifier.block))  # it counts what is sent
+            app.limiter.release_later(block_rate_limit(tenant, identifier.block))  # it counts what is sent
         if opened.frees_key and asked.claim is not None:
             await release_key(app.postgres, asked.claim, asked.message_id)
         raise send_code.refuse_unopened(app, request, asked.claim, opened)
@@ -150,7 +150,7 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
     _tell_answer(app, request, asked, answered)
     user_id = _refuse_unanswered(answered)
     if identifier.block is not None:
-        app.limiter.release_later(block_bucket(tenant, identifier.block))
+        app.limiter.release_later(block_rate_limit(tenant, identifier.block))
     return await create.issue_tokens(app, tenant, asked.session, user_id, identifier, is_new_user=answered.is_new_user)
 
 

@@ -1,7 +1,7 @@
-"""Keys derived from one secret, and the few things done with them.
+"""Keys derived from one secret, and their operations.
 
-Every purpose has a key of its own (HKDF-SHA256, RFC 5869), so that no two uses can be played against each other. While
-an operator rotates the secret, the previous one still opens and compares, but never seals or signs.
+Each purpose has its own key (HKDF-SHA256, RFC 5869), so that one use cannot be turned against another. While an
+operator rotates the secret, the previous one still opens and compares, but never seals or signs.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class Keyring:
         return self.seals(purpose)[0] + nonce + sealed
 
     def open(self, purpose: str, box: bytes, context: bytes) -> bytes | None:
-        """Decrypt what `seal` made; None when no accepted secret opens it."""
+        """Decrypt the result of `seal`; None when no accepted secret opens it."""
         seal, nonce, sealed = box[:_SEAL_BYTES], box[_SEAL_BYTES:_SEALED_FROM], box[_SEALED_FROM:]
         for secret, known in zip(self._secrets, self.seals(purpose), strict=True):
             if seal == known:
@@ -48,22 +48,22 @@ class Keyring:
         return None
 
     def seals(self, purpose: str) -> list[bytes]:
-        """How boxes begin that `open` can open: four bytes that tell which secret sealed them, and nothing of it."""
+        """Return the first four bytes of boxes that `open` can open: they identify the secret without revealing it."""
         return [_hkdf(secret, f"{purpose} seal")[:_SEAL_BYTES] for secret in self._secrets]
 
 
 def digest(token: str) -> bytes:
-    """Digest a random token for keeping: 160 bits or more of entropy need no salt and no slow hash (ASVS 6.5)."""
+    """Digest a random token for storage: 160 bits or more of entropy need no salt and no slow hash (ASVS 6.5)."""
     return hashlib.sha256(token.encode()).digest()
 
 
 def equal(a: str, b: str) -> bool:
-    """Compare two secrets without telling by time where they differ."""
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(a.encode(), b.encode())
 
 
 @lru_cache(maxsize=64)
 def _hkdf(secret: bytes, purpose: str) -> bytes:
-    """One block of HKDF-SHA256 without salt, which is all that 32 bytes need."""
+    """Derive 32 bytes: one block of HKDF-SHA256 without salt."""
     extracted = hmac.digest(bytes(32), secret, "sha256")
     return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")

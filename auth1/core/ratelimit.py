@@ -16,14 +16,14 @@ from auth1.core.redis import Redis, RedisUnavailable, Script
 _ACQUIRE = Script.load("ratelimit_acquire")
 _RELEASE = Script.load("ratelimit_release")
 _LOCAL_KEYS = 100_000
-_EMPTY = [0] * 10
+_EMPTY = [0] * 10  # counts of the ten parts of a window, newest first
 _NEVER = (0.0, 0.0)
 
 _Value = TypeVar("_Value")
 
 
 class RateLimit(NamedTuple):
-    """A limit: `limit` slots per sliding `window_ms`, kept under `key`, shown to callers as `policy`."""
+    """A limit of `limit` requests per sliding `window_ms`, stored under `key`, shown to callers as `policy`."""
 
     policy: str
     key: str
@@ -32,7 +32,7 @@ class RateLimit(NamedTuple):
 
 
 class Remaining(NamedTuple):
-    """What is left of a rate_limit, and when its next slot returns."""
+    """The requests that a rate limit still allows, and the time until the next one returns."""
 
     rate_limit: RateLimit
     remaining: int
@@ -40,27 +40,29 @@ class Remaining(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The outcome: `limited_by` is the full rate_limit that waits longest, None when the slots were taken."""
+    """The outcome: `limited_by` is the exhausted limit with the longest wait; None when all were acquired."""
 
     limited_by: RateLimit | None
     retry_after_ms: int
-    levels: list[Remaining]
+    remaining: list[Remaining]
 
 
 class RateLimiter:
-    """Takes slots."""
+    """Acquires and releases rate limits."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._local: OrderedDict[str, tuple[int, list[int]]] = OrderedDict()
-        self._full: OrderedDict[str, tuple[float, float]] = OrderedDict()  # believed until, a slot returns at
+        self._full: OrderedDict[str, tuple[float, float]] = (
+            OrderedDict()
+        )  # cached until, available at (monotonic seconds)
         self._releases: list[RateLimit] = []
 
     async def acquire(self, *rate_limits: RateLimit) -> Decision:
-        """Take one slot in each rate_limit, or in none. All keys must share a hash tag."""
+        """Acquire one request of each rate limit, or of none. All keys must share a hash tag."""
         now = time.monotonic()
         if full := [rate_limit for rate_limit in rate_limits if self._full.get(rate_limit.key, _NEVER)[0] > now]:
-            # Known to be full: a flood costs neither Redis nor Postgres anything.
+            # Known to be exhausted: a flood costs no call to Redis or PostgreSQL.
             longest = max(full, key=lambda rate_limit: self._full[rate_limit.key][1])
             wait_ms = math.ceil((self._full[longest.key][1] - now) * 1000)
             return Decision(longest, wait_ms, [Remaining(rate_limit, 0, wait_ms) for rate_limit in rate_limits])
@@ -70,25 +72,25 @@ class RateLimiter:
         except RedisUnavailable:
             metrics.RATE_LIMIT_FALLBACKS.inc()
             reply = self._acquire_locally(rate_limits, time.time_ns() // 1_000_000)
-        refused, retry_after_ms, *levels = reply
-        slots = Decision(
+        refused, retry_after_ms, *counters = reply
+        decision = Decision(
             rate_limits[refused - 1] if refused else None,
             retry_after_ms,
-            [Remaining(rate_limit, levels[2 * i], levels[2 * i + 1]) for i, rate_limit in enumerate(rate_limits)],
+            [Remaining(rate_limit, counters[2 * i], counters[2 * i + 1]) for i, rate_limit in enumerate(rate_limits)],
         )
-        if slots.limited_by is not None:
-            metrics.LIMITED.labels(slots.limited_by.policy).inc()
-            # DevState for a second at most: by then a slot may have been given back, or the limit raised.
+        if decision.limited_by is not None:
+            metrics.LIMITED.labels(decision.limited_by.policy).inc()
+            # Cached for at most a second: by then a request may have been released, or the limit raised.
             now, wait_s = time.monotonic(), retry_after_ms / 1000
-            self._remember(self._full, slots.limited_by.key, (now + min(wait_s, 1.0), now + wait_s))
-        return slots
+            self._remember(self._full, decision.limited_by.key, (now + min(wait_s, 1.0), now + wait_s))
+        return decision
 
     def release_later(self, rate_limit: RateLimit) -> None:
-        """Give one slot back with the next `flush_releases`: nobody has to wait for it, and a lost one stays taken."""
+        """Release one request with the next `flush_releases`, so that the caller need not wait."""
         self._releases.append(rate_limit)
 
     async def flush_releases(self) -> None:
-        """Give back what `release_later` has collected."""
+        """Release everything that `release_later` collected."""
         rate_limits, self._releases = self._releases, []
         await asyncio.gather(*(self._release(rate_limit) for rate_limit in rate_limits))
 
@@ -102,7 +104,7 @@ class RateLimiter:
                 counts[newest] -= 1
 
     def _acquire_locally(self, rate_limits: tuple[RateLimit, ...], now: int) -> list[int]:
-        """Do what `ratelimit_acquire.lua` does, in this process."""
+        """Do the arithmetic of `ratelimit_acquire.lua` in this process."""
         refused, retry_after = 0, 0
         states: list[tuple[RateLimit, int, list[int], int, int]] = []
         for i, rate_limit in enumerate(rate_limits, start=1):
@@ -112,7 +114,7 @@ class RateLimiter:
             counts = [0] * min(index - at, 10) + old[: max(0, 10 - (index - at))]
             used = rest = sum(counts)
             reset, wait = (index + 10) * tenth - now, 0
-            for place in range(9, -1, -1):  # oldest first: when this tenth has left, `rest` is what still counts
+            for place in range(9, -1, -1):  # oldest first: `rest` counts what remains after this tenth has left
                 if counts[place]:
                     leaves = (index - place + 10) * tenth - now
                     reset = min(reset, leaves)
@@ -122,14 +124,14 @@ class RateLimiter:
             if wait > retry_after:
                 refused, retry_after = i, wait
             states.append((rate_limit, index, counts, used, reset))
-        answer = [refused, retry_after]
+        reply = [refused, retry_after]
         for rate_limit, index, counts, used, reset in states:
             if not refused:
                 counts[0] += 1
                 used += 1
                 self._remember(self._local, rate_limit.key, (index, counts))
-            answer += [max(0, rate_limit.limit - used), reset]
-        return answer
+            reply += [max(0, rate_limit.limit - used), reset]
+        return reply
 
     @staticmethod
     def _remember(memory: OrderedDict[str, _Value], key: str, value: _Value) -> None:

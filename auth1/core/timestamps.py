@@ -1,4 +1,4 @@
-"""Moments that callers name: with a time zone, and not at the edges of the calendar, where one may have no UTC."""
+"""Timestamps that callers send: with a time zone, and within years in which every time zone has a UTC time."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,14 +12,14 @@ LAST_YEAR = 9998
 
 
 def check(field: str, moment: datetime, *, first_year: int = 2000) -> None:
-    """Raises ValidationFailed."""
+    """Check the year of a timestamp. Raises ValidationFailed."""
     if not first_year <= moment.year <= LAST_YEAR:
         message = f"Must be a moment of the years {first_year} to {LAST_YEAR}"
         raise ValidationFailed(errors=[FieldError(field, message)])
 
 
 def require_future(field: str, moment: datetime) -> None:
-    """Raises ValidationFailed where a moment is over already."""
+    """Check that a timestamp is in the future. Raises ValidationFailed."""
     check(field, moment)
     if moment <= datetime.now(UTC):
-        raise ValidationFailed(errors=[FieldError(field, "Must lie ahead")])
+        raise ValidationFailed(errors=[FieldError(field, "Must be in the future.")])

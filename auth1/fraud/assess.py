@@ -1,4 +1,4 @@
-"""What is known about a request before anything is spent on it."""
+"""Risk of a request, assessed before anything is spent on it."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,16 @@ from auth1.core.ratelimit import RateLimit
 from auth1.fraud.line_types import blocked_line
 from auth1.tenants.settings import Tenant
 
-# A run of numbers that are asked for and never verified is SMS pumping (Twilio's guidance on prefix limits).
+# Many unverified sends to neighbouring numbers are a sign of SMS pumping (Twilio's guidance on prefix limits).
 BLOCK_SENDS = 20
 BLOCK_WINDOW_MS = 600_000
-# A shield for the identifier's row, far above what its send budget allows.
+# Protects the identifier's row from contention, far above its send budget.
 IDENTIFIER_REQUESTS = 30
 MINUTE_MS = 60_000
 
 
 class Risk(NamedTuple):
-    """A score from 0.0 to 1.0, why, and what follows from it under the tenant's policy."""
+    """A score from 0.0 to 1.0, its reasons, and the decision under the tenant's policy."""
 
     score: float
     reasons: list[str]
@@ -24,22 +24,22 @@ class Risk(NamedTuple):
 
 
 def assess(tenant: Tenant, line: int | None) -> Risk:
-    """Judge a request by what its number tells."""
+    """Assess a request by the line type of its number."""
     reason = blocked_line(line) if tenant.settings.voip_blocking else None
     metrics.FRAUD_DECISIONS.labels("block" if reason else "allow", reason or "none").inc()
     return Risk(1.0, [reason], True) if reason else Risk(0.0, [], False)
 
 
-def buckets(tenant: Tenant, identifier: str, block: str | None) -> list[RateLimit]:
-    """The limits on asking for a code, taken together: of the tenant, the identifier and the number block."""
+def rate_limits(tenant: Tenant, identifier: str, block: str | None) -> list[RateLimit]:
+    """Return the rate limits of a request: of the tenant, the identifier and the number block."""
     tag = f"slots:{{{tenant.id}}}"
     limits = [
         RateLimit("tenant", f"{tag}:tenant", tenant.settings.requests_per_minute, MINUTE_MS),
         RateLimit("identifier", f"{tag}:identifier:{identifier}", IDENTIFIER_REQUESTS, MINUTE_MS),
     ]
-    return [*limits, block_bucket(tenant, block)] if block is not None else limits
+    return [*limits, block_rate_limit(tenant, block)] if block is not None else limits
 
 
-def block_bucket(tenant: Tenant, block: str) -> RateLimit:
-    """Unverified sends to the 1,000 numbers that share all but their last three digits."""
+def block_rate_limit(tenant: Tenant, block: str) -> RateLimit:
+    """Return the limit of unverified sends to 1,000 numbers that differ in their last three digits."""
     return RateLimit("prefix", f"slots:{{{tenant.id}}}:prefix:{block}", BLOCK_SENDS, BLOCK_WINDOW_MS)

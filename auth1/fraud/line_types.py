@@ -1,7 +1,7 @@
-"""Line types that the numbering plans themselves tell: VoIP ranges, pagers, voicemail and the like.
+"""Line types that numbering plans reveal: VoIP ranges, pagers, voicemail and the like.
 
-phonenumbers knows them for many countries, but not for North America, where numbers of mobiles, landlines and VoIP
-share their ranges: telling those apart needs a paid look-up.
+phonenumbers knows them for many countries, but not for North America, where mobiles, landlines and VoIP share ranges:
+distinguishing them needs a paid lookup.
 """
 
 from phonenumbers import PhoneNumberType
@@ -18,5 +18,5 @@ _BLOCKED = {
 
 
 def blocked_line(line: int | None) -> str | None:
-    """Name the line type, if `voip_blocking` refuses it."""
+    """Return the name of a line type that `voip_blocking` rejects; None for others."""
     return _BLOCKED.get(line) if line is not None else None

@@ -1,17 +1,17 @@
--- Take one slot in each of several rate limits: in all of them or in none.
+-- Acquire one request of each of several rate limits: of all of them or of none.
 --
--- A bucket is a sliding window, counted in tenths: a slot returns when its tenth leaves the window, nine to ten tenths
--- after it was taken. One small string per bucket: "tenth:count,count,…", newest first.
+-- A limit is a sliding window, counted in tenths: a request stops counting when its tenth leaves the window, nine to ten
+-- tenths later. One small string per limit: "tenth:count,count,…", newest first.
 --
--- KEYS      the buckets; all share one hash tag
--- ARGV      limit and window in ms for each bucket, in the order of KEYS
+-- KEYS      the rate limits; all share one hash tag
+-- ARGV      limit and window in ms for each rate limit, in the order of KEYS
 -- Returns   {refused, retry_after_ms, remaining 1, reset_ms 1, remaining 2, reset_ms 2, …}
---           refused: 0 when taken, else the index of the bucket that is full (of several, the one that waits longest)
---           reset_ms: when the next slot returns
+--           refused: 0 when acquired, else the index of the exhausted limit (of several, the one with the longest wait)
+--           reset_ms: time until the next request returns
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local refused, retry_after = 0, 0
-local buckets = {}
+local states = {}
 
 for i, key in ipairs(KEYS) do
   local limit, tenth = tonumber(ARGV[2 * i - 1]), math.floor(ARGV[2 * i] / 10)
@@ -19,7 +19,7 @@ for i, key in ipairs(KEYS) do
   local counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
   local value = redis.call('GET', key)
   if value then
-    -- Never below 1: after a failover the clock may have gone back, and what was taken stays taken.
+    -- Never below 1: after a failover the clock may have gone back, and used requests stay used.
     local place = math.max(1, 1 + index - tonumber(string.match(value, '^%d+')))
     for count in string.gmatch(string.match(value, ':(.*)'), '%d+') do
       if place <= 10 then
@@ -34,7 +34,7 @@ for i, key in ipairs(KEYS) do
   end
   local rest = used
   for place = 10, 1, -1 do
-    -- Oldest first: when this tenth has left the window, `rest` is what still counts.
+    -- Oldest first: `rest` counts what remains after this tenth has left the window.
     if counts[place] > 0 then
       local leaves = (index - place + 11) * tenth - now
       reset = math.min(reset, leaves)
@@ -47,17 +47,17 @@ for i, key in ipairs(KEYS) do
   if wait > retry_after then
     refused, retry_after = i, wait
   end
-  buckets[i] = { key, limit, tenth, index, counts, used, reset }
+  states[i] = { key, limit, tenth, index, counts, used, reset }
 end
 
-local answer = { refused, retry_after }
-for i, bucket in ipairs(buckets) do
-  local key, limit, tenth, index, counts, used, reset = unpack(bucket)
+local reply = { refused, retry_after }
+for i, state in ipairs(states) do
+  local key, limit, tenth, index, counts, used, reset = unpack(state)
   if refused == 0 then
     counts[1], used = counts[1] + 1, used + 1
     redis.call('SET', key, string.format('%d:', index) .. table.concat(counts, ','), 'PX', 10 * tenth)
   end
-  answer[2 * i + 1] = math.max(0, limit - used)
-  answer[2 * i + 2] = reset
+  reply[2 * i + 1] = math.max(0, limit - used)
+  reply[2 * i + 2] = reset
 end
-return answer
+return reply

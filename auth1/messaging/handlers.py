@@ -1,4 +1,4 @@
-"""What a tenant reads of its messages: each of them, and what they add up to. Those of its sandbox are left out."""
+"""Messages and statistics of a tenant. Messages of its sandbox are left out."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,8 +15,8 @@ MAX_SPAN = timedelta(days=31)  # messages are kept for 30
 DEFAULT_SPAN = timedelta(days=1)
 
 INTERVAL_S = 60.0
-MAX_HOURS = 50  # per round
-HOUR_IS_FINAL_S = 3600  # after its end no code lives, and receipts have come; what comes later is not added
+MAX_HOURS = 50  # per run
+HOUR_IS_FINAL_S = 3600  # after an hour's end: by then its codes have expired; later delivery reports are not counted
 
 
 async def list_messages(app: Services, request: Request[TenantAdmin]) -> MessagePage:
@@ -30,19 +30,21 @@ async def list_messages(app: Services, request: Request[TenantAdmin]) -> Message
 
 
 async def show_statistics(app: Services, request: Request[TenantAdmin]) -> Statistics:
-    """Say what became of messages, by country, provider or channel: of the last day, or of at most 31 days."""
+    """Return statistics of messages by country, provider or channel: of the last day, or of at most 31 days."""
     now = datetime.now(UTC)
     wanted = read_query(request, StatisticsQuery)
     until = wanted.until or now
     since = wanted.since or until - DEFAULT_SPAN
     if not since < until <= since + MAX_SPAN:
-        raise ValidationFailed(errors=[FieldError("since", f"Must be at most {MAX_SPAN.days} days before until")])
+        raise ValidationFailed(
+            errors=[FieldError("since", f"Must be before `until`, by at most {MAX_SPAN.days} days.")]
+        )
     groups = await statistics.message_statistics(app.reads, request.caller.tenant_id, since, until, wanted.group_by)
     return Statistics(wanted.group_by, since, until, groups)
 
 
 async def aggregate_statistics(app: Services) -> None:
-    """Add up the hours that are due, so that statistics of many days need not read each message."""
+    """Aggregate finished hours, so that statistics of many days need not read each message."""
     for _ in range(MAX_HOURS):
         if await statistics.aggregate_hour(app.postgres, HOUR_IS_FINAL_S) is None:
             break

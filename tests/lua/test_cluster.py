@@ -8,7 +8,7 @@ import pytest
 from auth1.core.redis import Script
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
-from auth1.fraud.assess import block_bucket, buckets
+from auth1.fraud.assess import block_rate_limit, rate_limits
 from auth1.identifiers import Identifier, parse_identifier
 from auth1.tenants.settings import Tenant, TenantSettings
 from tests.conftest import Started, new_phone
@@ -57,12 +57,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.mark.parametrize("tenant_id", [TENANT.id, f"{TENANT.id}:test"])
 def test_the_limits_of_a_request_share_the_tag_of_their_tenant(tenant_id: str, identifier: Identifier) -> None:
     tenant = Tenant(**{field: getattr(TENANT, field) for field in TENANT.__struct_fields__} | {"id": tenant_id})
-    asked = buckets(tenant, identifier.value, identifier.block)
+    asked = rate_limits(tenant, identifier.value, identifier.block)
 
     assert len(asked) >= 2
     assert {hash_tag(bucket.key) for bucket in asked} == {tenant_id}
     if identifier.block is not None:
-        assert block_bucket(tenant, identifier.block) in asked
+        assert block_rate_limit(tenant, identifier.block) in asked
 
 
 async def test_a_login_passes_through_a_cluster(

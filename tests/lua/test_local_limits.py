@@ -96,7 +96,7 @@ async def test_without_redis_the_limit_holds_in_this_process(key: str) -> None:
     outcomes = [await local.acquire(one) for _ in range(10)]
 
     assert [slots.limited_by for slots in outcomes] == [None] * 3 + [one] * 7
-    assert [slots.levels[0].remaining for slots in outcomes] == [2, 1, 0] + [0] * 7
+    assert [slots.remaining[0].remaining for slots in outcomes] == [2, 1, 0] + [0] * 7
     assert all(0 < slots.retry_after_ms <= one.window_ms for slots in outcomes[3:])
 
 
@@ -109,7 +109,7 @@ async def test_without_redis_a_slot_can_be_given_back(key: str) -> None:
         local.release_later(one)
     await local.flush_releases()
 
-    remaining = [(await local.acquire(one)).levels[0].remaining for _ in range(3)]
+    remaining = [(await local.acquire(one)).remaining[0].remaining for _ in range(3)]
     assert remaining == [2, 1, 0]
 
 
