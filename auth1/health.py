@@ -8,8 +8,8 @@ from typing import Literal
 
 from auth1 import __version__, metrics
 from auth1.core.http.request import Request, Response
-from auth1.core.migrate import MigrationError, missing
 from auth1.core.postgres import Queries
+from auth1.core.postgres.migrations import MigrationError, missing
 from auth1.core.schemas import Out
 from auth1.errors import Unavailable
 from auth1.services import Services

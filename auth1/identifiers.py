@@ -15,6 +15,7 @@ from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
 from auth1.errors import FieldError, InvalidEmail, InvalidPhone, ValidationFailed
 
 Channel = Literal["sms", "email"]
+IdentifierType = Literal["phone", "email"]
 
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)  # E.164
 _EMAIL_LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
@@ -26,6 +27,9 @@ _NON_GEOGRAPHIC = frozenset({800, 808, 870, 878, 881, 882, 883, 888, 979})
 _EMERGENCY = frozenset({"000", "110", "112", "118", "119", "911", "999"})
 _BLOCK_DIGITS = 3  # a block is 1,000 numbers that differ in their last three digits
 
+TYPES: dict[Channel, IdentifierType] = {"sms": "phone", "email": "email"}
+CHANNELS: dict[str, Channel] = {"phone": "sms", "email": "email"}
+
 
 class Identifier(NamedTuple):
     """A normalised claim: +15551234567, or a@b.co in lower case. `country` and `line` are null for an email."""
@@ -35,6 +39,11 @@ class Identifier(NamedTuple):
     masked: str  # what may be shown: +1•••••••567, or a•••@b.co
     country: str | None = None  # ISO 3166-1 alpha-2, or 001
     line: int | None = None  # phonenumbers.PhoneNumberType
+
+    @property
+    def type(self) -> IdentifierType:
+        """What it is."""
+        return TYPES[self.channel]
 
     @property
     def block(self) -> str | None:

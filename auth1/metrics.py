@@ -47,6 +47,7 @@ MESSAGE_RETRIES = Counter(
     "auth1_message_retries_total", "Messages sent again by another provider.", ("provider", "reason")
 )
 OUTBOX_MESSAGES = Counter("auth1_outbox_messages_total", "Messages that the outbox finished.", ("outcome",))
+EVENTS = Counter("auth1_events_total", "Events recorded.", ("type",))
 FRAUD_DECISIONS = Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason"))
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")
 POOL_IN_USE = Gauge("auth1_postgres_pool_in_use", "Connections in use.", multiprocess_mode="livesum")

@@ -25,7 +25,7 @@ from typing import Any
 
 import asyncpg
 
-from auth1.core.migrate import migrate
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import NO_SETTINGS, PostgresServer
 from auth1.dev.processes import HOST, free_port, launch, send, wait_until
 from auth1.dev.redis import RedisServer

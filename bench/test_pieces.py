@@ -28,6 +28,7 @@ from auth1.core.http.router import Router
 from auth1.core.ids import new_id
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import InvalidCode
+from auth1.events.log import EventContext
 from auth1.identifiers import parse_phone
 from auth1.routes import ROUTES
 from auth1.sessions.create import NewSession
@@ -167,37 +168,41 @@ def repeat(benchmark: BenchmarkFixture, run: Run, call: Callable[[], Coroutine[A
 
 async def open_challenge(auth1: Inside, number: str) -> None:
     opening = OpenChallenge(
+        tenant_id=auth1.tenant.tenant_id,
+        context=EventContext("bench"),
         identifier=parse_phone(number),
         code=codes.seal(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
         expires_in=600,
         attempts=5,
         sends_per_hour=5,
-        resend_base=30,
-        again=None,
-        trying="twilio",
+        first_wait=30,
+        repeat_id=None,
+        provider="twilio",
         data={"channel": "sms", "country": "US", "metadata": {}},
         challenge_id=new_id("ch"),
         message_id=new_id("msg"),
         event_id=new_id("evt"),
         locale=None,
-        seals=codes.seals(auth1.services.keyring),
-        mark_event_id=new_id("evt"),
+        box_prefixes=codes.box_prefixes(auth1.services.keyring),
+        budget_event_id=new_id("evt"),
     )
-    opened = await store.open_challenge(auth1.services.postgres, auth1.tenant.tenant_id, "bench", opening)
+    opened = await store.open_challenge(auth1.services.postgres, opening)
     assert opened.verdict == "opened"
 
 
-async def answer_challenge(auth1: Inside, number: str) -> None:
+async def submit_code(auth1: Inside, number: str) -> None:
     answering = SubmitCode(
+        tenant_id=auth1.tenant.tenant_id,
+        context=EventContext("bench"),
         identifier=parse_phone(number),
         macs=codes.macs(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
-        named=None,
+        challenge_id=None,
         user_id=new_id("usr"),
         session=NewSession(new_id("ses"), 3600, 3600, None, None, None),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
-    answered = await store.answer_challenge(auth1.services.postgres, auth1.tenant.tenant_id, "bench", answering)
+    answered = await store.submit_code(auth1.services.postgres, answering)
     assert answered.verdict == "ok"
 
 
@@ -211,7 +216,7 @@ def test_answer_a_challenge(benchmark: BenchmarkFixture, auth1: Inside, run: Run
     asked = [next(numbers) for _ in range(PREPARED)]
     for number in asked:
         run(open_challenge(auth1, number))
-    repeat(benchmark, run, lambda: answer_challenge(auth1, asked.pop()))
+    repeat(benchmark, run, lambda: submit_code(auth1, asked.pop()))
 
 
 @fifty

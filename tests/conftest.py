@@ -17,7 +17,7 @@ from auth1.app import build_app, start_services, stop_services
 from auth1.config.settings import Settings, load_settings
 from auth1.core.http.asgi import App
 from auth1.core.log import Log
-from auth1.core.migrate import migrate
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.identifiers import parse_phone

@@ -7,9 +7,8 @@ import msgspec
 from auth1.account import store
 from auth1.account.schemas import Me, MePatch
 from auth1.core.http.request import Request
-from auth1.core.ids import new_id
 from auth1.errors import SessionRevoked
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import event_context, log_events
 from auth1.services import Services
 from auth1.sessions.guards import LoggedIn, require_recent_login
 from auth1.tenants.settings import TenantAdmin
@@ -26,23 +25,20 @@ async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) ->
     caller = request.caller
     tenant_id = caller.tenant.id
     metadata.check("user_metadata", body.user_metadata)
-    event_id = new_id("evt")
     merged = await store.change_user_metadata(
         app.postgres,
         tenant_id,
         caller.user_id,
         body.user_metadata,
-        bytes_at_most=metadata.MAX_BYTES,
-        event_id=event_id,
         session_id=caller.session_id,
+        max_bytes=metadata.MAX_BYTES,
+        context=event_context(request, caller.user_id),
     )
     if merged is None:
         raise SessionRevoked  # ended since the token was checked
     if not merged.fits:
         raise metadata.error_too_large("user_metadata")
-    if merged.changed:
-        event = Event(event_id, EventType.USER_UPDATED, tenant_id, caller.user_id, caller.user_id)
-        tell(app.log, event, request.request_id, changed=["user_metadata"])
+    log_events(app.log, merged.events)
     await app.sessions.invalidate(tenant_id, merged.sessions)
     return _me(caller, msgspec.Raw(merged.user_metadata.encode()))
 

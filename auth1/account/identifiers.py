@@ -4,17 +4,14 @@ One that is not proven belongs to nobody: whoever begins to add somebody else's 
 makes an account of its own. Who owns one already is told to nobody but to whoever has the right code.
 """
 
-from collections.abc import Sequence
-
 from auth1 import metrics
 from auth1.account import store
-from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers, IdentifierType
-from auth1.account.store import Proved, Proving
+from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers
+from auth1.account.store import ProofResult, ProveIdentifier, RemoveIdentifier
 from auth1.challenges import codes, handlers
 from auth1.challenges.schemas import CodeRequest, CodeSent
 from auth1.challenges.send_code import Cause
 from auth1.core.http.request import Request
-from auth1.core.ids import new_id
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import (
     Conflict,
@@ -26,16 +23,13 @@ from auth1.errors import (
     TooManyAttempts,
     ValidationFailed,
 )
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import block_rate_limit
-from auth1.identifiers import Channel, parse_identifier
+from auth1.identifiers import IdentifierType, parse_identifier
 from auth1.services import Services
 from auth1.sessions.guards import LoggedIn, require_recent_login
 from auth1.tenants.settings import Tenant
-from auth1.users.store import IDENTIFIER_CHANGED
 
-CHANNELS: dict[str, Channel] = {"phone": "sms", "email": "email"}
-TYPES: dict[Channel, IdentifierType] = {"sms": "phone", "email": "email"}
 ROUTE = "POST /api/auth/me/identifiers"
 ADDINGS = 10  # codes that one user may have sent to what it would add, an hour
 HOUR_MS = 3_600_000
@@ -74,67 +68,61 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
     purpose = codes.adding(caller.session_id)
-    asked = Proving(
+    submission = ProveIdentifier(
+        tenant_id=tenant.id,
+        context=event_context(request, caller.user_id),
         identifier=identifier,
         purpose=purpose,
         macs=codes.macs(app.keyring, tenant.id, identifier.value, body.code, purpose),
-        named=body.challenge_id,
+        challenge_id=body.challenge_id,
         user_id=caller.user_id,
         session_id=caller.session_id,
-        event_id=new_id("evt"),
-        logout_event_id=new_id("evt"),
-        message_id=new_id("msg"),
         notice_channels=_notice_channels(app, tenant),
     )
-    proved = await store.prove_identifier(app.postgres, tenant.id, asked)
+    proved = await store.prove_identifier(app.postgres, submission)
     metrics.CODES_VERIFIED.labels(identifier.channel, proved.verdict).inc()
-    _tell(app, request, asked, proved)
-    await app.sessions.revoke(tenant.id, proved.ended)
-    await app.sessions.invalidate(tenant.id, proved.live)
+    log_events(app.log, proved.events)
+    await app.sessions.revoke(tenant.id, proved.revoked_sessions)
+    await app.sessions.invalidate(tenant.id, proved.live_sessions)
     _refuse_unproven(proved)
     if identifier.block is not None:
         app.limiter.release_later(block_rate_limit(tenant, identifier.block))
-    return IdentifierOut(TYPES[identifier.channel], identifier.value)
+    return IdentifierOut(identifier.type, identifier.value)
 
 
 async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
     """Let a phone or an email go. The sessions that were opened by it end; the last one cannot go."""
     caller = request.caller
-    tenant_id, user_id = caller.tenant.id, caller.user_id
-    channel = CHANNELS.get(request.parameters["type"])
-    if channel is None:
+    tenant_id = caller.tenant.id
+    identifier_type = request.parameters["type"]
+    if identifier_type not in ("phone", "email"):
         raise NotFound
     require_recent_login(caller)
-    event_id, logout_event_id = new_id("evt"), new_id("evt")
-    removed = await store.remove_identifier(
-        app.postgres,
-        tenant_id,
-        user_id,
-        channel,
+    removal = RemoveIdentifier(
+        tenant_id=tenant_id,
+        context=event_context(request, caller.user_id),
+        user_id=caller.user_id,
         session_id=caller.session_id,
-        event_id=event_id,
-        logout_event_id=logout_event_id,
-        message_id=new_id("msg"),
+        type="phone" if identifier_type == "phone" else "email",
         notice_channels=_notice_channels(app, caller.tenant),
     )
+    removed = await store.remove_identifier(app.postgres, removal)
     if removed.verdict == "none":
         raise NotFound
     if removed.verdict == "gone":
         raise SessionRevoked  # since the token was checked
     if removed.verdict == "last":
         raise Conflict("This is all that the user can log in by; add another one first.")
-    event = Event(event_id, EventType.IDENTIFIER_REMOVED, tenant_id, user_id, user_id)
-    tell(app.log, event, request.request_id, channel=channel)
-    _tell_logout(app, request, logout_event_id, removed.ended, store.IDENTIFIER_REMOVED)
-    await app.sessions.revoke(tenant_id, removed.ended)
-    await app.sessions.invalidate(tenant_id, removed.live)
+    log_events(app.log, removed.events)
+    await app.sessions.revoke(tenant_id, removed.revoked_sessions)
+    await app.sessions.invalidate(tenant_id, removed.live_sessions)
 
 
 def _notice_channels(app: Services, tenant: Tenant) -> list[str]:
     return [] if tenant.sandbox else app.messenger.channels
 
 
-def _refuse_unproven(proved: Proved) -> None:
+def _refuse_unproven(proved: ProofResult) -> None:
     match proved.verdict:
         case "wrong":
             raise InvalidCode(attempts_remaining=proved.attempts_remaining)
@@ -146,27 +134,3 @@ def _refuse_unproven(proved: Proved) -> None:
             raise SessionRevoked
         case "none":
             raise NoActiveChallenge
-
-
-def _tell(app: Services, request: Request[LoggedIn], asked: Proving, proved: Proved) -> None:
-    tenant_id, user_id, channel = request.caller.tenant.id, asked.user_id, asked.identifier.channel
-    match proved.verdict:
-        case "ok":
-            event_type = EventType.IDENTIFIER_CHANGED if proved.replaces else EventType.IDENTIFIER_ADDED
-        case "taken":
-            event_type = EventType.IDENTIFIER_REFUSED
-        case "wrong":
-            event_type = EventType.ATTEMPT_WRONG
-        case _:
-            return
-    subject = proved.challenge_id or "" if event_type is EventType.ATTEMPT_WRONG else user_id
-    event = Event(asked.event_id, event_type, tenant_id, user_id, subject)
-    tell(app.log, event, request.request_id, channel=channel, challenge_id=proved.challenge_id)
-    _tell_logout(app, request, asked.logout_event_id, proved.ended, IDENTIFIER_CHANGED)
-
-
-def _tell_logout(app: Services, request: Request[LoggedIn], event_id: str, ended: Sequence[str], reason: str) -> None:
-    if ended:
-        user_id = request.caller.user_id
-        event = Event(event_id, EventType.USER_LOGGED_OUT, request.caller.tenant.id, user_id, user_id)
-        tell(app.log, event, request.request_id, sessions=len(ended), reason=reason)

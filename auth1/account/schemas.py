@@ -1,16 +1,15 @@
 """What goes into the account and what comes out (contract: section 5)."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from auth1.challenges.schemas import Code, Email, Phone
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
+from auth1.identifiers import IdentifierType
 from auth1.templates.schemas import Locale
-
-IdentifierType = Literal["phone", "email"]
 
 
 class Me(Out):

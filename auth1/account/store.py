@@ -1,63 +1,87 @@
-"""SQL of the account, by name."""
+"""The statements of the account: metadata, identifiers."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
-import asyncpg
 import msgspec
 
-from auth1.core.postgres import ConnectionLost, Postgres, Queries, Transaction
+from auth1.account.statements import (
+    ACCOUNT_AFTER,
+    CHANGE_USER_METADATA,
+    FIND_PROOF,
+    PROVE_IDENTIFIER,
+    REMOVE_IDENTIFIER,
+    REVOKE_CHANNEL_SESSIONS,
+    AccountKey,
+    ChangeMetadata,
+    MergedRow,
+    ProofKey,
+    ProofRow,
+    ProveRow,
+    RemoveRow,
+    RevokeChannel,
+)
+from auth1.core.ids import new_id
+from auth1.core.postgres import Postgres, Transaction, repeat_once
 from auth1.errors import Unavailable
-from auth1.identifiers import Channel, Identifier
-from auth1.sessions.store import end_user_sessions
-from auth1.users.store import IDENTIFIER_CHANGED, lock_account
+from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.identifiers import CHANNELS, Identifier, IdentifierType
+from auth1.users.store import lock_account
 
-_QUERIES = Queries("account")
 IDENTIFIER_REMOVED = "identifier_removed"  # a reason for which sessions end
 
 
-class Merged(NamedTuple):
-    """What became of the user's own metadata, and the sessions that know the old one."""
+class MergedMetadata(NamedTuple):
+    """What became of the user's own metadata, and the sessions whose cached entries are stale."""
 
     fits: bool
-    changed: bool
     user_metadata: str
     sessions: list[str]
+    events: list[RecordedEvent]
 
 
-class Proving(NamedTuple):
-    """How `prove_identifier` is asked, and the events and the notice that may come of it."""
+class ProveIdentifier(NamedTuple):
+    """A submitted code for an identifier that a user wants to add. `challenge_id`: the one that the caller names."""
 
+    tenant_id: str
+    context: EventContext
     identifier: Identifier
     purpose: str
     macs: list[bytes]
-    named: str | None
+    challenge_id: str | None
     user_id: str
     session_id: str
-    event_id: str
-    logout_event_id: str
-    message_id: str
     notice_channels: list[str]
 
 
-class Proved(NamedTuple):
-    """What `prove_identifier` decided. `ended` are sessions that ended with it, `live` those that go on."""
+class ProofResult(NamedTuple):
+    """What was decided. Tokens of revoked sessions end; the cached users of live ones are stale."""
 
     verdict: Literal["ok", "kept", "taken", "wrong", "exhausted", "locked", "none", "gone"]
-    challenge_id: str | None
-    replaces: bool
     attempts_remaining: int | None
     retry_after: int | None
-    ended: Sequence[str]
-    live: Sequence[str]
+    revoked_sessions: list[str]
+    live_sessions: list[str]
+    events: list[RecordedEvent]
 
 
-class Removed(NamedTuple):
-    """What `remove_identifier` decided, the sessions that ended with it, and those that go on."""
+class RemoveIdentifier(NamedTuple):
+    """A removal of a user's identifier of a type. The caller's session must be live."""
+
+    tenant_id: str
+    context: EventContext
+    user_id: str
+    session_id: str
+    type: IdentifierType
+    notice_channels: list[str]
+
+
+class RemovalResult(NamedTuple):
+    """What was decided, the sessions that ended with it, and those that go on."""
 
     verdict: Literal["ok", "last", "none", "gone"]
-    ended: Sequence[str]
-    live: Sequence[str]
+    revoked_sessions: list[str]
+    live_sessions: list[str]
+    events: list[RecordedEvent]
 
 
 async def change_user_metadata(
@@ -66,103 +90,110 @@ async def change_user_metadata(
     user_id: str,
     patch: dict[str, Any],
     *,
-    bytes_at_most: int,
-    event_id: str,
     session_id: str,
-) -> Merged | None:
-    """Merge at the top level; None where user or session is gone. A lost connection is tried again: that is safe."""
-    kept = {name: value for name, value in patch.items() if value is not None}
-    gone = [name for name, value in patch.items() if value is None]
-    arguments = (tenant_id, user_id, msgspec.json.encode(kept).decode(), gone, bytes_at_most, event_id, session_id)
-    try:
-        row = await postgres.row(_QUERIES["change_user_metadata"], *arguments)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["change_user_metadata"], *arguments)
-    return Merged(*row) if row else None
+    max_bytes: int,
+    context: EventContext,
+) -> MergedMetadata | None:
+    """Merge at the top level; None where user or session is gone. A lost connection is retried: that is safe."""
+    changes = {name: value for name, value in patch.items() if value is not None}
+    row = ChangeMetadata(
+        tenant_id=tenant_id,
+        user_id=user_id,
+        session_id=session_id,
+        changes=msgspec.json.encode(changes).decode(),
+        removed=[name for name, value in patch.items() if value is None],
+        max_bytes=max_bytes,
+        event_id=new_id("evt"),
+        **context._asdict(),
+    )
+
+    async def run() -> MergedRow | None:
+        return await postgres.row(CHANGE_USER_METADATA, row)
+
+    # Of two runs the second changes nothing, and has no event: what the first one returned is lost with its connection.
+    merged = await repeat_once(run, _find_nothing)
+    return MergedMetadata(*merged[:-1], events=read_events(merged.events)) if merged else None
 
 
-async def prove_identifier(postgres: Postgres, tenant_id: str, asked: Proving) -> Proved:
+async def _find_nothing() -> None:
+    return None
+
+
+async def prove_identifier(postgres: Postgres, request: ProveIdentifier) -> ProofResult:
     """Count an attempt, and give a proven identifier to its user, whose other sessions end if it replaces one.
 
-    After a lost COMMIT, look whether it was done; if not, nothing was.
+    After a lost connection, look whether it was done.
     """
-    try:
-        async with postgres.transaction() as transaction:
-            return await _prove(transaction, tenant_id, asked)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["find_proof"], tenant_id, asked.event_id, asked.user_id)
-        if row is None:
-            raise
-        return _proved(
-            row, row["ended"], await _live_sessions(postgres, tenant_id, asked.user_id, asked.identifier.channel)
-        )
-
-
-async def _prove(transaction: Transaction, tenant_id: str, asked: Proving) -> Proved:
-    user_id = asked.user_id
-    await lock_account(transaction, tenant_id, user_id)
-    row = await transaction.row(
-        _QUERIES["prove_identifier"],
-        *(tenant_id, asked.identifier.value, asked.purpose, asked.macs, asked.named),
-        *(user_id, asked.event_id, asked.message_id, asked.notice_channels, asked.session_id),
+    row = ProveRow(
+        tenant_id=request.tenant_id,
+        identifier=request.identifier.value,
+        type=request.identifier.type,
+        purpose=request.purpose,
+        code_macs=request.macs,
+        challenge_id=request.challenge_id,
+        user_id=request.user_id,
+        session_id=request.session_id,
+        notice_id=new_id("msg"),
+        notice_channels=request.notice_channels,
+        event_id=new_id("evt"),
+        revocation_event_id=new_id("evt"),
+        request_id=request.context.request_id,
+        network=request.context.network,
     )
-    assert row is not None, "the statement returns its row whatever it decides"
-    if row["verdict"] != "ok":
-        return _proved(row)
-    ended: list[str] = []
-    if row["replaces"]:
-        # A statement of its own, after the one that locked the user: only so it sees the sessions of faster logins.
-        ended = await end_user_sessions(
-            transaction,
-            tenant_id,
-            user_id,
-            actor=user_id,
-            reason=IDENTIFIER_CHANGED,
-            keep=asked.session_id,
-            event_id=asked.logout_event_id,
-        )
-    return _proved(row, ended, await _live_sessions(transaction, tenant_id, user_id, asked.identifier.channel))
+
+    async def run() -> ProofRow:
+        [result] = await postgres.call(PROVE_IDENTIFIER, row)
+        return result
+
+    async def find() -> ProofRow | None:
+        key = ProofKey(row.tenant_id, row.user_id, row.event_id, row.revocation_event_id)
+        return await postgres.row(FIND_PROOF, key)
+
+    result = await repeat_once(run, find)
+    return ProofResult(
+        cast(Literal["ok", "kept", "taken", "wrong", "exhausted", "locked", "none", "gone"], result.verdict),
+        result.attempts_remaining,
+        result.retry_after,
+        result.revoked_sessions or [],
+        result.live_sessions or [],
+        read_events(result.events),
+    )
 
 
-def _proved(row: asyncpg.Record, ended: Sequence[str] = (), live: Sequence[str] = ()) -> Proved:
-    verdict, challenge_id, replaces = row["verdict"], row["challenge_id"], row["replaces"]
-    return Proved(verdict, challenge_id, replaces, row["attempts_remaining"], row["retry_after"], ended, live)
-
-
-async def remove_identifier(
-    postgres: Postgres,
-    tenant_id: str,
-    user_id: str,
-    channel: Channel,
-    *,
-    session_id: str,
-    event_id: str,
-    logout_event_id: str,
-    message_id: str,
-    notice_channels: list[str],
-) -> Removed:
+async def remove_identifier(postgres: Postgres, request: RemoveIdentifier) -> RemovalResult:
     """Take an identifier from a user, and end the sessions that were opened through it."""
-    async with postgres.transaction() as transaction:
-        await lock_account(transaction, tenant_id, user_id)
-        row = await transaction.row(
-            _QUERIES["remove_identifier"],
-            *(tenant_id, user_id, channel, event_id, message_id, notice_channels, session_id),
-        )
-        assert row is not None, "the statement returns its row whatever it decides"
-        if row["verdict"] != "ok":
-            return Removed(row["verdict"], [], [])
-        ended = await transaction.rows(
-            _QUERIES["end_channel_sessions"], tenant_id, user_id, channel, logout_event_id, IDENTIFIER_REMOVED
-        )
-        live = await _live_sessions(transaction, tenant_id, user_id, channel)
-        return Removed("ok", [row["id"] for row in ended], live)
+    return await postgres.in_transaction(lambda transaction: _remove(transaction, request))
 
 
-async def _live_sessions(on: Postgres | Transaction, tenant_id: str, user_id: str, channel: Channel) -> list[str]:
-    """The sessions that go on after a change. Raises Unavailable where it met another one that it could not see."""
-    row = await on.row(_QUERIES["account_after"], tenant_id, user_id, channel)
-    assert row is not None, "the statement returns a row"
-    if row["crowded"]:
-        raise Unavailable("The account is being changed; try again in a moment.", retry_after=1)
-    sessions: list[str] = row["sessions"]
-    return sessions
+async def _remove(transaction: Transaction, request: RemoveIdentifier) -> RemovalResult:
+    account = AccountKey(request.tenant_id, request.user_id)
+    await lock_account(transaction, request.tenant_id, request.user_id)
+    row = RemoveRow(
+        **account._asdict(),
+        session_id=request.session_id,
+        type=request.type,
+        notice_id=new_id("msg"),
+        notice_channels=request.notice_channels,
+        event_id=new_id("evt"),
+        **request.context._asdict(),
+    )
+    removed = await transaction.row(REMOVE_IDENTIFIER, row)
+    assert removed is not None, "the statement returns its row whatever it decides"
+    verdict = cast(Literal["ok", "last", "none", "gone"], removed.verdict)
+    if verdict != "ok":
+        return RemovalResult(verdict, [], [], [])
+    revocation = RevokeChannel(
+        **account._asdict(),
+        channel=CHANNELS[request.type],
+        reason=IDENTIFIER_REMOVED,
+        event_id=new_id("evt"),
+        **request.context._asdict(),
+    )
+    revoked = await transaction.row(REVOKE_CHANNEL_SESSIONS, revocation)
+    after = await transaction.row(ACCOUNT_AFTER, account)
+    assert revoked is not None, "the statement returns a row"
+    assert after is not None, "the statement returns a row"
+    if after.is_crowded:  # a change by the tenant at the same moment was not seen
+        raise Unavailable("The account is being changed by another request; retry.", retry_after=1)
+    events = read_events(removed.events) + read_events(revoked.events)
+    return RemovalResult("ok", revoked.sessions, after.sessions, events)

@@ -44,8 +44,8 @@ def macs(keyring: Keyring, tenant_id: str, identifier: str, code: str, purpose: 
     return keyring.macs("code-mac", _context(tenant_id, identifier, purpose) + code.encode())
 
 
-def seals(keyring: Keyring) -> list[bytes]:
-    """How the box of a code begins, if it can be unsealed."""
+def box_prefixes(keyring: Keyring) -> list[bytes]:
+    """Return how the boxes begin that can be decrypted: others were encrypted under a secret that has gone."""
     return keyring.seals("code-box")
 
 

@@ -21,7 +21,7 @@ from auth1.errors import (
     UserBanned,
     ValidationFailed,
 )
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import block_rate_limit, rate_limits
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import release_key, store_response
@@ -55,10 +55,12 @@ async def ask(app: Services, request: Request[Tenant], body: CodeRequest, cause:
         if slots.limited_by is not None or tenant.key_kind == "sk":
             raise_if_limited(request, slots)
 
-    with app.messenger.reserve_capacity(identifier.channel, sandbox=tenant.sandbox) as provider:
+    with app.messenger.reserve_capacity(identifier.channel, sandbox=tenant.sandbox) as reserved:
+        # With sign-up closed the outbox sends every message: the time of a provider would reveal a user.
+        provider = reserved if tenant.settings.sign_up == "open" else None
         # The row is committed before anything is sent: a process that dies from here on leaves a message that the
         # outbox finishes, or a trace that its fate is unknown.
-        asked = send_code.opening(app, tenant, identifier, body, link, message_id, provider, claim, cause.purpose)
+        asked = send_code.open_request(app, request, identifier, body, link, message_id, provider, claim, cause.purpose)
         opened = await _open(app, request, asked)
         live_code = codes.unseal(app.keyring, tenant.id, identifier.value, opened.code_box, cause.purpose)
         if live_code is None:
@@ -83,20 +85,17 @@ async def ask(app: Services, request: Request[Tenant], body: CodeRequest, cause:
 
 
 async def _open(app: Services, request: Request[Tenant], asked: OpenChallenge) -> ChallengeOpened:
-    """Open the challenge, and tell of it. Raises what stands against it, or what was answered before."""
+    """Open the challenge. Raises the reason of a rejection, or the response to the same Idempotency-Key."""
     tenant, identifier = request.caller, asked.identifier
-    opened = await store.open_challenge(app.postgres, tenant.id, tenant.key_id, asked)
+    opened = await store.open_challenge(app.postgres, asked)
     metrics.CODES_REQUESTED.labels(identifier.channel, opened.verdict).inc()
-    send_code.tell_mark(app, request, asked.mark_event_id, opened.mark)
+    log_events(app.log, opened.events)
     if isinstance(opened, ChallengeRejected):
         if identifier.block is not None:
             app.limiter.release_later(block_rate_limit(tenant, identifier.block))  # it counts what is sent
         if opened.frees_key and asked.claim is not None:
             await release_key(app.postgres, asked.claim, asked.message_id)
         raise send_code.refuse_unopened(app, request, asked.claim, opened)
-    event_type = EventType.CHALLENGE_OPENED if opened.verdict == "opened" else EventType.CHALLENGE_REPEATED
-    event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, opened.challenge_id)
-    tell(app.log, event, request.request_id, channel=identifier.channel, country=identifier.country)
     return opened
 
 
@@ -119,8 +118,7 @@ async def _send(app: Services, request: Request[Tenant], asked: OpenChallenge, c
     delivery = await app.messenger.send(
         identifier.channel,
         outgoing,
-        actor=tenant.key_id,
-        request_id=request.request_id,
+        context=asked.context,
         keep=send_code.keeping(app, request, asked.claim, sent),
     )
     if delivery.state == "queued":
@@ -136,22 +134,26 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
     identifier = _identify(request, body)
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
-    asked = SubmitCode(
+    submission = SubmitCode(
+        tenant_id=tenant.id,
+        context=event_context(request, tenant.key_id),
         identifier=identifier,
         macs=codes.macs(app.keyring, tenant.id, identifier.value, body.code),
-        named=body.challenge_id,
+        challenge_id=body.challenge_id,
         user_id=new_id("usr"),
         session=create.new_session(request, tenant, body.device.name if body.device else None),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
-    answered = await store.answer_challenge(app.postgres, tenant.id, tenant.key_id, asked)
+    answered = await store.submit_code(app.postgres, submission)
     metrics.CODES_VERIFIED.labels(identifier.channel, answered.verdict).inc()
-    _tell_answer(app, request, asked, answered)
+    log_events(app.log, answered.events)
     user_id = _refuse_unanswered(answered)
     if identifier.block is not None:
         app.limiter.release_later(block_rate_limit(tenant, identifier.block))
-    return await create.issue_tokens(app, tenant, asked.session, user_id, identifier, is_new_user=answered.is_new_user)
+    return await create.issue_tokens(
+        app, tenant, submission.session, user_id, identifier, is_new_user=answered.is_new_user
+    )
 
 
 async def get_challenge(app: Services, request: Request[Tenant]) -> ChallengeOut:
@@ -182,19 +184,3 @@ def _refuse_unanswered(answered: CodeResult) -> str:
         case "ok" if answered.user_id is not None:
             return answered.user_id
     raise NoActiveChallenge
-
-
-def _tell_answer(app: Services, request: Request[Tenant], asked: SubmitCode, answered: CodeResult) -> None:
-    tenant = request.caller
-    types = {
-        "ok": EventType.CHALLENGE_ANSWERED,
-        "wrong": EventType.ATTEMPT_WRONG,
-        "banned": EventType.USER_REFUSED,
-    }
-    if (event_type := types.get(answered.verdict)) is None:
-        return
-    event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, answered.challenge_id or "")
-    tell(app.log, event, request.request_id, user_id=answered.user_id)
-    if answered.is_new_user and answered.user_id is not None:
-        created = Event(asked.user_event_id, EventType.USER_CREATED, tenant.id, tenant.key_id, answered.user_id)
-        tell(app.log, created, request.request_id, challenge_id=answered.challenge_id)

@@ -72,7 +72,7 @@ def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> Outgoing
             to=message.identifier,
             channel=message.channel,
             tenant_name=message.tenant_name,
-            settings=message.settings,
+            settings=message.tenant_settings,
             locale=message.locale,
             notice=message.notice,
         )
@@ -89,7 +89,7 @@ def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> Outgoing
         to=message.identifier,
         channel=message.channel,
         tenant_name=message.tenant_name,
-        settings=message.settings,
+        settings=message.tenant_settings,
         locale=message.locale,
         code=code if message.with_code else None,
         link=link,

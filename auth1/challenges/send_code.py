@@ -22,7 +22,7 @@ from auth1.errors import (
     ResendTooSoon,
     ValidationFailed,
 )
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import assess
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim
@@ -67,19 +67,17 @@ async def refuse_risky(app: Services, request: Request[Tenant], identifier: Iden
         raise CountryNotAllowed
     risk = assess(tenant, identifier.line)
     if risk.blocked:
-        event_id = await store.record_blocked(
-            app.postgres, tenant.id, tenant.key_id, identifier.channel, identifier.country, risk.reasons
-        )
-        event = Event(event_id, EventType.REQUEST_BLOCKED, tenant.id, tenant.key_id, event_id)
-        tell(app.log, event, request.request_id, country=identifier.country, reasons=risk.reasons)
+        data = {"channel": identifier.channel, "country": identifier.country, "reasons": risk.reasons}
+        context = event_context(request, tenant.key_id)
+        log_events(app.log, await store.record_blocked(app.postgres, tenant.id, context, data))
         # Why is for the tenant to know; a publishable key is in the hands of whoever is being blocked.
         reasons = ", ".join(risk.reasons)
         raise RequestBlocked(f"Blocked to prevent fraud: {reasons}." if tenant.key_kind == "sk" else None)
 
 
-def opening(
+def open_request(
     app: Services,
-    tenant: Tenant,
+    request: Request[Tenant],
     identifier: Identifier,
     body: CodeRequest,
     link: NewLink | None,
@@ -88,28 +86,32 @@ def opening(
     claim: Claim | None,
     purpose: str,
 ) -> OpenChallenge:
-    """Say how the statement that opens a challenge is to be asked."""
+    """Return the request that opens the challenge."""
+    tenant = request.caller
     code = sandbox.code(tenant) if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
     return OpenChallenge(
+        tenant_id=tenant.id,
+        context=event_context(request, tenant.key_id),
         identifier=identifier,
         code=codes.seal(app.keyring, tenant.id, identifier.value, code, purpose),
         expires_in=tenant.settings.otp_expiry_minutes * 60,
         attempts=tenant.settings.max_otp_attempts,
         sends_per_hour=NO_BUDGET if tenant.sandbox else _sends_per_hour(tenant, purpose),
-        resend_base=0 if tenant.sandbox else RESEND_S,
-        again=body.challenge_id,
-        trying=provider,
+        first_wait=0 if tenant.sandbox else RESEND_S,
+        repeat_id=body.challenge_id,
+        provider=provider,
         data=_data(identifier, body, purpose),
         challenge_id=new_id("ch"),
         message_id=message_id,
         event_id=new_id("evt"),
         locale=body.locale,
-        seals=codes.seals(app.keyring),
-        mark_event_id=new_id("evt"),
+        box_prefixes=codes.box_prefixes(app.keyring),
+        budget_event_id=new_id("evt"),
         link=link,
         price=estimate(app, tenant, identifier, body.locale, purpose),
         claim=claim,
         purpose=purpose,
+        is_suppressed=tenant.settings.sign_up == "closed",
     )
 
 
@@ -143,14 +145,6 @@ def estimate(app: Services, tenant: Tenant, identifier: Identifier, locale: str 
         soft=None if budget is None else round(budget * settings.sms_budget_soft),
         messages=None if tenant.sandbox else settings.messages_per_day,
     )
-
-
-def tell_mark(app: Services, request: Request[Tenant], event_id: str, mark: str | None) -> None:
-    """Tell of a mark of the tenant's budget that this request has come to."""
-    if mark is not None:
-        tenant = request.caller
-        event = Event(event_id, EventType.BUDGET_REACHED, tenant.id, tenant.key_id, tenant.id)
-        tell(app.log, event, request.request_id, mark=mark)
 
 
 def refuse_unopened(

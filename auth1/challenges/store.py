@@ -1,31 +1,43 @@
-"""SQL of the main job, by name. Rows become typed verdicts here."""
+"""The statements of challenges: open one, submit a code, find one."""
 
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
 from auth1.challenges.codes import LOGIN, SealedCode
 from auth1.challenges.magic_link import NewLink
 from auth1.challenges.schemas import ChallengeOut, MessageOut
+from auth1.challenges.statements import (
+    FIND_CHALLENGE,
+    FIND_OPENED,
+    FIND_SUBMITTED,
+    OPEN_CHALLENGES,
+    RECORD_EVENT,
+    SUBMIT_CODES,
+    ChallengeKey,
+    EventKey,
+    NewEvent,
+    OpenResult,
+    OpenRow,
+    SubmitResult,
+    SubmitRow,
+)
 from auth1.core.ids import new_id
-from auth1.core.postgres import ConnectionLost, Postgres, Queries
+from auth1.core.postgres import Postgres, repeat_once
+from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.events.types import EventType
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
 from auth1.sessions.create import NewSession
 
-_QUERIES = Queries("challenges")
-
 Verdict = Literal["ok", "wrong", "none", "exhausted", "locked", "banned"]
-
-
-Refused = Literal["reused", "replayed", "in_flight", "messages", "money", "full", "too_soon"]
+Rejection = Literal["reused", "replayed", "in_flight", "messages", "money", "full", "too_soon"]
 
 
 class Price(NamedTuple):
-    """What a message is estimated to cost, and what its tenant may spend and send a day; money in microdollars.
+    """The estimated price of a message, and what its tenant may spend and send a day; money in microdollars.
 
-    `soft`: how much spent is to be told of before the end. None: there is no bound.
+    `soft`: the amount at which an event warns before the budget is spent. None: no limit.
     """
 
     segments: int | None = None
@@ -36,47 +48,53 @@ class Price(NamedTuple):
 
 
 class OpenChallenge(NamedTuple):
-    """How `open_challenge` is asked: ids are made by the caller, so that a retry finds its own rows."""
+    """A request to open a challenge. The caller makes the ids, so that a retry finds its own rows.
 
+    `is_suppressed`: send nothing unless the identifier belongs to a user (the tenant's sign-up is closed).
+    """
+
+    tenant_id: str
+    context: EventContext
     identifier: Identifier
     code: SealedCode
     expires_in: int
     attempts: int
     sends_per_hour: int
-    resend_base: int
-    again: str | None
-    trying: str | None
+    first_wait: int
+    repeat_id: str | None
+    provider: str | None
     data: dict[str, object]
     challenge_id: str
     message_id: str
     event_id: str
     locale: str | None
-    seals: list[bytes]
-    mark_event_id: str
+    box_prefixes: list[bytes]
+    budget_event_id: str
     link: NewLink | None = None
     price: Price = Price()
     claim: Claim | None = None
     purpose: str = LOGIN
+    is_suppressed: bool = False
 
 
 class ChallengeOpened(NamedTuple):
-    """`open_challenge` made a code, or repeats one. `mark`: of the tenant's budget, if one was reached."""
+    """A challenge with a new code, or with the live one, which is sent again."""
 
     verdict: Literal["opened", "repeated"]
-    mark: str | None
     challenge_id: str
     code_box: bytes
     expires_in: int
     resend_after: int
+    events: list[RecordedEvent]
 
 
 class ChallengeRejected(NamedTuple):
-    """`open_challenge` refused. `sealed_response` is what was answered before to the same Idempotency-Key."""
+    """A request that opened no challenge. `sealed_response` belongs to an earlier use of its Idempotency-Key."""
 
-    verdict: Refused
-    mark: str | None
+    verdict: Rejection
     retry_after: int
     sealed_response: bytes | None
+    events: list[RecordedEvent]
 
     @property
     def frees_key(self) -> bool:
@@ -85,11 +103,13 @@ class ChallengeRejected(NamedTuple):
 
 
 class SubmitCode(NamedTuple):
-    """How `answer_challenge` is asked."""
+    """A submitted code. `challenge_id` is the challenge that the caller names, `user_id` that of a new user."""
 
+    tenant_id: str
+    context: EventContext
     identifier: Identifier
     macs: list[bytes]
-    named: str | None
+    challenge_id: str | None
     user_id: str
     session: NewSession
     event_id: str
@@ -97,7 +117,7 @@ class SubmitCode(NamedTuple):
 
 
 class CodeResult(NamedTuple):
-    """What `answer_challenge` decided."""
+    """What was decided about a submitted code."""
 
     verdict: Verdict
     challenge_id: str | None
@@ -105,79 +125,120 @@ class CodeResult(NamedTuple):
     is_new_user: bool
     attempts_remaining: int | None
     retry_after: int | None
+    events: list[RecordedEvent]
 
 
-async def open_challenge(
-    postgres: Postgres, tenant_id: str, actor: str, asked: OpenChallenge
-) -> ChallengeOpened | ChallengeRejected:
-    """Open or repeat a challenge. A lost connection is tried again once: the ids make that safe."""
-    price, claim = asked.price, asked.claim
-    arguments = (
-        *(tenant_id, asked.identifier.value, asked.identifier.channel, asked.purpose),
-        *(asked.challenge_id, asked.again),
-        *(asked.code.mac, asked.code.box, asked.expires_in, asked.attempts),
-        *(asked.message_id, asked.trying),
-        *(asked.sends_per_hour, asked.resend_base),
-        *(asked.event_id, actor, msgspec.json.encode(asked.data).decode(), asked.locale),
-        *_link_arguments(asked.link),
-        asked.seals,
-        *(asked.identifier.country, price.segments, price.microdollars),
-        *(price.budget, price.soft, price.messages, asked.mark_event_id),
-        *((claim.route, claim.digest, claim.body_digest) if claim else (None, None, None)),
+async def open_challenge(postgres: Postgres, request: OpenChallenge) -> ChallengeOpened | ChallengeRejected:
+    """Open or repeat a challenge. A lost connection is retried once: the ids make that safe."""
+    row = _open_row(request)
+
+    async def run() -> OpenResult:
+        [result] = await postgres.call(OPEN_CHALLENGES, row)
+        return result
+
+    async def find() -> OpenResult | None:
+        return await postgres.row(FIND_OPENED, EventKey(row.tenant_id, row.event_id, row.budget_event_id))
+
+    result = await repeat_once(run, find)
+    events = read_events(result.events)
+    if result.verdict in ("opened", "repeated") and result.challenge_id is not None and result.code_box is not None:
+        verdict = cast(Literal["opened", "repeated"], result.verdict)
+        waits = (result.expires_in or 0, result.resend_after or 0)
+        return ChallengeOpened(verdict, result.challenge_id, result.code_box, *waits, events)
+    retry_after = max(0, result.budget_after or 0, result.resend_after or 0)
+    return ChallengeRejected(cast(Rejection, result.verdict), retry_after, result.stored_response, events)
+
+
+def _open_row(request: OpenChallenge) -> OpenRow:
+    identifier, link, price, claim = request.identifier, request.link, request.price, request.claim
+    return OpenRow(
+        tenant_id=request.tenant_id,
+        identifier=identifier.value,
+        type=identifier.type,
+        purpose=request.purpose,
+        challenge_id=request.challenge_id,
+        repeat_id=request.repeat_id,
+        code_mac=request.code.mac,
+        code_box=request.code.box,
+        expires_in=request.expires_in,
+        attempts_max=request.attempts,
+        box_prefixes=request.box_prefixes,
+        message_id=request.message_id,
+        provider=request.provider,
+        sends_per_hour=request.sends_per_hour,
+        first_wait=request.first_wait,
+        locale=request.locale,
+        link_token_digest=link.token_digest if link else None,
+        link_secret_digest=link.secret_digest if link else None,
+        link_with_code=link.with_code if link else None,
+        redirect_to=link.redirect_to if link else None,
+        code_challenge=link.code_challenge if link else None,
+        country=identifier.country,
+        segments=price.segments,
+        price_microdollars=price.microdollars,
+        budget_microdollars=price.budget,
+        budget_soft_microdollars=price.soft,
+        budget_messages=price.messages,
+        budget_event_id=request.budget_event_id,
+        route=claim.route if claim else None,
+        key_digest=claim.digest if claim else None,
+        body_digest=claim.body_digest if claim else None,
+        is_suppressed=request.is_suppressed,
+        event_id=request.event_id,
+        **request.context._asdict(),
+        data=msgspec.json.encode(request.data).decode(),
     )
-    try:
-        row = await postgres.row(_QUERIES["open_challenge"], *arguments)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["open_challenge"], *arguments)
-    if row is not None and row["verdict"] == "uncounted":  # the first message since the tenant has a budget
-        await postgres.row(_QUERIES["make_budget"], tenant_id)
-        row = await postgres.row(_QUERIES["open_challenge"], *arguments)
-    assert row is not None, "the statement returns its row whatever it decides"
-    if row["verdict"] in ("opened", "repeated"):
-        return ChallengeOpened(*(row[name] for name in ChallengeOpened._fields))
-    waits = (row["budget_after"], row["resend_after"])
-    return ChallengeRejected(row["verdict"], row["mark"], max(0, *(wait or 0 for wait in waits)), row["answer_box"])
 
 
-def _link_arguments(link: NewLink | None) -> tuple[object, ...]:
-    if link is None:
-        return (None,) * 5
-    return (link.token_digest, link.secret_digest, link.with_code, link.redirect_to, link.code_challenge)
-
-
-async def answer_challenge(postgres: Postgres, tenant_id: str, actor: str, asked: SubmitCode) -> CodeResult:
+async def submit_code(postgres: Postgres, request: SubmitCode) -> CodeResult:
     """Count an attempt and compare. After a lost connection, look first whether that was done."""
-    arguments = (
-        *(tenant_id, asked.identifier.value, LOGIN, asked.macs, asked.named),
-        *(asked.user_id, *asked.session),
-        *(asked.event_id, asked.user_event_id, actor),
+    session = request.session
+    row = SubmitRow(
+        tenant_id=request.tenant_id,
+        identifier=request.identifier.value,
+        code_macs=request.macs,
+        challenge_id=request.challenge_id,
+        new_user_id=request.user_id,
+        session_id=session.id,
+        session_expires_in=session.expires_in,
+        session_idle_after=session.idle_after,
+        device_name=session.device_name,
+        user_agent=session.user_agent,
+        event_id=request.event_id,
+        user_event_id=request.user_event_id,
+        **request.context._asdict(),
     )
-    try:
-        row = await postgres.row(_QUERIES["answer_challenge"], *arguments)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["find_answer"], tenant_id, asked.event_id)
-        row = row or await postgres.row(_QUERIES["answer_challenge"], *arguments)
-    assert row is not None, "the statement returns its row whatever it decides"
-    return CodeResult(cast(Verdict, row["verdict"]), *list(row)[1:])
+
+    async def run() -> SubmitResult:
+        [result] = await postgres.call(SUBMIT_CODES, row)
+        return result
+
+    async def find() -> SubmitResult | None:
+        return await postgres.row(FIND_SUBMITTED, EventKey(row.tenant_id, row.event_id, row.user_event_id))
+
+    result = await repeat_once(run, find)
+    return CodeResult(cast(Verdict, result.verdict), *result[2:-1], read_events(result.events))
 
 
 async def find_challenge(postgres: Postgres, tenant_id: str, challenge_id: str) -> ChallengeOut | None:
-    """A challenge and its newest message."""
-    row = await postgres.row(_QUERIES["find_challenge"], tenant_id, challenge_id)
+    """Return a challenge and its newest message."""
+    row = await postgres.row(FIND_CHALLENGE, ChallengeKey(tenant_id, challenge_id))
     if row is None:
         return None
-    message = MessageOut(*list(row)[5:]) if row["message_id"] is not None else None
-    return ChallengeOut(row["id"], row["channel"], row["status"], row["opened_at"], row["expires_at"], message)
+    message = None
+    if row.message_id is not None:
+        message = MessageOut(row.message_id, row.state, row.provider, row.error, row.created_at, row.updated_at)
+    return ChallengeOut(row.id, row.channel, row.status, row.opened_at, row.expires_at, message)
 
 
 async def record_blocked(
-    postgres: Postgres, tenant_id: str, actor: str, channel: str, country: str | None, reasons: list[str]
-) -> str:
-    """Write the event of a request that fraud rules refused; returns its id."""
+    postgres: Postgres, tenant_id: str, context: EventContext, data: dict[str, Any]
+) -> list[RecordedEvent]:
+    """Record the event of a request that fraud rules blocked."""
     event_id = new_id("evt")
-    data = {"channel": channel, "country": country, "reasons": reasons}
-    await postgres.row(
-        _QUERIES["record_event"],
-        *(tenant_id, event_id, EventType.REQUEST_BLOCKED.value, actor, event_id, msgspec.json.encode(data).decode()),
+    text = msgspec.json.encode(data).decode()
+    row = NewEvent(
+        tenant_id, event_id, EventType.REQUEST_BLOCKED.value, subject=event_id, **context._asdict(), data=text
     )
-    return event_id
+    recorded = await postgres.row(RECORD_EVENT, row)
+    return read_events(recorded.events if recorded else None)

@@ -13,8 +13,8 @@ import msgspec
 from auth1.api_keys import KINDS
 from auth1.cli import commands
 from auth1.config.smtp import CONSOLE
-from auth1.core.migrate import migrate
 from auth1.core.postgres import Queries
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.dev.server import ServerError

@@ -20,7 +20,7 @@ from granian.server.mp import MPServer
 
 from auth1.config.settings import Settings
 from auth1.core.log import JsonFormatter, Log
-from auth1.core.migrate import MigrationError, migrate, migrations
+from auth1.core.postgres.migrations import MigrationError, migrate, migrations
 from auth1.core.redis import Redis
 from auth1.core.supervisor import Supervisor
 

@@ -1,8 +1,7 @@
 """Infrastructure without domain knowledge.
 
 http             requests and responses (package)
-postgres         the pool, its deadlines, and the named statements of sql/queries
-migrate          sql/migrations, forward only
+postgres         the pool, named queries, SQL functions, migrations (package)
 redis            one pipelined connection with a circuit breaker
 ratelimit        several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker  stops calling a dependency that keeps failing

@@ -1,1 +1,5 @@
-"""Events: one row each in one table, and a JSON line on stdout. types names them all."""
+"""Events: one row each in one table, and a JSON line on stdout.
+
+types  the closed set
+log    log and count the events that a statement returned
+"""

@@ -14,10 +14,10 @@ from auth1.core.crypto import digest
 from auth1.core.http.request import Request, Response
 from auth1.core.ids import new_id
 from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import event_context, log_events
 from auth1.identifiers import parse_email
 from auth1.magic_links import pages, store
-from auth1.magic_links.store import Proof, Redeemed, Redeeming
+from auth1.magic_links.store import ConfirmLink, Proof, RedeemLink
 from auth1.pages.headers import page_headers
 from auth1.pages.theme import default_theme, tenant_theme
 from auth1.services import Services
@@ -43,17 +43,21 @@ async def show_link(app: Services, request: Request[None]) -> Response:
 async def confirm_link(app: Services, request: Request[None]) -> Response:
     """Complete a challenge by its link, once; the code dies with it. No session is opened yet."""
     code = secrets.token_urlsafe(32)
-    event_id = new_id("evt")
     token_digest = digest(request.parameters["token"])
-    confirmed = await store.confirm_link(app.postgres, token_digest, digest(code), event_id, ACTOR)
+    confirmation = ConfirmLink(
+        token_digest=token_digest,
+        grant_digest=digest(code),
+        event_id=new_id("evt"),
+        **event_context(request, ACTOR)._asdict(),
+    )
+    confirmed = await store.confirm_link(app.postgres, confirmation)
     metrics.LINKS_CONFIRMED.labels("confirmed" if confirmed else "dead").inc()
     if confirmed is None:
         return _expired(request, await store.find_link(app.postgres, token_digest))
     link = confirmed.link
     theme = tenant_theme(link.branding, link.locale)
     request.headers += page_headers(theme)
-    event = Event(event_id, EventType.LINK_CONFIRMED, confirmed.tenant_id, ACTOR, confirmed.challenge_id)
-    tell(app.log, event, request.request_id)
+    log_events(app.log, confirmed.events)
     redirect_to = link.redirect_to
     if redirect_to is None:
         return pages.confirmed_page(theme, WayBack(link.branding.name, link.home))
@@ -64,15 +68,17 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
 async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:
     """Open the session that a confirmed link stands for."""
     tenant = request.caller
-    asked = Redeeming(
-        by=_proof(grant),
+    redemption = RedeemLink(
+        tenant_id=tenant.id,
+        context=event_context(request, tenant.key_id),
+        proof=_proof(grant),
         user_id=new_id("usr"),
         session=create.new_session(request, tenant),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
-    redeemed = await store.redeem_link(app.postgres, tenant.id, tenant.key_id, asked)
-    _tell(app, request, asked, redeemed)
+    redeemed = await store.redeem_link(app.postgres, redemption)
+    log_events(app.log, redeemed.events)
     match redeemed.verdict:
         case "banned":
             raise UserBanned
@@ -84,7 +90,7 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
     assert redeemed.user_id is not None, "what was redeemed has one"
     identifier = parse_email(redeemed.identifier)
     return await create.issue_tokens(
-        app, tenant, asked.session, redeemed.user_id, identifier, is_new_user=redeemed.is_new_user
+        app, tenant, redemption.session, redeemed.user_id, identifier, is_new_user=redeemed.is_new_user
     )
 
 
@@ -104,15 +110,3 @@ def _proof(grant: CodeGrant | ChallengeGrant) -> Proof:
     if isinstance(grant, CodeGrant):
         return Proof(grant_digest=digest(grant.code), code_challenge=magic_link.s256(grant.code_verifier))
     return Proof(challenge_id=grant.challenge_id, secret_digest=digest(grant.challenge_secret))
-
-
-def _tell(app: Services, request: Request[Tenant], asked: Redeeming, redeemed: Redeemed) -> None:
-    if redeemed.user_id is None or redeemed.challenge_id is None:
-        return
-    tenant = request.caller
-    event_type = EventType.CHALLENGE_ANSWERED if redeemed.verdict == "ok" else EventType.USER_REFUSED
-    event = Event(asked.event_id, event_type, tenant.id, tenant.key_id, redeemed.challenge_id)
-    tell(app.log, event, request.request_id, user_id=redeemed.user_id)
-    if redeemed.is_new_user:
-        created = Event(asked.user_event_id, EventType.USER_CREATED, tenant.id, tenant.key_id, redeemed.user_id)
-        tell(app.log, created, request.request_id, challenge_id=redeemed.challenge_id)

@@ -1,8 +1,10 @@
-"""SQL of links, by name."""
+"""The statements of links: find, confirm, redeem."""
 
+from datetime import datetime
 from typing import Literal, NamedTuple, cast
 
-from auth1.core.postgres import ConnectionLost, Postgres, Queries
+from auth1.core.postgres import Postgres, Queries, function, repeat_once
+from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.pages.headers import origin_of
 from auth1.sessions.create import NewSession
 from auth1.templates.schemas import Branding
@@ -32,16 +34,29 @@ class Link(NamedTuple):
         return f"{origins.pop()}/" if len(origins) == 1 else None
 
 
+class ConfirmLink(NamedTuple):
+    """A confirmation. `deadline` is set by `Postgres.before_deadline`."""
+
+    token_digest: bytes
+    grant_digest: bytes
+    event_id: str
+    actor: str
+    request_id: str | None
+    network: str | None
+    deadline: datetime | None = None
+
+
 class Confirmed(NamedTuple):
     """A link that has just been confirmed."""
 
     link: Link
     tenant_id: str
     challenge_id: str
+    events: list[RecordedEvent]
 
 
 class Proof(NamedTuple):
-    """What a redemption is proven by: authorization code and code challenge, or challenge and secret."""
+    """What proves a redemption: authorization code and code challenge, or challenge and secret."""
 
     grant_digest: bytes | None = None
     code_challenge: str | None = None
@@ -49,10 +64,12 @@ class Proof(NamedTuple):
     secret_digest: bytes | None = None
 
 
-class Redeeming(NamedTuple):
-    """How `redeem_link` is asked."""
+class RedeemLink(NamedTuple):
+    """A redemption. `user_id` is that of a new user."""
 
-    by: Proof
+    tenant_id: str
+    context: EventContext
+    proof: Proof
     user_id: str
     session: NewSession
     event_id: str
@@ -60,45 +77,128 @@ class Redeeming(NamedTuple):
 
 
 class Redeemed(NamedTuple):
-    """What `redeem_link` decided."""
+    """What was decided about a redemption."""
 
     verdict: Literal["ok", "banned", "pending", "none"]
     challenge_id: str | None
     identifier: str | None
     user_id: str | None
     is_new_user: bool
+    events: list[RecordedEvent]
+
+
+class _TokenDigest(NamedTuple):
+    token_digest: bytes
+
+
+class _LinkRow(NamedTuple):
+    name: str
+    settings: str
+    locale: str | None
+    redirect_to: str | None
+    is_open: bool
+
+
+class _ConfirmedRow(NamedTuple):
+    name: str
+    settings: str
+    locale: str | None
+    redirect_to: str | None
+    tenant_id: str
+    challenge_id: str
+    events: str | None
+
+
+class _RedeemRow(NamedTuple):
+    tenant_id: str
+    grant_digest: bytes | None
+    code_challenge: str | None
+    challenge_id: str | None
+    secret_digest: bytes | None
+    new_user_id: str
+    session_id: str
+    session_expires_in: int
+    session_idle_after: int
+    device_name: str | None
+    user_agent: str | None
+    network: str | None
+    event_id: str
+    user_event_id: str
+    actor: str
+    request_id: str | None
+    deadline: datetime | None = None  # set by Postgres.call
+
+
+class _RedeemResult(NamedTuple):
+    verdict: str
+    challenge_id: str | None
+    identifier: str | None
+    user_id: str | None
+    is_new_user: bool
+    events: str | None
+
+
+class _EventKey(NamedTuple):
+    tenant_id: str
+    event_id: str
+    other_event_id: str
+
+
+_FIND_LINK = _QUERIES.statement("find_link", _TokenDigest, _LinkRow)
+_CONFIRM_LINK = _QUERIES.statement("confirm_link", ConfirmLink, _ConfirmedRow)
+_FIND_REDEMPTION = _QUERIES.statement("find_redemption", _EventKey, _RedeemResult)
+_REDEEM_LINK = function("redeem_link", _RedeemRow, _RedeemResult)
 
 
 async def find_link(postgres: Postgres, token_digest: bytes) -> Link | None:
     """Find a link, open or not, of an active tenant."""
-    row = await postgres.row(_QUERIES["find_link"], token_digest)
+    row = await postgres.row(_FIND_LINK, _TokenDigest(token_digest))
     if row is None:
         return None
-    return Link(row["name"], read_settings(row["settings"]), row["locale"], row["redirect_to"], row["is_open"])
+    return Link(row.name, read_settings(row.settings), row.locale, row.redirect_to, row.is_open)
 
 
-async def confirm_link(
-    postgres: Postgres, token_digest: bytes, grant_digest: bytes, event_id: str, actor: str
-) -> Confirmed | None:
-    """Confirm a link, once; None when it is not open. A lost connection is tried again: grant_digest makes it safe."""
-    arguments = (token_digest, grant_digest, event_id, actor)
-    try:
-        row = await postgres.row(_QUERIES["confirm_link"], *arguments)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["confirm_link"], *arguments)
-    if row is None or row["name"] is None:
+async def confirm_link(postgres: Postgres, request: ConfirmLink) -> Confirmed | None:
+    """Confirm a link, once; None when it is not open.
+
+    A lost connection is retried: the digest of the grant makes that safe. The first run may be committed while the
+    retry waits for the identifier, so a retry that finds no open link looks once more.
+    """
+
+    async def run() -> _ConfirmedRow | None:
+        return await postgres.row(_CONFIRM_LINK, postgres.before_deadline(request))
+
+    row = await repeat_once(run, run)
+    if row is None:
         return None
-    link = Link(row["name"], read_settings(row["settings"]), row["locale"], row["redirect_to"])
-    return Confirmed(link, row["tenant_id"], row["challenge_id"])
+    link = Link(row.name, read_settings(row.settings), row.locale, row.redirect_to)
+    return Confirmed(link, row.tenant_id, row.challenge_id, read_events(row.events))
 
 
-async def redeem_link(postgres: Postgres, tenant_id: str, actor: str, asked: Redeeming) -> Redeemed:
+async def redeem_link(postgres: Postgres, request: RedeemLink) -> Redeemed:
     """Open the session of a confirmed link, once. After a lost connection, look first whether that was done."""
-    arguments = (tenant_id, *asked.by, asked.user_id, *asked.session, asked.event_id, asked.user_event_id, actor)
-    try:
-        row = await postgres.row(_QUERIES["redeem_link"], *arguments)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["find_redemption"], tenant_id, asked.event_id)
-        row = row or await postgres.row(_QUERIES["redeem_link"], *arguments)
-    assert row is not None, "the statement returns its row whatever it decides"
-    return Redeemed(cast(Literal["ok", "banned", "pending", "none"], row["verdict"]), *list(row)[1:])
+    session = request.session
+    row = _RedeemRow(
+        tenant_id=request.tenant_id,
+        **request.proof._asdict(),
+        new_user_id=request.user_id,
+        session_id=session.id,
+        session_expires_in=session.expires_in,
+        session_idle_after=session.idle_after,
+        device_name=session.device_name,
+        user_agent=session.user_agent,
+        event_id=request.event_id,
+        user_event_id=request.user_event_id,
+        **request.context._asdict(),
+    )
+
+    async def run() -> _RedeemResult:
+        [result] = await postgres.call(_REDEEM_LINK, row)
+        return result
+
+    async def find() -> _RedeemResult | None:
+        return await postgres.row(_FIND_REDEMPTION, _EventKey(row.tenant_id, row.event_id, row.user_event_id))
+
+    result = await repeat_once(run, find)
+    verdict = cast(Literal["ok", "banned", "pending", "none"], result.verdict)
+    return Redeemed(verdict, *result[1:-1], read_events(result.events))

@@ -25,7 +25,7 @@ from auth1.errors import (
     RecipientOptedOut,
     Unavailable,
 )
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import EventContext, log_events
 from auth1.idempotency.store import store_response
 from auth1.messaging import delivery_reports, store
 from auth1.messaging.providers import sandbox
@@ -97,8 +97,7 @@ class Messenger:
         channel: str,
         message: OutgoingMessage,
         *,
-        actor: str,
-        request_id: str | None = None,
+        context: EventContext,
         keep: OnDelivered | None = None,
     ) -> Delivery:
         """Try the providers in order; record and return the outcome, with the result of `keep`.
@@ -108,12 +107,12 @@ class Messenger:
         """
         providers = self._of(channel, message.tenant_id.endswith(":test"))
         candidates = [provider for provider in providers if provider.name not in message.avoid]
-        outcome = await self._send_with_failover(candidates, message, request_id)
+        outcome = await self._send_with_failover(candidates, message, context.request_id)
         failures = outcome.failures
         awaited = outcome.provider.reports and not failures
         delivery = Delivery(
             tenant_id=message.tenant_id,
-            actor=actor,
+            context=context,
             message_id=message.message_id,
             state=_state(failures, message),
             provider=outcome.provider.name,
@@ -129,21 +128,22 @@ class Messenger:
         )
         if keep is not None:
             delivery = delivery._replace(kept=keep(delivery))
-        if delivery.state == "queued" and await self._defer(delivery, request_id):
+        if delivery.state == "queued" and await self._defer(delivery):
             return delivery
         if delivery.state == "queued":
             delivery = delivery._replace(state="failed")
-        await self._record(delivery, request_id)
+        await self._record(delivery)
         if isinstance(outcome.provider, Sandbox) and not failures:
             with suppress(Unavailable):  # the message is then unknown, as any without a delivery report
-                await delivery_reports.record(self._postgres, self._log, outcome.provider.report(message), request_id)
+                report = outcome.provider.report(message)
+                await delivery_reports.record(self._postgres, self._log, report, context.request_id)
         return delivery
 
     async def flush_pending(self) -> None:
         """Record outcomes that were kept while the database was unavailable."""
         deliveries, self._pending = self._pending, []
         for delivery in deliveries:
-            await self._record(delivery, None)
+            await self._record(delivery)
 
     async def close(self) -> None:
         for providers in self._providers.values():
@@ -215,31 +215,29 @@ class Messenger:
             breaker.succeeded() if succeeded else breaker.failed()
             metrics.BREAKER_OPEN.labels(provider.name).set(breaker.state != "closed")
 
-    async def _defer(self, delivery: Delivery, request_id: str | None) -> bool:
+    async def _defer(self, delivery: Delivery) -> bool:
         """Return a message to the outbox for a later try; False where it is too old or the database is unavailable."""
         try:
             deferred = await store.defer_message(self._postgres, delivery.tenant_id, delivery.message_id, DEFER_S)
         except Unavailable:
             return False
         if deferred:
+            request_id = delivery.context.request_id
             self._log.info("message deferred", message_id=delivery.message_id, request_id=request_id, retry_in=DEFER_S)
             claim, sealed_response = delivery.kept or (None, None)
             if claim is not None and sealed_response is not None:
                 await store_response(self._postgres, claim, delivery.message_id, sealed_response)
         return deferred
 
-    async def _record(self, delivery: Delivery, request_id: str | None) -> None:
+    async def _record(self, delivery: Delivery) -> None:
         try:
-            has_event, price, country = await store.record_delivery(self._postgres, delivery)
+            events, price, country = await store.record_delivery(self._postgres, delivery)
         except Unavailable:
             self._pending.append(delivery)
             return
         if price:
             metrics.MESSAGE_COST.labels(delivery.provider, country or "none").inc(price / MICRO)
-        if has_event:
-            event_type = EventType.MESSAGE_FAILED if delivery.state == "failed" else EventType.MESSAGE_UNKNOWN
-            event = Event(delivery.event_id, event_type, delivery.tenant_id, delivery.actor, delivery.message_id)
-            tell(self._log, event, request_id, provider=delivery.provider, error=delivery.error)
+        log_events(self._log, events)
 
 
 def error_for_delivery(delivery: Delivery, channel: str) -> ApiError | None:

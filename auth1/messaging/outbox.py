@@ -14,19 +14,19 @@ from auth1.core.ids import new_id
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.errors import Unavailable
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import EventContext, log_events
 from auth1.identifiers import parse_phone
 from auth1.messaging import store
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.providers.protocol import OutgoingMessage
-from auth1.messaging.store import Claimed, Delivery, Unknown
+from auth1.messaging.store import ChargeNotice, Claimed, Delivery
 from auth1.templates import segments
 
 INTERVAL_S = 2.0
 BATCH = 20
 SETTLE_BATCH = 200
 MAX_BATCHES = 50  # per run
-ACTOR = "auth1"
+CONTEXT = EventContext("auth1")
 
 Render = Callable[[Claimed], OutgoingMessage | None]  # None: the code or the link of the message has ended
 
@@ -48,9 +48,9 @@ class Outbox:
         for channel in self._messenger.channels:
             await self._send_queued(channel, sandbox=False)
             await self._send_queued(channel, sandbox=True)
-        for lost in await store.mark_lost_unknown(self._postgres, BATCH):
-            metrics.OUTBOX_MESSAGES.labels("unknown").inc()
-            self._log_unknown_delivery(lost, "process_lost")
+        lost = await store.mark_lost_unknown(self._postgres, BATCH)
+        metrics.OUTBOX_MESSAGES.labels("unknown").inc(len(lost.events))
+        log_events(self._log, lost.events)
         await self._expire_unreported()
 
     async def retry(self) -> None:
@@ -58,36 +58,22 @@ class Outbox:
         providers = self._messenger.provider_names("sms", sandbox=False)
         for _ in range(MAX_BATCHES):
             due = await store.retry_messages(self._postgres, providers, SETTLE_BATCH)
-            for message in due:
-                if message.message_id is not None and message.reason is not None:
-                    reason = "no_receipt" if message.reason == "no_receipt" else "undelivered"
-                    metrics.MESSAGE_RETRIES.labels(message.provider, reason).inc()
-                    event = Event(
-                        message.event_id, EventType.MESSAGE_RETRIED, message.tenant_id, ACTOR, message.first_id
-                    )
-                    tell(
-                        self._log,
-                        event,
-                        provider=message.provider,
-                        reason=message.reason,
-                        message_id=message.message_id,
-                    )
-            if len(due) < SETTLE_BATCH:
+            for event in due.events:
+                reason = "no_receipt" if event.data["reason"] == "no_receipt" else "undelivered"
+                metrics.MESSAGE_RETRIES.labels(event.data["provider"], reason).inc()
+            log_events(self._log, due.events)
+            if due.rows < SETTLE_BATCH:
                 break
 
     async def _expire_unreported(self) -> None:
         """Stop waiting for delivery reports that are overdue."""
         for _ in range(MAX_BATCHES):
             unreported = await store.expire_unreported(self._postgres, SETTLE_BATCH)
-            for message in unreported:
-                metrics.DELIVERIES.labels(message.provider, "unknown").inc()
-                self._log_unknown_delivery(message, "no_receipt")
-            if len(unreported) < SETTLE_BATCH:
+            for event in unreported.events:
+                metrics.DELIVERIES.labels(event.data["provider"], "unknown").inc()
+            log_events(self._log, unreported.events)
+            if unreported.rows < SETTLE_BATCH:
                 break
-
-    def _log_unknown_delivery(self, message: Unknown, error: str) -> None:
-        event = Event(message.event_id, EventType.MESSAGE_UNKNOWN, message.tenant_id, ACTOR, message.message_id)
-        tell(self._log, event, provider=message.provider, error=error)
 
     async def _send_queued(self, channel: str, *, sandbox: bool) -> None:
         providers = self._messenger.provider_names(channel, sandbox=sandbox)
@@ -99,7 +85,7 @@ class Outbox:
         outgoing = self._render(message)
         if outgoing is None:
             return await self._drop(message, "code_ended")
-        if message.arrived:
+        if message.has_arrived:
             return await self._drop(message, "first_arrived")
         sandbox = message.tenant_id.endswith(":test")
         if set(self._messenger.provider_names(message.channel, sandbox=sandbox)) <= set(message.avoid):
@@ -107,7 +93,7 @@ class Outbox:
         if message.notice is not None:
             with suppress(Unavailable):  # sending the notice matters more than its price
                 await self._charge_notice(message, outgoing.text)
-        delivery = await self._messenger.send(message.channel, outgoing, actor=ACTOR)
+        delivery = await self._messenger.send(message.channel, outgoing, context=CONTEXT)
         metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
 
     async def _charge_notice(self, message: Claimed, text: str) -> None:
@@ -116,13 +102,14 @@ class Outbox:
         if message.channel == "sms":
             country, number = parse_phone(message.identifier).country, segments.measure(text).segments
             cost = self._rates.price(country, number)
-        await store.charge_notice(self._postgres, message.tenant_id, message.message_id, country, number, cost)
+        charge = ChargeNotice(message.tenant_id, message.message_id, country, number, cost)
+        await store.charge_notice(self._postgres, charge)
 
     async def _drop(self, message: Claimed, error: str) -> None:
         """Mark a message as failed without sending it."""
         delivery = Delivery(
             tenant_id=message.tenant_id,
-            actor=ACTOR,
+            context=CONTEXT,
             message_id=message.message_id,
             state="failed",
             provider="none",
@@ -133,5 +120,6 @@ class Outbox:
             receipt_in=None,
             avoid=tuple(message.avoid),
         )
-        await store.record_delivery(self._postgres, delivery)
+        recorded = await store.record_delivery(self._postgres, delivery)
+        log_events(self._log, recorded.events)
         metrics.OUTBOX_MESSAGES.labels("ended").inc()

@@ -1,13 +1,16 @@
-"""SQL of messages, by name."""
+"""The statements of messages: deliveries, delivery reports, the outbox."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import ConnectionLost, Postgres, Queries
-from auth1.idempotency.store import Claim
+from auth1.core.postgres import Postgres, Queries, function, repeat_once
+from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.idempotency.store import Claim, release_key, store_response
 from auth1.tenants.settings import TenantSettings, read_settings
 
 _QUERIES = Queries("messaging")
+Channel = Literal["sms", "email"]
 
 
 class IdempotencyOutcome(NamedTuple):
@@ -21,7 +24,7 @@ class Delivery(NamedTuple):
     """What became of a message. `give_back`: every provider definitely refused it, so the send is not counted."""
 
     tenant_id: str
-    actor: str
+    context: EventContext
     message_id: str
     state: str  # sent, failed or unknown
     provider: str
@@ -29,51 +32,70 @@ class Delivery(NamedTuple):
     error: str | None
     give_back: bool
     event_id: str
-    receipt_in: int | None  # seconds for which a receipt will be waited for; None: none will come
+    receipt_in: int | None  # seconds for which a delivery report is awaited; None: none will come
     price: int | None = None  # the provider's own, in millionths of a US dollar
     kept: IdempotencyOutcome | None = None
-    retry_in: int | None = None  # seconds after which another provider tries, if no receipt has come
+    retry_in: int | None = None  # seconds after which another provider tries, if no report has come
     avoid: tuple[str, ...] = ()  # providers that may have sent it
 
 
-class Recorded(NamedTuple):
-    """What `record_delivery` wrote: whether there is an event of it, and the message's price and country, once."""
+class RecordedDelivery(NamedTuple):
+    """What `record_delivery` recorded: events, and once the message's price and country."""
 
-    told: bool
+    events: list[RecordedEvent]
     price: int | None
     country: str | None
+
+
+class _DeliveryRow(NamedTuple):
+    tenant_id: str
+    message_id: str
+    state: str
+    provider: str
+    provider_message_id: str | None
+    error: str | None
+    gives_back: bool
+    report_in: int | None
+    price_microdollars: int | None
+    retry_in: int | None
+    avoid: Sequence[str]
+    event_id: str
+    actor: str
+    request_id: str | None
+    network: str | None
+
+
+class _DeliveryResult(NamedTuple):
+    message_id: str
+    price_microdollars: int | None
+    country: str | None
+    events: str | None
 
 
 class Claimed(NamedTuple):
     """A message of the outbox. Without a box its code has ended, and it is not worth sending."""
 
-    settings: TenantSettings
+    settings: str
     tenant_id: str
     message_id: str
     challenge_id: str | None
     identifier: str
-    channel: Literal["sms", "email"]
+    channel: Channel
     locale: str | None
     tenant_name: str
     code_box: bytes | None
     expires_in: int | None
     token_digest: bytes | None  # of its link, if it has one
     with_code: bool
-    avoid: list[str]  # of a second try: providers that may have sent the code
-    arrived: bool  # of a second try: the first has arrived meanwhile
+    avoid: list[str]  # of a retry: providers that may have sent the code
+    has_arrived: bool  # of a retry: the first message has arrived meanwhile
     purpose: str | None  # of the code
-    notice: str | None  # what it tells of, instead of bringing a code
+    notice: str | None  # instead of a code
 
-
-class Retried(NamedTuple):
-    """A message whose time for a second try had come. Without a message_id there was none."""
-
-    tenant_id: str
-    first_id: str
-    provider: str
-    event_id: str
-    reason: str | None
-    message_id: str | None
+    @property
+    def tenant_settings(self) -> TenantSettings:
+        """The settings of its tenant."""
+        return read_settings(self.settings)
 
 
 class DeliveryReport(NamedTuple):
@@ -87,80 +109,171 @@ class DeliveryReport(NamedTuple):
     error: str | None
 
 
-class Unknown(NamedTuple):
-    """A message of which nobody can say whether it arrived, and the id of the event that says so."""
-
+class _ReportRow(NamedTuple):
     tenant_id: str
     message_id: str
     provider: str
+    provider_message_id: str | None
+    state: str
+    error: str | None
+    event_id: str
+    is_retryable: bool
+    actor: str
+    request_id: str | None
+    network: str | None
+
+
+class _ClaimMessages(NamedTuple):
+    providers: list[str]
+    channel: str
+    is_sandbox: bool
+    max_rows: int
+
+
+class _RetryMessages(NamedTuple):
+    message_ids: list[str]
+    event_ids: list[str]
+    providers: list[str]
+
+
+class _DeferMessage(NamedTuple):
+    tenant_id: str
+    message_id: str
+    delay_s: int
+
+
+class _EventIds(NamedTuple):
+    event_ids: list[str]
+
+
+class _EventKey(NamedTuple):
+    tenant_id: str
     event_id: str
 
 
-async def record_delivery(postgres: Postgres, delivery: Delivery) -> Recorded:
-    """Write down what became of a message; the first report counts."""
-    claim, box = delivery.kept or (None, None)
-    row = await postgres.row(
-        _QUERIES["record_delivery"],
-        *(delivery.tenant_id, delivery.message_id, delivery.state, delivery.provider),
-        *(delivery.provider_message_id, delivery.error, delivery.give_back, delivery.event_id, delivery.actor),
-        *(delivery.receipt_in, delivery.price),
-        *((claim.route, claim.digest) if claim else (None, None)),
-        box,
-        *(delivery.retry_in, list(delivery.avoid)),
+class ChargeNotice(NamedTuple):
+    """What a notice costs."""
+
+    tenant_id: str
+    message_id: str
+    country: str | None
+    segments: int | None
+    microdollars: int
+
+
+class _Events(NamedTuple):
+    events: str | None
+
+
+class _SettledRow(NamedTuple):
+    settled: int
+    events: str | None
+
+
+class Settled(NamedTuple):
+    """How many rows a statement of the outbox settled, and the events of them."""
+
+    rows: int
+    events: list[RecordedEvent]
+
+
+class _Nothing(NamedTuple):
+    pass
+
+
+_RECORD = function("record_deliveries", _DeliveryRow, _DeliveryResult)
+_RECORD_REPORT = _QUERIES.statement("record_report", _ReportRow, _Events)
+_FIND_EVENT = _QUERIES.statement("find_event", _EventKey, _Events)
+_CLAIM_MESSAGES = _QUERIES.statement("claim_messages", _ClaimMessages, Claimed)
+_RETRY_MESSAGES = _QUERIES.statement("retry_messages", _RetryMessages, _SettledRow)
+_DEFER_MESSAGE = _QUERIES.statement("defer_message", _DeferMessage, _Nothing)
+_CHARGE_NOTICE = _QUERIES.statement("charge_notice", ChargeNotice, _Nothing)
+_SETTLE_LOST = _QUERIES.statement("settle_lost_messages", _EventIds, _SettledRow)
+_SETTLE_UNREPORTED = _QUERIES.statement("settle_unreported_messages", _EventIds, _SettledRow)
+
+
+async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDelivery:
+    """Record what became of a message; the first record counts."""
+    if delivery.kept is not None:
+        claim, box = delivery.kept
+        if box is not None:
+            await store_response(postgres, claim, delivery.message_id, box)
+        else:
+            await release_key(postgres, claim, delivery.message_id)
+    row = _DeliveryRow(
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        state=delivery.state,
+        provider=delivery.provider,
+        provider_message_id=delivery.provider_message_id,
+        error=delivery.error,
+        gives_back=delivery.give_back,
+        report_in=delivery.receipt_in,
+        price_microdollars=delivery.price,
+        retry_in=delivery.retry_in,
+        avoid=list(delivery.avoid),
+        event_id=delivery.event_id,
+        **delivery.context._asdict(),
     )
-    assert row is not None, "the statement returns its row whatever it finds"
-    return Recorded(row["event_id"] is not None, row["price_microdollars"], row["country"])
+    [result] = await postgres.call(_RECORD, row)
+    return RecordedDelivery(read_events(result.events), result.price_microdollars, result.country)
 
 
 async def defer_message(postgres: Postgres, tenant_id: str, message_id: str, delay_s: int) -> bool:
     """Return a message to the outbox, which sends it after a delay; False where it is too old to wait."""
-    return await postgres.row(_QUERIES["defer_message"], tenant_id, message_id, delay_s) is not None
+    return await postgres.row(_DEFER_MESSAGE, _DeferMessage(tenant_id, message_id, delay_s)) is not None
 
 
 async def record_delivery_report(
-    postgres: Postgres, receipt: DeliveryReport, event_id: str, *, is_retryable: bool = False
-) -> str | None:
-    """Write down what a provider reports; returns the state of the message where that is new.
+    postgres: Postgres, report: DeliveryReport, context: EventContext, *, is_retryable: bool = False
+) -> list[RecordedEvent]:
+    """Record what a provider reports; returns the event of a new state.
 
-    `is_retryable`: another provider might deliver what failed. A lost connection is tried again once, which is safe:
-    the provider would not call a second time.
+    `is_retryable`: another provider might deliver what failed. A lost connection is retried once, because the provider
+    would not call a second time.
     """
-    try:
-        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, is_retryable)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["record_receipt"], *receipt, event_id, is_retryable)
-    return row["next_state"] if row else None
+    row = _ReportRow(*report, event_id=new_id("evt"), is_retryable=is_retryable, **context._asdict())
+
+    async def run() -> _Events:
+        return await postgres.row(_RECORD_REPORT, row) or _Events(None)
+
+    async def find() -> _Events | None:
+        return await postgres.row(_FIND_EVENT, _EventKey(row.tenant_id, row.event_id))
+
+    return read_events((await repeat_once(run, find)).events)
 
 
 async def claim_messages(
     postgres: Postgres, providers: list[str], channel: str, sandbox: bool, limit: int
 ) -> list[Claimed]:
-    """Take messages that were provably not handed to any provider."""
-    rows = await postgres.rows(_QUERIES["claim_messages"], providers, limit, channel, sandbox)
-    return [Claimed(read_settings(row["settings"]), *list(row)[1:]) for row in rows]
+    """Claim messages that were provably not handed to any provider."""
+    return await postgres.rows(_CLAIM_MESSAGES, _ClaimMessages(providers, channel, sandbox, limit))
 
 
-async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> list[Retried]:
+async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> Settled:
     """Queue a second message for each whose time for that has come."""
-    ids = ([new_id(prefix) for _ in range(limit)] for prefix in ("msg", "evt"))
-    rows = await postgres.rows(_QUERIES["retry_messages"], *ids, providers)
-    return [Retried(*row) for row in rows]
+    message_ids, event_ids = ([new_id(prefix) for _ in range(limit)] for prefix in ("msg", "evt"))
+    return _settled(await postgres.row(_RETRY_MESSAGES, _RetryMessages(message_ids, event_ids, providers)))
 
 
-async def charge_notice(
-    postgres: Postgres, tenant_id: str, message_id: str, country: str | None, segments: int | None, microdollars: int
-) -> None:
+async def charge_notice(postgres: Postgres, charge: ChargeNotice) -> None:
     """Count what a notice costs, once."""
-    await postgres.row(_QUERIES["charge_notice"], tenant_id, message_id, country, segments, microdollars)
+    await postgres.row(_CHARGE_NOTICE, charge)
 
 
-async def mark_lost_unknown(postgres: Postgres, limit: int) -> list[Unknown]:
+async def mark_lost_unknown(postgres: Postgres, limit: int) -> Settled:
     """Mark what dead processes were handing over as unknown."""
-    rows = await postgres.rows(_QUERIES["settle_lost_messages"], [new_id("evt") for _ in range(limit)])
-    return [Unknown(*row) for row in rows]
+    return _settled(await postgres.row(_SETTLE_LOST, _event_ids(limit)))
 
 
-async def expire_unreported(postgres: Postgres, limit: int) -> list[Unknown]:
-    """Mark those as unknown whose code has ended before a receipt came."""
-    rows = await postgres.rows(_QUERIES["settle_unreported_messages"], [new_id("evt") for _ in range(limit)])
-    return [Unknown(*row) for row in rows]
+async def expire_unreported(postgres: Postgres, limit: int) -> Settled:
+    """Mark those as unknown whose code has expired before a report came."""
+    return _settled(await postgres.row(_SETTLE_UNREPORTED, _event_ids(limit)))
+
+
+def _event_ids(limit: int) -> _EventIds:
+    return _EventIds([new_id("evt") for _ in range(limit)])
+
+
+def _settled(row: _SettledRow | None) -> Settled:
+    return Settled(row.settled, read_events(row.events)) if row else Settled(0, [])

@@ -66,7 +66,7 @@ async def end_tenant_sessions(app: Services, request: Request[TenantAdmin]) -> N
     """Revoke all sessions of all users of a tenant."""
     tenant_id, actor = request.caller.tenant_id, request.caller.actor
     event_id = await store.end_all_sessions(app.postgres, tenant_id, actor)
-    tell(app.log, Event(event_id, EventType.TENANT_LOGGED_OUT, tenant_id, actor, tenant_id), request.request_id)
+    tell(app.log, Event(event_id, EventType.TENANT_SESSIONS_REVOKED, tenant_id, actor, tenant_id), request.request_id)
     await app.tenants.publish_invalidation(tenant_id)
 
 
@@ -118,6 +118,6 @@ async def _end_all(
         app.postgres, tenant_id, user_id, actor=actor, reason=reason, keep=keep, event_id=event_id
     )
     if ended:
-        event = Event(event_id, EventType.USER_LOGGED_OUT, tenant_id, actor, user_id)
+        event = Event(event_id, EventType.USER_SESSIONS_REVOKED, tenant_id, actor, user_id)
         tell(app.log, event, request.request_id, sessions=len(ended), reason=reason)
     await app.sessions.revoke(tenant_id, ended or await store.list_just_ended(app.postgres, tenant_id, user_id))

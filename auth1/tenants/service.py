@@ -131,7 +131,7 @@ async def get_jwt_secret(app: Services, manager: TenantAdmin) -> JwtSecrets:
     if found is None:
         raise NotFound
     versions, event_id = found
-    event = Event(event_id, EventType.TENANT_JWT_SHOWN, tenant_id, manager.actor, tenant_id)
+    event = Event(event_id, EventType.TENANT_JWT_SECRET_VIEWED, tenant_id, manager.actor, tenant_id)
     tell(app.log, event, manager.request_id)
     secrets = [
         JwtSecret(secret, f"{tenant_id}.{version}")
@@ -147,7 +147,7 @@ async def rotate_jwt_secret(app: Services, manager: TenantAdmin, rotation: JwtRo
     if rotated is None:
         raise NotFound
     version, event_id = rotated
-    await _announce(app, EventType.TENANT_JWT_ROTATED, event_id, manager, manager.tenant_id)
+    await _announce(app, EventType.TENANT_JWT_SECRET_ROTATED, event_id, manager, manager.tenant_id)
     return JwtSecret(app.signer.secrets(manager.tenant_id, version)[0], f"{manager.tenant_id}.{version}")
 
 

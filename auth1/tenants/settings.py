@@ -1,7 +1,7 @@
 """A tenant as a request sees it: who it is, what it has decided, and by which key it called."""
 
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -78,6 +78,10 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     allowed_countries: Annotated[_Countries | None, msgspec.Meta(description="Where codes may go; null: anywhere.")] = (
         None
     )
+    sign_up: Annotated[
+        Literal["open", "closed"],
+        msgspec.Meta(description="Closed: only existing users log in; codes are sent to no other phone or email."),
+    ] = "open"
     require_challenge_id: Annotated[
         bool, msgspec.Meta(description="Verify only with the challenge_id that /request answered.")
     ] = False

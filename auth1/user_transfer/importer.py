@@ -147,7 +147,7 @@ async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry])
         owners = await store.find_owners(transaction, tenant_id, [entry.row for entry in batch])
         for entry in batch:
             row = entry.row
-            people = {owners.of_identifiers[one] for one in row.identifiers if one in owners.of_identifiers}
+            people = {owners.of_identifiers[one] for one in row.identifiers.values() if one in owners.of_identifiers}
             if row.external_id in owners.of_external_ids:
                 people.add(owners.of_external_ids[row.external_id])
             if not people:
@@ -167,7 +167,7 @@ async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry])
 
 def _enter(owners: store.Owners, row: Row) -> None:
     """Let the rows after it find what a row will have."""
-    owners.of_identifiers.update(dict.fromkeys(row.identifiers, row.id))
+    owners.of_identifiers.update(dict.fromkeys(row.identifiers.values(), row.id))
     owners.external_ids[row.id] = row.external_id
     if row.external_id is not None:
         owners.of_external_ids[row.external_id] = row.id

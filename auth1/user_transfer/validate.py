@@ -10,7 +10,7 @@ import msgspec
 from auth1.core import timestamps
 from auth1.core.ids import new_id
 from auth1.errors import FieldError, ValidationFailed
-from auth1.identifiers import parse_email, parse_phone
+from auth1.identifiers import IdentifierType, parse_email, parse_phone
 from auth1.user_transfer.field_map import FieldMap
 from auth1.users import metadata
 from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, ExternalId, Reason
@@ -29,11 +29,11 @@ def check(raw: Mapping[str, Any], fields: FieldMap) -> Row:
     """Read a row. Raises ValidationFailed, InvalidPhone or InvalidEmail, which say what is wrong."""
     row = fields.read(raw)
     phone, email = _text(row, "phone"), _text(row, "email")
-    identifiers = []
+    identifiers: dict[IdentifierType, str] = {}
     if phone is not None:
-        identifiers.append(parse_phone(phone).value)
+        identifiers["phone"] = parse_phone(phone).value
     if email is not None:
-        identifiers.append(parse_email(email).value)
+        identifiers["email"] = parse_email(email).value
     if not identifiers:
         raise _wrong("phone", "A phone or an email is needed")
     texts = {"external_id": _text(row, "external_id"), "ban_reason": _text(row, "ban_reason")}
@@ -45,7 +45,7 @@ def check(raw: Mapping[str, Any], fields: FieldMap) -> Row:
     banned_until = _ban(row)
     return Row(
         id=new_id("usr"),
-        identifiers=tuple(identifiers),
+        identifiers=identifiers,
         external_id=texts["external_id"],
         metadata=metadata.merge("metadata", {}, _object(row, "metadata")),
         user_metadata=metadata.merge("user_metadata", {}, _object(row, "user_metadata")),

@@ -8,7 +8,7 @@ from auth1.core import timestamps
 from auth1.core.ids import new_id
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
 from auth1.events.types import Event, EventType, tell
-from auth1.identifiers import parse_identifier
+from auth1.identifiers import IdentifierType, parse_email, parse_phone
 from auth1.services import Services
 from auth1.sessions.store import list_just_ended
 from auth1.tenants.settings import TenantAdmin
@@ -44,7 +44,7 @@ async def create_user(app: Services, manager: TenantAdmin, wanted: UserIn) -> Us
     for _ in range(MAX_RETRIES):
         try:
             async with app.postgres.transaction() as transaction:
-                _refuse_what_is_taken(await store.find_owners(transaction, manager.tenant_id, [user]))
+                _refuse_what_is_taken(user, await store.find_owners(transaction, manager.tenant_id, [user]))
                 await store.make_users(transaction, manager.tenant_id, [user], event_id, manager.actor)
             break
         except store.ConcurrentUpdate:
@@ -57,13 +57,11 @@ async def create_user(app: Services, manager: TenantAdmin, wanted: UserIn) -> Us
 
 async def update_user(app: Services, manager: TenantAdmin, user_id: str, patch: UserPatch) -> UserOut:
     """Change a user; a changed phone or email ends its sessions. Raises NotFound, Conflict, ValidationFailed."""
-    identifiers: dict[str, str | None] = {}
+    identifiers: dict[IdentifierType, str | None] = {}
     if patch.phone is not msgspec.UNSET:
-        identifiers["sms"] = parse_identifier(phone=patch.phone, email=None).value if patch.phone is not None else None
+        identifiers["phone"] = parse_phone(patch.phone).value if patch.phone is not None else None
     if patch.email is not msgspec.UNSET:
-        identifiers["email"] = (
-            parse_identifier(phone=None, email=patch.email).value if patch.email is not None else None
-        )
+        identifiers["email"] = parse_email(patch.email).value if patch.email is not None else None
     changes = store.Changes(
         identifiers,
         patch.external_id,
@@ -138,17 +136,19 @@ async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, end
     await app.sessions.revoke(manager.tenant_id, ended)
 
 
-def _identifiers(wanted: UserIn) -> tuple[str, ...]:
+def _identifiers(wanted: UserIn) -> dict[IdentifierType, str]:
     if wanted.phone is None and wanted.email is None:
         raise ValidationFailed(errors=[FieldError("phone", "A phone or an email is needed")])
-    named = ((wanted.phone, None), (None, wanted.email))
-    return tuple(
-        parse_identifier(phone=phone, email=email).value for phone, email in named if (phone, email) != (None, None)
-    )
+    identifiers: dict[IdentifierType, str] = {}
+    if wanted.phone is not None:
+        identifiers["phone"] = parse_phone(wanted.phone).value
+    if wanted.email is not None:
+        identifiers["email"] = parse_email(wanted.email).value
+    return identifiers
 
 
-def _refuse_what_is_taken(owners: store.Owners) -> None:
-    taken = {"phone" if identifier.startswith("+") else "email" for identifier in owners.of_identifiers}
+def _refuse_what_is_taken(user: store.Row, owners: store.Owners) -> None:
+    taken: set[str] = {kind for kind, value in user.identifiers.items() if value in owners.of_identifiers}
     taken |= {"external_id"} if owners.of_external_ids else set()
     if taken:
         errors = [

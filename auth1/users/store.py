@@ -10,6 +10,7 @@ import msgspec
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
+from auth1.identifiers import IdentifierType
 from auth1.sessions import store as sessions
 from auth1.users import metadata
 from auth1.users.metadata import Metadata
@@ -30,10 +31,10 @@ BANNED, IDENTIFIER_CHANGED = "banned", "identifier_changed"  # reasons for which
 
 
 class Row(NamedTuple):
-    """A user to be made, checked: identifiers are normalised, metadata are JSON."""
+    """A user to create, checked: identifiers are normalised and by type, metadata are JSON."""
 
     id: str
-    identifiers: tuple[str, ...]
+    identifiers: dict[IdentifierType, str]
     external_id: str | None
     metadata: str
     user_metadata: str
@@ -59,16 +60,16 @@ class Found(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What is to change of a user; None where nothing. `identifiers` by channel: null takes those of it away."""
+    """What is to change of a user; None where nothing. `identifiers` by type: null takes that away."""
 
-    identifiers: dict[str, str | None]
+    identifiers: dict[IdentifierType, str | None]
     external_id: str | msgspec.UnsetType | None
     metadata: Metadata | None
     user_metadata: Metadata | None
 
-    def names(self, channels: Collection[str]) -> list[str]:
-        """What changes, and nothing of how; identifiers of some channels among it."""
-        names = ["phone" if channel == "sms" else "email" for channel in sorted(channels, reverse=True)]
+    def names(self, types: Collection[str]) -> list[str]:
+        """Name what changes, with the types of the identifiers that do."""
+        names = sorted(types, reverse=True)
         names += ["external_id"] if self.external_id is not msgspec.UNSET else []
         names += ["metadata"] if self.metadata is not None else []
         return names + (["user_metadata"] if self.user_metadata is not None else [])
@@ -136,7 +137,7 @@ async def find_by_metadata(postgres: Postgres, tenant_id: str, wanted: str, befo
 
 async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[Row]) -> Owners:
     """Lock the identifiers of users to be made, and find out who has which of them, or their external ids."""
-    identifiers = [identifier for user in users for identifier in user.identifiers]
+    identifiers = [identifier for user in users for identifier in user.identifiers.values()]
     external_ids = [user.external_id for user in users if user.external_id is not None]
     rows = await transaction.rows(_QUERIES["hold_owners"], tenant_id, identifiers, external_ids)
     owned = [row for row in rows if row["user_id"] is not None]
@@ -151,15 +152,16 @@ async def make_users(
     transaction: Transaction, tenant_id: str, users: Sequence[Row], event_id: str | None, actor: str
 ) -> None:
     """Make users whose identifiers and external ids nobody has. Raises ConcurrentUpdate: then roll back."""
-    claims = [(user.id, identifier) for user in users for identifier in user.identifiers]
+    claims = [(user.id, *one) for user in users for one in user.identifiers.items()]
     columns = [list(column) for column in zip(*(user[:1] + user[2:] for user in users), strict=True)]
     try:
         row = await transaction.row(
             _QUERIES["make_users"],
             *(tenant_id, *columns),
-            [user_id for user_id, _ in claims],
-            [identifier for _, identifier in claims],
+            [user_id for user_id, _, _ in claims],
+            [identifier for _, _, identifier in claims],
             *(event_id, actor),
+            [identifier_type for _, identifier_type, _ in claims],
         )
     except asyncpg.UniqueViolationError:
         raise ConcurrentUpdate from None
@@ -181,10 +183,10 @@ async def update_user(postgres: Postgres, tenant_id: str, user_id: str, changes:
                 metadata.merge("user_metadata", _object(held["user_metadata"]), changes.user_metadata or {}),
             )
             external_id = held["external_id"] if changes.external_id is msgspec.UNSET else changes.external_id
-            names = changes.names({_channel(one) for one in (*gets, *loses)})
+            names = changes.names({*gets.values(), *loses.values()})
             await transaction.row(
                 _QUERIES["update_user"],
-                *(tenant_id, user_id, *merged, external_id, gets, loses, event_id, actor, names),
+                *(tenant_id, user_id, *merged, external_id, list(gets), list(loses), event_id, actor, names),
             )
             ended: list[str] = []
             if gets or loses:
@@ -199,24 +201,25 @@ async def update_user(postgres: Postgres, tenant_id: str, user_id: str, changes:
 
 async def _hold_identifiers(
     transaction: Transaction, tenant_id: str, user_id: str, changes: Changes
-) -> tuple[list[str], list[str]]:
-    """Lock the identifiers that a change touches; returns those that the user gets, and those that it loses."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Lock the identifiers that a change touches; returns those that the user gets and loses, with their types."""
     if not changes.identifiers:
-        return [], []
+        return {}, {}
     await lock_account(transaction, tenant_id, user_id)
-    wanted = [value for value in changes.identifiers.values() if value is not None]
-    rows = await transaction.rows(_QUERIES["hold_user_identifiers"], tenant_id, user_id, wanted)
-    owners = {row["identifier"]: row["user_id"] for row in rows}
-    for channel, value in changes.identifiers.items():
-        if value is not None and owners[value] not in (None, user_id):
-            raise Conflict(f"Another user has this {'phone' if channel == 'sms' else 'email'}.")
-    owned = [identifier for identifier, owner in owners.items() if owner == user_id]
-    gets = [value for value in wanted if value not in owned]
-    loses = [one for one in owned if _channel(one) in changes.identifiers and one not in wanted]
+    wanted = {value: kind for kind, value in changes.identifiers.items() if value is not None}
+    rows = await transaction.rows(
+        _QUERIES["hold_user_identifiers"], tenant_id, user_id, list(wanted), list(wanted.values())
+    )
+    for row in rows:
+        if row["identifier"] in wanted and row["user_id"] not in (None, user_id):
+            raise Conflict(f"Another user has this {row['type']}.")
+    owned = {row["identifier"]: row["type"] for row in rows if row["user_id"] == user_id}
+    gets: dict[str, str] = {value: kind for value, kind in wanted.items() if value not in owned}
+    loses = {value: kind for value, kind in owned.items() if kind in changes.identifiers and value not in wanted}
     if owned and len(loses) == len(owned) and not gets:
-        field = "phone" if "sms" in changes.identifiers else "email"
+        field = "phone" if "phone" in changes.identifiers else "email"
         raise ValidationFailed(errors=[FieldError(field, "A user keeps at least one phone or email")])
-    await transaction.rows(_QUERIES["cancel_user_challenges"], tenant_id, loses)
+    await transaction.rows(_QUERIES["cancel_user_challenges"], tenant_id, list(loses))
     return gets, loses
 
 
@@ -285,7 +288,3 @@ def _with_raw(row: asyncpg.Record) -> list[Any]:
 
 def _object(text: str) -> Metadata:
     return msgspec.json.decode(text, type=Metadata)
-
-
-def _channel(identifier: str) -> str:
-    return "sms" if identifier.startswith("+") else "email"

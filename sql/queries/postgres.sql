@@ -3,3 +3,7 @@
 -- name: allow_time
 -- Until the end of the transaction a statement may take longer. $1 such as 10000ms
 select set_config('statement_timeout', $1, true)
+
+-- name: read_clock
+-- The server's clock, in seconds since 1970.
+select extract(epoch from clock_timestamp())::float8

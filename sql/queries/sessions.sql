@@ -11,8 +11,8 @@ from sessions s
 join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
 join tenants t on t.id = split_part(s.tenant_id, ':', 1)
 cross join lateral (
-  select max(identifier) filter (where identifier like '+%') as phone,
-    max(identifier) filter (where identifier not like '+%') as email
+  select max(identifier) filter (where type = 'phone') as phone,
+    max(identifier) filter (where type = 'email') as email
   from identifiers where tenant_id = s.tenant_id and user_id = s.user_id
 ) as i
 where s.tenant_id = $1 and s.id = $2 and s.revoked_at is null and least(s.expires_at, s.idle_at) > now()
@@ -52,7 +52,7 @@ with held as materialized (
 )
 select h.verdict, case h.verdict when 'rotated' then $3 + 1 else h.refreshes end as number, h.user_id, h.channel,
   (select max(identifier) from identifiers i
-   where i.tenant_id = $1 and i.user_id = h.user_id and (i.identifier like '+%') = (h.channel = 'sms')) as identifier
+   where i.tenant_id = $1 and i.user_id = h.user_id and channel_of(i.type) = h.channel) as identifier
 from held h
 
 -- name: list_sessions
@@ -89,7 +89,7 @@ with ended as (
   returning id
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
-  select $1, $4, 'user.logged_out', $5, $2, jsonb_build_object('sessions', n, 'reason', $6::text)
+  select $1, $4, 'user.sessions_revoked', $5, $2, jsonb_build_object('sessions', n, 'reason', $6::text)
   from (select count(*) as n from ended) as counted where n > 0 and $4::text is not null
 )
 select id from ended
@@ -117,6 +117,6 @@ with changed as (
   update tenants set sessions_from = now() where id = $1 and deleted_at is null returning id
 ), told as (
   insert into events (tenant_id, id, type, actor, subject)
-  select id, $2, 'tenant.logged_out', $3, id from changed
+  select id, $2, 'tenant.sessions_revoked', $3, id from changed
 )
 select id from changed

@@ -83,7 +83,7 @@ with shown as (
   ) as versions
   from tenants where id = $1 and deleted_at is null
 ), told as (
-  insert into events (tenant_id, id, type, actor, subject) select id, $2, 'tenant.jwt_shown', $3, id from shown
+  insert into events (tenant_id, id, type, actor, subject) select id, $2, 'tenant.jwt_secret_viewed', $3, id from shown
 )
 select versions from shown
 
@@ -102,7 +102,7 @@ with changed as (
   returning id, jwt_version
 ), told as (
   insert into events (tenant_id, id, type, actor, subject, data)
-  select id, $3, 'tenant.jwt_rotated', $4, id, jsonb_build_object('version', jwt_version) from changed
+  select id, $3, 'tenant.jwt_secret_rotated', $4, id, jsonb_build_object('version', jwt_version) from changed
 )
 select jwt_version from changed
 

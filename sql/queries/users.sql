@@ -17,8 +17,8 @@ select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   u.metadata::text, u.user_metadata::text
 from users u
 cross join lateral (
-  select max(identifier) filter (where identifier like '+%') as phone,
-    max(identifier) filter (where identifier not like '+%') as email
+  select max(identifier) filter (where type = 'phone') as phone,
+    max(identifier) filter (where type = 'email') as email
   from identifiers where tenant_id = u.tenant_id and user_id = u.id
 ) as i
 where u.tenant_id = $1 and u.id < coalesce(nullif($2, ''), '~')
@@ -32,8 +32,8 @@ select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   u.metadata::text, u.user_metadata::text
 from users u
 cross join lateral (
-  select max(identifier) filter (where identifier like '+%') as phone,
-    max(identifier) filter (where identifier not like '+%') as email
+  select max(identifier) filter (where type = 'phone') as phone,
+    max(identifier) filter (where type = 'email') as email
   from identifiers where tenant_id = u.tenant_id and user_id = u.id
 ) as i
 where u.tenant_id = $1 and u.id = any($2::text[])
@@ -117,11 +117,12 @@ cross join lateral (select external_id, id from users where tenant_id = $1 and e
 -- before keeps its budgets and its live code. Tells how many identifiers could be had: fewer than were wanted when
 -- somebody was faster, and then all of it is to be taken back.
 -- $1 tenant_id, $2 ids, $3 external ids, $4 metadata, $5 user_metadata, $6 created_at or null, $7 banned_until,
--- $8 ban_reason; $9 and $10 user ids and their identifiers, one by one; $11 event_id of user.created, or null to tell
--- nothing, $12 actor
+-- $8 ban_reason; $9, $10 and $13 user ids and their identifiers and types, one by one; $11 event_id of user.created, or
+-- null to tell nothing, $12 actor
 with claimed as (
-  insert into identifiers as i (tenant_id, identifier, user_id)
-  select $1, c.identifier, c.user_id from unnest($9::text[], $10::text[]) as c(user_id, identifier) order by c.identifier
+  insert into identifiers as i (tenant_id, identifier, type, user_id)
+  select $1, c.identifier, c.type, c.user_id
+  from unnest($9::text[], $10::text[], $13::text[]) as c(user_id, identifier, type) order by c.identifier
   on conflict (tenant_id, identifier) do update set user_id = excluded.user_id where i.user_id is null
   returning i.identifier
 ), counted as materialized (
@@ -144,15 +145,15 @@ select (select count(*) from made) as made, n as claimed from counted
 
 -- name: hold_user_identifiers
 -- Lock a user's identifiers and those it is to get, made where there are none, in one order; and tell whose each is.
--- $1 tenant_id, $2 user_id, $3 identifiers it is to get
-insert into identifiers as i (tenant_id, identifier)
-select $1, w.identifier from (
-  select unnest($3::text[]) collate "C" as identifier
-  union select identifier from identifiers where tenant_id = $1 and user_id = $2
+-- $1 tenant_id, $2 user_id, $3 identifiers it is to get and $4 their types
+insert into identifiers as i (tenant_id, identifier, type)
+select $1, w.identifier, w.type from (
+  select identifier collate "C" as identifier, type from unnest($3::text[], $4::text[]) as g(identifier, type)
+  union select identifier, type from identifiers where tenant_id = $1 and user_id = $2
 ) as w
 order by w.identifier
 on conflict (tenant_id, identifier) do update set tenant_id = excluded.tenant_id
-returning i.identifier, i.user_id
+returning i.identifier, i.user_id, i.type
 
 -- name: cancel_user_challenges
 -- Nobody may answer what was asked of an identifier that is a user's no more. The caller holds its lock.
@@ -282,8 +283,8 @@ select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   u.metadata::text, u.user_metadata::text
 from users u
 cross join lateral (
-  select max(identifier) filter (where identifier like '+%') as phone,
-    max(identifier) filter (where identifier not like '+%') as email
+  select max(identifier) filter (where type = 'phone') as phone,
+    max(identifier) filter (where type = 'email') as email
   from identifiers where tenant_id = u.tenant_id and user_id = u.id
 ) as i
 where u.tenant_id = $1 and u.id > $2
@@ -292,7 +293,7 @@ order by u.id limit $3
 -- name: export_identifiers
 -- What is kept of a user's phones and addresses: of codes only how often they were sent, and answered wrongly.
 -- $1 tenant_id, $2 user_id, $3 how many
-select identifier, case when identifier like '+%' then 'sms' else 'email' end as channel, sent_at, wrong_at
+select identifier, channel_of(type) as channel, sent_at, wrong_at
 from identifiers where tenant_id = $1 and user_id = $2 order by identifier limit $3
 
 -- name: export_sessions

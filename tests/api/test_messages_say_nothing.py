@@ -14,7 +14,7 @@ from twilio.request_validator import RequestValidator
 
 from auth1 import errors
 from auth1.challenges import magic_link
-from auth1.core.migrate import migrate
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
 from auth1.messaging.dispatcher import Messenger

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from auth1 import errors
-from auth1.core.migrate import migrate
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import ApiError
 from tests.api.conftest import until

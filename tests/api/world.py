@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from auth1.core.migrate import migrate
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from tests.api.wire import Wire
 from tests.conftest import Door, Started

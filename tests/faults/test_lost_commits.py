@@ -11,10 +11,10 @@ from tests.faults.process import Auth1
 from tests.faults.relay import Relay
 from tests.outside.twilio import TwilioServer
 
-OPEN_CHALLENGE = "insert into messages"  # parts of the statements that no other statement has
-ANSWER_CHALLENGE = "insert into sessions"
-RECORD_DELIVERY = "'message.' || $3"
-COMMIT = "COMMIT;"  # of a transaction of several statements
+OPEN_CHALLENGE = "open_challenges("  # parts of the statements that no other statement has
+ANSWER_CHALLENGE = "submit_codes("
+RECORD_DELIVERY = "record_deliveries("
+PROVE_IDENTIFIER = "prove_identifier("
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ async def test_a_lost_answer_to_the_proof_of_a_number_changes_it_once(
     path = "/api/auth/me/identifiers"
     assert (await server.client.get("/api/auth/me", headers=other)).status_code == 200
     assert (await server.client.post(path, json={"phone": new}, headers=mine)).status_code == 200
-    lost = relay.lose_answer(COMMIT)
+    lost = relay.lose_answer(PROVE_IDENTIFIER)
 
     proof = {"phone": new, "code": carrier.code_for(new)}
     proved = await server.client.post(f"{path}/verify", json=proof, headers=mine)

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from auth1.core.migrate import migrations
+from auth1.core.postgres.migrations import migrations
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer

@@ -12,6 +12,7 @@ import pytest
 
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
+from auth1.events.log import EventContext
 from auth1.messaging import store
 from auth1.messaging.store import Delivery, DeliveryReport
 from tests.messaging.callbacks import FAILED, SID, UNDELIVERED, Report
@@ -151,7 +152,7 @@ class Message:
                 state = {"sent": "sent", "delivered": "delivered"}.get(status, "failed")
                 error = f"{status}:{FAILURES[status]}" if state == "failed" else None
                 receipt = DeliveryReport(self._tenant_id, self._id, "twilio", SID, state, error)
-                await store.record_delivery_report(self._postgres, receipt, new_id("evt"), is_retryable=True)
+                await store.record_delivery_report(self._postgres, receipt, EventContext("twilio"), is_retryable=True)
 
     async def record(self, state: str, provider: str, sid: str | None, error: str | None) -> None:
         """Write down what we learned when we handed it over."""
@@ -159,7 +160,7 @@ class Message:
         event_id = new_id("evt")
         delivery = Delivery(
             self._tenant_id,
-            "key",
+            EventContext("key"),
             self._id,
             state,
             provider,

@@ -22,8 +22,8 @@ insert into messages (tenant_id, id, challenge_id, identifier, channel, country,
 values ($1, id_floor('msg', $2) || $3, $4, $5, $6, $7, $8, $9, null, $10, $2, $2 + $11::float8 * interval '1 s')
 """
 ANSWERED = """
-insert into challenges (tenant_id, id, identifier, status, expires_at, message_id)
-values ($1, $2, '+12015550142', $3, now(), $4)
+insert into challenges (tenant_id, id, identifier, channel, status, expires_at, message_id)
+values ($1, $2, '+12015550142', 'sms', $3, now(), $4)
 """
 
 

@@ -10,8 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.core.migrate import migrate
 from auth1.core.postgres import Query
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import Unavailable
 from tests.conftest import Door, Started, new_phone

@@ -103,7 +103,7 @@ async def test_of_two_removals_at_once_one_is_refused(new_member: NewMember, doo
     for _ in range(ROUNDS):
         member = await new_member()
         await member.database.execute(
-            "insert into identifiers (tenant_id, identifier, user_id) values ($1, $2, $3)",
+            "insert into identifiers (tenant_id, identifier, type, user_id) values ($1, $2, 'email', $3)",
             *(member.tenant_id, f"{member.identifier[1:]}@example.com", member.user_id),
         )
         there = replace(member, door=doors[-1])

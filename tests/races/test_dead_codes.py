@@ -75,7 +75,7 @@ async def test_an_expired_code_is_refused_and_costs_no_attempt(person: Person) -
 
     assert outcome(await person.answer(person.code)) == "no_active_challenge"
     assert outcome(await person.answer(person.code, challenge_id=challenge)) == "no_active_challenge"
-    assert await person.events("attempt.wrong") == 1
+    assert await person.events("challenge.attempt_failed") == 1
     assert await person.count("sessions") == 0
 
 

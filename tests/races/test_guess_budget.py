@@ -66,7 +66,7 @@ async def test_of_fifty_guesses_at_once_as_many_are_compared_as_the_hour_has_lef
 
     assert_told(answers, {"invalid_code": 4, "too_many_attempts": 46}, person)
     assert {answer.json()["attempts_remaining"] for answer in answers if answer.status_code == 400} <= {0, 1, 2, 3}
-    assert await person.events("attempt.wrong") == PER_HOUR
+    assert await person.events("challenge.attempt_failed") == PER_HOUR
     assert outcome(await person.answer(person.code)) == "too_many_attempts"
 
 

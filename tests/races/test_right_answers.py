@@ -19,7 +19,7 @@ async def test_of_fifty_right_answers_at_once_exactly_one_opens_a_session(
     assert [await person.count(table) for table in ("sessions", "users", "challenges")] == [1, 1, 1]
     assert await person.events("challenge.answered") == 1
     assert await person.events("user.created") == 1
-    assert await person.events("attempt.wrong") == 0
+    assert await person.events("challenge.attempt_failed") == 0
 
 
 async def test_of_fifty_right_answers_that_name_two_challenges_exactly_one_opens_a_session(

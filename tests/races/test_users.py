@@ -88,7 +88,7 @@ async def test_a_banned_user_is_told_so_after_a_right_code_only(person: Person) 
     assert (refused.status_code, outcome(refused)) == (403, "user_banned")
     assert outcome(await person.answer(person.code)) == "no_active_challenge"
     assert (await person.ask()).status_code == 200, "asking tells nothing of a ban"
-    assert await person.events("user.refused") == 1
+    assert await person.events("login.denied") == 1
     assert await person.count("sessions") == 1
 
 

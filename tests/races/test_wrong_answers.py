@@ -18,7 +18,7 @@ async def guess_all_attempts_away(person: Person, guesses: int, **more: object) 
     assert len(remaining) == len(set(remaining))
     assert set(remaining) <= set(range(ATTEMPTS))
     assert all(int(answer.headers["retry-after"]) > 0 for answer in answers if answer.status_code == 429)
-    assert await person.events("attempt.wrong") == ATTEMPTS
+    assert await person.events("challenge.attempt_failed") == ATTEMPTS
 
 
 async def test_of_two_hundred_guesses_at_once_five_are_compared_and_the_owner_still_gets_in(
@@ -113,14 +113,14 @@ async def test_right_and_wrong_answers_at_once_end_as_if_one_came_after_another(
 ) -> None:
     person = await new_person(doors)
     for _ in range(3):
-        sessions, guessed = await person.count("sessions"), await person.events("attempt.wrong")
+        sessions, guessed = await person.count("sessions"), await person.events("challenge.attempt_failed")
         await person.asked()
         right = [partial(person.answer, person.code)] * 2
         guesses = [partial(person.answer, person.wrong(n)) for n in range(wrong)]
 
         answers = await at_once(*guesses[: wrong // 2], *right, *guesses[wrong // 2 :])
 
-        compared = await person.events("attempt.wrong") - guessed
+        compared = await person.events("challenge.attempt_failed") - guessed
         opened = await person.count("sessions") - sessions
         if opened:
             assert opened == 1

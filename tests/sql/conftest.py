@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
-from auth1.core.migrate import migrate
+from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from tests.conftest import Door, Started
 

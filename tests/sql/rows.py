@@ -3,8 +3,8 @@
 import asyncpg
 
 CHALLENGE = """
-insert into challenges (tenant_id, id, identifier, expires_at)
-values ($1, $2, '+15551234567', now() - $3::text::interval)
+insert into challenges (tenant_id, id, identifier, channel, expires_at)
+values ($1, $2, '+15551234567', 'sms', now() - $3::text::interval)
 """
 MESSAGE = """
 insert into messages (tenant_id, id, challenge_id, identifier, channel, created_at, state)
@@ -20,8 +20,8 @@ insert into links (tenant_id, message_id, challenge_id, identifier, token_digest
 values ($1, $2, 'ch_1', 'a@b.co', sha256(convert_to($1 || $2, 'UTF8')), '\\x00', false, now() - $3::text::interval)
 """
 IDENTIFIER = """
-insert into identifiers (tenant_id, identifier, user_id, sent_at, wrong_at, unnamed_locked_until)
-values ($1, $2, $3, array_remove(array[now() - $4::text::interval], null),
+insert into identifiers (tenant_id, identifier, type, user_id, sent_at, wrong_at, unnamed_locked_until)
+values ($1, $2, 'phone', $3, array_remove(array[now() - $4::text::interval], null),
   array_remove(array[now() - $5::text::interval], null), now() - $6::text::interval)
 """
 

@@ -1,22 +1,26 @@
 """The named blocks of `sql/queries`: each is sound SQL, says what its parameters are, and is used."""
 
 import ast
+import importlib
+import pkgutil
 import re
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 import auth1
 from auth1 import retention
-from auth1.core.postgres import Queries, Query, sql_directory
+from auth1.core.postgres import NoParams, Queries, Query, Statement, sql_directory
+from auth1.core.postgres.queries import compile_query, field_names
 from auth1.dev.postgres import PostgresServer
 from tests.sql.conftest import Connect
 
 FILES = sorted((sql_directory() / "queries").glob("*.sql"))
 BLOCKS = {file.stem: Queries(file.stem).blocks for file in FILES}
 QUERIES = {f"{slice_name}.{name}": query for slice_name, blocks in BLOCKS.items() for name, query in blocks.items()}
-UTILITIES = {"migrate.create_migrations", "dev.create_database"}  # what PREPARE does not take
+UTILITIES = {"migrate.create_migrations", "dev.create_database", "functions.call_function"}  # not for PREPARE
 
 every_block = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 
@@ -46,6 +50,8 @@ def used_names() -> set[str]:
         for node in ast.walk(tree):
             match node:
                 case ast.Subscript(ast.Name(variable), ast.Constant(str() as name)) if variable in slices:
+                    used.add(f"{slices[variable]}.{name}")
+                case ast.Call(ast.Attribute(ast.Name(variable), "statement"), [ast.Constant(str() as name), *_]):
                     used.add(f"{slices[variable]}.{name}")
     return used
 
@@ -78,19 +84,41 @@ async def test_the_database_of_auth1_dev_is_made_and_found(postgres_server: Post
 
 
 @every_block
-def test_the_comment_of_a_block_names_each_of_its_parameters(query: Query) -> None:
-    comment = comment_of(query)
-
-    assert comment.strip(), "a block without a comment"
-    named = {int(number) for number in re.findall(r"\$(\d+)", comment)}
-    assert named == parameters_of(query)
+def test_a_block_has_a_comment_and_named_parameters(query: Query) -> None:
+    assert comment_of(query).strip(), "a block without a comment"
+    assert not query.parameters or len(query.parameters) == len(parameters_of(query)), "a parameter without a name"
 
 
-@every_block
-def test_the_parameters_of_a_block_are_numbered_without_a_gap(query: Query) -> None:
-    parameters = parameters_of(query)
+def statements() -> dict[str, Statement[Any, Any]]:
+    """Return the typed statements of the program by name."""
+    modules = [importlib.import_module(one.name) for one in pkgutil.walk_packages(auth1.__path__, "auth1.")]
+    values = [value for module in modules for value in vars(module).values()]
+    return {value.name: value for value in values if isinstance(value, Statement)}
 
-    assert parameters == set(range(1, len(parameters) + 1))
+
+STATEMENTS = statements()
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+async def test_a_statement_returns_the_columns_of_its_row_type(connection: asyncpg.Connection, name: str) -> None:
+    statement = STATEMENTS[name]
+    prepared = await connection.prepare(statement.text)
+
+    columns = [attribute.name for attribute in prepared.get_attributes()]
+
+    assert set(field_names(statement.row)) <= set(columns), f"{statement.row.__name__} has other fields than {columns}"
+
+
+def test_parameters_of_another_name_are_rejected() -> None:
+    with pytest.raises(TypeError, match="tenant_id"):
+        Statement(compile_query("one", "select @tenant_id"), NoParams, NoParams)
+
+
+def test_parameters_are_numbered_in_the_order_of_their_first_use() -> None:
+    query = compile_query("one", "-- @comment\nselect @b, @a, @b, '@text', x @> @a")
+
+    assert query.parameters == ("b", "a")
+    assert query.text == "-- @comment\nselect $1, $2, $1, '@text', x @> $2"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))

@@ -170,8 +170,9 @@ async def test_one_round_takes_more_than_one_batch(app: Door, connection: asyncp
     tenant = new_id("tn")
     many = 2 * retention.BATCH + 1
     await connection.execute(
-        """insert into challenges (tenant_id, id, identifier, expires_at)
-           select $1, 'ch_' || n, '+15551234567', now() - interval '31 days' from generate_series(1, $2::int) as n""",
+        """insert into challenges (tenant_id, id, identifier, channel, expires_at)
+           select $1, 'ch_' || n, '+15551234567', 'sms', now() - interval '31 days'
+           from generate_series(1, $2::int) as n""",
         *(tenant, many),
     )
 
@@ -221,8 +222,8 @@ async def test_a_deleted_tenant_of_which_nothing_is_left_is_not_looked_for_in_a_
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute(
-        """insert into challenges (tenant_id, id, identifier, expires_at)
-           select $1, 'ch_' || n, '+15551234567', now() from generate_series(1, 20000) as n""",
+        """insert into challenges (tenant_id, id, identifier, channel, expires_at)
+           select $1, 'ch_' || n, '+15551234567', 'sms', now() from generate_series(1, 20000) as n""",
         new_id("tn"),
     )
     await connection.execute("analyze challenges")

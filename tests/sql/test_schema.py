@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth1.core.ids import new_id
-from auth1.core.migrate import migrations
+from auth1.core.postgres.migrations import migrations
 from tests.sql.schema import describe
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32

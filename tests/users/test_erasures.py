@@ -138,9 +138,14 @@ async def test_an_identifier_that_an_erasure_did_not_hold_makes_it_begin_anew(
 
     async with giver.transaction():
         await giver.execute("select from users where id = $1 for no key update", user_id)
-        await giver.execute("insert into identifiers values ($1, $2, $3)", house.tenant_id, email, user_id)
         await giver.execute(
-            "insert into challenges values ($1, 'ch_x', $2, 'open', now(), now())", house.tenant_id, email
+            "insert into identifiers (tenant_id, identifier, type, user_id) values ($1, $2, 'email', $3)",
+            *(house.tenant_id, email, user_id),
+        )
+        await giver.execute(
+            "insert into challenges (tenant_id, id, identifier, channel, expires_at)"
+            " values ($1, 'ch_x', $2, 'email', now())",
+            *(house.tenant_id, email),
         )
         erasure = asyncio.create_task(house.call("DELETE", f"/{user_id}"))
 

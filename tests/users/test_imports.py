@@ -13,6 +13,7 @@ import pytest
 
 from auth1.app import build_app
 from auth1.core.http.asgi import App
+from auth1.identifiers import IdentifierType
 from auth1.services import Services
 from auth1.user_transfer import exporter, importer
 from auth1.users import store
@@ -197,9 +198,11 @@ async def test_of_a_batch_that_somebody_outran_nothing_is_left(
     house: House, database: asyncpg.Connection, taken: str
 ) -> None:
     phone, email, tenant_id = new_phone(), new_email(), house.tenant_id
+    owned_phone: dict[IdentifierType, str] = {"phone": phone}
+    owned_email: dict[IdentifierType, str] = {"email": email}
     rows = [
         store.Row(f"usr_{n}", one, f"ext-{n}", "{}", "{}", None, None, None)
-        for n, one in enumerate([(phone,), (email,)])
+        for n, one in enumerate([owned_phone, owned_email])
     ]
 
     async def make() -> None:
@@ -207,7 +210,11 @@ async def test_of_a_batch_that_somebody_outran_nothing_is_left(
             assert await store.find_owners(transaction, tenant_id, rows) == ({}, {}, {})
             await database.execute("insert into users (tenant_id, id) values ($1, 'usr_x')", tenant_id)
             if taken == "phone":
-                await database.execute("insert into identifiers values ($1, $2, 'usr_x')", tenant_id, phone)
+                await database.execute(
+                    "insert into identifiers (tenant_id, identifier, type, user_id) values ($1, $2, 'phone', 'usr_x')",
+                    tenant_id,
+                    phone,
+                )
             else:
                 await database.execute("update users set external_id = 'ext-0' where tenant_id = $1", tenant_id)
             await store.make_users(transaction, tenant_id, rows, None, "")

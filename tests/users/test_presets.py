@@ -88,7 +88,7 @@ def test_an_export_of_another_product_is_read(
     preset = name.partition(".")[0]
     (ada, bob), wrong = read(name, preset, "metadata.plan=custom:plan" if preset == "cognito" else "")
 
-    assert (ada.identifiers, bob.identifiers) == (("ada@example.com",), ("+12025550143",))
+    assert (ada.identifiers, bob.identifiers) == ({"email": "ada@example.com"}, {"phone": "+12025550143"})
     assert [ada.external_id, bob.external_id] == external_ids
     assert msgspec.json.decode(ada.metadata) == metadata
     assert msgspec.json.decode(ada.user_metadata) == user_metadata
@@ -134,7 +134,7 @@ def test_a_list_of_names_may_hold_anything() -> None:
     fields = field_map.parse("", "cognito")
     named = [{"Name": [], "Value": 1}, {"Name": 7, "Value": 1}, {"Value": 1}, 1, {"Name": "email", "Value": "a@b.co"}]
 
-    assert validate.check({"Attributes": named}, fields).identifiers == ("a@b.co",)
+    assert validate.check({"Attributes": named}, fields).identifiers == {"email": "a@b.co"}
 
 
 @pytest.mark.parametrize("text", ["phone=" + "|".join("z" * 51), "phone=" + ".".join("z" * 11)], ids=["wide", "deep"])

@@ -145,13 +145,13 @@ async def crowd(postgres_server: PostgresServer) -> AsyncIterator[asyncpg.Connec
         " from generate_series(1, 40000) n"
     )
     await connection.execute(
-        "insert into identifiers (tenant_id, identifier, user_id)"
-        " select tenant_id, '+1555' || substr(id, 5), id from users"
+        "insert into identifiers (tenant_id, identifier, type, user_id)"
+        " select tenant_id, '+1555' || substr(id, 5), 'phone', id from users"
     )
     await connection.execute(
         "insert into sessions (tenant_id, id, user_id, expires_at) select tenant_id, 'ses' || id, id, now() from users;"
-        "insert into challenges (tenant_id, id, identifier, expires_at)"
-        " select tenant_id, 'ch' || identifier, identifier, now() from identifiers;"
+        "insert into challenges (tenant_id, id, identifier, channel, expires_at)"
+        " select tenant_id, 'ch' || identifier, identifier, 'sms', now() from identifiers;"
         "insert into messages (tenant_id, id, challenge_id, identifier, channel)"
         " select tenant_id, 'msg' || identifier, 'ch' || identifier, identifier, 'sms' from identifiers"
     )

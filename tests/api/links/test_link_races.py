@@ -1,6 +1,7 @@
 """Of code, link and all their redemptions one session comes at most, however they are raced."""
 
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
 from auth1.dev.postgres import PostgresServer
 from auth1.magic_links import store
+from auth1.magic_links.store import Confirmed, ConfirmLink
 from tests.api.links.person import (
     CALLBACK,
     Person,
@@ -129,12 +131,16 @@ async def test_a_confirmation_whose_commit_nobody_heard_of_is_found_again(
     postgres, token_digest = person.door.services.postgres, digest(person.path.rpartition("/")[2])
     event_ids = [new_id("evt") for _ in range(3)]
 
-    first = await store.confirm_link(postgres, token_digest, b"mine", event_ids[0], "link")
-    again = await store.confirm_link(postgres, token_digest, b"mine", event_ids[1], "link")
-    other = await store.confirm_link(postgres, token_digest, b"another's", event_ids[2], "link")
+    def confirm(grant_digest: bytes, event_id: str) -> Awaitable[Confirmed | None]:
+        return store.confirm_link(postgres, ConfirmLink(token_digest, grant_digest, event_id, "link", None, None))
+
+    first = await confirm(b"mine", event_ids[0])
+    again = await confirm(b"mine", event_ids[1])
+    other = await confirm(b"another's", event_ids[2])
 
     assert first is not None
-    assert again == first
+    assert again is not None
+    assert again[:-1] == first[:-1]
     assert other is None
     found = await database.fetch("select id from events where id = any($1::text[])", event_ids)
     assert [row["id"] for row in found] == event_ids[:1]

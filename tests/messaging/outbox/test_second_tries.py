@@ -9,6 +9,7 @@ import pytest
 
 from auth1.core.ids import new_id
 from auth1.errors import Unavailable
+from auth1.events.log import EventContext
 from auth1.messaging import store
 from auth1.messaging.store import Delivery
 from tests.conftest import Door, Started, new_phone
@@ -333,7 +334,17 @@ async def test_a_second_try_that_fails_opens_asking_again_and_gives_nothing_back
     assert len(before) == 2
     error, avoid = "transient:away", ("twilio",)
     delivery = Delivery(
-        sender.id, "auth1", second["id"], "failed", "console", None, error, False, new_id("evt"), None, avoid=avoid
+        sender.id,
+        EventContext("auth1"),
+        second["id"],
+        "failed",
+        "console",
+        None,
+        error,
+        False,
+        new_id("evt"),
+        None,
+        avoid=avoid,
     )
     await store.record_delivery(postgres, delivery)
 

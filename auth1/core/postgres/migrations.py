@@ -1,7 +1,7 @@
-"""Migrations: `sql/migrations/NNNN_words.sql`, forward only, each in a transaction of its own.
+"""Migrations: `sql/migrations/NNNN_words.sql`, forward only, each in a transaction of its own; then the functions.
 
-Any number of instances may migrate at once: one holds the advisory lock, the others find the work done. A file that was
-applied must not change afterwards; its digest is kept and compared.
+Any number of instances may migrate at once: one holds the advisory lock, the others find the work done. An applied file
+must not change; its digest is stored and compared.
 """
 
 import hashlib
@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import asyncpg
 
-from auth1.core.postgres import Queries, clean_dsn, sql_directory
+from auth1.core.postgres.connections import clean_dsn
+from auth1.core.postgres.functions import functions, install_functions, installed_functions
+from auth1.core.postgres.queries import Queries, sql_directory
 
 _QUERIES = Queries("migrate")
 LOCK_WAIT_S = 60.0
@@ -37,7 +39,7 @@ def migrations() -> tuple[Migration, ...]:
 
 
 async def migrate(url: str) -> list[str]:
-    """Apply what is missing and return the names of what was applied.
+    """Apply what is missing, install this release's functions, and return the names of what was applied or installed.
 
     Raises MigrationError where an applied file was edited; connection errors as asyncpg does.
     """
@@ -53,17 +55,22 @@ async def migrate(url: str) -> list[str]:
                 await connection.execute(migration.text)
                 await connection.execute(_QUERIES["add_migration"].text, migration.name, migration.digest)
             applied.append(migration.name)
+        async with connection.transaction():
+            await connection.execute(_QUERIES["lock_migrations"].text)
+            if await install_functions(connection, functions()):
+                applied.append(functions().schema)
         return applied
     finally:
         await connection.close()
 
 
 async def pending(url: str) -> list[str]:
-    """Name the migrations that the database lacks, changing nothing."""
+    """Name the migrations and the functions that the database lacks, changing nothing."""
     connection = await asyncpg.connect(clean_dsn(url), timeout=5.0)
     try:
         exists = await connection.fetchval(_QUERIES["migrations_exist"].text)
-        return [migration.name for migration in missing(await _applied(connection) if exists else {})]
+        lacking = [migration.name for migration in missing(await _applied(connection) if exists else {})]
+        return lacking + [name for name in [functions().schema] if name not in await installed_functions(connection)]
     finally:
         await connection.close()
 
@@ -71,7 +78,7 @@ async def pending(url: str) -> list[str]:
 def missing(applied: dict[str, str]) -> list[Migration]:
     """Compare what was applied (name: digest) with the files. Raises MigrationError where a file was edited.
 
-    What only the database has is of a newer version, which may be rolling out beside this one: not our concern.
+    What only the database has belongs to a newer version, which may be rolling out beside this one.
     """
     for migration in migrations():
         if applied.get(migration.name, migration.digest) != migration.digest:

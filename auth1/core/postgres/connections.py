@@ -1,0 +1,80 @@
+"""Connections: deadlines, settings, and the errors that mean that the database is unavailable."""
+
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from auth1.errors import Unavailable
+
+ACQUIRE_S = 0.3
+STATEMENT_S = 1.0  # with the acquire, an answer of 503 within 1.5 s of a freeze
+LOCK_S = 0.5
+CONNECT_S = 1.0
+REPORT_S = 10.0
+MAX_REPORTS = 2  # at a time and worker, so that those who read much leave connections to all others
+RETRY_AFTER_S = 1
+
+# Parameters that other drivers' URLs carry and asyncpg would send to the server as settings.
+_FOREIGN_PARAMETERS = frozenset(
+    "connect_timeout pool_timeout pool_size max_overflow channel_binding gssencmode pgbouncer schema "
+    "connection_limit keepalives keepalives_idle keepalives_interval keepalives_count tcp_user_timeout".split()
+)
+UNAVAILABLE_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,  # on a replica: what was being read has changed on the primary
+    asyncpg.InternalClientError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.PostgresSystemError,
+)
+# What was prepared, or known of types, before a change of the schema: nothing was executed.
+STALE_ERRORS = (asyncpg.InvalidCachedStatementError, asyncpg.UndefinedObjectError, asyncpg.InternalServerError)
+
+
+class ConnectionLost(Unavailable):
+    """The service cannot answer right now; try again in a moment.
+
+    The connection broke under a statement: it may or may not have been committed.
+    """
+
+
+def clean_dsn(url: str) -> str:
+    """Drop the parameters of a database URL that are meant for other drivers."""
+    parts = urlsplit(url)
+    kept = [(key, value) for key, value in parse_qsl(parts.query) if key not in _FOREIGN_PARAMETERS]
+    return urlunsplit(parts._replace(query=urlencode(kept)))
+
+
+def end_connection(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # one that broke has been taken back by the pool
+        connection.terminate()
+
+
+def server_settings(statement_cache_size: int) -> dict[str, str]:
+    """Let the server keep the deadlines too: a statement that we gave up on must not be executed later.
+
+    PgBouncer, for which the statement cache is 0, refuses such parameters; `alter role … set` does the same there.
+    """
+    settings = {"application_name": "auth1"}
+    if statement_cache_size > 0:
+        settings["statement_timeout"] = f"{int(STATEMENT_S * 1000)}ms"
+        settings["lock_timeout"] = f"{int(LOCK_S * 1000)}ms"
+    return settings
+
+
+async def no_reset(connection: Any) -> None:
+    """Leave the connection as it is."""

@@ -1,0 +1,271 @@
+"""The pool and its deadlines.
+
+Every error that means that the database is unavailable becomes `Unavailable` (503), within the deadlines here. Nothing
+is retried except by a caller that says it is safe (`repeat_once`), and what was prepared before a schema change.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, TypeVar, overload
+
+import asyncpg
+
+from auth1 import metrics
+from auth1.core.log import Log
+from auth1.core.postgres.connections import (
+    ACQUIRE_S,
+    CONNECT_S,
+    MAX_REPORTS,
+    REPORT_S,
+    RETRY_AFTER_S,
+    STALE_ERRORS,
+    STATEMENT_S,
+    UNAVAILABLE_ERRORS,
+    ConnectionLost,
+    clean_dsn,
+    end_connection,
+    no_reset,
+    server_settings,
+)
+from auth1.core.postgres.functions import Function, functions
+from auth1.core.postgres.queries import Queries, Query, Statement, arguments_of, fetch, read_rows
+from auth1.core.postgres.transactions import Transaction
+from auth1.errors import Unavailable
+
+Result = TypeVar("Result")
+Request = TypeVar("Request")
+Params = TypeVar("Params")
+Row = TypeVar("Row")
+_DEADLINE_PASSED = "AU001"  # raised by check_deadline
+_ACCOUNT_BUSY = "AU002"  # raised by check_account
+
+
+_QUERIES = Queries("postgres")
+
+
+class Postgres:
+    """The pool. `row`, `rows` and `call` run one statement, which is one transaction; `in_transaction` runs several.
+
+    One that is not `eager` connects when it is first used: a service need not wait for what it can do without. Only the
+    eager one is measured.
+    """
+
+    def __init__(self, url: str, log: Log, *, size: int, statement_cache_size: int = 100, eager: bool = True) -> None:
+        self._url = clean_dsn(url)
+        self._log = log
+        self._size = size
+        self._statement_cache_size = statement_cache_size
+        self._eager = eager
+        # One connection at least is left to all others; a report that has the only one takes no longer than they do.
+        self._reports = asyncio.Semaphore(max(1, min(MAX_REPORTS, size - 1)))
+        self._report_s = REPORT_S if size > 1 else STATEMENT_S
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._clock_offset_s = 0.0  # of the server's clock to our monotonic one
+        self.round_trips = 0  # statements sent; tests count them per request
+
+    async def start(self, *, required: bool = True) -> None:
+        """Open the pool with one connection. Raises Unavailable when that fails and the database is `required`."""
+        try:
+            self._pool = await self._open(1 if self._eager else 0)
+        except UNAVAILABLE_ERRORS as error:
+            if required:
+                raise Unavailable(f"The database cannot be reached: {str(error) or 'no answer'}") from error
+            self._log.warn("database is unavailable", reason=type(error).__name__)
+            self._pool = await self._open(0)
+        if self._eager:
+            metrics.POOL_SIZE.set(self._size)
+
+    async def _open(self, connections: int) -> "asyncpg.Pool[asyncpg.Record]":
+        pool = await asyncpg.create_pool(
+            self._url,
+            min_size=connections,
+            max_size=self._size,
+            timeout=CONNECT_S,
+            statement_cache_size=self._statement_cache_size,
+            # Session state never changes here: the reset that asyncpg does on each release is a wasted trip.
+            reset=no_reset,
+            init=self._prepare_connection,
+            server_settings=server_settings(self._statement_cache_size),
+        )
+        return pool
+
+    async def stop(self) -> None:
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), 2.0)
+            except TimeoutError:
+                self._pool.terminate()
+
+    @overload
+    async def row(self, statement: Statement[Params, Row], params: Params, /) -> Row | None: ...
+    @overload
+    async def row(self, statement: Query, /, *arguments: object) -> asyncpg.Record | None: ...
+    async def row(self, statement: Any, /, *arguments: Any) -> Any:
+        """Run a statement and return its first row."""
+        rows = await self._run(statement.name, statement.text, arguments_of(statement, arguments), limit=1)
+        return read_rows(statement, rows)[0] if rows else None
+
+    @overload
+    async def rows(self, statement: Statement[Params, Row], params: Params, /) -> list[Row]: ...
+    @overload
+    async def rows(self, statement: Query, /, *arguments: object) -> list[asyncpg.Record]: ...
+    async def rows(self, statement: Any, /, *arguments: Any) -> Any:
+        """Run a statement and return its rows."""
+        return read_rows(statement, await self._run(statement.name, statement.text, arguments_of(statement, arguments)))
+
+    async def call(self, function: Function[Params, Row], *requests: Params) -> list[Row]:
+        """Call a function of this release. It does nothing once the caller has given up, and answered 503.
+
+        Where the server's clock has been set since it was read, it is read again, and the call repeated.
+        """
+
+        def arguments() -> list[Any]:
+            return function.arguments([self.before_deadline(request) for request in requests])
+
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            rows = await self._run(function.name, function.text, arguments())
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == _ACCOUNT_BUSY:
+                raise Unavailable(
+                    "The account is being changed by another request; retry.", retry_after=RETRY_AFTER_S
+                ) from None
+            if error.sqlstate != _DEADLINE_PASSED:
+                raise
+            if loop.time() - started > STATEMENT_S / 2:
+                raise self._unavailable(error) from error
+            await self._read_clock()
+            rows = await self._run(function.name, function.text, arguments())
+        return [function.read(row) for row in rows]
+
+    @overload
+    async def report(
+        self, statement: Statement[Params, Row], params: Params, /, *, readonly: bool = True
+    ) -> list[Row]: ...
+    @overload
+    async def report(self, statement: Query, /, *arguments: object, readonly: bool = True) -> list[asyncpg.Record]: ...
+    async def report(self, statement: Any, /, *arguments: Any, readonly: bool = True) -> Any:
+        """Run a statement that may read much, within its time, when it is its turn."""
+        try:
+            async with asyncio.timeout(STATEMENT_S):
+                await self._reports.acquire()
+        except TimeoutError:
+            raise Unavailable("Other reports are being made; try again in a moment.", retry_after=5) from None
+        time_s = self._report_s if readonly else REPORT_S
+        started = asyncio.get_running_loop().time()
+        try:
+            async with (
+                self._connection(statement.name) as connection,
+                asyncio.timeout(time_s),
+                connection.transaction(isolation="read_committed", readonly=readonly),
+            ):
+                self.round_trips += 1
+                await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(time_s * 1000)}ms")
+                rows = await connection.fetch(statement.text, *arguments_of(statement, arguments))
+                return read_rows(statement, rows)
+        except Unavailable:
+            if asyncio.get_running_loop().time() - started < time_s:
+                raise
+            raise Unavailable(f"This takes longer than {time_s:.0f} s: ask for less at a time.") from None
+        finally:
+            self._reports.release()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Hold a connection for several statements that stand or fall together (READ COMMITTED)."""
+        async with self._connection("transaction") as connection, connection.transaction(isolation="read_committed"):
+            yield Transaction(connection, self._count)
+
+    async def in_transaction(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
+        """Run several statements that stand or fall together; once more if the schema was changed meanwhile."""
+        try:
+            async with self.transaction() as transaction:
+                return await work(transaction)
+        except STALE_ERRORS:
+            await self._forget_schema()
+            async with self.transaction() as transaction:
+                return await work(transaction)
+
+    async def _run(self, name: str, text: str, arguments: Sequence[Any], limit: int = 0) -> list[asyncpg.Record]:
+        async with self._connection(name) as connection:
+            self.round_trips += 1
+            async with asyncio.timeout(STATEMENT_S):
+                try:
+                    return await fetch(connection, text, arguments, limit)
+                except STALE_ERRORS:
+                    await connection.reload_schema_state()
+                    return await fetch(connection, text, arguments, limit)
+
+    def _count(self) -> None:
+        self.round_trips += 1
+
+    def before_deadline(self, request: Request) -> Request:
+        """Set the deadline of a request that has one: when its caller gives up, by the server's clock."""
+        if not hasattr(request, "deadline"):
+            return request
+        deadline = datetime.fromtimestamp(time.monotonic() + self._clock_offset_s + STATEMENT_S, UTC)
+        changed: Request = request._replace(deadline=deadline)  # type: ignore[attr-defined]  # a NamedTuple
+        return changed
+
+    async def _read_clock(self) -> None:
+        async with self._connection("clock") as connection:
+            async with asyncio.timeout(STATEMENT_S):
+                await self._read_clock_of(connection)
+
+    async def _read_clock_of(self, connection: Any) -> None:
+        sent = time.monotonic()
+        now: float = await connection.fetchval(_QUERIES["read_clock"].text)
+        self._clock_offset_s = now - (sent + time.monotonic()) / 2
+
+    async def _forget_schema(self) -> None:
+        async with self._connection("schema") as connection:
+            await connection.reload_schema_state()
+
+    async def _prepare_connection(self, connection: Any) -> None:
+        """Learn the types of this release and the server's clock. A release that is not installed yet is no error."""
+        try:
+            with suppress(asyncpg.PostgresSyntaxError, asyncpg.UndefinedObjectError, asyncpg.InvalidSchemaNameError):
+                await functions().warm(connection)
+            await self._read_clock_of(connection)
+        except BaseException:
+            end_connection(connection)  # the pool would wait for it to close
+            raise
+
+    @asynccontextmanager
+    async def _connection(self, name: str) -> AsyncIterator[asyncpg.Connection]:
+        """Lend a connection. One that did not answer is ended, because a release waits for what is under way."""
+        if self._pool is None:
+            raise Unavailable(retry_after=RETRY_AFTER_S)
+        started = asyncio.get_running_loop().time()
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_S if self._eager else CONNECT_S)
+        except UNAVAILABLE_ERRORS as error:
+            raise self._unavailable(error) from error
+        metrics.POOL_IN_USE.inc(self._eager)
+        try:
+            yield connection  # type: ignore[misc]  # the pool's proxy is a connection in all but its type
+        except UNAVAILABLE_ERRORS as error:
+            if not isinstance(error, asyncpg.PostgresError):
+                end_connection(connection)
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                await self._pool.expire_connections()  # the primary has moved; look its name up again
+            lost = isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError))
+            late = isinstance(error, TimeoutError)  # there is no time left to try again
+            raise self._unavailable(error, lost=lost and not late) from error
+        except asyncio.CancelledError:
+            end_connection(connection)
+            raise
+        finally:
+            metrics.POOL_IN_USE.dec(self._eager)
+            await self._pool.release(connection)
+            elapsed_s = asyncio.get_running_loop().time() - started
+            metrics.POSTGRES_DURATION.labels(name).observe(elapsed_s)
+
+    def _unavailable(self, error: BaseException, *, lost: bool = False) -> Unavailable:
+        metrics.POSTGRES_ERRORS.inc()
+        self._log.warn("postgres is away", reason=type(error).__name__)
+        return (ConnectionLost if lost else Unavailable)(retry_after=RETRY_AFTER_S)

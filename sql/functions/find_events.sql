@@ -1,0 +1,6 @@
+-- Return the event of an id as the statement that inserted it did; null if there is none. For a retry after a lost commit.
+create function find_events(tenant_id text, id text) returns text
+language sql stable
+as $$
+  select json_agg(event_json(e))::text from events e where e.tenant_id = find_events.tenant_id and e.id = find_events.id
+$$;

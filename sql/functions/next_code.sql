@@ -1,0 +1,31 @@
+-- Return the code that a request to send one leads to: the live one, which is sent again, or a new one. A live code keeps
+-- its challenges even when a new code replaces it. So a stranger that spends its attempts and requests another cannot
+-- invalidate the challenge that the owner names.
+create function next_code(code live_code, request open_challenge) returns live_code
+language sql stable
+as $$
+  select row(
+    case when d.opens then d.mac else code.mac end,
+    case when d.opens then request.code_box else code.box end,
+    case when d.opens then now() + request.expires_in * interval '1 s' else code.expires_at end,
+    case when d.opens then 0 else code.attempts end,
+    case when d.opens then request.attempts_max else code.attempts_max end,
+    case when d.repeats then code.challenge_ids
+      when d.is_live then (request.challenge_id || code.challenge_ids)[1:10] else array[request.challenge_id] end,
+    case when d.repeats then code.challenge_attempts
+      when d.is_live then (0::smallint || code.challenge_attempts)[1:10] else array[0::smallint] end
+  )::live_code
+  from (
+    select *,
+      -- With under two minutes left the code would be stale on arrival; with no attempts left it is of no use. One that
+      -- was encrypted under a secret that is no longer accepted cannot be sent again.
+      not (is_live and code.expires_at > now() + interval '2 min' and code.attempts < code.attempts_max
+        and substr(code.box, 1, 4) = any(request.box_prefixes) and (code.mac = '') = (mac = '')) as opens,
+      is_live and coalesce(
+        code.challenge_attempts[array_position(code.challenge_ids, request.repeat_id)] < code.attempts_max, false) as repeats
+    from (
+      select coalesce(code.mac is not null and code.expires_at > now(), false) as is_live,
+        case when request.is_suppressed then ''::bytea else request.code_mac end as mac
+    ) as l
+  ) as d
+$$;

@@ -1,0 +1,128 @@
+-- Record what became of messages that were handed to providers. Where every provider definitely refused one, give the send
+-- and its price back, and cancel the challenge, whose id no caller got. A delivery report may have come first: what it
+-- said counts, unless its provider was given up and another one accepted the message. The first record of a message counts.
+-- Rows are locked in one order: messages, budgets, identifiers, challenges, spending.
+create type record_delivery as (
+  tenant_id text,
+  message_id text,
+  state text,                     -- sent, failed or unknown
+  provider text,
+  provider_message_id text,
+  error text,
+  gives_back boolean,
+  report_in int,                  -- seconds for which a delivery report is awaited, or null
+  price_microdollars bigint,      -- the provider's own, or null
+  retry_in int,                   -- seconds after which another provider tries, if no report has come, or null
+  avoid text[],                   -- providers that may have sent it
+  event_id text,
+  actor text,
+  request_id text,
+  network text
+);
+create type delivery_result as (
+  message_id text,
+  price_microdollars bigint,      -- null for a message that was recorded before
+  country text,
+  events text
+);
+create type recorded_delivery as (
+  request record_delivery,
+  identifier text,
+  challenge_id text,
+  created_at timestamptz,
+  old_state text,
+  old_provider text,
+  country text,
+  channel text,
+  is_reported boolean,            -- a delivery report came first, and counts
+  state text,
+  price_microdollars bigint,
+  counted_microdollars bigint,
+  sends int                       -- how many messages it adds to what was counted
+);
+
+create function record_deliveries(requests record_delivery[]) returns setof delivery_result
+language plpgsql
+set search_path from current
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  recorded recorded_delivery[];
+  new_events new_event[];
+  has_charges boolean;
+  has_failures boolean;
+begin
+  -- 1. Lock the messages in one order, and decide. What is not being tried any more was recorded before.
+  select array_agg(row(x.request, (x.m).identifier, (x.m).challenge_id, (x.m).created_at, (x.m).state, (x.m).provider,
+      (x.m).country, (x.m).channel, d.is_reported,
+      case when d.is_reported then further_state((x.m).state, (x.request).state) else (x.request).state end,
+      d.price, d.counted, d.sends)::recorded_delivery),
+    bool_or((x.request).tenant_id not like '%:test' and (d.sends <> 0 or d.price <> d.counted)
+      and d.price is not null and d.counted is not null),
+    bool_or((x.request).state <> 'sent')
+  into recorded, has_charges, has_failures
+  from (
+    select r.request, locked.m
+    from (select u::record_delivery as request, u.tenant_id, u.message_id from unnest(requests) as u order by 2, 3) as r
+    cross join lateral (
+      -- Put so that no other index than the primary key leads to the row.
+      select m from messages m
+      where m.tenant_id = r.tenant_id and m.id = r.message_id and coalesce(m.trying, '') <> ''
+      for no key update of m
+    ) as locked
+  ) as x
+  cross join lateral (
+    select coalesce((x.m).state = 'delivered' or (x.m).provider = (x.request).provider, false) as is_reported,
+      -- A retry of a message was not counted when it was queued: it is now, unless it failed.
+      case when (x.m).retry_of is null then (x.m).price_microdollars else 0 end as counted,
+      case when (x.request).gives_back or ((x.m).retry_of is not null and (x.request).state = 'failed') then 0
+        else coalesce((x.request).price_microdollars, (x.m).price_microdollars) end as price,
+      case when (x.request).gives_back then -1
+        when (x.m).retry_of is not null and (x.request).state <> 'failed' then 1 else 0 end as sends
+  ) as d;
+
+  -- 2. Write the messages.
+  update messages m set
+    state = d.state,
+    provider = case when d.old_state = 'delivered' then m.provider else r.provider end,
+    provider_message_id = case when d.old_provider = r.provider then coalesce(m.provider_message_id, r.provider_message_id)
+      when d.is_reported then m.provider_message_id else r.provider_message_id end,
+    error = case when d.is_reported and d.state <> r.state then m.error else r.error end,
+    trying = null, claimed_until = null, receipt_due_at = now() + r.report_in * interval '1 s', updated_at = now(),
+    price_microdollars = d.price_microdollars,
+    price_source = case when not r.gives_back and r.price_microdollars is not null then 'provider' else m.price_source end,
+    retry_at = case when d.is_reported and d.old_state in ('delivered', 'failed') then m.retry_at
+      else now() + r.retry_in * interval '1 s' end,
+    avoid = r.avoid
+  from unnest(recorded) as d cross join lateral (select (d.request).*) as r
+  where m.tenant_id = r.tenant_id and m.id = r.message_id;
+
+  -- 3. The price has changed: correct the budgets. The spending follows at the end.
+  if has_charges then
+    perform correct_budgets(recorded);
+  end if;
+
+  -- 4. No provider accepted it, or it is unknown whether one did: another code may be requested at once.
+  if has_failures then
+    perform release_sends(recorded);
+    select array_agg(row(r.tenant_id, r.event_id, 'message.' || r.state, r.actor, r.message_id, r.request_id, r.network,
+      jsonb_build_object('challenge_id', d.challenge_id, 'provider', r.provider, 'error', r.error))::new_event)
+    into new_events
+    from unnest(recorded) as d cross join lateral (select (d.request).*) as r
+    where r.state <> 'sent' and d.state = r.state;
+    if new_events is not null then
+      perform record_events(new_events);
+    end if;
+  end if;
+  if has_charges then
+    perform correct_spending(recorded);
+  end if;
+
+  -- 5. Return. After a lost commit the events are those that the first run recorded.
+  return query
+  select r.message_id, d.price_microdollars, d.country,
+    case when d.request is null and r.state <> 'sent' then find_events(r.tenant_id, r.event_id)
+      else events_json(new_events, r.event_id, null) end
+  from unnest(requests) as r left join unnest(recorded) as d on (d.request).message_id = r.message_id;
+end
+$$;
