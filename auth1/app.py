@@ -44,7 +44,7 @@ READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
 def make_app() -> App[Services]:
     """Make the application of a worker process; granian calls this in each."""
     settings = load_settings(os.environ)
-    log = Log(settings.log_level)
+    log = Log(settings.log_level, format=settings.log_format, events=settings.log_events)
     logging.getLogger().addHandler(LogHandler(log))
     return build_app(settings, log)
 

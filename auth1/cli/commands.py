@@ -142,7 +142,8 @@ def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
     logging.getLogger("asyncpg").addHandler(logging.NullHandler())  # what it has to say, we say in a sentence
 
     async def with_services() -> Result:
-        services = await start_services(settings, Log("error", descriptor=sys.stderr.fileno()), background=False)
+        log = Log("error", descriptor=sys.stderr.fileno(), events=False)
+        services = await start_services(settings, log, background=False)
         try:
             return await act(services)
         finally:

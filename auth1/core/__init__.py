@@ -11,5 +11,6 @@ ids              ids that sort by time
 timestamps       timestamps that callers send
 signals          stop signals, blocked until a worker serves
 supervisor       worker processes: started, replaced, stopped
-log              one JSON object per line, never blocking a request
+log              lines on stdout as JSON or text, never blocking a request
+log_text         lines for people, in colour on a terminal
 """

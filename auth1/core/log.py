@@ -1,7 +1,7 @@
-"""One JSON object per line on stdout, written by a thread of its own.
+"""Log lines on stdout, written by a thread of their own: JSON for machines, or text for people.
 
-A terminal that is paused or a log collector that hangs must not stop logins: lines wait in a bounded queue, and when
-that is full they are dropped and counted (`auth1_log_lines_dropped_total`).
+A paused terminal or a stalled log collector must not stop requests. Lines wait in a bounded queue; when it is full they
+are dropped and counted (`auth1_log_lines_dropped_total`).
 """
 
 import logging
@@ -11,26 +11,39 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
 from auth1 import metrics
+from auth1.core.log_text import TextFormat
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
+GATHER_S = 0.01  # lines of this time leave in one write: waking the thread costs more than a line
 _QUEUE_LINES = 10_000
 _OURS = f"{os.sep}auth1{os.sep}"
-GATHER_S = 0.01  # lines of this time leave in one write: waking the thread for each costs more than the line
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Log:
-    """Writes lines at or above `level`. Values are encoded as JSON, so no value can begin a line of its own."""
+    """Writes lines at or above `level`, and events where `events` is set. No value can begin a line of its own."""
 
-    def __init__(self, level: str = "info", descriptor: int | None = None) -> None:
+    def __init__(
+        self,
+        level: str = "info",
+        descriptor: int | None = None,
+        *,
+        format: Literal["json", "text"] = "json",  # noqa: A002  # the name that operators know it by
+        events: bool = True,
+    ) -> None:
         self._level = LEVELS[level]
+        self._events = events
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
+        self._text = TextFormat(color=_has_color(self._descriptor)) if format == "text" else None
+        self._format: Callable[[dict[str, object]], bytes] = self._text.line if self._text else _encode
         self._lines: deque[bytes] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -46,19 +59,24 @@ class Log:
         self._add("warn", msg, fields)
 
     def error(self, msg: str, *, error: BaseException | None = None, **fields: object) -> None:
-        """Log a failure; of an exception its kind and where ours met it, not its text, which may hold values."""
+        """Log a failure. Of an exception, log its kind and place in our code; its text may contain values."""
         if error is not None:
             places = [frame for frame in traceback.extract_tb(error.__traceback__) if _OURS in frame.filename]
             place = f"{os.path.basename(places[-1].filename)}:{places[-1].lineno}" if places else None
             fields |= {"error": type(error).__qualname__, "at": place}
         self._add("error", msg, fields)
 
-    def plain(self, line: str) -> None:
-        """Write a line for a person as it is (`auth1 dev` and the console provider)."""
-        self._put(line.encode() + b"\n")
+    def event(self, **fields: object) -> None:
+        """Log an event, whatever the level is."""
+        if self._events:
+            self._write_line("info", "event", fields)
+
+    def message(self, to: str, text: str) -> None:
+        """Print a message that no provider sends (`auth1 dev` and the console provider)."""
+        self._put((self._text.message(to, text) if self._text else f"\n  message to {to}: {text}\n").encode() + b"\n")
 
     def close(self, wait_s: float = 1.0) -> None:
-        """Write what is queued, for at most `wait_s`: the reader may be gone."""
+        """Write the queued lines, for at most `wait_s`: the reader may not read."""
         self._closing = True
         self._wake.set()
         if self._thread is not None:
@@ -66,8 +84,11 @@ class Log:
 
     def _add(self, level: str, msg: str, fields: dict[str, object]) -> None:
         if LEVELS[level] >= self._level:
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self._put(_encode({"ts": now.replace("+00:00", "Z"), "level": level, "msg": msg, **fields}) + b"\n")
+            self._write_line(level, msg, fields)
+
+    def _write_line(self, level: str, msg: str, fields: dict[str, object]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._put(self._format({"ts": now, "level": level, "msg": msg, **fields}) + b"\n")
 
     def _put(self, line: bytes) -> None:
         if len(self._lines) >= _QUEUE_LINES:
@@ -75,7 +96,7 @@ class Log:
             return
         self._lines.append(line)
         if self._thread is None:
-            # Started late, so that it is the thread of the process that logs and not of the one that forked it.
+            # Started late, so that the thread belongs to the process that logs, not to its parent.
             self._thread = threading.Thread(target=self._write, name="log", daemon=True)
             self._thread.start()
         if not self._wake.is_set():
@@ -95,13 +116,18 @@ class Log:
                     except BlockingIOError:
                         time.sleep(0.01)
                     except OSError:
-                        break  # the reader has gone; there is nobody left to tell
+                        break  # the reader has closed the pipe
             if self._closing:
                 return
 
 
+def _has_color(descriptor: int) -> bool:
+    """Return whether a descriptor is a terminal that shows colours (no-color.org)."""
+    return os.isatty(descriptor) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 class JsonFormatter(logging.Formatter):
-    """For libraries that log through `logging` (granian): the same form of line."""
+    """Formats the lines of libraries that use `logging` (granian) as ours are."""
 
     def format(self, record: logging.LogRecord) -> str:
         now = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -110,14 +136,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class LogHandler(logging.Handler):
-    """For libraries that log in a worker: the same form of line, without a traceback, and nobody waits for stdout."""
+    """Passes warnings and errors of libraries to our log, without a traceback."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        msg = record.getMessage().partition("\n")[0]  # what follows may quote values
+        msg = record.getMessage().partition("\n")[0]  # the rest may quote values
         error = record.exc_info[1] if record.exc_info else None
         if record.levelno >= logging.ERROR:
             self._log.error(msg, error=error, logger=record.name)

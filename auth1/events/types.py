@@ -62,8 +62,7 @@ class Event(NamedTuple):
 
 def tell(log: Log, event: Event, request_id: str | None = None, **data: object) -> None:
     """Write an event that was committed to stdout."""
-    log.info(
-        "event",
+    log.event(
         event_id=event.id,
         type=event.type.value,
         tenant_id=event.tenant_id,

@@ -14,7 +14,7 @@ class Console:
         self._log = log
 
     async def send(self, message: OutgoingMessage) -> SendResult:
-        self._log.plain(f"\n  message to {message.to}: {message.text}\n")
+        self._log.message(message.to, message.text)
         return SendResult()
 
     async def close(self) -> None:

@@ -1,0 +1,73 @@
+"""Log lines: JSON or text, events with a switch of their own."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from auth1.core.log import Log
+from auth1.core.log_text import TextFormat
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "stdout"
+
+
+def log_to(path: Path, level: str = "info", **options: Any) -> Log:
+    return Log(level, os.open(path, os.O_WRONLY | os.O_CREAT), **options)
+
+
+@pytest.mark.parametrize(("events", "lines"), [(True, 1), (False, 0)])
+def test_events_have_their_own_switch(path: Path, events: bool, lines: int) -> None:
+    log = log_to(path, "error", events=events)
+    log.info("request")
+    log.event(type="tenant.created", subject="tn_1")
+    log.close()
+
+    written = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+    assert [line["type"] for line in written] == ["tenant.created"] * lines
+
+
+def test_text_lines_are_readable(path: Path) -> None:
+    log = log_to(path, format="text")
+    log.info("request", request_id="req_1", method="POST", route="/api/auth/request", status=200, duration_ms=12.3)
+    log.warn("Redis is unavailable", reason="no answer", attempts=2)
+    log.event(type="challenge.opened", subject="ch_1", actor="key_1", data={}, event_id="evt_1", request_id="req_1")
+    log.close()
+
+    lines = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in path.read_text().splitlines()]
+    assert lines == [
+        "info  200 POST /api/auth/request 12.3 ms",
+        'warn  Redis is unavailable  reason="no answer"  attempts=2',
+        "info  challenge.opened ch_1  actor=key_1",
+    ]
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_no_value_begins_a_line_of_its_own(path: Path, log_format: Any) -> None:
+    log = log_to(path, format=log_format)
+    log.info("request\nforged", route="a\r\nb\x1b[2J", status="x\u2028y")
+    log.close()
+
+    assert len(path.read_text().split("\n")) == 2
+    assert "\x1b" not in path.read_text()
+
+
+def test_codes_and_links_of_messages_are_bold_on_a_terminal() -> None:
+    text = TextFormat(color=True).message("+15551234567", "Your code is: 482913.\nhttps://a.example/l/x?y=1 now")
+
+    assert re.findall(r"\033\[1m(.*?)\033\[0m", text) == ["482913", "https://a.example/l/x?y=1"]
+
+
+def test_colors_are_for_terminals_only(path: Path) -> None:
+    log = log_to(path, format="text")
+    log.message("ann@example.com", "Your code is: 482913")
+    log.error("failed")
+    log.close()
+
+    assert "\x1b" not in path.read_text()
+    assert "message to ann@example.com" in path.read_text()
