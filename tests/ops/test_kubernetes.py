@@ -176,3 +176,22 @@ def test_production_spreads_over_nodes_and_zones() -> None:
 def test_production_runs_the_version_of_these_sources() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert container("overlays/prod")["image"].endswith(f":{version}")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_network_policy_is_for_the_pods_and_lets_in_the_ingress_and_prometheus_only(folder: str) -> None:
+    policy = resource(folder, "NetworkPolicy", "auth1")["spec"]
+    labels = resource(folder, "Deployment", "auth1")["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    (rule,) = policy["ingress"]
+    namespaces = [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in rule["from"]]
+    assert namespaces == ["ingress-nginx", "monitoring"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": container(folder)["ports"][0]["name"]}]
+
+
+def test_network_policy_lets_out_what_auth1_connects_to() -> None:
+    rules = resource("base", "NetworkPolicy", "auth1")["spec"]["egress"]
+    allowed = {(item["protocol"], item["port"]) for rule in rules for item in rule["ports"]}
+    dns = {("UDP", 53), ("TCP", 53)}
+    assert allowed == dns | {("TCP", port) for port in (5432, 6379, 443, 587, 465)}
