@@ -1,37 +1,39 @@
-"""The table of contents: every endpoint is one line."""
+"""The table of contents: one entry per endpoint."""
 
 from typing import Any
 
-from auth1 import health
+from auth1 import errors, health
 from auth1.account import handlers as account
 from auth1.account import identifiers
 from auth1.account.schemas import IdentifierIn, IdentifierProof, MePatch
 from auth1.authn.guards import (
-    anyone,
-    manager,
+    PER_IP,
+    POLLING,
+    any_key,
+    metrics_reader,
     operator,
-    operator_of_tenant,
-    person_at_the_door,
-    scraper,
-    server,
-    tenant_at_the_door,
-    tenant_who_polls,
+    operator_for_tenant,
+    public,
+    secret_or_test_key,
+    tenant_admin,
 )
 from auth1.challenges import handlers as challenges
 from auth1.challenges import magic_link
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
+from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Upload
-from auth1.core.http.router import Body, Handler, Route
+from auth1.core.http.router import Handler, Route
 from auth1.core.postgres import REPORT_S
 from auth1.health import Health, Ready
 from auth1.magic_links import handlers as magic_links
 from auth1.messaging import handlers as messaging
 from auth1.messaging.providers import twilio_webhook
 from auth1.messaging.providers.twilio import CALLBACK_PATH
+from auth1.messaging.schemas import MessageQuery, StatisticsQuery, StatusCallbackQuery
 from auth1.oauth import handlers as oauth
-from auth1.openapi import handlers as docs
+from auth1.openapi import handlers as reference
 from auth1.sessions import handlers as sessions
-from auth1.sessions.guards import logged_in, logged_in_at_the_door
+from auth1.sessions.guards import session
 from auth1.sessions.schemas import Introspection, Logout
 from auth1.tenants import handlers as tenants
 from auth1.tenants.schemas import (
@@ -45,27 +47,53 @@ from auth1.tenants.schemas import (
     TextPreviewIn,
 )
 from auth1.user_transfer import handlers as user_transfer
+from auth1.user_transfer.handlers import ExportQuery, ImportQuery
 from auth1.users import handlers as users
 from auth1.users.schemas import Ban, UserIn, UserPatch
+from auth1.users.search import UserQuery
 
-SEND_DEADLINE_S = 6.0  # where a provider is waited for
-REPORT_DEADLINE_S = REPORT_S + 2.0  # where much is read
-EXPORT_DEADLINE_S = 900.0  # as long as a client may take for all of a tenant's users
+SEND_DEADLINE_S = 6.0  # of routes that wait for a provider
+REPORT_DEADLINE_S = REPORT_S + 2.0  # of routes that read many rows
+EXPORT_DEADLINE_S = 900.0  # the time a client may take to read all users of a tenant
 IMPORT_DEADLINE_S = 60.0
-UPLOAD = BodyLimit(4 * 1024 * 1024, 30.0)  # read by whoever has a secret key, after that was checked
+UPLOAD = BodyLimit(4 * 1024 * 1024, 30.0)
 
-# Without a credential: at once, of one client address and worker. All addresses together have four times as many.
+# How many requests without a credential run at once, per client address and worker. All addresses share four times it.
 PROBES = 64
-DOCUMENTS = 8  # large, and held until the client has read them
+DOCUMENTS = 8  # large responses, held until the client has read them
 
-_TENANT = "/api/admin/tenants/{tenant_id}"
+MISSING = (errors.NotFound,)
+INVALID_IDENTIFIER = (errors.InvalidPhone, errors.InvalidEmail)
+SENDING = (
+    *INVALID_IDENTIFIER,
+    errors.CountryNotAllowed,
+    errors.RequestBlocked,
+    errors.RecipientOptedOut,
+    errors.ResendTooSoon,
+    errors.BudgetExceeded,
+    errors.DeliveryFailed,
+    errors.ChannelUnavailable,
+)
+WRONG_CODE = (errors.InvalidCode, errors.NoActiveChallenge, errors.TooManyAttempts)
+LINK_PAGE: dict[str, Any] = {"auth": public, "max_concurrent": PROBES, "page": True}
+PROBE: dict[str, Any] = {"auth": public, "quiet": True, "max_concurrent": PROBES}
+WELL_KNOWN: dict[str, Any] = {"auth": public, "max_concurrent": PROBES, "response_headers": ("cache-control",)}
+DOCUMENT: dict[str, Any] = {
+    **PROBE,
+    "max_concurrent": DOCUMENTS,
+    "request_headers": ("accept-encoding", "if-none-match"),
+    "response_headers": ("cache-control", "etag", "content-encoding"),
+}
+
+TENANT_PATH = "/api/tenant"
+OPERATOR_PATH = "/api/admin/tenants/{tenant_id}"
 
 
-def managed(method: str, path: str, handler: Handler, body: Body = None, **options: Any) -> tuple[Route, Route]:
-    """What a tenant does with its secret key, and the operator for it: one handler, two paths."""
+def managed(method: str, path: str, handler: Handler, **options: Any) -> tuple[Route, Route]:
+    """Return the route of a tenant that manages itself, and the operator's route for the same handler."""
     return (
-        Route(method, "/api/tenant" + path, handler, manager, body, **options),
-        Route(method, _TENANT + path, handler, operator_of_tenant, body, **options),
+        Route(method, TENANT_PATH + path, handler, tenant_admin, **options),
+        Route(method, OPERATOR_PATH + path, handler, operator_for_tenant, **options),
     )
 
 
@@ -74,153 +102,190 @@ ROUTES = (
         "POST",
         "/api/auth/request",
         challenges.request_code,
-        tenant_at_the_door,
-        CodeRequest,
+        auth=any_key,
+        rate_limit=PER_IP,
+        body=CodeRequest,
+        errors=SENDING,
         deadline_s=SEND_DEADLINE_S,
         idempotent="itself",
     ),
-    Route("POST", "/api/auth/verify", challenges.verify_code, tenant_at_the_door, CodeAnswer),
-    Route("POST", "/api/auth/token", oauth.token, tenant_who_polls, oauth.Grant),
-    Route("POST", "/api/auth/logout", sessions.logout, logged_in, Logout, body_optional=True),
-    Route("POST", "/api/auth/introspect", oauth.introspect, server, Introspection, form=True),
-    Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, logged_in),
-    Route("DELETE", "/api/auth/me/sessions", sessions.end_my_sessions, logged_in),
-    Route("DELETE", "/api/auth/me/sessions/{session_id}", sessions.end_my_session, logged_in),
-    Route("GET", "/api/auth/me", account.get_me, logged_in),
-    Route("PATCH", "/api/auth/me", account.update_me, logged_in, MePatch),
-    Route("DELETE", "/api/auth/me", account.erase_me, logged_in),
-    Route("GET", "/api/auth/me/identifiers", identifiers.list_identifiers, logged_in),
+    Route(
+        "POST",
+        "/api/auth/verify",
+        challenges.verify_code,
+        auth=any_key,
+        rate_limit=PER_IP,
+        body=CodeAnswer,
+        errors=(*INVALID_IDENTIFIER, *WRONG_CODE, errors.UserBanned),
+    ),
+    Route(
+        "POST",
+        "/api/auth/token",
+        oauth.token,
+        auth=any_key,
+        rate_limit=POLLING,
+        body=oauth.Grant,
+        errors=(
+            *(errors.InvalidToken, errors.TokenReused, errors.SessionRevoked),  # of a refresh token
+            *(errors.AuthorizationPending, errors.NoActiveChallenge, errors.UserBanned),  # of a magic link
+        ),
+    ),
+    Route("POST", "/api/auth/logout", sessions.logout, auth=session, body=Logout, body_optional=True),
+    Route("POST", "/api/auth/introspect", oauth.introspect, auth=secret_or_test_key, body=Introspection, form=True),
+    Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, auth=session, query=PageQuery),
+    Route("DELETE", "/api/auth/me/sessions", sessions.end_my_sessions, auth=session),
+    Route("DELETE", "/api/auth/me/sessions/{session_id}", sessions.end_my_session, auth=session, errors=MISSING),
+    Route("GET", "/api/auth/me", account.get_me, auth=session),
+    Route("PATCH", "/api/auth/me", account.update_me, auth=session, body=MePatch),
+    Route("DELETE", "/api/auth/me", account.erase_me, auth=session, errors=(errors.ReauthenticationRequired,)),
+    Route("GET", "/api/auth/me/identifiers", identifiers.list_identifiers, auth=session),
     Route(
         "POST",
         "/api/auth/me/identifiers",
         identifiers.begin_identifier,
-        logged_in_at_the_door,
-        IdentifierIn,
+        auth=session,
+        rate_limit=PER_IP,
+        body=IdentifierIn,
+        errors=(*SENDING, errors.Conflict, errors.ReauthenticationRequired),
         deadline_s=SEND_DEADLINE_S,
         idempotent="itself",
     ),
     Route(
-        "POST", "/api/auth/me/identifiers/verify", identifiers.prove_identifier, logged_in_at_the_door, IdentifierProof
+        "POST",
+        "/api/auth/me/identifiers/verify",
+        identifiers.prove_identifier,
+        auth=session,
+        rate_limit=PER_IP,
+        body=IdentifierProof,
+        errors=(*INVALID_IDENTIFIER, *WRONG_CODE, errors.Conflict),
     ),
-    Route("DELETE", "/api/auth/me/identifiers/{type}", identifiers.remove_identifier, logged_in_at_the_door),
     Route(
-        "GET",
-        magic_link.PATH,
-        magic_links.show_link,
-        anyone,
-        max_concurrent=PROBES,
-        page=True,
-        answers=((200, HTML), (400, HTML)),
+        "DELETE",
+        "/api/auth/me/identifiers/{type}",
+        identifiers.remove_identifier,
+        auth=session,
+        rate_limit=PER_IP,
+        errors=(errors.NotFound, errors.Conflict, errors.ReauthenticationRequired),
     ),
+    Route("GET", magic_link.PATH, magic_links.show_link, **LINK_PAGE, responses=((200, HTML), (400, HTML))),
     Route(
         "POST",
         magic_link.PATH,
         magic_links.confirm_link,
-        person_at_the_door,
-        max_concurrent=PROBES,
-        page=True,
-        answers=((200, HTML), (303, None), (400, HTML)),
+        **LINK_PAGE,
+        rate_limit=PER_IP,
+        responses=((200, HTML), (303, None), (400, HTML)),
     ),
-    Route("GET", "/api/auth/challenges/{challenge_id}", challenges.get_challenge, tenant_who_polls),
-    # Whoever calls is known by a signature over the body too, so the handler checks it.
-    Route("POST", CALLBACK_PATH, twilio_webhook.receive_status, anyone, Form, max_concurrent=PROBES),
-    Route("POST", "/api/admin/tenants", tenants.create_tenant, operator, TenantIn, status=201, idempotent="yes"),
-    Route("GET", "/api/admin/tenants", tenants.list_tenants, operator),
-    Route("GET", _TENANT, tenants.get_tenant, operator),
-    Route("PATCH", _TENANT, tenants.update_tenant, operator_of_tenant, TenantPatch),
-    Route("DELETE", _TENANT, tenants.delete_tenant, operator_of_tenant),
-    Route("POST", _TENANT + "/suspend", tenants.suspend_tenant, operator_of_tenant),
-    Route("POST", _TENANT + "/resume", tenants.resume_tenant, operator_of_tenant),
+    Route(
+        "GET",
+        "/api/auth/challenges/{challenge_id}",
+        challenges.get_challenge,
+        auth=any_key,
+        rate_limit=POLLING,
+        errors=MISSING,
+    ),
+    Route(
+        "POST",
+        CALLBACK_PATH,
+        twilio_webhook.receive_status,
+        auth=public,  # the handler checks Twilio's signature, which covers the body
+        body=Form,
+        query=StatusCallbackQuery,
+        errors=(errors.Forbidden,),
+        max_concurrent=PROBES,
+        request_headers=("x-twilio-signature", "x-twilio-webhooks-signature-settings"),
+    ),
+    Route(
+        "POST",
+        "/api/admin/tenants",
+        tenants.create_tenant,
+        auth=operator,
+        body=TenantIn,
+        errors=(errors.Conflict,),
+        status=201,
+        idempotent="yes",
+    ),
+    Route("GET", "/api/admin/tenants", tenants.list_tenants, auth=operator, query=PageQuery),
+    Route("GET", OPERATOR_PATH, tenants.get_tenant, auth=operator, errors=MISSING),
+    Route("PATCH", OPERATOR_PATH, tenants.update_tenant, auth=operator_for_tenant, body=TenantPatch),
+    Route("DELETE", OPERATOR_PATH, tenants.delete_tenant, auth=operator_for_tenant),
+    Route("POST", OPERATOR_PATH + "/suspend", tenants.suspend_tenant, auth=operator_for_tenant),
+    Route("POST", OPERATOR_PATH + "/resume", tenants.resume_tenant, auth=operator_for_tenant),
     *managed("GET", "/settings", tenants.get_settings),
-    *managed("PATCH", "/settings", tenants.update_settings, SettingsPatch),
-    *managed("POST", "/texts/preview", tenants.preview_text, TextPreviewIn),
-    *managed("POST", "/keys", tenants.create_key, KeyIn, status=201, idempotent="yes"),
-    *managed("GET", "/keys", tenants.list_keys),
+    *managed("PATCH", "/settings", tenants.update_settings, body=SettingsPatch),
+    *managed("POST", "/texts/preview", tenants.preview_text, body=TextPreviewIn),
+    *managed("POST", "/keys", tenants.create_key, body=KeyIn, status=201, idempotent="yes"),
+    *managed("GET", "/keys", tenants.list_keys, query=PageQuery),
     *managed(
         "POST",
         "/keys/{key_id}/rotate",
         tenants.rotate_key,
-        KeyRotation,
+        body=KeyRotation,
+        errors=(errors.NotFound, errors.Conflict),
         body_optional=True,
         status=201,
         idempotent="yes",
     ),
-    *managed("PATCH", "/keys/{key_id}", tenants.update_key, KeyPatch),
-    *managed("DELETE", "/keys/{key_id}", tenants.revoke_key),
+    *managed("PATCH", "/keys/{key_id}", tenants.update_key, body=KeyPatch, errors=(errors.NotFound, errors.Conflict)),
+    *managed("DELETE", "/keys/{key_id}", tenants.revoke_key, errors=MISSING),
     *managed("GET", "/jwt-secret", tenants.get_jwt_secret),
     *managed(
-        "POST", "/jwt-secret/rotate", tenants.rotate_jwt_secret, JwtRotation, body_optional=True, idempotent="yes"
+        "POST", "/jwt-secret/rotate", tenants.rotate_jwt_secret, body=JwtRotation, body_optional=True, idempotent="yes"
     ),
     *managed(
         "GET",
         "/users/export",
         user_transfer.export_users,
+        query=ExportQuery,
         deadline_s=EXPORT_DEADLINE_S,
         max_concurrent=2,
-        answers=((200, NDJSON), (200, CSV)),
+        responses=((200, NDJSON), (200, CSV)),
+        response_headers=("content-disposition",),
     ),
     *managed(
         "POST",
         "/users/import",
         user_transfer.import_users,
-        Upload,
+        body=Upload,
+        query=ImportQuery,
         limit=UPLOAD,
         deadline_s=IMPORT_DEADLINE_S,
         max_concurrent=2,
     ),
-    *managed("GET", "/users", users.list_users),
-    *managed("POST", "/users", users.create_user, UserIn, status=201, idempotent="yes"),
-    *managed("GET", "/users/{user_id}", users.get_user),
-    *managed("PATCH", "/users/{user_id}", users.update_user, UserPatch),
-    *managed("DELETE", "/users/{user_id}", users.erase_user),
-    *managed("POST", "/users/{user_id}/ban", users.ban_user, Ban, body_optional=True),
-    *managed("POST", "/users/{user_id}/unban", users.unban_user),
-    *managed("GET", "/users/{user_id}/export", users.export_user),
-    *managed("GET", "/users/{user_id}/sessions", sessions.list_user_sessions),
-    *managed("DELETE", "/users/{user_id}/sessions", sessions.end_user_sessions),
-    *managed("DELETE", "/users/{user_id}/sessions/{session_id}", sessions.end_user_session),
+    *managed("GET", "/users", users.list_users, query=UserQuery, errors=INVALID_IDENTIFIER),
+    *managed(
+        "POST",
+        "/users",
+        users.create_user,
+        body=UserIn,
+        errors=(*INVALID_IDENTIFIER, errors.Conflict),
+        status=201,
+        idempotent="yes",
+    ),
+    *managed("GET", "/users/{user_id}", users.get_user, errors=MISSING),
+    *managed(
+        "PATCH",
+        "/users/{user_id}",
+        users.update_user,
+        body=UserPatch,
+        errors=(*INVALID_IDENTIFIER, errors.NotFound, errors.Conflict),
+    ),
+    *managed("DELETE", "/users/{user_id}", users.erase_user, errors=MISSING),
+    *managed("POST", "/users/{user_id}/ban", users.ban_user, body=Ban, body_optional=True, errors=MISSING),
+    *managed("POST", "/users/{user_id}/unban", users.unban_user, errors=MISSING),
+    *managed("GET", "/users/{user_id}/export", users.export_user, errors=MISSING),
+    *managed("GET", "/users/{user_id}/sessions", sessions.list_user_sessions, query=PageQuery, errors=MISSING),
+    *managed("DELETE", "/users/{user_id}/sessions", sessions.end_user_sessions, errors=MISSING),
+    *managed("DELETE", "/users/{user_id}/sessions/{session_id}", sessions.end_user_session, errors=MISSING),
     *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
-    *managed("GET", "/messages", messaging.list_messages, deadline_s=REPORT_DEADLINE_S),
-    *managed("GET", "/statistics", messaging.show_statistics, deadline_s=REPORT_DEADLINE_S),
-    Route("GET", "/.well-known/jwks.json", oauth.jwks, anyone, max_concurrent=PROBES),
-    Route("GET", "/.well-known/openid-configuration", oauth.discovery, anyone, max_concurrent=PROBES),
-    Route(
-        "GET",
-        "/health",
-        health.health,
-        anyone,
-        quiet=True,
-        max_concurrent=PROBES,
-        answers=((200, Health), (503, Health)),
-    ),
-    Route("GET", "/health/live", health.live, anyone, quiet=True, max_concurrent=PROBES),
-    Route(
-        "GET",
-        "/health/ready",
-        health.ready,
-        anyone,
-        quiet=True,
-        max_concurrent=PROBES,
-        answers=((200, Ready), (503, Ready)),
-    ),
-    Route(
-        "GET",
-        "/openapi.json",
-        docs.openapi,
-        anyone,
-        quiet=True,
-        max_concurrent=DOCUMENTS,
-        answers=((200, JSON), (304, None)),
-    ),
-    Route(
-        "GET",
-        "/docs",
-        docs.docs,
-        anyone,
-        quiet=True,
-        max_concurrent=DOCUMENTS,
-        page=True,
-        answers=((200, HTML), (304, None)),
-    ),
-    Route("GET", "/metrics", health.scrape, scraper, quiet=True, max_concurrent=PROBES, answers=((200, TEXT),)),
+    *managed("GET", "/messages", messaging.list_messages, query=MessageQuery, deadline_s=REPORT_DEADLINE_S),
+    *managed("GET", "/statistics", messaging.show_statistics, query=StatisticsQuery, deadline_s=REPORT_DEADLINE_S),
+    Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
+    Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),
+    Route("GET", "/health", health.health, **PROBE, responses=((200, Health), (503, Health))),
+    Route("GET", "/health/live", health.live, **PROBE),
+    Route("GET", "/health/ready", health.ready, **PROBE, responses=((200, Ready), (503, Ready))),
+    Route("GET", "/openapi.json", reference.openapi, **DOCUMENT, responses=((200, JSON), (304, None))),
+    Route("GET", "/docs", reference.docs, **DOCUMENT, page=True, responses=((200, HTML), (304, None))),
+    Route("GET", "/metrics", health.scrape, **PROBE | {"auth": metrics_reader}, responses=((200, TEXT),)),
 )

@@ -1,4 +1,4 @@
-"""Holds what the application really answers against the description that it serves: every answer of every test."""
+"""Check every response of every test against the API description: status, error code, headers, media type and body."""
 
 import copy
 import json
@@ -14,12 +14,15 @@ from auth1.openapi.page import SNAPSHOT
 from auth1.routes import ROUTES
 
 HINT = "run `just openapi`; if it is still not described, auth1/openapi/metadata.py says how to"
-# What may be refused where there is no operation.
+# Error codes of responses without an operation.
 NOWHERE = {"not_found", "method_not_allowed", "bad_request", "uri_too_long", "unavailable", "internal_error"}
-# Headers of HTTP itself, and those that the description tells of once for all.
+# Headers of HTTP itself, which no operation lists.
 FREE = {"content-type", "content-length", "transfer-encoding", "connection", "date", "server", "vary", "allow"} | {
     "x-content-type-options"
 }
+
+# The errors that the tests of this process have seen: method, path of the route, code.
+SEEN: set[tuple[str, str, str]] = set()
 
 _router = Router(ROUTES)
 
@@ -50,7 +53,8 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
         return
     asked = f"{method} {route.path} answered {answer.status_code}"
     verb = "get" if method == "HEAD" else method.lower()
-    response = described(route.path, verb, str(answer.status_code))
+    path = route.path
+    response = described(path, verb, str(answer.status_code))
     assert response is not None, f"{asked}, which is not described: {HINT}\n{answer.text}"
     for name in set(answer.headers) - FREE:
         if not name.startswith("access-control-"):
@@ -66,13 +70,36 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
     assert media_type in content, f"{asked} in {media_type}, which is not described: {HINT}"
     if media_type == "application/json" or media_type.endswith("+json"):
         body = json.loads(answer.content)
-        for error in validator(route.path, verb, str(answer.status_code), media_type).iter_errors(body):
+        for error in validator(path, verb, str(answer.status_code), media_type).iter_errors(body):
             raise AssertionError(f"{asked} with what is not described: {error.message}: {HINT}\n{answer.text[:2000]}")
+    if media_type == "application/problem+json":
+        code = body["code"]
+        SEEN.add((method, path, code))
+        assert code in operation_at(path, verb)["x-error-codes"], (
+            f"{asked} with the error {code}, which the route does not declare: add it to errors= in auth1/routes.py"
+        )
+
+
+@cache
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the operation of each path and verb; an operator's path has the operation of the tenant's path."""
+    found = {}
+    for path, verbs in snapshot()["paths"].items():
+        for verb, operation in verbs.items():
+            found[path, verb] = operation
+            if "x-operator-path" in operation:
+                found[operation["x-operator-path"], verb] = operation
+    return found
+
+
+def operation_at(path: str, verb: str) -> dict[str, Any]:
+    """Return an operation."""
+    return operations()[path, verb]
 
 
 def described(path: str, verb: str, status: str) -> dict[str, Any] | None:
-    """The description of one answer."""
-    response = snapshot()["paths"].get(path, {}).get(verb, {}).get("responses", {}).get(status)
+    """Return the description of one response; None where there is none."""
+    response = operations().get((path, verb), {}).get("responses", {}).get(status)
     return None if response is None else resolve(response)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from auth1 import errors
+from auth1.authn.guards import any_key, operator, operator_for_tenant, secret_or_test_key, tenant_admin
 from auth1.config.settings import SECRETS
 from auth1.events.types import EventType
 from auth1.routes import ROUTES
+from auth1.sessions.guards import session
 from auth1.tenants.settings import TenantSettings
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +48,6 @@ LAYERS = (
     ("config",),
     ("dev",),
 )
-USERS = ("logged_in", "logged_in_at_the_door")  # guards of what is a user's own
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "models", "manager", "base", "misc"}
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 70
@@ -201,13 +202,14 @@ def test_configuration_page_lists_every_variable_and_tenant_setting() -> None:
     assert names == set(TenantSettings.__struct_fields__)
 
 
-def test_every_route_is_guarded_and_its_handler_says_what_it_does() -> None:
+def test_every_route_is_guarded_and_its_handler_has_a_docstring() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
     for route in ROUTES:
         assert route.handler.__doc__
-        assert route.guard.__name__ in ("operator", "operator_of_tenant") or not route.path.startswith("/api/admin")
+        assert route.auth in (operator, operator_for_tenant) or not route.path.startswith("/api/admin")
+        assert route.auth is tenant_admin or not route.path.startswith("/api/tenant")
         if route.path.startswith("/api/auth") and not route.page:
-            assert route.guard.__name__ in ("tenant_at_the_door", "tenant_who_polls", "server", *USERS)
+            assert route.auth in (any_key, secret_or_test_key, session)
 
 
 def test_nothing_is_left_open() -> None:

@@ -1,7 +1,6 @@
-"""What a route requires of its caller, checked before the body is read."""
+"""Authenticate the caller of a route, and apply its rate limit, before the body is read."""
 
 import math
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from auth1 import api_keys
@@ -9,7 +8,8 @@ from auth1.authn import store
 from auth1.core import crypto
 from auth1.core.http import client_ip
 from auth1.core.http.request import Request
-from auth1.core.ratelimit import Decision, RateLimit
+from auth1.core.http.router import Auth
+from auth1.core.ratelimit import ClientRateLimit, Decision, RateLimit
 from auth1.errors import (
     AdminDisabled,
     BadRequest,
@@ -27,70 +27,60 @@ from auth1.tenants.settings import OPERATOR, Operator, Tenant, TenantAdmin
 
 MINUTE_MS = 60_000
 TEST_KEY_REQUESTS = 600
-POLLS = 600  # a minute and address: what is asked for with 256 bits needs no narrower door
+POLLS = 600  # per minute and address: 256 random bits need no stricter limit
+
+PER_IP = ClientRateLimit("ip", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
+POLLING = ClientRateLimit("poll", lambda settings: (POLLS, MINUTE_MS))
+
+ANY_KEY = (("publishableKey",), ("secretKey",), ("testKey",))
+KEY_ERRORS = (NotAuthenticated, InvalidApiKey, TenantSuspended, RateLimited, BadRequest)
+_FORWARDED_FOR = ("auth1-forwarded-for",)
 
 
-async def anyone(app: Services, request: Request[None]) -> None:
-    """No credential."""
+async def _public(app: Services, request: Request[None], rate_limit: ClientRateLimit | None) -> None:
+    if rate_limit is not None:
+        await _acquire(app, request, rate_limit)
 
 
-async def tenant_at_the_door(app: Services, request: Request[Tenant]) -> Tenant:
-    """A tenant by any of its keys; and one slot of RATE_LIMIT_MAX for the client's address.
-
-    The slot is taken before the database is asked for an unknown key, so that guessing keys costs slots. A secret key
-    is exempt, unless it names the person's address: a backend calls for all its users from one address. A test key has
-    a limit of its own: an app's tests should see the limits of the app and not those of the machine they run on. A page
-    of an origin that is not the key's takes none.
-    """
-    return await find_tenant(app, request, _take_door_slot)
+async def _any_key(app: Services, request: Request[Tenant], rate_limit: ClientRateLimit | None) -> Tenant:
+    return await find_tenant(app, request, rate_limit)
 
 
-async def tenant_who_polls(app: Services, request: Request[Tenant]) -> Tenant:
-    """A tenant as at the door, but with room to ask again and again what became of a challenge."""
-    return await find_tenant(app, request, _take_poll_slot)
-
-
-async def server(app: Services, request: Request[Tenant]) -> Tenant:
-    """A tenant's own server: by its secret key, or by a test key for the sandbox."""
-    tenant = await find_tenant(app, request)
+async def _secret_or_test_key(app: Services, request: Request[Tenant], rate_limit: ClientRateLimit | None) -> Tenant:
+    tenant = await find_tenant(app, request, rate_limit)
     if tenant.key_kind == "pk":
         raise Forbidden("This needs a secret key: call from your server.")
     return tenant
 
 
-async def manager(app: Services, request: Request[TenantAdmin]) -> TenantAdmin:
-    """A tenant that manages itself, by its secret key."""
-    tenant = await find_tenant(app, request)
+async def _tenant_admin(
+    app: Services, request: Request[TenantAdmin], rate_limit: ClientRateLimit | None
+) -> TenantAdmin:
+    tenant = await find_tenant(app, request, rate_limit)
     if tenant.key_kind != "sk":
         raise Forbidden("This needs a secret key: call from your server.")
     return TenantAdmin(tenant.id, tenant.key_id, request.request_id)
 
 
-async def operator_of_tenant(app: Services, request: Request[TenantAdmin]) -> TenantAdmin:
-    """The operator, who manages the tenant that the path names."""
+async def _operator(app: Services, request: Request[Operator], rate_limit: ClientRateLimit | None) -> Operator:
+    _check_bearer(request, app.settings.admin_token)
+    return Operator()
+
+
+async def _operator_for_tenant(
+    app: Services, request: Request[TenantAdmin], rate_limit: ClientRateLimit | None
+) -> TenantAdmin:
     tenant_id = request.parameters["tenant_id"]
-    _bearer(request, app.settings.admin_token, AdminDisabled)
+    _check_bearer(request, app.settings.admin_token)
     if not await store.tenant_exists(app.postgres, tenant_id):
         raise NotFound
     request.log["tenant_id"] = request.limit_key = tenant_id
     return TenantAdmin(tenant_id, OPERATOR, request.request_id)
 
 
-async def person_at_the_door(app: Services, request: Request[None]) -> None:
-    """Anybody; and one slot of RATE_LIMIT_MAX for the client's address."""
-    await _take_door_slot(app, request, request.client, "")
-
-
-async def operator(app: Services, request: Request[Operator]) -> Operator:
-    """The holder of ADMIN_TOKEN."""
-    return _bearer(request, app.settings.admin_token, AdminDisabled)
-
-
-async def scraper(app: Services, request: Request[None]) -> None:
-    """Whoever may read the metrics: by METRICS_TOKEN, or where none is set from a private or loopback address."""
-    token = app.settings.metrics_token
-    if token is not None:
-        _bearer(request, token, AdminDisabled)
+async def _metrics_reader(app: Services, request: Request[None], rate_limit: ClientRateLimit | None) -> None:
+    if app.settings.metrics_token is not None:
+        _check_bearer(request, app.settings.metrics_token)
         return
     address = client_ip.parse_address(request.client)
     if address is not None and not (address.is_private or address.is_loopback):
@@ -98,8 +88,36 @@ async def scraper(app: Services, request: Request[None]) -> None:
         raise NotAuthenticated(detail, headers={"www-authenticate": "Bearer"})
 
 
-async def find_tenant(app: Services, request: Request[Any], take_slot: "_TakeSlot | None" = None) -> Tenant:
-    """The tenant whose key the caller has, and the slot that the call costs; without one only guessing costs any.
+# No credential.
+public = Auth("public", _public)
+# A tenant, by any of its keys.
+any_key = Auth("any_key", _any_key, ANY_KEY, KEY_ERRORS, _FORWARDED_FOR)
+# A tenant's server: by its secret key, or by its test key for the sandbox.
+secret_or_test_key = Auth(
+    "secret_or_test_key", _secret_or_test_key, (("secretKey",), ("testKey",)), (*KEY_ERRORS, Forbidden), _FORWARDED_FOR
+)
+# A tenant that manages itself, by its secret key.
+tenant_admin = Auth("tenant_admin", _tenant_admin, (("secretKey",),), (*KEY_ERRORS, Forbidden), _FORWARDED_FOR)
+# The holder of ADMIN_TOKEN.
+operator = Auth("operator", _operator, (("adminToken",),), (NotAuthenticated, InvalidToken, AdminDisabled))
+# The holder of ADMIN_TOKEN, for the tenant that the path names.
+operator_for_tenant = Auth(
+    "operator_for_tenant",
+    _operator_for_tenant,
+    (("adminToken",),),
+    (NotAuthenticated, InvalidToken, AdminDisabled, NotFound),
+)
+# A scraper: by METRICS_TOKEN, or from a private or loopback address where none is set.
+metrics_reader = Auth("metrics_reader", _metrics_reader, ((), ("metricsToken",)), (NotAuthenticated, InvalidToken))
+
+
+async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Tenant:
+    """Return the tenant of the API key, and take a slot of the rate limit.
+
+    The slot of an unknown key is taken before the database is read, so that guessing keys is limited. On a route
+    without a rate limit only guesses take one. A secret key is exempt unless it names the user's address, because a
+    backend calls for all its users from one address. A test key has a limit of its own, so that an app's tests meet
+    the same limits on any machine. A page of an origin that the key does not allow takes no slot.
 
     Raises NotAuthenticated, InvalidApiKey, TenantSuspended, OriginNotAllowed, RateLimited, BadRequest.
     """
@@ -110,55 +128,68 @@ async def find_tenant(app: Services, request: Request[Any], take_slot: "_TakeSlo
     key_digest = crypto.digest(text)
     tenant = app.tenants.get_cached(key_digest) if kind else None
     if tenant is not None:
-        # Before anything is spent: a page elsewhere must not use up the slots of those who look at it.
+        # Before a slot is taken: a page elsewhere must not use up the slots of its visitors.
         _check_origin(app, request, tenant)
-    take, exempt, slot = take_slot or _take_door_slot, kind in ("sk", "test"), None
-    if not exempt and (take_slot is not None or tenant is None):
-        slot = await take(app, request, request.client, "")
+    guesses, exempt, slot = rate_limit or PER_IP, kind in ("sk", "test"), None
+    if not exempt and (rate_limit is not None or tenant is None):
+        slot = await _acquire(app, request, guesses)
     if tenant is None:
         tenant = await app.tenants.find(key_digest) if kind else None
         if tenant is None:
             if exempt:
-                await take(app, request, request.client, "")
+                await _acquire(app, request, guesses)
             raise InvalidApiKey
         _check_origin(app, request, tenant, slot)
     request.log["tenant_id"] = request.limit_key = tenant.id
     if tenant.suspended:
         raise TenantSuspended
     if kind == "test":
-        key_bucket = RateLimit("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
-        raise_if_limited(request, await app.limiter.acquire(key_bucket))
-    if kind == "sk" and (person := request.header(b"auth1-forwarded-for")) is not None:
-        address = client_ip.parse_address(person)
-        if address is None:
+        key_limit = RateLimit("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
+        raise_if_limited(request, await app.limiter.acquire(key_limit))
+    if kind == "sk" and (address := request.header(b"auth1-forwarded-for")) is not None:
+        parsed = client_ip.parse_address(address)
+        if parsed is None:
             raise BadRequest("auth1-forwarded-for must be one IP address.")
-        request.client = str(address)
-        if take_slot is not None:
-            # A bucket of this tenant's own: it must not be able to use up a person's slots elsewhere.
-            await take_slot(app, request, request.client, tenant.id)
+        request.client = str(parsed)
+        if rate_limit is not None:
+            # In the tenant's own scope: a tenant must not use up a user's slots elsewhere.
+            await _acquire(app, request, rate_limit, tenant.id)
     return tenant
 
 
 def bearer_token(request: Request[Any]) -> str:
-    """The token of the Authorization header (RFC 6750, 2.1). Raises NotAuthenticated."""
+    """Return the token of the Authorization header (RFC 6750, 2.1). Raises NotAuthenticated."""
     scheme, _, token = (request.header(b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("The Authorization header needs a bearer token.", headers={"www-authenticate": "Bearer"})
     return token.strip()
 
 
-def _bearer(request: Request[Any], expected: str | None, disabled: type[AdminDisabled]) -> Operator:
+def raise_if_limited(request: Request[Any], decision: Decision) -> None:
+    """Add the RateLimit headers (IETF draft 10) to the response. Raises RateLimited when a limit is exceeded."""
+    shown = [level for level in decision.remaining if decision.limited_by in (None, level.rate_limit)]
+    policy = ", ".join(
+        f'"{limit.policy}";q={limit.limit};w={_seconds(limit.window_ms)}' for limit in (one.rate_limit for one in shown)
+    )
+    state = ", ".join(
+        f'"{level.rate_limit.policy}";r={level.remaining};t={_seconds(level.reset_ms)}' for level in shown
+    )
+    request.headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+    if decision.limited_by is not None:
+        raise RateLimited(retry_after=_seconds(decision.retry_after_ms))
+
+
+def _check_bearer(request: Request[Any], expected: str | None) -> None:
     if expected is None:
-        raise disabled
+        raise AdminDisabled
     if not crypto.equal(bearer_token(request), expected):
         raise InvalidToken
-    return Operator()
 
 
 def _check_origin(app: Services, request: Request[Any], tenant: Tenant, slot: RateLimit | None = None) -> None:
-    """Hold a page to the origins of its key, compared as they are: browsers spell an origin in one way only.
+    """Check the page's origin against those of the key, byte by byte: browsers write an origin in one way only.
 
-    A slot that was taken meanwhile is given back. Raises OriginNotAllowed.
+    Releases the slot that was taken meanwhile. Raises OriginNotAllowed.
     """
     request.origins = tenant.allowed_origins
     origin = request.header(b"origin")
@@ -170,33 +201,11 @@ def _check_origin(app: Services, request: Request[Any], tenant: Tenant, slot: Ra
     raise OriginNotAllowed
 
 
-_TakeSlot = Callable[[Services, Request[Any], str, str], Awaitable[RateLimit]]
-
-
-async def _take_poll_slot(app: Services, request: Request[Any], client: str, scope: str) -> RateLimit:
-    bucket = RateLimit("poll", f"slots:{{{scope}{client_ip.rate_limit_prefix(client)}}}:poll", POLLS, MINUTE_MS)
-    raise_if_limited(request, await app.limiter.acquire(bucket))
-    return bucket
-
-
-async def _take_door_slot(app: Services, request: Request[Any], client: str, scope: str) -> RateLimit:
-    settings = app.settings
-    key = f"slots:{{{scope}{client_ip.rate_limit_prefix(client)}}}:ip"
-    bucket = RateLimit("ip", key, settings.rate_limit_max, settings.rate_limit_window_ms)
-    raise_if_limited(request, await app.limiter.acquire(bucket))
-    return bucket
-
-
-def raise_if_limited(request: Request[Any], slots: Decision) -> None:
-    """Put the limits into the response (IETF RateLimit headers, draft 10). Raises RateLimited when one is full."""
-    shown = [level for level in slots.remaining if slots.limited_by in (None, level.rate_limit)]
-    policy = ", ".join(f'"{bucket.policy}";q={bucket.limit};w={_seconds(bucket.window_ms)}' for bucket, _, _ in shown)
-    state = ", ".join(
-        f'"{level.rate_limit.policy}";r={level.remaining};t={_seconds(level.reset_ms)}' for level in shown
-    )
-    request.headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
-    if slots.limited_by is not None:
-        raise RateLimited(retry_after=_seconds(slots.retry_after_ms))
+async def _acquire(app: Services, request: Request[Any], rate_limit: ClientRateLimit, scope: str = "") -> RateLimit:
+    """Take a slot for the client's address. Raises RateLimited."""
+    limit = rate_limit.of(app.settings, request.client, scope)
+    raise_if_limited(request, await app.limiter.acquire(limit))
+    return limit
 
 
 def _seconds(milliseconds: int) -> int:

@@ -6,13 +6,22 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from auth1.core.ids import ChallengeId
-from auth1.core.schemas import In, Out
+from auth1.core.schemas import ONE_LINE, In, Out
 from auth1.templates.schemas import Locale
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
 Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in ASCII: a@b.co")]
-Code = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z", examples=["482913"])]
-CodeChallenge = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z", description="PKCE, S256 (RFC 7636)")]
+Code = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z", extra={"message": "Must be 4 to 10 digits."}, examples=["482913"])
+]
+CodeChallenge = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9_-]{43}\Z",
+        description="PKCE, S256 (RFC 7636)",
+        extra={"message": "Must be the SHA-256 digest of the code_verifier in base64url: 43 characters."},
+    ),
+]
 METADATA_BYTES = 1024
 
 
@@ -59,7 +68,9 @@ class CodeSent(Out):
 class Device(In):
     """What the person calls the device."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+    name: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE)
+    ]
 
 
 class CodeAnswer(In):
@@ -104,6 +115,7 @@ class CodeGrant(In, tag_field="grant_type", tag="authorization_code"):
         str,
         msgspec.Meta(
             pattern=r"^[A-Za-z0-9._~-]{43,128}\Z",
+            extra={"message": "Must be 43 to 128 letters, digits and the characters - . _ ~ (RFC 7636, 4.1)."},
             description="RFC 7636, 4.1",
             examples=["dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"],
         ),

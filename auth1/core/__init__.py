@@ -6,6 +6,7 @@ redis            one pipelined connection with a circuit breaker
 ratelimit        several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker  stops calling a dependency that keeps failing
 schemas          JSON bytes -> Struct, and field errors
+sentences        field errors in plain sentences
 crypto           keys derived from one secret; sealing and comparing
 ids              ids that sort by time
 timestamps       timestamps that callers send

@@ -11,7 +11,13 @@ from typing import Annotated
 import msgspec
 
 ChallengeId = Annotated[
-    str, msgspec.Meta(max_length=64, pattern=r"^ch_[0-9a-z]{26}\Z", description="ID of a challenge.")
+    str,
+    msgspec.Meta(
+        max_length=64,
+        pattern=r"^ch_[0-9a-z]{26}\Z",
+        description="ID of a challenge.",
+        extra={"message": "Must be the ID of a challenge, such as ch_01jd8k2m4n6p8q0r2s4t6v8w0x."},
+    ),
 ]
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)  # ten bits at a time

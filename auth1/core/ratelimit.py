@@ -8,9 +8,11 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from auth1 import metrics
+from auth1.core.http.client_ip import rate_limit_prefix
 from auth1.core.redis import Redis, RedisUnavailable, Script
 
 _ACQUIRE = Script.load("ratelimit_acquire")
@@ -29,6 +31,18 @@ class RateLimit(NamedTuple):
     key: str
     limit: int
     window_ms: int
+
+
+class ClientRateLimit(NamedTuple):
+    """A rate limit per client address (IPv6: per /64). `size` reads slots and window (ms) from the settings."""
+
+    policy: str
+    size: Callable[[Any], tuple[int, int]]
+
+    def of(self, settings: object, address: str, scope: str = "") -> RateLimit:
+        """Return the limit of one address; each scope has a limit of its own."""
+        key = f"slots:{{{scope}{rate_limit_prefix(address)}}}:{self.policy}"
+        return RateLimit(self.policy, key, *self.size(settings))
 
 
 class Remaining(NamedTuple):

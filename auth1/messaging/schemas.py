@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from auth1.core.http.pagination import PageQuery
+from auth1.core.http.query import Query
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import Out
 from auth1.core.timestamps import Timestamp
@@ -13,20 +15,30 @@ State = Literal["queued", "sent", "delivered", "failed", "unknown"]
 GroupBy = Literal["country", "provider", "channel"]
 
 
-class MessageQuery(msgspec.Struct):
-    """Which messages are to be listed; what is not named may be any."""
+class MessageQuery(PageQuery):
+    """Filters of a list of messages."""
 
     since: Annotated[Timestamp | None, msgspec.Meta(description="Made at this moment or later.")] = None
     until: Annotated[Timestamp | None, msgspec.Meta(description="Made before this moment.")] = None
     state: State | None = None
     provider: Literal["twilio", "sns", "console", "smtp"] | None = None
     channel: Literal["sms", "email"] | None = None
-    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2")] | None = None
+    country: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                pattern=r"^[A-Z]{2}\Z",
+                description="ISO 3166-1 alpha-2",
+                extra={"message": "Must be an ISO 3166-1 alpha-2 country code, such as US."},
+            ),
+        ]
+        | None
+    ) = None
     challenge_id: ChallengeId | None = None
 
 
-class StatisticsQuery(msgspec.Struct):
-    """Which messages are to be added up, and by what."""
+class StatisticsQuery(Query):
+    """The messages to aggregate, and the group."""
 
     since: Annotated[Timestamp | None, msgspec.Meta(description="From here on; a day before `until` unless told.")] = (
         None

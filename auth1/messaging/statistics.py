@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from auth1.config.sms_rates import MICRO
 from auth1.core.postgres import Postgres, Queries
 from auth1.identifiers import mask
@@ -12,14 +10,15 @@ from auth1.messaging.schemas import GroupBy, MessageGroup, MessageListed, Messag
 _QUERIES = Queries("reports")
 HOUR = timedelta(hours=1)
 _NEWEST = "msg_~"  # above every id
+# In the order of the parameters of both statements.
+MESSAGE_FILTERS = ("since", "until", "state", "provider", "channel", "country", "challenge_id")
 
 
-async def list_messages(
-    postgres: Postgres, tenant_id: str, wanted: MessageQuery, before: str, limit: int
-) -> list[MessageListed]:
-    """Messages of a tenant, newest first, from before an id (empty: from the newest)."""
-    query = _QUERIES["list_messages"] if wanted.challenge_id is None else _QUERIES["list_messages_of_challenge"]
-    rows = await postgres.report(query, tenant_id, before or _NEWEST, limit, *msgspec.structs.astuple(wanted))
+async def list_messages(postgres: Postgres, tenant_id: str, query: MessageQuery) -> list[MessageListed]:
+    """Return a page of a tenant's messages, newest first, and one more message if there is one."""
+    statement = _QUERIES["list_messages"] if query.challenge_id is None else _QUERIES["list_messages_of_challenge"]
+    filters = (getattr(query, name) for name in MESSAGE_FILTERS)
+    rows = await postgres.report(statement, tenant_id, query.cursor or _NEWEST, query.rows, *filters)
     return [
         MessageListed(
             message_id=row["id"],

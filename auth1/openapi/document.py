@@ -1,4 +1,4 @@
-"""The document: one operation for each route, and the schemas and refusals that they share."""
+"""Build the OpenAPI 3.1 document from the table of routes and the Structs that they declare."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -10,21 +10,37 @@ import msgspec
 
 from auth1 import __version__
 from auth1.core.http.problems import Problem
-from auth1.core.http.request import CSV, FORM, HTML, JSON, NDJSON, TEXT
+from auth1.core.http.request import CSV, FORM, HTML, JSON, NDJSON, TEXT, Form, Upload
 from auth1.core.http.router import Route
-from auth1.idempotency import run_idempotent
-from auth1.openapi import metadata
-from auth1.openapi.errors import NO_JSON, Headers, Refusals
+from auth1.openapi import errors, metadata
 from auth1.openapi.examples import MissingExample, sample
 from auth1.openapi.metadata import Json
-from auth1.openapi.reach import Reached, reach
 from auth1.openapi.schemas import components, parameters
 
 _SEGMENT = {"type": "string", "pattern": r"^[A-Za-z0-9_:.\-]{1,64}$"}
+_DESCRIPTIONS = {
+    200: "OK",
+    201: "Created",
+    202: "Accepted",
+    204: "No content",
+    303: "See other",
+    304: "Not modified",
+    400: "The page says what is wrong.",
+    503: "Unhealthy",
+}
+_TEXT = {"type": "string"}
+_MEDIA: dict[str, Json] = {CSV: _TEXT, HTML: _TEXT, NDJSON: _TEXT, TEXT: _TEXT, JSON: {"type": "object"}}
+_FILES: dict[Any, Json] = {
+    Form: {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}},
+    Upload: {  # any bytes are a file; the response names the lines that are not users
+        NDJSON: {"schema": {}, "example": '{"email":"ada@example.com","external_id":"42"}\n'},
+        CSV: {"schema": {}, "example": "email,external_id\r\nada@example.com,42\r\n"},
+    },
+}
 
 
 class MissingMetadata(Exception):
-    """A route lacks what its description needs; the message says what, and where to write it."""
+    """A route lacks something that its description needs. The message says what to add, and where."""
 
 
 def describe(routes: Sequence[Route]) -> Json:
@@ -33,27 +49,26 @@ def describe(routes: Sequence[Route]) -> Json:
 
 
 def render(document: Json) -> bytes:
-    """The document as it is committed and served."""
+    """Return the document as it is committed and served."""
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 class _Document:
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._routes = routes
+        self._operations = _operations(routes)
         kinds = list(_kinds(routes))
         references, self._schemas = components([*kinds, Problem])
-        self._described = dict(zip(kinds, references[:-1], strict=True))
-        self._headers = Headers()
-        self._refusals = Refusals(self._headers)
+        self._references: dict[Any, Json] = dict(zip(kinds, references[:-1], strict=True))
+        self._headers = {name for status in range(600) for name in errors.response_headers(status)}
 
     def build(self) -> Json:
-        self._refusals.of_paths()
         paths: dict[str, Json] = {}
         sections: dict[str, metadata.Section] = {}
-        for route in self._routes:
+        for route, *others in self._operations:
             section = _section(route)
             sections.setdefault(section.name, section)
-            paths.setdefault(route.path, {})[route.method.lower()] = self._operation(route, section)
+            operation = self._operation(route, others) | {"tags": [section.name]}
+            paths.setdefault(route.path, {})[route.method.lower()] = operation
         return {
             "openapi": "3.1.0",
             "info": {
@@ -68,67 +83,44 @@ class _Document:
             "paths": paths,
             "components": {
                 "schemas": self._schemas,
-                "responses": dict(sorted(self._refusals.described.items())),
-                "headers": self._headers.described(),
+                "responses": errors.responses(),
+                "headers": {name: _header(name) for name in sorted(self._headers)},
                 "securitySchemes": metadata.SCHEMES,
             },
         }
 
-    def _operation(self, route: Route, section: metadata.Section) -> Json:
+    def _operation(self, route: Route, others: list[Route]) -> Json:
+        """Describe a handler at its first route. `others` are the operator's routes to the same handler."""
         doc = inspect.getdoc(route.handler)
         if not doc:
-            raise MissingMetadata(f"{route.method} {route.path}: its handler has no docstring")
-        if (security := metadata.CREDENTIALS.get(route.guard.__name__)) is None:
-            raise MissingMetadata(
-                f"{route.method} {route.path}: say in CREDENTIALS of auth1/openapi/metadata.py"
-                f" what the guard {route.guard.__name__} asks for"
-            )
+            raise _missing(route, "its handler has no docstring")
         summary, _, more = doc.partition("\n\n")
-        around = [run_idempotent.once] if route.idempotent == "yes" else []
-        reached = reach(route.guard, *around, route.handler)
-        operation: Json = {
-            "operationId": self._name(route),
-            "tags": [section.name],
-            "summary": " ".join(summary.split()).removesuffix("."),
-        }
+        operation: Json = {"operationId": self._name(route), "summary": " ".join(summary.split()).removesuffix(".")}
+        if others:
+            operation["x-operator-path"] = others[0].path
         if more:
             operation["description"] = more
-        operation["security"] = security
-        if reached.queries_by_hand:
-            raise MissingMetadata(
-                f"{route.method} {route.path}: {', '.join(sorted(reached.queries_by_hand))} reads the query by hand;"
-                " use read_query(call, Struct) of auth1/core/http/query.py, which the description follows"
-            )
-        if given := [*_path_parameters(route), *_query_parameters(reached), *_header_parameters(reached)]:
-            operation["parameters"] = given
+        operation["security"] = [{scheme: [] for scheme in needed} for needed in route.auth.security]
+        if described := [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)]:
+            operation["parameters"] = described
         if route.body is not None:
             operation["requestBody"] = {"required": not route.body_optional, "content": self._body(route)}
-        answers, refusals = self._answers(route, reached), self._refusals.of(route, reached)
-        for status in answers.keys() & refusals.keys():
-            refusals[status] = self._refusals.with_answer(answers[status], refusals[status])
-        operation["responses"] = dict(sorted((answers | refusals).items()))
+        found = {error for one in (route, *others) for error in (*errors.derived_errors(one), *one.errors)}
+        codes = errors.codes_by_status(found)
+        operation["responses"] = self._responses(route, codes)
+        operation["x-error-codes"] = sorted({code for listed in codes.values() for code in listed})
         return operation
 
-    def _reference(self, kind: Any) -> Json:
-        """The schema of an answer, of one form or of several."""
-        members = _members(kind)
-        return {"anyOf": [self._described[member] for member in members]} if len(members) > 1 else self._described[kind]
-
     def _name(self, route: Route) -> str:
-        """The handler's name; made one of its kind where a handler has two routes, or two have one name."""
+        """Return the handler's name, with its package where two handlers share a name."""
         name = route.handler.__name__
-        same = [other for other in self._routes if other.handler.__name__ == name]
-        if len(same) == 1:
-            return name
-        if len({other.handler for other in same}) > 1:
-            name = f"{_slice(route)}_{name}"
-        twins = [other for other in same if other.handler is route.handler]
-        return f"{name}_as_operator" if len(twins) > 1 and route.path.startswith("/api/admin/") else name
+        same = {other.handler for other, *_ in self._operations if other.handler.__name__ == name}
+        return name if len(same) == 1 else f"{_package(route)}_{name}"
 
     def _body(self, route: Route) -> Json:
-        if route.body in NO_JSON:
-            return NO_JSON[route.body]
-        schema = self._described[route.body]
+        if route.body in errors.FILES:
+            return _FILES[route.body]
+        schema = self._references[route.body]
         if choices := schema.get("anyOf"):
             examples = {
                 choice["$ref"].rpartition("/")[2]: {"value": self._sample(route, choice, sent=True)}
@@ -142,88 +134,95 @@ class _Document:
         try:
             return sample(schema, self._schemas, sent=sent)
         except MissingExample as error:
-            raise MissingMetadata(f"{route.method} {route.path}: {error}") from None
+            raise _missing(route, str(error)) from None
 
-    def _answers(self, route: Route, reached: Reached) -> Json:
-        """What it answers where nothing is refused."""
-        answers: Json = {}
+    def _responses(self, route: Route, codes: dict[int, list[str]]) -> Json:
+        described = {str(status): errors.reference(status, listed) for status, listed in codes.items()}
         for status, kind in _successes(route):
-            answer = answers.setdefault(str(status), {"description": _MEANINGS.get(status, "Done.")})
-            answer["headers"] = self._of_answer(route, reached, status)
+            response = described.get(str(status))
+            if response is None or "$ref" in response:
+                response = described[str(status)] = self._success(route, status, codes.get(status, []))
             if kind is None:
                 continue
-            schema = _MEDIA.get(kind, {}) if isinstance(kind, str) else self._reference(kind)
-            content = answer.setdefault("content", {}).setdefault(kind if isinstance(kind, str) else JSON, {})
-            content["schema"] = schema
+            media_type = kind if isinstance(kind, str) else JSON
+            content = response.setdefault("content", {}).setdefault(media_type, {})
+            content["schema"] = _MEDIA[kind] if isinstance(kind, str) else self._reference(kind)
             if not isinstance(kind, str):
-                content["example"] = self._sample(route, schema, sent=False)
-        return answers
+                content["example"] = self._sample(route, content["schema"], sent=False)
+        return dict(sorted(described.items()))
 
-    def _of_answer(self, route: Route, reached: Reached, status: int) -> Json:
-        named = {word.decode("latin-1") for word in reached.words}
-        headers = [name for name in metadata.RESPONSE_HEADERS if name in named and name != "retry-after"]
-        if route.path.startswith("/api/"):
-            headers.append("cache-control")
-        if status != 303 and "location" in headers:
-            headers.remove("location")
-        return self._headers.use(["x-request-id", *headers])
+    def _success(self, route: Route, status: int, codes: list[str]) -> Json:
+        """Describe a response without its content, and the errors that share its status."""
+        headers = [
+            "x-request-id",
+            *_response_headers(route, status),
+            *(errors.response_headers(status) if codes else ()),
+        ]
+        self._headers.update(headers)
+        response: Json = {
+            "description": _DESCRIPTIONS[status],
+            "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(headers)},
+        }
+        if codes:
+            response["description"] += "\n\n" + ", ".join(f"`{code}`" for code in codes)
+            response["content"] = {errors.PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        return response
+
+    def _reference(self, kind: Any) -> Json:
+        """Return the schema of a response of one form or of several."""
+        references = [self._references[member] for member in _members(kind)]
+        return references[0] if len(references) == 1 else {"anyOf": references}
 
 
-_MEANINGS = {
-    200: "As asked.",
-    201: "Made.",
-    202: "Taken.",
-    204: "Done; there is nothing to say.",
-    303: "Go on there.",
-    304: "Not modified.",
-    400: "It did not work; the page says why.",
-    503: "Not well.",
-}
+def _missing(route: Route, what: str) -> MissingMetadata:
+    return MissingMetadata(f"{route.method} {route.path}: {what}")
 
 
-_MEDIA: dict[str, Json] = {kind: {"type": "string"} for kind in (CSV, HTML, NDJSON, TEXT)} | {JSON: {"type": "object"}}
+def _operations(routes: Sequence[Route]) -> list[list[Route]]:
+    """Return the routes of each operation: a handler with two paths is described once, at the first."""
+    by_handler: dict[Any, list[Route]] = {}
+    for route in routes:
+        by_handler.setdefault(route.handler, []).append(route)
+    return list(by_handler.values())
 
 
 def _successes(route: Route) -> Sequence[tuple[int, Any]]:
-    """Status and kind of each answer that is no refusal."""
+    """Return status and kind of each response that is no error."""
     kind = get_type_hints(route.handler).get("return")
-    if "content_type" in getattr(kind, "_fields", ()):  # Response, or another of its kind
-        if not route.answers:
-            name = getattr(kind, "__name__", kind)
-            raise MissingMetadata(
-                f"{route.method} {route.path}: its handler returns {name}; say its answers= on the route"
-            )
-        return route.answers
+    if "content_type" in getattr(kind, "_fields", ()):  # Response, or Stream
+        if not route.responses:
+            raise _missing(route, f"its handler returns {getattr(kind, '__name__', kind)}; declare responses=")
+        return route.responses
     if kind is NoneType:
         return [(204, None)]
     if kind is None:
-        raise MissingMetadata(f"{route.method} {route.path}: its handler does not say what it returns")
+        raise _missing(route, "its handler does not say what it returns")
     return [(route.status, kind)]
 
 
 def _kinds(routes: Sequence[Route]) -> Iterator[Any]:
-    """Every kind of body that is sent or answered, once."""
+    """Yield each kind of body once."""
     seen: list[Any] = []
     for route in routes:
-        answers = (member for _, kind in _successes(route) for member in _members(kind))
-        for kind in [route.body, *answers]:
-            if kind is not None and kind not in NO_JSON and not isinstance(kind, str) and kind not in seen:
+        returned = (member for _, kind in _successes(route) for member in _members(kind))
+        for kind in [route.body, *returned]:
+            if kind is not None and kind not in errors.FILES and not isinstance(kind, str) and kind not in seen:
                 seen.append(kind)
     yield from seen
 
 
 def _members(kind: Any) -> tuple[Any, ...]:
-    """The forms of an answer that has more than one; msgspec can describe no union of Structs without tags."""
+    """Return the members of a union; msgspec can describe no union of Structs without tags."""
     return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
-def _slice(route: Route) -> str:
+def _package(route: Route) -> str:
     return route.handler.__module__.split(".")[1]
 
 
 def _section(route: Route) -> metadata.Section:
     elsewhere = (section for pattern, section in metadata.ELSEWHERE.items() if fnmatchcase(route.path, pattern))
-    name = next(elsewhere, None) or _slice(route)
+    name = next(elsewhere, None) or _package(route)
     return metadata.SECTIONS.get(name) or metadata.Section(name.capitalize(), f"{name.capitalize()}.")
 
 
@@ -232,34 +231,41 @@ def _path_parameters(route: Route) -> Iterator[Json]:
         if segment.startswith("{"):
             name = segment.strip("{}")
             if name not in metadata.PARAMETERS:
-                raise MissingMetadata(
-                    f"{route.method} {route.path}: say in PARAMETERS of auth1/openapi/metadata.py what {{{name}}} is"
-                )
+                raise _missing(route, f"describe {{{name}}} in PARAMETERS of auth1/openapi/metadata.py")
             description, example = metadata.PARAMETERS[name]
-            yield {
-                "name": name,
-                "in": "path",
-                "required": True,
-                "description": description,
-                "schema": _SEGMENT,
-                "example": example,
-            }
+            described = {"description": description, "schema": _SEGMENT, "example": example}
+            yield {"name": name, "in": "path", "required": True, **described}
 
 
-def _query_parameters(reached: Reached) -> Iterator[Json]:
-    for kind in reached.queries:
-        yield from parameters(kind)
+def _query_parameters(route: Route) -> Iterator[Json]:
+    if route.query is not None:
+        yield from parameters(route.query)
 
 
-def _header_parameters(reached: Reached) -> Iterator[Json]:
-    for name in sorted(header.decode("latin-1") for header in reached.read):
-        if name in metadata.CREDENTIAL_HEADERS or name in metadata.OF_HTTP:
-            continue
+def _header_parameters(route: Route) -> Iterator[Json]:
+    idempotency = ("idempotency-key",) if route.idempotent != "no" else ()
+    for name in sorted({*route.auth.request_headers, *route.request_headers, *idempotency}):
         if name not in metadata.REQUEST_HEADERS:
-            raise MissingMetadata(f"say in REQUEST_HEADERS of auth1/openapi/metadata.py what the header {name} is for")
-        yield {
-            "name": name,
-            "in": "header",
-            "description": metadata.REQUEST_HEADERS[name],
-            "schema": {"type": "string"},
-        }
+            raise _missing(route, f"describe the header {name} in REQUEST_HEADERS of auth1/openapi/metadata.py")
+        described = {"description": metadata.REQUEST_HEADERS[name], "schema": {"type": "string"}}
+        yield {"name": name, "in": "header", **described}
+
+
+def _response_headers(route: Route, status: int) -> Iterator[str]:
+    yield from route.response_headers
+    if route.path.startswith("/api/"):
+        yield "cache-control"
+    if route.rate_limit is not None or any("testKey" in needed for needed in route.auth.security):
+        yield from ("ratelimit-policy", "ratelimit")
+    if route.idempotent != "no":
+        yield "idempotent-replayed"
+    if route.page:
+        yield from ("content-security-policy", "referrer-policy")
+    if status == 303:
+        yield "location"
+
+
+def _header(name: str) -> Json:
+    schema = {"type": "integer", "minimum": 1} if name == "retry-after" else {"type": "string"}
+    header: Json = {"description": metadata.RESPONSE_HEADERS[name], "schema": schema}
+    return header | ({"required": True} if name in ("x-request-id", "www-authenticate") else {})

@@ -1,6 +1,6 @@
-"""What the description says that no source does: of credentials, parameters, headers and sections.
+"""The texts of the API description that no source has: credentials, parameters, headers, sections, examples.
 
-A new guard, parameter in a path or header needs one line here; the tests name what is missing.
+A new parameter in a path, or a new header, needs one line here. `auth1 openapi` names what is missing.
 """
 
 from typing import Any, NamedTuple
@@ -10,38 +10,23 @@ Json = dict[str, Any]
 INTRODUCTION = """\
 One-time codes by SMS and email, magic links, sessions and signed tokens, for many tenants.
 
-**Bodies** are JSON in UTF-8, at most 16 KiB; unknown fields are refused; of a key given twice the last one counts.
-Times are RFC 3339 in UTC; durations are in seconds and end in `_in` or `_after`.
+**Request bodies** are JSON in UTF-8 of at most 16 KiB. Unknown fields are refused; of a repeated field the last one
+counts. Times are RFC 3339 in UTC. Durations are in seconds and end in `_in` or `_after`.
 
-**Refusals** are `application/problem+json` (RFC 9457) with one of a closed set of codes. Those that can meet any
-request (`bad_request`, `uri_too_long`, `unavailable`, `internal_error`) are described with each operation. A path that
-does not exist answers 404 `not_found`; a method that a path does not answer 405 `method_not_allowed`, with `Allow`.
-HEAD answers wherever GET does.
+**Errors** are `application/problem+json` (RFC 9457) with a `code` from a closed set. The description of each response
+lists the codes of that operation. An unknown path is 404 `not_found`. A method that a path does not support is 405
+`method_not_allowed`, with `Allow`. HEAD is supported wherever GET is.
 
-**Limits** are told in `RateLimit-Policy` and `RateLimit` (IETF draft 10): what remains now, and in how many seconds
-a slot returns. Every 429 says in `Retry-After` how long to wait.
+**Rate limits** are shown in `RateLimit-Policy` and `RateLimit` (IETF draft 10). Every 429 has `Retry-After`.
 
-**Lists** answer `data` and `next_cursor`; give that as `cursor` to read on, until it is null.
+**Lists** have `data` and `next_cursor`. Send that as `cursor` to get the next page, until it is null.
+
+**Operators** can call every operation that has an `x-operator-path`: at that path, with the admin token, for the tenant
+that the path names.
 
 **Web pages** may call from the origins that the operator and the key allow (CORS). Credentials are headers, never
 cookies.
 """
-
-# What each guard asks for: alternatives, each a set of schemes that are needed together.
-_ANY_KEY: list[Json] = [{"publishableKey": []}, {"secretKey": []}, {"testKey": []}]
-CREDENTIALS: dict[str, list[Json]] = {
-    "anyone": [],
-    "person_at_the_door": [],
-    "tenant_at_the_door": _ANY_KEY,
-    "tenant_who_polls": _ANY_KEY,
-    "server": [{"secretKey": []}, {"testKey": []}],
-    "manager": [{"secretKey": []}],
-    "logged_in": [{**key, "sessionToken": []} for key in _ANY_KEY],
-    "logged_in_at_the_door": [{**key, "sessionToken": []} for key in _ANY_KEY],
-    "operator": [{"adminToken": []}],
-    "operator_of_tenant": [{"adminToken": []}],
-    "scraper": [{}, {"metricsToken": []}],
-}
 
 SCHEMES: dict[str, Json] = {
     "publishableKey": {
@@ -54,8 +39,8 @@ SCHEMES: dict[str, Json] = {
         "type": "apiKey",
         "in": "header",
         "name": "x-api-key",
-        "description": "`auth1_sk_…`: for your servers. It is exempt from limits per address, and may name the person's"
-        " in `auth1-forwarded-for`.",
+        "description": "`auth1_sk_…`: for your servers. It is exempt from limits per client address, and may send the"
+        " user's address in `auth1-forwarded-for`.",
     },
     "testKey": {
         "type": "apiKey",
@@ -72,109 +57,107 @@ SCHEMES: dict[str, Json] = {
     "adminToken": {"type": "http", "scheme": "bearer", "description": "The operator's ADMIN_TOKEN."},
     "metricsToken": {"type": "http", "scheme": "bearer", "description": "The operator's METRICS_TOKEN."},
 }
-# The headers that credentials travel in: described as schemes, not as parameters.
-CREDENTIAL_HEADERS = {"x-api-key", "authorization"}
-# Headers that every client and browser sends by itself.
-OF_HTTP = {"origin", "user-agent", "content-type", "content-length"}
 
 
 class Section(NamedTuple):
-    """A tag of the document: the operations of one slice."""
+    """A tag of the document."""
 
     name: str
     description: str
 
 
-# By the slice of the handler. One that is not named here is called by its own name.
+# By the package of the handler. A package that is not listed gives its own name.
 SECTIONS: dict[str, Section] = {
-    "challenges": Section("Logging in", "Ask for a code or a link, and answer with it."),
-    "sessions": Section("Sessions and tokens", "Refresh, log out, and check tokens."),
+    "challenges": Section("Sign in", "Request a code or a link, and submit the code."),
+    "magic_links": Section("Sign in", "Request a code or a link, and submit the code."),
+    "sessions": Section("Sessions and tokens", "Refresh, introspect and revoke."),
+    "oauth": Section("Sessions and tokens", "Refresh, introspect and revoke."),
     "users": Section("Users", "The users of a tenant."),
-    "account": Section("Account", "What a user may see and change of their own."),
-    "tenants": Section("Tenants and keys", "What the operator manages, and what a tenant manages with its secret key."),
-    "messaging": Section("Messages", "What was sent, and what became of it."),
-    "webhooks": Section("Webhooks", "Events, delivered to you."),
-    "fraud": Section("Fraud", "Who gets no message."),
-    "events": Section("Events", "What happened."),
-    "health": Section("Health", "Is it well?"),
-    "docs": Section("Description", "This description, for programs and for people."),
+    "user_transfer": Section("Users", "The users of a tenant."),
+    "account": Section("Account", "A user's own profile, identifiers and sessions."),
+    "tenants": Section("Tenants and keys", "Tenants, settings, API keys and signing secrets."),
+    "messaging": Section("Messages", "Sent messages, delivery states and statistics."),
+    "health": Section("Health", "Probes and metrics."),
+    "openapi": Section("API description", "This description, for programs and for people."),
 }
 
-# Paths that a reader looks for in another section than that of the slice that answers them.
+# Paths in another section than that of their handler's package.
 ELSEWHERE: dict[str, str] = {
     "/api/auth/me": "account",
-    "/api/*/messages": "messaging",
-    "/api/*/statistics": "messaging",
+    "/api/auth/me/*": "account",
+    "/api/*/users/*": "users",
+    "/api/callbacks/*": "messaging",
 }
 
-# Parameters in paths: what they are, and an example.
+# Parameters in paths: description and example.
 PARAMETERS: dict[str, tuple[str, str]] = {
-    "tenant_id": ("The tenant.", "tn_abc123"),
-    "key_id": ("The key.", "key_01jd8k2m4n6p8q0r2s4t6v8w0x"),
-    "challenge_id": ("The challenge, as `/api/auth/request` answered it.", "ch_01jd8k2m4n6p8q0r2s4t6v8w0x"),
-    "token": ("What the link in the email ends in.", "nX2vC0mQ9sL4tR7yB1dF6hJ3kP8wZ5aE0gU2iO4xV6c"),
-    "user_id": ("The user.", "usr_xyz789"),
-    "session_id": ("The session.", "ses_01jd8k2m4n6p8q0r2s4t6v8w0x"),
-    "message_id": ("The message.", "msg_01jd8k2m4n6p8q0r2s4t6v8w0x"),
-    "webhook_id": ("The webhook.", "whk_01jd8k2m4n6p8q0r2s4t6v8w0x"),
-    "delivery_id": ("The delivery of an event.", "whd_01jd8k2m4n6p8q0r2s4t6v8w0x"),
-    "identifier": ("The phone or email.", "+15551234567"),
-    "type": ("Which of the user's identifiers: `phone` or `email`.", "phone"),
-    "import_id": ("The import.", "imp_01jd8k2m4n6p8q0r2s4t6v8w0x"),
+    "tenant_id": ("The tenant.", "tn_01kf0fv2j97zdx8sk1dzp7mxff"),
+    "key_id": ("The API key.", "key_01kf0fv2pjhdzzhmns4181skmx"),
+    "challenge_id": ("The challenge, from the response of `/api/auth/request`.", "ch_01kf0fv2z4z60fen5rnweennx2"),
+    "token": ("The last part of the link in the email.", "JedJceAYA99JkAfMrPWvbaWbfdqXsuRPAeGj3tcQMWs"),
+    "user_id": ("The user.", "usr_01kf0fv2tvh73nvmmgx4kpch9w"),
+    "session_id": ("The session.", "ses_01kf0fv37p8dmtqhn3ymsqjh1n"),
+    "type": ("The type of the identifier: `phone` or `email`.", "phone"),
 }
 
-# Headers of requests that a guard or handler reads, beside credentials.
 REQUEST_HEADERS: dict[str, str] = {
-    "auth1-forwarded-for": "With a secret key: the address of the person that you call for, which limits per address"
-    " use then.",
-    "idempotency-key": "A name of your own for this request (up to 255 characters, a UUID, say). Sent again with the"
-    " same body within 24 hours, it gets the same answer, and nothing is done twice.",
-    "x-twilio-signature": "Twilio's signature over address and form.",
-    "x-twilio-webhooks-signature-settings": "Which digest the signature uses.",
-    "accept-encoding": "`gzip` gets the document compressed.",
-    "if-none-match": "The `ETag` of what you have already.",
+    "auth1-forwarded-for": "With a secret key: the user's address, to which limits per client address then apply.",
+    "idempotency-key": "A name for this request, such as a UUID, of at most 255 characters. The same request with the"
+    " same key within 24 hours gets the same response, and nothing is done twice.",
+    "x-twilio-signature": "Twilio's signature of address and form.",
+    "x-twilio-webhooks-signature-settings": "The digest of Twilio's signature.",
+    "accept-encoding": "With `gzip` the response is compressed.",
+    "if-none-match": "The `ETag` of the version that the client has.",
 }
 
 RESPONSE_HEADERS: dict[str, str] = {
-    "x-request-id": "Finds this request in the log: yours, if it was sane, or a new one.",
-    "cache-control": "Whether this may be kept.",
-    "ratelimit-policy": "The limits of this route: slots `q` in `w` seconds.",
-    "ratelimit": "What is left of each: `r` slots; in `t` seconds one returns.",
-    "allow": "The methods that this path answers.",
-    "retry-after": "Seconds to wait before asking again.",
-    "www-authenticate": "Which credential is needed.",
-    "location": "Where to go from here.",
-    "content-security-policy": "What the page may load: nothing from elsewhere.",
-    "referrer-policy": "The page's address is told to nobody.",
+    "x-request-id": "Identifies this request in the log: the client's own value if it is valid, or a new one.",
+    "cache-control": "Whether the response may be cached.",
+    "ratelimit-policy": "The rate limits of this route: `q` requests in `w` seconds.",
+    "ratelimit": "For each rate limit the `r` requests that remain, and the `t` seconds until one is added.",
+    "allow": "The methods of this path.",
+    "retry-after": "Seconds to wait before the next request.",
+    "www-authenticate": "The credential that is needed.",
+    "location": "The address of the application.",
+    "content-security-policy": "The sources that the page may load.",
+    "referrer-policy": "The page's address is not sent to other sites.",
     "content-disposition": "The name of the file.",
-    "idempotent-replayed": "Whether this is the answer to an earlier request of the same key.",
-    "content-encoding": "`gzip`, where the client accepts it.",
-    "etag": "Names this version.",
+    "idempotent-replayed": "`true` for the response to an earlier request with the same Idempotency-Key.",
+    "content-encoding": "`gzip` if the client accepts it.",
+    "etag": "Identifies this version.",
 }
 
-# Fields of answers that schemas give no example for. Those of the guide are the guide's own.
+# Examples of fields, recorded from the program with a fixed clock and seed. Tests read them with the program.
+REQUEST_ID = "req_01kf0fv3g82qqwmats9qhmwraf"
 FIELDS: dict[str, object] = {
-    "tenant_id": "tn_abc123",
-    "api_key": "auth1_pk_myapp_d1617d338c62...",
-    "secret_key": "auth1_sk_myapp_5b0c7a91e2f4...",
-    "test_key": "auth1_test_myapp_8e3d6f20a7b9...",
-    "jwt_secret": "q0vXb1nC...",
-    "kid": "tn_abc123.2",
+    "tenant_id": "tn_01kf0fv2j97zdx8sk1dzp7mxff",
+    "key_id": "key_01kf0fv2pjhdzzhmns4181skmx",
+    "user_id": "usr_01kf0fv2tvh73nvmmgx4kpch9w",
+    "challenge_id": "ch_01kf0fv2z4z60fen5rnweennx2",
+    "message_id": "msg_01kf0fv33d9at17wtrxex9mt8y",
+    "session_id": "ses_01kf0fv37p8dmtqhn3ymsqjh1n",
+    "event_id": "evt_01kf0fv3bznk9jayq84cstkf4c",
+    "request_id": REQUEST_ID,
+    "api_key": "auth1_pk_myapp_adgg7g7nu9ysA4af6SBgQxrbsWvav0Dj1TqEgr",
+    "secret_key": "auth1_sk_myapp_dHK5Kc2j0PJJvUDHyDETJ8Y95jeeHfKB4XBrIy",
+    "test_key": "auth1_test_myapp_1ETpVM6WdzAj5rk1cXa4qI1A6TOCwy0F4VpMp3",
+    "hint": "auth1_pk_myapp_…qEgr",
+    "jwt_secret": "0Ph7TQyl_EC36aC3lGlpXdn1QCp5ZGZYlVros0AW-Bk",
+    "kid": "tn_01kf0fv2j97zdx8sk1dzp7mxff.1",
+    "token": (
+        "eyJhbGciOiJIUzI1NiIsImtpZCI6InRuXzAxa2YwZnYyajk3emR4OHNrMWR6cDdteGZmLjEiLCJ0eXAiOiJhdCtqd3QifQ"
+        ".eyJpc3MiOiJodHRwczovL2F1dGguZXhhbXBsZS5jb20iLCJhdWQiOiJ0bl8wMWtmMGZ2Mmo5N3pkeDhzazFkenA3bXhmZiIsInN1"
+        "YiI6InVzcl8wMWtmMGZ2MnR2aDczbnZtbWd4NGtwY2g5dyIsInNpZCI6InNlc18wMWtmMGZ2MzdwOGRtdHFobjN5bXNxamgxbiIs"
+        "ImlhdCI6MTc2ODQ2OTQxMiwiZXhwIjoxNzY4NDcwMzEyLCJqdGkiOiJqdGlfMDFrZjBmdjNtaGNyM3NoMmg4MjRkd3FyMGYiLCJh"
+        "bXIiOlsib3RwIiwic21zIl0sImF1dGhfdGltZSI6MTc2ODQ2OTQwMCwicGhvbmVfbnVtYmVyIjoiKzE1NTUxMjM0NTY3In0"
+        ".xoo_vHRcoZu90mu9mMG4xYz93yDzHjOY6Q9msOfIgbY"
+    ),
+    "refresh_token": "auth1_rt_01kf0fv37p8dmtqhn3ymsqjh1n_0_6D9tlJSWJu1QE_1-DoBjggdidGj_bxsDXW_rj5s_2jA",
+    "challenge_secret": "W5hQEkKRVbqOv5WuwVVDdFWR46NZCkNmctEXDQ3KOZs",
+    "link": "https://auth.example.com/api/auth/link/JedJceAYA99JkAfMrPWvbaWbfdqXsuRPAeGj3tcQMWs",
     "issuer": "https://auth.example.com",
     "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
-    "introspection_endpoint": "https://auth.example.com/api/auth/introspect",
     "code": "482913",
-    "hint": "auth1_pk_myapp_…9f3K",
-    "key_id": "key_01jd8k2m4n6p8q0r2s4t6v8w0x",
-    "challenge_id": "ch_01jd8k2m4n6p8q0r2s4t6v8w0x",
-    "challenge_secret": "pT4hW9zK2vM7cX0bN5qL8sD1fG3jR6yA9eU2iO4tV7w",
-    "message_id": "msg_01jd8k2m4n6p8q0r2s4t6v8w0x",
-    "user_id": "usr_xyz789",
-    "session_id": "ses_01jd8k2m4n6p8q0r2s4t6v8w0x",
-    "event_id": "evt_01jd8k2m4n6p8q0r2s4t6v8w0x",
-    "webhook_id": "whk_01jd8k2m4n6p8q0r2s4t6v8w0x",
-    "token": "eyJhbGciOiJIUzI1NiIs...",
-    "refresh_token": "ses_01jd8k2m4n6p8q0r2s4t6v8w0x.9sL4tR7y...",
     "expires_in": 900,
     "CodeSent.expires_in": 600,
     "Health.status": "healthy",
@@ -194,7 +177,7 @@ FIELDS: dict[str, object] = {
     "provider": "twilio",
     "error": None,
     "phone": "+15551234567",
-    "email": "somebody@example.com",
+    "email": "ada@example.com",
     "suspended_at": None,
     "revoked_at": None,
     "banned_until": None,
@@ -208,6 +191,5 @@ FIELDS: dict[str, object] = {
     "ready": True,
     "alive": True,
     "reason": None,
-    "request_id": "req_01jd8k2m4n6p8q0r2s4t6v8w0x",
 }
 MOMENT = "2026-01-15T09:30:00Z"

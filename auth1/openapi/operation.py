@@ -1,4 +1,4 @@
-"""One operation on the page: what it takes and answers, and a command to try it with."""
+"""Render one operation on the reference page: parameters, body, errors, examples, and a command to try."""
 
 import json
 import re
@@ -8,9 +8,8 @@ from typing import Any
 
 from auth1.openapi.pieces import Json, fields, inline, kind, properties, prose, reference, sheet, shown
 
-AS_OPERATOR = "_as_operator"  # ends the name of what the operator does for a tenant as the tenant does for itself
 HOST = "http://localhost:3000"
-# What stands for a credential in a command.
+# The header of each credential in a command.
 _CREDENTIALS = {
     "publishableKey": ("x-api-key", "$API_KEY"),
     "secretKey": ("x-api-key", "$SECRET_KEY"),
@@ -32,17 +31,15 @@ def article(path: str, method: str, operation: Json, document: Json) -> str:
         f'<h3 id="{name}-path">{badge(method)} <code>{breakable(path)}</code>'
         f'<a class="here" href="#{name}" aria-label="Link to this operation">#</a></h3>'
         f'<p class="summary">{inline(operation["summary"])}.</p>'
-        f'<div class="halves"><div>{_credentials(operation)}{_details(operation, document)}{_refusals(responses)}</div>'
+        f'<div class="halves"><div>{_credentials(operation)}{_details(operation, document)}'
+        f"{_errors(operation, responses)}</div>"
         f'<div class="sheets">{sheet("Command", escape(command(path, method, operation)))}'
-        f"{'' if _twin_of(operation) else _examples(responses)}</div></div></article>"
+        f"{_examples(responses)}</div></div></article>"
     )
 
 
 def _details(operation: Json, document: Json) -> str:
-    """What it takes; of the operator's way to do what a tenant does, where that is described."""
-    if twin := _twin_of(operation):
-        same = f'<p>Takes and answers what <a href="#{escape(twin)}">the tenant\'s own operation</a> does.</p>'
-        return same + _parameters(operation, "path", "In the path")
+    """Render the description, the parameters and the body."""
     described = prose(operation["description"]) if "description" in operation else ""
     return (
         f"{described}{_parameters(operation, 'path', 'In the path')}{_parameters(operation, 'query', 'In the query')}"
@@ -50,30 +47,25 @@ def _details(operation: Json, document: Json) -> str:
     )
 
 
-def _twin_of(operation: Json) -> str | None:
-    name: str = operation["operationId"]
-    return name.removesuffix(AS_OPERATOR) if name.endswith(AS_OPERATOR) else None
-
-
 def badge(method: str) -> str:
-    """The method in its colour."""
+    """Render a method in its colour."""
     return f'<span class="method {escape(method)}">{escape(method.upper())}</span>'
 
 
 def breakable(path: str) -> str:
-    """A path that may be broken after each of its slashes."""
+    """Render a path that may be broken after each slash."""
     return escape(path).replace("/", "/<wbr>")
 
 
-def resolve(thing: Json, document: Json, room: str) -> Json:
-    """What a reference refers to."""
+def resolve(thing: Json, document: Json, kind: str) -> Json:
+    """Return the component that a reference names, or the thing itself."""
     name = reference(thing)
-    found: Json = document["components"][room][name] if name else thing
+    found: Json = document["components"][kind][name] if name else thing
     return found
 
 
 def command(path: str, method: str, operation: Json) -> str:
-    """A command for the shell that calls an operation, with credentials in variables."""
+    """Return a shell command that calls an operation, with credentials in variables."""
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
@@ -114,12 +106,16 @@ def _example(content: Json) -> Any:
 def _credentials(operation: Json) -> str:
     alternatives = operation.get("security", [])
     if not alternatives:
-        return '<p class="who">Open to anybody.</p>'
+        return '<p class="who">Needs no credential.</p>'
     named = [
         " with ".join(f'<a href="#credential-{scheme}">{_words(scheme)}</a>' for scheme in needed) or "nothing"
         for needed in alternatives
     ]
-    return f'<p class="who">Needs {", or ".join(named)}.</p>'
+    needs = f'<p class="who">Needs {", or ".join(named)}.</p>'
+    if (path := operation.get("x-operator-path")) is None:
+        return needs
+    token = f'<a href="#credential-adminToken">{_words("adminToken")}</a>'
+    return f'{needs}<p class="who">Operator: <code>{breakable(path)}</code> with {token}.</p>'
 
 
 def _words(scheme: str) -> str:
@@ -150,12 +146,14 @@ def _body(operation: Json, document: Json) -> str:
     return "".join(parts)
 
 
-def _refusals(responses: Json) -> str:
+def _errors(operation: Json, responses: Json) -> str:
     items = []
     for status, response in responses.items():
+        described = operation["responses"][status]["description"]
         if "application/problem+json" in response.get("content", {}):
-            items.append(f"<li><b>{status}</b>{prose(response['description'])}</li>")
-    return f"<details><summary>Refusals</summary><ul class=refusals>{''.join(items)}</ul></details>"
+            links = re.sub(r"`(\w+)`", r'<a href="#error-\1"><code>\1</code></a>', described)
+            items.append(f"<li><b>{status}</b> {links}</li>")
+    return f"<details><summary>Errors</summary><ul class=errors>{''.join(items)}</ul></details>"
 
 
 def _examples(responses: Json) -> str:

@@ -1,22 +1,20 @@
-"""The page of the description: one document that loads nothing and needs no script.
+"""Render the reference page: one HTML document that loads nothing and needs no script.
 
-It is made of the snapshot when somebody first asks, and kept. The policy lets through its own style and script by their
-digests; the script may talk to this very server, to try an operation, and to nobody else.
+Its Content-Security-Policy allows its own style and script by their digests. The script may call this server only, to
+try an operation.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import TypeAlias
 
-from auth1.openapi.operation import AS_OPERATOR, article, badge, breakable, resolve
+from auth1.openapi.operation import article, badge, breakable, resolve
 from auth1.openapi.pieces import Json, properties, prose
 
-Operation: TypeAlias = tuple[str, str, Json]  # path, method and what the document says of it
-Found: TypeAlias = tuple[Operation, Operation | None]
+Operation: TypeAlias = tuple[str, str, Json]  # path, method, and the operation in the document
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 _STYLE = Path(__file__).with_name("page.css")
@@ -46,7 +44,7 @@ _PAGE = """\
 
 
 def rendered() -> tuple[bytes, bytes]:
-    """The page, and its Content-Security-Policy."""
+    """Return the page, and its Content-Security-Policy."""
     style, script = _STYLE.read_text(), _SCRIPT.read_text()
     policy = (
         f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
@@ -56,13 +54,13 @@ def rendered() -> tuple[bytes, bytes]:
 
 
 def render(document: Json, style: str, script: str) -> str:
-    """Put the page together."""
+    """Render the page."""
     info = document["info"]
     sections = {tag["name"]: _operations(document, tag["name"]) for tag in document["tags"]}
     body = [f'<section class="intro"><h1>{escape(info["title"])}</h1>{prose(info["description"])}</section>']
     body.append(_credentials(document))
     for tag in document["tags"]:
-        articles = "".join(article(*found, document) for found in _flat(sections[tag["name"]]))
+        articles = "".join(article(*found, document) for found in sections[tag["name"]])
         body.append(
             f'<section id="{_anchor(tag["name"])}"><h2>{escape(tag["name"])}</h2>'
             f'<p class="lead">{escape(tag["description"])}</p>{articles}</section>'
@@ -78,35 +76,23 @@ def render(document: Json, style: str, script: str) -> str:
     )
 
 
-def _operations(document: Json, section: str) -> list[Found]:
-    """The operations of a section, each with the one by which the operator does the same."""
-    found = {
-        operation["operationId"]: (path, method, operation)
+def _operations(document: Json, section: str) -> list[Operation]:
+    """Return the operations of a section."""
+    return [
+        (path, method, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
         if operation["tags"] == [section]
-    }
-    twins = {name: found.pop(name + AS_OPERATOR) for name in list(found) if name + AS_OPERATOR in found}
-    return [(operation, twins.get(name)) for name, operation in found.items()]
+    ]
 
 
-def _flat(operations: list[Found]) -> Iterator[Operation]:
-    for operation, twin in operations:
-        yield operation
-        if twin is not None:
-            yield twin
-
-
-def _contents(sections: dict[str, list[Found]]) -> str:
+def _contents(sections: dict[str, list[Operation]]) -> str:
     parts = ['<ul><li><a href="#credentials">Credentials</a></li></ul>']
     for name, operations in sections.items():
-        items = []
-        for (path, method, operation), twin in operations:
-            link = f'<a href="#{escape(operation["operationId"])}">{badge(method)} <code>{breakable(path)}</code></a>'
-            other = (
-                f'<ul><li><a href="#{escape(twin[2]["operationId"])}">for the operator</a></li></ul>' if twin else ""
-            )
-            items.append(f"<li>{link}{other}</li>")
+        items = [
+            f'<li><a href="#{escape(operation["operationId"])}">{badge(method)} <code>{breakable(path)}</code></a></li>'
+            for path, method, operation in operations
+        ]
         parts.append(f'<p><a href="#{_anchor(name)}">{escape(name)}</a></p><ul>{"".join(items)}</ul>')
     parts.append('<ul><li><a href="#errors">Errors</a></li><li><a href="#schemas">Schemas</a></li></ul>')
     return "".join(parts)
@@ -122,22 +108,21 @@ def _credentials(document: Json) -> str:
 
 
 def _errors(document: Json) -> str:
-    """Every code, with its status and what it says."""
-    told: dict[tuple[str, str], str] = {}
-    for name, response in document["components"]["responses"].items():
+    """Render the table of error codes."""
+    rows = []
+    for response in document["components"]["responses"].values():
+        status = response["content"]["application/problem+json"]["example"]["status"]
         for line in response["description"].splitlines():
             code, _, text = line.removeprefix("- ").partition(": ")
-            told[name.partition(".")[0], code.strip("`")] = text
-    rows = "".join(
-        f'<tr id="error-{escape(code)}"><td>{status}</td><td><code>{escape(code)}</code></td>'
-        f"<td>{escape(text)}</td></tr>"
-        for (status, code), text in sorted(told.items())
-    )
-    head = "<thead><tr><th>Status</th><th>Code</th><th>What it says</th></tr></thead>"
+            code = escape(code.strip("`"))
+            rows.append(
+                f'<tr id="error-{code}"><td>{status}</td><td><code>{code}</code></td><td>{escape(text)}</td></tr>'
+            )
+    head = "<thead><tr><th>Status</th><th>Code</th><th>Detail</th></tr></thead>"
     return (
         '<section id="errors"><h2>Errors</h2><p class="lead">Each is a <a href="#schema-Problem">Problem</a>.</p>'
-        f'<div class="wide" tabindex="0" role="region" aria-label="Errors"><table>{head}<tbody>{rows}</tbody></table>'
-        "</div></section>"
+        f'<div class="wide" tabindex="0" role="region" aria-label="Errors"><table>{head}<tbody>{"".join(rows)}</tbody>'
+        "</table></div></section>"
     )
 
 

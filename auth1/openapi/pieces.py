@@ -1,4 +1,4 @@
-"""What the page of the description is put together from: text, types, fields and examples in HTML."""
+"""Parts of the reference page: text, types, fields and examples in HTML."""
 
 import json
 import re
@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 def prose(text: str) -> str:
-    """Paragraphs, lists of lines that begin with "- ", `code` and **strong words**."""
+    """Render paragraphs, lists of lines that begin with "- ", `code` and **strong words**."""
     return "".join(_block(block) for block in re.split(r"\n\s*\n", text.strip()) if block)
 
 
@@ -22,19 +22,19 @@ def _block(block: str) -> str:
 
 
 def inline(text: str) -> str:
-    """One line of text, with `code` and **strong words**."""
+    """Render one line of text, with `code` and **strong words**."""
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(" ".join(text.split())))
     return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", marked)
 
 
 def reference(schema: Json) -> str | None:
-    """The name of the schema that this one refers to."""
+    """Return the name of the referenced component."""
     text = schema.get("$ref")
     return text.rpartition("/")[2] if isinstance(text, str) else None
 
 
 def kind(schema: Json) -> str:
-    """A type in a few words; another schema is a link to it."""
+    """Render a type in a few words. Another schema becomes a link."""
     if name := reference(schema):
         return f'<a href="#schema-{escape(name)}">{escape(name)}</a>'
     if "const" in schema:
@@ -57,60 +57,61 @@ def kind(schema: Json) -> str:
 
 
 def bounds(schema: Json) -> str:
-    """Limits of a value, each in a few signs."""
-    told = []
+    """Render the bounds of a value."""
+    shown_bounds = []
     for one in (schema, *schema.get("anyOf", ())):
         least, most = one.get("minimum"), one.get("maximum")
         if least is not None or most is not None:
-            told.append(f"{'' if least is None else least} … {'' if most is None else most}".strip())
+            shown_bounds.append(f"{'' if least is None else least} … {'' if most is None else most}".strip())
         if (length := one.get("maxLength")) is not None:
-            told.append(f"at most {length} characters")
+            shown_bounds.append(f"at most {length} characters")
         if (length := one.get("maxItems")) is not None:
-            told.append(f"at most {length}")
+            shown_bounds.append(f"at most {length}")
         if pattern := one.get("pattern"):
-            told.append(f"<code>{escape(pattern)}</code>")
+            shown_bounds.append(f"<code>{escape(pattern)}</code>")
     if "default" in schema and schema["default"] not in (None, "", [], {}):
-        told.append(f"default <code>{escape(json.dumps(schema['default'], ensure_ascii=False))}</code>")
-    return "".join(f"<span>{part}</span>" for part in told)
+        shown_bounds.append(f"default <code>{escape(json.dumps(schema['default'], ensure_ascii=False))}</code>")
+    return "".join(f"<span>{part}</span>" for part in shown_bounds)
 
 
 def fields(rows: list[tuple[str, Json, bool, str]], caption: str) -> str:
-    """A list of named values: name, schema, whether it is required, and what is said of it."""
+    """Render a list of named values: name, schema, whether it is required, and its description."""
     if not rows:
         return ""
     items = []
     for name, schema, required, text in rows:
         must = '<em class="must">required</em>' if required else ""
-        said = f"<p>{inline(text)}</p>" if text else ""
+        described = f"<p>{inline(text)}</p>" if text else ""
         limits = bounds(schema)
         items.append(
             f"<dt><code>{escape(name)}</code> <small>{kind(schema)}</small> {must}</dt>"
-            f"<dd>{said}{f'<p class=bounds>{limits}</p>' if limits else ''}</dd>"
+            f"<dd>{described}{f'<p class=bounds>{limits}</p>' if limits else ''}</dd>"
         )
     head = f"<h4>{caption}</h4>" if caption else ""
     return f"{head}<dl class=fields>{''.join(items)}</dl>"
 
 
 def properties(schema: Json, caption: str) -> str:
-    """The fields of an object."""
+    """Render the fields of an object."""
     required = schema.get("required", [])
     rows = [
-        (name, of_field, name in required, _said(of_field)) for name, of_field in schema.get("properties", {}).items()
+        (name, of_field, name in required, _description(of_field))
+        for name, of_field in schema.get("properties", {}).items()
     ]
     return fields(rows, caption)
 
 
-def _said(schema: Json) -> str:
-    """The description of a value, or of the one thing that it may be beside null."""
+def _description(schema: Json) -> str:
+    """Return the description of a value, or of its variant that is not null."""
     return next((one["description"] for one in (schema, *schema.get("anyOf", ())) if "description" in one), "")
 
 
 def shown(value: Any) -> str:
-    """JSON as people read it."""
+    """Render JSON with indentation."""
     return escape(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def sheet(caption: str, text: str) -> str:
-    """A block of code with its caption; it can be reached and scrolled by keyboard."""
+    """Render a block of code with its caption. It can be focused and scrolled by keyboard."""
     label = escape(re.sub(r"<[^>]+>", "", caption))
     return f'<figure><figcaption>{caption}</figcaption><pre tabindex="0" aria-label="{label}">{text}</pre></figure>'

@@ -1,11 +1,13 @@
-"""Guards of routes that need a user's session token. They run before the body is read."""
+"""Authenticate a user by session token, before the body is read."""
 
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from auth1.authn.guards import bearer_token, find_tenant, tenant_at_the_door
+from auth1.authn.guards import ANY_KEY, KEY_ERRORS, bearer_token, find_tenant
 from auth1.core.http.request import Request
-from auth1.errors import InvalidToken, ReauthenticationRequired, SessionRevoked
+from auth1.core.http.router import Auth
+from auth1.core.ratelimit import ClientRateLimit
+from auth1.errors import InvalidToken, ReauthenticationRequired, SessionRevoked, TokenExpired
 from auth1.services import Services
 from auth1.sessions.schemas import SessionUser
 from auth1.sessions.tokens import Claims
@@ -30,17 +32,20 @@ class LoggedIn(NamedTuple):
         return self.claims.sid
 
 
-async def logged_in(app: Services, request: Request[LoggedIn]) -> LoggedIn:
-    """A user by session token, with a key of the tenant beside it.
+async def _session(app: Services, request: Request[LoggedIn], rate_limit: ClientRateLimit | None) -> LoggedIn:
+    """Return the user of a session token, with a key of the same tenant beside it.
 
-    A token that we did not sign costs no question to anybody; a good one costs one of Redis.
+    A token with a wrong signature costs no read of Redis; a valid one costs one.
     """
-    return await _identify(app, request, await find_tenant(app, request))
-
-
-async def logged_in_at_the_door(app: Services, request: Request[Any]) -> LoggedIn:
-    """A user as above, where codes are sent or guessed: with one slot of RATE_LIMIT_MAX for the client's address."""
-    return await _identify(app, request, await tenant_at_the_door(app, request))
+    tenant = await find_tenant(app, request, rate_limit)
+    claims = app.signer.check(tenant, bearer_token(request))
+    user = await app.sessions.find(tenant, claims.sid)
+    if user is None:
+        raise SessionRevoked
+    if user.user_id != claims.sub:
+        raise InvalidToken  # forged with the tenant's secret
+    request.log["user_id"] = user.user_id
+    return LoggedIn(tenant, claims, user)
 
 
 def require_recent_login(caller: LoggedIn) -> None:
@@ -49,12 +54,11 @@ def require_recent_login(caller: LoggedIn) -> None:
         raise ReauthenticationRequired
 
 
-async def _identify(app: Services, request: Request[LoggedIn], tenant: Tenant) -> LoggedIn:
-    claims = app.signer.check(tenant, bearer_token(request))
-    user = await app.sessions.find(tenant, claims.sid)
-    if user is None:
-        raise SessionRevoked
-    if user.user_id != claims.sub:
-        raise InvalidToken  # written by somebody who has the tenant's secret
-    request.log["user_id"] = user.user_id
-    return LoggedIn(tenant, claims, user)
+# A user, by session token and any key of the tenant.
+session = Auth(
+    "session",
+    _session,
+    tuple((*key, "sessionToken") for key in ANY_KEY),
+    (*KEY_ERRORS, InvalidToken, TokenExpired, SessionRevoked),
+    ("auth1-forwarded-for",),
+)

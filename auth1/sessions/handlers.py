@@ -1,6 +1,6 @@
 """List and revoke sessions; sign out."""
 
-from auth1.core.http.pagination import page
+from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.errors import NotFound
@@ -24,10 +24,10 @@ async def logout(app: Services, request: Request[LoggedIn], body: Logout) -> Non
     await _end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, LOGOUT, keep)
 
 
-async def list_my_sessions(app: Services, request: Request[LoggedIn]) -> SessionPage:
+async def list_my_sessions(app: Services, request: Request[LoggedIn], query: PageQuery) -> SessionPage:
     """List the user's live sessions, newest first."""
     caller = request.caller
-    found = await _list(app, request, caller.tenant.id, caller.user_id)
+    found = await _list(app, caller.tenant.id, caller.user_id, query)
     for session in found.data:
         session.current = session.session_id == caller.session_id
     return found
@@ -45,9 +45,9 @@ async def end_my_sessions(app: Services, request: Request[LoggedIn]) -> None:
     await _end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, BY_USER)
 
 
-async def list_user_sessions(app: Services, request: Request[TenantAdmin]) -> SessionPage:
+async def list_user_sessions(app: Services, request: Request[TenantAdmin], query: PageQuery) -> SessionPage:
     """List a user's live sessions, newest first."""
-    return await _list(app, request, request.caller.tenant_id, await _known_user(app, request))
+    return await _list(app, request.caller.tenant_id, await _known_user(app, request), query)
 
 
 async def end_user_session(app: Services, request: Request[TenantAdmin]) -> None:
@@ -70,12 +70,9 @@ async def end_tenant_sessions(app: Services, request: Request[TenantAdmin]) -> N
     await app.tenants.publish_invalidation(tenant_id)
 
 
-async def _list(
-    app: Services, request: Request[LoggedIn] | Request[TenantAdmin], tenant_id: str, user_id: str
-) -> SessionPage:
-    wanted = page(request)
-    sessions = await store.list_sessions(app.postgres, tenant_id, user_id, wanted.after, wanted.rows)
-    return SessionPage(*wanted.split(sessions, lambda session: session.session_id))
+async def _list(app: Services, tenant_id: str, user_id: str, query: PageQuery) -> SessionPage:
+    sessions = await store.list_sessions(app.postgres, tenant_id, user_id, query.cursor, query.rows)
+    return SessionPage(*query.split(sessions, lambda session: session.session_id))
 
 
 async def _known_user(app: Services, request: Request[TenantAdmin]) -> str:

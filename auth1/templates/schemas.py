@@ -8,7 +8,12 @@ TextChannel = Literal["sms", "email"]
 Purpose = Literal["login", "add"]  # a code to sign in, or a code to add a phone or email to an account
 Locale = Annotated[
     str,
-    msgspec.Meta(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z", description="BCP 47: pt-BR"),
+    msgspec.Meta(
+        max_length=35,
+        pattern=r"^[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\Z",
+        description="BCP 47: pt-BR",
+        extra={"message": "Must be a language tag such as pt-BR."},
+    ),
 ]
 _Templates = Annotated[dict[str, str], msgspec.Meta(max_length=50)]
 

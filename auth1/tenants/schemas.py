@@ -6,23 +6,36 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from auth1.api_keys import Kind
-from auth1.core.schemas import In, Out
+from auth1.core.schemas import ONE_LINE, In, Out
 from auth1.core.timestamps import Timestamp
 from auth1.templates.schemas import EmailText, Locale, Purpose, TextChannel
 from auth1.templates.segments import Encoding
 from auth1.tenants.settings import TenantSettings
 
 Name = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", examples=["My App"])
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE, examples=["My App"]
+    ),
 ]
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z", examples=["myapp"])]
-# As browsers spell it (RFC 6454, 6.2): in lower case, without a path, and without the port that the scheme has anyway.
+Slug = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z",
+        extra={"message": "Must be 1 to 40 lower-case letters, digits and inner hyphens, such as my-app."},
+        examples=["myapp"],
+    ),
+]
+# As browsers write it (RFC 6454, 6.2): in lower case, without a path, and without the default port of its scheme. Apps
+# in a WebView have an origin with a scheme of their own, such as capacitor://localhost.
 Origin = Annotated[
     str,
     msgspec.Meta(
         max_length=255,
-        pattern=r"^(?:https://(?!.*:443\Z)|http://(?!.*:80\Z))(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
-        r"(?::[1-9][0-9]{0,4})?\Z",
+        pattern=r"^(?:https://(?!.*:443\Z)|http://(?!.*:80\Z)"
+        r"|(?!(?:https?|wss?|ftp|file|data|blob|about|javascript|vbscript|intent)://)[a-z][a-z0-9+.-]*://)"
+        r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?\Z",
+        extra={"message": "Must be an origin such as https://app.example.com, without a path."},
         examples=["https://app.example.com"],
     ),
 ]

@@ -71,13 +71,12 @@ async def update_tenant(app: Services, manager: TenantAdmin, patch: TenantPatch)
     name = None if patch.name is msgspec.UNSET else patch.name
     if name is not None:
         setting_rules.check_name(name)
-    unknown = sorted(set(changes) - set(TenantSettings.__struct_fields__))
+    if unknown := sorted(set(changes) - set(TenantSettings.__struct_fields__)):
+        raise ValidationFailed(errors=[FieldError(f"settings.{unknown[0][:64]}", "Unknown field.")])
     try:
-        if unknown:
-            raise msgspec.ValidationError(f"Object contains unknown field `{unknown[0]}`")
         updated = await store.update_tenant(app.postgres, tenant_id, name, changes, manager.actor)
     except msgspec.ValidationError as error:
-        field, message = schemas.field_error(str(error))
+        field, message = schemas.field_error(error, TenantSettings)
         raise ValidationFailed(errors=[FieldError(f"settings.{field}".rstrip("."), message)]) from None
     if updated is None:
         raise NotFound

@@ -8,32 +8,61 @@ import msgspec
 from auth1.api_keys import Kind
 from auth1.templates.schemas import Branding, Locale, Texts
 
-_Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z", description="ISO 3166-1 alpha-2")]
+_Country = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Z]{2}\Z",
+        description="ISO 3166-1 alpha-2",
+        extra={"message": "Must be an ISO 3166-1 alpha-2 country code, such as US."},
+    ),
+]
 _Countries = Annotated[tuple[_Country, ...], msgspec.Meta(max_length=250)]
 # What stands at the head of an SMS: printable, and nothing that a phone would turn into a link.
 _Branding = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=30, pattern=r"^(?!.*(?:\w\.\w{2}|[/\\@:<>]))[^\x00-\x1f\x7f-\x9f]+\Z")
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=30,
+        pattern=r"^(?!.*(?:\w\.\w{2}|[/\\@:<>]))[^\x00-\x1f\x7f-\x9f]+\Z",
+        extra={"message": "Must be one line of text without web addresses, slashes, colons, @, < or >."},
+    ),
 ]
 
-# Absolute, https or on this machine, without user, fragment, or anything that is not of a URI (RFC 3986).
+# Absolute, without user or fragment (RFC 3986): https, http on this machine, or the private scheme of an app (RFC 8252,
+# 7.1), such as myapp://callback or com.example.app:/callback. Schemes that run or read something are refused.
 _RedirectUri = Annotated[
     str,
     msgspec.Meta(
         max_length=2000,
-        pattern=r"^(?:https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|http://(?:localhost|127\.0\.0\.1))(?::[0-9]{1,5})?"
-        r"(?:[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?\Z",
+        pattern=r"^(?:(?:https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|http://(?:localhost|127\.0\.0\.1))(?::[0-9]{1,5})?"
+        r"(?:[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?"
+        r"|(?!(?:https?|wss?|ftp|file|data|blob|about|javascript|vbscript|intent|mailto|tel|sms|view-source):)"
+        r"[a-z][a-z0-9+.-]*:(?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?:[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?"
+        r"|/(?!/)[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*))\Z",
+        extra={
+            "message": "Must be an https URL such as https://app.example.com/signed-in, or one with your app's scheme."
+        },
     ),
 ]
 _RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
 OPERATOR = "operator"  # the actor of what is done with ADMIN_TOKEN, or on the command line
-_Color = Annotated[str, msgspec.Meta(pattern=r"^#[0-9a-f]{6}\Z", description="#rrggbb")]
+_Color = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^#[0-9a-f]{6}\Z",
+        description="#rrggbb",
+        extra={"message": "Must be a colour in lower-case hexadecimal digits, such as #1a73e8."},
+    ),
+]
 _Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
 # The last label begins with a letter: an address is no name.
 _HostName = Annotated[
     str,
     msgspec.Meta(
-        max_length=253, pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z"
+        max_length=253,
+        pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z",
+        extra={"message": "Must be a lower-case host name such as app.example.com."},
     ),
 ]
 
@@ -43,12 +72,27 @@ _TwilioSender = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^(?:MG[0-9a-fA-F]{32}|\+[1-9][0-9]{6,14}"
-        r"|(?=.*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9 &_+-]{0,9}[A-Za-z0-9])?)\Z"
+        r"|(?=.*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9 &_+-]{0,9}[A-Za-z0-9])?)\Z",
+        extra={
+            "message": "Must be a Messaging Service SID, a phone number such as +15551234567, or a name of at most 11"
+            " letters and digits."
+        },
     ),
 ]
-_SnsSender = Annotated[str, msgspec.Meta(pattern=r"^(?:\+[1-9][0-9]{6,14}|(?=.*[A-Za-z])[A-Za-z0-9]{1,11})\Z")]
+_SnsSender = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?:\+[1-9][0-9]{6,14}|(?=.*[A-Za-z])[A-Za-z0-9]{1,11})\Z",
+        extra={"message": "Must be a phone number such as +15551234567, or a name of at most 11 letters and digits."},
+    ),
+]
 _Place = Annotated[
-    str, msgspec.Meta(pattern=r"^(?:[A-Z]{2}|\*)\Z", description="ISO 3166-1 alpha-2, or * for the rest")
+    str,
+    msgspec.Meta(
+        pattern=r"^(?:[A-Z]{2}|\*)\Z",
+        description="ISO 3166-1 alpha-2, or * for the rest",
+        extra={"message": "Must be an ISO 3166-1 alpha-2 country code, such as US, or an asterisk for all others."},
+    ),
 ]
 
 

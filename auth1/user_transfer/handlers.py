@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from auth1.core.http.query import read_query
+from auth1.core.http.query import Query
 from auth1.core.http.request import CSV, NDJSON, Request, Stream, Upload
 from auth1.errors import PayloadTooLarge
 from auth1.services import Services
@@ -18,16 +18,22 @@ MAX_LINES = 50_000  # of one upload: all that is rejected is named in the answer
 _FORMATS: dict[str, exporter.Format] = {NDJSON: "ndjson", CSV: "csv"}
 
 
-class Export(msgspec.Struct):
+class ExportQuery(Query):
     """The query of an export."""
 
     format: Annotated[exporter.Format, msgspec.Meta(description="Of the lines.")] = "ndjson"
     after: Annotated[
-        str, msgspec.Meta(max_length=64, pattern=r"^[ -~]*\Z", description="A user_id to go on after.")
+        str,
+        msgspec.Meta(
+            max_length=64,
+            pattern=r"^[ -~]*\Z",
+            description="Continue after this user_id.",
+            extra={"message": "Must be a user_id."},
+        ),
     ] = ""
 
 
-class Import(msgspec.Struct, rename={"product": "from"}):
+class ImportQuery(Query, rename={"product": "from"}):
     """The query of an import."""
 
     map: Annotated[
@@ -39,9 +45,8 @@ class Import(msgspec.Struct, rename={"product": "from"}):
     ) = None
 
 
-async def export_users(app: Services, request: Request[TenantAdmin]) -> Stream:
+async def export_users(app: Services, request: Request[TenantAdmin], query: ExportQuery) -> Stream:
     """Export all users, oldest first, as NDJSON or with `format=csv` as CSV; `after` a user_id it goes on."""
-    query = read_query(request, Export)
     media_type = CSV if query.format == "csv" else NDJSON
     name = f"users-{datetime.now(UTC):%Y-%m-%d}.{query.format}"
     request.headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
@@ -49,9 +54,8 @@ async def export_users(app: Services, request: Request[TenantAdmin]) -> Stream:
     return Stream(pieces, media_type.encode())
 
 
-async def import_users(app: Services, request: Request[TenantAdmin], body: Upload) -> Imported:
+async def import_users(app: Services, request: Request[TenantAdmin], body: Upload, query: ImportQuery) -> Imported:
     """Import users from NDJSON or CSV; those who exist are left as they are. The answer names every rejected line."""
-    query = read_query(request, Import)
     fields = field_map.parse(query.map, query.product)
     raw = body.raw
     if raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n") > MAX_LINES:

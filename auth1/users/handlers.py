@@ -5,11 +5,12 @@ from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import search, service
 from auth1.users.schemas import Ban, Person, UserIn, UserOut, UserPage, UserPatch
+from auth1.users.search import UserQuery
 
 
-async def list_users(app: Services, request: Request[TenantAdmin]) -> UserPage:
-    """List users, newest first, or search by phone, email, external_id, metadata, or how one of the former begins."""
-    return await search.search(app, request)
+async def list_users(app: Services, request: Request[TenantAdmin], query: UserQuery) -> UserPage:
+    """List users, newest first, or find them by phone, email, external_id, metadata or prefix."""
+    return await search.search(app, request, query)
 
 
 async def create_user(app: Services, request: Request[TenantAdmin], body: UserIn) -> UserOut:

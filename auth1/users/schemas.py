@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from auth1.core.schemas import In, Out
+from auth1.core.schemas import ONE_LINE, In, Out
 from auth1.core.timestamps import Timestamp
 from auth1.users.metadata import Metadata
 
@@ -13,8 +13,12 @@ FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # how a ban without a
 FIRST_YEAR = 1900  # in which a user may have been made elsewhere
 
 _Raw = Annotated[str, msgspec.Meta(max_length=254)]  # parse_identifier says what it may be
-ExternalId = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+ExternalId = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE)
+]
+Reason = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE)
+]
 
 
 class UserIn(In):

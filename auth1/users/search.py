@@ -1,4 +1,4 @@
-"""Which users a query means: one kind of search at a time, each with an index of its own."""
+"""Find users by one filter at a time, each with an index of its own."""
 
 import base64
 import binascii
@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import structs
 
-from auth1.core.http.pagination import Paging, page
-from auth1.core.http.query import read_query
+from auth1.core.http.pagination import INVALID_CURSOR, PageQuery
 from auth1.core.http.request import Request
 from auth1.errors import FieldError, ValidationFailed
 from auth1.identifiers import parse_identifier
@@ -18,58 +17,61 @@ from auth1.users import metadata, store
 from auth1.users.schemas import UserPage
 
 MAX_TEXT = 255
+FILTERS = ("phone", "email", "external_id", "q", "metadata")
 MAX_CURSOR = 1400  # a text of 255 characters, in UTF-8 and base64
 
 
-class Search(msgspec.Struct):
-    """The query of a search: at most one of these."""
+class UserQuery(PageQuery):
+    """The query of a search: at most one of the filters."""
 
-    phone: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Whose phone this is.")] | None = None
-    email: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Whose email this is.")] | None = None
-    external_id: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Whom you call so.")] | None = None
+    cursor: Annotated[
+        str, msgspec.Meta(max_length=MAX_CURSOR, description="The `next_cursor` of the previous page.")
+    ] = ""
+    phone: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="The exact phone number.")] | None = None
+    email: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="The exact email address.")] | None = None
+    external_id: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="The exact external_id.")] | None = None
     q: (
-        Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="How a phone, an email or an external_id begins.")]
+        Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="How a phone, email or external_id begins.")]
         | None
     ) = None
-    metadata: Annotated[str, msgspec.Meta(description='What the metadata hold, as JSON: {"plan":"pro"}')] | None = None
+    metadata: Annotated[str, msgspec.Meta(description='Metadata to match: {"plan":"pro"}')] | None = None
 
 
-async def search(app: Services, request: Request[TenantAdmin]) -> UserPage:
-    """Read the query and find users. Raises ValidationFailed, InvalidPhone, InvalidEmail."""
+async def search(app: Services, request: Request[TenantAdmin], query: UserQuery) -> UserPage:
+    """Find users. Raises ValidationFailed, InvalidPhone, InvalidEmail."""
     tenant_id = request.caller.tenant_id
-    name, text = _the_search(read_query(request, Search, beside=Paging))
-    wanted = page(request, MAX_CURSOR, beside=Search)
+    name, text = _filter(query)
     if name is None:
-        users = await store.list_users(app.postgres, tenant_id, wanted.after, wanted.rows)
-        return UserPage(*wanted.split(users, lambda user: user.user_id))
+        users = await store.list_users(app.postgres, tenant_id, query.cursor, query.rows)
+        return UserPage(*query.split(users, lambda user: user.user_id))
     if name == "q":
         prefix = _with_plus(text)
-        after = _read_cursor(wanted.after)
-        found = await store.find_by_prefix(app.postgres, tenant_id, prefix.lower(), prefix, after, wanted.rows)
-        shown, cursor = wanted.split(found, _cursor)
+        after = _read_cursor(query.cursor)
+        found = await store.find_by_prefix(app.postgres, tenant_id, prefix.lower(), prefix, after, query.rows)
+        shown, cursor = query.split(found, _cursor)
         return UserPage(await store.get_users(app.postgres, tenant_id, [one.user_id for one in shown]), cursor)
     if name == "metadata":
         like = _metadata(text)
-        ids = await store.find_by_metadata(app.postgres, tenant_id, like, wanted.after, wanted.rows)
+        ids = await store.find_by_metadata(app.postgres, tenant_id, like, query.cursor, query.rows)
     elif name == "external_id":
         ids = await store.find_by_external_id(app.postgres, tenant_id, text)
     else:
         identifier = parse_identifier(**{"phone": None, "email": None, name: _with_plus(text)})
         ids = await store.find_by_identifier(app.postgres, tenant_id, identifier.value)
-    shown_ids, cursor = wanted.split(ids, str)
+    shown_ids, cursor = query.split(ids, str)
     return UserPage(await store.get_users(app.postgres, tenant_id, shown_ids), cursor)
 
 
-def _the_search(query: Search) -> tuple[str | None, str]:
-    given = [(name, text) for name, text in structs.asdict(query).items() if text is not None]
+def _filter(query: UserQuery) -> tuple[str | None, str]:
+    given = [(name, text) for name, text in structs.asdict(query).items() if name in FILTERS and text is not None]
     if len(given) > 1:
-        raise ValidationFailed(errors=[FieldError(given[1][0], f"Cannot be combined with {given[0][0]}")])
+        raise ValidationFailed(errors=[FieldError(given[1][0], f"Cannot be combined with {given[0][0]}.")])
     if not given:
         return None, ""
     name, text = given[0]
     # Empty, because somebody forgot to fill it in, must not mean everybody.
     if name != "metadata" and (not text or not text.isprintable()):
-        raise ValidationFailed(errors=[FieldError(name, f"Must be 1 to {MAX_TEXT} printable characters")])
+        raise ValidationFailed(errors=[FieldError(name, f"Must be 1 to {MAX_TEXT} printable characters.")])
     return name, text
 
 
@@ -83,9 +85,11 @@ def _metadata(text: str) -> str:
         like = msgspec.json.decode(text, type=metadata.Metadata)
         says_anything = metadata.has_value(like)
     except (msgspec.DecodeError, RecursionError):
-        raise ValidationFailed(errors=[FieldError("metadata", 'Must be a JSON object: {"plan":"pro"}')]) from None
+        raise ValidationFailed(
+            errors=[FieldError("metadata", 'Must be a JSON object, such as {"plan":"pro"}.')]
+        ) from None
     if not says_anything:
-        raise ValidationFailed(errors=[FieldError("metadata", "Must name at least one value")])
+        raise ValidationFailed(errors=[FieldError("metadata", "Must name at least one value.")])
     return metadata.check("metadata", like).decode()
 
 
@@ -102,5 +106,5 @@ def _read_cursor(cursor: str) -> tuple[str, int]:
     except (binascii.Error, ValueError):
         text = ""
     if text[:1] not in ("0", "1") or not text[1:].isprintable():
-        raise ValidationFailed(errors=[FieldError("cursor", "Not a cursor of this list")])
+        raise ValidationFailed(errors=[FieldError("cursor", INVALID_CURSOR)])
     return text[1:], int(text[0])

@@ -6,6 +6,7 @@ import asyncpg
 import httpx
 import pytest
 
+from auth1.authn.guards import public
 from auth1.core.http.request import ReplayedResponse, Request, Response
 from auth1.core.http.router import Route
 from auth1.core.schemas import Out
@@ -257,10 +258,7 @@ async def test_whatever_a_handler_returns_is_given_again(
         runs += 1
         return result
 
-    async def anyone(app: object, call: object) -> None:
-        pass
-
-    route = Route("POST", f"/made/{new_phone()}", make, anyone, status=201)
+    route = Route("POST", f"/made/{new_phone()}", make, public, status=201)
     call: Request[Any] = Request("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
     call.caller = None
 

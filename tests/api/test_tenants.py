@@ -265,7 +265,7 @@ async def test_an_unknown_setting_is_refused_by_name(door: Door, settings: dict[
 
     answer = await door.admin("PATCH", path, {"settings": settings})
 
-    assert answer.json()["errors"] == [{"field": "settings.colour", "message": "Unknown field"}]
+    assert answer.json()["errors"] == [{"field": "settings.colour", "message": "Unknown field."}]
     assert (await door.admin("GET", path)).json()["settings"] == DEFAULTS
 
 

@@ -20,6 +20,7 @@ from auth1.core.http.access_log import log_request
 from auth1.core.http.bodies import Decode, decoders
 from auth1.core.http.concurrency import ConcurrencyLimiter, Places
 from auth1.core.http.cors import Cors
+from auth1.core.http.query import read_query
 from auth1.core.http.request import (
     JSON,
     ClientDisconnected,
@@ -200,13 +201,15 @@ class App(Generic[Services]):
         """Run guard and handler under the route's one deadline."""
         try:
             async with asyncio.timeout(route.deadline_s + (route.limit.seconds if route.body else 0)) as deadline:
-                request.caller = await route.guard(self.services, request)
+                request.caller = await route.auth.authenticate(self.services, request, route.rate_limit)
                 if route.max_concurrent is not None:
                     limit_key = request.limit_key or client_ip.rate_limit_prefix(request.client)
                     held.enter_context(self._limits.acquire(route.path, limit_key, route.max_concurrent))
                 arguments: list[object] = []
+                if route.query is not None:
+                    arguments.append(read_query(request.query_string, route.query))
                 if (by_type := self._decoders.get(route)) is not None:
-                    arguments = [await self._decode(route, request, receive, by_type)]
+                    arguments.insert(0, await self._decode(route, request, receive, by_type))
                     deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
                 if route.idempotent == "yes":
                     result = await self._once(self.services, route, request, arguments)

@@ -1,53 +1,54 @@
-"""The query of a request, read into a Struct: what it declares is what the description of the API says."""
+"""Decode the query string of a request into the Struct that its route declares."""
 
 import re
 from datetime import datetime
 from functools import lru_cache
 from types import NoneType
-from typing import Any, TypeVar
+from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from auth1.core import timestamps
-from auth1.core.http.request import Request
-from auth1.core.schemas import field_error
-from auth1.errors import FieldError, ValidationFailed
+from auth1.core.schemas import NOT_NULL, field_error
+from auth1.errors import BadRequest, FieldError, ValidationFailed
 
-Query = TypeVar("Query", bound=msgspec.Struct)
+QueryT = TypeVar("QueryT", bound=msgspec.Struct)
 
 _DATE = re.compile(r"[0-9]{4}-", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
-def read_query(
-    request: Request[Any], kind: type[Query], *, beside: type[msgspec.Struct] | None = None, others: bool = False
-) -> Query:
-    """Read the query's parameters; of a name given twice the last counts.
+class Query(msgspec.Struct, forbid_unknown_fields=True):
+    """The query of a request. Unknown parameters are refused: a misspelled filter would match everything."""
 
-    One that is neither of `kind` nor of `beside` is refused, unless `others` are welcome: a filter with a typing error
-    must not mean everything. Raises ValidationFailed, or BadRequest on bytes that are not UTF-8.
+
+def read_query(query_string: bytes, kind: type[QueryT]) -> QueryT:
+    """Decode a query string; of a repeated parameter the last value counts.
+
+    Raises ValidationFailed, or BadRequest for bytes that are not UTF-8.
     """
-    query = request.query()
-    known = _kinds(kind).keys() | (_kinds(beside).keys() if beside is not None else set())
+    query = _pairs(query_string)
+    types = _types(kind)
     for name, value in query.items():
-        if name not in known and not others:
-            raise ValidationFailed(errors=[FieldError(name[:64], "Unknown parameter")])
+        if name not in types and kind.__struct_config__.forbid_unknown_fields:
+            raise _invalid(name, "Unknown parameter.")
         if "\0" in value:
-            raise ValidationFailed(errors=[FieldError(name[:64], "Contains a NUL character")])
-        kinds = _kinds(kind).get(name, frozenset())
-        # msgspec would take 1e1 for ten, and the word null for nothing at all.
-        if int in kinds and not _WHOLE.fullmatch(value):
-            raise ValidationFailed(errors=[FieldError(name, "Must be a whole number")])
-        if NoneType in kinds and str not in kinds and value.lower() == "null":
-            raise ValidationFailed(errors=[FieldError(name, "Leave it out, or give it a value")])
-        if datetime in kinds:
-            if not _DATE.match(value):  # msgspec would take a number for seconds since 1970
-                raise ValidationFailed(errors=[FieldError(name, "Must be a moment like 2026-01-31T12:00:00Z")])
-            query[name] = value.replace(" ", "+")  # a plus that was not encoded is a space by now
+            raise _invalid(name, "Must not contain a NUL character.")
+        of_field = types.get(name, frozenset())
+        # msgspec reads 1e1 as ten, and the word null as nothing.
+        if int in of_field and not _WHOLE.fullmatch(value):
+            raise _invalid(name, "Must be a whole number.")
+        if NoneType in of_field and str not in of_field and value.lower() == "null":
+            raise _invalid(name, NOT_NULL)
+        if datetime in of_field:
+            if not _DATE.match(value):  # msgspec reads a number as seconds since 1970
+                raise _invalid(name, timestamps.MESSAGE)
+            query[name] = value.replace(" ", "+")  # a plus that was not encoded arrives as a space
     try:
         found = msgspec.convert(query, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ValidationFailed(errors=[field_error(str(error))]) from None
+        raise ValidationFailed(errors=[field_error(error, kind)]) from None
     for name in kind.__struct_fields__:
         value = getattr(found, name)
         if isinstance(value, datetime):
@@ -55,9 +56,20 @@ def read_query(
     return found
 
 
-@lru_cache
-def _kinds(kind: type[msgspec.Struct]) -> dict[str, frozenset[object]]:
-    """By parameter all types that its type is made of."""
+def _pairs(query_string: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict"))
+    except ValueError:
+        raise BadRequest("The query is not valid UTF-8.") from None
+
+
+def _invalid(name: str, message: str) -> ValidationFailed:
+    return ValidationFailed(errors=[FieldError(name[:64], message)])
+
+
+@lru_cache(maxsize=256)
+def _types(kind: type[msgspec.Struct]) -> dict[str, frozenset[object]]:
+    """Return all types that each parameter's type consists of."""
     return {field.encode_name: frozenset(_within(field.type)) for field in msgspec.structs.fields(kind)}
 
 

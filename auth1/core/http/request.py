@@ -152,14 +152,6 @@ class Request(Generic[Caller]):
             raise BadRequest(f"The header {name.decode()} was sent twice.")
         return values[0].decode("latin-1")
 
-    def query(self) -> dict[str, str]:
-        """The query's parameters, the last of each name. Raises BadRequest on bytes that are not UTF-8."""
-        try:
-            text = self.query_string.decode("ascii")
-            return dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
-        except ValueError:
-            raise BadRequest("The query is not valid UTF-8.") from None
-
 
 def is_bodiless(request: Request[Any]) -> bool:
     """Whether a request has no body at all (RFC 9112, 6.3)."""

@@ -1,51 +1,75 @@
-"""Method and path to a route. `routes.py` is the table; this finds the line."""
+"""Find the route of a method and path. `routes.py` has the table of routes."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from auth1.core.http.request import BodyLimit
-from auth1.errors import MethodNotAllowed, NotFound
+from auth1.core.ratelimit import ClientRateLimit
+from auth1.errors import ApiError, MethodNotAllowed, NotFound
 
 DEADLINE_S = 2.0
-_PARAMETER = re.compile(r"[A-Za-z0-9_:.\-]{1,64}")  # what an id can be; anything else is not found
-
+_PARAMETER = re.compile(r"[A-Za-z0-9_:.\-]{1,64}")  # the characters of an id; other paths are not found
 
 Handler = Callable[..., Awaitable[object]]
-Body = Any  # what JSON is decoded into (a Struct, a union of them, a dict), Form, Upload, or None: there is no body
+Body = Any  # a Struct, a union of Structs or a dict for JSON; Form, Upload, or None without a body
+
+
+class Auth(NamedTuple):
+    """The authentication of a route's caller, and what the API description says about it.
+
+    `authenticate(services, request, rate_limit)` returns the caller and applies the route's rate limit.
+    `security` lists alternative sets of credentials; an empty set needs none.
+    """
+
+    name: str
+    authenticate: Callable[[Any, Any, ClientRateLimit | None], Awaitable[object]]
+    security: tuple[tuple[str, ...], ...] = ()
+    errors: tuple[type[ApiError], ...] = ()
+    request_headers: tuple[str, ...] = ()
 
 
 class Route(NamedTuple):
-    """One endpoint. The guard says who calls (or refuses) before the body is read; the handler does the work."""
+    """One endpoint. It calls `handler(services, request, body, query)`, with body and query only where declared.
+
+    `errors` are the errors of the handler; those of the other declarations are derived from them.
+    """
 
     method: str
     path: str
     handler: Handler
-    guard: Callable[..., Awaitable[object]]
+    auth: Auth
     body: Body = None
-    body_optional: bool = False  # nothing at all counts as {}
-    form: bool = False  # the same fields may come as a form
+    query: type[msgspec.Struct] | None = None
+    rate_limit: ClientRateLimit | None = None
+    errors: tuple[type[ApiError], ...] = ()
+    body_optional: bool = False  # a request without a body counts as {}
+    form: bool = False  # the fields of the body may also be sent as a form
     limit: BodyLimit = BodyLimit()
     status: int = 200
     deadline_s: float = DEADLINE_S
     quiet: bool = False  # probes and scrapes are logged at level debug
-    # Whether Idempotency-Key is honoured: by the App around the handler, or by the handler itself.
+    # How Idempotency-Key is honoured: by the App around the handler, or by the handler itself.
     idempotent: Literal["no", "yes", "itself"] = "no"
-    max_concurrent: int | None = None  # how many a party may have under way in a worker: what holds much for long
-    page: bool = False  # for people: what they post has an Origin that CORS has no say over, `null` or our own
-    # What a handler that returns Response answers: status, and a Struct, a media type or None for no body.
-    answers: tuple[tuple[int, Any], ...] = ()
+    max_concurrent: int | None = None  # per limit key and worker, for requests that use much memory for long
+    page: bool = False  # HTML for people: its forms are posted with an Origin of `null`, which CORS does not govern
+    # The responses of a handler that returns Response: status, and a Struct, a media type, or None without a body.
+    responses: tuple[tuple[int, Any], ...] = ()
+    request_headers: tuple[str, ...] = ()  # read by the handler
+    response_headers: tuple[str, ...] = ()  # set by the handler
 
 
 class Match(NamedTuple):
-    """A route and what stands in its path for each `{name}`."""
+    """A route, and the value in the path for each `{name}`."""
 
     route: Route
     parameters: dict[str, str]
 
 
 class Router:
-    """Finds routes: by dictionary where a path has no parameters, else by its segments."""
+    """Finds routes: by dictionary for paths without parameters, otherwise by segments."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._exact: dict[str, dict[str, Route]] = {}
@@ -62,7 +86,7 @@ class Router:
         return Match(route, parameters)
 
     def allow(self, path: str) -> str:
-        """What OPTIONS answers in Allow. Raises NotFound."""
+        """Return the Allow header of a path. Raises NotFound."""
         return self._allow(self._lookup(path)[0])
 
     def _lookup(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:

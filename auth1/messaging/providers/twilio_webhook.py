@@ -2,7 +2,6 @@
 
 import re
 
-from auth1.core.http.query import read_query
 from auth1.core.http.request import Form, Request
 from auth1.errors import Forbidden
 from auth1.messaging import delivery_reports
@@ -16,10 +15,10 @@ _MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
 _ERROR_CODE = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
-async def receive_status(app: Services, request: Request[None], form: Form) -> None:
+async def receive_status(app: Services, request: Request[None], form: Form, query: StatusCallbackQuery) -> None:
     """Record Twilio's delivery report of a message (its "status callback")."""
     _check_signature(app, request, form)
-    report = _parse(read_query(request, StatusCallbackQuery, others=True), form)
+    report = _parse(query, form)
     if report is None:
         return  # the message is not ours, or the status says nothing about its delivery
     request.log |= {"tenant_id": report.tenant_id, "message_id": report.message_id, "state": report.state}

@@ -90,7 +90,13 @@ async def test_a_redirect_that_was_taken_back_is_followed_no_more(person: Person
         "https://app.example.com/\n",
         "javascript:alert(1)",
         "/cb",
-        "myapp://cb",
+        "intent://cb#Intent;end",
+        "file:///etc/passwd",
+        "data:text/html,a",
+        "JAVASCRIPT://app.example.com/%0aalert(1)",
+        "myapp:cb",
+        "myapp://user@cb",
+        "myapp://cb#x",
     ],
 )
 async def test_a_redirect_uri_is_absolute_and_secure(mail_door: Door, uri: str) -> None:
