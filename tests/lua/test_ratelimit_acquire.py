@@ -40,8 +40,8 @@ def contract(script: Script) -> dict[str, str]:
 
 async def test_the_answer_has_the_parts_that_the_contract_names(wire: Wire, key: str) -> None:
     parts = contract(TAKE)
-    assert parts["KEYS"] == "the buckets; all share one hash tag"
-    assert parts["ARGV"] == "limit and window in ms for each bucket, in the order of KEYS"
+    assert parts["KEYS"] == "the rate limits; all share one hash tag"
+    assert parts["ARGV"] == "limit and window in ms for each rate limit, in the order of KEYS"
     assert parts["Returns"].startswith("{refused, retry_after_ms, remaining 1, reset_ms 1, remaining 2, reset_ms 2, …}")
 
     narrow, wide = bucket(f"{key}:a", 1), bucket(f"{key}:b", 3)

@@ -18,8 +18,8 @@ async def give_back(wire: Wire, key: str) -> int:
 
 async def test_the_answer_is_what_the_contract_says(wire: Wire, key: str) -> None:
     assert contract(GIVE_BACK) == {
-        "KEYS": "the bucket, as ratelimit_acquire.lua writes it; its newest slot goes",
-        "Returns": "1 when a slot was given back, 0 when none was taken",
+        "KEYS": "the rate limit, as ratelimit_acquire.lua writes it; its newest request is released",
+        "Returns": "1 when a request was released, 0 when none was counted",
     }
 
     assert await give_back(wire, key) == 0
