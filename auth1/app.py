@@ -60,7 +60,7 @@ def build_app(settings: Settings, log: Log) -> App[Services]:
         return services
 
     app = App(
-        ROUTES,
+        [route._replace(deadline_s=route.deadline_s * settings.timeout_scale) for route in ROUTES],
         log,
         Cors(settings.cors_origins, origin_of(settings.app_url)),
         settings.trusted_proxies,
@@ -155,10 +155,11 @@ def _sms_providers(settings: Settings, log: Log) -> list[Provider]:
         if name == "console":
             providers.append(Console(log))
         elif name == "sns" and settings.sns is not None:
-            providers.append(Sns(settings.sns.region, settings.sns.origination_number))
+            scale = settings.timeout_scale
+            providers.append(Sns(settings.sns.region, settings.sns.origination_number, timeout_scale=scale))
         elif name == "twilio" and settings.twilio is not None:
             callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
-            providers.append(Twilio(settings.twilio, callback))
+            providers.append(Twilio(settings.twilio, callback, timeout_scale=settings.timeout_scale))
     return providers
 
 
@@ -173,7 +174,11 @@ async def _warm_up(provider: Sns, log: Log) -> None:
 def _email_providers(settings: Settings, log: Log) -> list[Provider]:
     if settings.email_to_console:
         return [Console(log)]
-    return [Smtp(settings.smtp, settings.app_url)] if settings.smtp is not None else []
+    return (
+        [Smtp(settings.smtp, settings.app_url, timeout_scale=settings.timeout_scale)]
+        if settings.smtp is not None
+        else []
+    )
 
 
 def _every(services: Services, seconds: float, act: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:

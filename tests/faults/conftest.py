@@ -63,6 +63,7 @@ def own_environment(own_database_url: str, own_redis: RedisServer, module_carrie
         "JWT_SECRET": JWT_SECRET,
         "ADMIN_TOKEN": ADMIN_TOKEN,
         "RATE_LIMIT_MAX": "1000000",
+        "TIMEOUT_SCALE": "3",
         "TWILIO_ACCOUNT_SID": twilio.ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
         "TWILIO_MESSAGING_SERVICE_SID": twilio.SERVICE_SID,

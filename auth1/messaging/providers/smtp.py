@@ -38,7 +38,11 @@ class Smtp:
     name = "smtp"
     reports = False
 
-    def __init__(self, server: Server, app_url: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, server: Server, app_url: str, tls: ssl.SSLContext | None = None, *, timeout_scale: float = 1.0
+    ) -> None:
+        self._deadline_s = DEADLINE_S * timeout_scale
+        self._connect_s = CONNECT_S * timeout_scale
         self._server = server
         self._host = _domain(urlsplit(app_url).hostname or "localhost")
         self._tls = tls or ssl.create_default_context()
@@ -51,7 +55,7 @@ class Smtp:
         mail = mime.compose(message, self._server.sender, message_id, datetime.now(UTC))
         phase = _Phase()
         try:
-            async with asyncio.timeout(DEADLINE_S), self._room:
+            async with asyncio.timeout(self._deadline_s), self._room:
                 await self._deliver(message.to, mail, phase)
         except TimeoutError as error:
             raise SendError(phase.lost, "timeout") from error
@@ -101,7 +105,7 @@ class Smtp:
             username=server.username,
             password=server.password if server.username else None,
             local_hostname=self._host,
-            timeout=CONNECT_S,
+            timeout=self._connect_s,
             use_tls=server.tls,
             start_tls=False if server.tls else server.starttls,
             tls_context=self._tls,
@@ -122,9 +126,9 @@ class Smtp:
 
     async def _converse(self, connection: SMTP, to: str, mail: bytes, phase: "_Phase") -> None:
         try:
-            await connection.rcpt(to, timeout=DEADLINE_S)
+            await connection.rcpt(to, timeout=self._deadline_s)
             phase.lost = Failure.UNKNOWN
-            await connection.data(mail, timeout=DEADLINE_S)
+            await connection.data(mail, timeout=self._deadline_s)
         except aiosmtplib.SMTPRecipientRefused as error:
             raise _error_of_recipient(error.code, error.message) from error
         except aiosmtplib.SMTPResponseException as error:

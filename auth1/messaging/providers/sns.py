@@ -29,7 +29,8 @@ class Sns:
     name = "sns"
     reports = False
 
-    def __init__(self, region: str, origination_number: str | None) -> None:
+    def __init__(self, region: str, origination_number: str | None, *, timeout_scale: float = 1.0) -> None:
+        self._timeout_scale = timeout_scale
         self._region = region
         self._origination_number = origination_number
         self._client: Client | None = None
@@ -47,7 +48,7 @@ class Sns:
         client = self._client
         if client is None:
             try:
-                async with asyncio.timeout(WAIT_FOR_WARM_UP_S):
+                async with asyncio.timeout(WAIT_FOR_WARM_UP_S * self._timeout_scale):
                     client = await self._warm()
             except TimeoutError as error:
                 raise SendError(Failure.TRANSIENT, "not_ready") from error
@@ -81,10 +82,10 @@ class Sns:
     async def _make_client(self) -> "Client | SendError":
         """Create the client; return a failure, because possibly no caller waits any more."""
         try:
-            async with asyncio.timeout(WARM_UP_S):
+            async with asyncio.timeout(WARM_UP_S * self._timeout_scale):
                 sns_client = await asyncio.to_thread(importlib.import_module, "auth1.messaging.providers.sns_client")
                 session = await asyncio.to_thread(sns_client.load, self._region)
-                client: Client = await sns_client.open_client(session)
+                client: Client = await sns_client.open_client(session, self._timeout_scale)
         except ImportError:
             return SendError(Failure.CONFIGURATION, "not_installed")
         except TimeoutError:

@@ -39,17 +39,18 @@ _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 class Client:
     """An SNS client with credentials."""
 
-    def __init__(self, client: Any, credentials: Any, resources: AsyncExitStack) -> None:
+    def __init__(self, client: Any, credentials: Any, resources: AsyncExitStack, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
         self._client = client
         self._credentials = credentials
         self._resources = resources
 
     async def publish(self, to: str, text: str, attributes: Mapping[str, str]) -> str:
-        """Publish a text to a phone number and return the MessageId. Raises SendError, within DEADLINE_S."""
+        """Publish a text to a phone number and return the MessageId. Raises SendError, within the deadline."""
         values = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
         begun = False
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self._deadline_s):
                 # Credentials of a role expire. Fetch them first, so that a failure here means that nothing was sent.
                 await self._credentials.get_frozen_credentials()
                 begun = True
@@ -82,7 +83,7 @@ def load(region: str) -> Any:
     return session
 
 
-async def open_client(session: Any) -> Client:
+async def open_client(session: Any, timeout_scale: float = 1.0) -> Client:
     """Return a client with credentials. Raises SendError."""
     with _failing_as_send_error():
         async with AsyncExitStack() as resources:
@@ -90,12 +91,13 @@ async def open_client(session: Any) -> Client:
             if credentials is None:
                 raise SendError(Failure.CONFIGURATION, "no_credentials")
             await credentials.get_frozen_credentials()
-            client = await resources.enter_async_context(session.client("sns", config=_config()))
-            return Client(client, credentials, resources.pop_all())
+            client = await resources.enter_async_context(session.client("sns", config=_config(timeout_scale)))
+            return Client(client, credentials, resources.pop_all(), DEADLINE_S * timeout_scale)
 
 
-def _config(**more: object) -> AioConfig:
-    return AioConfig(http_session_cls=_Transport, retries={"total_max_attempts": 1, "mode": "standard"}, **more)
+def _config(timeout_scale: float = 1.0, **more: object) -> AioConfig:
+    transport = type("_ScaledTransport", (_Transport,), {"timeout_scale": timeout_scale})
+    return AioConfig(http_session_cls=transport, retries={"total_max_attempts": 1, "mode": "standard"}, **more)
 
 
 @contextmanager
@@ -128,12 +130,14 @@ def _trust(verify: bool | str) -> ssl.SSLContext | bool:
 class _Transport:
     """An HTTP session with aiobotocore's interface. It raises SendError only."""
 
+    timeout_scale = 1.0
+
     def __init__(self, *, verify: bool | str, proxies: Mapping[str, str] | None, **_: object) -> None:
-        trust = _trust(verify)
+        trust, scale = _trust(verify), self.timeout_scale
         limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
         self._client = httpx.AsyncClient(
             verify=trust,
-            timeout=httpx.Timeout(DEADLINE_S, connect=CONNECT_S, pool=POOL_S),
+            timeout=httpx.Timeout(DEADLINE_S * scale, connect=CONNECT_S * scale, pool=POOL_S * scale),
             limits=limits,
             mounts={
                 f"{scheme}://": httpx.AsyncHTTPTransport(verify=trust, limits=limits, proxy=proxy)

@@ -72,8 +72,14 @@ class Twilio:
     name = "twilio"
 
     def __init__(
-        self, account: Account, callback_url: str | None, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        account: Account,
+        callback_url: str | None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        timeout_scale: float = 1.0,
     ) -> None:
+        self._deadline_s = DEADLINE_S * timeout_scale
         self._service = account.messaging_service_sid
         self._callback_url = callback_url
         self.reports = callback_url is not None
@@ -81,7 +87,7 @@ class Twilio:
         self._client = httpx.AsyncClient(
             base_url=account.api_url,
             auth=httpx.BasicAuth(account.account_sid, account.auth_token),
-            timeout=httpx.Timeout(DEADLINE_S, connect=CONNECT_S),
+            timeout=httpx.Timeout(self._deadline_s, connect=CONNECT_S * timeout_scale),
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
             follow_redirects=False,
             trust_env=False,
@@ -108,7 +114,7 @@ class Twilio:
     async def send(self, message: OutgoingMessage) -> SendResult:
         """Create the message at Twilio; the result contains its SID."""
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self._deadline_s):
                 status, body = await self._post(self.form(message))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise SendError(Failure.TRANSIENT, "no_connection") from error
