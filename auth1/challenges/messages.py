@@ -32,7 +32,7 @@ def render_code(
     branding, use = settings.branding(tenant_name), text_purpose(purpose)
     if channel == "email":
         text, content = render_email(branding, locale, code=code, link=link, expires_in=expires_in, purpose=use)
-        return OutgoingMessage(tenant_id, message_id, to, text, expires_in, content)
+        return OutgoingMessage(tenant_id, message_id, to, text, expires_in, content, settings.email_from)
     return OutgoingMessage(
         tenant_id,
         message_id,
@@ -59,7 +59,7 @@ def render_notice(
     """Render a notice, which contains no code."""
     text, content = notices.render_notice(settings.branding(tenant_name), locale, notice, channel)
     if channel == "email":
-        return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, content)
+        return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, content, settings.email_from)
     return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, senders=_senders(settings, to))
 
 

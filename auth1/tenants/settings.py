@@ -86,6 +86,16 @@ _SnsSender = Annotated[
         extra={"message": "Must be a phone number such as +15551234567, or a name of at most 11 letters and digits."},
     ),
 ]
+# An addr-spec in ASCII without quoting (RFC 5322, 3.4.1).
+_EmailAddress = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=254,
+        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z",
+        examples=["no-reply@example.com"],
+        extra={"message": "Must be an email address, such as no-reply@example.com."},
+    ),
+]
 _Place = Annotated[
     str,
     msgspec.Meta(
@@ -179,6 +189,9 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         Annotated[dict[_Place, Senders], msgspec.Meta(max_length=250)],
         msgspec.Meta(description="Whom an SMS is from, by country."),
     ] = {}
+    email_from: Annotated[
+        _EmailAddress | None, msgspec.Meta(description="Sender address of emails; null: EMAIL_FROM.")
+    ] = None
 
     def branding(self, tenant_name: str) -> Branding:
         """Return the branding of messages and pages; `sms_branding` replaces the tenant's name."""
@@ -188,7 +201,7 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
 
 # What the operator alone decides, because the operator pays for it, or answers for whom it is from.
 BUDGETS = frozenset({"messages_per_day", "sms_budget_per_day", "sms_budget_soft"})
-OPERATOR_SETTINGS = BUDGETS | {"sms_senders"}
+OPERATOR_SETTINGS = BUDGETS | {"sms_senders", "email_from"}
 
 _decode = msgspec.json.Decoder(TenantSettings).decode
 

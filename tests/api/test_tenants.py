@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_undelivered": False,
     "retry_unreported_after": None,
     "sms_senders": {},
+    "email_from": None,
 }
 # What each setting may just be, and what it may just not be.
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
@@ -68,7 +69,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         [
             {"sms": {}, "sms_add": {}, "email": {}},
             {"sms": {"es-419": "{code}"}, "sms_add": {}, "email": {"es-419": {"subject": "x" * 120}}},
-            {"sms": {"de": "x" * 314 + "{code}"}, "sms_add": {}, "email": {}},
+            {"sms": {"de": "x" * 314 + "{code}"}, "sms_add": {"de": "{code}"}, "email": {}},
         ],
         [1, {"fax": {}}, {"sms": []}, {"sms": {"de": 1}}, {"sms": {"de": ""}}, {"sms": {"german": "{code}"}}],
     ),
@@ -85,6 +86,11 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ),
     ("retry_undelivered", [True, False], [1, "yes"]),
     ("retry_unreported_after", [10, 300, None], [9, 301, 0, -1, True, "60", 10.5]),
+    (
+        "email_from",
+        ["no-reply@example.com", "a+b@mail.example.com", None],
+        ["", "example.com", "a@", "a@b", "A <a@example.com>", "a@example.com\n", "a@exa mple.com", "a@-example.com", 1],
+    ),
     (
         "sms_senders",
         [

@@ -80,5 +80,5 @@ async def test_a_tenant_may_read_its_senders_and_only_the_operator_sets_them(sen
 
 
 def test_what_only_the_operator_may_set_is_a_setting() -> None:
-    assert "sms_senders" in OPERATOR_SETTINGS
+    assert {"sms_senders", "email_from"} <= OPERATOR_SETTINGS
     assert set(TenantSettings.__struct_fields__) >= OPERATOR_SETTINGS

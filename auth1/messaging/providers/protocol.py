@@ -55,6 +55,7 @@ class OutgoingMessage(NamedTuple):
     text: str
     expires_in: int
     email: EmailContent | None = None  # only of an email
+    email_from: str | None = None  # sender address of an email; None: the operator's
     senders: Senders = Senders()
     retry_in: int | None = None
     avoid: tuple[str, ...] = ()

@@ -52,11 +52,12 @@ class Smtp:
     async def send(self, message: OutgoingMessage) -> SendResult:
         """Send a message; its id is the Message-ID."""
         message_id = f"{message.message_id}@{self._host}"
-        mail = mime.compose(message, self._server.sender, message_id, datetime.now(UTC))
+        sender = message.email_from or self._server.sender
+        mail = mime.compose(message, sender, message_id, datetime.now(UTC))
         phase = _Phase()
         try:
             async with asyncio.timeout(self._deadline_s), self._room:
-                await self._deliver(message.to, mail, phase)
+                await self._deliver(sender, message.to, mail, phase)
         except TimeoutError as error:
             raise SendError(phase.lost, "timeout") from error
         return SendResult(message_id)
@@ -67,11 +68,11 @@ class Smtp:
         for _, connection in idle:
             await _quit(connection)
 
-    async def _deliver(self, to: str, mail: bytes, phase: "_Phase") -> None:
+    async def _deliver(self, sender: str, to: str, mail: bytes, phase: "_Phase") -> None:
         connection = self._kept()
         if connection is not None:
             try:
-                await connection.mail(self._server.sender)
+                await connection.mail(sender)
             except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException):
                 connection.close()
                 connection = None
@@ -79,7 +80,7 @@ class Smtp:
                 connection.close()
                 raise
         if connection is None:
-            connection = await self._connect()
+            connection = await self._connect(sender)
         try:
             await self._converse(connection, to, mail, phase)
         except BaseException:
@@ -96,7 +97,7 @@ class Smtp:
             connection.close()
         return None
 
-    async def _connect(self) -> SMTP:
+    async def _connect(self, sender: str) -> SMTP:
         """Open a connection, log in where a user is configured, and send MAIL FROM."""
         server = self._server
         connection = SMTP(
@@ -112,7 +113,7 @@ class Smtp:
         )
         try:
             await connection.connect()
-            await connection.mail(server.sender)
+            await connection.mail(sender)
         except TimeoutError as error:
             connection.close()
             raise SendError(Failure.TRANSIENT, "timeout") from error

@@ -87,6 +87,30 @@ async def test_a_mail_client_finds_code_and_link_in_both_alternatives_and_no_oth
     assert received.part("html").count(f'href="{received.link}"') == 2
 
 
+async def test_email_comes_from_the_tenants_own_address(mail_door: Door, server: SmtpServer, person: str) -> None:
+    tenant = await mail_door.tenant(sms_branding="MyApp", email_from="hello@myapp.example")
+    other = f"other.{person}"
+
+    for address, key in ((person, tenant["api_key"]), (other, (await mail_door.tenant())["api_key"])):
+        response = await mail_door.post("/api/auth/request", {"email": address}, key)
+        assert response.status_code == 200, response.text
+
+    received = server.newest(person)
+    [sender] = received.mail["From"].addresses
+    assert (received.sender, sender.addr_spec) == ("hello@myapp.example", "hello@myapp.example")
+    assert sender.display_name == "MyApp"
+    assert server.newest(other).sender == SENDER, "on the same connection"
+
+
+async def test_only_the_operator_sets_the_sender_address(mail_door: Door) -> None:
+    tenant = await mail_door.tenant()
+    headers = {"x-api-key": tenant["secret_key"]}
+
+    response = await mail_door.client.patch("/api/tenant/settings", json={"email_from": "a@b.example"}, headers=headers)
+
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
 @pytest.mark.parametrize(("locale", "lang"), [(tag, tag) for tag in STRINGS] + [("de-CH", "de"), ("tlh", "en")])
 async def test_a_mail_is_in_the_language_of_its_reader(
     mail_door: Door, server: SmtpServer, person: str, locale: str, lang: str
