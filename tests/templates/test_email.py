@@ -114,6 +114,18 @@ def test_html_supports_dark_mode_and_loads_nothing() -> None:
     assert set(re.findall(r"https?://[^\s\"<]+", content.html)) == {LINK}
 
 
+def test_every_value_in_the_html_is_escaped() -> None:
+    script = "<script>alert('1')</script>"
+    texts = Texts(email={"en": EmailText(code=script, link=script, button=script, expiry=script, footer=script)})
+    branding = Branding(script, texts=texts)
+
+    for code, link in (("482913", None), (None, f'{LINK}"{script}'), ("482913", LINK)):
+        _, content = render_email(branding, "en", code=code, link=link, expires_in=600)
+
+        assert "<script" not in content.html
+        assert content.html.count("&lt;script&gt;") >= 5
+
+
 def test_direction_follows_the_language() -> None:
     for lang, direction in (("he", "rtl"), ("fa-IR", "rtl"), ("ja", "ltr")):
         branding = Branding("MyApp", texts=Texts(email={lang: JAPANESE}))
