@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "voip_blocking": True,
     "allowed_countries": None,
     "require_challenge_id": False,
+    "sign_up": "open",
     "sms_branding": None,
     "token_expires_in": 900,
     "session_idle_after": 30 * 24 * 3600,
@@ -51,6 +52,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("voip_blocking", [False, True], [0, "no"]),
     ("allowed_countries", [[], ["DE", "US"], ["DE"] * 250], ["DE", ["de"], ["DEU"], ["DE\n"], [None], ["DE"] * 251]),
     ("require_challenge_id", [True, False], [1]),
+    ("sign_up", ["open", "closed"], ["", "Open", "invite", True]),
     (
         "sms_branding",
         ["M", "My App & Söhne", "a" * 30, "v1.0", "Dr. Who"],
