@@ -27,7 +27,7 @@ from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
-from auth1.messaging.providers.console import Console
+from auth1.messaging.providers.console import Console, OnMessage
 from auth1.messaging.providers.protocol import Provider, SendError
 from auth1.messaging.providers.smtp import Smtp
 from auth1.messaging.providers.sns import Sns
@@ -49,11 +49,11 @@ def make_app() -> App[Services]:
     return build_app(settings, log)
 
 
-def build_app(settings: Settings, log: Log) -> App[Services]:
-    """Put the application together; its services start with it."""
+def build_app(settings: Settings, log: Log, *, on_console: OnMessage | None = None) -> App[Services]:
+    """Put the application together; its services start with it. `on_console` receives what the console prints."""
 
     async def start_worker() -> Services:
-        services = await start_services(settings, log)
+        services = await start_services(settings, log, on_console=on_console)
         signals.on_finish(app.finish)
         signals.stop_with_parent()
         signals.unblock_after_startup()
@@ -71,7 +71,9 @@ def build_app(settings: Settings, log: Log) -> App[Services]:
     return app
 
 
-async def start_services(settings: Settings, log: Log, *, background: bool = True) -> Services:
+async def start_services(
+    settings: Settings, log: Log, *, background: bool = True, on_console: OnMessage | None = None
+) -> Services:
     """Make the services. Raises Unavailable when there is no database; a worker (`background`) waits for it."""
     redis = Redis(settings.redis_url, log)
     postgres = Postgres(
@@ -86,9 +88,10 @@ async def start_services(settings: Settings, log: Log, *, background: bool = Tru
         reads = Postgres(
             settings.database_read_url, log, size=READ_POOL_SIZE, statement_cache_size=cache_size, eager=False
         )
-    sms = _sms_providers(settings, log)
+    console = Console(log, on_console)
+    sms = _sms_providers(settings, console)
     keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
-    messenger = Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, log)})
+    messenger = Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, console)})
     render = functools.partial(messages.render_claimed, keyring, settings.app_url)
     services = Services(
         settings=settings,
@@ -148,12 +151,12 @@ async def stop_services(services: Services) -> None:
     services.log.close()
 
 
-def _sms_providers(settings: Settings, log: Log) -> list[Provider]:
+def _sms_providers(settings: Settings, console: Console) -> list[Provider]:
     """The operator's providers in order of trial."""
     providers: list[Provider] = []
     for name in settings.sms_providers:
         if name == "console":
-            providers.append(Console(log))
+            providers.append(console)
         elif name == "sns" and settings.sns is not None:
             scale = settings.timeout_scale
             providers.append(Sns(settings.sns.region, settings.sns.origination_number, timeout_scale=scale))
@@ -171,9 +174,9 @@ async def _warm_up(provider: Sns, log: Log) -> None:
         log.warn("provider is not ready", provider=provider.name, failure=error.failure, error_code=error.code)
 
 
-def _email_providers(settings: Settings, log: Log) -> list[Provider]:
+def _email_providers(settings: Settings, console: Console) -> list[Provider]:
     if settings.email_to_console:
-        return [Console(log)]
+        return [console]
     return (
         [Smtp(settings.smtp, settings.app_url, timeout_scale=settings.timeout_scale)]
         if settings.smtp is not None

@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text()
 
 # Highest layer first: a module imports from lower layers, or from its own package.
 LAYERS = (
-    ("__main__", "cli"),
+    ("__main__", "cli", "inbox"),
     ("app",),
     ("routes",),
     ("openapi",),

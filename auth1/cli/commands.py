@@ -30,12 +30,12 @@ from auth1.tenants.settings import OPERATOR, TenantAdmin
 Result = TypeVar("Result")
 
 
-def serve(options: Namespace) -> None:
-    """Migrate, then serve until stopped."""
+def serve(options: Namespace, target: str = "auth1.app:make_app") -> None:
+    """Migrate, then serve until stopped. `target` names the function that makes the application."""
     settings = settings_or_exit()
     gc.freeze()  # what is loaded stays shared with the workers that are forked from here
     try:
-        serve_until_stopped(settings)
+        serve_until_stopped(settings, target)
     except StartError as error:
         fail(str(error))
 

@@ -1,8 +1,9 @@
-"""`auth1 dev`: everything on a bare machine, from one command. Real servers, a demo tenant, codes on the terminal."""
+"""`auth1 dev`: all of Auth1 on one machine, with real servers, a demo tenant, and an inbox for its messages."""
 
 import asyncio
 import os
 import secrets
+import sys
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,16 +22,17 @@ from auth1.dev.server import ServerError
 from auth1.services import Services
 from auth1.tenants import service, store
 from auth1.tenants.schemas import KeyIn, TenantIn
-from auth1.tenants.settings import OPERATOR, TenantAdmin
+from auth1.tenants.settings import OPERATOR, TenantAdmin, TenantSettings
 
 SLUG = "demo"
 DATABASE = "auth1_db"
+DEMO_CODES_PER_HOUR = 100  # the most that a tenant may allow: nobody is locked out while trying
 
 _QUERIES = Queries("dev")
 
 
 class DevState(msgspec.Struct):
-    """What a second start uses again; kept readable for its owner only."""
+    """Secrets and keys that the next start uses again, in a file that only its owner can read."""
 
     jwt_secret: str
     admin_token: str
@@ -42,37 +44,95 @@ class DevState(msgspec.Struct):
 
 
 def dev(options: Namespace) -> None:
-    """Start what is missing, make or find the demo tenant, say how to use it, and serve until stopped."""
+    """Start the servers that are missing, create the demo tenant, print how to use it, and serve until stopped."""
     directory = Path(options.data or ".auth1").absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    remembered = _recall(directory)
+    state = _load_state(directory)
     with ExitStack() as servers:
         try:
             _start_servers(directory, servers)
         except ServerError as error:
             commands.fail(str(error))
-        os.environ.setdefault("JWT_SECRET", remembered.jwt_secret)
-        os.environ.setdefault("ADMIN_TOKEN", remembered.admin_token)
-        if "TWILIO_ACCOUNT_SID" not in os.environ:
-            os.environ.setdefault("SMS_PROVIDERS", "console")
-            os.environ.setdefault("APP_URL", _address())  # what links begin with; Twilio could not report there
-        os.environ.setdefault("SMTP_URL", CONSOLE)
-        os.environ.setdefault("HOST", "127.0.0.1")
+        _set_defaults(state)
         commands.check_port()
-        remembered = commands.run(lambda app: _demo_tenant(app, remembered))
-        _remember(directory, remembered)
-        print(_walk(remembered, directory), flush=True)
-        commands.serve(options)
+        _progress("Applying migrations and creating the demo tenant")
+        state = commands.run(lambda app: _demo_tenant(app, state))
+        _save_state(directory, state)
+        print(quickstart_text(state, directory), flush=True)
+        commands.serve(options, "auth1.inbox.app:make_app")
+
+
+def quickstart_text(state: DevState, directory: Path) -> str:
+    """Return the banner: addresses, keys, and commands to paste."""
+    base = _address()
+    return f"""
+  Auth1 for development: real PostgreSQL and Redis on this machine. SMS and emails appear here and in the inbox.
+  Not for production.
+
+  inbox      {base}/dev/inbox
+  API        {base}/docs
+  database   {os.environ["DATABASE_URL"]}
+  redis      {os.environ["REDIS_URL"]}
+  tenant     {state.tenant_id} ({SLUG})
+  secret key {state.secret_key}
+  test key   {state.test_key}
+
+  1. Request a code. It appears here and in the inbox.
+
+curl -X POST {base}/api/auth/request \\
+  -H "Content-Type: application/json" \\
+  -H "x-api-key: {state.api_key}" \\
+  -d '{{"phone": "+15551234567"}}'
+
+  2. Log in with it.
+
+curl -X POST {base}/api/auth/verify \\
+  -H "Content-Type: application/json" \\
+  -H "x-api-key: {state.api_key}" \\
+  -d '{{"phone": "+15551234567", "code": "THE CODE"}}'
+
+  3. Create a tenant of your own.
+
+export ADMIN_TOKEN={os.environ["ADMIN_TOKEN"]}
+curl -X POST {base}/api/admin/tenants \\
+  -H "Content-Type: application/json" \\
+  -H "Authorization: Bearer $ADMIN_TOKEN" \\
+  -d '{{"name": "My App", "slug": "myapp", "settings": {{"otp_length": 6, "sms_branding": "MyApp"}}}}'
+
+  Ctrl-C stops everything. The data stays in {directory}.
+"""
+
+
+def _set_defaults(state: DevState) -> None:
+    """Set the variables that the developer has not set."""
+    os.environ.setdefault("JWT_SECRET", state.jwt_secret)
+    os.environ.setdefault("ADMIN_TOKEN", state.admin_token)
+    if "TWILIO_ACCOUNT_SID" not in os.environ:
+        os.environ.setdefault("SMS_PROVIDERS", "console")
+        os.environ.setdefault("APP_URL", _address())  # the start of links; Twilio could not report to it
+    os.environ.setdefault("SMTP_URL", CONSOLE)
+    os.environ.setdefault("HOST", "127.0.0.1")
+    os.environ.setdefault("RATE_LIMIT_MAX", "100000")  # all requests of a developer come from one address
+    if sys.stdout.isatty():
+        os.environ.setdefault("LOG_FORMAT", "text")
 
 
 def _start_servers(directory: Path, servers: ExitStack) -> None:
     if "DATABASE_URL" not in os.environ:
+        is_first = not (directory / "postgres" / "data").exists()
+        _progress("Creating the database" if is_first else "Starting PostgreSQL")
         postgres = servers.enter_context(PostgresServer(directory / "postgres"))
         os.environ["DATABASE_URL"] = postgres.url(DATABASE)
         asyncio.run(_create_database(postgres.url()))
     if "REDIS_URL" not in os.environ:
+        _progress("Starting Redis")
         redis = servers.enter_context(RedisServer(directory / "redis"))
         os.environ["REDIS_URL"] = redis.url()
+
+
+def _progress(step: str) -> None:
+    """Print what is being done, so that no start is silent."""
+    print(f"{step} …", flush=True)
 
 
 async def _create_database(url: str) -> None:
@@ -84,75 +144,39 @@ async def _create_database(url: str) -> None:
         await connection.close()
 
 
-async def _demo_tenant(app: Services, remembered: DevState) -> DevState:
-    """The demo tenant of this database, with keys that we know."""
+async def _demo_tenant(app: Services, state: DevState) -> DevState:
+    """Return the demo tenant of this database and its keys, after creating what is missing."""
     await migrate(app.settings.database_url)
     found = await store.get_tenant(app.postgres, slug=SLUG)
     if found is None:
-        made = await service.create_tenant(app, TenantIn(name="Demo", slug=SLUG))
-        tenant_id, keys = made.tenant_id, [made.api_key, made.secret_key, made.test_key]
-    elif found[0].tenant_id == remembered.tenant_id and remembered.secret_key:
-        return remembered
+        settings = TenantSettings(rate_limit_per_hour=DEMO_CODES_PER_HOUR)
+        created = await service.create_tenant(app, TenantIn(name="Demo", slug=SLUG, settings=settings))
+        tenant_id, keys = created.tenant_id, [created.api_key, created.secret_key, created.test_key]
     else:
         tenant_id, owner = found[0].tenant_id, TenantAdmin(found[0].tenant_id, OPERATOR)
+        if found[0].settings.rate_limit_per_hour == TenantSettings().rate_limit_per_hour:
+            await service.update_settings(app, owner, {"rate_limit_per_hour": DEMO_CODES_PER_HOUR})
+        if tenant_id == state.tenant_id and state.secret_key:
+            return state
         keys = [(await service.create_key(app, owner, KeyIn(kind=kind))).api_key for kind in KINDS]
     named = dict(zip(("api_key", "secret_key", "test_key"), keys, strict=True))
-    return msgspec.structs.replace(remembered, tenant_id=tenant_id, **named)
+    return msgspec.structs.replace(state, tenant_id=tenant_id, **named)
 
 
-def _recall(directory: Path) -> DevState:
+def _load_state(directory: Path) -> DevState:
     path = directory / "dev.json"
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=DevState)
     return DevState(jwt_secret=secrets.token_hex(32), admin_token=secrets.token_hex(32))
 
 
-def _remember(directory: Path, remembered: DevState) -> None:
+def _save_state(directory: Path, state: DevState) -> None:
     path = directory / "dev.json"
     new = path.with_suffix(".new")
     new.touch(mode=0o600)
-    new.write_bytes(msgspec.json.encode(remembered))
+    new.write_bytes(msgspec.json.encode(state))
     new.replace(path)
 
 
 def _address() -> str:
     return f"http://localhost:{os.environ.get('PORT') or 3000}"
-
-
-def _walk(remembered: DevState, directory: Path) -> str:
-    """The guide's walk, ready to paste."""
-    base = _address()
-    admin_token = os.environ["ADMIN_TOKEN"]
-    return f"""
-  Auth1 for development: real PostgreSQL and Redis on this machine, SMS and mails on this terminal. Not for production.
-
-  database   {os.environ["DATABASE_URL"]}
-  redis      {os.environ["REDIS_URL"]}
-  tenant     {remembered.tenant_id} ({SLUG})
-  secret key {remembered.secret_key}
-  test key   {remembered.test_key}
-
-  1. Ask for a code; it appears here.
-
-curl -X POST {base}/api/auth/request \\
-  -H "Content-Type: application/json" \\
-  -H "x-api-key: {remembered.api_key}" \\
-  -d '{{"phone": "+15551234567"}}'
-
-  2. Log in with it.
-
-curl -X POST {base}/api/auth/verify \\
-  -H "Content-Type: application/json" \\
-  -H "x-api-key: {remembered.api_key}" \\
-  -d '{{"phone": "+15551234567", "code": "THE CODE"}}'
-
-  3. Make a tenant of your own.
-
-export ADMIN_TOKEN={admin_token}
-curl -X POST {base}/api/admin/tenants \\
-  -H "Content-Type: application/json" \\
-  -H "Authorization: Bearer $ADMIN_TOKEN" \\
-  -d '{{"name": "My App", "slug": "myapp", "settings": {{"otp_length": 6, "sms_branding": "MyApp"}}}}'
-
-  Ctrl-C ends everything; the data stay in {directory}.
-"""

@@ -39,22 +39,25 @@ class StartError(Exception):
     """The service cannot start; the message is the one line for the operator."""
 
 
-def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; requests in flight are finished first. Raises StartError."""
+def serve(settings: Settings, target: str = "auth1.app:make_app") -> None:
+    """Run until SIGTERM or SIGINT, after finishing the requests in flight. Raises StartError.
+
+    `target` names the function that makes the application of a worker.
+    """
     listener = bind(settings)
     lines = asyncio.run(_prepare(settings))
     listener.listen(BACKLOG)
     # From here on a request is answered, if only after the workers are up.
     print("\n".join(lines), flush=True)
-    _Server(listener, settings).serve()
+    _Server(listener, settings, target).serve()
 
 
 class _Server(MPServer):
     """granian's workers on our socket."""
 
-    def __init__(self, listener: socket.socket, settings: Settings) -> None:
+    def __init__(self, listener: socket.socket, settings: Settings, target: str) -> None:
         super().__init__(
-            "auth1.app:make_app",
+            target,
             factory=True,
             interface=Interfaces.ASGI,
             workers=settings.workers,
@@ -68,7 +71,7 @@ class _Server(MPServer):
             log_dictconfig=_LOGGING,
         )
         self._listener = listener
-        self._log = Log(settings.log_level)
+        self._log = Log(settings.log_level, format=settings.log_format)
 
     def _serve(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
         """Run the workers. Replaces granian's supervision, which its `serve` calls by this name."""

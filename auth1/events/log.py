@@ -54,8 +54,7 @@ def log_events(log: Log, events: Iterable[RecordedEvent]) -> None:
     """Write committed events to stdout, and count them."""
     for event in events:
         metrics.EVENTS.labels(event.type.value).inc()
-        log.info(
-            "event",
+        log.event(
             event_id=event.id,
             type=event.type.value,
             tenant_id=event.tenant_id,

@@ -1,4 +1,4 @@
-"""`auth1 dev`: everything on a bare machine, as somebody would try it who has just heard of it."""
+"""`auth1 dev`: all of Auth1 on a bare machine, as a new user tries it."""
 
 import os
 import re
@@ -57,7 +57,7 @@ async def last_code(server: Auth1, to: str = "+15551234567") -> str:
     """The code that the terminal shows, in an SMS or in a mail."""
 
     def shown() -> list[str]:
-        return re.findall(rf"message to {re.escape(to)}: [^{{}}]*? code is:\s+(\d+)", server.text())
+        return re.findall(rf"message to {re.escape(to)}: [^{{}}]*?(?: code is: |\n *)(\d{{6}})\b", server.text())
 
     await until(lambda: bool(shown()), explain=server.text)
     return shown()[-1]
@@ -193,7 +193,8 @@ async def test_a_directory_that_is_in_use_is_said_in_one_line(directory: Path, l
         second.spawn()
         try:
             assert await second.exit_code() == 1
-            [line] = log.read_text().splitlines()
+            progress, line = log.read_text().splitlines()
+            assert progress == "Starting PostgreSQL …"
             assert line.startswith("auth1: PostgreSQL already runs in ")
             assert str(running.pid) in line
         finally:
