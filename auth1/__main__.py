@@ -90,22 +90,34 @@ def _add_keys(acts: Commands) -> None:
 
 
 def _add_users(acts: Commands) -> None:
-    text = "Import users; those who exist are left as they are. Exits 1 when a line was rejected."
+    text = "Import users; existing users are left unchanged. Exits 1 when a line was rejected."
     example = "auth1 users import --tenant myapp --from auth0 export.ndjson --rejects rejected.txt"
     bring = _add(acts, "import", text, example, "auth1.cli.users:import_users")
-    bring.add_argument("--from", dest="preset", metavar="PRODUCT", help="auth0, cognito, firebase or supabase")
-    bring.add_argument("--map", default="", metavar="FIELD=COLUMN,…", help="phone=phone_number,email=email")
     bring.add_argument(
-        "--rejects", metavar="FILE", default="-", help="where rejected lines are named (default: stderr)"
+        "--from",
+        dest="preset",
+        metavar="PRODUCT",
+        help="the product that the file comes from: auth0, cognito, firebase or supabase",
     )
-    bring.add_argument("--resume", action="store_true", help="go on where the import of this file was broken off")
-    bring.add_argument("--skip", type=int, default=0, metavar="LINES", help="how many lines to pass over")
+    bring.add_argument(
+        "--map", default="", metavar="FIELD=COLUMN,…", help="where fields are found: phone=phone_number,email=email"
+    )
+    bring.add_argument(
+        "--rejects", metavar="FILE", default="-", help="file for the rejected lines and reasons (default: stderr)"
+    )
+    bring.add_argument("--resume", action="store_true", help="continue the interrupted import of this file")
+    bring.add_argument("--skip", type=int, default=0, metavar="LINES", help="number of lines to skip")
+    bring.add_argument(
+        "--trust-unverified",
+        action="store_true",
+        help="import unverified phones and emails as logins (default: as profile data)",
+    )
     _add_json(bring)
     example = "auth1 users export --tenant myapp users.csv"
     export = _add(acts, "export", "Export all users.", example, "auth1.cli.users:export_users")
     for command, formats in ((bring, ("ndjson", "csv", "json")), (export, ("ndjson", "csv"))):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
-        command.add_argument("--format", choices=formats, help="by default what the file's name ends in, or ndjson")
+        command.add_argument("--format", choices=formats, help="format of the file (default: by its suffix, or ndjson)")
         command.add_argument("file", metavar="FILE", help="- for stdin or stdout")
 
 

@@ -1,5 +1,7 @@
-"""Export all users, a page at a time: each page is a statement of its own, and begins where the one before ended, so
-no transaction is open while a client is slow."""
+"""Export all users page by page: each page is one statement that starts where the page before ended.
+
+So no transaction is open while a client is slow.
+"""
 
 import asyncio
 import csv
@@ -19,14 +21,14 @@ from auth1.users.schemas import UserOut
 Format = Literal["ndjson", "csv"]
 PAGE = 500
 COLUMNS = UserOut.__struct_fields__
-# A spreadsheet takes what begins so for a formula, and an address may begin so. Such a cell gets an apostrophe before
-# it, and so does one with an apostrophe of its own, so that an import can tell. A phone stays: it is a number at worst.
+# A spreadsheet reads a cell that begins with one of these as a formula, and an email may begin with one. Such a cell
+# gets an apostrophe before it, which the import removes; so does a cell that begins with an apostrophe. Phones do not.
 _FORMULA = re.compile(r"['=@\t\r-]|\+(?![0-9]+\Z)")
-RETRY_DELAYS_S = (0.2, 1.0)  # seconds between tries while the database is away
+RETRY_DELAYS_S = (0.2, 1.0)  # seconds between tries while the database is unavailable
 
 
 async def begin(postgres: Postgres, tenant_id: str, kind: Format, after: str = "") -> AsyncGenerator[bytes, None]:
-    """All users, oldest first, after some id. The first page is read at once: Unavailable comes before any piece."""
+    """Return all users after an id, oldest first. The first page is read at once. Raises Unavailable."""
     return _pieces(postgres, tenant_id, kind, await store.export_users(postgres, tenant_id, after, PAGE))
 
 
@@ -56,7 +58,7 @@ def _encode(kind: Format, users: Sequence[UserOut]) -> bytes:
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    """Rows as RFC 4180 has them; none at all is the header."""
+    """Return rows in the format of RFC 4180; no rows mean the header."""
     text = io.StringIO()
     csv.writer(text).writerows(rows or [COLUMNS])
     return text.getvalue().encode()

@@ -14,14 +14,14 @@ from auth1.tenants.settings import TenantAdmin
 from auth1.user_transfer import exporter, field_map, importer, parsers
 from auth1.users.schemas import Imported
 
-MAX_LINES = 50_000  # of one upload: all that is rejected is named in the answer
+MAX_LINES = 50_000  # of one upload: the response names every rejected line
 _FORMATS: dict[str, exporter.Format] = {NDJSON: "ndjson", CSV: "csv"}
 
 
 class ExportQuery(Query):
     """The query of an export."""
 
-    format: Annotated[exporter.Format, msgspec.Meta(description="Of the lines.")] = "ndjson"
+    format: Annotated[exporter.Format, msgspec.Meta(description="Format of the lines.")] = "ndjson"
     after: Annotated[
         str,
         msgspec.Meta(
@@ -37,16 +37,18 @@ class ImportQuery(Query, rename={"product": "from"}):
     """The query of an import."""
 
     map: Annotated[
-        str, msgspec.Meta(max_length=2000, description="Where fields are found: phone=phone_number,email=email")
+        str, msgspec.Meta(max_length=2000, description="Where fields are found: phone=phone_number,email=email.")
     ] = ""
     product: (
-        Annotated[str, msgspec.Meta(max_length=20, description="auth0, cognito, firebase or supabase: whose map it is")]
-        | None
+        Annotated[str, msgspec.Meta(max_length=20, description="Product: auth0, cognito, firebase or supabase.")] | None
     ) = None
+    trust_unverified: Annotated[
+        bool, msgspec.Meta(description="Import unverified phones and emails as logins, not as profile data.")
+    ] = False
 
 
 async def export_users(app: Services, request: Request[TenantAdmin], query: ExportQuery) -> Stream:
-    """Export all users, oldest first, as NDJSON or with `format=csv` as CSV; `after` a user_id it goes on."""
+    """Export all users, oldest first, as NDJSON, or as CSV with `format=csv`; `after` resumes after a user_id."""
     media_type = CSV if query.format == "csv" else NDJSON
     name = f"users-{datetime.now(UTC):%Y-%m-%d}.{query.format}"
     request.headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
@@ -55,10 +57,11 @@ async def export_users(app: Services, request: Request[TenantAdmin], query: Expo
 
 
 async def import_users(app: Services, request: Request[TenantAdmin], body: Upload, query: ImportQuery) -> Imported:
-    """Import users from NDJSON or CSV; those who exist are left as they are. The answer names every rejected line."""
+    """Import users from NDJSON or CSV; existing users are left unchanged. The response names every rejected line."""
     fields = field_map.parse(query.map, query.product)
     raw = body.raw
     if raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n") > MAX_LINES:
         raise PayloadTooLarge(f"The body has more than {MAX_LINES} lines; send it in parts.")
-    lines = parsers.read(_FORMATS[body.media_type], io.BytesIO(raw), fields.known)
-    return await importer.import_users(app, request.caller, lines, fields)
+    lines = parsers.read(_FORMATS[body.media_type], io.BytesIO(raw), fields)
+    options = importer.Options(fields, trust_unverified=query.trust_unverified)
+    return await importer.import_users(app, request.caller, lines, options)

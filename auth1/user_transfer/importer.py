@@ -1,13 +1,14 @@
-"""Import users, a batch at a time: one transaction each, which makes all of a batch that nobody has yet.
+"""Import users in batches: one transaction each, which creates all users of a batch that do not exist.
 
-Users who are there already are left as they are, so an import can be repeated, and go on where it was broken off. A row
-whose phone, email or external id belong to somebody else than the rest of it is rejected by name, and so is what the
-database refuses, which is looked for by halves.
+Existing users are left unchanged, so an import can be repeated, or resumed after an interruption. A row whose phone,
+email or external id belongs to another user than the rest of the row is rejected by name. So is a row that the database
+rejects; it is found by halving the batch.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import asyncpg
 
@@ -18,15 +19,17 @@ from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.user_transfer import validate
 from auth1.user_transfer.field_map import FieldMap
-from auth1.user_transfer.parsers import Line
+from auth1.user_transfer.lines import Line
 from auth1.users import store
 from auth1.users.schemas import Imported, Reject
 from auth1.users.store import Row
 
 BATCH = 500
-FAIRNESS = 20  # rows that are read in one go, while logins wait
-MAX_RETRIES = 5  # how often somebody may be faster
-RETRY_DELAYS_S = (0.2, 1.0, 3.0)  # seconds between tries while the database is away
+BATCH_BYTES = 128 * 1024  # of metadata: a driver encodes a batch in one go
+WORK_S = 0.002  # of parsing and checks in one go, while other requests wait
+REST = 2.0  # pause of the parsing, as a multiple of the work before it
+MAX_RETRIES = 5  # after concurrent updates
+RETRY_DELAYS_S = (0.2, 1.0, 3.0)  # while the database is unavailable
 REFUSED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -36,154 +39,212 @@ REFUSED = (
 
 
 class Entry(NamedTuple):
-    """A row that is well-formed, and its line."""
+    """A valid row and its line."""
 
     line: int
     row: Row
 
 
-Done = Callable[[int, Imported], None]  # what the line is up to which all is settled, and what became of it
+class Options(NamedTuple):
+    """How the rows are read. `first_line` is the first that is imported; the lines before it are skipped."""
+
+    fields: FieldMap
+    trust_unverified: bool = False
+    first_line: int = 1
+
+
+OnBatch = Callable[[int, Imported], None]  # the last line that is done, and the result since the batch before
+
+
+class Pace:
+    """Leaves the event loop to other tasks by time: work for some milliseconds, then pause for a multiple of that.
+
+    The pause grows with the number of imports in this process, so that all of them together take the same share.
+    """
+
+    _running: ClassVar[int] = 0
+
+    def __init__(self, rest: float) -> None:
+        self._rest = rest
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> "Pace":
+        Pace._running += 1
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        Pace._running -= 1
+
+    def resume(self) -> None:
+        """Start to count again, after a wait."""
+        self._started = time.perf_counter()
+
+    async def pause(self) -> None:
+        """Pause when the time is used up."""
+        worked = time.perf_counter() - self._started
+        if worked >= WORK_S:
+            await asyncio.sleep(worked * self._rest * Pace._running)
+            self.resume()
 
 
 async def import_users(
-    app: Services, manager: TenantAdmin, lines: Iterable[Line], fields: FieldMap, done: Done | None = None
+    app: Services, manager: TenantAdmin, lines: Iterable[Line], options: Options, on_batch: OnBatch | None = None
 ) -> Imported:
-    """Import all lines; `done` hears of each batch. Raises Unavailable when the database stays away: go on later."""
-    total = Imported(rejects=[])
+    """Import all lines and call `on_batch` after each batch. Raises Unavailable when the database stays unavailable."""
+    total, part = Imported(), Imported()
     batch: list[Entry] = []
-    rejects: list[Reject] = []
-    read = 0
+    size = 0
 
     async def settle(line: int) -> None:
-        part = await _import_batch(app.postgres, manager.tenant_id, batch)
-        part.rejects = sorted([*rejects, *part.rejects], key=lambda reject: reject.line)
-        part.rejected = len(part.rejects)
-        total.created += part.created
-        total.existing += part.existing
-        total.rejected += part.rejected
-        if done is not None:
-            done(line, part)
-        else:
-            total.rejects += part.rejects
+        nonlocal part, size
+        done, part, size = part, Imported(), 0
+        result = await _import_batch(app.postgres, manager.tenant_id, batch)
+        done.add(result)
+        done.rejects = sorted([*done.rejects, *result.rejects], key=lambda reject: reject.line)
         batch.clear()
-        rejects.clear()
+        total.add(done)
+        if on_batch is not None:
+            on_batch(line, done)
+        else:
+            total.rejects += done.rejects
 
     last = 0
-    try:
-        for line in lines:
-            last = line.number
-            try:
-                if line.row is None:
-                    rejects.append(Reject(line.number, line.wrong))
-                else:
-                    batch.append(Entry(line.number, validate.check(line.row, fields)))
-            except ApiError as refusal:
-                rejects.append(Reject(line.number, _reason(refusal)))
-            read += 1
-            if read % FAIRNESS == 0:
-                await asyncio.sleep(0)
-            if len(batch) + len(rejects) >= BATCH:
-                await settle(last)
-        await settle(last)
-    finally:
-        await _record(app, manager, total)
+    with Pace(REST if on_batch is None else 0.0) as pace:
+        try:
+            for line in lines:
+                last = max(line.number, line.last)
+                entry = _read(line, options, part)
+                if entry is not None:
+                    batch.append(entry)
+                    size += len(entry.row.metadata) + len(entry.row.user_metadata)
+                await pace.pause()
+                if len(batch) + len(part.rejects) >= BATCH or size >= BATCH_BYTES:
+                    await settle(last)
+                    pace.resume()
+            await settle(last)
+        finally:
+            await _record(app, manager, total)
     return total
 
 
-async def _record(app: Services, manager: TenantAdmin, total: Imported) -> None:
-    """Write the event of an import, also of one that was broken off, if it did anything."""
-    if not (total.created or total.existing or total.rejected):
-        return
-    counts = (total.created, total.existing, total.rejected)
+def _read(line: Line, options: Options, part: Imported) -> Entry | None:
+    """Count a line, and return its user if it has one. A row that is rejected counts with all lines that it spans."""
+    if line.number < options.first_line or (line.row is None and not line.error):
+        part.read += 1
+        part.skipped += 1
+        return None
     try:
-        event_id = await store.record_import(app.postgres, manager.tenant_id, manager.actor, *counts)
+        if line.row is not None:
+            row = validate.check(line.row, options.fields, trust_unverified=options.trust_unverified)
+            part.read += 1
+            return Entry(line.number, row)
+        reject = Reject(line.number, line.error)
+    except ApiError as error:
+        reject = Reject(line.number, _reason(error))
+    if line.lines > 1:
+        reject.last_line = line.last
+    part.rejects.append(reject)
+    part.read += line.lines
+    part.rejected += line.lines
+    return None
+
+
+async def _record(app: Services, manager: TenantAdmin, total: Imported) -> None:
+    """Write the event of an import, also of an interrupted one, if it has an effect."""
+    counts = {name: count for name, count in total.counts().items() if name not in ("read", "skipped")}
+    if not any(counts.values()):
+        return
+    try:
+        event_id = await store.record_import(app.postgres, manager.tenant_id, manager.actor, counts)
     except Unavailable:
         return  # was logged where it happened
     event = Event(event_id, EventType.USERS_IMPORTED, manager.tenant_id, manager.actor, manager.tenant_id)
-    tell(app.log, event, manager.request_id, created=counts[0], existing=counts[1], rejected=counts[2])
+    tell(app.log, event, manager.request_id, **counts)
 
 
 async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
-    """Import a batch; of one that the database refuses each half on its own, down to the row that it is about."""
+    """Import a batch; halve one that the database rejects, down to the row that is the cause."""
     if not batch:
-        return Imported(rejects=[])
+        return Imported()
     try:
-        return await _patiently(postgres, tenant_id, batch)
+        return await _with_retries(postgres, tenant_id, batch)
     except REFUSED as error:
         if len(batch) == 1:
-            why = error.sqlstate if isinstance(error, asyncpg.PostgresError) else "others are making it"
-            return Imported(rejects=[Reject(batch[0].line, f"The database refuses it ({why})")])
-    halves = batch[: len(batch) // 2], batch[len(batch) // 2 :]
-    parts = [await _import_batch(postgres, tenant_id, half) for half in halves]
-    return Imported(
-        created=sum(part.created for part in parts),
-        existing=sum(part.existing for part in parts),
-        rejects=[reject for part in parts for reject in part.rejects],
-    )
+            cause = error.sqlstate if isinstance(error, asyncpg.PostgresError) else "concurrent updates"
+            return Imported(rejected=1, rejects=[Reject(batch[0].line, f"Rejected by the database ({cause}).")])
+    result = Imported()
+    for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+        part = await _import_batch(postgres, tenant_id, half)
+        result.add(part)
+        result.rejects += part.rejects
+    return result
 
 
-async def _patiently(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
-    """Try again while the database is away or others are faster. The ids are the same, so a commit that was lost
-    is recognised by them."""
-    faster = 0
-    waits = list(RETRY_DELAYS_S)
+async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
+    """Retry while the database is unavailable or others update the same rows.
+
+    The ids stay the same, so that a retry recognises what a lost commit has created.
+    """
+    conflicts = 0
+    delays = list(RETRY_DELAYS_S)
     while True:
         try:
             return await _try_batch(postgres, tenant_id, batch)
         except store.ConcurrentUpdate:
-            faster += 1
-            if faster == MAX_RETRIES:
+            conflicts += 1
+            if conflicts == MAX_RETRIES:
                 raise
         except Unavailable:
-            if not waits:
+            if not delays:
                 raise
-            await asyncio.sleep(waits.pop(0))
+            await asyncio.sleep(delays.pop(0))
 
 
 async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
-    result = Imported(rejects=[])
-    made: list[Row] = []
+    result = Imported()
+    created: list[Row] = []
     async with postgres.transaction() as transaction:
         owners = await store.find_owners(transaction, tenant_id, [entry.row for entry in batch])
         for entry in batch:
             row = entry.row
-            people = {owners.of_identifiers[one] for one in row.identifiers.values() if one in owners.of_identifiers}
+            users = {owners.of_identifiers[one] for one in row.identifiers.values() if one in owners.of_identifiers}
             if row.external_id in owners.of_external_ids:
-                people.add(owners.of_external_ids[row.external_id])
-            if not people:
-                made.append(row)
-                _enter(owners, row)
+                users.add(owners.of_external_ids[row.external_id])
+            if not users or users == {row.id}:  # its own id: created before, by a commit whose answer was lost
+                if not users:
+                    created.append(row)
+                    _enter(owners, row)
                 result.created += 1
-            elif people == {row.id}:
-                result.created += 1  # by the try before, whose commit was not heard of
-            elif (wrong := _clash(owners, row, people)) is not None:
-                result.rejects.append(Reject(entry.line, wrong))
+                result.unverified += row.unverified_phone is not None or row.unverified_email is not None
+            elif (conflict := _conflict(owners, row, users)) is not None:
+                result.rejects.append(Reject(entry.line, conflict))
+                result.rejected += 1
             else:
                 result.existing += 1
-        if made:
-            await store.make_users(transaction, tenant_id, made, None, "")
+        if created:
+            await store.make_users(transaction, tenant_id, created, None, "")
     return result
 
 
 def _enter(owners: store.Owners, row: Row) -> None:
-    """Let the rows after it find what a row will have."""
+    """Enter a new user, for the rows after it."""
     owners.of_identifiers.update(dict.fromkeys(row.identifiers.values(), row.id))
     owners.external_ids[row.id] = row.external_id
     if row.external_id is not None:
         owners.of_external_ids[row.external_id] = row.id
 
 
-def _clash(owners: store.Owners, row: Row, people: set[str]) -> str | None:
-    """What is wrong with a row of which something is somebody's: nothing, if all of it can be that one user."""
-    if len(people) > 1:
-        return "Its phone, email and external_id belong to different users"
-    known_as = owners.external_ids.get(next(iter(people)))
-    if row.external_id is not None and known_as is not None and known_as != row.external_id:
-        return "Its phone or email belongs to a user with another external_id"
+def _conflict(owners: store.Owners, row: Row, users: set[str]) -> str | None:
+    """Return why a row cannot be the one user that has a part of it; None when it can."""
+    if len(users) > 1:
+        return "Its phone, email and external_id belong to different users."
+    external_id = owners.external_ids.get(next(iter(users)))
+    if row.external_id is not None and external_id is not None and external_id != row.external_id:
+        return "Its phone or email belongs to a user with another external_id."
     return None
 
 
-def _reason(refusal: ApiError) -> str:
-    if refusal.errors:
-        return "; ".join(f"{error.field}: {error.message}" for error in refusal.errors)
-    return refusal.detail
+def _reason(error: ApiError) -> str:
+    if error.errors:
+        return " ".join(f"{one.field}: {one.message}" for one in error.errors)
+    return error.detail

@@ -1,23 +1,25 @@
-"""What a row of an import says, checked: a user to be made, or the reason why not."""
+"""Check one row of an import: return a user to create, or raise an error that says why not."""
 
-import math
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from auth1.core import timestamps
 from auth1.core.ids import new_id
 from auth1.errors import FieldError, ValidationFailed
-from auth1.identifiers import IdentifierType, parse_email, parse_phone
+from auth1.identifiers import Identifier, IdentifierType, parse_email, parse_phone
+from auth1.user_transfer.dates import parse_timestamp
 from auth1.user_transfer.field_map import FieldMap
 from auth1.users import metadata
-from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, ExternalId, Reason
+from auth1.users.schemas import FOR_GOOD, ExternalId, Reason
 from auth1.users.store import Row
 
-_MILLISECONDS_FROM = 100_000_000_000  # as seconds this would be the year 5138
-_YES = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False, "": False}
+_FLAGS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
+_PARSERS: dict[IdentifierType, Callable[[str], Identifier]] = {"phone": parse_phone, "email": parse_email}
+_ROUNDED = re.compile(r"[0-9](?:\.[0-9]+)?[Ee]\+[0-9]+")  # how a spreadsheet shows a long number
 
 
 class _Texts(msgspec.Struct):
@@ -25,84 +27,124 @@ class _Texts(msgspec.Struct):
     ban_reason: Reason | None
 
 
-def check(raw: Mapping[str, Any], fields: FieldMap) -> Row:
-    """Read a row. Raises ValidationFailed, InvalidPhone or InvalidEmail, which say what is wrong."""
+def check(raw: Mapping[str, Any], fields: FieldMap, *, trust_unverified: bool = False) -> Row:
+    """Return the user of a row. Raises ValidationFailed, InvalidPhone or InvalidEmail.
+
+    An unverified phone or email becomes profile data, not a login: its owner has never proven it.
+    """
     row = fields.read(raw)
-    phone, email = _text(row, "phone"), _text(row, "email")
     identifiers: dict[IdentifierType, str] = {}
-    if phone is not None:
-        identifiers["phone"] = parse_phone(phone).value
-    if email is not None:
-        identifiers["email"] = parse_email(email).value
-    if not identifiers:
-        raise _wrong("phone", "A phone or an email is needed")
-    texts = {"external_id": _text(row, "external_id"), "ban_reason": _text(row, "ban_reason")}
-    for name, value in texts.items():
-        try:
-            msgspec.convert({**dict.fromkeys(texts), name: value}, _Texts)
-        except msgspec.ValidationError:
-            raise _wrong(name, "Too long, or with a character that cannot be") from None
+    unverified: dict[IdentifierType, str] = {}
+    for name, parse in _PARSERS.items():
+        value, unproven = _text(row, name), _text(row, f"unverified_{name}")
+        if value is None and trust_unverified:
+            value, unproven = unproven, None
+        if value is not None and (trust_unverified or _is_verified(row, fields, name)):
+            identifiers[name] = parse(value).value
+        elif value is not None:
+            unproven = value
+        if unproven is not None:
+            unverified[name] = parse(unproven).value
+    external_id = _external_id(row)
+    if not identifiers and (external_id is None or not unverified):
+        raise _error("phone", _missing(unverified))
     banned_until = _ban(row)
+    reason = _converted("ban_reason", _text(row, "ban_reason"))
     return Row(
         id=new_id("usr"),
         identifiers=identifiers,
-        external_id=texts["external_id"],
+        external_id=external_id,
         metadata=metadata.merge("metadata", {}, _object(row, "metadata")),
         user_metadata=metadata.merge("user_metadata", {}, _object(row, "user_metadata")),
-        created_at=_moment(row, "created_at"),
+        created_at=_created_at(row),
         banned_until=banned_until,
-        ban_reason=texts["ban_reason"] if banned_until else None,
+        ban_reason=reason if banned_until else None,
+        unverified_phone=unverified.get("phone"),
+        unverified_email=unverified.get("email"),
     )
 
 
+def _missing(unverified: Mapping[IdentifierType, str]) -> str:
+    if unverified:
+        return "Must be verified, or the row must have an external_id."
+    return "Required: a phone or an email."
+
+
+def _is_verified(row: Mapping[str, Any], fields: FieldMap, name: str) -> bool:
+    """Read a flag, or the time of the verification. A flag without a value means unverified."""
+    flag = f"{name}_verified"
+    if flag not in row:
+        return name in fields.verified_by_default
+    value = row[flag]
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return False
+    if isinstance(value, str) and value.strip()[:4].isdigit() and "-" in value:
+        return parse_timestamp(flag, value) is not None
+    return bool(_flag(row, flag))
+
+
 def _text(row: Mapping[str, Any], name: str) -> str | None:
+    """Return a text without blanks around it, which no phone, email or reason has."""
     value = row.get(name)
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40:
         value = str(value)
     if not isinstance(value, str):
-        raise _wrong(name, "Must be a text")
+        raise _error(name, "Must be a string.")
     return value.strip() or None
 
 
+def _external_id(row: Mapping[str, Any]) -> str | None:
+    """Return the external id exactly as it is. An application would not find an id that was changed."""
+    trimmed = _text(row, "external_id")
+    value = row.get("external_id")
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and (value != trimmed or any(map(_is_invisible, (value[0], value[-1])))):
+        raise _error("external_id", "Must not begin or end with a blank or an invisible character.")
+    if trimmed is not None and _ROUNDED.fullmatch(trimmed):
+        raise _error("external_id", "Must not be a number that a spreadsheet has rounded, such as 1.23E+17.")
+    return _converted("external_id", trimmed)
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in ("Zs", "Zl", "Zp", "Cf")
+
+
+def _converted(name: str, value: str | None) -> str | None:
+    try:
+        msgspec.convert({"external_id": None, "ban_reason": None, name: value}, _Texts)
+    except msgspec.ValidationError:
+        limit = 255 if name == "external_id" else 500
+        raise _error(name, f"Must be 1 to {limit} characters without control characters.") from None
+    return value
+
+
 def _object(row: Mapping[str, Any], name: str) -> metadata.Metadata:
-    """An object, or one written as JSON: the form in which CSV has it."""
+    """Return an object, or one that is written as JSON: its form in CSV."""
     value = row.get(name)
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value) if value.strip() else None
         except (msgspec.DecodeError, RecursionError):
-            raise _wrong(name, "Must be a JSON object") from None
+            raise _error(name, "Must be a JSON object.") from None
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _wrong(name, "Must be a JSON object")
+        raise _error(name, "Must be a JSON object.")
     return value
 
 
-def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
-    """RFC 3339 or a form close to it, UTC unless it says otherwise; or seconds or milliseconds since 1970."""
-    value = row.get(name)
-    if value is None or value == "":
-        return None
-    try:
-        if isinstance(value, str) and not value.strip().replace(".", "", 1).isdigit():
-            moment = datetime.fromisoformat(value.strip())
-            moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        else:
-            seconds = math.nan if isinstance(value, bool) else float(value)
-            moment = datetime.fromtimestamp(seconds / (1000 if seconds >= _MILLISECONDS_FROM else 1), UTC)
-        moment = moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError, OSError):
-        raise _wrong(name, "Must be a moment: 2024-05-01T12:00:00Z, or seconds since 1970") from None
-    if name != "banned_until" or moment.year < FOR_GOOD.year:
-        timestamps.check(name, moment, first_year=FIRST_YEAR)
-    return moment
+def _created_at(row: Mapping[str, Any]) -> datetime | None:
+    created_at = parse_timestamp("created_at", row.get("created_at"))
+    if created_at is not None and created_at > datetime.now(UTC) + timedelta(days=1):
+        raise _error("created_at", "Must not be in the future.")
+    return created_at
 
 
 def _ban(row: Mapping[str, Any]) -> datetime | None:
-    until = _moment(row, "banned_until")
+    until = parse_timestamp("banned_until", row.get("banned_until"))
     if until is not None and until <= datetime.now(UTC):
         until = None
     if _flag(row, "banned") or _flag(row, "enabled") is False:
@@ -114,11 +156,13 @@ def _flag(row: Mapping[str, Any], name: str) -> bool | None:
     value = row.get(name)
     if value is None or isinstance(value, bool):
         return value
-    known = _YES.get(str(value).strip().lower())
-    if known is None:
-        raise _wrong(name, "Must be true or false")
-    return known
+    text = str(value).strip().lower() if isinstance(value, str) or value in (0, 1) else "?"
+    if not text:
+        return None
+    if text not in _FLAGS:
+        raise _error(name, "Must be true or false.")
+    return _FLAGS[text]
 
 
-def _wrong(field: str, message: str) -> ValidationFailed:
+def _error(field: str, message: str) -> ValidationFailed:
     return ValidationFailed(errors=[FieldError(field, message)])

@@ -52,7 +52,11 @@ class Ban(In):
 
 
 class UserOut(Out):
-    """A user. `banned_until` is null for one who may log in, and 9999-12-31T23:59:59Z for a ban without an end."""
+    """A user.
+
+    `banned_until` is null without a ban, and 9999-12-31T23:59:59Z for a ban without an end. `unverified_phone` and
+    `unverified_email` come from an import: profile data, not a login.
+    """
 
     user_id: str
     phone: str | None
@@ -62,6 +66,8 @@ class UserOut(Out):
     last_login_at: datetime | None
     banned_until: datetime | None
     ban_reason: str | None
+    unverified_phone: str | None
+    unverified_email: str | None
     metadata: msgspec.Raw
     user_metadata: msgspec.Raw
 
@@ -150,16 +156,38 @@ class Person(Out):
 
 
 class Reject(Out):
-    """A line that could not be imported, counted from 1, and why."""
+    """A line that was not imported, counted from 1, and the reason. `last_line` ends a range of lines."""
 
     line: int
     reason: str
+    last_line: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def lines(self) -> int:
+        """Return how many lines were not imported."""
+        return 1 if self.last_line is msgspec.UNSET else self.last_line - self.line + 1
 
 
 class Imported(Out):
-    """What became of an import. `existing` users are left as they are."""
+    """The result of an import: `read` = `created` + `existing` + `skipped` + `rejected`.
 
+    `existing` users are left unchanged; `skipped` lines are blank. `unverified` of the created users have a phone or
+    email that is profile data, not a login.
+    """
+
+    read: int = 0
     created: int = 0
     existing: int = 0
+    skipped: int = 0
     rejected: int = 0
+    unverified: int = 0
     rejects: list[Reject] = msgspec.field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers without the rejected lines."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "rejects"}
+
+    def add(self, part: "Imported") -> None:
+        """Add the numbers of a part."""
+        for name, count in part.counts().items():
+            setattr(self, name, getattr(self, name) + count)

@@ -1,6 +1,6 @@
 """SQL of users, by name."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -41,6 +41,8 @@ class Row(NamedTuple):
     created_at: datetime | None
     banned_until: datetime | None
     ban_reason: str | None
+    unverified_phone: str | None = None
+    unverified_email: str | None = None
 
 
 class Owners(NamedTuple):
@@ -153,7 +155,7 @@ async def make_users(
 ) -> None:
     """Make users whose identifiers and external ids nobody has. Raises ConcurrentUpdate: then roll back."""
     claims = [(user.id, *one) for user in users for one in user.identifiers.items()]
-    columns = [list(column) for column in zip(*(user[:1] + user[2:] for user in users), strict=True)]
+    columns = [list(column) for column in zip(*(user[:1] + user[2:8] for user in users), strict=True)]
     try:
         row = await transaction.row(
             _QUERIES["make_users"],
@@ -162,6 +164,8 @@ async def make_users(
             [identifier for _, _, identifier in claims],
             *(event_id, actor),
             [identifier_type for _, identifier_type, _ in claims],
+            [user.unverified_phone for user in users],
+            [user.unverified_email for user in users],
         )
     except asyncpg.UniqueViolationError:
         raise ConcurrentUpdate from None
@@ -243,12 +247,10 @@ async def unban_user(postgres: Postgres, tenant_id: str, user_id: str, actor: st
     return (row["changed"], event_id) if row else None
 
 
-async def record_import(
-    postgres: Postgres, tenant_id: str, actor: str, created: int, existing: int, rejected: int
-) -> str:
-    """Write the event of an import; returns its id."""
+async def record_import(postgres: Postgres, tenant_id: str, actor: str, counts: Mapping[str, int]) -> str:
+    """Write the event of an import and return its id."""
     event_id = new_id("evt")
-    await postgres.row(_QUERIES["record_import"], tenant_id, event_id, actor, created, existing, rejected)
+    await postgres.row(_QUERIES["record_import"], tenant_id, event_id, actor, msgspec.json.encode(counts).decode())
     return event_id
 
 

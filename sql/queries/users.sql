@@ -14,6 +14,7 @@ select pg_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text, 6001)
 select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   case when u.banned_until > now() then least(u.banned_until, timestamptz '9999-12-31 23:59:59Z') end as banned_until,
   case when u.banned_until > now() then u.ban_reason end as ban_reason,
+  nullif(u.unverified_phone, i.phone) as unverified_phone, nullif(u.unverified_email, i.email) as unverified_email,
   u.metadata::text, u.user_metadata::text
 from users u
 cross join lateral (
@@ -29,6 +30,7 @@ order by u.id desc limit $3
 select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   case when u.banned_until > now() then least(u.banned_until, timestamptz '9999-12-31 23:59:59Z') end as banned_until,
   case when u.banned_until > now() then u.ban_reason end as ban_reason,
+  nullif(u.unverified_phone, i.phone) as unverified_phone, nullif(u.unverified_email, i.email) as unverified_email,
   u.metadata::text, u.user_metadata::text
 from users u
 cross join lateral (
@@ -118,7 +120,7 @@ cross join lateral (select external_id, id from users where tenant_id = $1 and e
 -- somebody was faster, and then all of it is to be taken back.
 -- $1 tenant_id, $2 ids, $3 external ids, $4 metadata, $5 user_metadata, $6 created_at or null, $7 banned_until,
 -- $8 ban_reason; $9, $10 and $13 user ids and their identifiers and types, one by one; $11 event_id of user.created, or
--- null to tell nothing, $12 actor
+-- null to tell nothing, $12 actor; $14 and $15 unverified phones and emails
 with claimed as (
   insert into identifiers as i (tenant_id, identifier, type, user_id)
   select $1, c.identifier, c.type, c.user_id
@@ -128,12 +130,17 @@ with claimed as (
 ), counted as materialized (
   select count(*) as n from claimed
 ), made as (
-  insert into users (tenant_id, id, external_id, metadata, user_metadata, created_at, banned_until, ban_reason)
+  insert into users (
+    tenant_id, id, external_id, metadata, user_metadata, created_at, banned_until, ban_reason, unverified_phone,
+    unverified_email)
   select $1, g.id, g.external_id, g.metadata::jsonb, g.user_metadata::jsonb, coalesce(g.created_at, now()),
     case when g.banned_until < '9999-01-01' then g.banned_until when g.banned_until is not null then 'infinity' end,
-    g.ban_reason
-  from counted, unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::text[])
-    as g(id, external_id, metadata, user_metadata, created_at, banned_until, ban_reason)
+    g.ban_reason, g.unverified_phone, g.unverified_email
+  from counted,
+    unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::text[], $14::text[],
+      $15::text[])
+    as g(id, external_id, metadata, user_metadata, created_at, banned_until, ban_reason, unverified_phone,
+      unverified_email)
   where counted.n >= 0  -- the identifiers first
   order by g.external_id
   returning id
@@ -270,16 +277,16 @@ with erasable as materialized (
 select sessions from erasable
 
 -- name: record_import
--- $1 tenant_id, $2 event_id, $3 actor, $4 how many were created, $5 existed, $6 were rejected
+-- $1 tenant_id, $2 event_id, $3 actor, $4 counts
 insert into events (tenant_id, id, type, actor, subject, data)
-values ($1, $2, 'users.imported', $3, $1,
-  jsonb_build_object('created', $4::int, 'existing', $5::int, 'rejected', $6::int))
+values ($1, $2, 'users.imported', $3, $1, $4::jsonb)
 
 -- name: export_users
 -- A page of all users, oldest first. $1 tenant_id, $2 after this id, $3 how many
 select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   case when u.banned_until > now() then least(u.banned_until, timestamptz '9999-12-31 23:59:59Z') end as banned_until,
   case when u.banned_until > now() then u.ban_reason end as ban_reason,
+  nullif(u.unverified_phone, i.phone) as unverified_phone, nullif(u.unverified_email, i.email) as unverified_email,
   u.metadata::text, u.user_metadata::text
 from users u
 cross join lateral (
