@@ -66,7 +66,7 @@ def build_app(settings: Settings, log: Log, *, on_console: OnMessage | None = No
         settings.trusted_proxies,
         start=start_worker,
         stop=stop_services,
-        once=run_idempotent.once,
+        once=run_idempotent.run_idempotent,
     )
     return app
 

@@ -8,9 +8,9 @@ from auth1 import metrics
 from auth1.account import store
 from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers
 from auth1.account.store import ProofResult, ProveIdentifier, RemoveIdentifier
-from auth1.challenges import codes, handlers
-from auth1.challenges.schemas import CodeRequest, CodeSent
-from auth1.challenges.send_code import Cause
+from auth1.challenges import codes
+from auth1.challenges.schemas import CodeSent
+from auth1.challenges.send_code import CodePurpose, SendCode, send_code
 from auth1.core.http.request import Request
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import (
@@ -25,13 +25,14 @@ from auth1.errors import (
 )
 from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import block_rate_limit
+from auth1.idempotency.header import read_claim
 from auth1.identifiers import IdentifierType, parse_identifier
 from auth1.services import Services
 from auth1.sessions.guards import LoggedIn, require_recent_login
 from auth1.tenants.settings import Tenant
 
 ROUTE = "POST /api/auth/me/identifiers"
-ADDINGS = 10  # codes that one user may have sent to what it would add, an hour
+MAX_CODES_PER_HOUR = 10  # per user, to phones and emails that the user wants to add
 HOUR_MS = 3_600_000
 
 
@@ -49,14 +50,16 @@ async def begin_identifier(app: Services, request: Request[LoggedIn], body: Iden
     identifier = parse_identifier(phone=body.phone, email=body.email)
     if identifier.value in (caller.user.phone, caller.user.email):
         raise Conflict("This phone or email is already linked to your account.")
-    code_request = CodeRequest(phone=body.phone, email=body.email, locale=body.locale, challenge_id=body.challenge_id)
     tenant = caller.tenant
-    cause = Cause(
-        purpose=codes.adding(caller.session_id),
-        route=f"{ROUTE} {caller.session_id}",  # of which an Idempotency-Key is told apart
-        limits=(RateLimit("user", f"slots:{{{tenant.id}}}:adding:{caller.user_id}", ADDINGS, HOUR_MS),),
+    limit = RateLimit("user", f"slots:{{{tenant.id}}}:adding:{caller.user_id}", MAX_CODES_PER_HOUR, HOUR_MS)
+    order = SendCode(
+        identifier=identifier,
+        purpose=CodePurpose(codes.adding(caller.session_id), rate_limits=(limit,)),
+        claim=read_claim(request, tenant, f"{ROUTE} {caller.session_id}", body),  # a key belongs to one session
+        locale=body.locale,
+        challenge_id=body.challenge_id,
     )
-    return await handlers.ask(app, request.by(tenant), code_request, cause)
+    return await send_code(app, request, tenant, order)
 
 
 async def prove_identifier(app: Services, request: Request[LoggedIn], body: IdentifierProof) -> IdentifierOut:

@@ -1,7 +1,8 @@
-"""Links in emails: what they are made of, and who may ask for one.
+"""Create the links of emails.
 
-A link's token is derived from the id of its message, so that the outbox can write it again and the database need keep
-only a digest. Whoever asked gets a secret of 256 bits, kept as a digest too: it binds the asking tab.
+The token of a link is derived from the id of its message. So the outbox can derive it again, and the database stores
+only a digest. The response to the request contains a secret of 256 bits, also stored as a digest, that redeems the
+link in the tab that requested it.
 """
 
 import base64
@@ -18,44 +19,53 @@ from auth1.tenants.settings import Tenant
 PATH = "/api/auth/link/{token}"
 
 
-class NewLink(NamedTuple):
-    """A link as it is asked for, with its secret and its token at the only moment they can be read."""
+class LinkOptions(NamedTuple):
+    """A link that a request wants in its email. With `redirect_to` its code goes there, bound to `code_challenge`."""
 
-    secret: str
+    with_code: bool
+    redirect_to: str | None = None
+    code_challenge: str | None = None
+
+
+class NewLink(NamedTuple):
+    """A new link, with its secret and its token in clear. `secret` is None where the link redirects."""
+
     token: str
-    secret_digest: bytes
     token_digest: bytes
+    secret: str | None
     with_code: bool
     redirect_to: str | None
     code_challenge: str | None
 
+    @property
+    def secret_digest(self) -> bytes | None:
+        return digest(self.secret) if self.secret is not None else None
+
     def address(self, app_url: str) -> str:
-        """The link itself. It begins with APP_URL, whatever the request's Host said."""
+        """Return the address of the link. It begins with APP_URL, never with the Host header of a request."""
         return app_url + PATH.format(token=self.token)
 
 
-def create_magic_link(
-    keyring: Keyring, tenant: Tenant, identifier: Identifier, body: CodeRequest, message_id: str
-) -> NewLink | None:
-    """The link that a request asks for, None where it asks for a code alone. Raises ValidationFailed."""
+def link_options(tenant: Tenant, identifier: Identifier, body: CodeRequest) -> LinkOptions | None:
+    """Return the link that a request wants, None where it wants only a code. Raises ValidationFailed."""
     _check(tenant, identifier, body)
     if body.mode == "code":
         return None
-    secret = secrets.token_urlsafe(32)
-    token = derive(keyring, tenant.id, message_id)[0]
-    return NewLink(
-        secret=secret,
-        token=token,
-        secret_digest=digest(secret),
-        token_digest=digest(token),
-        with_code=body.mode == "both",
-        redirect_to=body.redirect_to,
-        code_challenge=body.code_challenge,
-    )
+    return LinkOptions(body.mode == "both", body.redirect_to, body.code_challenge)
+
+
+def create_magic_link(keyring: Keyring, tenant_id: str, message_id: str, options: LinkOptions) -> NewLink:
+    """Create the link of a message.
+
+    A link that redirects has no secret: only its destination, which has the code verifier, can redeem it.
+    """
+    token = derive(keyring, tenant_id, message_id)[0]
+    secret = secrets.token_urlsafe(32) if options.redirect_to is None else None
+    return NewLink(token, digest(token), secret, *options)
 
 
 def address(app_url: str, keyring: Keyring, tenant_id: str, message_id: str, token_digest: bytes) -> str | None:
-    """Write the link of a message again; None when the secret that it was derived from is accepted no more."""
+    """Derive the link of a message again; None when its secret is no longer accepted."""
     for token in derive(keyring, tenant_id, message_id):
         if digest(token) == token_digest:
             return app_url + PATH.format(token=token)
@@ -63,28 +73,28 @@ def address(app_url: str, keyring: Keyring, tenant_id: str, message_id: str, tok
 
 
 def s256(verifier: str) -> str:
-    """The code challenge of a PKCE verifier (RFC 7636, 4.2)."""
+    """Return the code challenge of a PKCE verifier (RFC 7636, 4.2)."""
     return _base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 def _check(tenant: Tenant, identifier: Identifier, body: CodeRequest) -> None:
     if body.mode != "code" and identifier.channel != "email":
-        raise ValidationFailed(errors=[FieldError("mode", "Only an email can carry a link")])
+        raise ValidationFailed(errors=[FieldError("mode", 'A link needs an email; use the mode "code" with a phone.')])
     if body.redirect_to is None:
         if body.code_challenge is not None:
-            raise ValidationFailed(errors=[FieldError("code_challenge", "Only with redirect_to")])
+            raise ValidationFailed(errors=[FieldError("code_challenge", "Must be used together with redirect_to.")])
         return
     if body.mode == "code":
-        raise ValidationFailed(errors=[FieldError("redirect_to", "Only with a link")])
-    # Compared as it is, character by character (RFC 9700, 2.1): every cleverer comparison has been outwitted.
+        raise ValidationFailed(errors=[FieldError("redirect_to", 'Must be used with the mode "link" or "both".')])
+    # An exact comparison of strings (RFC 9700, 2.1).
     if body.redirect_to not in tenant.settings.redirect_uris:
-        raise ValidationFailed(errors=[FieldError("redirect_to", "Not among the tenant's redirect_uris")])
+        raise ValidationFailed(errors=[FieldError("redirect_to", "Must be one of the tenant's redirect_uris.")])
     if body.code_challenge is None:
-        raise ValidationFailed(errors=[FieldError("code_challenge", "Required with redirect_to (PKCE, S256)")])
+        raise ValidationFailed(errors=[FieldError("code_challenge", "Required with redirect_to (PKCE, S256).")])
 
 
 def derive(keyring: Keyring, tenant_id: str, message_id: str) -> list[str]:
-    """Derive the token of a message's link, under each accepted secret."""
+    """Derive the token of a message's link under each accepted secret, the current one first."""
     return [_base64url(mac) for mac in keyring.macs("link-token", f"{tenant_id}\0{message_id}".encode())]
 
 

@@ -1,67 +1,128 @@
-"""What asking for a code is made of: what is checked before, how the statement is asked, and what its refusals mean."""
+"""Send a one-time code: the step behind POST /api/auth/request and POST /api/auth/me/identifiers.
 
-import re
+`send_code` reads top to bottom: check the request, assess its risk, acquire rate limits, render the message, open the
+challenge, send the message, record the delivery, respond.
+"""
+
 from typing import Any, NamedTuple
 
-from auth1.challenges import codes, sandbox, store
-from auth1.challenges.magic_link import NewLink
-from auth1.challenges.messages import text_purpose
-from auth1.challenges.schemas import METADATA_BYTES, CodeRequest, CodeSent
-from auth1.challenges.store import ChallengeRejected, OpenChallenge, Price
+from msgspec import UNSET
+
+from auth1 import metrics
+from auth1.authn.guards import raise_if_limited
+from auth1.challenges import codes, magic_link, sandbox, store
+from auth1.challenges.codes import SealedCode
+from auth1.challenges.magic_link import LinkOptions, NewLink
+from auth1.challenges.messages import Envelope, render_code
+from auth1.challenges.schemas import CodeSent
+from auth1.challenges.store import ChallengeOpened, ChallengeRejected, OpenChallenge, Price
 from auth1.config.sms_rates import MICRO
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.core.ratelimit import RateLimit
-from auth1.core.schemas import encode
 from auth1.errors import (
+    ApiError,
     BudgetExceeded,
     CountryNotAllowed,
-    FieldError,
+    InternalError,
     RateLimited,
     RequestBlocked,
     ResendTooSoon,
-    ValidationFailed,
 )
 from auth1.events.log import event_context, log_events
-from auth1.fraud.assess import assess
+from auth1.fraud.assess import assess, block_rate_limit, rate_limits
 from auth1.idempotency import run_idempotent
-from auth1.idempotency.store import Claim
+from auth1.idempotency.store import Claim, release_key, store_response
 from auth1.identifiers import Identifier
-from auth1.messaging.dispatcher import OnDelivered, error_for_delivery
+from auth1.messaging.dispatcher import error_for_delivery
+from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.messaging.store import Delivery, IdempotencyOutcome
 from auth1.services import Services
 from auth1.templates import segments
-from auth1.templates.sms import render_sms
 from auth1.tenants.settings import Tenant
 
 RESEND_S = 30  # then 60, then 120
-NO_BUDGET = 0  # sends per hour: any number
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in encoded JSON; jsonb cannot keep one
+UNLIMITED = 0  # sends per hour
 
 
-class Cause(NamedTuple):
-    """What a code is asked for: its purpose, where an Idempotency-Key counts, and limits beside those of every code."""
+class CodePurpose(NamedTuple):
+    """The purpose that a code is bound to, and rate limits beside those of every code."""
 
-    purpose: str
-    route: str
-    limits: tuple[RateLimit, ...] = ()
-
-
-FOR_LOGIN = Cause(codes.LOGIN, "POST /api/auth/request")
+    name: str
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
-def check_metadata(metadata: dict[str, Any] | None) -> None:
-    """Raise ValidationFailed for what an event has no room for."""
-    text = encode(metadata)
-    if len(text) > METADATA_BYTES:
-        raise ValidationFailed(errors=[FieldError("metadata", "Longer than 1 KiB")])
-    if _NUL.search(text):
-        raise ValidationFailed(errors=[FieldError("metadata", "Contains a NUL character")])
+LOGIN = CodePurpose(codes.LOGIN)
 
 
-async def refuse_risky(app: Services, request: Request[Tenant], identifier: Identifier) -> None:
-    """Raise CountryNotAllowed or RequestBlocked under the tenant's policy."""
-    tenant = request.caller
+class SendCode(NamedTuple):
+    """A code to send. `challenge_id` names a challenge to repeat; `claim` is the use of an Idempotency-Key."""
+
+    identifier: Identifier
+    purpose: CodePurpose
+    claim: Claim | None = None
+    locale: str | None = None
+    challenge_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    link: LinkOptions | None = None
+
+
+async def send_code(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> CodeSent:
+    """Send a code to a phone or email. Raises the error of each step."""
+    identifier, claim = order.identifier, order.claim
+    request.log["identifier"] = identifier.masked
+    app.messenger.first_provider(identifier.channel, sandbox=tenant.sandbox)  # raises ChannelUnavailable
+
+    if tenant.sandbox:
+        sandbox.raise_for_magic_number(identifier)
+    else:
+        await _check_risk(app, request, tenant, identifier)
+        await _acquire_rate_limits(app, request, tenant, order)
+
+    message_id = new_id("msg")
+    link = magic_link.create_magic_link(app.keyring, tenant.id, message_id, order.link) if order.link else None
+    code = sandbox.code(tenant) if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
+    sealed = codes.seal(app.keyring, tenant.id, identifier.value, code, order.purpose.name)
+    message = _render(app, tenant, order, message_id, link, code, tenant.settings.otp_expiry_minutes * 60)
+
+    with app.messenger.reserve_capacity(identifier.channel, sandbox=tenant.sandbox) as reserved:
+        # With sign-up closed the outbox sends every message: the time of a provider would reveal a user.
+        provider = reserved if tenant.settings.sign_up == "open" else None
+        # The row is committed before the message is sent. If this process dies after the commit, the outbox sends the
+        # message, or marks it as unknown.
+        opened = await _open_challenge(app, request, tenant, order, message, link, sealed, provider)
+        if opened.code_box != sealed.box:  # another code is live: it is sent again, with the minutes that remain
+            code = _decrypt(app, tenant, order, opened.code_box)
+            message = _render(app, tenant, order, message_id, link, code, opened.expires_in)
+        sent = CodeSent(
+            challenge_id=opened.challenge_id,
+            channel=identifier.channel,
+            status="queued" if provider is None else "sent",
+            destination=identifier.masked,
+            expires_in=opened.expires_in,
+            resend_after=opened.resend_after,
+            code_length=len(code),
+            challenge_secret=link.secret if link is not None and link.secret is not None else UNSET,
+            link=link.address(app.settings.app_url) if link is not None and tenant.sandbox else UNSET,
+        )
+        if provider is None:
+            if claim is not None:
+                response = run_idempotent.seal_response(app.keyring, claim, 200, sent)
+                await store_response(app.postgres, claim, message_id, response)
+            return sent
+        delivery = await app.messenger.send(identifier.channel, message, context=event_context(request, tenant.key_id))
+        error = error_for_delivery(delivery, identifier.channel)
+        if delivery.state == "queued":  # the provider wants it later
+            sent.status = "queued"
+        outcome = _idempotency_outcome(app, request, claim, delivery, error or sent)
+        await app.messenger.record(delivery._replace(idempotency=outcome))
+    if error is not None:
+        raise error
+    return sent
+
+
+async def _check_risk(app: Services, request: Request[Any], tenant: Tenant, identifier: Identifier) -> None:
+    """Raise CountryNotAllowed or RequestBlocked by the tenant's policy."""
     allowed = tenant.settings.allowed_countries
     if allowed is not None and identifier.country is not None and identifier.country not in allowed:
         raise CountryNotAllowed
@@ -70,117 +131,153 @@ async def refuse_risky(app: Services, request: Request[Tenant], identifier: Iden
         data = {"channel": identifier.channel, "country": identifier.country, "reasons": risk.reasons}
         context = event_context(request, tenant.key_id)
         log_events(app.log, await store.record_blocked(app.postgres, tenant.id, context, data))
-        # Why is for the tenant to know; a publishable key is in the hands of whoever is being blocked.
+        # Only the tenant's server learns the reason: publishable keys are public.
         reasons = ", ".join(risk.reasons)
         raise RequestBlocked(f"Blocked to prevent fraud: {reasons}." if tenant.key_kind == "sk" else None)
 
 
-def open_request(
-    app: Services,
-    request: Request[Tenant],
-    identifier: Identifier,
-    body: CodeRequest,
-    link: NewLink | None,
-    message_id: str,
-    provider: str | None,
-    claim: Claim | None,
-    purpose: str,
-) -> OpenChallenge:
-    """Return the request that opens the challenge."""
-    tenant = request.caller
-    code = sandbox.code(tenant) if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
-    return OpenChallenge(
-        tenant_id=tenant.id,
-        context=event_context(request, tenant.key_id),
-        identifier=identifier,
-        code=codes.seal(app.keyring, tenant.id, identifier.value, code, purpose),
-        expires_in=tenant.settings.otp_expiry_minutes * 60,
-        attempts=tenant.settings.max_otp_attempts,
-        sends_per_hour=NO_BUDGET if tenant.sandbox else _sends_per_hour(tenant, purpose),
-        first_wait=0 if tenant.sandbox else RESEND_S,
-        repeat_id=body.challenge_id,
-        provider=provider,
-        data=_data(identifier, body, purpose),
-        challenge_id=new_id("ch"),
-        message_id=message_id,
-        event_id=new_id("evt"),
-        locale=body.locale,
-        box_prefixes=codes.box_prefixes(app.keyring),
-        budget_event_id=new_id("evt"),
-        link=link,
-        price=estimate(app, tenant, identifier, body.locale, purpose),
-        claim=claim,
-        purpose=purpose,
-        is_suppressed=tenant.settings.sign_up == "closed",
+async def _acquire_rate_limits(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> None:
+    """Raise RateLimited. The response shows these limits to secret keys, which have no limit per address."""
+    identifier = order.identifier
+    limits = rate_limits(tenant, identifier.value, identifier.block)
+    decision = await app.limiter.acquire(*limits, *order.purpose.rate_limits)
+    if decision.limited_by is not None or tenant.key_kind == "sk":
+        raise_if_limited(request, decision)
+
+
+def _render(
+    app: Services, tenant: Tenant, order: SendCode, message_id: str, link: NewLink | None, code: str, expires_in: int
+) -> OutgoingMessage:
+    identifier = order.identifier
+    return render_code(
+        Envelope(
+            tenant_id=tenant.id,
+            message_id=message_id,
+            to=identifier.value,
+            channel=identifier.channel,
+            tenant_name=tenant.name,
+            settings=tenant.settings,
+            locale=order.locale,
+        ),
+        code=code if link is None or link.with_code else None,
+        link=link.address(app.settings.app_url) if link is not None else None,
+        expires_in=expires_in,
+        purpose=order.purpose.name,
     )
 
 
-def _data(identifier: Identifier, body: CodeRequest, purpose: str) -> dict[str, object]:
-    """What the event says; that of a code which is no login says what it is for."""
-    data: dict[str, object] = {"channel": identifier.channel, "country": identifier.country}
-    data["metadata"] = body.metadata or {}
-    return data if purpose == codes.LOGIN else data | {"purpose": codes.ADDING}
+async def _open_challenge(
+    app: Services,
+    request: Request[Any],
+    tenant: Tenant,
+    order: SendCode,
+    message: OutgoingMessage,
+    link: NewLink | None,
+    code: SealedCode,
+    provider: str | None,
+) -> ChallengeOpened:
+    """Open or repeat a challenge in PostgreSQL, which decides. Raises the reason of a rejection, or a replay."""
+    identifier, purpose, settings = order.identifier, order.purpose.name, tenant.settings
+    opened = await store.open_challenge(
+        app.postgres,
+        OpenChallenge(
+            tenant_id=tenant.id,
+            context=event_context(request, tenant.key_id),
+            identifier=identifier,
+            code=code,
+            expires_in=settings.otp_expiry_minutes * 60,
+            attempts=settings.max_otp_attempts,
+            sends_per_hour=UNLIMITED if tenant.sandbox else _sends_per_hour(tenant, purpose),
+            first_wait=0 if tenant.sandbox else RESEND_S,
+            repeat_id=order.challenge_id,
+            provider=provider,
+            data=_event_data(order),
+            challenge_id=new_id("ch"),
+            message_id=message.message_id,
+            event_id=new_id("evt"),
+            locale=order.locale,
+            box_prefixes=codes.box_prefixes(app.keyring),
+            budget_event_id=new_id("evt"),
+            link=link,
+            price=_price(app, tenant, identifier, message.text),
+            claim=order.claim,
+            purpose=purpose,
+            is_suppressed=settings.sign_up == "closed",
+        ),
+    )
+    metrics.CODES_REQUESTED.labels(identifier.channel, opened.verdict).inc()
+    log_events(app.log, opened.events)
+    if isinstance(opened, ChallengeRejected):
+        if identifier.block is not None:
+            app.limiter.release_later(block_rate_limit(tenant, identifier.block))  # it counts messages
+        if opened.frees_key and order.claim is not None:
+            await release_key(app.postgres, order.claim, message.message_id)
+        raise _error_for_rejection(app, request, order.claim, opened)
+    return opened
 
 
 def _sends_per_hour(tenant: Tenant, purpose: str) -> int:
-    """Half of the budget is kept for logins: who adds a number that is not theirs must not lock its owner out."""
-    allowed = tenant.settings.rate_limit_per_hour
-    return allowed if purpose == codes.LOGIN else max(1, allowed // 2)
+    """Return the send budget. Half of it is kept for logins, so that adding a foreign number locks no owner out."""
+    budget = tenant.settings.rate_limit_per_hour
+    return budget if purpose == codes.LOGIN else max(1, budget // 2)
 
 
-def estimate(app: Services, tenant: Tenant, identifier: Identifier, locale: str | None, purpose: str) -> Price:
-    """Estimate what a message costs, and say what may be spent. Emails and what a sandbox sends cost nothing."""
-    settings, number, cost = tenant.settings, None, 0
+def _event_data(order: SendCode) -> dict[str, object]:
+    data: dict[str, object] = {"channel": order.identifier.channel, "country": order.identifier.country}
+    data["metadata"] = order.metadata or {}
+    return data if order.purpose.name == codes.LOGIN else data | {"purpose": codes.ADDING}
+
+
+def _price(app: Services, tenant: Tenant, identifier: Identifier, text: str) -> Price:
+    """Estimate the price of a message, and return the tenant's budgets. Emails and the sandbox cost nothing."""
+    settings, count, microdollars = tenant.settings, None, 0
     if identifier.channel == "sms":
-        # What is sent has as many digits, and no more minutes.
-        branding, life = settings.branding(tenant.name), settings.otp_expiry_minutes * 60
-        sample = render_sms(branding, locale, "0" * settings.otp_length, life, text_purpose(purpose))
-        number = segments.measure(sample).segments
-        cost = 0 if tenant.sandbox else app.settings.sms_rates.price(identifier.country, number)
+        # A repeated code has the same length and fewer minutes, so its text is no longer than this one.
+        count = segments.measure(text).segments
+        microdollars = 0 if tenant.sandbox else app.settings.sms_rates.price(identifier.country, count)
     budget = None if settings.sms_budget_per_day is None else round(settings.sms_budget_per_day * MICRO)
     return Price(
-        segments=number,
-        microdollars=cost,
+        segments=count,
+        microdollars=microdollars,
         budget=None if tenant.sandbox else budget,
         soft=None if budget is None else round(budget * settings.sms_budget_soft),
         messages=None if tenant.sandbox else settings.messages_per_day,
     )
 
 
-def refuse_unopened(
-    app: Services, request: Request[Tenant], claim: Claim | None, refused: ChallengeRejected
+def _error_for_rejection(
+    app: Services, request: Request[Any], claim: Claim | None, rejected: ChallengeRejected
 ) -> Exception:
-    """What the caller is told of a challenge that was not opened: an exception to raise."""
-    match refused.verdict:
-        case "replayed" if claim is not None and refused.sealed_response is not None:
-            return run_idempotent.replay(app.keyring, request, claim, refused.sealed_response)
+    """Return the error of a rejection, or the stored response to its Idempotency-Key, as an exception to raise."""
+    retry_after = max(1, rejected.retry_after)
+    match rejected.verdict:
+        case "replayed" if claim is not None and rejected.sealed_response is not None:
+            return run_idempotent.replay(app.keyring, request, claim, rejected.sealed_response)
         case "reused" | "in_flight":
-            return run_idempotent.refuse(same_body=refused.verdict == "in_flight")
+            return run_idempotent.error_for_key(same_body=rejected.verdict == "in_flight")
         case "messages" | "money":
-            return BudgetExceeded(retry_after=max(1, refused.retry_after))
+            return BudgetExceeded(retry_after=retry_after)
         case "full":
-            return RateLimited(
-                "Too many codes were sent to this number or address.", retry_after=max(1, refused.retry_after)
-            )
-    return ResendTooSoon(retry_after=max(1, refused.retry_after))
+            return RateLimited("Too many codes were sent to this phone or email.", retry_after=retry_after)
+    return ResendTooSoon(retry_after=retry_after)
 
 
-def keeping(app: Services, request: Request[Tenant], claim: Claim | None, sent: CodeSent) -> OnDelivered | None:
-    """Say what becomes of the Idempotency-Key when it is known what became of the message.
+def _decrypt(app: Services, tenant: Tenant, order: SendCode, code_box: bytes) -> str:
+    """Return the live code. PostgreSQL repeats only codes that can be decrypted."""
+    code = codes.unseal(app.keyring, tenant.id, order.identifier.value, code_box, order.purpose.name)
+    if code is None:
+        raise InternalError("The live code is encrypted with a secret that is no longer accepted.")
+    return code
 
-    One that every provider refused frees the key: asking again is a new try. One that may have been sent does not.
-    """
+
+def _idempotency_outcome(
+    app: Services, request: Request[Any], claim: Claim | None, delivery: Delivery, result: CodeSent | ApiError
+) -> IdempotencyOutcome | None:
+    """Return what happens to the Idempotency-Key: it keeps the response, unless every provider refused the message."""
     if claim is None:
         return None
-
-    def keep(delivery: Delivery) -> IdempotencyOutcome:
-        if delivery.state == "queued":
-            sent.status = "queued"
-        refusal = error_for_delivery(delivery, sent.channel)
-        if refusal is None:
-            return IdempotencyOutcome(claim, run_idempotent.seal(app.keyring, claim, 200, sent))
-        if delivery.give_back:
-            return IdempotencyOutcome(claim, None)
-        return IdempotencyOutcome(claim, run_idempotent.seal_refusal(app.keyring, claim, refusal, request.request_id))
-
-    return keep
+    if isinstance(result, CodeSent):
+        return IdempotencyOutcome(claim, run_idempotent.seal_response(app.keyring, claim, 200, result))
+    if delivery.give_back:
+        return IdempotencyOutcome(claim, None)
+    return IdempotencyOutcome(claim, run_idempotent.seal_error(app.keyring, claim, result, request.request_id))

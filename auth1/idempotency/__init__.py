@@ -1,4 +1,5 @@
-"""Idempotency-Key: a request that would cost money or create twice runs once.
+"""Idempotency-Key: a request that costs money or creates an object runs once.
 
-run_idempotent  reads the header, runs a handler once, replays its response
+header          the header, and the use of a key that it stands for
+run_idempotent  claims a key, runs a handler, stores and replays its response
 """

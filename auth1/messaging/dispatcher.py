@@ -5,7 +5,7 @@ code. Impossible and opted-out recipients are not tried elsewhere. A provider wh
 while another provider is available.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import NamedTuple
@@ -31,11 +31,10 @@ from auth1.messaging import delivery_reports, store
 from auth1.messaging.providers import sandbox
 from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, Provider, SendError, SendResult
 from auth1.messaging.providers.sandbox import Sandbox
-from auth1.messaging.store import Delivery, IdempotencyOutcome
+from auth1.messaging.store import Delivery
 
 MAX_IN_FLIGHT = 100  # per worker; further messages wait in the outbox instead of in memory
 DEFER_S = 60  # before a deferred message is tried again; greylisting servers accept after one to five minutes
-OnDelivered = Callable[[Delivery], IdempotencyOutcome]
 _FINAL = (Failure.IMPOSSIBLE, Failure.OPTED_OUT)
 
 
@@ -92,15 +91,8 @@ class Messenger:
         finally:
             self._in_flight -= has_capacity
 
-    async def send(
-        self,
-        channel: str,
-        message: OutgoingMessage,
-        *,
-        context: EventContext,
-        keep: OnDelivered | None = None,
-    ) -> Delivery:
-        """Try the providers in order; record and return the outcome, with the result of `keep`.
+    async def send(self, channel: str, message: OutgoingMessage, *, context: EventContext) -> Delivery:
+        """Try the providers in order, and return the outcome. The caller records it with `record`.
 
         At least one provider must not be in the message's `avoid`. A deferred message goes back to the outbox: its
         state is `queued`.
@@ -126,18 +118,23 @@ class Messenger:
             retry_in=message.retry_in if awaited else None,
             avoid=(*message.avoid, *outcome.possibly_sent_by),
         )
-        if keep is not None:
-            delivery = delivery._replace(kept=keep(delivery))
-        if delivery.state == "queued" and await self._defer(delivery):
-            return delivery
-        if delivery.state == "queued":
-            delivery = delivery._replace(state="failed")
-        await self._record(delivery)
         if isinstance(outcome.provider, Sandbox) and not failures:
-            with suppress(Unavailable):  # the message is then unknown, as any without a delivery report
-                report = outcome.provider.report(message)
-                await delivery_reports.record(self._postgres, self._log, report, context.request_id)
+            delivery = delivery._replace(report=outcome.provider.report(message))
+        if delivery.state == "queued" and not await self._defer(delivery):
+            delivery = delivery._replace(state="failed")
         return delivery
+
+    async def record(self, delivery: Delivery) -> None:
+        """Record an outcome; later, when the database is unavailable."""
+        if delivery.state == "queued":  # the outbox has it again
+            claim, sealed_response = delivery.idempotency or (None, None)
+            if claim is not None and sealed_response is not None:
+                await store_response(self._postgres, claim, delivery.message_id, sealed_response)
+            return
+        await self._record(delivery)
+        if delivery.report is not None:
+            with suppress(Unavailable):  # the message is then unknown, as any without a delivery report
+                await delivery_reports.record(self._postgres, self._log, delivery.report, delivery.context.request_id)
 
     async def flush_pending(self) -> None:
         """Record outcomes that were kept while the database was unavailable."""
@@ -224,9 +221,6 @@ class Messenger:
         if deferred:
             request_id = delivery.context.request_id
             self._log.info("message deferred", message_id=delivery.message_id, request_id=request_id, retry_in=DEFER_S)
-            claim, sealed_response = delivery.kept or (None, None)
-            if claim is not None and sealed_response is not None:
-                await store_response(self._postgres, claim, delivery.message_id, sealed_response)
         return deferred
 
     async def _record(self, delivery: Delivery) -> None:

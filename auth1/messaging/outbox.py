@@ -94,6 +94,7 @@ class Outbox:
             with suppress(Unavailable):  # sending the notice matters more than its price
                 await self._charge_notice(message, outgoing.text)
         delivery = await self._messenger.send(message.channel, outgoing, context=CONTEXT)
+        await self._messenger.record(delivery)
         metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
 
     async def _charge_notice(self, message: Claimed, text: str) -> None:

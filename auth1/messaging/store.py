@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
-from auth1.idempotency.store import Claim, release_key, store_response
+from auth1.idempotency.store import Claim
 from auth1.tenants.settings import TenantSettings, read_settings
 
 _QUERIES = Queries("messaging")
@@ -14,7 +14,7 @@ Channel = Literal["sms", "email"]
 
 
 class IdempotencyOutcome(NamedTuple):
-    """What becomes of the Idempotency-Key that a message was asked for with: an answer to keep, or None to free it."""
+    """What happens to the Idempotency-Key of a request: a response to store, or None to release the key."""
 
     claim: Claim
     sealed_response: bytes | None
@@ -34,9 +34,10 @@ class Delivery(NamedTuple):
     event_id: str
     receipt_in: int | None  # seconds for which a delivery report is awaited; None: none will come
     price: int | None = None  # the provider's own, in millionths of a US dollar
-    kept: IdempotencyOutcome | None = None
+    idempotency: IdempotencyOutcome | None = None
     retry_in: int | None = None  # seconds after which another provider tries, if no report has come
     avoid: tuple[str, ...] = ()  # providers that may have sent it
+    report: "DeliveryReport | None" = None  # what the sandbox reports at once
 
 
 class RecordedDelivery(NamedTuple):
@@ -63,6 +64,9 @@ class _DeliveryRow(NamedTuple):
     actor: str
     request_id: str | None
     network: str | None
+    route: str | None
+    key_digest: bytes | None
+    sealed_response: bytes | None
 
 
 class _DeliveryResult(NamedTuple):
@@ -194,12 +198,7 @@ _SETTLE_UNREPORTED = _QUERIES.statement("settle_unreported_messages", _EventIds,
 
 async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDelivery:
     """Record what became of a message; the first record counts."""
-    if delivery.kept is not None:
-        claim, box = delivery.kept
-        if box is not None:
-            await store_response(postgres, claim, delivery.message_id, box)
-        else:
-            await release_key(postgres, claim, delivery.message_id)
+    key = delivery.idempotency
     row = _DeliveryRow(
         tenant_id=delivery.tenant_id,
         message_id=delivery.message_id,
@@ -214,6 +213,9 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDel
         avoid=list(delivery.avoid),
         event_id=delivery.event_id,
         **delivery.context._asdict(),
+        route=key.claim.route if key else None,
+        key_digest=key.claim.digest if key else None,
+        sealed_response=key.sealed_response if key else None,
     )
     [result] = await postgres.call(_RECORD, row)
     return RecordedDelivery(read_events(result.events), result.price_microdollars, result.country)

@@ -1,7 +1,7 @@
 -- Record what became of messages that were handed to providers. Where every provider definitely refused one, give the send
 -- and its price back, and cancel the challenge, whose id no caller got. A delivery report may have come first: what it
 -- said counts, unless its provider was given up and another one accepted the message. The first record of a message counts.
--- Rows are locked in one order: messages, budgets, identifiers, challenges, spending.
+-- Rows are locked in one order: messages, idempotency, budgets, identifiers, challenges, spending.
 create type record_delivery as (
   tenant_id text,
   message_id text,
@@ -17,7 +17,10 @@ create type record_delivery as (
   event_id text,
   actor text,
   request_id text,
-  network text
+  network text,
+  route text,                     -- of the Idempotency-Key that the message was requested with, or null
+  key_digest bytea,
+  sealed_response bytea           -- what repeats of the key get; null: release the key
 );
 create type delivery_result as (
   message_id text,
@@ -49,6 +52,7 @@ as $$
 declare
   recorded recorded_delivery[];
   new_events new_event[];
+  keyed record_delivery;
   has_charges boolean;
   has_failures boolean;
 begin
@@ -97,12 +101,25 @@ begin
   from unnest(recorded) as d cross join lateral (select (d.request).*) as r
   where m.tenant_id = r.tenant_id and m.id = r.message_id;
 
-  -- 3. The price has changed: correct the budgets. The spending follows at the end.
+  -- 3. Store the responses to Idempotency-Keys, or release the keys.
+  for keyed in select * from unnest(requests) as r where r.key_digest is not null order by r.tenant_id, r.key_digest loop
+    if keyed.sealed_response is not null then
+      update idempotency k set answer_box = keyed.sealed_response
+      where k.tenant_id = keyed.tenant_id and k.route = keyed.route and k.digest = keyed.key_digest
+        and k.claim_id = keyed.message_id;
+    else
+      delete from idempotency k
+      where k.tenant_id = keyed.tenant_id and k.route = keyed.route and k.digest = keyed.key_digest
+        and k.claim_id = keyed.message_id;
+    end if;
+  end loop;
+
+  -- 4. The price has changed: correct the budgets. The spending follows at the end.
   if has_charges then
     perform correct_budgets(recorded);
   end if;
 
-  -- 4. No provider accepted it, or it is unknown whether one did: another code may be requested at once.
+  -- 5. No provider accepted it, or it is unknown whether one did: another code may be requested at once.
   if has_failures then
     perform release_sends(recorded);
     select array_agg(row(r.tenant_id, r.event_id, 'message.' || r.state, r.actor, r.message_id, r.request_id, r.network,
@@ -118,7 +135,7 @@ begin
     perform correct_spending(recorded);
   end if;
 
-  -- 5. Return. After a lost commit the events are those that the first run recorded.
+  -- 6. Return. After a lost commit the events are those that the first run recorded.
   return query
   select r.message_id, d.price_microdollars, d.country,
     case when d.request is null and r.state <> 'sent' then find_events(r.tenant_id, r.event_id)

@@ -262,9 +262,9 @@ async def test_whatever_a_handler_returns_is_given_again(
     call: Request[Any] = Request("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
     call.caller = None
 
-    assert await run_idempotent.once(door.services, route, call, []) == result
+    assert await run_idempotent.run_idempotent(door.services, route, call, []) == result
     with pytest.raises(ReplayedResponse) as again:
-        await run_idempotent.once(door.services, route, call, [])
+        await run_idempotent.run_idempotent(door.services, route, call, [])
 
     assert (again.value.answer.status, again.value.answer.body) == expected
     assert (runs, call.headers) == (1, [(b"idempotent-replayed", b"true")])

@@ -6,6 +6,7 @@ from auth1.messaging.store import DeliveryReport
 FAILS_EVERYWHERE = "+15005550002"
 FAILS_FIRST = "+15005550004"
 UNDELIVERED = "+15005550005"
+OPTED_OUT = "+15005550007"
 
 
 class Sandbox:
@@ -19,6 +20,8 @@ class Sandbox:
 
     async def send(self, message: OutgoingMessage) -> SendResult:
         """Accept the message and send nothing. Raises SendError for a magic number."""
+        if message.to == OPTED_OUT:
+            raise SendError(Failure.OPTED_OUT, "magic_number")
         if message.to in self._fails_for:
             raise SendError(Failure.TRANSIENT, "magic_number")
         return SendResult()
