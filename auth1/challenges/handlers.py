@@ -47,7 +47,7 @@ async def request_code(app: Services, request: Request[Tenant], body: CodeReques
         locale=body.locale,
         challenge_id=body.challenge_id,
         metadata=body.metadata,
-        link=link_options(tenant, identifier, body),
+        link=link_options(request, identifier, body),
     )
     return await send_code(app, request, tenant, order)
 

@@ -12,19 +12,26 @@ from typing import NamedTuple
 
 from auth1.challenges.schemas import CodeRequest
 from auth1.core.crypto import Keyring, digest
+from auth1.core.http.request import Request
 from auth1.errors import FieldError, ValidationFailed
 from auth1.identifiers import Identifier
+from auth1.sessions.create import user_agent
 from auth1.tenants.settings import Tenant
 
 PATH = "/api/auth/link/{token}"
 
 
 class LinkOptions(NamedTuple):
-    """A link that a request wants in its email. With `redirect_to` its code goes there, bound to `code_challenge`."""
+    """A link that a request wants in its email. With `redirect_to` its code goes there, bound to `code_challenge`.
+
+    `user_agent` and `network` describe the request on the confirmation page.
+    """
 
     with_code: bool
     redirect_to: str | None = None
     code_challenge: str | None = None
+    user_agent: str | None = None
+    network: str | None = None
 
 
 class NewLink(NamedTuple):
@@ -33,9 +40,7 @@ class NewLink(NamedTuple):
     token: str
     token_digest: bytes
     secret: str | None
-    with_code: bool
-    redirect_to: str | None
-    code_challenge: str | None
+    options: LinkOptions
 
     @property
     def secret_digest(self) -> bytes | None:
@@ -46,12 +51,17 @@ class NewLink(NamedTuple):
         return app_url + PATH.format(token=self.token)
 
 
-def link_options(tenant: Tenant, identifier: Identifier, body: CodeRequest) -> LinkOptions | None:
+def link_options(request: Request[Tenant], identifier: Identifier, body: CodeRequest) -> LinkOptions | None:
     """Return the link that a request wants, None where it wants only a code. Raises ValidationFailed."""
+    tenant = request.caller
     _check(tenant, identifier, body)
     if body.mode == "code":
         return None
-    return LinkOptions(body.mode == "both", body.redirect_to, body.code_challenge)
+    options = LinkOptions(body.mode == "both", body.redirect_to, body.code_challenge)
+    if tenant.key_kind != "sk":
+        return options._replace(user_agent=user_agent(request), network=request.network)
+    # A server calls: its device is not the user's, and its network only where the server passes on the user's address.
+    return options._replace(network=request.network) if request.header(b"auth1-forwarded-for") else options
 
 
 def create_magic_link(keyring: Keyring, tenant_id: str, message_id: str, options: LinkOptions) -> NewLink:
@@ -61,7 +71,7 @@ def create_magic_link(keyring: Keyring, tenant_id: str, message_id: str, options
     """
     token = derive(keyring, tenant_id, message_id)[0]
     secret = secrets.token_urlsafe(32) if options.redirect_to is None else None
-    return NewLink(token, digest(token), secret, *options)
+    return NewLink(token, digest(token), secret, options)
 
 
 def address(app_url: str, keyring: Keyring, tenant_id: str, message_id: str, token_digest: bytes) -> str | None:

@@ -159,7 +159,7 @@ def _render(
             settings=tenant.settings,
             locale=order.locale,
         ),
-        code=code if link is None or link.with_code else None,
+        code=code if link is None or link.options.with_code else None,
         link=link.address(app.settings.app_url) if link is not None else None,
         expires_in=expires_in,
         purpose=order.purpose.name,

@@ -30,6 +30,8 @@ class OpenRow(NamedTuple):
     link_token_digest: bytes | None
     link_secret_digest: bytes | None
     link_with_code: bool | None
+    link_user_agent: str | None
+    link_network: str | None
     redirect_to: str | None
     code_challenge: str | None
     country: str | None

@@ -2,4 +2,5 @@
 
 handlers  show, confirm and redeem a link
 pages     the pages that people see
+devices   browser and system of a User-Agent header
 """

@@ -17,13 +17,14 @@ from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
 from auth1.events.log import event_context, log_events
 from auth1.identifiers import parse_email
 from auth1.magic_links import pages, store
+from auth1.magic_links.devices import describe_device
 from auth1.magic_links.store import ConfirmLink, Proof, RedeemLink
 from auth1.pages.headers import page_headers
 from auth1.pages.theme import default_theme, tenant_theme
 from auth1.services import Services
 from auth1.sessions import create
 from auth1.sessions.schemas import Verified
-from auth1.templates.pages import WayBack
+from auth1.templates.pages import RequestOrigin, WayBack
 from auth1.tenants.settings import Tenant
 
 ACTOR = "link"
@@ -37,7 +38,7 @@ async def show_link(app: Services, request: Request[None]) -> Response:
         return _expired(request, link)
     theme = tenant_theme(link.branding, link.locale)
     request.headers += page_headers(theme, link.redirect_to)
-    return pages.confirm_page(theme, link.branding.name)
+    return pages.confirm_page(theme, link.branding.name, RequestOrigin(describe_device(link.user_agent), link.network))
 
 
 async def confirm_link(app: Services, request: Request[None]) -> Response:

@@ -14,12 +14,17 @@ _QUERIES = Queries("links")
 
 
 class Link(NamedTuple):
-    """A link: its tenant, the language of its message, and where it leads. Only an open link can be confirmed."""
+    """A link: its tenant, the language of its message, where it leads, and who requested it, as far as that is known.
+
+    Only an open link can be confirmed.
+    """
 
     name: str
     settings: TenantSettings
     locale: str | None
     redirect_to: str | None
+    user_agent: str | None = None
+    network: str | None = None
     is_open: bool = True
 
     @property
@@ -96,6 +101,8 @@ class _LinkRow(NamedTuple):
     settings: str
     locale: str | None
     redirect_to: str | None
+    user_agent: str | None
+    network: str | None
     is_open: bool
 
 
@@ -155,7 +162,9 @@ async def find_link(postgres: Postgres, token_digest: bytes) -> Link | None:
     row = await postgres.row(_FIND_LINK, _TokenDigest(token_digest))
     if row is None:
         return None
-    return Link(row.name, read_settings(row.settings), row.locale, row.redirect_to, row.is_open)
+    return Link(
+        row.name, read_settings(row.settings), row.locale, row.redirect_to, row.user_agent, row.network, row.is_open
+    )
 
 
 async def confirm_link(postgres: Postgres, request: ConfirmLink) -> Confirmed | None:

@@ -19,8 +19,10 @@ create type open_challenge as (
   first_wait int,                 -- seconds; 0: no wait
   locale text,
   link_token_digest bytea,        -- null: the message has no link
-  link_secret_digest bytea,
+  link_secret_digest bytea,       -- null: the link redirects
   link_with_code boolean,
+  link_user_agent text,           -- of the request, for the confirmation page
+  link_network text,
   redirect_to text,
   code_challenge text,
   country text,

@@ -1,5 +1,5 @@
 -- Open the session that a confirmed link stands for, once, and find or create its user: by authorization code and PKCE
--- within 60 s, or by the secret of the requesting tab while the link lives. Of any number of redemptions one succeeds.
+-- within 60 s, or by the secret of the requesting tab while the link lives, unless the link redirects. Of any number of redemptions one succeeds.
 -- Rows are locked in one order: identifiers, links, users, sessions.
 create type redeem_link as (
   tenant_id text,
@@ -47,7 +47,7 @@ begin
   where l.tenant_id = request.tenant_id and (
     l.grant_digest = request.grant_digest and l.redirect_to is not null and l.code_challenge = request.code_challenge
       and l.confirmed_at > now() - interval '60 s'
-    or l.challenge_id = request.challenge_id and l.secret_digest = request.secret_digest
+    or l.challenge_id = request.challenge_id and l.secret_digest = request.secret_digest and l.redirect_to is null
       and greatest(l.expires_at, l.confirmed_at + interval '60 s') > now());
   if not found then
     return result;

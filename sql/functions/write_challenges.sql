@@ -19,9 +19,9 @@ begin
 
   if exists (select from unnest(opened) as o where (o.request).link_token_digest is not null) then
     insert into links (tenant_id, message_id, challenge_id, identifier, token_digest, secret_digest, with_code, redirect_to,
-      code_challenge, expires_at)
+      code_challenge, user_agent, network, expires_at)
     select r.tenant_id, r.message_id, o.challenge_id, r.identifier, r.link_token_digest, r.link_secret_digest,
-      r.link_with_code, r.redirect_to, r.code_challenge, o.expires_at
+      r.link_with_code, r.redirect_to, r.code_challenge, r.link_user_agent, r.link_network, o.expires_at
     from unnest(opened) as o cross join lateral (select (o.request).*) as r
     where r.link_token_digest is not null;
   end if;

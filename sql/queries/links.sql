@@ -5,7 +5,7 @@
 -- name: find_link
 -- Find a link and return whether it is open, or used or expired. No row for an unknown link, for a link of a suspended
 -- tenant, and for a link whose redirect URI the tenant has removed.
-select t.name, t.settings, m.locale, l.redirect_to,
+select t.name, t.settings, m.locale, l.redirect_to, l.user_agent, l.network,
   l.expires_at > now() and i.code_mac is not null and i.code_expires_at > now()
     and l.challenge_id = any(i.challenge_ids) as is_open
 from links l

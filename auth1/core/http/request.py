@@ -22,7 +22,6 @@ BODY_S = 5.0
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Caller = TypeVar("Caller")
-Other = TypeVar("Other")
 
 
 class ClientDisconnected(Exception):
@@ -125,18 +124,6 @@ class Request(Generic[Caller]):
         self.limit_key = ""
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
-
-    def by(self, caller: Other) -> "Request[Other]":
-        """The same request as a step sees it that serves another kind of caller."""
-        request: Request[Other] = Request(self.method, self.request_id, self.request_headers, self.query_string)
-        request.parameters, request.headers, request.log, request.client = (
-            self.parameters,
-            self.headers,
-            self.log,
-            self.client,
-        )
-        request.caller = caller
-        return request
 
     @property
     def network(self) -> str | None:
