@@ -43,23 +43,44 @@ async def test_of_fifty_redemptions_one_opens_a_session(
     person: Person, database: asyncpg.Connection, by_code: bool
 ) -> None:
     verifier, challenge = pkce()
-    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
-    code = code_in(await person.confirm())
+    asked = await person.ask(**({"redirect_to": CALLBACK, "code_challenge": challenge} if by_code else {}))
+    confirmed = await person.confirm()
 
-    answers = await at_a_barrier(50, lambda: person.exchange(code, verifier) if by_code else person.redeem(asked))
+    answers = await at_a_barrier(
+        50, lambda: person.exchange(code_in(confirmed), verifier) if by_code else person.redeem(asked)
+    )
 
     assert Counter(answer.status_code for answer in answers) == Counter({200: 1, 400: 49})
     assert await sessions_of(database, person) == 1
 
 
-async def test_both_ways_to_redeem_together_open_one_session(person: Person, database: asyncpg.Connection) -> None:
+async def test_link_that_redirects_opens_no_session_by_challenge_grant(
+    person: Person, database: asyncpg.Connection
+) -> None:
     verifier, challenge = pkce()
-    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "guessed"}
+    assert refused(await person.redeem(asked), 400, "no_active_challenge")  # not `authorization_pending`
     code = code_in(await person.confirm())
 
-    await at_a_barrier(10, lambda: person.exchange(code, verifier), lambda: person.redeem(asked))
+    answers = await at_a_barrier(10, lambda: person.redeem(asked), lambda: person.exchange(code, verifier))
 
+    assert Counter(answer.status_code for answer in answers) == Counter({400: len(answers) - 1, 200: 1})
+    assert all(refused(answer, 400, "no_active_challenge") for answer in answers[::2])
     assert await sessions_of(database, person) == 1
+
+
+async def test_secret_stored_by_an_older_release_redeems_no_link_that_redirects(
+    person: Person, database: asyncpg.Connection
+) -> None:
+    verifier, challenge = pkce()
+    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "older"}
+    older = "update links set secret_digest = $1 where tenant_id = $2"
+    await database.execute(older, digest("older"), person.tenant["tenant_id"])
+    code = code_in(await person.confirm())
+
+    assert refused(await person.redeem(asked), 400, "no_active_challenge")
+
+    assert (await person.exchange(code, verifier)).status_code == 200
 
 
 async def test_code_and_link_together_open_one_session(

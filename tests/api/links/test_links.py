@@ -116,15 +116,19 @@ async def test_no_secret_no_session(person: Person) -> None:
 
 
 async def test_a_confirmed_link_is_of_no_use_to_another_tenant(person: Person) -> None:
+    asked = await person.ask()
+    await person.confirm()
+    other_address = Person(person.door, person.server, person.tenant, new_address())
     verifier, challenge = pkce()
-    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
-    code = code_in(await person.confirm())
+    await other_address.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await other_address.confirm())
     other = await person.door.tenant()
 
     for key in (other["api_key"], other["secret_key"], person.tenant["test_key"]):
         assert refused(await person.redeem(asked, key), 400, "no_active_challenge")
         assert refused(await person.exchange(code, verifier, key), 400, "no_active_challenge")
 
+    assert (await person.redeem(asked)).status_code == 200
     assert (await person.exchange(code, verifier)).status_code == 200
 
 
@@ -163,7 +167,9 @@ async def test_a_known_address_and_an_unknown_one_get_the_same_answers(person: P
 
 async def test_no_token_secret_or_code_is_kept_or_logged(person: Person, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
-    asked = await person.ask(mode="both", redirect_to=CALLBACK, code_challenge=challenge)
+    stranger = Person(person.door, person.server, person.tenant, new_address())
+    asked = await stranger.ask(mode="both")
+    await person.ask(mode="both", redirect_to=CALLBACK, code_challenge=challenge)
     link = person.path
     await person.open()
     code = code_in(await person.confirm())
@@ -218,3 +224,9 @@ async def test_in_the_sandbox_nothing_is_mailed_and_the_code_still_works(person:
     assert answered.status_code == 200
     assert refused(await person.redeem(asked.json(), key), 400, "no_active_challenge")
     assert person.server.sent_to(person.email) == []
+
+
+async def test_link_that_redirects_comes_without_a_secret(person: Person) -> None:
+    asked = await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+
+    assert "challenge_secret" not in asked
