@@ -81,12 +81,17 @@ async def start_services(
         log,
         size=settings.pool_size_per_worker,
         statement_cache_size=settings.database_statement_cache_size,
+        timeout_scale=settings.timeout_scale,
     )
     reads = postgres
     if settings.database_read_url is not None:
-        cache_size = settings.database_statement_cache_size
         reads = Postgres(
-            settings.database_read_url, log, size=READ_POOL_SIZE, statement_cache_size=cache_size, eager=False
+            settings.database_read_url,
+            log,
+            size=READ_POOL_SIZE,
+            statement_cache_size=settings.database_statement_cache_size,
+            eager=False,
+            timeout_scale=settings.timeout_scale,
         )
     console = Console(log, on_console)
     sms = _sms_providers(settings, console)

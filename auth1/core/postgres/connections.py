@@ -1,17 +1,13 @@
 """Connections: deadlines, settings, and the errors that mean that the database is unavailable."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
 from auth1.errors import Unavailable
 
-ACQUIRE_S = 0.3
-STATEMENT_S = 1.0  # with the acquire, an answer of 503 within 1.5 s of a freeze
-LOCK_S = 0.5
-CONNECT_S = 1.0
 REPORT_S = 10.0
 MAX_REPORTS = 2  # at a time and worker, so that those who read much leave connections to all others
 RETRY_AFTER_S = 1
@@ -45,6 +41,19 @@ UNAVAILABLE_ERRORS = (
 STALE_ERRORS = (asyncpg.InvalidCachedStatementError, asyncpg.UndefinedObjectError, asyncpg.InternalServerError)
 
 
+class Deadlines(NamedTuple):
+    """Deadlines in seconds. With `acquire_s` and `statement_s`, a 503 comes within 1.5 s of a freeze."""
+
+    acquire_s: float = 0.3
+    statement_s: float = 1.0
+    lock_s: float = 0.5
+    connect_s: float = 1.0
+    report_s: float = REPORT_S
+
+    def scaled(self, scale: float) -> "Deadlines":
+        return Deadlines(*(seconds * scale for seconds in self))
+
+
 class ConnectionLost(Unavailable):
     """The service cannot answer right now; try again in a moment.
 
@@ -64,15 +73,15 @@ def end_connection(connection: Any) -> None:
         connection.terminate()
 
 
-def server_settings(statement_cache_size: int) -> dict[str, str]:
+def server_settings(statement_cache_size: int, deadlines: Deadlines) -> dict[str, str]:
     """Let the server keep the deadlines too: a statement that we gave up on must not be executed later.
 
     PgBouncer, for which the statement cache is 0, refuses such parameters; `alter role … set` does the same there.
     """
     settings = {"application_name": "auth1"}
     if statement_cache_size > 0:
-        settings["statement_timeout"] = f"{int(STATEMENT_S * 1000)}ms"
-        settings["lock_timeout"] = f"{int(LOCK_S * 1000)}ms"
+        settings["statement_timeout"] = f"{int(deadlines.statement_s * 1000)}ms"
+        settings["lock_timeout"] = f"{int(deadlines.lock_s * 1000)}ms"
     return settings
 
 

@@ -16,15 +16,12 @@ import asyncpg
 from auth1 import metrics
 from auth1.core.log import Log
 from auth1.core.postgres.connections import (
-    ACQUIRE_S,
-    CONNECT_S,
     MAX_REPORTS,
-    REPORT_S,
     RETRY_AFTER_S,
     STALE_ERRORS,
-    STATEMENT_S,
     UNAVAILABLE_ERRORS,
     ConnectionLost,
+    Deadlines,
     clean_dsn,
     end_connection,
     no_reset,
@@ -53,7 +50,17 @@ class Postgres:
     eager one is measured.
     """
 
-    def __init__(self, url: str, log: Log, *, size: int, statement_cache_size: int = 100, eager: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        log: Log,
+        *,
+        size: int,
+        statement_cache_size: int = 100,
+        eager: bool = True,
+        timeout_scale: float = 1.0,
+    ) -> None:
+        self._deadlines = Deadlines().scaled(timeout_scale)
         self._url = clean_dsn(url)
         self._log = log
         self._size = size
@@ -61,7 +68,7 @@ class Postgres:
         self._eager = eager
         # One connection at least is left to all others; a report that has the only one takes no longer than they do.
         self._reports = asyncio.Semaphore(max(1, min(MAX_REPORTS, size - 1)))
-        self._report_s = REPORT_S if size > 1 else STATEMENT_S
+        self._report_s = self._deadlines.report_s if size > 1 else self._deadlines.statement_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._clock_offset_s = 0.0  # of the server's clock to our monotonic one
         self.round_trips = 0  # statements sent; tests count them per request
@@ -83,12 +90,12 @@ class Postgres:
             self._url,
             min_size=connections,
             max_size=self._size,
-            timeout=CONNECT_S,
+            timeout=self._deadlines.connect_s,
             statement_cache_size=self._statement_cache_size,
             # Session state never changes here: the reset that asyncpg does on each release is a wasted trip.
             reset=no_reset,
             init=self._prepare_connection,
-            server_settings=server_settings(self._statement_cache_size),
+            server_settings=server_settings(self._statement_cache_size, self._deadlines),
         )
         return pool
 
@@ -136,7 +143,7 @@ class Postgres:
                 ) from None
             if error.sqlstate != _DEADLINE_PASSED:
                 raise
-            if loop.time() - started > STATEMENT_S / 2:
+            if loop.time() - started > self._deadlines.statement_s / 2:
                 raise self._unavailable(error) from error
             await self._read_clock()
             rows = await self._run(function.name, function.text, arguments())
@@ -151,11 +158,11 @@ class Postgres:
     async def report(self, statement: Any, /, *arguments: Any, readonly: bool = True) -> Any:
         """Run a statement that may read much, within its time, when it is its turn."""
         try:
-            async with asyncio.timeout(STATEMENT_S):
+            async with asyncio.timeout(self._deadlines.statement_s):
                 await self._reports.acquire()
         except TimeoutError:
             raise Unavailable("Other reports are being made; try again in a moment.", retry_after=5) from None
-        time_s = self._report_s if readonly else REPORT_S
+        time_s = self._report_s if readonly else self._deadlines.report_s
         started = asyncio.get_running_loop().time()
         try:
             async with (
@@ -178,7 +185,7 @@ class Postgres:
     async def transaction(self) -> AsyncIterator["Transaction"]:
         """Hold a connection for several statements that stand or fall together (READ COMMITTED)."""
         async with self._connection("transaction") as connection, connection.transaction(isolation="read_committed"):
-            yield Transaction(connection, self._count)
+            yield Transaction(connection, self._count, self._deadlines.statement_s)
 
     async def in_transaction(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
         """Run several statements that stand or fall together; once more if the schema was changed meanwhile."""
@@ -193,7 +200,7 @@ class Postgres:
     async def _run(self, name: str, text: str, arguments: Sequence[Any], limit: int = 0) -> list[asyncpg.Record]:
         async with self._connection(name) as connection:
             self.round_trips += 1
-            async with asyncio.timeout(STATEMENT_S):
+            async with asyncio.timeout(self._deadlines.statement_s):
                 try:
                     return await fetch(connection, text, arguments, limit)
                 except STALE_ERRORS:
@@ -207,13 +214,13 @@ class Postgres:
         """Set the deadline of a request that has one: when its caller gives up, by the server's clock."""
         if not hasattr(request, "deadline"):
             return request
-        deadline = datetime.fromtimestamp(time.monotonic() + self._clock_offset_s + STATEMENT_S, UTC)
+        deadline = datetime.fromtimestamp(time.monotonic() + self._clock_offset_s + self._deadlines.statement_s, UTC)
         changed: Request = request._replace(deadline=deadline)  # type: ignore[attr-defined]  # a NamedTuple
         return changed
 
     async def _read_clock(self) -> None:
         async with self._connection("clock") as connection:
-            async with asyncio.timeout(STATEMENT_S):
+            async with asyncio.timeout(self._deadlines.statement_s):
                 await self._read_clock_of(connection)
 
     async def _read_clock_of(self, connection: Any) -> None:
@@ -242,7 +249,9 @@ class Postgres:
             raise Unavailable(retry_after=RETRY_AFTER_S)
         started = asyncio.get_running_loop().time()
         try:
-            connection = await self._pool.acquire(timeout=ACQUIRE_S if self._eager else CONNECT_S)
+            connection = await self._pool.acquire(
+                timeout=self._deadlines.acquire_s if self._eager else self._deadlines.connect_s
+            )
         except UNAVAILABLE_ERRORS as error:
             raise self._unavailable(error) from error
         metrics.POOL_IN_USE.inc(self._eager)

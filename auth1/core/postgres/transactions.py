@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 import asyncpg
 
-from auth1.core.postgres.connections import RETRY_AFTER_S, STATEMENT_S, ConnectionLost
+from auth1.core.postgres.connections import RETRY_AFTER_S, ConnectionLost
 from auth1.core.postgres.queries import Query, Statement, arguments_of, fetch, read_rows
 from auth1.errors import Unavailable
 
@@ -19,7 +19,8 @@ Row = TypeVar("Row")
 class Transaction:
     """Statements of one transaction."""
 
-    def __init__(self, connection: asyncpg.Connection, count: Callable[[], None]) -> None:
+    def __init__(self, connection: asyncpg.Connection, count: Callable[[], None], statement_s: float) -> None:
+        self._statement_s = statement_s
         self._connection = connection
         self._count = count
 
@@ -42,7 +43,7 @@ class Transaction:
 
     async def _run(self, statement: Any, arguments: Sequence[Any], limit: int = 0) -> list[Any]:
         self._count()
-        async with asyncio.timeout(STATEMENT_S):
+        async with asyncio.timeout(self._statement_s):
             rows = await fetch(self._connection, statement.text, arguments_of(statement, arguments), limit)
             return read_rows(statement, rows)
 
