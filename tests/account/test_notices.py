@@ -1,4 +1,4 @@
-"""Whoever could be reached before a change is told of it."""
+"""Notices about a change to an account."""
 
 from tests.account.conftest import NewMember
 from tests.account.member import Member, new_email
@@ -6,7 +6,7 @@ from tests.conftest import Started, new_phone
 from tests.outside.twilio import refuse
 
 
-async def test_the_old_number_is_told_of_the_new_one(member: Member) -> None:
+async def test_old_number_gets_a_notice_of_the_new_one(member: Member) -> None:
     old, new = member.identifier, new_phone()
 
     await member.add(new)
@@ -21,7 +21,7 @@ async def test_the_old_number_is_told_of_the_new_one(member: Member) -> None:
     assert len(member.twilio.sent_to(old)) == 2, "it is sent once"
 
 
-async def test_the_other_channel_is_told_of_what_is_added_and_removed(member: Member) -> None:
+async def test_other_channel_gets_notices_of_added_and_removed_identifiers(member: Member) -> None:
     phone, email = member.identifier, new_email()
 
     await member.add(email)
@@ -39,7 +39,7 @@ async def test_the_other_channel_is_told_of_what_is_added_and_removed(member: Me
     assert await member.notices() == [("email_added", phone, "sent"), ("phone_removed", email, "sent")]
 
 
-async def test_a_changed_email_is_told_at_the_old_address(new_member: NewMember) -> None:
+async def test_old_address_gets_a_notice_of_the_new_one(new_member: NewMember) -> None:
     old, new = new_email(), new_email()
     member = await new_member(identifier=old)
 
@@ -50,7 +50,7 @@ async def test_a_changed_email_is_told_at_the_old_address(new_member: NewMember)
     assert "The email address for your MyApp account was changed." in member.mail.newest(old).part("plain")
 
 
-async def test_a_notice_speaks_the_tenant_s_language(member: Member) -> None:
+async def test_notice_is_in_the_tenants_language(member: Member) -> None:
     path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
     await member.door.admin("PATCH", path, {"settings": {"default_locale": "de-AT"}})
     old = member.identifier
@@ -64,7 +64,7 @@ async def test_a_notice_speaks_the_tenant_s_language(member: Member) -> None:
     assert member.twilio.sent_to(old)[-1].startswith("Die Telefonnummer Ihres Kontos bei MyApp wurde geändert.")
 
 
-async def test_a_notice_that_nobody_takes_is_an_event_and_uses_up_no_login(member: Member) -> None:
+async def test_failed_notice_is_an_event_and_uses_no_login_budget(member: Member) -> None:
     old = member.identifier
     await member.flush()
     await member.add(new_phone())
@@ -78,7 +78,7 @@ async def test_a_notice_that_nobody_takes_is_an_event_and_uses_up_no_login(membe
     await member.log_in(old)
 
 
-async def test_a_notice_is_counted_with_what_messages_cost(member: Member) -> None:
+async def test_notice_is_counted_in_the_spending(member: Member) -> None:
     path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
     settings = {"sms_budget_per_day": 1.0, "messages_per_day": 2}  # which the notice goes beyond
     assert (await member.door.admin("PATCH", path, {"settings": settings})).status_code == 200
@@ -103,7 +103,7 @@ async def test_a_notice_is_counted_with_what_messages_cost(member: Member) -> No
     assert await member.database.fetchrow(budget, member.tenant_id) == after
 
 
-async def test_a_notice_is_among_the_tenants_messages_and_comes_from_its_sender(member: Member) -> None:
+async def test_notice_is_listed_and_has_the_tenants_sender(member: Member) -> None:
     path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
     settings = {"sms_senders": {"*": {"twilio": "MyApp"}}}
     assert (await member.door.admin("PATCH", path, {"settings": settings})).status_code == 200
@@ -120,7 +120,7 @@ async def test_a_notice_is_among_the_tenants_messages_and_comes_from_its_sender(
     assert (newest["notice"], newest["challenge_id"], newest["state"]) == ("phone_changed", None, "sent")
 
 
-async def test_a_notice_waits_for_no_channel_that_is_not_there(start_app: Started, member: Member) -> None:
+async def test_no_notice_is_queued_for_an_unconfigured_channel(start_app: Started, member: Member) -> None:
     email = new_email()
     await member.add(email)
     member.door = await start_app()  # the same database; no mail server
@@ -130,7 +130,7 @@ async def test_a_notice_waits_for_no_channel_that_is_not_there(start_app: Starte
     assert [notice for notice, _, _ in await member.notices()] == ["email_added"]
 
 
-async def test_a_queued_code_that_adds_is_sent_by_the_outbox(member: Member) -> None:
+async def test_outbox_sends_a_queued_code_that_adds_an_identifier(member: Member) -> None:
     phone = new_phone()
     assert (await member.begin(phone)).status_code == 200
     code = member.code(phone)
@@ -145,7 +145,7 @@ async def test_a_queued_code_that_adds_is_sent_by_the_outbox(member: Member) -> 
     assert member.code(phone) == code
 
 
-async def test_nobody_is_told_more_than_five_times_a_day(member: Member) -> None:
+async def test_at_most_five_notices_are_sent_per_day(member: Member) -> None:
     phone = member.identifier
     for _ in range(4):
         await member.add(new_email())

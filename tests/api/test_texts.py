@@ -1,4 +1,4 @@
-"""Texts through the front door: the person's language, the tenant's words, and what an operator sees beforehand."""
+"""Texts of SMS through the API: language, the tenant's own texts, and previews."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -36,9 +36,7 @@ async def preview(door: Door, tenant: dict[str, Any], **body: Any) -> Any:
     return answer.json()
 
 
-async def test_each_person_is_written_to_in_the_language_that_the_request_names(
-    door: Door, twilio_server: TwilioServer
-) -> None:
+async def test_sms_is_in_the_language_of_the_request(door: Door, twilio_server: TwilioServer) -> None:
     tenant = await door.tenant(sms_branding="MyApp")
 
     for locale, greeting in GREETINGS.items():
@@ -56,7 +54,7 @@ async def test_each_person_is_written_to_in_the_language_that_the_request_names(
         (None, "ja", "en"),
     ],
 )
-async def test_a_language_without_a_text_falls_back_to_the_tenants_and_then_to_english(
+async def test_language_falls_back_to_the_tenants_and_then_to_english(
     door: Door, twilio_server: TwilioServer, locale: str | None, default: str, found: str
 ) -> None:
     tenant = await door.tenant(sms_branding="MyApp", default_locale=default)
@@ -65,16 +63,14 @@ async def test_a_language_without_a_text_falls_back_to_the_tenants_and_then_to_e
 
 
 @pytest.mark.parametrize("locale", ["", "e", "en\n", "en-", "e n", "../en", "é", "en\0", "a" * 36, 1, ["en"]])
-async def test_what_is_no_language_tag_is_refused(
-    door: Door, tenant: dict[str, str], phone: str, locale: object
-) -> None:
+async def test_invalid_locale_is_rejected(door: Door, tenant: dict[str, str], phone: str, locale: object) -> None:
     answer = await door.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
 
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
     assert [error["field"] for error in answer.json()["errors"]] == ["locale"]
 
 
-async def test_a_tenant_says_it_in_its_own_words(door: Door, twilio_server: TwilioServer) -> None:
+async def test_tenant_texts_replace_built_in_texts(door: Door, twilio_server: TwilioServer) -> None:
     texts = {"sms": {"es": "{brand}: {code} ({minutes} min) {{no}}", "ja": "コード {code}"}}
     tenant = await door.tenant(sms_branding="MyApp", texts=texts, default_locale="ja", otp_expiry_minutes=7)
 
@@ -88,7 +84,7 @@ async def test_a_tenant_says_it_in_its_own_words(door: Door, twilio_server: Twil
     assert default.startswith("コード ")
 
 
-async def test_a_changed_text_is_sent_from_then_on(door: Door, twilio_server: TwilioServer) -> None:
+async def test_changed_text_is_used_at_once(door: Door, twilio_server: TwilioServer) -> None:
     tenant = await door.tenant(sms_branding="MyApp", texts={"sms": {"es": "Uno {code}", "fr": "Un {code}"}})
     path = f"{TENANTS}/{tenant['tenant_id']}"
     assert (await text_for(door, twilio_server, tenant, "es")).startswith("Uno ")
@@ -104,7 +100,7 @@ async def test_a_changed_text_is_sent_from_then_on(door: Door, twilio_server: Tw
     assert (await text_for(door, twilio_server, tenant, "es")).startswith(GREETINGS["es"])
 
 
-async def test_the_autofill_line_names_the_tenants_host_and_the_code(
+async def test_autofill_line_has_the_tenants_host_and_the_code(
     door: Door, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await door.tenant(sms_branding="MyApp", sms_autofill_host="login.example.com")
@@ -134,9 +130,7 @@ async def test_the_autofill_line_names_the_tenants_host_and_the_code(
         ("{code}", ["settings.texts"]),
     ],
 )
-async def test_texts_that_cannot_be_sent_are_refused_when_they_are_written(
-    door: Door, texts: object, fields: list[str]
-) -> None:
+async def test_invalid_texts_are_rejected_when_they_are_saved(door: Door, texts: object, fields: list[str]) -> None:
     tenant = await door.tenant(texts={"sms": {"de": "Bleibt {code}"}})
     path = f"{TENANTS}/{tenant['tenant_id']}"
     named = [field if field.startswith("settings") else f"settings.texts.{field}" for field in fields]
@@ -152,7 +146,7 @@ async def test_texts_that_cannot_be_sent_are_refused_when_they_are_written(
     assert (await door.admin("GET", path)).json()["settings"] == tenant["settings"]
 
 
-async def test_stored_settings_of_another_version_stop_no_login(
+async def test_login_works_with_stored_settings_of_another_version(
     door: Door, database: asyncpg.Connection, twilio_server: TwilioServer
 ) -> None:
     tenant = await door.tenant(sms_branding="MyApp")
@@ -170,9 +164,7 @@ async def test_stored_settings_of_another_version_stop_no_login(
     assert (shown["otp_length"], shown["max_otp_attempts"]) == (7, 5)
 
 
-async def test_a_message_that_is_sent_later_is_in_the_language_that_was_asked_for(
-    door: Door, twilio_server: TwilioServer
-) -> None:
+async def test_queued_message_is_in_the_language_of_its_request(door: Door, twilio_server: TwilioServer) -> None:
     texts = {"sms": {"it": "Ecco {code}"}}
     tenant = await door.tenant(sms_branding="MyApp", texts=texts, sms_autofill_host="a.example", default_locale="it")
     phones = {locale: new_phone() for locale in ("fr-CA", "ja", None)}
@@ -194,7 +186,7 @@ async def test_a_message_that_is_sent_later_is_in_the_language_that_was_asked_fo
         assert (await door.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
 
 
-async def test_asking_again_in_another_language_sends_the_same_code_in_it(
+async def test_resend_in_another_language_sends_the_same_code(
     door: Door, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await door.tenant(sms_branding="MyApp")
@@ -208,7 +200,7 @@ async def test_asking_again_in_another_language_sends_the_same_code_in_it(
     assert italian.startswith(f"{GREETINGS['it']}{code}. ")
 
 
-async def test_the_preview_shows_what_a_person_would_get(door: Door, twilio_server: TwilioServer) -> None:
+async def test_preview_shows_the_sms_and_its_segments(door: Door, twilio_server: TwilioServer) -> None:
     texts = {"sms": {"es": "{brand}: {code}, {minutes} minutos"}}
     tenant = await door.tenant(sms_branding="MyApp", otp_length=8, otp_expiry_minutes=5, texts=texts)
     sent_before = len(twilio_server.requests)
@@ -231,7 +223,7 @@ async def test_the_preview_shows_what_a_person_would_get(door: Door, twilio_serv
     assert len(twilio_server.requests) == sent_before
 
 
-async def test_the_preview_of_a_new_template_changes_nothing_and_tells_its_price(
+async def test_preview_of_a_new_template_changes_nothing_and_counts_segments(
     door: Door, twilio_server: TwilioServer
 ) -> None:
     tenant = await door.tenant(sms_autofill_host="a.example", otp_expiry_minutes=1, default_locale="pt-br")
@@ -246,7 +238,7 @@ async def test_the_preview_of_a_new_template_changes_nothing_and_tells_its_price
     assert (await text_for(door, twilio_server, tenant, "pt-BR")).startswith("Seu PIN para My App é: ")
 
 
-async def test_the_preview_has_as_many_digits_as_a_code(door: Door) -> None:
+async def test_preview_code_has_the_length_of_the_tenants_codes(door: Door) -> None:
     for digits in (4, 10):
         tenant = await door.tenant(otp_length=digits)
         assert (await preview(door, tenant, template="{code}"))["text"] == "1234567890"[:digits]
@@ -264,7 +256,7 @@ async def test_the_preview_has_as_many_digits_as_a_code(door: Door) -> None:
         ({"channel": "sms", "code": "482913"}, "code"),
     ],
 )
-async def test_a_preview_that_cannot_be_is_refused(
+async def test_invalid_preview_is_rejected(
     door: Door, tenant: dict[str, str], body: dict[str, Any], field: str
 ) -> None:
     answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/texts/preview", body)

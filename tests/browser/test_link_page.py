@@ -1,4 +1,4 @@
-"""The page behind a link, in a real browser: under its policy, without scripts, by keyboard, and into the app."""
+"""The page behind a link in Chromium: policy, keyboard, redirect."""
 
 import secrets
 from contextlib import suppress
@@ -19,7 +19,7 @@ async def background(page: Page) -> str:
     return colour
 
 
-async def test_the_page_is_shown_under_its_policy_and_loads_nothing(browser: Chromium, site: Site) -> None:
+async def test_page_is_shown_under_its_policy_and_loads_nothing(browser: Chromium, site: Site) -> None:
     link, _ = await site.link()
 
     async with browser.page() as page:
@@ -31,7 +31,7 @@ async def test_the_page_is_shown_under_its_policy_and_loads_nothing(browser: Chr
         assert await background(page) == "rgb(255, 255, 255)", "its style sheet is let through"
 
 
-async def test_the_policy_stops_a_script_that_got_into_the_page(browser: Chromium, site: Site) -> None:
+async def test_policy_blocks_an_injected_script(browser: Chromium, site: Site) -> None:
     link, _ = await site.link()
 
     async with browser.page() as page:
@@ -44,7 +44,7 @@ async def test_the_policy_stops_a_script_that_got_into_the_page(browser: Chromiu
         assert any("Content Security Policy" in complaint for complaint in page.complaints)
 
 
-async def test_it_confirms_by_keyboard_without_scripts(browser: Chromium, site: Site) -> None:
+async def test_link_is_confirmed_by_keyboard_without_scripts(browser: Chromium, site: Site) -> None:
     link, asked = await site.link()
 
     async with browser.page(scripts=False) as page:
@@ -58,7 +58,7 @@ async def test_it_confirms_by_keyboard_without_scripts(browser: Chromium, site: 
     assert await site.token(grant_type="challenge", **named) == 200
 
 
-async def test_it_leads_into_the_app_which_learns_nothing_but_the_code(browser: Chromium, site: Site) -> None:
+async def test_confirmation_redirects_to_the_app_with_only_the_code(browser: Chromium, site: Site) -> None:
     verifier = secrets.token_urlsafe(32)
     link, _ = await site.link(redirect_to=site.callback, code_challenge=s256(verifier))
     site.app.requests.clear()
@@ -78,7 +78,7 @@ async def test_it_leads_into_the_app_which_learns_nothing_but_the_code(browser: 
     assert await site.token(grant_type="authorization_code", code=found["code"][0], code_verifier=verifier) == 200
 
 
-async def test_a_screen_reader_finds_a_heading_and_one_button(browser: Chromium, site: Site) -> None:
+async def test_page_has_a_heading_and_one_button_for_screen_readers(browser: Chromium, site: Site) -> None:
     link, _ = await site.link()
 
     async with browser.page() as page:
@@ -91,7 +91,7 @@ async def test_a_screen_reader_finds_a_heading_and_one_button(browser: Chromium,
         assert await page.evaluate("document.documentElement.lang") == "en"
 
 
-async def test_a_link_that_was_used_is_explained(browser: Chromium, site: Site) -> None:
+async def test_used_link_is_explained_and_leads_back(browser: Chromium, site: Site) -> None:
     link, _ = await site.link()
 
     async with browser.page() as page:
@@ -99,11 +99,14 @@ async def test_a_link_that_was_used_is_explained(browser: Chromium, site: Site) 
         await page.press_tab_and_enter()
         await page.open(link)
 
-        assert ("heading", "This link no longer works") in await page.roles()
-        assert "button" not in [role for role, _ in await page.roles()]
+        roles = await page.roles()
+        assert ("heading", "This link no longer works") in roles
+        assert "button" not in [role for role, _ in roles]
+        assert ("link", "Open MyApp & Söhne") in roles
+        assert await page.evaluate("document.querySelector('a').href") == f"{site.app.url}/"
 
 
-async def test_a_body_nobody_asked_for_is_left_unread(site: Site) -> None:
+async def test_unexpected_body_is_not_read(site: Site) -> None:
     link, _ = await site.link()
     path = urlsplit(link).path
 

@@ -1,4 +1,4 @@
-"""The pages behind a link in each language and colour: whole, and for whoever cannot see them or has no mouse."""
+"""The pages behind a link in each language and colour, and their accessibility."""
 
 import pytest
 
@@ -18,7 +18,7 @@ async def heading(page: Page) -> str:
 
 
 @pytest.mark.parametrize("lang", STRINGS)
-async def test_all_three_pages_are_in_the_language_of_the_message(browser: Chromium, site: Site, lang: str) -> None:
+async def test_pages_are_in_the_language_of_the_message(browser: Chromium, site: Site, lang: str) -> None:
     link, _ = await site.link(locale=f"{lang}-CH")
     words = STRINGS[lang].pages
     brand = "MyApp & Söhne"
@@ -46,9 +46,7 @@ async def test_all_three_pages_are_in_the_language_of_the_message(browser: Chrom
 
 
 @pytest.mark.parametrize("dark", [False, True])
-async def test_every_colour_of_a_tenant_can_be_read_and_seen_by_day_and_by_night(
-    browser: Chromium, site: Site, dark: bool
-) -> None:
+async def test_every_brand_colour_is_readable_in_light_and_dark_mode(browser: Chromium, site: Site, dark: bool) -> None:
     async with browser.page(dark=dark) as page:
         for color in ("#ffffff", "#000000", "#ffee00", "#777777", "#1f2937", None):
             await site.retell(brand_color=color)
@@ -63,7 +61,7 @@ async def test_every_colour_of_a_tenant_can_be_read_and_seen_by_day_and_by_night
             assert shown == f"rgb({', '.join(str(part) for part in bytes.fromhex((color or '#1d4ed8')[1:]))})"
 
 
-async def test_what_has_the_focus_is_seen(browser: Chromium, site: Site) -> None:
+async def test_focus_is_visible(browser: Chromium, site: Site) -> None:
     link, _ = await site.link()
 
     async with browser.page() as page:
@@ -77,7 +75,7 @@ async def test_what_has_the_focus_is_seen(browser: Chromium, site: Site) -> None
         assert "0px" not in outline
 
 
-async def test_the_check_finds_what_is_wrong(browser: Chromium) -> None:
+async def test_accessibility_check_finds_known_faults(browser: Chromium) -> None:
     async with browser.page() as page:
         await page.open(
             "data:text/html,<meta name=viewport content='user-scalable=no'><h2 style='color:gray'>A</h2><h4>B</h4>"
@@ -90,7 +88,7 @@ async def test_the_check_finds_what_is_wrong(browser: Chromium) -> None:
     assert found == {*"3.1.1 2.4.2 1.4.4 1.3.1 4.1.2 1.1.1 2.4.3 1.4.3 2.5.8 1.4.10".split()}
 
 
-async def test_the_pictures_of_the_docs_can_be_taken_anew(browser: Chromium, site: Site) -> None:
+async def test_screenshots_of_the_docs_can_be_taken(browser: Chromium, site: Site) -> None:
     pictures = await screenshots.take(browser, site.auth1, site.mail)
 
     assert set(pictures) == {file.name for file in screenshots.IMAGES.iterdir()}

@@ -1,4 +1,4 @@
-"""An email: what it says, what no name can smuggle into it, and what became of it."""
+"""Emails: headers, language, injection attempts and delivery outcomes."""
 
 import email.utils
 import re
@@ -16,7 +16,7 @@ from tests.outside import smtp
 from tests.outside.smtp import SmtpServer, answer, hang_up
 
 
-async def test_a_person_logs_in_with_a_code_by_email(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_user_logs_in_with_a_code_by_email(mail_door: Door, server: SmtpServer, person: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp")
 
     asked = await mail_door.post("/api/auth/request", {"email": person.upper()}, tenant["api_key"])
@@ -37,7 +37,9 @@ async def test_a_person_logs_in_with_a_code_by_email(mail_door: Door, server: Sm
     assert (answered.status_code, answered.json()["is_new_user"]) == (200, True)
 
 
-async def test_a_mail_is_what_a_mail_client_expects(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_email_has_the_headers_and_parts_of_a_valid_email(
+    mail_door: Door, server: SmtpServer, person: str
+) -> None:
     status, _ = await ask(mail_door, person)
 
     assert status == 200
@@ -63,7 +65,7 @@ async def test_a_mail_is_what_a_mail_client_expects(mail_door: Door, server: Smt
 
 
 @pytest.mark.parametrize("locale", ["en", "fr"])
-async def test_a_mail_client_finds_code_and_link_in_both_alternatives_and_no_other_address(
+async def test_both_parts_have_the_code_and_the_link_and_no_other_address(
     mail_door: Door, server: SmtpServer, person: str, locale: str
 ) -> None:
     status, _ = await ask(mail_door, person, mode="both", locale=locale)
@@ -112,7 +114,7 @@ async def test_only_the_operator_sets_the_sender_address(mail_door: Door) -> Non
 
 
 @pytest.mark.parametrize(("locale", "lang"), [(tag, tag) for tag in STRINGS] + [("de-CH", "de"), ("tlh", "en")])
-async def test_a_mail_is_in_the_language_of_its_reader(
+async def test_email_is_in_the_language_of_the_request(
     mail_door: Door, server: SmtpServer, person: str, locale: str, lang: str
 ) -> None:
     assert (await ask(mail_door, person, locale=locale))[0] == 200
@@ -135,7 +137,7 @@ BRANDS = [
 
 
 @pytest.mark.parametrize("brand", BRANDS)
-async def test_no_name_smuggles_anything_into_a_header(provider: Smtp, server: SmtpServer, brand: str) -> None:
+async def test_sender_name_cannot_inject_headers(provider: Smtp, server: SmtpServer, brand: str) -> None:
     await provider.send(message(brand=brand))
 
     [received] = server.received
@@ -151,7 +153,7 @@ async def test_no_name_smuggles_anything_into_a_header(provider: Smtp, server: S
     assert received.part("plain") == "Hello\n.\nWorld\n"
 
 
-async def test_a_tenants_name_is_escaped_and_metadata_is_not_in_the_mail(
+async def test_tenant_name_is_escaped_and_metadata_is_not_in_the_email(
     mail_door: Door, server: SmtpServer, person: str
 ) -> None:
     name = '"Tom" & Söhne'
@@ -180,9 +182,7 @@ async def test_a_tenants_name_is_escaped_and_metadata_is_not_in_the_mail(
         "ann@[127.0.0.1]",
     ],
 )
-async def test_an_address_that_is_more_than_an_address_is_refused(
-    mail_door: Door, server: SmtpServer, address: str
-) -> None:
+async def test_address_with_injected_text_is_rejected(mail_door: Door, server: SmtpServer, address: str) -> None:
     status, body = await ask(mail_door, address)
 
     assert (status, body["code"]) == (422, "invalid_email")
@@ -199,7 +199,7 @@ async def test_an_address_that_is_more_than_an_address_is_refused(
         ("DATA", hang_up, 502, "delivery_failed"),
     ],
 )
-async def test_the_caller_learns_what_became_of_the_mail(
+async def test_response_shows_the_outcome_of_the_delivery(
     mail_door: Door, server: SmtpServer, person: str, command: str, behaviour: smtp.Behaviour, status: int, code: str
 ) -> None:
     server.on[command] = behaviour
@@ -209,7 +209,7 @@ async def test_the_caller_learns_what_became_of_the_mail(
     assert (found, body["code"]) == (status, code)
 
 
-async def test_a_mail_that_may_have_been_taken_is_unknown_and_counts(
+async def test_email_that_may_have_been_accepted_is_unknown_and_counted(
     mail_door: Door, server: SmtpServer, person: str, books: Books
 ) -> None:
     tenant = await mail_door.tenant()
@@ -222,7 +222,7 @@ async def test_a_mail_that_may_have_been_taken_is_unknown_and_counts(
     assert len((await books.identifier(tenant["tenant_id"], person))["sent_at"]) == 1
 
 
-async def test_the_outbox_sends_mails_too(mail_door: Door, server: SmtpServer, person: str, books: Books) -> None:
+async def test_outbox_sends_queued_emails(mail_door: Door, server: SmtpServer, person: str, books: Books) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp")
     body = {"email": person, "locale": "fr"}
     asked = await mail_door.post("/api/auth/request", body, tenant["api_key"])
@@ -287,7 +287,7 @@ async def test_full_mailboxes_do_not_open_the_circuit_breaker(mail_door: Door, s
     assert mail_door.services.messenger.breakers["smtp"] == "closed"
 
 
-async def test_without_a_server_email_is_off(door: Door, person: str) -> None:
+async def test_email_is_unavailable_without_a_mail_server(door: Door, person: str) -> None:
     status, body = await ask(door, person)
 
     assert (status, body["code"]) == (503, "channel_unavailable")

@@ -1,4 +1,4 @@
-"""A tenant's own words in emails: each in its place, plain and in HTML, in one language, and nothing beyond words."""
+"""A tenant's own words in emails: position, validation, fallback and preview."""
 
 import re
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ async def refusals(door: Door, tenant: dict[str, Any], email: object) -> list[li
     return [[error["field"] for error in answer.json()["errors"]] for answer in answers]
 
 
-async def test_each_word_stands_in_its_place(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_each_word_is_in_its_position(mail_door: Door, server: SmtpServer, person: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {"es": SPANISH}}, otp_expiry_minutes=7)
 
     received = await mail_for(mail_door, server, tenant, person, mode="both", locale="es-MX")
@@ -65,7 +65,7 @@ async def test_each_word_stands_in_its_place(mail_door: Door, server: SmtpServer
     assert '<html lang="es" dir="ltr">' in page
 
 
-async def test_what_is_not_given_is_ours(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_missing_words_are_taken_from_the_built_in_text(mail_door: Door, server: SmtpServer, person: str) -> None:
     texts = {"email": {"es": {"subject": "Hola"}, "es-AR": {"footer": "Chau"}}}
     tenant = await mail_door.tenant(sms_branding="MyApp", texts=texts)
 
@@ -76,7 +76,7 @@ async def test_what_is_not_given_is_ours(mail_door: Door, server: SmtpServer, pe
     assert received.part("plain").endswith("\n\nChau\n")
 
 
-async def test_an_email_without_a_code_says_none_in_its_subject(
+async def test_email_without_a_code_has_no_code_in_its_subject(
     mail_door: Door, server: SmtpServer, person: str
 ) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {"es": SPANISH}})
@@ -88,7 +88,7 @@ async def test_an_email_without_a_code_says_none_in_its_subject(
 
 
 @pytest.mark.parametrize(("locale", "direction"), [("ja", "ltr"), ("he-IL", "rtl")])
-async def test_a_language_that_we_do_not_have_is_wholly_the_tenants(
+async def test_email_in_a_language_of_the_tenant_has_no_built_in_words(
     mail_door: Door, server: SmtpServer, person: str, locale: str, direction: str
 ) -> None:
     language = locale.partition("-")[0]
@@ -103,7 +103,7 @@ async def test_a_language_that_we_do_not_have_is_wholly_the_tenants(
     assert f'<html lang="{language}" dir="{direction}">' in received.part("html")
 
 
-async def test_half_a_language_is_refused(mail_door: Door) -> None:
+async def test_incomplete_language_is_rejected(mail_door: Door) -> None:
     tenant = await mail_door.tenant()
 
     half = {name: words for name, words in JAPANESE.items() if name not in ("paste", "code")}
@@ -137,7 +137,7 @@ def not_words() -> Iterator[tuple[dict[str, str], str]]:
         yield {name: "{code}"}, name
 
 
-async def test_words_hold_no_links_line_ends_or_anything_but_their_placeholders(mail_door: Door) -> None:
+async def test_words_with_links_line_ends_or_unknown_placeholders_are_rejected(mail_door: Door) -> None:
     tenant = await mail_door.tenant()
     path = f"{TENANTS}/{tenant['tenant_id']}"
 
@@ -161,7 +161,7 @@ async def test_words_hold_no_links_line_ends_or_anything_but_their_placeholders(
         ({"es": {"subject": 1}}, ["[...].subject"]),
     ],
 )
-async def test_what_is_wrong_is_named(mail_door: Door, email: object, fields: list[str]) -> None:
+async def test_validation_errors_name_the_field(mail_door: Door, email: object, fields: list[str]) -> None:
     tenant = await mail_door.tenant()
     named = [f"settings.texts.email{'' if field.startswith('[') else '.'}{field}" for field in fields]
 
@@ -171,9 +171,7 @@ async def test_what_is_wrong_is_named(mail_door: Door, email: object, fields: li
 @pytest.mark.parametrize(
     "subject", ["=?utf-8?q?A=0D=0ABcc:_eve?= {brand}", "Ünïcode 日本 " * 8, "{brand}: <b>{code}</b> {{x}} %s"]
 )
-async def test_no_subject_smuggles_anything_into_a_header(
-    mail_door: Door, server: SmtpServer, person: str, subject: str
-) -> None:
+async def test_subject_cannot_inject_headers(mail_door: Door, server: SmtpServer, person: str, subject: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {"en": {"subject": subject}}})
 
     received = await mail_for(mail_door, server, tenant, person)
@@ -188,7 +186,7 @@ async def test_no_subject_smuggles_anything_into_a_header(
     assert "".join(mail["Subject"].split()) == "".join(expected.split())
 
 
-async def test_words_that_were_stored_and_are_none_by_todays_rules_are_passed_over(
+async def test_stored_words_that_are_invalid_today_are_ignored(
     mail_door: Door, server: SmtpServer, person: str
 ) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp")
@@ -205,7 +203,7 @@ async def test_words_that_were_stored_and_are_none_by_todays_rules_are_passed_ov
     assert "Didn't request this?" in received.part("plain")
 
 
-async def test_the_preview_is_the_email_that_would_be_sent(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_preview_equals_the_email_that_is_sent(mail_door: Door, server: SmtpServer, person: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", otp_length=8, texts={"email": {"es": SPANISH}})
 
     shown = await preview(mail_door, tenant, locale="es-MX", mode="both")
@@ -223,7 +221,7 @@ async def test_the_preview_is_the_email_that_would_be_sent(mail_door: Door, serv
     assert shown["html"] == with_samples(received.part("html"))
 
 
-async def test_the_preview_of_new_words_changes_nothing(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_preview_of_new_words_changes_nothing(mail_door: Door, server: SmtpServer, person: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", default_locale="fr", texts={"email": {"fr": {"code": "Là:"}}})
 
     shown = await preview(mail_door, tenant, template={"subject": "Salut, {brand}", "footer": "Adieu"})
@@ -246,7 +244,7 @@ async def test_the_preview_of_new_words_changes_nothing(mail_door: Door, server:
         ({"channel": "sms", "mode": "link"}, "mode"),
     ],
 )
-async def test_a_preview_that_cannot_be_is_refused(mail_door: Door, body: dict[str, Any], field: str) -> None:
+async def test_invalid_preview_is_rejected(mail_door: Door, body: dict[str, Any], field: str) -> None:
     tenant = await mail_door.tenant()
 
     answer = await mail_door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/texts/preview", body)
@@ -256,7 +254,7 @@ async def test_a_preview_that_cannot_be_is_refused(mail_door: Door, body: dict[s
 
 
 @pytest.mark.parametrize("color", ["#000000", "#ffffff", "#ffee00", "#777777", "#e11d48"])
-async def test_the_button_has_the_tenants_colour_and_letters_that_can_be_read(mail_door: Door, color: str) -> None:
+async def test_button_has_the_tenants_colour_and_readable_text(mail_door: Door, color: str) -> None:
     tenant = await mail_door.tenant(brand_color=color)
 
     page = (await preview(mail_door, tenant, mode="link"))["html"]
@@ -268,7 +266,7 @@ async def test_the_button_has_the_tenants_colour_and_letters_that_can_be_read(ma
 
 
 @pytest.mark.parametrize("color", ["red", "#fff", "#FFEE00", "#ffee00;x", "#ffee00\n", "url(x)", "", 1])
-async def test_a_colour_is_six_digits(mail_door: Door, color: object) -> None:
+async def test_colour_that_is_not_six_hex_digits_is_rejected(mail_door: Door, color: object) -> None:
     tenant = await mail_door.tenant()
 
     answer = await mail_door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", {"settings": {"brand_color": color}})
