@@ -83,8 +83,10 @@ async def _metrics_reader(app: Services, request: Request[None], rate_limit: Cli
         _check_bearer(request, app.settings.metrics_token)
         return
     address = client_ip.parse_address(request.client)
-    if address is not None and not (address.is_private or address.is_loopback):
-        detail = "Set METRICS_TOKEN to read the metrics from outside."
+    is_outside = address is not None and not (address.is_private or address.is_loopback)
+    # Behind a proxy that is not trusted, every client has the proxy's private address.
+    if is_outside or not request.client_is_certain:
+        detail = "Set METRICS_TOKEN to read the metrics from outside or through a proxy."
         raise NotAuthenticated(detail, headers={"www-authenticate": "Bearer"})
 
 

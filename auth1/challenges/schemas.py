@@ -41,6 +41,9 @@ class CodeRequest(In):
     code_challenge: Annotated[
         CodeChallenge | None, msgspec.Meta(description="PKCE, S256 (RFC 7636): required with redirect_to.")
     ] = None
+    code_challenge_method: Annotated[
+        Literal["S256"] | None, msgspec.Meta(description="The method of code_challenge; S256 is the only one.")
+    ] = None
     challenge_id: Annotated[ChallengeId | None, msgspec.Meta(description="To ask again and keep the challenge.")] = None
     metadata: Annotated[dict[str, Any] | None, msgspec.Meta(description="At most 1 KiB; goes into the event only.")] = (
         None

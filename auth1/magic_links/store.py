@@ -35,7 +35,7 @@ class Link(NamedTuple):
     def home(self) -> str | None:
         """Return the address of the application: where the link leads, or the only origin of the redirect URIs."""
         uris = self.settings.redirect_uris if self.redirect_to is None else (self.redirect_to,)
-        origins = {origin_of(uri) for uri in uris}
+        origins = {origin_of(uri) for uri in uris if uri.startswith("http")}
         return f"{origins.pop()}/" if len(origins) == 1 else None
 
 

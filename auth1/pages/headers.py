@@ -10,14 +10,21 @@ Headers = list[tuple[bytes, bytes]]
 def page_headers(theme: Theme, redirect_to: str | None = None) -> Headers:
     """Return the headers of a page that loads nothing and runs no script.
 
-    Browsers apply `form-action` to the redirect after a form as well, so it includes the origin of `redirect_to`.
+    Browsers apply `form-action` to the redirect after a form as well, so it includes the origin of `redirect_to`, or
+    the private scheme of an app.
     """
-    form_action = "'self'" if redirect_to is None else f"'self' {origin_of(redirect_to)}"
+    form_action = "'self'" if redirect_to is None else f"'self' {_source(redirect_to)}"
     policy = (
         f"default-src 'none'; style-src 'sha256-{theme.stylesheet.sha256}'; form-action {form_action}; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
     return [(b"content-security-policy", policy.encode()), (b"referrer-policy", b"no-referrer")]
+
+
+def _source(url: str) -> str:
+    """Return a source expression of the Content Security Policy (CSP3, 2.3.1)."""
+    scheme = url.partition(":")[0]
+    return origin_of(url) if scheme in ("http", "https") else f"{scheme}:"
 
 
 def origin_of(url: str) -> str:

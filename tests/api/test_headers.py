@@ -47,6 +47,7 @@ async def test_a_preflight_needs_no_key_and_allows_our_headers(door: Door) -> No
     assert "POST" in answer.headers["access-control-allow-methods"].split(", ")
     allowed = set(answer.headers["access-control-allow-headers"].split(", "))
     assert {"x-api-key", "authorization", "content-type", "idempotency-key", "x-request-id"} <= allowed
+    assert {"traceparent", "tracestate", "baggage", "sentry-trace"} <= allowed
     assert "auth1-forwarded-for" not in allowed, "a page does not say whose address it has"
     assert int(answer.headers["access-control-max-age"]) > 0
     assert "access-control-allow-credentials" not in answer.headers

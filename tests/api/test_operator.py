@@ -48,7 +48,7 @@ async def test_a_tenant_that_never_was_is_not_found(door: Door, method: str, end
     [
         ("127.0.0.1", None, 200),
         ("10.1.2.3", None, 200),
-        ("192.168.1.1", "8.8.8.8", 200),  # no proxy of ours: what it forwards is not read
+        ("192.168.1.1", "8.8.8.8", 401),  # no proxy of ours: what it forwards is not read
         ("fd00::1", None, 200),
         ("::ffff:10.1.2.3", None, 200),
         ("127.0.0.1", "10.1.2.3", 200),
@@ -62,7 +62,8 @@ async def test_a_tenant_that_never_was_is_not_found(door: Door, method: str, end
 async def test_metrics_are_read_from_private_addresses(
     wire: Wire, peer: str, forwarded_for: str | None, status: int
 ) -> None:
-    headers = [(b"x-forwarded-for", forwarded_for.encode())] if forwarded_for else []
+    headers = [(b"origin", b"https://app.example.com")]
+    headers += [(b"x-forwarded-for", forwarded_for.encode())] if forwarded_for else []
 
     answer = await wire.answer("GET", "/metrics", headers, client=(peer, 4000))
 
@@ -73,6 +74,22 @@ async def test_metrics_are_read_from_private_addresses(
     else:
         assert answer.headers["www-authenticate"] == "Bearer"
         assert "auth1_" not in answer.text
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via", b"cf-connecting-ip"])
+@pytest.mark.parametrize("value", [b"127.0.0.1", b"for=127.0.0.1", b"unknown", b""])
+async def test_metrics_are_refused_through_an_untrusted_proxy(wire: Wire, header: bytes, value: bytes) -> None:
+    answer = await wire.answer("GET", "/metrics", [(header, value)], client=("192.168.0.7", 4000))
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+async def test_metrics_have_no_preflight(wire: Wire) -> None:
+    answer = await wire.answer("OPTIONS", "/metrics", [(b"origin", b"https://app.example.com")])
+
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
 async def test_with_a_metrics_token_metrics_are_read_with_it_only(start_app: Started) -> None:

@@ -133,7 +133,14 @@ async def test_the_operator_s_origins_hold_beside_the_key_s(start_app: Started) 
     [
         *(f"{APP}/", f"{APP}:443", f"{APP}:0", f"{APP}:123456", f"{APP}\n", "http://localhost:80", "null", "*"),
         *("https://App.example.com", "https://*.example.com", "https://a@b.co", "https://a b", "https://-"),
-        *("https://", "ftp://a.co"),
+        *(
+            "https://",
+            "ftp://a.co",
+            "javascript://a",
+            "capacitor://",
+            "Capacitor://localhost",
+            "capacitor://localhost/x",
+        ),
     ],
 )
 async def test_what_no_browser_would_send_is_refused_as_an_origin(door: Door, origin: str) -> None:
@@ -152,6 +159,7 @@ async def test_origins_that_browsers_send_are_taken(door: Door) -> None:
     tenant = await door.tenant()
     origins = [APP, f"{APP}:8443", "http://localhost:3000", "http://127.0.0.1:8044", "https://[::1]:3000"]
     origins += ["https://xn--bcher-kva.example", "http://a_b.example:443", "https://a.example:80"]
+    origins += ["capacitor://localhost", "ionic://localhost", "app.example.mobile://callback"]
 
     key = await add(door, tenant, allowed_origins=origins)
 

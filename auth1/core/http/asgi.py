@@ -76,12 +76,11 @@ class App(Generic[Services]):
         self._decoders = {route: decoders(route) for route in routes if route.body is not None}
         self._log = log
         self._cors = cors
-        self._trusted_proxies = trusted_proxies
+        self._clients = client_ip.ClientFinder(trusted_proxies, log)
         self._start = start
         self._stop = stop
         self._once = once
         self._in_flight = 0
-        self._warned = False
         self._limits = ConcurrencyLimiter()
         self._places = Places(MAX_IN_FLIGHT)
         self._finishing = asyncio.Event()
@@ -153,8 +152,9 @@ class App(Generic[Services]):
             framing.check_path(scope)
             origin = request.header(b"origin")
             if request.method == "OPTIONS":
-                allow = self._router.allow(scope["path"])
-                request.headers += [(b"allow", allow.encode()), *self._cors.preflight(origin)]
+                allow, request.cors = self._router.options(scope["path"])
+                request.headers += [(b"allow", allow.encode())]
+                request.headers += self._cors.preflight(origin) if request.cors else []
                 status, content_type, body = 204, b"", b""
             else:
                 route = self._admit(scope, request, origin)
@@ -181,16 +181,12 @@ class App(Generic[Services]):
     def _find_client(self, scope: Scope, request: Request[Any]) -> None:
         """Find the client's address, also for a request that is malformed: its log line names the network."""
         peer: str = (scope.get("client") or ("", 0))[0]
-        forwarded_for = [value.decode("latin-1") for value in request.request_headers.get(b"x-forwarded-for", [])]
-        request.client = client_ip.client_address(peer, forwarded_for, self._trusted_proxies)
-        if forwarded_for and not self._warned and client_ip.is_untrusted_private_peer(peer, self._trusted_proxies):
-            self._warned = True  # else all who come through it share one address, and its limits
-            self._log.warn("X-Forwarded-For is not believed: name your proxy in TRUSTED_PROXIES", peer=peer)
+        request.client, request.client_is_certain = self._clients.find(peer, request.request_headers)
 
     def _admit(self, scope: Scope, request: Request[Any], origin: str | None) -> Route:
         """Find the route, and check that the origin may call it."""
         match = self._router.find(request.method, scope["path"])
-        request.parameters = match.parameters
+        request.parameters, request.cors = match.parameters, match.route.cors
         if origin is not None and not match.route.page and not self._cors.allows(origin):
             raise OriginNotAllowed
         return match.route
@@ -264,8 +260,9 @@ class App(Generic[Services]):
     ) -> None:
         """Begin the response; of a stream nobody knows the length."""
         headers = [(b"x-request-id", request.request_id.encode()), _NO_SNIFF, *request.headers]
-        origins = request.request_headers.get(b"origin")
-        headers += self._cors.headers(origins[0].decode("latin-1") if origins else None, request.origins)
+        if request.cors:
+            origins = request.request_headers.get(b"origin")
+            headers += self._cors.headers(origins[0].decode("latin-1") if origins else None, request.origins)
         if scope["path"].startswith("/api/"):
             headers.append(_NO_STORE)
         if length != 0:

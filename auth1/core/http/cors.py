@@ -1,11 +1,17 @@
-"""Which web pages may call (Fetch standard, CORS protocol). Credentials are headers, never cookies.
+"""Allow web pages to call (Fetch standard, CORS protocol). Credentials are headers, never cookies.
 
-A preflight carries no credential, so it is answered by the operator's origins alone. A call is answered by those of
-its caller too, where it has any: a page elsewhere cannot read what it is told.
+A preflight has no credential, so the operator's origins decide it. The origins of the API key, if it has any, restrict
+the response as well: pages of other origins cannot read it.
 """
 
 _METHODS = b"GET, POST, PATCH, PUT, DELETE"
-_HEADERS = b"authorization, content-type, idempotency-key, x-api-key, x-request-id"
+# Those of the API, then those of tracing: W3C, Sentry, B3, Datadog, Jaeger, Google, AWS, Azure and New Relic.
+_HEADERS = (
+    b"authorization, content-type, idempotency-key, x-api-key, x-request-id, "
+    b"traceparent, tracestate, baggage, sentry-trace, b3, x-b3-traceid, x-b3-spanid, x-b3-parentspanid, x-b3-sampled, "
+    b"x-datadog-trace-id, x-datadog-parent-id, x-datadog-origin, x-datadog-sampling-priority, uber-trace-id, "
+    b"x-cloud-trace-context, x-amzn-trace-id, request-id, request-context, newrelic"
+)
 _EXPOSED = b"retry-after, ratelimit, ratelimit-policy, x-request-id, www-authenticate, idempotent-replayed"
 _MAX_AGE_S = b"600"
 
@@ -13,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Cors:
-    """The operator's origins (`CORS_ORIGINS`); our own pages may always call."""
+    """The operator's origins (`CORS_ORIGINS`). Auth1's own pages may always call."""
 
     def __init__(self, origins: tuple[str, ...], own_origin: str) -> None:
         self._any = "*" in origins
@@ -23,7 +29,7 @@ class Cors:
         return self._any or origin in self._origins
 
     def headers(self, origin: str | None, narrowed: tuple[str, ...] = ()) -> Headers:
-        """Headers of an answer to a page of this origin; `narrowed` are the only origins that the caller has."""
+        """Return the headers of a response to a page; `narrowed` are the allowed origins of the API key."""
         if self._any and not narrowed:
             return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
         vary = [(b"vary", b"origin")]
@@ -36,7 +42,7 @@ class Cors:
         ]
 
     def preflight(self, origin: str | None) -> Headers:
-        """Headers of the answer to OPTIONS, beside those of every answer."""
+        """Return the headers of a response to OPTIONS, beside those of every response."""
         if origin is None or not self.allows(origin):
             return []
         return [

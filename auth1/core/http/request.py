@@ -19,6 +19,7 @@ CSV = "text/csv"
 MAX_BODY_BYTES = 16 * 1024
 MAX_BODY_CHUNKS = 256
 BODY_S = 5.0
+UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")  # of which ASCII is a part
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Caller = TypeVar("Caller")
@@ -101,6 +102,8 @@ class Request(Generic[Caller]):
     __slots__ = (
         "caller",
         "client",
+        "client_is_certain",
+        "cors",
         "headers",
         "limit_key",
         "log",
@@ -121,6 +124,8 @@ class Request(Generic[Caller]):
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
         self.client = ""
+        self.client_is_certain = True
+        self.cors = True
         self.limit_key = ""
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
@@ -145,6 +150,14 @@ def is_bodiless(request: Request[Any]) -> bool:
     return b"transfer-encoding" not in request.request_headers and request.header(b"content-length") in (None, "0")
 
 
+def _parse_content_type(text: str) -> tuple[str, str]:
+    """Return media type and charset in lower case. Other parameters mean nothing here (RFC 9110, 8.3.1)."""
+    media_type, *parameters = text.lower().split(";")
+    named = (parameter.partition("=") for parameter in parameters)
+    charset = next((value for name, _, value in named if name.strip() == "charset"), "utf-8")
+    return media_type.strip(), charset.strip().strip("\"'")
+
+
 async def read_body(
     request: Request[Any], receive: Receive, media_types: Collection[str], limit: BodyLimit
 ) -> tuple[str, bytes]:
@@ -152,11 +165,9 @@ async def read_body(
 
     Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientDisconnected when the client disconnects.
     """
-    kind, _, parameters = (request.header(b"content-type") or "").partition(";")
-    charset = parameters.strip().lower().replace('"', "")
+    media_type, charset = _parse_content_type(request.header(b"content-type") or "")
     codings = [coding.strip().lower() for coding in request.request_headers.get(b"content-encoding", [b"identity"])]
-    media_type = kind.strip().lower()
-    if media_type not in media_types or charset not in ("", "charset=utf-8") or codings != [b"identity"]:
+    if media_type not in media_types or charset not in UTF_8 or codings != [b"identity"]:
         expected = " or ".join(media_types)
         raise UnsupportedMediaType(f"The body must be {expected}, in UTF-8 and without a content encoding.")
     length = request.header(b"content-length") or "0"

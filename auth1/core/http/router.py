@@ -54,6 +54,7 @@ class Route(NamedTuple):
     # How Idempotency-Key is honoured: by the App around the handler, or by the handler itself.
     idempotent: Literal["no", "yes", "itself"] = "no"
     max_concurrent: int | None = None  # per limit key and worker, for requests that use much memory for long
+    cors: bool = True  # web pages may read the response
     page: bool = False  # HTML for people: its forms are posted with an Origin of `null`, which CORS does not govern
     # The responses of a handler that returns Response: status, and a Struct, a media type, or None without a body.
     responses: tuple[tuple[int, Any], ...] = ()
@@ -85,9 +86,10 @@ class Router:
             raise MethodNotAllowed(headers={"allow": self._allow(methods)})
         return Match(route, parameters)
 
-    def allow(self, path: str) -> str:
-        """Return the Allow header of a path. Raises NotFound."""
-        return self._allow(self._lookup(path)[0])
+    def options(self, path: str) -> tuple[str, bool]:
+        """Return the Allow header of a path, and whether web pages may call it. Raises NotFound."""
+        methods = self._lookup(path)[0]
+        return self._allow(methods), all(route.cors for route in methods.values())
 
     def _lookup(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
         if (methods := self._exact.get(path)) is not None:

@@ -99,7 +99,7 @@ async def test_a_redirect_that_was_taken_back_is_followed_no_more(person: Person
         "myapp://cb#x",
     ],
 )
-async def test_a_redirect_uri_is_absolute_and_secure(mail_door: Door, uri: str) -> None:
+async def test_unsafe_redirect_uri_is_refused(mail_door: Door, uri: str) -> None:
     body = {"name": "My App", "slug": f"t{secrets.token_hex(6)}", "settings": {"redirect_uris": [uri]}}
 
     answer = await mail_door.admin("POST", "/api/admin/tenants", body)
@@ -141,3 +141,17 @@ async def test_a_code_is_good_for_a_minute(person: Person, database: asyncpg.Con
     )
 
     assert refused(await person.exchange(code, verifier), 400, "no_active_challenge")
+
+
+@pytest.mark.parametrize("uri", ["myapp://callback", "myapp://callback/signed-in?a=b", "com.example.app:/callback"])
+async def test_link_leads_to_the_private_scheme_of_an_app(mail_door: Door, uri: str) -> None:
+    tenant = await mail_door.tenant(redirect_uris=[uri])
+    body = {"email": "ada@example.com", "mode": "link", "redirect_to": uri, "code_challenge": pkce()[1]}
+    link = (await mail_door.post("/api/auth/request", body, tenant["test_key"])).json()["link"]
+
+    page = await mail_door.client.get(link)
+    confirmed = await mail_door.client.post(link)
+
+    assert f"form-action 'self' {uri.partition(':')[0]}:;" in page.headers["content-security-policy"]
+    assert confirmed.status_code == 303
+    assert confirmed.headers["location"].startswith(uri)
