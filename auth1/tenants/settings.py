@@ -92,7 +92,6 @@ _EmailAddress = Annotated[
     msgspec.Meta(
         max_length=254,
         pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z",
-        examples=["no-reply@example.com"],
         extra={"message": "Must be an email address, such as no-reply@example.com."},
     ),
 ]
