@@ -96,7 +96,12 @@ async def restart(instance: Auth1) -> None:
     assert await instance.exit_code() == 0
     instance.spawn()
     await until(instance.answers)
-    assert await instance.status("/health/ready") == 200
+    await until(lambda: ready(instance))
+
+
+async def ready(instance: Auth1) -> bool:
+    """Say whether an instance accepts requests; it answers before it is ready."""
+    return await instance.status("/health/ready") == 200
 
 
 async def test_rolling_restart_under_load_fails_no_request(instances: list[Auth1], tmp_path: Path) -> None:
