@@ -52,6 +52,12 @@ def parser() -> argparse.ArgumentParser:
     _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.cli.openapi:openapi")
     users = _add(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
     _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
+    text = "Check this installation against the production checklist. Exits 1 with warnings, 2 with failures."
+    example = "auth1 doctor --backup-marker /var/backups/auth1.done --backup-days 2"
+    doctor = _add(commands, "doctor", text, example, "auth1.cli.doctor:doctor")
+    doctor.add_argument("--backup-marker", metavar="FILE", help="a file that the backup job touches after each success")
+    doctor.add_argument("--backup-days", type=int, default=2, metavar="DAYS", help="its greatest age (default: 2)")
+    _add_json(doctor)
     _add(commands, "version", "Print the version.", "auth1 version")
     return root
 

@@ -1,8 +1,11 @@
 """Commands of `auth1`; the parser of their arguments is `auth1/__main__.py`.
 
-commands  migrate, tenants and keys
-users     import and export users
-serve     migrate, check, then serve
-dev       all of Auth1 on one machine, PostgreSQL and Redis included
-openapi   print the OpenAPI document
+commands         migrate, tenants and keys
+users            import and export users
+serve            migrate, check, then serve
+dev              all of Auth1 on one machine, PostgreSQL and Redis included
+doctor           the production checklist
+service_checks   of the checklist: PostgreSQL, Redis and backups
+provider_checks  of the checklist: providers and the public URL
+openapi          print the OpenAPI document
 """

@@ -55,7 +55,10 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         yield Finding("secrets", "ok", "JWT_SECRET is long enough and not a sample.")
     if settings.jwt_secret_previous is not None:
         yield Finding(
-            "secrets", "warn", "JWT_SECRET_PREVIOUS is set.", "unset it an hour after JWT_SECRET changed: tokens expire"
+            "secrets",
+            "warn",
+            "JWT_SECRET_PREVIOUS is set.",
+            "unset it when all sessions from before the change have ended: 30 days by default",
         )
 
 

@@ -26,6 +26,11 @@ COMMANDS = [
     ["keys", "create"],
     ["keys", "rotate"],
     ["keys", "revoke"],
+    ["doctor"],
+    ["openapi"],
+    ["users"],
+    ["users", "import"],
+    ["users", "export"],
     ["version"],
 ]
 

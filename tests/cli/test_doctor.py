@@ -1,0 +1,107 @@
+"""`auth1 doctor` checks the production checklist: plain words, JSON, and exit codes."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from auth1.cli import provider_checks, service_checks
+from auth1.cli.doctor import report
+from auth1.config.checklist import Finding
+from auth1.config.settings import load_settings
+from auth1.dev.processes import free_port
+from auth1.dev.redis import RedisServer
+from tests.cli.conftest import Ended, Run
+from tests.outside.smtp import SmtpServer
+from tests.outside.twilio import TwilioServer, answer
+
+
+def checks(ended: Ended) -> dict[str, dict[str, Any]]:
+    """Return the worst finding of each check."""
+    rank = {"ok": 0, "warn": 1, "fail": 2}
+    found: dict[str, dict[str, Any]] = {}
+    for finding in ended.json()["checks"]:
+        name = finding["check"]
+        if name not in found or rank[finding["status"]] > rank[found[name]["status"]]:
+            found[name] = finding
+    return found
+
+
+async def test_report_covers_services_and_settings(run: Run, tmp_path: Path) -> None:
+    marker = tmp_path / "backup"
+    marker.touch()
+    async with TwilioServer(behaviour=answer(200, b'{"status":"active"}')) as twilio:
+        ended = await run("doctor", "--json", "--backup-marker", str(marker), TWILIO_API_URL=twilio.url)
+
+    found = checks(ended)
+    assert ended.code == 1, ended.out
+    assert ended.json()["status"] == "warn"
+    for name in ("secrets", "admin token", "database", "migrations", "clock", "Redis", "Twilio", "backup"):
+        assert found[name]["status"] == "ok", found[name]
+    for name in ("APP_URL", "CORS", "database role", "Redis memory", "Redis eviction"):
+        assert found[name]["status"] == "warn", found[name]
+        assert found[name]["fix"]
+
+
+async def test_failures_exit_with_2_and_say_what_to_do(run: Run) -> None:
+    async with TwilioServer(behaviour=answer(401, b"{}")) as twilio:
+        ended = await run(
+            "doctor",
+            TWILIO_API_URL=twilio.url,
+            SMS_PROVIDERS="twilio,console",
+            ADMIN_TOKEN="short",
+            REDIS_URL=f"redis://127.0.0.1:{free_port()}",
+            DATABASE_URL=f"postgresql://auth1@127.0.0.1:{free_port()}/auth1_db",
+        )
+
+    assert ended.code == 2
+    lines = ended.out.splitlines()
+    for name in ("admin token", "SMS", "Twilio", "Redis", "database"):
+        [line] = [line for line in lines if line.startswith(f"FAIL  {name}: ")]
+        assert "To do: " in line
+
+
+async def test_invalid_settings_are_findings(run: Run) -> None:
+    ended = await run("doctor", "--json", REDIS_URL="redis://redis/abc", HOST="example.com")
+
+    assert ended.code == 2
+    assert [finding["status"] for finding in ended.json()["checks"]] == ["fail", "fail"]
+
+
+def test_backup_marker_must_be_recent(tmp_path: Path) -> None:
+    marker = tmp_path / "backup"
+    assert service_checks.check_backup(None, 2).status == "warn"
+    assert service_checks.check_backup(str(marker), 2).status == "fail"
+    marker.touch()
+    assert service_checks.check_backup(str(marker), 2).status == "ok"
+    three_days_ago = time.time() - 3 * 24 * 3600
+    os.utime(marker, (three_days_ago, three_days_ago))
+    assert service_checks.check_backup(str(marker), 2).status == "fail"
+
+
+async def test_redis_with_limit_and_eviction_is_ok(tmp_path: Path, environment: dict[str, str]) -> None:
+    limits = ("--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru")
+    with RedisServer(tmp_path / "redis", arguments=limits) as redis:
+        found = await service_checks.check_redis(load_settings(environment | {"REDIS_URL": redis.url()}))
+
+    assert {(finding.check, finding.status) for finding in found} >= {("Redis memory", "ok"), ("Redis eviction", "ok")}
+
+
+@pytest.mark.parametrize("user", ["", "wrong:password@"])
+async def test_smtp_is_checked_without_a_message(environment: dict[str, str], user: str) -> None:
+    async with SmtpServer() as mail:
+        url = mail.url.replace("smtp://", f"smtp://{user}") if user else mail.url
+        settings = load_settings(environment | {"SMTP_URL": url, "EMAIL_FROM": "no-reply@example.com"})
+        [finding] = await provider_checks.check_smtp(settings)
+
+    assert finding.status == ("fail" if user else "ok"), finding
+
+
+def test_report_has_one_line_for_each_finding() -> None:
+    found = [Finding("a", "ok", "Fine.", "nothing"), Finding("b", "fail", "Broken.", "mend it")]
+
+    assert report(found) == "ok    a: Fine.\nFAIL  b: Broken. To do: mend it."
+    assert msgspec.json.encode(found[0]._asdict())
