@@ -1,8 +1,8 @@
-"""Refresh tokens: `auth1_rt_<session>_<number>_<MAC>`, derived and never kept.
+"""Refresh tokens: `auth1_rt_<session>_<number>_<MAC>`, derived and never stored.
 
-The MAC is over tenant, session and number, under a key that only the server has. So the database holds nothing that
-could be used, a made-up token is refused without asking it, and one that was used already is known as such however old
-it is. The number that is live stands in the session's row.
+The MAC covers tenant, session and number, under a key that only the server has. So the database contains no usable
+token, an invented token is rejected without a query, and a used token is recognised however old it is. The session's
+row contains the number of the live token.
 """
 
 import base64
@@ -12,26 +12,26 @@ from typing import NamedTuple
 from auth1.core import crypto
 from auth1.core.crypto import Keyring
 
-GRACE_S = 30  # the token before the live one still gets the live one: two tabs, a lost answer, a crash before it
+GRACE_S = 30  # for which an exchanged token still gets the live one: parallel tabs, lost responses
 PREFIX = "auth1_rt_"
 _FORM = re.compile(r"auth1_rt_([0-9a-z]{26})_(0|[1-9][0-9]{0,8})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
 class Refresh(NamedTuple):
-    """A refresh token that we made: of which session, and the how-many-eth."""
+    """A genuine refresh token: its session, and its number in the session."""
 
     session_id: str
     number: int
 
 
 def make(keyring: Keyring, tenant_id: str, session_id: str, number: int) -> str:
-    """Write a session's token of a number."""
+    """Derive a session's token with a number."""
     mac = _macs(keyring, tenant_id, session_id, number)[0]
     return f"{PREFIX}{session_id.partition('_')[2]}_{number}_{mac}"
 
 
 def read(keyring: Keyring, tenant_id: str, text: str) -> Refresh | None:
-    """Read a token; None where it is not one that we made for this tenant."""
+    """Parse a token; None unless it is genuine and belongs to the tenant."""
     found = _FORM.fullmatch(text)
     if found is None:
         return None

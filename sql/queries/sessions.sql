@@ -23,9 +23,10 @@ where s.tenant_id = $1 and s.id = $2 and s.revoked_at is null and least(s.expire
 select 1 from users where tenant_id = $1 and id = $2
 
 -- name: refresh_session
--- Rotate a session's refresh token, once: the token before the live one still gets the live one for a while; an older one
--- that is used again was copied, and ends the session. A number ahead of the row's was told by a server whose commit is
--- lost. Repeating is safe. Nothing where there is no such session.
+-- Rotate a session's refresh token, once. A token that was exchanged within the grace period gets the live one, however
+-- many came after it: responses can be lost in a row. A token that is used later was copied, and revokes the session. A
+-- number ahead of the row's was issued by a commit that a restored backup does not contain. Repeating is safe. No row
+-- where there is no such session.
 -- $1 tenant_id, $2 session_id, $3 number of the token, $4 grace in seconds, $5 idle life in seconds
 -- $6 event_id, $7 actor
 with held as materialized (
@@ -33,13 +34,16 @@ with held as materialized (
       when s.revoked_at is not null or s.created_at < t.sessions_from then 'revoked'
       when least(s.expires_at, s.idle_at) <= now() then 'revoked'
       when $3::int >= s.refreshes then 'rotated'
-      when $3 = s.refreshes - 1 and s.refreshed_at > now() - $4::int * interval '1 s' then 'repeated'
+      -- An older release writes refreshed_at only, so the last rotation is read from there.
+      when case when $3 = s.refreshes - 1 then s.refreshed_at else s.rotated_at[s.refreshes - $3] end
+        > now() - $4::int * interval '1 s' then 'repeated'
       else 'reused' end as verdict
   from sessions s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
   where s.tenant_id = $1 and s.id = $2
   for no key update of s
 ), rotated as (
   update sessions s set refreshes = $3 + 1, refreshed_at = now(), last_used_at = now(),
+    rotated_at = case when $3 = s.refreshes then (now() || s.rotated_at)[1:20] else array[now()] end,
     idle_at = least(now() + $5::int * interval '1 s', s.expires_at)
   from held h where s.tenant_id = $1 and s.id = $2 and h.verdict = 'rotated'
 ), ended as (

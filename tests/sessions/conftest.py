@@ -79,6 +79,7 @@ class Person:
         """Let time pass for all that the database knows of a session."""
         await self.database.execute(
             f"""update sessions set created_at = created_at - i, refreshed_at = refreshed_at - i,
+                rotated_at = array(select r - i from unnest(rotated_at) with ordinality as u (r, n) order by n),
                   last_used_at = last_used_at - i, expires_at = expires_at - i, idle_at = idle_at - i
                 from (select interval '{seconds} s' as i) as age where id = $1""",
             session_id,
