@@ -20,8 +20,9 @@ from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
 from auth1.core.log import Log, LogHandler
 from auth1.core.postgres import Postgres
+from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
-from auth1.core.redis import Redis
+from auth1.core.redis import Redis, Timeouts
 from auth1.errors import Unavailable
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
@@ -75,7 +76,8 @@ async def start_services(
     settings: Settings, log: Log, *, background: bool = True, on_console: OnMessage | None = None
 ) -> Services:
     """Make the services. Raises Unavailable when there is no database; a worker (`background`) waits for it."""
-    redis = Redis(settings.redis_url, log)
+    timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
+    redis = Redis(settings.redis_url, log, timeouts=timeouts)
     postgres = Postgres(
         settings.database_url,
         log,
@@ -104,9 +106,14 @@ async def start_services(
         keyring=keyring,
         postgres=postgres,
         reads=reads,
+        database_probe=DatabaseProbe(
+            settings.database_url,
+            health.DATABASE_STATE,
+            statement_cache_size=settings.database_statement_cache_size,
+        ),
         redis=redis,
         limiter=RateLimiter(redis),
-        tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener")),
+        tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener", timeouts=timeouts)),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
@@ -149,6 +156,7 @@ async def stop_services(services: Services) -> None:
     await services.messenger.close()
     await services.tenants.stop()
     await services.redis.stop()
+    await services.database_probe.stop()
     await services.postgres.stop()
     if services.reads is not services.postgres:
         await services.reads.stop()

@@ -11,10 +11,9 @@ from auth1.core.http.request import Request, Response
 from auth1.core.postgres import Queries
 from auth1.core.postgres.migrations import MigrationError, missing
 from auth1.core.schemas import Out
-from auth1.errors import Unavailable
 from auth1.services import Services
 
-_QUERIES = Queries("migrate")
+DATABASE_STATE = Queries("migrate")["describe_database"]
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -91,13 +90,14 @@ async def measure_memory(app: Services) -> None:
 
 async def _database_state(app: Services) -> str | None:
     """None when all is well, else `unreachable`, `read-only` or what is wrong with the migrations."""
-    try:
-        rows = await app.postgres.rows(_QUERIES["describe_database"])
-        lacking = missing({row["name"]: row["digest"] for row in rows})
-    except Unavailable:
+    rows = await app.database_probe.rows()
+    if rows is None:
         return "unreachable"
+    try:
+        lacking = missing({row["name"]: row["digest"] for row in rows})
     except MigrationError as error:
         return str(error)
     if any(row["read_only"] for row in rows):
+        app.database_probe.disconnect()
         return "read-only"
     return f"migrations missing: {len(lacking)}" if lacking else None

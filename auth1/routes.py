@@ -167,7 +167,14 @@ ROUTES = (
         rate_limit=PER_IP,
         errors=(errors.NotFound, errors.Conflict, errors.ReauthenticationRequired),
     ),
-    Route("GET", magic_link.PATH, magic_links.show_link, **LINK_PAGE, responses=((200, HTML), (400, HTML))),
+    Route(
+        "GET",
+        magic_link.PATH,
+        magic_links.show_link,
+        **LINK_PAGE,
+        rate_limit=POLLING,
+        responses=((200, HTML), (400, HTML)),
+    ),
     Route(
         "POST",
         magic_link.PATH,
@@ -188,12 +195,10 @@ ROUTES = (
         "POST",
         CALLBACK_PATH,
         twilio_webhook.receive_status,
-        auth=public,  # the handler checks Twilio's signature, which covers the body
+        auth=twilio_webhook.signed_by_twilio,
         body=Form,
         query=StatusCallbackQuery,
-        errors=(errors.Forbidden,),
         max_concurrent=PROBES,
-        request_headers=("x-twilio-signature", "x-twilio-webhooks-signature-settings"),
     ),
     Route(
         "POST",

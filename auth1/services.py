@@ -8,6 +8,7 @@ from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis
 
@@ -28,6 +29,7 @@ class Services:
     keyring: Keyring
     postgres: Postgres
     reads: Postgres  # for reads that may lag: a replica, or the same object
+    database_probe: DatabaseProbe
     redis: Redis
     limiter: RateLimiter
     tenants: "TenantCache"

@@ -30,6 +30,8 @@ TEST_KEY_REQUESTS = 600
 POLLS = 600  # per minute and address: 256 random bits need no stricter limit
 
 PER_IP = ClientRateLimit("ip", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
+# Wrong credentials. Apart from PER_IP, so that publishable keys in use at an address do not lock out its servers.
+GUESSES = ClientRateLimit("guess", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
 POLLING = ClientRateLimit("poll", lambda settings: (POLLS, MINUTE_MS))
 
 ANY_KEY = (("publishableKey",), ("secretKey",), ("testKey",))
@@ -63,7 +65,7 @@ async def _tenant_admin(
 
 
 async def _operator(app: Services, request: Request[Operator], rate_limit: ClientRateLimit | None) -> Operator:
-    _check_bearer(request, app.settings.admin_token)
+    await _check_bearer(app, request, app.settings.admin_token)
     return Operator()
 
 
@@ -71,7 +73,7 @@ async def _operator_for_tenant(
     app: Services, request: Request[TenantAdmin], rate_limit: ClientRateLimit | None
 ) -> TenantAdmin:
     tenant_id = request.parameters["tenant_id"]
-    _check_bearer(request, app.settings.admin_token)
+    await _check_bearer(app, request, app.settings.admin_token)
     if not await store.tenant_exists(app.postgres, tenant_id):
         raise NotFound
     request.log["tenant_id"] = request.limit_key = tenant_id
@@ -80,7 +82,7 @@ async def _operator_for_tenant(
 
 async def _metrics_reader(app: Services, request: Request[None], rate_limit: ClientRateLimit | None) -> None:
     if app.settings.metrics_token is not None:
-        _check_bearer(request, app.settings.metrics_token)
+        await _check_bearer(app, request, app.settings.metrics_token)
         return
     address = client_ip.parse_address(request.client)
     is_outside = address is not None and not (address.is_private or address.is_loopback)
@@ -101,23 +103,25 @@ secret_or_test_key = Auth(
 # A tenant that manages itself, by its secret key.
 tenant_admin = Auth("tenant_admin", _tenant_admin, (("secretKey",),), (*KEY_ERRORS, Forbidden), _FORWARDED_FOR)
 # The holder of ADMIN_TOKEN.
-operator = Auth("operator", _operator, (("adminToken",),), (NotAuthenticated, InvalidToken, AdminDisabled))
+operator = Auth("operator", _operator, (("adminToken",),), (NotAuthenticated, InvalidToken, AdminDisabled, RateLimited))
 # The holder of ADMIN_TOKEN, for the tenant that the path names.
 operator_for_tenant = Auth(
     "operator_for_tenant",
     _operator_for_tenant,
     (("adminToken",),),
-    (NotAuthenticated, InvalidToken, AdminDisabled, NotFound),
+    (NotAuthenticated, InvalidToken, AdminDisabled, NotFound, RateLimited),
 )
 # A scraper: by METRICS_TOKEN, or from a private or loopback address where none is set.
-metrics_reader = Auth("metrics_reader", _metrics_reader, ((), ("metricsToken",)), (NotAuthenticated, InvalidToken))
+metrics_reader = Auth(
+    "metrics_reader", _metrics_reader, ((), ("metricsToken",)), (NotAuthenticated, InvalidToken, RateLimited)
+)
 
 
 async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Tenant:
     """Return the tenant of the API key, and take a slot of the rate limit.
 
-    The slot of an unknown key is taken before the database is read, so that guessing keys is limited. On a route
-    without a rate limit only guesses take one. A secret key is exempt unless it names the user's address, because a
+    The slot of an unknown key is taken before the database is read, so that guessing keys is limited; guesses of secret
+    and test keys have a limit of their own. On a route without a rate limit only guesses take one. A secret key is exempt unless it names the user's address, because a
     backend calls for all its users from one address. A test key has a limit of its own, so that an app's tests meet
     the same limits on any machine. A page of an origin that the key does not allow takes no slot.
 
@@ -132,15 +136,11 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
     if tenant is not None:
         # Before a slot is taken: a page elsewhere must not use up the slots of its visitors.
         _check_origin(app, request, tenant)
-    guesses, exempt, slot = rate_limit or PER_IP, kind in ("sk", "test"), None
+    exempt, slot = kind in ("sk", "test"), None
     if not exempt and (rate_limit is not None or tenant is None):
-        slot = await _acquire(app, request, guesses)
+        slot = await _acquire(app, request, rate_limit or PER_IP)
     if tenant is None:
-        tenant = await app.tenants.find(key_digest) if kind else None
-        if tenant is None:
-            if exempt:
-                await _acquire(app, request, guesses)
-            raise InvalidApiKey
+        tenant = await _find_uncached(app, request, key_digest if kind else None, count_guess=exempt)
         _check_origin(app, request, tenant, slot)
     request.log["tenant_id"] = request.limit_key = tenant.id
     if tenant.suspended:
@@ -157,6 +157,26 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
             # In the tenant's own scope: a tenant must not use up a user's slots elsewhere.
             await _acquire(app, request, rate_limit, tenant.id)
     return tenant
+
+
+async def _find_uncached(
+    app: Services, request: Request[Any], key_digest: bytes | None, *, count_guess: bool
+) -> Tenant:
+    """Find the tenant of a key in the database, unless too many keys were guessed before."""
+    if count_guess:
+        _check_guesses(app, request)
+    tenant = await app.tenants.find(key_digest) if key_digest is not None else None
+    if tenant is None:
+        if count_guess:
+            await _acquire(app, request, GUESSES)
+        raise InvalidApiKey
+    return tenant
+
+
+def _check_guesses(app: Services, request: Request[Any]) -> None:
+    """Check without a round trip whether the limit of wrong credentials is exceeded. Raises RateLimited."""
+    if (full := app.limiter.known_full(GUESSES.of(app.settings, request.client))) is not None:
+        raise_if_limited(request, full)
 
 
 def bearer_token(request: Request[Any]) -> str:
@@ -181,10 +201,14 @@ def raise_if_limited(request: Request[Any], decision: Decision) -> None:
         raise RateLimited(retry_after=_seconds(decision.retry_after_ms))
 
 
-def _check_bearer(request: Request[Any], expected: str | None) -> None:
+async def _check_bearer(app: Services, request: Request[Any], expected: str | None) -> None:
+    """Compare the bearer token; after too many wrong ones from an address not even the right one is accepted."""
     if expected is None:
         raise AdminDisabled
-    if not crypto.equal(bearer_token(request), expected):
+    token = bearer_token(request)
+    _check_guesses(app, request)
+    if not crypto.equal(token, expected):
+        await _acquire(app, request, GUESSES)
         raise InvalidToken
 
 

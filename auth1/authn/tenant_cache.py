@@ -10,7 +10,8 @@ from collections import OrderedDict
 
 from auth1.authn import store
 from auth1.core.postgres import Postgres
-from auth1.core.redis import Redis, RedisUnavailable
+from auth1.core.redis import Redis
+from auth1.core.redis_connection import RedisUnavailable
 from auth1.tenants.settings import Tenant
 
 CHANNEL = "auth1:tenants"

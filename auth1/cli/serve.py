@@ -21,7 +21,7 @@ from granian.server.mp import MPServer
 from auth1.config.settings import Settings
 from auth1.core.log import JsonFormatter, Log
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations
-from auth1.core.redis import Redis
+from auth1.core.redis import Redis, Timeouts
 from auth1.core.supervisor import Supervisor
 
 BACKLOG = 2048
@@ -141,7 +141,8 @@ async def _prepare(settings: Settings) -> list[str]:
     """Migrate and look for Redis; returns the guide's four lines, without passwords."""
     await _migrate(settings)
     log = Log("error")
-    redis = Redis(settings.redis_url, log)
+    timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
+    redis = Redis(settings.redis_url, log, timeouts=timeouts)
     connected = await redis.start()
     await redis.stop()
     database = unquote(urlsplit(settings.database_url).path.strip("/"))

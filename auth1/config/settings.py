@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     database_read_url: str | None
     redis_url: str
+    redis_connect_timeout_ms: int
+    redis_call_timeout_ms: int
     jwt_secret: str
     jwt_secret_previous: str | None
     jwt_algorithm: str
@@ -100,6 +102,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         database_url=env.checked("DATABASE_URL", env.required("DATABASE_URL"), urls.database_url_problems),
         database_read_url=env.checked("DATABASE_READ_URL", read_url, urls.database_url_problems) or None,
         redis_url=env.checked("REDIS_URL", env.required("REDIS_URL"), urls.redis_url_problems),
+        redis_connect_timeout_ms=env.integer("REDIS_CONNECT_TIMEOUT_MS", 100, 10, 10_000),
+        redis_call_timeout_ms=env.integer("REDIS_CALL_TIMEOUT_MS", 50, 5, 5_000),
         jwt_secret=env.secret("JWT_SECRET", required=True) or "",
         jwt_secret_previous=env.secret("JWT_SECRET_PREVIOUS"),
         jwt_algorithm=algorithm,

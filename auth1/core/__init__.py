@@ -3,6 +3,7 @@
 http             requests and responses (package)
 postgres         the pool, named queries, SQL functions, migrations (package)
 redis            one pipelined connection with a circuit breaker
+redis_connection  its protocol: commands out, replies in
 ratelimit        several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker  stops calling a dependency that keeps failing
 schemas          JSON bytes -> Struct, and field errors

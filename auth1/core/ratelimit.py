@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from auth1 import metrics
 from auth1.core.http.client_ip import rate_limit_prefix
-from auth1.core.redis import Redis, RedisUnavailable, Script
+from auth1.core.redis import Redis, Script
+from auth1.core.redis_connection import RedisUnavailable
 
 _ACQUIRE = Script.load("ratelimit_acquire")
 _RELEASE = Script.load("ratelimit_release")
@@ -74,12 +75,8 @@ class RateLimiter:
 
     async def acquire(self, *rate_limits: RateLimit) -> Decision:
         """Acquire one request of each rate limit, or of none. All keys must share a hash tag."""
-        now = time.monotonic()
-        if full := [rate_limit for rate_limit in rate_limits if self._full.get(rate_limit.key, _NEVER)[0] > now]:
-            # Known to be exhausted: a flood costs no call to Redis or PostgreSQL.
-            longest = max(full, key=lambda rate_limit: self._full[rate_limit.key][1])
-            wait_ms = math.ceil((self._full[longest.key][1] - now) * 1000)
-            return Decision(longest, wait_ms, [Remaining(rate_limit, 0, wait_ms) for rate_limit in rate_limits])
+        if (known := self.known_full(*rate_limits)) is not None:
+            return known
         try:
             arguments = [number for rate_limit in rate_limits for number in (rate_limit.limit, rate_limit.window_ms)]
             reply = await self._redis.run(_ACQUIRE, [rate_limit.key for rate_limit in rate_limits], [*arguments])
@@ -98,6 +95,19 @@ class RateLimiter:
             now, wait_s = time.monotonic(), retry_after_ms / 1000
             self._remember(self._full, decision.limited_by.key, (now + min(wait_s, 1.0), now + wait_s))
         return decision
+
+    def known_full(self, *rate_limits: RateLimit) -> Decision | None:
+        """Return the decision where a limit was full a moment ago: a flood costs neither Redis nor PostgreSQL anything.
+
+        None says nothing about the limits.
+        """
+        now = time.monotonic()
+        full = [rate_limit for rate_limit in rate_limits if self._full.get(rate_limit.key, _NEVER)[0] > now]
+        if not full:
+            return None
+        longest = max(full, key=lambda rate_limit: self._full[rate_limit.key][1])
+        wait_ms = math.ceil((self._full[longest.key][1] - now) * 1000)
+        return Decision(longest, wait_ms, [Remaining(rate_limit, 0, wait_ms) for rate_limit in rate_limits])
 
     def release_later(self, rate_limit: RateLimit) -> None:
         """Release one request with the next `flush_releases`, so that the caller need not wait."""

@@ -6,6 +6,7 @@ queries       the statements of sql/queries, with named parameters and typed row
 functions     the functions of sql/functions, in a schema for each release
 transactions  statements that stand or fall together; statements that are repeated
 migrations    sql/migrations, forward only
+probe         the state of the database for health checks, on a connection of its own
 """
 
 from auth1.core.postgres.connections import MAX_REPORTS, REPORT_S, ConnectionLost

@@ -3,6 +3,8 @@
 import re
 
 from auth1.core.http.request import Form, Request
+from auth1.core.http.router import Auth
+from auth1.core.ratelimit import ClientRateLimit
 from auth1.errors import Forbidden
 from auth1.messaging import delivery_reports
 from auth1.messaging.providers import twilio, twilio_signature
@@ -13,6 +15,21 @@ from auth1.services import Services
 _TENANT_ID = re.compile(r"tn_[0-9a-z]{26}", re.ASCII)
 _MESSAGE_ID = re.compile(r"msg_[0-9a-z]{26}", re.ASCII)
 _ERROR_CODE = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+
+async def _require_signature(app: Services, request: Request[None], rate_limit: ClientRateLimit | None) -> None:
+    """Require a signature before the body is read; the handler verifies it, because it covers the body."""
+    if app.settings.twilio is None or not request.header(b"x-twilio-signature"):
+        raise Forbidden("Invalid Twilio signature.")
+
+
+# Twilio, by the signature of its request.
+signed_by_twilio = Auth(
+    "signed_by_twilio",
+    _require_signature,
+    errors=(Forbidden,),
+    request_headers=("x-twilio-signature", "x-twilio-webhooks-signature-settings"),
+)
 
 
 async def receive_status(app: Services, request: Request[None], form: Form, query: StatusCallbackQuery) -> None:
