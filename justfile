@@ -52,6 +52,10 @@ bench *arguments:
 load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
     {{ bin }}/locust --locustfile bench/locustfile.py --headless --only-summary --host {{ host }} --users {{ users }} --run-time {{ time }} {{ arguments }}
 
+# Log in through nginx and two instances while workers, PostgreSQL, Redis and clients fail; `--seconds 6` takes a minute
+chaos *arguments:
+    {{ bin }}/python -m bench.chaos {{ arguments }}
+
 # Make the four requirements files anew from pyproject.toml: every package with its version and hashes
 lock:
     {{ bin }}/uv pip compile pyproject.toml --extra sns {{ lock_options }} -o requirements/serve.txt

@@ -4,6 +4,7 @@
     python -m bench.measure        a server as `auth1 serve` starts it: cold start, memory, logins/s, CPU per login,
                                    latency, round trips; `--logins 10000 --concurrency 32 --rounds 5 --json`
     python -m bench.enumeration    do answers take longer for numbers that have an account? `--samples 2000 --json`
+    just chaos                     chaos.py: logins through nginx while one thing after the other fails
     just load                      locustfile.py: load on a server that runs already; the file says what it needs
     python -m bench.stage          such a server, with everything that `just load` needs, until Ctrl-C
 
@@ -19,5 +20,6 @@ costs, not how long it stood in line; logins/s and latencies also say how busy t
     twilio.py      the stand-in: takes messages, hands out the codes in them
     client.py      kept-alive connections by hand, so that the client takes little of the CPU that it measures
     accounts.py    CPU and memory of processes, from /proc
+    faults.py      the faults of chaos.py
     phones.py      numbers that nobody has
 """

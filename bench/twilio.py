@@ -2,15 +2,18 @@
 
     POST /2010-04-01/Accounts/…/Messages.json    takes every message, at once
     GET  /codes/+12015550100                     the code in the newest message to a number, once
+    GET  /counts                                 how many messages each number has got, as JSON
 
 Started by `Twilio`; it ends with the end of its standard input, that is with whoever started it.
 """
 
 import asyncio
 import itertools
+import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -60,8 +63,9 @@ class _Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, codes: dict[str, str]) -> None:
+    def __init__(self, codes: dict[str, str], counts: Counter[str]) -> None:
         self._codes = codes
+        self._counts = counts
         self._data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -87,10 +91,13 @@ class _Connection(asyncio.Protocol):
         form = parse_qs(body.decode())
         if code := _CODE.search(form["Body"][0]):
             self._codes[form["To"][0]] = code[1]
+        self._counts[form["To"][0]] += 1
         sid = f"SM{next(_messages):032x}"
         return HTTPStatus.CREATED, b'{"sid":"%b","status":"accepted","error_code":null}' % sid.encode()
 
     def _hand_out(self, path: str) -> tuple[HTTPStatus, bytes]:
+        if path == "/counts":
+            return HTTPStatus.OK, json.dumps(self._counts).encode()
         code = self._codes.pop(path.removeprefix("/codes/"), None)
         return (HTTPStatus.OK, code.encode()) if code else (HTTPStatus.NOT_FOUND, b"")
 
@@ -98,7 +105,8 @@ class _Connection(asyncio.Protocol):
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
     codes: dict[str, str] = {}
-    server = await loop.create_server(lambda: _Connection(codes), "127.0.0.1", 0, backlog=1024)
+    counts: Counter[str] = Counter()
+    server = await loop.create_server(lambda: _Connection(codes, counts), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)  # nothing is ever written: readable means that it has ended

@@ -1,0 +1,238 @@
+"""Log in through nginx and two instances while one thing after the other fails.
+
+    python -m bench.chaos [--seconds 60] [--rate 20] [--json]
+
+Ten phases of `--seconds` each (`faults.py`): the default takes about ten minutes, `--seconds 6` one. `--rate` logins
+begin each second; a login is POST /api/auth/request, the code from Twilio's stand-in, POST /api/auth/verify, for a
+number that is never used again. Nothing is retried by the client; nginx repeats a request at the other instance when
+its connection fails, as the configuration in ops/nginx does.
+
+For each phase it prints the requests, those that failed and how, and the latency of those that did not. In the end it
+prints the messages that were acknowledged and never sent (lost), those that were sent more than once for one request
+(doubled), and the memory of the workers before and after.
+"""
+
+import argparse
+import asyncio
+import itertools
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+import uvloop
+
+from auth1.dev.processes import HOST, free_port
+from bench.accounts import pss_mib
+from bench.client import Connection, Response
+from bench.faults import FAULTS, Site
+from bench.phones import phones
+from bench.stage import set_up
+
+TIMEOUT_S = 15.0
+RECOVERY_S = 3.0  # between two phases, still under load and counted with the earlier one
+CONF = """\
+daemon off; pid {folder}/pid; error_log {folder}/error.log crit; worker_processes 1;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  upstream auth1 {{ {servers} keepalive 64; keepalive_timeout 4s; }}
+  server {{
+    listen {host}:{port} backlog=4096;
+    location / {{
+      proxy_pass http://auth1; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_connect_timeout 2s; proxy_read_timeout 10s;
+      proxy_next_upstream error timeout non_idempotent; proxy_next_upstream_timeout 5s;
+    }}
+  }}
+}}
+"""
+
+
+class Phase(msgspec.Struct):
+    """What happened during one fault. Latencies in ms, of requests that succeeded."""
+
+    name: str
+    requests: int = 0
+    failures: dict[str, int] = {}
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+class Report(msgspec.Struct):
+    """All phases. Memory is the PSS of all workers in MiB."""
+
+    phases: list[Phase]
+    acknowledged: int
+    lost: int
+    doubled: int
+    memory_before_mib: float
+    memory_after_mib: float
+
+
+class Load:
+    """Logins at a steady rate, each on connections of its own."""
+
+    def __init__(self, port: int, codes_port: int, key: str, rate: float) -> None:
+        self._port, self._codes_port, self._rate = port, codes_port, rate
+        self._headers = f"host: localhost\r\ncontent-type: application/json\r\nx-api-key: {key}\r\n"
+        self._numbers = phones()
+        self._logins: set[asyncio.Task[None]] = set()
+        self.acknowledged: set[str] = set()
+        self.failures: Counter[str] = Counter()
+        self.elapsed_s: list[float] = []
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for number in itertools.count():
+            await asyncio.sleep(max(0.0, started + number / self._rate - loop.time()))
+            login = asyncio.create_task(self._log_in(next(self._numbers)))
+            self._logins.add(login)
+            login.add_done_callback(self._logins.discard)
+
+    async def drain(self) -> None:
+        await asyncio.gather(*self._logins)
+
+    def take(self, name: str) -> Phase:
+        """Return what was counted since the last call."""
+        ordered = sorted(self.elapsed_s)
+        phase = Phase(name, len(ordered) + self.failures.total(), dict(self.failures.most_common()))
+        if ordered:
+            phase.p50_ms, phase.p99_ms = (round(ordered[int(len(ordered) * part)] * 1000, 1) for part in (0.5, 0.99))
+        self.failures.clear()
+        self.elapsed_s.clear()
+        return phase
+
+    async def _log_in(self, phone: str) -> None:
+        if await self._post("/api/auth/request", {"phone": phone}) is None:
+            return
+        self.acknowledged.add(phone)
+        code = await self._send(self._codes_port, f"GET /codes/{phone} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        if code.status == 200:
+            await self._post("/api/auth/verify", {"phone": phone, "code": code.body.decode()})
+        else:
+            self.failures["no code arrived"] += 1
+
+    async def _post(self, path: str, body: dict[str, str]) -> Response | None:
+        """Send a request and count its outcome; None when it failed."""
+        raw = msgspec.json.encode(body)
+        head = f"POST {path} HTTP/1.1\r\n{self._headers}content-length: {len(raw)}\r\n\r\n".encode()
+        try:
+            response = await self._send(self._port, head + raw)
+        except TimeoutError:
+            self.failures["timeout"] += 1
+        except OSError as error:
+            self.failures[type(error).__name__] += 1
+        else:
+            if response.status == 200:
+                self.elapsed_s.append(response.elapsed_s)
+                return response
+            self.failures[_kind(response)] += 1
+        return None
+
+    @staticmethod
+    async def _send(port: int, request: bytes) -> Response:
+        async with asyncio.timeout(TIMEOUT_S):
+            connection = await Connection.open(port)
+            try:
+                return await connection.send(request)
+            finally:
+                connection.close()
+
+
+def _kind(response: Response) -> str:
+    try:
+        problem = response.json()
+        return f"{response.status} {problem['code']}: {problem['detail']}"
+    except (ValueError, KeyError):
+        return f"{response.status} of nginx"
+
+
+@contextmanager
+def nginx(folder: Path, ports: Sequence[int]) -> Iterator[int]:
+    """Run nginx before some ports."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    port = free_port()
+    servers = " ".join(f"server {HOST}:{upstream} max_fails=0;" for upstream in ports)
+    folder.mkdir()
+    conf = folder / "nginx.conf"
+    conf.write_text(CONF.format(folder=folder, servers=servers, host=HOST, port=port))
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")])
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def measure(site: Site, proxy_port: int, seconds: float, rate: float) -> Report:
+    """Run all phases under load."""
+    for port in site.ports:
+        await site.start(port)
+    key = site.first.tenant()["api_key"]
+    codes_port = site.stage.twilio.port
+    load = Load(proxy_port, codes_port, key, rate)
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(RECOVERY_S)
+    load.take("warm-up")
+    before = pss_mib(site.workers)
+    phases = []
+    for fault in FAULTS:
+        await fault(site, seconds)
+        await asyncio.sleep(RECOVERY_S)
+        phases.append(load.take(fault.__name__.replace("_", " ")))
+        if fault is not FAULTS[-1]:
+            after = pss_mib(site.workers)  # the last one restarts them
+        print(_line(phases[-1]), flush=True)
+    running.cancel()
+    await load.drain()
+    counts = (await Load._send(codes_port, b"GET /counts HTTP/1.1\r\nhost: localhost\r\n\r\n")).json()
+    lost = sum(1 for phone in load.acknowledged if not counts.get(phone))
+    doubled = sum(1 for count in counts.values() if count > 1)
+    return Report(phases, len(load.acknowledged), lost, doubled, round(before, 1), round(after, 1))
+
+
+def _line(phase: Phase) -> str:
+    failures = ", ".join(f"{count} × {kind}" for kind, count in phase.failures.items()) or "none"
+    return f"| {phase.name} | {phase.requests} | {failures} | {phase.p50_ms} | {phase.p99_ms} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.chaos", description="Log in while one thing after the other fails."
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each of the ten phases (default: 60)")
+    parser.add_argument("--rate", type=float, default=20.0, help="logins that begin each second (default: 20)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, too")
+    options = parser.parse_args()
+    started = perf_counter()
+    with set_up() as stage:
+        ports = (free_port(), free_port())
+        with nginx(stage.directory / "nginx", ports) as proxy_port:
+            report = uvloop.run(_run(Site(stage, ports), proxy_port, options.seconds, options.rate))
+    print(
+        f"{report.acknowledged} messages acknowledged, {report.lost} lost, {report.doubled} doubled. "
+        f"Memory of the workers: {report.memory_before_mib} MiB before, {report.memory_after_mib} MiB after. "
+        f"{perf_counter() - started:.0f} s."
+    )
+    if options.json:
+        print(msgspec.json.encode(report).decode())
+
+
+async def _run(site: Site, proxy_port: int, seconds: float, rate: float) -> Report:
+    print("| fault | requests | failures | p50 ms | p99 ms |\n|---|---|---|---|---|", flush=True)
+    try:
+        return await measure(site, proxy_port, seconds, rate)
+    finally:
+        await site.close()
+
+
+if __name__ == "__main__":
+    main()
