@@ -121,9 +121,10 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
     """Return the tenant of the API key, and take a slot of the rate limit.
 
     The slot of an unknown key is taken before the database is read, so that guessing keys is limited; guesses of secret
-    and test keys have a limit of their own. On a route without a rate limit only guesses take one. A secret key is exempt unless it names the user's address, because a
-    backend calls for all its users from one address. A test key has a limit of its own, so that an app's tests meet
-    the same limits on any machine. A page of an origin that the key does not allow takes no slot.
+    and test keys have a limit of their own. On a route without a rate limit only guesses take one. A secret key is
+    exempt unless it names the user's address, because a backend calls for all its users from one address. A test key
+    has a limit of its own, so that an app's tests meet the same limits on any machine. A page of an origin that the key
+    does not allow takes no slot.
 
     Raises NotAuthenticated, InvalidApiKey, TenantSuspended, OriginNotAllowed, RateLimited, BadRequest.
     """
