@@ -149,8 +149,7 @@ class Load:
 
 def _kind(response: Response) -> str:
     try:
-        problem = response.json()
-        return f"{response.status} {problem['code']}: {problem['detail']}"
+        return f"{response.status} {response.json()['code']}"
     except (ValueError, KeyError):
         return f"{response.status} of nginx"
 

@@ -24,7 +24,7 @@ CALLBACK = CALLBACK_PATH.encode()
 
 
 class Site:
-    """Two instances on ports that they keep. Starting and stopping blocks, so a thread of its own does it."""
+    """Two instances of two workers, on ports that they keep. Starting and stopping blocks, so a thread does it."""
 
     def __init__(self, stage: Stage, ports: tuple[int, int]) -> None:
         self.stage = stage
@@ -52,7 +52,7 @@ class Site:
 
     def _start(self, port: int) -> None:
         self._stacks[port] = ExitStack()
-        self._running[port] = self._stacks[port].enter_context(self.stage.serve(port))
+        self._running[port] = self._stacks[port].enter_context(self.stage.serve(port, WORKERS="2"))
 
     async def close(self) -> None:
         for port in list(self._stacks):
@@ -66,13 +66,13 @@ async def none(site: Site, seconds: float) -> None:
 
 
 async def worker_deaths(site: Site, seconds: float) -> None:
-    """A worker is killed (SIGKILL) every second, now and then twice within 0.3 s."""
+    """A worker is killed (SIGKILL) every few seconds, now and then two within 0.3 s."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         if workers := site.workers:
             with suppress(ProcessLookupError):
                 os.kill(random.choice(workers), signal.SIGKILL)
-        await asyncio.sleep(random.choice((0.3, 1.0, 1.5)))
+        await asyncio.sleep(random.choice((0.3, 5.0, 8.0)))
 
 
 async def redis_stops(site: Site, seconds: float) -> None:

@@ -25,6 +25,8 @@ from auth1 import metrics
 from auth1.core.log import Log
 from auth1.core.redis_connection import Connection, RedisUnavailable, Reply
 
+__all__ = ["Address", "Redis", "RedisUnavailable", "Script", "Timeouts"]
+
 REPORT_EVERY_S = 60.0
 RETRY_S = 0.25
 ASK_S = 1.0
