@@ -126,24 +126,29 @@ async def start_services(
     if not await redis.start():
         log.warn("Redis is unavailable; rate limits fall back to per-process counters")
     if background:
-        for finding in check_settings(settings):
-            if finding.status != "ok":
-                log.warn(finding.message, check=finding.check, fix=finding.fix)
-        await services.tenants.start()
-        metrics.BUILD_INFO.labels(__version__).set(1)
-        services.background.extend(
-            (
-                _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),
-                _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
-                _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
-                _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
-                _every(services, SOON_S, health.measure_memory),
-                _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
-                _every(services, retention.INTERVAL_S, retention.run_once),
-                *(asyncio.create_task(_warm_up(provider, log)) for provider in sms if isinstance(provider, Sns)),
-            )
-        )
+        await _start_background(services, [provider for provider in sms if isinstance(provider, Sns)])
     return services
+
+
+async def _start_background(services: Services, cold: list[Sns]) -> None:
+    """Start what a worker does beside requests."""
+    for finding in check_settings(services.settings):
+        if finding.status != "ok":
+            services.log.warn(finding.message, check=finding.check, fix=finding.fix)
+    await services.tenants.start()
+    metrics.BUILD_INFO.labels(__version__).set(1)
+    services.background.extend(
+        (
+            _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),
+            _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
+            _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
+            _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
+            _every(services, SOON_S, health.measure_memory),
+            _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
+            _every(services, retention.INTERVAL_S, retention.run_once),
+            *(asyncio.create_task(_warm_up(provider, services.log)) for provider in cold),
+        )
+    )
 
 
 async def stop_services(services: Services) -> None:
