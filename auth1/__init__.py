@@ -1,3 +1,3 @@
-"""Auth1: self-hosted phone and email authentication. The README holds the map of the house."""
+"""Auth1: self-hosted phone and email authentication."""
 
 __version__ = "0.1.0"

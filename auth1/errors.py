@@ -1,4 +1,4 @@
-"""Every refusal that Auth1 can answer: a closed set, documented in the README.
+"""Every refusal that Auth1 can answer: a closed set, documented in docs/errors-and-events.md.
 
 A refusal is an exception class: its status and code are the contract, its docstring is the default message. Handlers
 raise them; `core/http/problems.py` alone turns them into bytes (RFC 9457, `application/problem+json`).

@@ -18,7 +18,7 @@ from auth1.tenants.settings import TenantSettings
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "auth1").rglob("*.py"))
 QUERIES = sorted((ROOT / "sql" / "queries").glob("*.sql"))
-README = (ROOT / "README.md").read_text()
+ERRORS_AND_EVENTS = (ROOT / "docs" / "errors-and-events.md").read_text()
 
 # Highest layer first: a module imports from lower layers, or from its own package.
 LAYERS = (
@@ -179,10 +179,10 @@ def test_every_refusal_has_a_code_of_its_own() -> None:
 
 
 def test_readme_lists_every_error_and_event() -> None:
-    section = README.partition("## Errors")[2].partition("## Events")[0]
+    section = ERRORS_AND_EVENTS.partition("## Errors")[2].partition("## Events")[0]
     assert set(re.findall(r"`([a-z_]+)`", section.partition("|---|---|")[2])) == {r.code for r in errors.ALL}
 
-    section = README.partition("## Events")[2].partition("## The house")[0]
+    section = ERRORS_AND_EVENTS.partition("## Events")[2]
     assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", section)) == {event.value for event in EventType}
 
 

@@ -1,4 +1,4 @@
-"""Every type of event: a closed set, listed in the README. SQL writes the rows in the statement that makes the fact."""
+"""Every type of event: a closed set, listed in docs/errors-and-events.md. SQL statements insert the rows."""
 
 from enum import StrEnum
 from typing import NamedTuple
