@@ -1,0 +1,137 @@
+"""How long an import blocks the event loop, and what that does to other requests.
+
+    python -m bench.blocking [--kind nested|wide|plain|csv]
+
+One `auth1 serve` with one worker. A second tenant reads its settings 100 times a second, first alone and
+then beside two imports of 4 MB. `alone` and `beside` also differ by the CPU that PostgreSQL takes on this machine.
+
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import time
+from collections.abc import Iterator
+
+import httpx
+
+from auth1.errors import ApiError
+from auth1.user_transfer import field_map, parsers, validate
+from bench import stage
+
+BYTES = 4_000_000
+RATE = 100
+SECONDS = 4.0
+MAP = "email=email|" + "|".join(f"a.b{n}" for n in range(40))
+
+
+def rows(kind: str) -> Iterator[bytes]:
+    """Rows that cost as much as the limits allow."""
+    n = 0
+    while True:
+        n += 1
+        row: dict[str, object] = {"email": f"{n}@example.com"}
+        if kind == "nested":
+            row = {"a": {f"k{key}": "" for key in range(5000)}, "z": 1}
+        elif kind == "wide":
+            row |= {f"a.c{key}.d": 1 for key in range(490)}
+        elif kind == "csv":
+            yield f"{n}@example.com,{n},\n".encode()
+            continue
+        else:
+            row["external_id"] = str(n)
+        yield json.dumps(row).encode() + b"\n"
+
+
+def body(kind: str) -> bytes:
+    """Return an upload of about 4 MB and at most 50,000 lines."""
+    pieces, size = [b"email,external_id,ban_reason\n"] if kind == "csv" else [], 0
+    for row in rows(kind):
+        pieces.append(row)
+        size += len(row)
+        if size >= BYTES or len(pieces) == 49_999:
+            return b"".join(pieces)
+    raise AssertionError
+
+
+def parse_ms(kind: str, raw: bytes, names: str) -> tuple[float, float]:
+    """Return the time of parsing and checking all rows, and the longest time of one row, in milliseconds."""
+    fields = field_map.parse(names, None)
+    started = last = time.perf_counter()
+    longest = 0.0
+    for line in parsers.read("csv" if kind == "csv" else "ndjson", io.BytesIO(raw), fields):
+        try:
+            if line.row is not None:
+                validate.check(line.row, fields)
+        except ApiError:
+            pass
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    return (last - started) * 1000, longest * 1000
+
+
+async def probe(client: httpx.AsyncClient, key: str, until: asyncio.Event) -> list[float]:
+    """Read settings at a fixed rate and return the times in milliseconds."""
+    times: list[float] = []
+
+    async def call() -> None:
+        started = time.perf_counter()
+        response = await client.get("/api/tenant/settings", headers={"x-api-key": key})
+        assert response.status_code == 200, response.text
+        times.append((time.perf_counter() - started) * 1000)
+
+    async with asyncio.TaskGroup() as group:
+        while not until.is_set():
+            group.create_task(call())
+            await asyncio.sleep(1 / RATE)
+    return sorted(times)
+
+
+async def upload(client: httpx.AsyncClient, key: str, kind: str, raw: bytes, names: str) -> float:
+    """Import and return the seconds that it took."""
+    media_type = "text/csv" if kind == "csv" else "application/x-ndjson"
+    headers = {"x-api-key": key, "content-type": media_type}
+    started = time.perf_counter()
+    response = await client.post(
+        "/api/tenant/users/import", params={"map": names}, headers=headers, content=raw, timeout=120
+    )
+    assert response.status_code == 200, response.text
+    return time.perf_counter() - started
+
+
+async def measure(url: str, busy: str, other: str, kind: str, raw: bytes, names: str) -> None:
+    """Print the times of other requests without and with two imports."""
+    async with httpx.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=50)) as client:
+        done = asyncio.Event()
+        asyncio.get_running_loop().call_later(SECONDS, done.set)
+        show("alone", await probe(client, other, done))
+        done = asyncio.Event()
+        beside = asyncio.create_task(probe(client, other, done))
+        took = await asyncio.gather(*(upload(client, busy, kind, raw, names) for _ in range(2)))
+        done.set()
+        show("beside two imports", await beside)
+        print(f"{'':20} imports took {took[0]:.1f} and {took[1]:.1f} s")
+
+
+def show(name: str, times: list[float]) -> None:
+    """Print percentiles."""
+    p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
+    print(f"{name:20} {len(times)} requests, p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {times[-1]:.1f} ms")
+
+
+def main(kind: str) -> None:
+    """Measure one kind of rows."""
+    names = "" if kind in ("plain", "csv") else MAP
+    raw = body(kind)
+    total, longest = parse_ms(kind, raw, names)
+    print(f"{kind}: {len(raw) / 1e6:.1f} MB, parsed in {total:.0f} ms, longest row {longest:.1f} ms")
+    with stage.set_up() as set_up, set_up.serve(WORKERS="1") as serving:
+        busy, other = serving.tenant(), serving.tenant()
+        asyncio.run(measure(serving.url, busy["secret_key"], other["secret_key"], kind, raw, names))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.blocking", description=__doc__.partition("\n")[0])
+    parser.add_argument("--kind", choices=("nested", "wide", "plain", "csv"), default="nested")
+    main(parser.parse_args().kind)
