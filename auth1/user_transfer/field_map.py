@@ -5,7 +5,7 @@ Of several (`sub|Username`) the first with a value counts. `metadata.plan` is on
 does not name are left out. Without a map, a file uses the names of Auth1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from auth1.errors import FieldError, ValidationFailed
@@ -62,7 +62,7 @@ class FieldMap(NamedTuple):
         row = self._with_listed(row)
         if len(row) > MAX_NAMES:
             raise ValidationFailed(errors=[FieldError("row", f"Must not have more than {MAX_NAMES} fields.")])
-        groups = _groups(row)
+        groups = _groups(row, {source for sources in self.sources.values() for source in sources})
         fields: dict[str, Any] = {}
         for field, sources in self.sources.items():
             found = [value for source in sources if (value := _find(row, groups, source)) is not _MISSING]
@@ -118,15 +118,17 @@ def parse(text: str, preset: str | None) -> FieldMap:
     return chosen._replace(sources=sources)
 
 
-def _groups(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the columns `app_metadata.plan` of a CSV as objects by their prefixes, `app_metadata`."""
+def _groups(row: Mapping[str, Any], wanted: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the columns `app_metadata.plan` of a CSV as one object by their prefix, for each prefix that is wanted."""
     groups: dict[str, dict[str, Any]] = {}
     for name, value in row.items():
-        keys = name.split(".", MAX_KEYS)
-        if value in (None, ""):
-            continue
-        for n in range(1, len(keys)):
-            groups.setdefault(".".join(keys[:n]), {})[".".join(keys[n:])] = value
+        end = name.find(".")
+        for _ in range(MAX_KEYS):
+            if end < 0 or value in (None, ""):
+                break
+            if name[:end] in wanted:
+                groups.setdefault(name[:end], {})[name[end + 1 :]] = value
+            end = name.find(".", end + 1)
     return groups
 
 

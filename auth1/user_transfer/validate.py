@@ -54,8 +54,8 @@ def check(raw: Mapping[str, Any], fields: FieldMap, *, trust_unverified: bool = 
         id=new_id("usr"),
         identifiers=identifiers,
         external_id=external_id,
-        metadata=metadata.merge("metadata", {}, _object(row, "metadata")),
-        user_metadata=metadata.merge("user_metadata", {}, _object(row, "user_metadata")),
+        metadata=_metadata(row, "metadata"),
+        user_metadata=_metadata(row, "user_metadata"),
         created_at=_created_at(row),
         banned_until=banned_until,
         ban_reason=reason if banned_until else None,
@@ -113,12 +113,18 @@ def _is_invisible(character: str) -> bool:
 
 
 def _converted(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
     try:
         msgspec.convert({"external_id": None, "ban_reason": None, name: value}, _Texts)
     except msgspec.ValidationError:
         limit = 255 if name == "external_id" else 500
         raise _error(name, f"Must be 1 to {limit} characters without control characters.") from None
     return value
+
+
+def _metadata(row: Mapping[str, Any], name: str) -> str:
+    return metadata.merge(name, {}, _object(row, name)) if row.get(name) else "{}"
 
 
 def _object(row: Mapping[str, Any], name: str) -> metadata.Metadata:
