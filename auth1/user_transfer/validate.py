@@ -124,7 +124,7 @@ def _converted(name: str, value: str | None) -> str | None:
 
 
 def _metadata(row: Mapping[str, Any], name: str) -> str:
-    return metadata.merge(name, {}, _object(row, name)) if row.get(name) else "{}"
+    return "{}" if row.get(name) in (None, "") else metadata.merge(name, {}, _object(row, name))
 
 
 def _object(row: Mapping[str, Any], name: str) -> metadata.Metadata:
