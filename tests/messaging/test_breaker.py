@@ -36,14 +36,14 @@ def fail(breaker: CircuitBreaker, times: int) -> None:
         breaker.failed()
 
 
-def test_a_new_breaker_lets_everything_through() -> None:
+def test_new_circuit_breaker_allows_all_calls() -> None:
     breaker = CircuitBreaker()
 
     assert breaker.state == "closed"
     assert all(breaker.allows() for _ in range(100))
 
 
-def test_four_failures_do_not_open_it_and_the_fifth_does(breaker: CircuitBreaker) -> None:
+def test_fifth_failure_opens_the_circuit_breaker(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     assert (breaker.state, breaker.allows()) == ("closed", True)
 
@@ -53,7 +53,7 @@ def test_four_failures_do_not_open_it_and_the_fifth_does(breaker: CircuitBreaker
 
 
 @pytest.mark.parametrize(("gap", "state"), [(2.5, "open"), (2.625, "closed")])
-def test_the_five_failures_count_within_ten_seconds(
+def test_only_failures_within_ten_seconds_count(
     breaker: CircuitBreaker, clock: Clock, gap: float, state: str
 ) -> None:
     for _ in range(5):
@@ -63,7 +63,7 @@ def test_the_five_failures_count_within_ten_seconds(
     assert breaker.state == state
 
 
-def test_a_success_among_failures_starts_the_count_anew(breaker: CircuitBreaker) -> None:
+def test_success_resets_the_failure_count(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     breaker.succeeded()
     fail(breaker, 4)
@@ -71,7 +71,7 @@ def test_a_success_among_failures_starts_the_count_anew(breaker: CircuitBreaker)
     assert breaker.state == "closed"
 
 
-def test_one_caller_probes_every_thirty_seconds(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_one_probe_is_allowed_every_thirty_seconds(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     for _ in range(3):
         clock.now += 29.875
@@ -82,14 +82,14 @@ def test_one_caller_probes_every_thirty_seconds(breaker: CircuitBreaker, clock: 
         assert breaker.state == "open"
 
 
-def test_a_probe_that_is_never_answered_is_followed_by_the_next(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_next_probe_is_allowed_after_an_unanswered_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     for _ in range(3):
         clock.now += 30
         assert [breaker.allows() for _ in range(3)] == [True, False, False]
 
 
-def test_a_success_of_the_probe_closes_it_and_forgets_what_was(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_successful_probe_closes_the_circuit_breaker(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 30
     assert breaker.allows()
@@ -102,7 +102,7 @@ def test_a_success_of_the_probe_closes_it_and_forgets_what_was(breaker: CircuitB
     assert breaker.state == "closed"
 
 
-def test_calls_that_began_before_it_opened_may_report_later(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_late_failures_do_not_postpone_the_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 29
     fail(breaker, 50)
@@ -114,7 +114,7 @@ def test_calls_that_began_before_it_opened_may_report_later(breaker: CircuitBrea
     assert breaker.state == "closed"
 
 
-async def test_of_fifty_callers_at_once_one_probes(breaker: CircuitBreaker, clock: Clock) -> None:
+async def test_one_of_fifty_concurrent_callers_probes(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 5)
     clock.now += 30
     barrier = asyncio.Barrier(50)
@@ -165,7 +165,7 @@ SHORT_STEPS = st.tuples(st.sampled_from(["allows", "failed"]), st.integers(0, 3 
 
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(st.lists(STEPS | SHORT_STEPS, max_size=80))
-def test_it_does_what_its_description_says_in_any_order_of_events(steps: list[tuple[str, int]]) -> None:
+def test_circuit_breaker_matches_its_model(steps: list[tuple[str, int]]) -> None:
     clock, model = Clock(), Model()
     breaker = CircuitBreaker(clock)
     for act, eighths in steps:
@@ -185,7 +185,7 @@ def test_it_does_what_its_description_says_in_any_order_of_events(steps: list[tu
 
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 40 * 8), min_size=1, max_size=60))
-def test_while_nobody_succeeds_calls_that_pass_are_thirty_seconds_apart(gaps: list[int]) -> None:
+def test_failing_probes_are_at_least_thirty_seconds_apart(gaps: list[int]) -> None:
     clock = Clock()
     breaker = CircuitBreaker(clock)
     fail(breaker, 5)

@@ -28,7 +28,7 @@ async def ask(sender: Sender, phone: str, key: str = "api_key", **body: str) -> 
     return str(asked.json()["challenge_id"])
 
 
-async def test_a_challenge_tells_how_far_its_message_has_come(sender: Sender, phone: str) -> None:
+async def test_challenge_shows_the_state_of_its_message(sender: Sender, phone: str) -> None:
     challenge_id = await ask(sender, phone)
     row = await sender.message(phone)
 
@@ -63,7 +63,7 @@ async def test_a_challenge_tells_how_far_its_message_has_come(sender: Sender, ph
     assert (found["status"], found["message"]["state"]) == ("open", "delivered")
 
 
-async def test_why_a_message_failed_is_told_to_secret_keys_only(sender: Sender, phone: str, url: str) -> None:
+async def test_message_error_is_shown_to_secret_keys_only(sender: Sender, phone: str, url: str) -> None:
     challenge_id = (await sender.message(phone))["challenge_id"]
     public, secret = sender.tenant["api_key"], sender.tenant["secret_key"]
     assert (await look(sender.door, challenge_id, secret)).json()["message"]["error"] is None
@@ -78,7 +78,7 @@ async def test_why_a_message_failed_is_told_to_secret_keys_only(sender: Sender, 
     assert "30003" not in not_told.text
 
 
-async def test_a_challenge_that_is_answered_exhausted_expired_or_cancelled_says_so(
+async def test_challenge_shows_its_final_status(
     sender: Sender, books: Books, phone: str
 ) -> None:
     async def status(challenge_id: str) -> str:
@@ -111,7 +111,7 @@ async def test_a_challenge_that_is_answered_exhausted_expired_or_cancelled_says_
     assert statuses == ["exhausted", "answered", "expired"]
 
 
-async def test_who_asks_again_with_the_challenge_sees_its_newest_message(
+async def test_resend_with_challenge_id_shows_the_newest_message(
     sender: Sender, books: Books, phone: str
 ) -> None:
     challenge_id = await ask(sender, phone)
@@ -128,7 +128,7 @@ async def test_who_asks_again_with_the_challenge_sees_its_newest_message(
 
 
 @pytest.mark.parametrize(("behaviour", "state"), [(refuse(30003), "failed"), (hang_up, "unknown")])
-async def test_a_message_that_did_not_leave_is_told_too(
+async def test_challenge_shows_a_failed_send(
     sender: Sender, carrier: TwilioServer, phone: str, behaviour: Behaviour, state: str
 ) -> None:
     carrier.script.append(behaviour)
@@ -141,7 +141,7 @@ async def test_a_message_that_did_not_leave_is_told_too(
     assert (found["message"]["state"], found["message"]["error"]) == (state, row["error"])
 
 
-async def test_a_message_that_is_gone_is_null(sender: Sender, books: Books, phone: str) -> None:
+async def test_deleted_message_is_null(sender: Sender, books: Books, phone: str) -> None:
     challenge_id = await ask(sender, phone)
     await books.do("delete from messages where identifier = $1", phone)
 
@@ -150,7 +150,7 @@ async def test_a_message_that_is_gone_is_null(sender: Sender, books: Books, phon
     assert (found.status_code, found.json()["message"]) == (200, None)
 
 
-async def test_anothers_challenge_is_not_there(sender: Sender, phone: str) -> None:
+async def test_challenge_of_another_tenant_is_not_found(sender: Sender, phone: str) -> None:
     live = await ask(sender, phone)
     sandboxed = await ask(sender, phone, "test_key")
     other = await sender.door.tenant()
@@ -164,13 +164,13 @@ async def test_anothers_challenge_is_not_there(sender: Sender, phone: str) -> No
 
 
 @pytest.mark.parametrize("challenge_id", ["ch_" + "0" * 26, "nothing", "ch_%00", "a" * 65, "..", "%2e%2e", "'--", ""])
-async def test_what_is_no_challenge_is_not_found(sender: Sender, challenge_id: str) -> None:
+async def test_invalid_challenge_id_is_not_found(sender: Sender, challenge_id: str) -> None:
     answer = await look(sender.door, challenge_id, sender.tenant["api_key"])
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_only_a_tenants_key_opens_it(sender: Sender, phone: str) -> None:
+async def test_challenge_requires_a_tenant_key(sender: Sender, phone: str) -> None:
     challenge_id = await ask(sender, phone)
 
     for key, code in ((None, "not_authenticated"), ("auth1_pk_myapp_made-up", "invalid_api_key")):
@@ -178,7 +178,7 @@ async def test_only_a_tenants_key_opens_it(sender: Sender, phone: str) -> None:
         assert (refused.status_code, refused.json()["code"]) == (401, code)
 
 
-async def test_looking_uses_up_no_slot_of_a_login(
+async def test_polling_a_challenge_does_not_use_the_login_rate_limit(
     start_app: Started, carrier: TwilioServer, books: Books, phone: str
 ) -> None:
     """An app looks every few seconds; RATE_LIMIT_MAX is for asking and answering. The narrow door is of its own."""

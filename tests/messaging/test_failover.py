@@ -55,7 +55,7 @@ def code_in(text: str) -> str:
     ],
     ids=["unavailable", "throttled", "credentials", "no permission for the country", "connection lost"],
 )
-async def test_what_twilio_does_not_take_goes_by_sns(
+async def test_message_rejected_by_twilio_is_sent_by_sns(
     world: World, books: Books, behaviour: twilio.Behaviour, phone: str
 ) -> None:
     tenant = await world.door.tenant()
@@ -75,7 +75,7 @@ async def test_what_twilio_does_not_take_goes_by_sns(
 
 
 @pytest.mark.parametrize(("code", "error"), [(21610, "recipient_opted_out"), (21211, "invalid_phone")])
-async def test_who_has_opted_out_or_cannot_be_is_tried_nowhere_else(
+async def test_opted_out_or_invalid_number_is_not_failed_over(
     world: World, code: int, error: str, phone: str
 ) -> None:
     tenant = await world.door.tenant()
@@ -87,7 +87,7 @@ async def test_who_has_opted_out_or_cannot_be_is_tried_nowhere_else(
     assert world.sns.requests == []
 
 
-async def test_where_all_refuse_the_send_is_given_back(world: World, books: Books, phone: str) -> None:
+async def test_send_rejected_by_all_providers_is_refunded(world: World, books: Books, phone: str) -> None:
     tenant = await world.door.tenant()
     world.twilio.behaviour = twilio.refuse(20429, 429)
     world.sns.behaviour = aws.refuse("Throttled", status=429)
@@ -99,7 +99,7 @@ async def test_where_all_refuse_the_send_is_given_back(world: World, books: Book
     assert list(identifier["sent_at"]) == []
 
 
-async def test_where_one_may_have_sent_it_the_send_is_spent(world: World, books: Books, phone: str) -> None:
+async def test_send_with_an_unknown_outcome_is_counted(world: World, books: Books, phone: str) -> None:
     tenant = await world.door.tenant()
     world.twilio.behaviour = twilio.answer(503, b"away")
     world.sns.behaviour = aws.refuse("Throttled", status=429)
@@ -113,7 +113,7 @@ async def test_where_one_may_have_sent_it_the_send_is_spent(world: World, books:
     assert len(identifier["sent_at"]) == 1
 
 
-async def test_with_twilio_dead_all_are_delivered_and_few_wait_for_it(world: World) -> None:
+async def test_unavailable_twilio_is_skipped_by_the_circuit_breaker(world: World) -> None:
     tenant = await world.door.tenant()
     world.twilio.behaviour = twilio.answer(503, b"away")
 
@@ -154,7 +154,7 @@ async def test_failures_of_the_account_open_the_circuit_breaker(world: World, fa
     assert world.door.services.messenger.breakers["twilio"] == "open"
 
 
-async def test_a_provider_without_alternative_is_tried_though_it_keeps_failing(
+async def test_open_circuit_breaker_is_ignored_without_an_alternative(
     world: World, books: Books, phone: str
 ) -> None:
     tenant = await world.door.tenant()
@@ -174,7 +174,7 @@ async def test_a_provider_without_alternative_is_tried_though_it_keeps_failing(
     assert (await world.door.client.get("/health")).json()["providers"]["twilio"] == "ok"
 
 
-async def test_the_sandbox_knows_no_breaker(world: World) -> None:
+async def test_sandbox_has_no_circuit_breaker(world: World) -> None:
     tenant = await world.door.tenant()
     statuses = await asyncio.gather(
         *(

@@ -62,7 +62,7 @@ async def added_up(sender: Sender) -> list[tuple[datetime, int]]:
     return [(row["hour"], row["n"]) for row in rows]
 
 
-async def test_statistics_say_the_same_before_and_after_for_any_span(sender: Sender) -> None:
+async def test_statistics_are_equal_before_and_after_aggregation(sender: Sender) -> None:
     draw = random.Random(3)
     for _ in range(150):
         columns: dict[str, Any] = draw.choice([
@@ -93,7 +93,7 @@ async def test_statistics_say_the_same_before_and_after_for_any_span(sender: Sen
     assert after == before
 
 
-async def test_what_was_added_up_is_not_read_again(sender: Sender) -> None:
+async def test_aggregated_hours_are_not_read_from_messages(sender: Sender) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
     for _ in range(3):
         await make(sender, datetime.now(UTC) - hour - timedelta(minutes=5), state="delivered", took=2.0)
@@ -106,7 +106,7 @@ async def test_what_was_added_up_is_not_read_again(sender: Sender) -> None:
     assert await statistics(sender, hour, hour + timedelta(minutes=30), "country") == {}
 
 
-async def test_workers_that_meet_add_each_hour_up_once(
+async def test_racing_workers_aggregate_each_hour_once(
     sender: Sender, start_app: Started, own_database_url: str
 ) -> None:
     other = await start_app(DATABASE_URL=own_database_url)
@@ -128,7 +128,7 @@ async def test_workers_that_meet_add_each_hour_up_once(
     assert await added_up(sender) == [(row["hour"], row["n"]) for row in counted]
 
 
-async def test_an_hour_whose_receipts_may_still_come_is_not_added_up(sender: Sender) -> None:
+async def test_hour_with_pending_delivery_reports_is_not_aggregated(sender: Sender) -> None:
     await sender.books.do("update message_hours_next set hour = date_trunc('hour', now(), 'UTC') - interval '1 hour'")
     await make(sender, timedelta(hours=1))
 
@@ -137,7 +137,7 @@ async def test_an_hour_whose_receipts_may_still_come_is_not_added_up(sender: Sen
     assert await added_up(sender) == []
 
 
-async def test_the_sums_of_old_hours_and_of_deleted_tenants_go(sender: Sender) -> None:
+async def test_aggregates_of_old_hours_and_deleted_tenants_are_deleted(sender: Sender) -> None:
     await make(sender, timedelta(hours=4))
     await handlers.aggregate_statistics(sender.door.services)
     [(hour, _)] = await added_up(sender)

@@ -23,7 +23,7 @@ SPENT = (
         ({"price": -0.5, "price_unit": "USD"}, 500_000),
     ],
 )
-async def test_twilios_own_price_takes_the_place_of_the_estimate(
+async def test_twilio_price_replaces_the_estimate(
     sender: Sender, carrier: TwilioServer, books: Books, said: dict[str, object], price: int
 ) -> None:
     await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}", {"settings": {"sms_budget_per_day": 1}})
@@ -54,7 +54,7 @@ async def test_twilios_own_price_takes_the_place_of_the_estimate(
         {"price": ["-0.0075"], "price_unit": {"USD": True}},
     ],
 )
-async def test_where_twilio_says_no_price_that_we_understand_the_estimate_stands(
+async def test_estimate_is_kept_without_a_valid_twilio_price(
     sender: Sender, carrier: TwilioServer, said: dict[str, object]
 ) -> None:
     carrier.script.append(answer(201, {"sid": SID, "status": "accepted", **said}))
@@ -66,7 +66,7 @@ async def test_where_twilio_says_no_price_that_we_understand_the_estimate_stands
     assert (row["price_microdollars"], row["price_source"], row["state"]) == (10_000, "estimate", "sent")
 
 
-async def test_the_operators_price_list_is_what_counts_and_a_metric_tells_it(
+async def test_operator_price_list_sets_the_price_and_cost_metric(
     start_app: Started, carrier: TwilioServer, books: Books, tmp_path: Path
 ) -> None:
     (tmp_path / "rates.csv").write_text("*,9\nGB,0.04\n")

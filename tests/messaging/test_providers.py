@@ -21,7 +21,7 @@ async def sender(two_providers: Door, carrier: TwilioServer, books: Books) -> Se
 @pytest.mark.parametrize(
     "behaviour", [refuse(20429, 429), refuse(30003), refuse(20003, 401), answer(503, b""), hang_up]
 )
-async def test_the_next_provider_is_tried_at_once_with_the_same_code(
+async def test_next_provider_sends_the_same_code_after_a_failure(
     sender: Sender, phone: str, behaviour: Behaviour
 ) -> None:
     sender.carrier.script.append(behaviour)
@@ -38,7 +38,7 @@ async def test_the_next_provider_is_tried_at_once_with_the_same_code(
 
 
 @pytest.mark.parametrize(("code", "problem"), [(21211, "invalid_phone"), (21610, "recipient_opted_out")])
-async def test_an_impossible_or_opted_out_number_is_tried_nowhere_else(
+async def test_invalid_or_opted_out_number_is_not_failed_over(
     sender: Sender, phone: str, code: int, problem: str
 ) -> None:
     sender.carrier.script.append(refuse(code))
@@ -51,14 +51,14 @@ async def test_an_impossible_or_opted_out_number_is_tried_nowhere_else(
     assert (row["state"], row["provider"]) == ("failed", "twilio")
 
 
-async def test_who_takes_a_message_is_asked_once_and_the_next_not_at_all(sender: Sender, phone: str) -> None:
+async def test_accepted_message_is_sent_by_one_provider_only(sender: Sender, phone: str) -> None:
     await sender.ask(phone)
 
     assert len(sender.handed_over(phone)) == 1
     assert f"message to {phone}" not in await sender.door.log()
 
 
-async def test_without_any_provider_nothing_is_begun(start_app: Started, books: Books, phone: str) -> None:
+async def test_request_without_a_provider_creates_no_message(start_app: Started, books: Books, phone: str) -> None:
     door = await start_app(TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="", TWILIO_MESSAGING_SERVICE_SID="")
     tenant = await door.tenant()
 
@@ -68,7 +68,7 @@ async def test_without_any_provider_nothing_is_begun(start_app: Started, books: 
     assert await books.messages(tenant["tenant_id"], phone) == []
 
 
-async def test_a_test_key_sends_nothing(sender: Sender, phone: str) -> None:
+async def test_key_sends_no_message(sender: Sender, phone: str) -> None:
     key = sender.tenant["test_key"]
 
     asked = await sender.door.post("/api/auth/request", {"phone": phone}, key)

@@ -72,7 +72,7 @@ def orders(statuses: Order) -> Iterator[tuple[Order, Order]]:
 
 
 @pytest.mark.parametrize("statuses", list(subsets(STATUSES)), ids="+".join)
-async def test_every_order_of_repeated_early_late_and_missing_callbacks_ends_in_the_same_row(
+async def test_any_order_of_delivery_reports_gives_the_same_row(
     sender: Sender, carrier: TwilioServer, statuses: Order
 ) -> None:
     postman = Postman(sender)
@@ -183,7 +183,7 @@ class Message:
 
 
 @pytest.mark.parametrize("ours", OURS)
-async def test_what_we_learn_ourselves_may_come_at_any_place_among_the_receipts(sender: Sender, ours: str) -> None:
+async def test_any_order_of_send_result_and_delivery_reports_gives_the_same_row(sender: Sender, ours: str) -> None:
     receipts = ("sent", "delivered", "undelivered", "failed")
     for statuses in subsets(receipts):
         rows, tries = set(), set()
@@ -210,7 +210,7 @@ async def test_what_we_learn_ourselves_may_come_at_any_place_among_the_receipts(
 
 
 @pytest.mark.parametrize("status", ["delivered", "undelivered"])
-async def test_where_the_answer_is_lost_the_receipt_tells(sender: Sender, phone: str, status: str) -> None:
+async def test_delivery_report_settles_a_send_with_a_lost_response(sender: Sender, phone: str, status: str) -> None:
     """Our own "it may have been sent" comes after it, and is no event any more."""
     postman = Postman(sender)
     postman.plans[phone] = Plan((status,), SID)
@@ -231,7 +231,7 @@ async def test_where_the_answer_is_lost_the_receipt_tells(sender: Sender, phone:
     assert (await sender.books.identifier(sender.id, phone))["resend_at"] is None
 
 
-async def test_every_order_of_what_comes_twice_ends_in_the_same_row(sender: Sender) -> None:
+async def test_any_order_of_duplicate_delivery_reports_gives_the_same_row(sender: Sender) -> None:
     rows = set()
     for order in sorted(set(permutations((*STATUSES, *STATUSES, "we sent it")))):
         message = await Message(sender).hand_over()
@@ -243,7 +243,7 @@ async def test_every_order_of_what_comes_twice_ends_in_the_same_row(sender: Send
     assert rows == {(SID, "delivered", "twilio", None, None, None, True)}
 
 
-async def test_a_receipt_that_races_our_own_record_is_not_lost(sender: Sender, carrier: TwilioServer) -> None:
+async def test_delivery_report_racing_the_send_result_is_not_lost(sender: Sender, carrier: TwilioServer) -> None:
     postman, phones = Postman(sender), spread_phones(50)
 
     async def report_and_take_at_once(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -267,7 +267,7 @@ async def test_a_receipt_that_races_our_own_record_is_not_lost(sender: Sender, c
 
 
 @pytest.mark.parametrize("ours", ["we sent it", "we cannot tell", "another provider sent it"])
-async def test_statements_that_meet_at_the_row_end_as_if_one_after_another(
+async def test_concurrent_updates_of_a_message_are_serialized(
     sender: Sender, database_url: str, ours: str
 ) -> None:
     """All wait for one lock, so that each has a snapshot that is older than what the one before it wrote."""

@@ -36,7 +36,7 @@ def forgeries(url: str, other_url: str) -> dict[str, tuple[str, Report]]:
     }
 
 
-async def test_a_signature_that_is_not_twilios_is_refused(sender: Sender, phone: str, url: str) -> None:
+async def test_invalid_twilio_signature_is_rejected(sender: Sender, phone: str, url: str) -> None:
     other = new_phone()
     await sender.ask(other)
     other_url = sender.handed_over(other)[-1].form["StatusCallback"]
@@ -53,7 +53,7 @@ async def test_a_signature_that_is_not_twilios_is_refused(sender: Sender, phone:
     assert await sender.message(phone) == before
 
 
-async def test_whatever_the_request_says_of_its_host_the_url_is_ours(sender: Sender, phone: str, url: str) -> None:
+async def test_signature_is_checked_against_app_url_for_any_host_header(sender: Sender, phone: str, url: str) -> None:
     report = Report(url, "delivered")
     host = EVIL.partition("://")[2]
     poison = {"host": host, "x_forwarded_host": host, "x_forwarded_proto": "http", "forwarded": f"host={host}"}
@@ -75,7 +75,7 @@ async def test_whatever_the_request_says_of_its_host_the_url_is_ours(sender: Sen
         ("http://localhost:3000", "http://localhost"),
     ],
 )
-async def test_the_url_is_that_of_the_settings_with_its_port_or_without(
+async def test_signature_is_valid_for_app_url_with_or_without_port(
     start_app: Started, carrier: TwilioServer, books: Books, app_url: str, signed_url: str
 ) -> None:
     door = await start_app(TWILIO_API_URL=carrier.url, APP_URL=app_url)
@@ -92,7 +92,7 @@ async def test_the_url_is_that_of_the_settings_with_its_port_or_without(
 
 
 @pytest.mark.parametrize("as_file", [False, True])
-async def test_while_the_token_is_changed_both_hold(
+async def test_both_auth_tokens_are_valid_during_rotation(
     start_app: Started, sender: Sender, phone: str, url: str, tmp_path: Path, as_file: bool
 ) -> None:
     previous = {"TWILIO_AUTH_TOKEN_PREVIOUS": AUTH_TOKEN}
@@ -112,7 +112,7 @@ async def test_while_the_token_is_changed_both_hold(
         assert (await report.send(door, signature(url, report.pairs, "a third token"))).status_code == 403
 
 
-async def test_sha_256_is_taken_where_it_is_announced(sender: Sender, phone: str, url: str) -> None:
+async def test_sha_256_signature_requires_its_header(sender: Sender, phone: str, url: str) -> None:
     report = Report(url, "delivered")
 
     assert (await report.send(sender.door, **SHA_256)).status_code == 403  # signed with SHA-1
@@ -121,7 +121,7 @@ async def test_sha_256_is_taken_where_it_is_announced(sender: Sender, phone: str
     assert (await sender.message(phone))["state"] == "delivered"
 
 
-async def test_a_form_may_hold_anything_and_a_name_twice(sender: Sender, phone: str, url: str) -> None:
+async def test_form_with_duplicate_and_unicode_names_is_accepted(sender: Sender, phone: str, url: str) -> None:
     pairs = [*Report(url, "delivered").pairs, ("Médias", "b"), ("Médias", "a & ü=%"), ("Médias", "b"), ("Empty", "")]
 
     answer = await post_form(sender.door, target(url), pairs, {"x-twilio-signature": signature(url, pairs)})
@@ -130,7 +130,7 @@ async def test_a_form_may_hold_anything_and_a_name_twice(sender: Sender, phone: 
     assert (await sender.message(phone))["state"] == "delivered"
 
 
-async def test_without_twilio_nobody_can_report(start_app: Started, sender: Sender, phone: str, url: str) -> None:
+async def test_delivery_report_is_rejected_without_twilio_settings(start_app: Started, sender: Sender, phone: str, url: str) -> None:
     none = dict.fromkeys(("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_MESSAGING_SERVICE_SID"), "")
     door = await start_app(**none, APP_URL=APP_URL)
 

@@ -13,7 +13,7 @@ def counted(state: str) -> float:
     return REGISTRY.get_sample_value("auth1_deliveries_total", labels) or 0.0
 
 
-async def test_a_delivered_message_is_told_to_whoever_asks(sender: Sender, phone: str, url: str) -> None:
+async def test_delivery_report_marks_the_message_delivered(sender: Sender, phone: str, url: str) -> None:
     row = await sender.message(phone)
     assert ids_in(url) == {"tenant_id": sender.id, "message_id": row["id"]}
     before = counted("delivered")
@@ -33,7 +33,7 @@ async def test_a_delivered_message_is_told_to_whoever_asks(sender: Sender, phone
 
 
 @pytest.mark.parametrize("status", ["queued", "accepted", "scheduled", "sending", "sent"])
-async def test_what_is_only_on_its_way_stays_sent(sender: Sender, phone: str, url: str, status: str) -> None:
+async def test_intermediate_status_keeps_the_message_sent(sender: Sender, phone: str, url: str, status: str) -> None:
     assert (await Report(url, status).send(sender.door)).status_code == 204
 
     row = await sender.message(phone)
@@ -42,7 +42,7 @@ async def test_what_is_only_on_its_way_stays_sent(sender: Sender, phone: str, ur
 
 
 @pytest.mark.parametrize("status", ["delivered", "read"])
-async def test_what_has_arrived_is_delivered(sender: Sender, phone: str, url: str, status: str) -> None:
+async def test_delivered_and_read_statuses_mark_the_message_delivered(sender: Sender, phone: str, url: str, status: str) -> None:
     assert (await Report(url, status).send(sender.door)).status_code == 204
 
     assert (await sender.message(phone))["state"] == "delivered"
@@ -57,7 +57,7 @@ async def test_what_has_arrived_is_delivered(sender: Sender, phone: str, url: st
         ("failed", {"ErrorCode": "'); drop table messages; --"}, "failed:none"),
     ],
 )
-async def test_what_did_not_arrive_failed_with_its_error(
+async def test_failure_status_marks_the_message_failed_with_its_error(
     sender: Sender, phone: str, url: str, status: str, more: dict[str, str], error: str
 ) -> None:
     before = counted("failed")
@@ -75,7 +75,7 @@ async def test_what_did_not_arrive_failed_with_its_error(
     assert await sender.log_in(phone) == 200
 
 
-async def test_a_receipt_that_is_replayed_changes_nothing(sender: Sender, phone: str, url: str) -> None:
+async def test_replayed_delivery_report_changes_nothing(sender: Sender, phone: str, url: str) -> None:
     report = Report(url, "undelivered", more=UNDELIVERED)
     await report.send(sender.door)
     before, counted_before = await sender.message(phone), counted("failed")
@@ -88,7 +88,7 @@ async def test_a_receipt_that_is_replayed_changes_nothing(sender: Sender, phone:
     assert counted("failed") == counted_before
 
 
-async def test_a_message_is_found_only_with_its_own_tenant(sender: Sender, phone: str, url: str) -> None:
+async def test_delivery_report_for_another_tenant_changes_nothing(sender: Sender, phone: str, url: str) -> None:
     """Twilio signs whatever URL it was given, but nobody else is ever given one."""
     other = (await sender.door.tenant())["tenant_id"]
     before = await sender.message(phone)
@@ -111,7 +111,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize(("query", "status"), QUERIES)
-async def test_a_signed_url_without_our_ids_changes_nothing(
+async def test_signed_url_without_valid_ids_changes_nothing(
     sender: Sender, phone: str, url: str, query: str, status: int
 ) -> None:
     before = await sender.message(phone)
@@ -124,7 +124,7 @@ async def test_a_signed_url_without_our_ids_changes_nothing(
 @pytest.mark.parametrize(
     "status", ["", "DELIVERED", "delivered ", "receiving", "partially_delivered", "\x00", "é" * 99]
 )
-async def test_a_signed_status_that_says_nothing_changes_nothing(
+async def test_unknown_status_changes_nothing(
     sender: Sender, phone: str, url: str, status: str
 ) -> None:
     before = await sender.message(phone)
@@ -135,7 +135,7 @@ async def test_a_signed_status_that_says_nothing_changes_nothing(
 
 
 @pytest.mark.parametrize("sid", ["", "\x00", "SM", "SM" + "g" * 32, SID + "0", "é"])
-async def test_a_sid_that_is_none_is_not_kept(sender: Sender, phone: str, url: str, sid: str) -> None:
+async def test_invalid_message_sid_is_not_stored(sender: Sender, phone: str, url: str, sid: str) -> None:
     known = (await sender.message(phone))["provider_message_id"]
 
     assert (await Report(url, "delivered", sid).send(sender.door)).status_code == 204
@@ -144,7 +144,7 @@ async def test_a_sid_that_is_none_is_not_kept(sender: Sender, phone: str, url: s
     assert (row["state"], row["provider_message_id"]) == ("delivered", known)
 
 
-async def test_only_a_form_of_a_decent_size_is_read(door: Door) -> None:
+async def test_only_a_form_within_the_size_limit_is_accepted(door: Door) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     refusals = [
         (await door.post(PATH, {"MessageStatus": "delivered"}), 415, "unsupported_media_type"),

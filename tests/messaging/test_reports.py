@@ -57,7 +57,7 @@ async def verify(sender: Sender, message_id: str, status: str = "answered") -> N
     await sender.books.do(ANSWERED, sender.id, challenge_id, status, message_id)
 
 
-async def test_a_message_is_listed_without_its_number_and_its_code(sender: Sender, phone: str, url: str) -> None:
+async def test_message_list_hides_the_phone_and_the_code(sender: Sender, phone: str, url: str) -> None:
     costs = "update messages set country = 'US', segments = 2, price_microdollars = 15800, price_source = 'estimate'"
     await sender.books.do(f"{costs} where identifier = $1", phone)
     await Report(url, "delivered").send(sender.door)
@@ -88,7 +88,7 @@ async def test_a_message_is_listed_without_its_number_and_its_code(sender: Sende
     assert sender.carrier.code_for(phone) not in answer.text
 
 
-async def test_the_operator_reads_the_same_and_nobody_else_does(sender: Sender, phone: str) -> None:
+async def test_operator_and_secret_key_read_the_same_messages(sender: Sender, phone: str) -> None:
     await sender.ask(phone)
     other = await sender.door.tenant()
     for path in ("messages", "statistics"):
@@ -104,7 +104,7 @@ async def test_the_operator_reads_the_same_and_nobody_else_does(sender: Sender, 
     assert len(await listed(sender)) == 1
 
 
-async def test_the_sandbox_is_in_neither(sender: Sender, phone: str) -> None:
+async def test_sandbox_is_excluded_from_messages_and_statistics(sender: Sender, phone: str) -> None:
     asked = await sender.door.post("/api/auth/request", {"phone": phone}, sender.tenant["test_key"])
     assert asked.status_code == 200
 
@@ -112,7 +112,7 @@ async def test_the_sandbox_is_in_neither(sender: Sender, phone: str) -> None:
     assert (await read(sender, STATISTICS)).json()["data"] == []
 
 
-async def test_pages_go_from_the_newest_to_the_oldest_while_others_come(sender: Sender) -> None:
+async def test_pagination_is_stable_while_messages_are_added(sender: Sender) -> None:
     made = [await make(sender, timedelta(seconds=n)) for n in range(7)]  # newest first
 
     seen: list[str] = []
@@ -127,7 +127,7 @@ async def test_pages_go_from_the_newest_to_the_oldest_while_others_come(sender: 
     assert cursor is None
 
 
-async def test_each_filter_leaves_what_it_says(sender: Sender) -> None:
+async def test_each_filter_returns_the_matching_messages(sender: Sender) -> None:
     ch = new_id("ch")
     rows: dict[str, dict[str, Any]] = {
         "delivered": {"state": "delivered"},
@@ -180,14 +180,14 @@ async def test_each_filter_leaves_what_it_says(sender: Sender) -> None:
         (STATISTICS, {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_asked_is_refused(sender: Sender, path: str, query: dict[str, str], field: str) -> None:
+async def test_invalid_query_parameter_is_rejected(sender: Sender, path: str, query: dict[str, str], field: str) -> None:
     refused = await read(sender, path, **query)
 
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
     assert [error["field"] for error in refused.json()["errors"]] == [field]
 
 
-async def test_messages_are_added_up_by_country_provider_and_channel(sender: Sender) -> None:
+async def test_statistics_are_grouped_by_country_provider_and_channel(sender: Sender) -> None:
     american = [await make(sender, state="delivered", took=seconds, price=7900) for seconds in (2.0, 4.5, 60.0)]
     american.append(await make(sender, state="failed", price=0))
     american.append(await make(sender, state="unknown", provider="sns"))
@@ -227,7 +227,7 @@ async def test_messages_are_added_up_by_country_provider_and_channel(sender: Sen
     assert [(group["group"], group["sent"]) for group in by_channel] == [("sms", 6), ("email", 1)]
 
 
-async def test_a_login_is_counted_once_for_the_message_that_came_last(sender: Sender) -> None:
+async def test_login_is_counted_for_the_newest_message_only(sender: Sender) -> None:
     first, second, *_ = phones = spread_phones(3)
     for phone in phones:
         await sender.ask(phone)
@@ -246,7 +246,7 @@ async def test_a_login_is_counted_once_for_the_message_that_came_last(sender: Se
     assert (group["sent"], group["verified"], group["conversion"]) == (4, 2, 0.5)
 
 
-async def test_what_failed_and_its_second_try_are_two_messages(sender: Sender, phone: str, url: str) -> None:
+async def test_failed_message_and_its_retry_are_listed_separately(sender: Sender, phone: str, url: str) -> None:
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
     first = (await sender.message(phone))["id"]
     await make(sender, provider="console")
@@ -263,7 +263,7 @@ async def replica_url(postgres_server: PostgresServer) -> str:
     return await new_database(postgres_server, "auth1_replica")
 
 
-async def test_lists_and_statistics_are_read_from_the_replica_if_there_is_one(
+async def test_lists_and_statistics_use_the_read_replica(
     start_app: Started, sender: Sender, replica_url: str, phone: str
 ) -> None:
     await sender.ask(phone)
@@ -275,7 +275,7 @@ async def test_lists_and_statistics_are_read_from_the_replica_if_there_is_one(
     assert (await read(sender, STATISTICS)).json()["data"] == []
 
 
-async def test_without_the_replica_nothing_else_stops(
+async def test_unavailable_replica_affects_reports_only(
     start_app: Started, sender: Sender, phone: str, unused_tcp_port: int
 ) -> None:
     nowhere = f"postgresql://auth1@127.0.0.1:{unused_tcp_port}/auth1"
@@ -289,7 +289,7 @@ async def test_without_the_replica_nothing_else_stops(
     assert (await sender.door.client.get("/health/ready")).status_code == 200
 
 
-async def test_a_report_has_more_time_than_a_statement_and_changes_nothing(door: Door) -> None:
+async def test_report_queries_are_read_only_with_a_longer_timeout(door: Door) -> None:
     postgres = door.services.postgres
 
     [row] = await postgres.report(Query("slow", "select current_setting('statement_timeout') from pg_sleep(1.1)"))
@@ -301,7 +301,7 @@ async def test_a_report_has_more_time_than_a_statement_and_changes_nothing(door:
         await postgres.report(Query("write", "delete from messages"))
 
 
-async def test_those_who_read_much_leave_connections_to_the_others(start_app: Started, sender: Sender) -> None:
+async def test_report_limit_leaves_connections_for_other_requests(start_app: Started, sender: Sender) -> None:
     sender.door = await start_app(DATABASE_POOL_SIZE=str(MAX_REPORTS + 1))
     postgres = sender.door.services.postgres
     slow = [asyncio.create_task(postgres.report(Query("slow", "select pg_sleep(3)"))) for _ in range(MAX_REPORTS)]
@@ -318,7 +318,7 @@ async def test_those_who_read_much_leave_connections_to_the_others(start_app: St
     assert (await read(sender, STATISTICS)).status_code == 200
 
 
-async def test_reports_leave_a_connection_to_logins_however_small_the_pool(
+async def test_reports_leave_a_connection_for_logins_in_a_small_pool(
     start_app: Started, sender: Sender, phone: str
 ) -> None:
     sender.door = await start_app(DATABASE_POOL_SIZE="2")
@@ -335,7 +335,7 @@ async def test_reports_leave_a_connection_to_logins_however_small_the_pool(
     ]
 
 
-async def test_a_report_that_has_the_only_connection_has_little_time(start_app: Started) -> None:
+async def test_report_on_the_only_connection_times_out_early(start_app: Started) -> None:
     postgres = (await start_app(DATABASE_POOL_SIZE="1")).services.postgres
 
     with pytest.raises(Unavailable, match="longer than 1 s"):

@@ -23,7 +23,7 @@ GERMAN, FRENCH = "+491713920001", "+33639980001"  # of the ranges that are kept 
         ({"*": {"sns": "MyApp"}}, {"messaging_service_sid": SERVICE_SID}),
     ],
 )
-async def test_twilio_gets_the_sender_as_its_own_client_would_name_it(
+async def test_sender_parameter_equals_that_of_the_twilio_client(
     sender: Sender, phone: str, senders: dict[str, object], named: dict[str, str]
 ) -> None:
     sender.tenant = await sender.door.tenant(sms_senders=senders)
@@ -37,7 +37,7 @@ async def test_twilio_gets_the_sender_as_its_own_client_would_name_it(
     }
 
 
-async def test_each_country_has_its_sender_and_the_star_is_for_the_rest(sender: Sender, phone: str) -> None:
+async def test_country_sender_is_used_before_the_wildcard_sender(sender: Sender, phone: str) -> None:
     senders = {"DE": {"twilio": "MyApp DE"}, "FR": {"sns": "MyAppFR"}, "*": {"twilio": NUMBER}}
     sender.tenant = await sender.door.tenant(sms_senders=senders)
 
@@ -48,7 +48,7 @@ async def test_each_country_has_its_sender_and_the_star_is_for_the_rest(sender: 
     assert froms == ["MyApp DE", NUMBER, NUMBER]
 
 
-async def test_a_tenants_sender_that_is_not_to_be_had_leaves_the_provider_to_the_others(
+async def test_invalid_tenant_sender_does_not_open_the_circuit_breaker(
     start_app: Started, carrier: TwilioServer, books: Books
 ) -> None:
     door = await start_app(TWILIO_API_URL=carrier.url, APP_URL=APP_URL)
@@ -65,7 +65,7 @@ async def test_a_tenants_sender_that_is_not_to_be_had_leaves_the_provider_to_the
     assert door.services.messenger.breakers["twilio"] == "open"
 
 
-async def test_a_tenant_may_read_its_senders_and_only_the_operator_sets_them(sender: Sender) -> None:
+async def test_tenant_reads_senders_and_only_the_operator_sets_them(sender: Sender) -> None:
     headers, senders = {"x-api-key": sender.tenant["secret_key"]}, {"US": {"twilio": "MyApp", "sns": None}}
     wanted = {"sms_senders": senders}
 
@@ -79,6 +79,6 @@ async def test_a_tenant_may_read_its_senders_and_only_the_operator_sets_them(sen
     assert seen.json()["sms_senders"] == senders
 
 
-def test_what_only_the_operator_may_set_is_a_setting() -> None:
+def test_operator_settings_are_tenant_settings() -> None:
     assert {"sms_senders", "email_from"} <= OPERATOR_SETTINGS
     assert set(TenantSettings.__struct_fields__) >= OPERATOR_SETTINGS

@@ -59,7 +59,7 @@ def official(**message: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("app_url", ["", APP_URL])
-async def test_the_request_is_what_twilios_own_client_would_send(
+async def test_request_equals_that_of_the_twilio_client(
     start_app: Started, carrier: TwilioServer, books: Books, phone: str, app_url: str
 ) -> None:
     door = await start_app(TWILIO_API_URL=carrier.url, APP_URL=app_url)
@@ -81,7 +81,7 @@ async def test_the_request_is_what_twilios_own_client_would_send(
     assert ("StatusCallback" in ours.form) is bool(app_url)
 
 
-async def test_the_validity_period_is_the_life_that_the_code_has_left(sender: Sender, books: Books, phone: str) -> None:
+async def test_validity_period_equals_the_remaining_code_lifetime(sender: Sender, books: Books, phone: str) -> None:
     await sender.ask(phone)
     await books.do(
         "update identifiers set resend_at = null, code_expires_at = now() + interval '301 s' where identifier = $1",
@@ -98,7 +98,7 @@ async def test_the_validity_period_is_the_life_that_the_code_has_left(sender: Se
     assert sender.carrier.code_for(phone) in first["Body"]
 
 
-async def test_no_proxy_of_the_environment_is_used(
+async def test_proxy_from_the_environment_is_ignored(
     monkeypatch: pytest.MonkeyPatch, start_app: Started, carrier: TwilioServer, phone: str, unused_tcp_port: int
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -124,7 +124,7 @@ async def test_created_message_with_an_odd_error_code_is_sent(sender: Sender, ph
     assert (await sender.message(phone))["provider_message_id"] == sid
 
 
-async def test_what_twilio_takes_is_recorded_with_its_sid(sender: Sender, phone: str) -> None:
+async def test_accepted_message_is_recorded_with_its_sid(sender: Sender, phone: str) -> None:
     sid = "SM" + "0123456789abcdefABCDEF0123456789"
     sender.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": None, "price": None}))
 
@@ -139,7 +139,7 @@ async def test_what_twilio_takes_is_recorded_with_its_sid(sender: Sender, phone:
 
 @pytest.mark.parametrize("shape", [refuse, rfc_9457])
 @pytest.mark.parametrize(("failure", "code", "status"), CASES)
-async def test_a_definite_refusal_is_told_and_costs_nothing(
+async def test_definite_failure_is_reported_and_refunded(
     sender: Sender, phone: str, failure: Failure, code: int, status: int, shape: Any
 ) -> None:
     sender.carrier.script.append(shape(code, status))
@@ -174,7 +174,7 @@ async def test_a_definite_refusal_is_told_and_costs_nothing(
         (400, b"[" * 60_000, "configuration:http_400"),
     ],
 )
-async def test_a_refusal_without_a_code_is_judged_by_its_status(
+async def test_error_without_a_code_is_classified_by_its_status(
     sender: Sender, phone: str, status: int, body: bytes, error: str
 ) -> None:
     sender.carrier.script.append(answer(status, body))
@@ -187,7 +187,7 @@ async def test_a_refusal_without_a_code_is_judged_by_its_status(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_not_followed(sender: Sender, phone: str, status: int) -> None:
+async def test_redirect_is_not_followed(sender: Sender, phone: str, status: int) -> None:
     async with TwilioServer() as elsewhere:
         sender.carrier.script.append(answer(status, b"", {"location": f"{elsewhere.url}/"}))
 
@@ -198,7 +198,7 @@ async def test_a_redirect_is_not_followed(sender: Sender, phone: str, status: in
     assert (await sender.message(phone))["error"] == f"configuration:http_{status}"
 
 
-async def test_our_account_is_not_shown_to_anybody(sender: Sender, phone: str) -> None:
+async def test_twilio_credentials_are_not_exposed(sender: Sender, phone: str) -> None:
     sender.carrier.script.append(refuse(20003, 401))
 
     _, problem = await sender.ask(phone)

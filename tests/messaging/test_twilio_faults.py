@@ -60,7 +60,7 @@ MAYBE_SENT: list[tuple[Behaviour, str]] = [
 
 
 @pytest.mark.parametrize(("behaviour", "error"), MAYBE_SENT)
-async def test_what_may_have_been_sent_is_unknown_and_counts(
+async def test_ambiguous_twilio_response_is_unknown_and_counted(
     sender: Sender, phone: str, behaviour: Behaviour, error: str
 ) -> None:
     sender.carrier.script.append(behaviour)
@@ -81,7 +81,7 @@ async def test_what_may_have_been_sent_is_unknown_and_counts(
     assert await sender.log_in(phone) == 200
 
 
-async def test_after_an_unknown_send_the_same_code_can_be_asked_for_at_once_until_the_budget_is_spent(
+async def test_unknown_send_allows_immediate_resend_within_the_rate_limit(
     sender: Sender, carrier: TwilioServer, phone: str
 ) -> None:
     carrier.behaviour = hang_up
@@ -99,7 +99,7 @@ async def test_after_an_unknown_send_the_same_code_can_be_asked_for_at_once_unti
     assert len(sender.handed_over(phone)) == 5
 
 
-async def test_a_refused_connection_means_that_nothing_was_sent(
+async def test_refused_connection_is_transient_failure(
     start_app: Started, books: Books, phone: str, unused_tcp_port: int
 ) -> None:
     door = await start_app(TWILIO_API_URL=f"http://127.0.0.1:{unused_tcp_port}")
@@ -113,7 +113,7 @@ async def test_a_refused_connection_means_that_nothing_was_sent(
     assert (await books.identifier(tenant["tenant_id"], phone))["sent_at"] == []
 
 
-async def test_an_endless_answer_is_hung_up_on(sender: Sender, phone: str) -> None:
+async def test_endless_response_is_aborted(sender: Sender, phone: str) -> None:
     hung_up = asyncio.Event()
 
     async def go_on_for_ever(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,7 @@ async def test_an_endless_answer_is_hung_up_on(sender: Sender, phone: str) -> No
         await hung_up.wait()
 
 
-async def test_a_kept_connection_that_twilio_has_closed_meanwhile_is_not_used(sender: Sender, phone: str) -> None:
+async def test_closed_keep_alive_connection_is_not_reused(sender: Sender, phone: str) -> None:
     closed = asyncio.Event()
 
     async def take_and_close(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +150,7 @@ async def test_a_kept_connection_that_twilio_has_closed_meanwhile_is_not_used(se
     assert (await sender.ask(phone))[0] == 200
 
 
-async def test_answers_are_matched_to_their_requests_when_many_are_under_way(
+async def test_concurrent_responses_are_matched_to_their_requests(
     sender: Sender, carrier: TwilioServer
 ) -> None:
     """Numbers that Twilio refuses stand among those that it takes; each caller hears of its own."""

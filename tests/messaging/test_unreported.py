@@ -44,7 +44,7 @@ def counted() -> float:
     return REGISTRY.get_sample_value("auth1_deliveries_total", labels) or 0.0
 
 
-async def test_a_message_without_a_receipt_is_unknown_when_its_code_has_ended(
+async def test_message_without_delivery_report_becomes_unknown_at_code_expiry(
     sender: Sender, phone: str, url: str
 ) -> None:
     before = counted()
@@ -68,7 +68,7 @@ async def test_a_message_without_a_receipt_is_unknown_when_its_code_has_ended(
     assert '"error":"no_receipt"' in await sender.door.log()
 
 
-async def test_the_life_of_the_code_is_what_is_waited_for(sender: Sender, phone: str) -> None:
+async def test_delivery_report_is_due_at_code_expiry(sender: Sender, phone: str) -> None:
     sender.tenant = await sender.door.tenant(otp_expiry_minutes=3)
     await sender.ask(phone)
 
@@ -84,7 +84,7 @@ async def test_the_life_of_the_code_is_what_is_waited_for(sender: Sender, phone:
         ("sent", {}, "unknown", "no_receipt"),
     ],
 )
-async def test_a_receipt_that_comes_after_the_end_still_counts(
+async def test_delivery_report_after_expiry_still_counts(
     sender: Sender, phone: str, url: str, status: str, more: dict[str, str], state: str, error: str | None
 ) -> None:
     await sender.books.do(CODE_ENDS, sender.id)
@@ -102,7 +102,7 @@ async def test_a_receipt_that_comes_after_the_end_still_counts(
 @pytest.mark.parametrize(
     ("status", "state"), [("delivered", "delivered"), ("undelivered", "failed"), ("sent", "unknown")]
 )
-async def test_what_was_reported_in_time_is_left_as_it_is(
+async def test_reported_message_is_unchanged_at_expiry(
     sender: Sender, phone: str, url: str, status: str, state: str
 ) -> None:
     await Report(url, status).send(sender.door)
@@ -114,7 +114,7 @@ async def test_what_was_reported_in_time_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("changes", [{"APP_URL": ""}, {"APP_URL": APP_URL, "SMS_PROVIDERS": "console"}])
-async def test_where_no_receipt_is_expected_none_is_missed(
+async def test_message_without_expected_report_stays_sent(
     start_app: Started, own_database_url: str, carrier: TwilioServer, books: Books, phone: str, changes: dict[str, str]
 ) -> None:
     door = await start_app(TWILIO_API_URL=carrier.url, DATABASE_URL=own_database_url, **changes)
@@ -129,7 +129,7 @@ async def test_where_no_receipt_is_expected_none_is_missed(
     assert all("StatusCallback" not in request.form for request in carrier.requests)
 
 
-async def test_after_another_provider_has_taken_it_twilios_receipt_is_not_waited_for(
+async def test_failed_over_message_does_not_wait_for_the_twilio_report(
     start_app: Started, own_database_url: str, carrier: TwilioServer, books: Books, phone: str
 ) -> None:
     door = await start_app(
@@ -151,7 +151,7 @@ async def test_after_another_provider_has_taken_it_twilios_receipt_is_not_waited
     assert (row["state"], row["provider"], row["error"]) == ("delivered", "twilio", None)
 
 
-async def test_a_message_that_is_sent_late_is_waited_for_too(sender: Sender, carrier: TwilioServer, phone: str) -> None:
+async def test_message_sent_by_the_outbox_waits_for_its_delivery_report(sender: Sender, carrier: TwilioServer, phone: str) -> None:
     """By the outbox, with what is left of its code."""
 
     async def die(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -172,7 +172,7 @@ async def test_a_message_that_is_sent_late_is_waited_for_too(sender: Sender, car
 
 
 @pytest.mark.parametrize("rounds", [1, 6])
-async def test_however_many_there_are_one_round_settles_all_and_rounds_that_race_each_once(
+async def test_concurrent_outbox_runs_expire_each_unreported_message_once(
     sender: Sender, start_app: Started, own_database_url: str, rounds: int
 ) -> None:
     other = await start_app(TWILIO_API_URL=sender.carrier.url, APP_URL=APP_URL, DATABASE_URL=own_database_url)
@@ -195,7 +195,7 @@ async def test_however_many_there_are_one_round_settles_all_and_rounds_that_race
     assert sorted(event["subject"] for event in events) == sorted(row["id"] for row in rows)
 
 
-async def test_a_receipt_that_races_the_end_is_not_lost(sender: Sender) -> None:
+async def test_delivery_report_racing_the_expiry_is_not_lost(sender: Sender) -> None:
     phones = spread_phones(20)
     for phone in phones:
         assert (await sender.ask(phone))[0] == 200
@@ -209,7 +209,7 @@ async def test_a_receipt_that_races_the_end_is_not_lost(sender: Sender) -> None:
         assert (await sender.message(phone))["state"] == "delivered"
 
 
-async def test_what_a_dead_process_had_handed_over_and_twilio_reports_is_not_unknown(
+async def test_delivery_report_settles_a_message_of_a_crashed_process(
     sender: Sender, phone: str, url: str
 ) -> None:
     """It died before it could record the answer; the receipt of another message of it has come, and of this one too."""

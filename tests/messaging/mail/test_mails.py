@@ -65,7 +65,7 @@ async def test_email_has_the_headers_and_parts_of_a_valid_email(
 
 
 @pytest.mark.parametrize("locale", ["en", "fr"])
-async def test_both_parts_have_the_code_and_the_link_and_no_other_address(
+async def test_both_email_parts_contain_only_the_code_and_the_link(
     mail_door: Door, server: SmtpServer, person: str, locale: str
 ) -> None:
     status, _ = await ask(mail_door, person, mode="both", locale=locale)

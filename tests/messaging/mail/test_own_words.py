@@ -50,7 +50,7 @@ async def refusals(door: Door, tenant: dict[str, Any], email: object) -> list[li
     return [[error["field"] for error in answer.json()["errors"]] for answer in answers]
 
 
-async def test_each_word_is_in_its_position(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_custom_email_texts_appear_in_their_positions(mail_door: Door, server: SmtpServer, person: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", texts={"email": {"es": SPANISH}}, otp_expiry_minutes=7)
 
     received = await mail_for(mail_door, server, tenant, person, mode="both", locale="es-MX")
@@ -65,7 +65,7 @@ async def test_each_word_is_in_its_position(mail_door: Door, server: SmtpServer,
     assert '<html lang="es" dir="ltr">' in page
 
 
-async def test_missing_words_are_taken_from_the_built_in_text(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_missing_texts_fall_back_to_built_in_texts(mail_door: Door, server: SmtpServer, person: str) -> None:
     texts = {"email": {"es": {"subject": "Hola"}, "es-AR": {"footer": "Chau"}}}
     tenant = await mail_door.tenant(sms_branding="MyApp", texts=texts)
 
@@ -88,7 +88,7 @@ async def test_email_without_a_code_has_no_code_in_its_subject(
 
 
 @pytest.mark.parametrize(("locale", "direction"), [("ja", "ltr"), ("he-IL", "rtl")])
-async def test_email_in_a_language_of_the_tenant_has_no_built_in_words(
+async def test_email_in_a_custom_language_has_no_built_in_texts(
     mail_door: Door, server: SmtpServer, person: str, locale: str, direction: str
 ) -> None:
     language = locale.partition("-")[0]
@@ -137,7 +137,7 @@ def not_words() -> Iterator[tuple[dict[str, str], str]]:
         yield {name: "{code}"}, name
 
 
-async def test_words_with_links_line_ends_or_unknown_placeholders_are_rejected(mail_door: Door) -> None:
+async def test_texts_with_links_newlines_or_unknown_placeholders_are_rejected(mail_door: Door) -> None:
     tenant = await mail_door.tenant()
     path = f"{TENANTS}/{tenant['tenant_id']}"
 
@@ -186,7 +186,7 @@ async def test_subject_cannot_inject_headers(mail_door: Door, server: SmtpServer
     assert "".join(mail["Subject"].split()) == "".join(expected.split())
 
 
-async def test_stored_words_that_are_invalid_today_are_ignored(
+async def test_invalid_stored_texts_are_ignored(
     mail_door: Door, server: SmtpServer, person: str
 ) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp")
@@ -221,7 +221,7 @@ async def test_preview_equals_the_email_that_is_sent(mail_door: Door, server: Sm
     assert shown["html"] == with_samples(received.part("html"))
 
 
-async def test_preview_of_new_words_changes_nothing(mail_door: Door, server: SmtpServer, person: str) -> None:
+async def test_preview_of_new_texts_stores_nothing(mail_door: Door, server: SmtpServer, person: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", default_locale="fr", texts={"email": {"fr": {"code": "Là:"}}})
 
     shown = await preview(mail_door, tenant, template={"subject": "Salut, {brand}", "footer": "Adieu"})

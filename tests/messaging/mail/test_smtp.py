@@ -51,7 +51,7 @@ from tests.outside.smtp import PASSWORD, USER, SmtpServer, answer, hang, hang_up
         ("DATA", "554 5.6.0 Message refused", Failure.CONFIGURATION),
     ],
 )
-async def test_each_refusal_is_told_from_the_others(
+async def test_smtp_error_reply_maps_to_failure(
     provider: Smtp, server: SmtpServer, command: str, reply: str, failure: Failure
 ) -> None:
     server.on[command] = answer(reply)
@@ -75,7 +75,7 @@ async def test_each_refusal_is_told_from_the_others(
         ("DATA", hang, Failure.UNKNOWN),
     ],
 )
-async def test_only_what_breaks_after_the_message_is_unknown(
+async def test_connection_lost_after_message_data_is_unknown(
     provider: Smtp, server: SmtpServer, command: str, behaviour: smtp.Behaviour, expected: Failure
 ) -> None:
     server.on[command] = behaviour
@@ -85,7 +85,7 @@ async def test_only_what_breaks_after_the_message_is_unknown(
     assert server.received == []
 
 
-async def test_a_server_that_is_not_there_is_told(unused_port: int) -> None:
+async def test_refused_smtp_connection_is_transient_failure(unused_port: int) -> None:
     provider = Smtp(read_smtp_url(f"smtp://127.0.0.1:{unused_port}", SENDER), APP_URL)
 
     assert await failure_of(provider.send(message())) == (Failure.TRANSIENT, "no_connection")
@@ -97,7 +97,7 @@ async def unused_port() -> int:
         return server.port
 
 
-async def test_connections_are_kept_and_renewed(provider: Smtp, server: SmtpServer) -> None:
+async def test_connections_are_reused_and_reopened(provider: Smtp, server: SmtpServer) -> None:
     before = server.connections
 
     for _ in range(3):
@@ -110,7 +110,7 @@ async def test_connections_are_kept_and_renewed(provider: Smtp, server: SmtpServ
     assert len(server.received) == 4
 
 
-async def test_many_at_once_share_a_bounded_number_of_connections(provider: Smtp, server: SmtpServer) -> None:
+async def test_concurrent_sends_share_a_bounded_number_of_connections(provider: Smtp, server: SmtpServer) -> None:
     before = server.connections
 
     await asyncio.gather(*(provider.send(message(f"p{n}@example.com")) for n in range(30)))
@@ -150,7 +150,7 @@ AT_ONCE: Url = lambda server: f"smtps://{CREDENTIALS}@127.0.0.1:{server.port}"  
 
 
 @pytest.mark.parametrize(("url", "tls_at_once"), [(STARTTLS, False), (UNSAID, False), (AT_ONCE, True)])
-async def test_a_password_is_given_under_tls(certificate: Path, url: Url, tls_at_once: bool) -> None:
+async def test_password_is_sent_over_tls(certificate: Path, url: Url, tls_at_once: bool) -> None:
     async with SmtpServer(certificate=certificate, tls_at_once=tls_at_once, authenticate=True) as server:
         provider = Smtp(read_smtp_url(url(server), SENDER), APP_URL, trusting(certificate))
         assert await provider.send(message()) is not None
@@ -161,7 +161,7 @@ async def test_a_password_is_given_under_tls(certificate: Path, url: Url, tls_at
 
 
 @pytest.mark.parametrize(("url", "tls_at_once"), [(STARTTLS, False), (UNSAID, False), (AT_ONCE, True)])
-async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Path, url: Url, tls_at_once: bool) -> None:
+async def test_untrusted_certificate_is_rejected(certificate: Path, url: Url, tls_at_once: bool) -> None:
     async with SmtpServer(certificate=certificate, tls_at_once=tls_at_once, authenticate=True) as server:
         provider = Smtp(read_smtp_url(url(server), SENDER), APP_URL)
         assert await failure_of(provider.send(message())) == (Failure.CONFIGURATION, "tls")
@@ -169,13 +169,13 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Pat
 
 
 @pytest.mark.parametrize("url", [STARTTLS, UNSAID])
-async def test_a_password_is_never_given_in_the_clear(url: Url) -> None:
+async def test_password_is_never_sent_without_tls(url: Url) -> None:
     async with SmtpServer(authenticate=True) as server:  # somebody has taken STARTTLS out of its greeting
         provider = Smtp(read_smtp_url(url(server), SENDER), APP_URL)
         assert (await failure_of(provider.send(message())))[0] is Failure.CONFIGURATION
 
 
-async def test_a_wrong_password_is_a_matter_of_configuration(certificate: Path) -> None:
+async def test_wrong_password_is_a_configuration_failure(certificate: Path) -> None:
     async with SmtpServer(certificate=certificate, authenticate=True) as server:
         url = f"smtp://someone:wrong@127.0.0.1:{server.port}?starttls=true"
         provider = Smtp(read_smtp_url(url, SENDER), APP_URL, trusting(certificate))

@@ -20,7 +20,7 @@ async def hold_in_hand(sender: Sender, phone: str) -> None:
     await sender.books.do("update identifiers set resend_at = now() + interval '30 s' where identifier = $1", phone)
 
 
-async def test_what_a_dead_process_was_handing_over_becomes_unknown_and_is_not_sent_again(
+async def test_message_of_a_crashed_process_becomes_unknown_and_is_not_resent(
     sender: Sender, phone: str
 ) -> None:
     await hold_in_hand(sender, phone)
@@ -44,7 +44,7 @@ async def test_what_a_dead_process_was_handing_over_becomes_unknown_and_is_not_s
     assert await sender.log_in(phone) == 200
 
 
-async def test_only_one_of_two_workers_settles_a_lost_message(sender: Sender, other_door: Door) -> None:
+async def test_two_workers_mark_a_lost_message_unknown_once(sender: Sender, other_door: Door) -> None:
     phones = [new_phone() for _ in range(8)]
     for phone in phones:
         await hold_in_hand(sender, phone)
@@ -59,7 +59,7 @@ async def test_only_one_of_two_workers_settles_a_lost_message(sender: Sender, ot
         assert len(await sender.books.events(sender.id, row["id"])) == 1
 
 
-async def test_a_late_report_does_not_change_what_was_settled(sender: Sender, phone: str) -> None:
+async def test_late_provider_response_does_not_change_a_settled_message(sender: Sender, phone: str) -> None:
     """The process was not dead but slow: twenty seconds later it comes back with Twilio's answer."""
 
     async def settle_first(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -77,7 +77,7 @@ async def test_a_late_report_does_not_change_what_was_settled(sender: Sender, ph
     assert len(await sender.books.events(sender.id, row["id"])) == 1
 
 
-async def test_a_delivery_that_could_not_be_recorded_is_recorded_later(
+async def test_delivery_is_recorded_later_when_the_row_is_locked(
     sender: Sender, own_database_url: str, phone: str
 ) -> None:
     """The row is locked for longer than a statement may take, just when Twilio has taken the message."""

@@ -85,7 +85,7 @@ async def status_of(sender: Sender, challenge_id: str) -> dict[str, object]:
     return found
 
 
-async def test_what_did_not_arrive_is_sent_by_the_next_provider_with_the_same_code(
+async def test_undelivered_message_is_retried_by_next_provider_with_same_code(
     sender: Sender, phone: str, url: str
 ) -> None:
     await sender.books.do("update messages set segments = 2, price_microdollars = 15800 where identifier = $1", phone)
@@ -119,7 +119,7 @@ async def test_what_did_not_arrive_is_sent_by_the_next_provider_with_the_same_co
     assert await sender.log_in(phone) == 200
 
 
-async def test_sns_sends_what_twilio_did_not_deliver(
+async def test_message_that_twilio_did_not_deliver_is_retried_by_sns(
     start: Start, carrier: TwilioServer, books: Books, phone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with SnsServer() as sns:
@@ -142,7 +142,7 @@ async def test_sns_sends_what_twilio_did_not_deliver(
         assert [row["provider"] for row in await books.messages(sender.id, phone)] == ["twilio", "sns"]
 
 
-async def test_without_the_setting_there_is_one_message(sender: Sender, phone: str) -> None:
+async def test_no_retry_without_the_retry_undelivered_setting(sender: Sender, phone: str) -> None:
     sender.tenant = await sender.door.tenant()
     assert sender.tenant["settings"]["retry_undelivered"] is False
     assert sender.tenant["settings"]["retry_unreported_after"] is None
@@ -155,7 +155,7 @@ async def test_without_the_setting_there_is_one_message(sender: Sender, phone: s
 
 
 @pytest.mark.parametrize("code", [21211, 21217, 21614, 30005, 30006, 21610, 30004, 30007, 30450, None])
-async def test_what_no_other_provider_should_send_is_not_sent_again(
+async def test_permanent_delivery_error_is_not_retried(
     sender: Sender, phone: str, url: str, code: int | None
 ) -> None:
     """A number that cannot be, an owner who has opted out, a text that was filtered, a message that was cancelled."""
@@ -168,7 +168,7 @@ async def test_what_no_other_provider_should_send_is_not_sent_again(
 
 
 @pytest.mark.parametrize("meanwhile", ["answered", "ended", "nearly ended", "asked again", "suspended", "unwanted"])
-async def test_a_code_that_nobody_waits_for_is_not_sent_again(
+async def test_unneeded_code_is_not_retried(
     sender: Sender, phone: str, url: str, meanwhile: str
 ) -> None:
     match meanwhile:
@@ -195,7 +195,7 @@ async def test_a_code_that_nobody_waits_for_is_not_sent_again(
     assert all(row["retry_of"] is None for row in await sender.books.messages(sender.id, phone))
 
 
-async def test_a_code_that_is_answered_before_the_second_message_leaves_is_not_sent(
+async def test_code_verified_before_the_retry_is_sent_cancels_the_retry(
     sender: Sender, phone: str, url: str
 ) -> None:
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
@@ -209,7 +209,7 @@ async def test_a_code_that_is_answered_before_the_second_message_leaves_is_not_s
     assert await printed(sender.door, phone) == []
 
 
-async def test_silence_for_the_set_time_is_a_reason_too(sender: Sender, phone: str, url: str) -> None:
+async def test_missing_delivery_report_triggers_a_retry(sender: Sender, phone: str, url: str) -> None:
     await Report(url, "sent").send(sender.door)  # which is not the last word
     sent = await only(sender, phone)
     assert (sent["retry_at"] - sent["updated_at"]).total_seconds() == 10
@@ -233,7 +233,7 @@ async def test_silence_for_the_set_time_is_a_reason_too(sender: Sender, phone: s
     assert (told["message_id"], told["state"]) == (first["id"], "delivered")
 
 
-async def test_what_has_arrived_in_time_is_not_sent_again(sender: Sender, phone: str, url: str) -> None:
+async def test_delivered_message_is_not_retried(sender: Sender, phone: str, url: str) -> None:
     await Report(url, "delivered").send(sender.door)
     await sender.books.do(LATER, phone)
 
@@ -243,7 +243,7 @@ async def test_what_has_arrived_in_time_is_not_sent_again(sender: Sender, phone:
     assert row["delivered_at"] >= row["created_at"]
 
 
-async def test_what_arrives_before_the_second_message_leaves_keeps_it_back(
+async def test_delivery_before_the_retry_is_sent_cancels_the_retry(
     sender: Sender, phone: str, url: str
 ) -> None:
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
@@ -258,7 +258,7 @@ async def test_what_arrives_before_the_second_message_leaves_keeps_it_back(
     assert (await status_of(sender, first["challenge_id"]))["message_id"] == first["id"]
 
 
-async def test_a_second_try_has_no_third(sender: Sender, phone: str, url: str) -> None:
+async def test_retried_message_is_not_retried_again(sender: Sender, phone: str, url: str) -> None:
     await sender.books.do("update messages set retry_of = 'msg_0' where identifier = $1", phone)
 
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
@@ -266,7 +266,7 @@ async def test_a_second_try_has_no_third(sender: Sender, phone: str, url: str) -
     assert (await only(sender, phone))["state"] == "failed"
 
 
-async def test_where_there_is_no_other_provider_there_is_no_second_try(
+async def test_no_retry_without_another_provider(
     start: Start, sender: Sender, phone: str
 ) -> None:
     sender.door = await start(SMS_PROVIDERS="twilio")
@@ -277,7 +277,7 @@ async def test_where_there_is_no_other_provider_there_is_no_second_try(
     assert (await only(sender, phone))["state"] == "failed"
 
 
-async def test_a_provider_that_may_have_sent_the_code_is_not_asked_again(sender: Sender, phone: str, url: str) -> None:
+async def test_provider_that_may_have_sent_the_code_is_excluded_from_retry(sender: Sender, phone: str, url: str) -> None:
     """The terminal came first, and gave no answer; then Twilio took it."""
     await sender.books.do("update messages set avoid = '{console}' where identifier = $1", phone)
 
@@ -286,7 +286,7 @@ async def test_a_provider_that_may_have_sent_the_code_is_not_asked_again(sender:
     assert (await only(sender, phone))["state"] == "failed"
 
 
-async def test_while_a_process_is_asking_other_providers_nobody_else_does(sender: Sender, phone: str) -> None:
+async def test_no_retry_while_failover_is_in_progress(sender: Sender, phone: str) -> None:
     """Twilio reports a failure and hangs up: it may have sent, so the next provider gets the message at once, and only
     once."""
 
@@ -305,7 +305,7 @@ async def test_while_a_process_is_asking_other_providers_nobody_else_does(sender
     assert len(await printed(sender.door, phone)) == 1
 
 
-async def test_a_failure_that_is_reported_before_our_own_record_waits_for_it(sender: Sender, phone: str) -> None:
+async def test_failure_reported_before_the_send_is_recorded_is_retried_after_it(sender: Sender, phone: str) -> None:
     async def report_and_take(request: Request, writer: asyncio.StreamWriter) -> None:
         await report(sender, phone, "failed", ErrorCode="30008").send(sender.door)
         await sender.door.services.outbox.run_once()
@@ -320,7 +320,7 @@ async def test_a_failure_that_is_reported_before_our_own_record_waits_for_it(sen
     assert len(await printed(sender.door, phone)) == 1
 
 
-async def test_a_second_try_that_fails_opens_asking_again_and_gives_nothing_back(
+async def test_failed_retry_allows_resend_and_refunds_nothing(
     sender: Sender, phone: str, url: str
 ) -> None:
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
@@ -357,7 +357,7 @@ async def test_a_second_try_that_fails_opens_asking_again_and_gives_nothing_back
 
 
 @pytest.mark.parametrize("reason", ["undelivered", "silence"])
-async def test_of_any_number_of_receipts_and_rounds_one_second_message_comes(
+async def test_concurrent_reports_and_outbox_runs_create_one_retry(
     sender: Sender, other_door: Door, reason: str
 ) -> None:
     doors = [sender.door, other_door]

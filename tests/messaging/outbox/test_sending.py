@@ -13,7 +13,7 @@ from tests.messaging.outbox.conftest import queue
 from tests.outside.twilio import Request, TwilioServer, hang_up, refuse, take
 
 
-async def test_a_message_for_which_there_was_no_room_is_sent_later(sender: Sender, phone: str) -> None:
+async def test_message_above_the_in_flight_limit_is_sent_by_the_outbox(sender: Sender, phone: str) -> None:
     await queue(sender, phone)
     row = await sender.message(phone)
     assert (row["state"], row["trying"], row["claimed_until"]) == ("queued", None, None)
@@ -28,7 +28,7 @@ async def test_a_message_for_which_there_was_no_room_is_sent_later(sender: Sende
     assert await sender.log_in(phone) == 200
 
 
-async def test_what_was_sent_is_not_sent_again(sender: Sender, phone: str) -> None:
+async def test_sent_message_is_not_sent_again_by_the_outbox(sender: Sender, phone: str) -> None:
     await queue(sender, phone)
 
     for _ in range(3):
@@ -37,7 +37,7 @@ async def test_what_was_sent_is_not_sent_again(sender: Sender, phone: str) -> No
     assert len(sender.handed_over(phone)) == 1
 
 
-async def test_with_more_in_flight_than_there_is_room_for_every_message_is_sent_exactly_once(
+async def test_messages_above_the_in_flight_limit_are_sent_exactly_once(
     sender: Sender, carrier: TwilioServer
 ) -> None:
     phones = spread_phones(10)
@@ -64,7 +64,7 @@ async def test_with_more_in_flight_than_there_is_room_for_every_message_is_sent_
     assert sorted(request.form["To"] for request in carrier.requests) == phones
 
 
-async def test_two_workers_that_race_send_each_message_once(
+async def test_racing_outbox_workers_send_each_message_once(
     sender: Sender, other_door: Door, carrier: TwilioServer
 ) -> None:
     phones = spread_phones(outbox.BATCH + 5)
@@ -79,7 +79,7 @@ async def test_two_workers_that_race_send_each_message_once(
         assert (await sender.message(phone))["state"] == "sent"
 
 
-async def test_the_code_that_is_sent_late_is_the_one_that_was_asked_for(sender: Sender, phone: str) -> None:
+async def test_outbox_sends_the_code_of_the_request(sender: Sender, phone: str) -> None:
     """Asked for twice before anything was sent: two messages, one code."""
     await queue(sender, phone)
     await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
@@ -92,7 +92,7 @@ async def test_the_code_that_is_sent_late_is_the_one_that_was_asked_for(sender: 
     assert await sender.log_in(phone) == 200
 
 
-async def test_it_is_from_whom_the_tenant_sends(sender: Sender, phone: str) -> None:
+async def test_outbox_uses_the_sender_of_the_tenant(sender: Sender, phone: str) -> None:
     sender.tenant = await sender.door.tenant(sms_senders={"*": {"twilio": "MyApp"}})
     await queue(sender, phone)
 
@@ -103,7 +103,7 @@ async def test_it_is_from_whom_the_tenant_sends(sender: Sender, phone: str) -> N
     assert "MessagingServiceSid" not in request.form
 
 
-async def test_the_text_tells_the_minutes_that_remain(sender: Sender, phone: str) -> None:
+async def test_outbox_text_contains_the_remaining_minutes(sender: Sender, phone: str) -> None:
     await queue(sender, phone)
     sql = "update identifiers set code_expires_at = now() + interval '179.5 s' where identifier = $1"
     await sender.books.do(sql, phone)
@@ -116,7 +116,7 @@ async def test_the_text_tells_the_minutes_that_remain(sender: Sender, phone: str
 
 
 @pytest.mark.parametrize("ending", ["expired", "answered", "replaced", "another secret"])
-async def test_a_code_that_has_ended_is_not_sent(
+async def test_expired_or_used_code_is_not_sent(
     sender: Sender, start_app: Started, own_database_url: str, phone: str, ending: str
 ) -> None:
     worker = sender.door.services
@@ -148,7 +148,7 @@ async def test_a_code_that_has_ended_is_not_sent(
     assert "code_ended" in data
 
 
-async def test_an_outbox_send_that_fails_is_recorded_and_not_repeated(
+async def test_failed_outbox_send_is_recorded_and_not_repeated(
     sender: Sender, carrier: TwilioServer, phone: str
 ) -> None:
     other = new_phone()
@@ -169,7 +169,7 @@ async def test_an_outbox_send_that_fails_is_recorded_and_not_repeated(
     assert len(carrier.requests) == 2
 
 
-async def test_a_sandbox_message_is_finished_without_sending(sender: Sender, phone: str) -> None:
+async def test_sandbox_message_is_completed_without_sending(sender: Sender, phone: str) -> None:
     await queue(sender, phone, sender.tenant["test_key"])
 
     await sender.door.services.outbox.run_once()
@@ -179,7 +179,7 @@ async def test_a_sandbox_message_is_finished_without_sending(sender: Sender, pho
     assert (row["state"], row["provider"]) == ("delivered", "sandbox")
 
 
-async def test_the_outbox_runs_by_itself(sender: Sender, start_app: Started, own_database_url: str, phone: str) -> None:
+async def test_outbox_runs_in_the_background(sender: Sender, start_app: Started, own_database_url: str, phone: str) -> None:
     await queue(sender, phone)
 
     await start_app(background=True, DATABASE_URL=own_database_url, TWILIO_API_URL=sender.carrier.url)

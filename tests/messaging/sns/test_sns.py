@@ -16,7 +16,7 @@ IMPOSSIBLE = "Invalid parameter: PhoneNumber Reason: +1 is not valid to publish 
 
 
 @pytest.mark.parametrize("number", [None, "+12015550123"])
-async def test_a_message_is_published_as_transactional_and_from_the_number_if_there_is_one(
+async def test_message_is_published_as_transactional_from_the_configured_number(
     server: SnsServer, phone: str, number: str | None
 ) -> None:
     provider = Sns("eu-central-1", number)
@@ -39,7 +39,7 @@ async def test_a_message_is_published_as_transactional_and_from_the_number_if_th
         (Senders(twilio="MyApp"), "AWS.MM.SMS.OriginationNumber", "+12015550123"),
     ],
 )
-async def test_the_tenants_sender_takes_the_place_of_the_operators(
+async def test_tenant_sender_overrides_operator_sender(
     server: SnsServer, phone: str, senders: Senders, name: str, value: str
 ) -> None:
     provider = Sns("eu-central-1", "+12015550123")
@@ -53,7 +53,7 @@ async def test_the_tenants_sender_takes_the_place_of_the_operators(
     assert "MessageAttributes.entry.3.Name" not in published
 
 
-async def test_the_request_is_signed_for_sns_in_the_region(server: SnsServer, sns: Sns, phone: str) -> None:
+async def test_request_is_signed_for_sns_in_the_region(server: SnsServer, sns: Sns, phone: str) -> None:
     await send(sns, phone)
 
     [request] = server.requests
@@ -63,14 +63,14 @@ async def test_the_request_is_signed_for_sns_in_the_region(server: SnsServer, sn
     assert not aws.is_signed(request, secret="another")
 
 
-async def test_the_message_id_is_the_receipt(server: SnsServer, sns: Sns, phone: str) -> None:
+async def test_send_returns_the_sns_message_id(server: SnsServer, sns: Sns, phone: str) -> None:
     message_id = str(uuid.uuid4())
     server.script.append(aws.taken(message_id))
 
     assert await send(sns, phone) == message_id
 
 
-async def test_answers_are_matched_to_their_requests_when_many_are_under_way(server: SnsServer, sns: Sns) -> None:
+async def test_concurrent_responses_are_matched_to_their_requests(server: SnsServer, sns: Sns) -> None:
     async def take_by_number(request: Request, writer: asyncio.StreamWriter) -> None:
         number = request.form["PhoneNumber"]
         odd = int(number) % 2 == 1
@@ -85,7 +85,7 @@ async def test_answers_are_matched_to_their_requests_when_many_are_under_way(ser
         assert isinstance(result, SendError) if int(phone) % 2 else result == phone
 
 
-async def test_the_proxy_of_the_environment_is_used(
+async def test_proxy_from_the_environment_is_used(
     server: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", server.url)
@@ -124,7 +124,7 @@ async def test_the_proxy_of_the_environment_is_used(
         ("SomethingNew", "no", 400, Failure.CONFIGURATION),
     ],
 )
-async def test_a_refusal_says_what_to_do_next_and_nothing_is_tried_again(
+async def test_sns_error_code_maps_to_failure_without_retry(
     server: SnsServer, sns: Sns, phone: str, code: str, message: str, status: int, expected: Failure
 ) -> None:
     server.script.append(refuse(code, message, status))
@@ -148,7 +148,7 @@ async def test_a_refusal_says_what_to_do_next_and_nothing_is_tried_again(
         (400, "<Error/>"),
     ],
 )
-async def test_a_refusal_without_a_code_is_judged_by_its_status(
+async def test_error_without_a_code_is_classified_by_its_status(
     server: SnsServer, sns: Sns, phone: str, status: int, body: str | bytes
 ) -> None:
     server.script.append(answer(status, body))
@@ -157,7 +157,7 @@ async def test_a_refusal_without_a_code_is_judged_by_its_status(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_not_followed(server: SnsServer, sns: Sns, phone: str, status: int) -> None:
+async def test_redirect_is_not_followed(server: SnsServer, sns: Sns, phone: str, status: int) -> None:
     async with SnsServer() as elsewhere:
         server.script.append(answer(status, "", {"location": f"{elsewhere.url}/"}))
 
@@ -165,7 +165,7 @@ async def test_a_redirect_is_not_followed(server: SnsServer, sns: Sns, phone: st
         assert elsewhere.requests == []
 
 
-async def test_nothing_of_the_person_is_logged(
+async def test_phone_and_code_are_not_logged(
     server: SnsServer, sns: Sns, phone: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for behaviour in (refuse("InvalidParameter", f"{IMPOSSIBLE} {phone}"), hang_up, answer(500, phone)):

@@ -24,7 +24,7 @@ async def sender(
 
 
 @pytest.mark.parametrize("behaviour", [twilio_refuse(20429, 429), twilio_refuse(20003, 401), twilio_answer(503, b"")])
-async def test_what_twilio_does_not_take_goes_to_sns_with_the_same_code(
+async def test_message_rejected_by_twilio_goes_to_sns_with_the_same_code(
     sender: Sender, server: SnsServer, phone: str, behaviour: Behaviour
 ) -> None:
     sender.carrier.script.append(behaviour)
@@ -43,7 +43,7 @@ async def test_what_twilio_does_not_take_goes_to_sns_with_the_same_code(
     assert await sender.log_in(phone) == 200
 
 
-async def test_what_twilio_takes_is_not_sent_by_sns(sender: Sender, server: SnsServer, phone: str) -> None:
+async def test_message_accepted_by_twilio_is_not_sent_by_sns(sender: Sender, server: SnsServer, phone: str) -> None:
     assert (await sender.ask(phone))[0] == 200
 
     assert server.requests == []
@@ -58,7 +58,7 @@ async def test_what_twilio_takes_is_not_sent_by_sns(sender: Sender, server: SnsS
         (answer(500, ""), "unknown", "unknown:http_500", 1),
     ],
 )
-async def test_what_nobody_took_is_given_back_and_what_may_have_been_sent_is_not(
+async def test_rejected_send_is_refunded_and_unknown_send_is_counted(
     sender: Sender, server: SnsServer, phone: str, behaviour: Behaviour, state: str, error: str, counted: int
 ) -> None:
     sender.carrier.script.append(twilio_refuse(20429, 429))

@@ -69,7 +69,7 @@ MAYBE_SENT: list[tuple[Behaviour, str]] = [
 
 
 @pytest.mark.parametrize(("behaviour", "code"), MAYBE_SENT)
-async def test_what_may_have_been_sent_is_unknown_and_not_tried_again(
+async def test_ambiguous_sns_response_is_unknown_and_not_retried(
     server: SnsServer, sns: Sns, phone: str, behaviour: Behaviour, code: str
 ) -> None:
     server.script.append(behaviour)
@@ -91,7 +91,7 @@ PIECES = st.sampled_from(
     derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.sampled_from([200, 400, 403, 429, 500]), st.lists(PIECES, max_size=12).map("".join) | st.binary(max_size=200))
-async def test_whatever_is_answered_a_message_is_taken_or_not(
+async def test_any_sns_response_is_classified(
     server: SnsServer, sns: Sns, status: int, body: str | bytes
 ) -> None:
     server.script.append(answer(status, body))
@@ -105,7 +105,7 @@ async def test_whatever_is_answered_a_message_is_taken_or_not(
         assert message_id
 
 
-async def test_a_refused_connection_means_that_nothing_was_sent(
+async def test_refused_connection_is_transient_failure(
     server: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", f"http://127.0.0.1:{unused_tcp_port}")
@@ -116,7 +116,7 @@ async def test_a_refused_connection_means_that_nothing_was_sent(
     await provider.close()
 
 
-async def test_a_kept_connection_that_sns_has_closed_meanwhile_is_not_used(
+async def test_closed_keep_alive_connection_is_not_reused(
     server: SnsServer, sns: Sns, phone: str
 ) -> None:
     closed = asyncio.Event()

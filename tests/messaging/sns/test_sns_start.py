@@ -16,7 +16,7 @@ from tests.outside import sns as aws
 from tests.outside.sns import Request, SnsServer, hang, lend, lend_role, refuse
 
 
-async def test_without_credentials_nothing_is_sent_until_there_are_some(
+async def test_missing_credentials_are_a_failure_until_they_are_set(
     server: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -40,7 +40,7 @@ async def test_without_credentials_nothing_is_sent_until_there_are_some(
         ("HTTP_PROXY", "socks9://127.0.0.1", "ValueError"),
     ],
 )
-async def test_an_environment_that_cannot_work_is_a_failure_of_configuration(
+async def test_invalid_aws_environment_is_a_configuration_failure(
     server: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -65,7 +65,7 @@ def role(server: SnsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     return server
 
 
-async def test_a_role_is_assumed_once_for_any_number_of_first_messages(role: SnsServer) -> None:
+async def test_role_is_assumed_once_for_concurrent_first_messages(role: SnsServer) -> None:
     role.script.append(lend_role("ASIAROLE"))
     provider = Sns("eu-central-1", None)
 
@@ -84,7 +84,7 @@ async def test_a_role_is_assumed_once_for_any_number_of_first_messages(role: Sns
     ("code", "status", "expected"),
     [("AccessDenied", 403, Failure.CONFIGURATION), ("InternalFailure", 500, Failure.TRANSIENT)],
 )
-async def test_a_role_that_cannot_be_assumed_is_not_a_sending(
+async def test_failed_role_assumption_sends_nothing(
     role: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch, code: str, status: int, expected: Failure
 ) -> None:
     monkeypatch.setenv(
@@ -100,7 +100,7 @@ async def test_a_role_that_cannot_be_assumed_is_not_a_sending(
     await provider.close()
 
 
-async def test_whoever_lends_credentials_may_be_away(
+async def test_unavailable_sts_is_transient_failure(
     role: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -122,7 +122,7 @@ def container(server: SnsServer, monkeypatch: pytest.MonkeyPatch) -> SnsServer:
     return server
 
 
-async def test_waiting_for_credentials_in_vain_is_not_a_sending(container: SnsServer, phone: str) -> None:
+async def test_credentials_timeout_sends_nothing(container: SnsServer, phone: str) -> None:
     container.behaviour = hang
     provider = Sns("eu-central-1", None)
 
@@ -131,7 +131,7 @@ async def test_waiting_for_credentials_in_vain_is_not_a_sending(container: SnsSe
     await provider.close()
 
 
-async def test_who_stops_waiting_does_not_stop_the_warm_up(container: SnsServer, phone: str) -> None:
+async def test_cancelled_send_does_not_cancel_the_warm_up(container: SnsServer, phone: str) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     async def lend_later(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -152,7 +152,7 @@ async def test_who_stops_waiting_does_not_stop_the_warm_up(container: SnsServer,
     await provider.close()
 
 
-async def test_credentials_that_run_out_and_cannot_be_had_again_are_not_a_sending(
+async def test_failed_credentials_renewal_sends_nothing(
     container: SnsServer, phone: str
 ) -> None:
     """Credentials that end within ten minutes are renewed before each message."""
@@ -177,7 +177,7 @@ async def test_credentials_that_run_out_and_cannot_be_had_again_are_not_a_sendin
     await provider.close()
 
 
-async def test_closing_ends_a_warm_up_that_hangs(container: SnsServer) -> None:
+async def test_close_cancels_a_hanging_warm_up(container: SnsServer) -> None:
     asked = asyncio.Event()
 
     async def hang_and_tell(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -195,7 +195,7 @@ async def test_closing_ends_a_warm_up_that_hangs(container: SnsServer) -> None:
     assert warming.cancelled()
 
 
-async def test_closing_without_having_sent_is_nothing() -> None:
+async def test_close_without_a_send_succeeds() -> None:
     await Sns("eu-central-1", None).close()
 
 
@@ -204,7 +204,7 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_nothing_of_aws_is_imported_before_it_is_needed() -> None:
+def test_aws_libraries_are_imported_lazily() -> None:
     names = run(
         "import sys, auth1.app; from auth1.messaging.providers.sns import Sns; Sns('us-east-1', None); "
         "print(*{name.split('.')[0] for name in sys.modules} & {'aioboto3', 'aiobotocore', 'botocore', 'aiohttp'})"
@@ -213,7 +213,7 @@ def test_nothing_of_aws_is_imported_before_it_is_needed() -> None:
     assert names == ""
 
 
-def test_where_the_extra_is_not_installed_that_is_said() -> None:
+def test_missing_sns_extra_is_reported() -> None:
     said = run(
         """
 import asyncio, json, sys
