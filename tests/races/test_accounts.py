@@ -62,7 +62,7 @@ async def is_live(member: Member, session_id: str) -> bool:
     return live
 
 
-async def test_of_two_who_add_a_free_number_at_once_exactly_one_gets_it(
+async def test_two_users_adding_the_same_number_concurrently_one_succeeds(
     new_member: NewMember, doors: list[Door]
 ) -> None:
     for _ in range(ROUNDS):
@@ -80,7 +80,7 @@ async def test_of_two_who_add_a_free_number_at_once_exactly_one_gets_it(
         assert await one.owner(phone) == winner.user_id
 
 
-async def test_a_user_who_proves_two_numbers_at_once_has_one(new_member: NewMember, doors: list[Door]) -> None:
+async def test_user_proving_two_numbers_concurrently_keeps_one(new_member: NewMember, doors: list[Door]) -> None:
     for _ in range(ROUNDS):
         here = await new_member()
         there = replace(here, door=doors[-1])
@@ -99,7 +99,7 @@ async def test_a_user_who_proves_two_numbers_at_once_has_one(new_member: NewMemb
         assert set(outcomes(answers)) <= {"200", "session_revoked"}
 
 
-async def test_of_two_removals_at_once_one_is_refused(new_member: NewMember, doors: list[Door]) -> None:
+async def test_one_of_two_concurrent_removals_is_rejected(new_member: NewMember, doors: list[Door]) -> None:
     for _ in range(ROUNDS):
         member = await new_member()
         await member.database.execute(
@@ -114,7 +114,7 @@ async def test_of_two_removals_at_once_one_is_refused(new_member: NewMember, doo
         assert len(await phones_of(member)) == 1
 
 
-async def test_a_login_by_the_old_number_leaves_no_session_behind(new_member: NewMember, doors: list[Door]) -> None:
+async def test_login_with_the_old_number_leaves_no_session_after_a_change(new_member: NewMember, doors: list[Door]) -> None:
     for _ in range(ROUNDS):
         member = await new_member()
         there, old, new = replace(member, door=doors[-1]), member.identifier, new_phone()
@@ -144,7 +144,7 @@ async def test_a_login_by_the_old_number_leaves_no_session_behind(new_member: Ne
         assert (await member.owner(old)) == (None if same else account["user_id"])
 
 
-async def test_a_stranger_who_asks_for_a_login_code_meanwhile_shares_nothing(
+async def test_login_code_of_another_user_does_not_prove_an_added_number(
     new_member: NewMember, doors: list[Door]
 ) -> None:
     for _ in range(ROUNDS):
@@ -171,7 +171,7 @@ async def test_a_stranger_who_asks_for_a_login_code_meanwhile_shares_nothing(
             assert verified.json()["is_new_user"] is True
 
 
-async def test_two_who_would_take_each_other_s_number_wait_in_one_order(
+async def test_swapping_numbers_concurrently_does_not_deadlock(
     new_member: NewMember, doors: list[Door]
 ) -> None:
     for _ in range(ROUNDS):
@@ -190,7 +190,7 @@ async def test_two_who_would_take_each_other_s_number_wait_in_one_order(
         assert (await one.owner(one.identifier), await two.owner(two.identifier)) == (one.user_id, two.user_id)
 
 
-async def test_a_proof_that_waits_for_one_identifier_holds_none_that_comes_later(
+async def test_identifiers_are_locked_in_order(
     new_member: NewMember, database: asyncpg.Connection, races_url: str
 ) -> None:
     """The order of locks is seen for itself: a deadlock takes a moment that a race rarely meets."""
@@ -215,7 +215,7 @@ async def test_a_proof_that_waits_for_one_identifier_holds_none_that_comes_later
     assert outcome(await proving) in ("conflict", "unavailable")
 
 
-async def test_an_erasure_at_the_moment_of_a_proof_leaves_nothing_of_the_user(
+async def test_erasure_racing_a_proof_leaves_no_user_data(
     new_member: NewMember, doors: list[Door]
 ) -> None:
     for _ in range(ROUNDS):

@@ -91,7 +91,7 @@ async def marks(person: Person) -> list[tuple[str, str, float]]:
     return sorted((data["mark"], data["budget"], data["dollars"]) for data in told)
 
 
-async def test_fifty_at_once_spend_exactly_what_may_be_spent(doors: list[Door], new_person: NewPerson) -> None:
+async def test_fifty_concurrent_requests_spend_exactly_the_daily_budget(doors: list[Door], new_person: NewPerson) -> None:
     person = await new_person(doors, sms_budget_per_day=0.07)
     people, before = crowd(person, 50), len(person.twilio.requests)
 
@@ -107,7 +107,7 @@ async def test_fifty_at_once_spend_exactly_what_may_be_spent(doors: list[Door], 
     assert await person.count("identifiers") == 7, "who is refused for the tenant's sake leaves nothing behind"
 
 
-async def test_fifty_at_once_send_exactly_as_many_messages_as_may_be_sent(
+async def test_fifty_concurrent_requests_send_exactly_the_daily_message_limit(
     doors: list[Door], new_person: NewPerson
 ) -> None:
     person = await new_person(doors, messages_per_day=9)
@@ -120,7 +120,7 @@ async def test_fifty_at_once_send_exactly_as_many_messages_as_may_be_sent(
     assert await marks(person) == [("hard", "messages_per_day", 0.09)]
 
 
-async def test_a_request_that_is_refused_for_its_own_sake_spends_nothing(person: Person, first: Door) -> None:
+async def test_rejected_request_spends_no_budget(person: Person, first: Door) -> None:
     await first.admin("PATCH", f"/api/admin/tenants/{person.tenant_id}", {"settings": {"sms_budget_per_day": 0.02}})
 
     [person, other] = crowd(person, 2)
@@ -133,7 +133,7 @@ async def test_a_request_that_is_refused_for_its_own_sake_spends_nothing(person:
     await other.asked()
 
 
-async def test_the_refusal_says_when_the_day_ends(new_person: NewPerson) -> None:
+async def test_budget_error_has_retry_after_until_the_end_of_the_day(new_person: NewPerson) -> None:
     person = await new_person(messages_per_day=0)
 
     answer = await person.ask()
@@ -146,7 +146,7 @@ async def test_the_refusal_says_when_the_day_ends(new_person: NewPerson) -> None
     assert answer.headers["retry-after"] == str(answer.json()["retry_after"])
 
 
-async def test_a_new_day_begins_with_nothing_spent_and_is_told_of_again(new_person: NewPerson) -> None:
+async def test_budget_and_its_alerts_reset_on_a_new_day(new_person: NewPerson) -> None:
     person = await new_person(sms_budget_per_day=0.01, sms_budget_soft=1)
     people = crowd(person, 6)
     for those in (people[:3], people[3:]):
@@ -158,7 +158,7 @@ async def test_a_new_day_begins_with_nothing_spent_and_is_told_of_again(new_pers
     )
 
 
-async def test_a_budget_that_comes_later_knows_what_was_spent_before(new_person: NewPerson, first: Door) -> None:
+async def test_budget_set_later_includes_earlier_spending(new_person: NewPerson, first: Door) -> None:
     person = await new_person()
     people = crowd(person, 6)
     await at_once(*(one.ask for one in people[:3]))
@@ -180,7 +180,7 @@ async def test_a_budget_that_comes_later_knows_what_was_spent_before(new_person:
     ]
 
 
-async def test_what_every_provider_refused_is_given_back_with_its_money(
+async def test_send_rejected_by_all_providers_refunds_the_budget(
     own_door: Door, carrier: TwilioServer, database: asyncpg.Connection
 ) -> None:
     person = Person([own_door], await own_door.tenant(sms_budget_per_day=0.01), carrier, database)
@@ -197,7 +197,7 @@ async def test_what_every_provider_refused_is_given_back_with_its_money(
     assert await spent(person) == await budget(person) == (1, CENT)
 
 
-async def test_refusals_and_requests_at_once_leave_the_counters_right(
+async def test_concurrent_refunds_and_requests_keep_the_counters_correct(
     own_door: Door, carrier: TwilioServer, database: asyncpg.Connection
 ) -> None:
     person = Person([own_door], await own_door.tenant(sms_budget_per_day=1), carrier, database)
@@ -212,7 +212,7 @@ async def test_refusals_and_requests_at_once_leave_the_counters_right(
     assert (await spent(person))[0] >= outcomes(answers)["200"]
 
 
-async def test_what_is_given_back_and_a_request_wait_for_each_other_in_one_order(
+async def test_refund_and_request_lock_rows_in_the_same_order(
     own_door: Door, carrier: TwilioServer, database: asyncpg.Connection, races_url: str
 ) -> None:
     person = Person([own_door], await own_door.tenant(sms_budget_per_day=1), carrier, database)
@@ -244,7 +244,7 @@ async def test_what_is_given_back_and_a_request_wait_for_each_other_in_one_order
     assert await spent(person) == await budget(person) == (1, CENT)
 
 
-async def test_a_login_of_a_tenant_without_a_budget_does_not_wait_for_another_one_to_be_committed(
+async def test_login_without_a_budget_does_not_wait_for_another_commit(
     start_app: Started, races_url: str, twilio_server: TwilioServer, database: asyncpg.Connection
 ) -> None:
     door = await start_app(DATABASE_URL=races_url, DATABASE_POOL_SIZE="1")
@@ -271,7 +271,7 @@ async def test_a_login_of_a_tenant_without_a_budget_does_not_wait_for_another_on
     assert (outcome(free), outcome(bound)) == ("200", "unavailable")
 
 
-async def test_the_sandbox_and_emails_spend_nothing_and_emails_are_messages(new_person: NewPerson) -> None:
+async def test_sandbox_and_emails_spend_no_sms_budget(new_person: NewPerson) -> None:
     person = await new_person(messages_per_day=1, sms_budget_per_day=0)
     sandbox = Person(
         person.doors, person.tenant | {"api_key": person.tenant["test_key"]}, person.twilio, person.database
@@ -284,7 +284,7 @@ async def test_the_sandbox_and_emails_spend_nothing_and_emails_are_messages(new_
     assert [mark[:2] for mark in await marks(person)] == [("hard", "sms_budget_per_day")]
 
 
-async def test_a_number_is_counted_by_its_country_and_its_segments(new_person: NewPerson) -> None:
+async def test_spending_is_counted_by_country_and_segments(new_person: NewPerson) -> None:
     person = await new_person(texts={"sms": {"en": "{code} " + "é" * 10 + "ж" * 80}})
     person.phone = "+491713920042"
     await person.asked()

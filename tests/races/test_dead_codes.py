@@ -3,7 +3,7 @@
 from tests.races.conftest import NewPerson, Person, outcome
 
 
-async def test_a_code_that_was_answered_is_dead(person: Person) -> None:
+async def test_used_code_is_rejected(person: Person) -> None:
     challenge = await person.asked()
     code = person.code
     assert (await person.answer(code)).status_code == 200
@@ -15,7 +15,7 @@ async def test_a_code_that_was_answered_is_dead(person: Person) -> None:
     assert outcome(await person.answer(code)) == "invalid_code"
 
 
-async def test_a_code_for_another_tenant_is_refused(new_person: NewPerson) -> None:
+async def test_code_of_another_tenant_is_rejected(new_person: NewPerson) -> None:
     here, there = await new_person(), await new_person()
     there.phone = here.phone
     challenge_here = await here.asked()
@@ -29,7 +29,7 @@ async def test_a_code_for_another_tenant_is_refused(new_person: NewPerson) -> No
     assert (await here.answer(code_here)).status_code == 200
 
 
-async def test_a_code_for_another_phone_is_refused(person: Person) -> None:
+async def test_code_of_another_phone_is_rejected(person: Person) -> None:
     other = Person(person.doors, person.tenant, person.twilio, person.database)
     challenge = await person.asked()
     await other.asked()
@@ -39,7 +39,7 @@ async def test_a_code_for_another_phone_is_refused(person: Person) -> None:
     assert outcome(await other.answer(person.code, challenge_id=challenge)) == "no_active_challenge"
 
 
-async def test_a_code_moved_to_another_row_of_the_database_is_of_no_use_there(new_person: NewPerson) -> None:
+async def test_code_copied_to_another_row_is_rejected(new_person: NewPerson) -> None:
     here, there = await new_person(), await new_person()
     await here.asked()
     await there.asked()
@@ -52,7 +52,7 @@ async def test_a_code_moved_to_another_row_of_the_database_is_of_no_use_there(ne
     assert outcome(await there.answer(here.code)) == "invalid_code"
 
 
-async def test_a_code_for_another_purpose_is_refused(person: Person) -> None:
+async def test_code_of_another_purpose_is_rejected(person: Person) -> None:
     challenge = await person.asked()
     await person.database.execute(
         "update identifiers set code_purpose = 'add_phone' where tenant_id = $1", person.tenant_id
@@ -67,7 +67,7 @@ async def test_a_code_for_another_purpose_is_refused(person: Person) -> None:
     assert len(set(person.codes)) == 2
 
 
-async def test_an_expired_code_is_refused_and_costs_no_attempt(person: Person) -> None:
+async def test_expired_code_is_rejected_without_spending_an_attempt(person: Person) -> None:
     challenge = await person.asked()
     await person.later(599)
     assert outcome(await person.answer(person.wrong())) == "invalid_code"
@@ -79,7 +79,7 @@ async def test_an_expired_code_is_refused_and_costs_no_attempt(person: Person) -
     assert await person.count("sessions") == 0
 
 
-async def test_a_code_lives_as_long_as_the_tenant_says(new_person: NewPerson) -> None:
+async def test_code_expires_after_the_tenant_expiry_setting(new_person: NewPerson) -> None:
     person = await new_person(otp_expiry_minutes=1)
     assert (await person.ask()).json()["expires_in"] == 60
     await person.later(59)
@@ -90,12 +90,12 @@ async def test_a_code_lives_as_long_as_the_tenant_says(new_person: NewPerson) ->
     assert outcome(await person.answer(person.code)) == "no_active_challenge"
 
 
-async def test_nothing_was_asked_for_and_nothing_is_answered(person: Person) -> None:
+async def test_code_without_a_challenge_is_rejected(person: Person) -> None:
     assert outcome(await person.answer("000000")) == "no_active_challenge"
     assert await person.count("identifiers") == await person.count("events") - 1 == 0
 
 
-async def test_a_tenant_may_require_that_the_challenge_is_named(new_person: NewPerson) -> None:
+async def test_challenge_id_is_required_by_the_tenant_setting(new_person: NewPerson) -> None:
     person = await new_person(require_challenge_id=True)
     challenge = await person.asked()
 
@@ -106,7 +106,7 @@ async def test_a_tenant_may_require_that_the_challenge_is_named(new_person: NewP
     assert (await person.answer(person.code, challenge_id=challenge)).status_code == 200
 
 
-async def test_a_code_of_another_length_is_compared_and_wrong(person: Person) -> None:
+async def test_code_of_another_length_is_invalid(person: Person) -> None:
     await person.asked()
 
     for code in (person.code + "0", "0" + person.code, person.code[:-1]):

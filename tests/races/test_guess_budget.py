@@ -22,7 +22,7 @@ async def guess(person: Person, guesses: int) -> dict[str, int]:
     return outcomes(seen)
 
 
-async def test_new_codes_do_not_refill_the_wrong_answers_of_an_hour(new_person: NewPerson) -> None:
+async def test_new_code_does_not_reset_the_hourly_attempt_limit(new_person: NewPerson) -> None:
     person = await new_person(max_otp_attempts=10, rate_limit_per_hour=100)
     await person.asked()
 
@@ -40,7 +40,7 @@ async def test_new_codes_do_not_refill_the_wrong_answers_of_an_hour(new_person: 
     assert (await person.answer(person.code, challenge_id=challenge)).status_code == 200
 
 
-async def test_wrong_answers_leave_the_budget_after_an_hour_and_not_before(new_person: NewPerson) -> None:
+async def test_wrong_codes_stop_counting_after_an_hour(new_person: NewPerson) -> None:
     person = await new_person(max_otp_attempts=10, rate_limit_per_hour=100)
     await person.asked()
     await guess(person, PER_HOUR)
@@ -55,7 +55,7 @@ async def test_wrong_answers_leave_the_budget_after_an_hour_and_not_before(new_p
     assert outcome(await person.answer(person.code)) == "too_many_attempts"
 
 
-async def test_of_fifty_guesses_at_once_as_many_are_compared_as_the_hour_has_left(
+async def test_concurrent_guesses_are_limited_to_the_remaining_attempts(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     person = await new_person(doors, max_otp_attempts=10, rate_limit_per_hour=100)
@@ -70,7 +70,7 @@ async def test_of_fifty_guesses_at_once_as_many_are_compared_as_the_hour_has_lef
     assert outcome(await person.answer(person.code)) == "too_many_attempts"
 
 
-async def test_right_answers_are_not_counted_as_wrong_ones(new_person: NewPerson) -> None:
+async def test_correct_codes_do_not_count_as_wrong_codes(new_person: NewPerson) -> None:
     person = await new_person(rate_limit_per_hour=100)
     for _ in range(12):
         await person.asked()
@@ -81,7 +81,7 @@ async def test_right_answers_are_not_counted_as_wrong_ones(new_person: NewPerson
     assert (len(row["wrong_at"]), row["wrong_streak"]) == (12, 0)
 
 
-async def test_after_a_hundred_wrong_answers_in_a_row_only_named_challenges_are_answered_for_a_day(
+async def test_hundred_wrong_codes_in_a_row_require_a_challenge_id_for_a_day(
     new_person: NewPerson,
 ) -> None:
     person = await new_person(max_otp_attempts=10, rate_limit_per_hour=100)
@@ -107,7 +107,7 @@ async def test_after_a_hundred_wrong_answers_in_a_row_only_named_challenges_are_
     assert (await person.answer(person.code)).status_code == 200
 
 
-async def test_one_right_answer_breaks_the_row(new_person: NewPerson) -> None:
+async def test_correct_code_resets_the_wrong_code_streak(new_person: NewPerson) -> None:
     person = await new_person(max_otp_attempts=10, rate_limit_per_hour=100)
     for number in range(IN_A_ROW // PER_HOUR):
         await person.asked()
@@ -123,7 +123,7 @@ async def test_one_right_answer_breaks_the_row(new_person: NewPerson) -> None:
         assert (await person.answer(person.code)).status_code == 200
 
 
-async def test_wrong_answers_to_one_phone_do_not_touch_another(new_person: NewPerson) -> None:
+async def test_wrong_codes_of_one_phone_do_not_affect_another(new_person: NewPerson) -> None:
     person = await new_person(max_otp_attempts=10, rate_limit_per_hour=100)
     other = Person(person.doors, person.tenant, person.twilio, person.database)
     await person.asked()

@@ -33,14 +33,14 @@ async def person(
     return Person([door], await door.tenant(max_otp_attempts=10, rate_limit_per_hour=SENDS), twilio_server, database)
 
 
-async def test_a_code_works_after_redis_was_emptied(person: Person, redis: RedisServer) -> None:
+async def test_code_is_valid_after_redis_is_flushed(person: Person, redis: RedisServer) -> None:
     challenge = await person.asked()
     await empty(redis)
 
     assert (await person.answer(person.code, challenge_id=challenge)).status_code == 200
 
 
-async def test_a_code_works_after_redis_was_killed_and_so_does_the_next_one(person: Person, redis: RedisServer) -> None:
+async def test_codes_are_valid_after_redis_is_killed(person: Person, redis: RedisServer) -> None:
     await person.asked()
     redis.kill()
 
@@ -51,7 +51,7 @@ async def test_a_code_works_after_redis_was_killed_and_so_does_the_next_one(pers
 
 
 @pytest.mark.parametrize("loss", ["emptied", "killed"])
-async def test_no_budget_is_refilled_when_redis_is_lost(person: Person, redis: RedisServer, loss: str) -> None:
+async def test_no_rate_limit_is_reset_when_redis_is_lost(person: Person, redis: RedisServer, loss: str) -> None:
     await spend_the_budgets(person)
 
     await empty(redis) if loss == "emptied" else redis.kill()
@@ -59,7 +59,7 @@ async def test_no_budget_is_refilled_when_redis_is_lost(person: Person, redis: R
     await assert_spent(person)
 
 
-async def test_no_budget_is_refilled_when_redis_is_filled_with_other_keys(person: Person, redis: RedisServer) -> None:
+async def test_no_rate_limit_is_reset_when_redis_evicts_keys(person: Person, redis: RedisServer) -> None:
     wire = await Wire.connect(redis.url())
     await spend_the_budgets(person)
     ours = await wire.call("KEYS", f"slots:{{{person.tenant_id}}}*")

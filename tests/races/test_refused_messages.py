@@ -31,7 +31,7 @@ async def person(
     carrier.behaviour = take
 
 
-async def test_a_code_that_was_never_sent_cannot_be_answered(person: Person, carrier: TwilioServer) -> None:
+async def test_unsent_code_is_rejected(person: Person, carrier: TwilioServer) -> None:
     carrier.behaviour = BUSY
     assert outcome(await person.ask()) == "delivery_failed"
     assert len(person.codes) == 1, "the carrier has seen it, and sends it to nobody"
@@ -44,7 +44,7 @@ async def test_a_code_that_was_never_sent_cannot_be_answered(person: Person, car
     assert (await person.answer(person.code)).status_code == 200
 
 
-async def test_a_refused_resend_leaves_the_first_message_its_challenge(person: Person, carrier: TwilioServer) -> None:
+async def test_rejected_resend_keeps_the_first_challenge(person: Person, carrier: TwilioServer) -> None:
     challenge = await person.asked()
     await person.later(30)
     carrier.behaviour = BUSY
@@ -58,7 +58,7 @@ async def test_a_refused_resend_leaves_the_first_message_its_challenge(person: P
     assert await person.database.fetchval(status, person.tenant_id, challenge) == "answered"
 
 
-async def test_a_refused_message_takes_its_own_challenge_back(person: Person, carrier: TwilioServer) -> None:
+async def test_rejected_message_cancels_its_challenge_only(person: Person, carrier: TwilioServer) -> None:
     first = await person.asked()
     await person.later(30)
     carrier.behaviour = BUSY
@@ -73,7 +73,7 @@ async def test_a_refused_message_takes_its_own_challenge_back(person: Person, ca
     assert {row["id"] == first: row["status"] for row in rows} == {True: "open", False: "cancelled"}
 
 
-async def test_a_login_and_the_news_of_a_refusal_wait_for_each_other_in_one_order(
+async def test_login_and_delivery_failure_lock_rows_in_the_same_order(
     person: Person, carrier: TwilioServer, races_url: str
 ) -> None:
     await person.asked()

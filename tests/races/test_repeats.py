@@ -58,7 +58,7 @@ def held(behaviour: Behaviour) -> tuple[Behaviour, asyncio.Event, asyncio.Event]
     return behave, arrived, decided
 
 
-async def test_of_fifty_with_one_key_one_sends_and_all_others_wait_or_see_its_answer(
+async def test_fifty_requests_with_one_idempotency_key_send_one_message(
     doors: list[Door], new_person: NewPerson
 ) -> None:
     # In the sandbox nothing else keeps a second message back: no wait, no budget, no limit on a number.
@@ -72,7 +72,7 @@ async def test_of_fifty_with_one_key_one_sends_and_all_others_wait_or_see_its_an
     assert (await person.answer("000000")).status_code == 200
 
 
-async def test_of_nineteen_with_one_key_one_sends_a_message_that_costs_money(
+async def test_nineteen_requests_with_one_idempotency_key_send_one_sms(
     doors: list[Door], new_person: NewPerson
 ) -> None:
     person, key = await new_person(doors), secrets.token_hex(16)
@@ -95,7 +95,7 @@ def assert_one_answer(answers: list[httpx.Response], later: list[httpx.Response]
     assert len({answer.content for answer in [*answers, *later] if answer.status_code == 200}) == 1
 
 
-async def test_many_with_keys_of_their_own_do_not_hinder_each_other(new_person: NewPerson) -> None:
+async def test_requests_with_different_idempotency_keys_are_independent(new_person: NewPerson) -> None:
     person = await new_person()
 
     answers = await at_once(*(partial(ask, person, secrets.token_hex(16)) for _ in range(20)))
@@ -106,7 +106,7 @@ async def test_many_with_keys_of_their_own_do_not_hinder_each_other(new_person: 
     assert await person.count("idempotency") == outcomes(answers)["200"] == 1
 
 
-async def test_while_the_first_is_sending_the_others_are_told_to_wait(person: Person, carrier: TwilioServer) -> None:
+async def test_second_request_with_the_same_key_is_a_conflict_while_in_progress(person: Person, carrier: TwilioServer) -> None:
     carrier.behaviour, arrived, decided = held(take)
     first = asyncio.create_task(ask(person, "one"))
     await arrived.wait()
@@ -119,7 +119,7 @@ async def test_while_the_first_is_sending_the_others_are_told_to_wait(person: Pe
     assert (await first).content == (await ask(person, "one")).content
 
 
-async def test_what_every_provider_refused_is_tried_anew_by_the_next_with_the_same_key(
+async def test_rejected_send_is_repeated_with_the_same_idempotency_key(
     person: Person, carrier: TwilioServer
 ) -> None:
     carrier.behaviour = refuse(20429, status=429)
@@ -133,7 +133,7 @@ async def test_what_every_provider_refused_is_tried_anew_by_the_next_with_the_sa
     assert len(person.codes) == 2
 
 
-async def test_what_may_have_been_sent_is_not_sent_again_with_the_same_key(
+async def test_unknown_send_is_replayed_with_the_same_idempotency_key(
     person: Person, carrier: TwilioServer
 ) -> None:
     carrier.behaviour = hang_up
@@ -150,7 +150,7 @@ async def test_what_may_have_been_sent_is_not_sent_again_with_the_same_key(
     assert outcome(await ask(person, "two")) == "200"
 
 
-async def test_the_claim_of_a_dead_process_ends_after_half_a_minute_and_goes_to_one_of_those_who_wait(
+async def test_idempotency_claim_of_a_crashed_process_expires_after_30_seconds(
     person: Person, carrier: TwilioServer
 ) -> None:
     carrier.behaviour, arrived, _ = held(take)
@@ -171,7 +171,7 @@ async def test_the_claim_of_a_dead_process_ends_after_half_a_minute_and_goes_to_
     assert await person.count("messages") == 2
 
 
-async def test_after_a_day_a_key_is_as_good_as_new(person: Person) -> None:
+async def test_idempotency_key_expires_after_a_day(person: Person) -> None:
     assert (await ask(person, "one")).status_code == 200
     await person.later(24 * 3600)
     day = "update idempotency set claimed_at = claimed_at - interval '24 hours 1 s' where tenant_id = $1"
@@ -184,7 +184,7 @@ async def test_after_a_day_a_key_is_as_good_as_new(person: Person) -> None:
     assert replayed(await ask(person, "one", locale="de"))
 
 
-async def test_of_fifty_who_make_the_same_key_of_a_tenant_one_makes_it(
+async def test_fifty_creations_of_an_api_key_with_one_idempotency_key_create_one(
     first: Door, database: asyncpg.Connection
 ) -> None:
     tenant = await first.tenant()

@@ -10,7 +10,7 @@ from tests.races.conftest import DAY_S, HOUR_S, NewPerson, Person, assert_told, 
 FEW = 12  # all of whom Redis lets through: 20 to one block of numbers in ten minutes
 
 
-async def test_of_twelve_who_ask_at_once_one_is_sent_a_code(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_twelve_concurrent_requests_send_one_code(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
 
     answers = await at_once(*[person.ask] * FEW)
@@ -24,7 +24,7 @@ async def test_of_twelve_who_ask_at_once_one_is_sent_a_code(new_person: NewPerso
     assert (await person.answer(person.code)).status_code == 200
 
 
-async def test_of_two_hundred_who_ask_at_once_one_is_sent_a_code(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_two_hundred_concurrent_requests_send_one_code(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
 
     answers = await at_once(*[person.ask] * 200)
@@ -39,7 +39,7 @@ async def test_of_two_hundred_who_ask_at_once_one_is_sent_a_code(new_person: New
     assert len(person.codes) == 1 or (person.retries and not person.codes)
 
 
-async def test_of_those_who_ask_again_at_once_one_is_sent_the_same_code(
+async def test_concurrent_resends_send_the_same_code_once(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     person = await new_person(doors)
@@ -55,7 +55,7 @@ async def test_of_those_who_ask_again_at_once_one_is_sent_the_same_code(
 
 
 @pytest.mark.parametrize("per_hour", [1, 3, 5])
-async def test_an_hour_has_room_for_so_many_sends_however_many_ask_at_once(
+async def test_concurrent_requests_stay_within_the_hourly_send_limit(
     new_person: NewPerson, doors: list[Door], per_hour: int
 ) -> None:
     person = await new_person(doors, rate_limit_per_hour=per_hour)
@@ -69,7 +69,7 @@ async def test_an_hour_has_room_for_so_many_sends_however_many_ask_at_once(
     assert len(person.codes) == per_hour == await person.count("messages")
 
 
-async def test_the_last_send_of_an_hour_goes_to_one_of_those_who_ask_at_once(
+async def test_last_send_of_the_hour_goes_to_one_concurrent_request(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     person = await new_person(doors)
@@ -88,7 +88,7 @@ async def test_the_last_send_of_an_hour_goes_to_one_of_those_who_ask_at_once(
     assert outcomes(await at_once(*[person.ask] * 3)) == {"200": 1, "rate_limited": 2}
 
 
-async def test_a_day_has_room_for_twice_the_sends_of_an_hour(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_daily_send_limit_is_twice_the_hourly_limit(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors, rate_limit_per_hour=2)
     for number in range(4):
         seen = outcomes(await at_once(*[person.ask] * 3))
@@ -105,7 +105,7 @@ async def test_a_day_has_room_for_twice_the_sends_of_an_hour(new_person: NewPers
     assert outcomes(await at_once(*[person.ask] * 3)) == {"200": 1, "rate_limited": 2}
 
 
-async def test_a_right_answer_ends_the_wait_but_refills_no_budget(new_person: NewPerson) -> None:
+async def test_correct_code_ends_the_resend_delay_but_not_the_rate_limit(new_person: NewPerson) -> None:
     person = await new_person(rate_limit_per_hour=3)
     for _ in range(3):
         await person.asked()
@@ -114,7 +114,7 @@ async def test_a_right_answer_ends_the_wait_but_refills_no_budget(new_person: Ne
     assert outcomes([await person.ask()]) == {"rate_limited": 1}
 
 
-async def test_refused_askings_do_not_close_the_block_to_the_neighbours(person: Person) -> None:
+async def test_rejected_requests_do_not_limit_other_numbers_of_the_prefix(person: Person) -> None:
     neighbour = Person(person.doors, person.tenant, person.twilio, person.database)
     neighbour.phone = person.phone[:-2] + f"{(int(person.phone[-2:]) + 1) % 100:02d}"
     for _ in range(2):

@@ -3,7 +3,7 @@
 from tests.races.conftest import NewPerson, Person, outcome, outcomes
 
 
-async def test_whoever_asks_again_is_sent_the_same_code_after_thirty_then_sixty_then_a_hundred_and_twenty_seconds(
+async def test_resend_delay_grows_from_30_to_60_to_120_seconds(
     new_person: NewPerson,
 ) -> None:
     person = await new_person(rate_limit_per_hour=10)
@@ -22,7 +22,7 @@ async def test_whoever_asks_again_is_sent_the_same_code_after_thirty_then_sixty_
     assert len(set(person.codes)) == 1
 
 
-async def test_the_waits_begin_anew_after_an_hour_without_a_send(new_person: NewPerson) -> None:
+async def test_resend_delay_resets_after_an_hour_without_a_send(new_person: NewPerson) -> None:
     person = await new_person(rate_limit_per_hour=10)
     for _ in range(3):
         await person.asked()
@@ -32,7 +32,7 @@ async def test_the_waits_begin_anew_after_an_hour_without_a_send(new_person: New
     assert (await person.ask()).json()["resend_after"] == 30
 
 
-async def test_a_resend_says_how_long_the_code_still_lives(person: Person) -> None:
+async def test_resend_returns_the_remaining_code_lifetime(person: Person) -> None:
     assert (await person.ask()).json()["expires_in"] == 600
     await person.later(5 * 60)
 
@@ -42,7 +42,7 @@ async def test_a_resend_says_how_long_the_code_still_lives(person: Person) -> No
     assert "Expires in 5 minutes." in person.twilio.sent_to(person.phone)[-1]
 
 
-async def test_with_more_than_two_minutes_left_the_code_is_sent_again(person: Person) -> None:
+async def test_resend_repeats_the_code_with_over_two_minutes_left(person: Person) -> None:
     await person.asked()
     await person.later(7.5 * 60)
     await person.asked()
@@ -50,7 +50,7 @@ async def test_with_more_than_two_minutes_left_the_code_is_sent_again(person: Pe
     assert len(set(person.codes)) == 1
 
 
-async def test_with_less_than_two_minutes_left_a_new_code_is_sent_and_the_old_one_is_dead(person: Person) -> None:
+async def test_resend_replaces_the_code_with_under_two_minutes_left(person: Person) -> None:
     challenge = await person.asked()
     await person.later(8 * 60)
     again = await person.ask()
@@ -63,7 +63,7 @@ async def test_with_less_than_two_minutes_left_a_new_code_is_sent_and_the_old_on
     assert (await person.answer(new, challenge_id=challenge)).status_code == 200
 
 
-async def test_after_a_right_answer_nobody_waits(person: Person) -> None:
+async def test_no_resend_delay_after_a_correct_code(person: Person) -> None:
     for _ in range(3):
         asked = await person.ask()
         assert asked.json()["resend_after"] == 30
@@ -72,14 +72,14 @@ async def test_after_a_right_answer_nobody_waits(person: Person) -> None:
     assert len(set(person.codes)) == 3
 
 
-async def test_after_a_wrong_answer_everybody_waits(person: Person) -> None:
+async def test_resend_delay_applies_after_a_wrong_code(person: Person) -> None:
     await person.asked()
     await person.answer(person.wrong())
 
     assert outcome(await person.ask()) == "resend_too_soon"
 
 
-async def test_each_asking_has_a_challenge_of_its_own_and_each_opens_the_door(person: Person) -> None:
+async def test_each_request_opens_a_challenge_that_can_be_verified(person: Person) -> None:
     for place in range(3):
         challenges = []
         for _ in range(3):
@@ -94,7 +94,7 @@ async def test_each_asking_has_a_challenge_of_its_own_and_each_opens_the_door(pe
         await person.later(24 * 3600)
 
 
-async def test_whoever_names_the_challenge_when_asking_again_keeps_it(person: Person) -> None:
+async def test_resend_with_challenge_id_keeps_the_challenge(person: Person) -> None:
     challenge = await person.asked()
     await person.later(30)
 
@@ -105,7 +105,7 @@ async def test_whoever_names_the_challenge_when_asking_again_keeps_it(person: Pe
     assert (await person.answer(person.code, challenge_id=challenge)).status_code == 200
 
 
-async def test_the_challenge_of_somebody_else_is_not_taken_over(new_person: NewPerson) -> None:
+async def test_challenge_of_another_identifier_is_not_reused(new_person: NewPerson) -> None:
     person, stranger = await new_person(), await new_person()
     theirs = await person.asked()
 
@@ -116,7 +116,7 @@ async def test_the_challenge_of_somebody_else_is_not_taken_over(new_person: NewP
     assert outcome(await neighbour.answer(neighbour.code, challenge_id=theirs)) == "no_active_challenge"
 
 
-async def test_a_challenge_over_a_code_that_was_answered_is_not_kept(person: Person) -> None:
+async def test_answered_challenge_is_not_reused(person: Person) -> None:
     challenge = await person.asked()
     await person.answer(person.code)
 

@@ -7,7 +7,7 @@ from tests.conftest import Door
 from tests.races.conftest import NewPerson, Person, assert_told, at_once, outcome
 
 
-async def test_of_fifty_right_answers_at_once_exactly_one_opens_a_session(
+async def test_fifty_concurrent_correct_codes_create_one_session(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     person = await new_person(doors)
@@ -22,7 +22,7 @@ async def test_of_fifty_right_answers_at_once_exactly_one_opens_a_session(
     assert await person.events("challenge.attempt_failed") == 0
 
 
-async def test_of_fifty_right_answers_that_name_two_challenges_exactly_one_opens_a_session(
+async def test_fifty_correct_codes_for_two_challenges_create_one_session(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     person = await new_person(doors)
@@ -40,7 +40,7 @@ async def test_of_fifty_right_answers_that_name_two_challenges_exactly_one_opens
     assert sorted(row["status"] for row in statuses) == ["answered", "cancelled"]
 
 
-async def test_one_phone_comes_in_for_the_first_time_at_two_tenants_at_once(
+async def test_first_login_at_two_tenants_concurrently_creates_two_users(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     here, there = await new_person(doors), await new_person(doors)
@@ -62,7 +62,7 @@ async def test_one_phone_comes_in_for_the_first_time_at_two_tenants_at_once(
     assert len(owners) == 2
 
 
-async def test_somebody_comes_in_again_as_the_same_user_however_many_sessions_open(person: Person) -> None:
+async def test_repeated_logins_return_the_same_user(person: Person) -> None:
     user_ids = set()
     for number in range(4):
         await person.asked()
@@ -75,7 +75,7 @@ async def test_somebody_comes_in_again_as_the_same_user_however_many_sessions_op
     assert await person.count("sessions") == 4
 
 
-async def test_a_new_code_is_asked_for_while_the_old_one_is_verified(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_new_code_requested_during_verification_of_the_old_code(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
     for _ in range(4):
         await person.asked()
@@ -97,7 +97,7 @@ async def test_a_new_code_is_asked_for_while_the_old_one_is_verified(new_person:
         await person.database.execute("delete from identifiers where tenant_id = $1", person.tenant_id)
 
 
-async def test_answers_to_many_phones_at_once_do_not_disturb_each_other(
+async def test_concurrent_verifications_of_many_phones_are_independent(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     somebody = await new_person(doors)

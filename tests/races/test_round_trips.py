@@ -132,7 +132,7 @@ async def person(door: Door, twilio_server: TwilioServer, counted_url: str) -> A
 ONE = ["bind", "execute"]  # a statement that was prepared before
 
 
-async def test_asking_costs_two_calls_of_redis_two_of_postgresql_and_one_of_the_provider(
+async def test_code_request_makes_two_redis_two_postgres_and_one_provider_call(
     person: Person, meter: Meter
 ) -> None:
     answer, counts = await meter.measure(person, partial(person.later, DAY_S), person.ask)
@@ -141,7 +141,7 @@ async def test_asking_costs_two_calls_of_redis_two_of_postgresql_and_one_of_the_
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
 
-async def test_an_idempotency_key_rides_in_the_statements_that_run_anyway(person: Person, meter: Meter) -> None:
+async def test_idempotency_key_adds_no_statement(person: Person, meter: Meter) -> None:
     body = {"phone": person.phone}
 
     async def ask() -> httpx.Response:
@@ -161,7 +161,7 @@ async def test_an_idempotency_key_rides_in_the_statements_that_run_anyway(person
     assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
 
 
-async def test_a_refusal_frees_an_idempotency_key_by_one_statement_more(person: Person, meter: Meter) -> None:
+async def test_rejected_request_releases_its_idempotency_key_in_one_statement(person: Person, meter: Meter) -> None:
     async def ask() -> httpx.Response:
         path, key = "/api/auth/request", person.tenant["api_key"]
         return await person.doors[0].post(path, {"phone": person.phone}, key, idempotency_key="two")
@@ -173,7 +173,7 @@ async def test_a_refusal_frees_an_idempotency_key_by_one_statement_more(person: 
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=0)
 
 
-async def test_a_budget_rides_in_the_statements_that_run_anyway(person: Person, meter: Meter, door: Door) -> None:
+async def test_budget_adds_no_statement(person: Person, meter: Meter, door: Door) -> None:
     settings = {"sms_budget_per_day": 1, "messages_per_day": 100}
     await door.admin("PATCH", f"/api/admin/tenants/{person.tenant_id}", {"settings": settings})
 
@@ -189,7 +189,7 @@ async def test_a_budget_rides_in_the_statements_that_run_anyway(person: Person, 
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
 
-async def test_asking_in_vain_costs_one_call_of_postgresql_and_none_of_the_provider(
+async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(
     person: Person, meter: Meter
 ) -> None:
     answer, counts = await meter.measure(person, person.ask, person.ask)
@@ -199,7 +199,7 @@ async def test_asking_in_vain_costs_one_call_of_postgresql_and_none_of_the_provi
 
 
 @pytest.mark.parametrize("right", [True, False])
-async def test_answering_costs_one_call_of_redis_and_one_of_postgresql(
+async def test_verification_makes_one_redis_and_one_postgres_call(
     person: Person, meter: Meter, right: bool
 ) -> None:
     async def prepare() -> None:
@@ -214,7 +214,7 @@ async def test_answering_costs_one_call_of_redis_and_one_of_postgresql(
     assert counts == Counts(postgres=1, redis=1, statements=ONE, commands=["EVALSHA"], messages=0)
 
 
-async def test_the_first_call_of_a_key_costs_one_statement_more(person: Person, meter: Meter, door: Door) -> None:
+async def test_first_call_with_an_api_key_adds_one_statement(person: Person, meter: Meter, door: Door) -> None:
     async def prepare() -> None:
         person.tenant = await door.tenant()
 
@@ -228,7 +228,7 @@ async def test_the_first_call_of_a_key_costs_one_statement_more(person: Person, 
         prepare = partial(person.answer, "000000")  # type: ignore[assignment]
 
 
-async def test_a_flood_that_is_refused_costs_nobody_more_than_a_call_of_redis_a_second(
+async def test_rate_limited_flood_makes_at_most_one_redis_call_a_second(
     start_app: Started, counted_url: str, redis: RedisServer, person: Person, meter: Meter
 ) -> None:
     meter.door = door = await start_app(

@@ -36,7 +36,7 @@ async def dump_of_redis(url: str) -> bytes:
     return b"\n".join(part for part in (*keys, *values) if isinstance(part, bytes))
 
 
-async def test_no_secret_is_in_a_dump_of_everything(
+async def test_no_secret_appears_in_a_database_dump(
     new_person: NewPerson, redis_server: RedisServer, races_url: str
 ) -> None:
     # Ten digits, which no other number of a dump happens to be.
@@ -89,7 +89,7 @@ def guesses_of_a_thief(code: str, context: bytes, known: list[bytes]) -> Iterato
         yield hmac.digest(key, context + code.encode(), "sha256")
 
 
-async def test_a_four_digit_code_cannot_be_found_by_trying_all_ten_thousand(new_person: NewPerson) -> None:
+async def test_four_digit_code_in_a_dump_resists_brute_force(new_person: NewPerson) -> None:
     person = await new_person(otp_length=4)
     challenge = await person.asked()
     row = await person.row()
@@ -114,7 +114,7 @@ async def test_a_four_digit_code_cannot_be_found_by_trying_all_ten_thousand(new_
     assert found == [person.code]
 
 
-async def test_a_sealed_code_tells_nothing_but_that_there_is_one(new_person: NewPerson) -> None:
+async def test_sealed_code_reveals_no_information(new_person: NewPerson) -> None:
     person = await new_person(otp_length=4, rate_limit_per_hour=100)
     boxes, macs = [], []
     for _ in range(8):
@@ -131,7 +131,7 @@ async def test_a_sealed_code_tells_nothing_but_that_there_is_one(new_person: New
     assert (row["code_mac"], row["code_box"]) == (None, None), "nothing is kept of a code that was answered"
 
 
-async def test_the_same_code_is_kept_differently_for_each_phone_and_tenant(new_person: NewPerson) -> None:
+async def test_same_code_is_sealed_differently_per_phone_and_tenant(new_person: NewPerson) -> None:
     keyring = Keyring(JWT_SECRET)
     person, other = await new_person(), await new_person()
     places = [(tenant, phone) for tenant in (person, other) for phone in (person.phone, other.phone)]

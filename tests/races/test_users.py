@@ -60,7 +60,7 @@ async def logged_in(person: Person) -> str:
     return str(verified.json()["user_id"])
 
 
-async def test_no_session_of_a_user_outlives_a_ban_that_came_at_the_same_moment(
+async def test_ban_racing_a_login_revokes_all_sessions(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     for _ in range(ROUNDS):
@@ -78,7 +78,7 @@ async def test_no_session_of_a_user_outlives_a_ban_that_came_at_the_same_moment(
         assert all(row["revoked_at"] is not None for row in sessions)
 
 
-async def test_a_banned_user_is_told_so_after_a_right_code_only(person: Person) -> None:
+async def test_ban_is_reported_after_a_correct_code_only(person: Person) -> None:
     user_id = await logged_in(person)
     await ban(person.database, person.tenant_id, user_id)
 
@@ -92,7 +92,7 @@ async def test_a_banned_user_is_told_so_after_a_right_code_only(person: Person) 
     assert await person.count("sessions") == 1
 
 
-async def test_a_ban_that_has_ended_is_none(person: Person) -> None:
+async def test_user_can_log_in_after_the_ban_expires(person: Person) -> None:
     user_id = await logged_in(person)
     await person.database.execute("update users set banned_until = now() where id = $1", user_id)
 
@@ -102,7 +102,7 @@ async def test_a_ban_that_has_ended_is_none(person: Person) -> None:
     assert verified.json()["user_id"] == user_id
 
 
-async def test_an_erasure_at_the_moment_of_a_login_leaves_nothing_of_the_user(
+async def test_erasure_racing_a_login_leaves_no_user_data(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     for _ in range(ROUNDS):
@@ -128,7 +128,7 @@ async def test_an_erasure_at_the_moment_of_a_login_leaves_nothing_of_the_user(
 
 
 @pytest.mark.parametrize("first_to_come", ["login", "erasure"])
-async def test_a_login_that_has_to_wait_for_an_erasure_sees_it(
+async def test_login_waiting_for_an_erasure_creates_a_new_user(
     person: Person, races_url: str, first_to_come: str
 ) -> None:
     erased = await logged_in(person)

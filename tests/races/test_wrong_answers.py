@@ -21,7 +21,7 @@ async def guess_all_attempts_away(person: Person, guesses: int, **more: object) 
     assert await person.events("challenge.attempt_failed") == ATTEMPTS
 
 
-async def test_of_two_hundred_guesses_at_once_five_are_compared_and_the_owner_still_gets_in(
+async def test_two_hundred_guesses_compare_five_and_the_owner_can_log_in(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     owner = await new_person(doors)
@@ -35,7 +35,7 @@ async def test_of_two_hundred_guesses_at_once_five_are_compared_and_the_owner_st
     assert (await owner.answer(owner.code, challenge_id=challenge)).status_code == 200
 
 
-async def test_an_owner_whose_attempts_a_stranger_spent_asks_again_and_gets_in(
+async def test_owner_can_log_in_with_a_new_code_after_attempts_are_exhausted(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     owner = await new_person(doors)
@@ -50,7 +50,7 @@ async def test_an_owner_whose_attempts_a_stranger_spent_asks_again_and_gets_in(
     assert (await owner.answer(owner.code, challenge_id=again)).status_code == 200
 
 
-async def test_a_challenge_survives_the_new_code_that_a_stranger_asks_for(
+async def test_challenge_remains_valid_after_another_code_request(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     owner = await new_person(doors)
@@ -62,7 +62,7 @@ async def test_a_challenge_survives_the_new_code_that_a_stranger_asks_for(
     assert (await owner.answer(owner.code, challenge_id=first)).status_code == 200
 
 
-async def test_of_two_hundred_guesses_at_one_challenge_five_are_compared(
+async def test_two_hundred_guesses_at_one_challenge_compare_five(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     person = await new_person(doors)
@@ -81,7 +81,7 @@ async def test_of_two_hundred_guesses_at_one_challenge_five_are_compared(
     assert (await person.answer(person.code, challenge_id=other)).status_code == 200
 
 
-async def test_a_challenge_whose_attempts_are_spent_cannot_be_asked_for_again(person: Person) -> None:
+async def test_exhausted_challenge_is_not_reused_by_a_resend(person: Person) -> None:
     challenge = await person.asked()
     await guess_all_attempts_away(person, 10, challenge_id=challenge)
     await person.later(30)
@@ -93,7 +93,7 @@ async def test_a_challenge_whose_attempts_are_spent_cannot_be_asked_for_again(pe
     assert (await person.answer(person.code, challenge_id=other)).status_code == 200
 
 
-async def test_asking_again_does_not_refill_a_challenge(person: Person) -> None:
+async def test_resend_does_not_reset_challenge_attempts(person: Person) -> None:
     challenge = await person.asked()
     for number in range(ATTEMPTS - 1):
         assert outcome(await person.answer(person.wrong(number), challenge_id=challenge)) == "invalid_code"
@@ -108,7 +108,7 @@ async def test_asking_again_does_not_refill_a_challenge(person: Person) -> None:
 
 
 @pytest.mark.parametrize("wrong", [3, 8, 60])
-async def test_right_and_wrong_answers_at_once_end_as_if_one_came_after_another(
+async def test_concurrent_correct_and_wrong_codes_are_serialized(
     new_person: NewPerson, doors: list[Door], wrong: int
 ) -> None:
     person = await new_person(doors)
