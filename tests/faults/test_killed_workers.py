@@ -145,7 +145,7 @@ async def before_the_answer(scene: Scene) -> None:
     assert await scene.state() == "sent"
 
 
-async def test_a_worker_that_is_killed_while_it_asks_for_a_code_loses_nothing_and_sends_nothing_twice(
+async def test_worker_killed_during_a_code_request_sends_no_duplicate(
     scene: Stage, carrier: TwilioServer
 ) -> None:
     deaths = {
@@ -178,7 +178,7 @@ async def test_a_worker_that_is_killed_while_it_asks_for_a_code_loses_nothing_an
 
 
 @pytest.mark.parametrize("committed", [False, True])
-async def test_a_worker_that_is_killed_while_it_checks_a_code_leaves_a_session_or_a_code_that_works(
+async def test_worker_killed_during_verification_leaves_a_session_or_a_valid_code(
     scene: Stage, committed: bool
 ) -> None:
     played = await scene(max_otp_attempts=1)
@@ -200,7 +200,7 @@ async def test_a_worker_that_is_killed_while_it_checks_a_code_leaves_a_session_o
         assert await played.sessions() == 1
 
 
-async def test_an_orphaned_statement_is_not_executed_when_its_lock_is_free_at_last(scene: Stage) -> None:
+async def test_orphaned_statement_is_not_executed_after_its_lock_wait(scene: Stage) -> None:
     """The database does not notice that its client died; waiting for a lock, the statement gives up by itself."""
     played = await scene(max_otp_attempts=1)
     assert (await played.ask()).status_code == 200

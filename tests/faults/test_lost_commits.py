@@ -39,7 +39,7 @@ async def count(database: asyncpg.Connection, table: str, phone: str) -> int:
     return int(await database.fetchval(f"select count(*) from {table} where {by[table]}", phone))
 
 
-async def test_a_lost_answer_to_request_leaves_one_row_and_one_message(
+async def test_lost_commit_of_a_code_request_creates_one_row_and_one_message(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -61,7 +61,7 @@ async def test_a_lost_answer_to_request_leaves_one_row_and_one_message(
     assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
 
 
-async def test_a_lost_answer_counts_once_against_a_budget_and_keeps_its_idempotency_key(
+async def test_lost_commit_counts_once_and_keeps_the_idempotency_key(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     tenant = await server.tenant(messages_per_day=2)
@@ -79,7 +79,7 @@ async def test_a_lost_answer_counts_once_against_a_budget_and_keeps_its_idempote
     assert await database.fetchval("select sum(messages) from spending where tenant_id = $1", tenant["tenant_id"]) == 2
 
 
-async def test_a_lost_answer_to_asking_again_leaves_one_more_message(
+async def test_lost_commit_of_a_resend_creates_one_message(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -96,7 +96,7 @@ async def test_a_lost_answer_to_asking_again_leaves_one_more_message(
     assert await database.fetchval("select sends from identifiers where identifier = $1", phone) == 2
 
 
-async def test_a_lost_answer_to_verify_opens_the_session_once(
+async def test_lost_commit_of_a_verification_creates_one_session(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -115,7 +115,7 @@ async def test_a_lost_answer_to_verify_opens_the_session_once(
         assert session == answered.json()["user_id"]
 
 
-async def test_a_lost_answer_to_a_wrong_code_spends_one_attempt(
+async def test_lost_commit_of_a_wrong_code_spends_one_attempt(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -132,7 +132,7 @@ async def test_a_lost_answer_to_a_wrong_code_spends_one_attempt(
     assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
 
 
-async def test_a_lost_answer_does_not_let_a_banned_user_in(
+async def test_lost_commit_of_a_banned_user_is_rejected(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -152,7 +152,7 @@ async def test_a_lost_answer_does_not_let_a_banned_user_in(
     assert await count(database, "sessions", phone) == 1
 
 
-async def test_a_lost_answer_to_the_report_of_a_delivery_changes_nothing(
+async def test_lost_commit_of_a_delivery_record_changes_nothing(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -166,7 +166,7 @@ async def test_a_lost_answer_to_the_report_of_a_delivery_changes_nothing(
     assert len(carrier.sent_to(phone)) == 1
 
 
-async def test_a_lost_answer_to_the_proof_of_a_number_changes_it_once(
+async def test_lost_commit_of_a_proof_changes_the_number_once(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -196,7 +196,7 @@ async def owner_of(database: asyncpg.Connection, phone: str) -> str:
     return str(await database.fetchval("select user_id from identifiers where identifier = $1", phone))
 
 
-async def test_a_statement_that_was_lost_before_it_arrived_is_simply_tried_again(
+async def test_statement_lost_before_execution_is_retried(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection
 ) -> None:
     key = (await server.tenant())["api_key"]

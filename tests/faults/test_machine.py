@@ -25,7 +25,7 @@ async def log_in(server: Auth1, carrier: TwilioServer, key: str) -> bool:
     return (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
 
 
-async def test_with_more_connections_than_descriptors_it_recovers(
+async def test_server_recovers_from_file_descriptor_exhaustion(
     own_environment: dict[str, str], log: Path, carrier: TwilioServer, stack: AsyncExitStack
 ) -> None:
     few = ("sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh")
@@ -52,7 +52,7 @@ async def test_with_more_connections_than_descriptors_it_recovers(
         assert "Traceback" not in server.text()
 
 
-async def test_when_nobody_reads_what_it_prints_requests_go_on(
+async def test_full_stdout_pipe_does_not_block_requests(
     own_environment: dict[str, str], log: Path, carrier: TwilioServer
 ) -> None:
     reader, writer = os.pipe()

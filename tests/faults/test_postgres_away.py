@@ -66,7 +66,7 @@ def another(code: str) -> str:
 
 
 @pytest.mark.parametrize("begin", [stopped, crashed, frozen])
-async def test_while_the_database_is_away_nothing_is_sent_or_spent(
+async def test_unavailable_database_sends_and_spends_nothing(
     server: Auth1, own_postgres: PostgresServer, carrier: TwilioServer, begin: Outage
 ) -> None:
     # One attempt to spare: a frozen database may execute, when it thaws, the statement that it had already received.
@@ -101,7 +101,7 @@ async def test_while_the_database_is_away_nothing_is_sent_or_spent(
     assert [line for line in server.text().splitlines()[4:] if not line.startswith("{")] == []
 
 
-async def test_after_a_restart_of_the_database_it_serves_again(
+async def test_server_recovers_after_a_database_restart(
     server: Auth1, own_postgres: PostgresServer, carrier: TwilioServer, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]

@@ -31,7 +31,7 @@ async def set_read_only(postgres: PostgresServer, on: bool) -> None:
     await connection.close()
 
 
-async def test_a_read_only_database_means_unavailable(
+async def test_read_only_database_returns_unavailable(
     server: Auth1, own_postgres: PostgresServer, carrier: TwilioServer
 ) -> None:
     key, known, new = (await server.tenant(max_otp_attempts=1))["api_key"], new_phone(), new_phone()
@@ -58,7 +58,7 @@ async def not_ready(server: Auth1) -> bool:
     return not await ready(server)
 
 
-async def test_a_locked_row_means_unavailable_for_that_person_only(
+async def test_locked_row_returns_unavailable_for_its_identifier_only(
     server: Auth1, carrier: TwilioServer, database: asyncpg.Connection
 ) -> None:
     key, known, other = (await server.tenant(max_otp_attempts=1))["api_key"], new_phone(), new_phone()
@@ -90,7 +90,7 @@ async def small_server(module_launcher: Launcher) -> AsyncIterator[Auth1]:
         yield running
 
 
-async def test_an_exhausted_pool_means_unavailable(
+async def test_exhausted_pool_returns_unavailable(
     small_server: Auth1, carrier: TwilioServer, database: asyncpg.Connection
 ) -> None:
     server = small_server

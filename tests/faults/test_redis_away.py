@@ -88,7 +88,7 @@ def say(what: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("begin", "end"), [(killed, back), (frozen, back), (replica, master)])
-async def test_logins_go_on_and_redis_is_used_again_when_it_returns(
+async def test_logins_work_without_redis_and_redis_is_used_on_recovery(
     server: Auth1, own_redis: RedisServer, carrier: TwilioServer, begin: Trouble, end: Trouble
 ) -> None:
     await until(lambda: well(server))
@@ -113,7 +113,7 @@ async def test_logins_go_on_and_redis_is_used_again_when_it_returns(
     assert await tell_redis(own_redis, "KEYS", "slots:*")
 
 
-async def test_a_full_redis_is_no_reason_to_refuse_anybody(
+async def test_logins_work_with_a_full_redis(
     server: Auth1, own_redis: RedisServer, carrier: TwilioServer
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -130,7 +130,7 @@ async def test_a_full_redis_is_no_reason_to_refuse_anybody(
     assert await server.metric("auth1_rate_limit_fallbacks_total") == local_before
 
 
-async def test_a_flush_refills_no_budget_and_loses_no_code(
+async def test_redis_flush_resets_no_limit_and_loses_no_code(
     server: Auth1, own_redis: RedisServer, carrier: TwilioServer, phone: str
 ) -> None:
     tenant = await server.tenant(rate_limit_per_hour=1, max_otp_attempts=2)
@@ -148,7 +148,7 @@ async def test_a_flush_refills_no_budget_and_loses_no_code(
     assert (exhausted.status_code, exhausted.json()["code"]) == (429, "too_many_attempts")
 
 
-async def test_flushes_in_the_middle_of_many_logins_are_not_noticed(
+async def test_redis_flushes_do_not_affect_concurrent_logins(
     server: Auth1, own_redis: RedisServer, carrier: TwilioServer
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -165,7 +165,7 @@ async def test_flushes_in_the_middle_of_many_logins_are_not_noticed(
     assert (await health(server))[1] == "healthy"
 
 
-async def test_many_logins_at_once_survive_the_moment_of_the_freeze(
+async def test_concurrent_logins_survive_a_redis_freeze(
     server: Auth1, own_redis: RedisServer, carrier: TwilioServer
 ) -> None:
     await until(lambda: well(server))
@@ -178,7 +178,7 @@ async def test_many_logins_at_once_survive_the_moment_of_the_freeze(
     await until(lambda: well(server))
 
 
-async def test_without_redis_at_the_start_it_serves_and_finds_it_later(
+async def test_server_starts_without_redis_and_connects_later(
     module_launcher: Launcher, own_redis: RedisServer, carrier: TwilioServer
 ) -> None:
     own_redis.stop()

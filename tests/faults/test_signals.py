@@ -30,7 +30,7 @@ async def refuses_connections(server: Auth1) -> bool:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_requests_that_are_under_way_are_finished(
+async def test_requests_in_progress_complete_on_sigterm(
     module_launcher: Launcher, carrier: TwilioServer, workers: str
 ) -> None:
     stopping = asyncio.Event()
@@ -58,7 +58,7 @@ async def test_requests_that_are_under_way_are_finished(
         assert await refuses_connections(server)
 
 
-async def test_idle_and_half_said_connections_do_not_hold_up_the_end(module_launcher: Launcher) -> None:
+async def test_idle_and_partial_connections_do_not_delay_shutdown(module_launcher: Launcher) -> None:
     async with module_launcher() as server:
         kept = httpx.AsyncClient(base_url=server.url, trust_env=False)
         assert (await kept.get("/health/live")).status_code == 200
@@ -74,7 +74,7 @@ async def test_idle_and_half_said_connections_do_not_hold_up_the_end(module_laun
         await kept.aclose()
 
 
-async def test_ctrl_c_ends_it_too(module_launcher: Launcher) -> None:
+async def test_ctrl_c_stops_the_server(module_launcher: Launcher) -> None:
     async with module_launcher(WORKERS="2") as server:
         os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does: to all of them at once
         assert await server.exit_code() == 0
@@ -82,7 +82,7 @@ async def test_ctrl_c_ends_it_too(module_launcher: Launcher) -> None:
         assert FORCED not in server.text()
 
 
-async def test_ctrl_c_ends_workers_that_have_just_been_forked(module_launcher: Launcher) -> None:
+async def test_ctrl_c_stops_workers_during_startup(module_launcher: Launcher) -> None:
     """They get two signals before they serve: that of the terminal, and one of their parent."""
     server = module_launcher(WORKERS="2")
     server.spawn()
@@ -97,7 +97,7 @@ async def test_ctrl_c_ends_workers_that_have_just_been_forked(module_launcher: L
         await server.client.aclose()
 
 
-async def test_it_ends_at_whatever_moment_of_its_start_it_is_told_to(module_launcher: Launcher, tmp_path: Path) -> None:
+async def test_sigterm_at_any_moment_of_startup_stops_the_server(module_launcher: Launcher, tmp_path: Path) -> None:
     """Above all while its workers are being forked and start."""
     four_at_a_time = asyncio.Semaphore(4)
 

@@ -13,7 +13,7 @@ REQUEST, VERIFY = "/api/auth/request", "/api/auth/verify"
 LIVE = head("GET", "/health/live")
 
 
-async def test_a_body_that_trickles_is_given_up_on(server: Auth1, carrier: TwilioServer, phone: str) -> None:
+async def test_slow_body_times_out(server: Auth1, carrier: TwilioServer, phone: str) -> None:
     key = (await server.tenant())["api_key"]
     whole = post(REQUEST, {"phone": phone}, x_api_key=key)
 
@@ -30,14 +30,14 @@ async def test_a_body_that_trickles_is_given_up_on(server: Auth1, carrier: Twili
     assert carrier.sent_to(phone) == []
 
 
-async def test_slow_headers_are_given_up_on(server: Auth1) -> None:
+async def test_slow_headers_time_out(server: Auth1) -> None:
     async with Wire(server.port) as wire:
         await wire.send(b"GET /health/live HTTP/1.1\r\nHost: loc")
         answer = await wire.answer()
         assert answer is None or answer.status == 408
 
 
-async def test_a_connection_that_says_nothing_does_not_keep_others_waiting(server: Auth1) -> None:
+async def test_idle_connection_does_not_block_others(server: Auth1) -> None:
     async with Wire(server.port), Wire(server.port) as wire:
         await wire.send(LIVE)
         answer = await wire.answer()
@@ -46,7 +46,7 @@ async def test_a_connection_that_says_nothing_does_not_keep_others_waiting(serve
 
 
 @pytest.mark.parametrize("missing", [1, 20])
-async def test_a_connection_that_is_closed_half_way_in_a_body_has_no_effect(
+async def test_connection_closed_during_the_body_has_no_effect(
     server: Auth1, carrier: TwilioServer, missing: int
 ) -> None:
     key, known, new = (await server.tenant(max_otp_attempts=1))["api_key"], new_phone(), new_phone()
@@ -77,7 +77,7 @@ def gone(server: Auth1) -> list[object]:
     ("headers", "status"),
     [({}, 401), ({"x_api_key": "auth1_pk_x_" + "0" * 38}, 401), ({"transfer_encoding": "gzip"}, 400)],
 )
-async def test_the_unread_body_of_a_refused_request_is_never_taken_for_a_request(
+async def test_unread_body_of_a_rejected_request_is_not_parsed_as_a_request(
     server: Auth1, headers: dict[str, str], status: int
 ) -> None:
     """Smuggling: what follows a refusal is a body, whatever it looks like."""
@@ -103,7 +103,7 @@ async def still_in_step(wire: Wire) -> bool:
     return answer is None or answer.status == 200
 
 
-async def test_a_rate_limited_request_whose_body_is_still_arriving_leaves_the_connection_in_step(
+async def test_rate_limited_request_with_a_pending_body_keeps_the_connection_usable(
     server: Auth1, phone: str
 ) -> None:
     key = (await server.tenant(requests_per_minute=1))["api_key"]
@@ -119,7 +119,7 @@ async def test_a_rate_limited_request_whose_body_is_still_arriving_leaves_the_co
         assert await still_in_step(wire)
 
 
-async def test_an_oversized_body_is_refused_before_it_has_arrived(server: Auth1) -> None:
+async def test_oversized_body_is_rejected_before_it_is_read(server: Auth1) -> None:
     key = (await server.tenant())["api_key"]
 
     async with Wire(server.port) as wire:
@@ -132,7 +132,7 @@ async def test_an_oversized_body_is_refused_before_it_has_arrived(server: Auth1)
         assert after is None
 
 
-async def test_pipelined_requests_are_answered_in_order(server: Auth1, carrier: TwilioServer, phone: str) -> None:
+async def test_pipelined_requests_get_responses_in_order(server: Auth1, carrier: TwilioServer, phone: str) -> None:
     key = (await server.tenant())["api_key"]
 
     async with Wire(server.port) as wire:
@@ -147,7 +147,7 @@ async def test_pipelined_requests_are_answered_in_order(server: Auth1, carrier: 
     assert [answer and answer.status for answer in answers] == [200, 400, 404, 200]
 
 
-async def test_one_connection_carries_many_requests_of_every_outcome(
+async def test_one_connection_serves_successes_and_errors(
     server: Auth1, carrier: TwilioServer, phone: str
 ) -> None:
     key = (await server.tenant())["api_key"]
@@ -172,7 +172,7 @@ async def test_one_connection_carries_many_requests_of_every_outcome(
     [("1.0", "", 200), ("1.1", "", 400), ("1.0", "Host: a\r\nHost: b\r\n", 400)],
     ids=["1.0 without Host", "1.1 without Host", "1.0 with two"],
 )
-async def test_host_is_required_from_http_1_1_on(server: Auth1, version: str, headers: str, status: int) -> None:
+async def test_host_header_is_required_since_http_1_1(server: Auth1, version: str, headers: str, status: int) -> None:
     async with Wire(server.port) as wire:
         await wire.send(f"GET /health/live HTTP/{version}\r\n{headers}\r\n".encode())
         answer = await wire.answer()
@@ -181,7 +181,7 @@ async def test_host_is_required_from_http_1_1_on(server: Auth1, version: str, he
     assert answer.status == status
 
 
-async def test_transfer_coding_is_compared_without_case(server: Auth1) -> None:
+async def test_transfer_encoding_is_case_insensitive(server: Auth1) -> None:
     key = (await server.tenant())["api_key"]
     chunked = head("POST", REQUEST, transfer_encoding="Chunked", x_api_key=key, content_type="application/json")
 
@@ -196,7 +196,7 @@ async def test_transfer_coding_is_compared_without_case(server: Auth1) -> None:
 @pytest.mark.parametrize(
     "chunk", [b"x\r\n{}\r\n", b"-2\r\n{}\r\n", b"2\r\n{}}\r\n0\r\n\r\n", b"ffffffffffffffffff\r\n"]
 )
-async def test_malformed_chunk_is_answered_with_a_problem(server: Auth1, chunk: bytes) -> None:
+async def test_malformed_chunk_returns_a_problem_document(server: Auth1, chunk: bytes) -> None:
     key = (await server.tenant())["api_key"]
     chunked = head("POST", REQUEST, transfer_encoding="chunked", x_api_key=key, content_type="application/json")
 

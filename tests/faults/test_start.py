@@ -26,7 +26,7 @@ async def ending(process: Auth1) -> tuple[int, list[str]]:
         await process.client.aclose()
 
 
-async def test_it_says_the_guides_four_lines_and_no_password(
+async def test_startup_prints_four_lines_without_passwords(
     module_launcher: Launcher, own_database_url: str, own_redis: RedisServer
 ) -> None:
     await tell_redis(own_redis, "CONFIG", "SET", "requirepass", "redis-secret")
@@ -49,7 +49,7 @@ async def test_it_says_the_guides_four_lines_and_no_password(
         assert secret not in text
 
 
-async def test_it_migrates_an_empty_database_before_it_serves(
+async def test_empty_database_is_migrated_at_startup(
     module_launcher: Launcher, own_postgres: PostgresServer
 ) -> None:
     connection = await asyncpg.connect(own_postgres.url())
@@ -61,7 +61,7 @@ async def test_it_migrates_an_empty_database_before_it_serves(
         assert "Database connected: my app\n" in server.text()
 
 
-async def test_a_busy_port_is_said_in_one_line(module_launcher: Launcher) -> None:
+async def test_port_in_use_is_reported_in_one_line(module_launcher: Launcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         port = occupied.getsockname()[1]
 
@@ -71,7 +71,7 @@ async def test_a_busy_port_is_said_in_one_line(module_launcher: Launcher) -> Non
     assert lines == [f"auth1: cannot listen on 127.0.0.1:{port}: Address already in use; PORT names another"]
 
 
-async def test_every_problem_of_the_environment_is_named_at_once(module_launcher: Launcher) -> None:
+async def test_all_configuration_errors_are_reported_together(module_launcher: Launcher) -> None:
     code, lines = await ending(
         module_launcher(
             DATABASE_URL="",
@@ -96,7 +96,7 @@ async def test_every_problem_of_the_environment_is_named_at_once(module_launcher
 
 
 @pytest.mark.parametrize("sample", ["your-256-bit-secret-here", "31-bytes-are-one-byte-too-short", ""])
-async def test_a_secret_that_is_none_is_refused(module_launcher: Launcher, sample: str) -> None:
+async def test_weak_jwt_secret_is_rejected(module_launcher: Launcher, sample: str) -> None:
     code, lines = await ending(module_launcher(JWT_SECRET=sample))
 
     assert code == 2
@@ -105,7 +105,7 @@ async def test_a_secret_that_is_none_is_refused(module_launcher: Launcher, sampl
     assert not sample or sample not in line
 
 
-async def test_secrets_come_from_files(
+async def test_secrets_are_read_from_files(
     module_launcher: Launcher, tmp_path: Path, own_environment: dict[str, str]
 ) -> None:
     changes: dict[str, str] = {}
@@ -119,7 +119,7 @@ async def test_secrets_come_from_files(
         assert (await server.tenant())["api_key"]  # the operator's token was read too
 
 
-async def test_a_secret_file_that_is_not_there_is_said(module_launcher: Launcher, tmp_path: Path) -> None:
+async def test_missing_secret_file_is_reported(module_launcher: Launcher, tmp_path: Path) -> None:
     code, lines = await ending(module_launcher(JWT_SECRET="", JWT_SECRET_FILE=str(tmp_path / "none")))
 
     assert code == 2
@@ -127,7 +127,7 @@ async def test_a_secret_file_that_is_not_there_is_said(module_launcher: Launcher
     assert line.startswith(f"auth1: JWT_SECRET_FILE={tmp_path}/none cannot be read: ")
 
 
-async def test_a_database_that_is_down_ends_the_start_with_one_line(module_launcher: Launcher) -> None:
+async def test_unavailable_database_stops_startup_with_one_line(module_launcher: Launcher) -> None:
     url = f"postgresql://auth1:database-secret@127.0.0.1:{free_port()}/auth1_db"
 
     code, lines = await ending(module_launcher(DATABASE_URL=url))
@@ -139,7 +139,7 @@ async def test_a_database_that_is_down_ends_the_start_with_one_line(module_launc
     assert "database-secret" not in line
 
 
-async def test_a_database_that_hangs_ends_the_start_with_one_line(
+async def test_hanging_database_stops_startup_with_one_line(
     module_launcher: Launcher, own_postgres: PostgresServer
 ) -> None:
     own_postgres.freeze()
@@ -153,7 +153,7 @@ async def test_a_database_that_hangs_ends_the_start_with_one_line(
     assert line == "auth1: the database cannot be reached: no answer"
 
 
-async def test_a_database_that_starts_a_moment_later_is_waited_for(
+async def test_startup_waits_for_a_starting_database(
     module_launcher: Launcher, own_postgres: PostgresServer
 ) -> None:
     own_postgres.stop()
@@ -174,7 +174,7 @@ async def test_a_database_that_starts_a_moment_later_is_waited_for(
         (("auth1@", "nobody:database-secret@"), 'role "nobody" does not exist'),
     ],
 )
-async def test_a_database_that_refuses_us_is_quoted(
+async def test_database_connection_error_is_quoted(
     module_launcher: Launcher, own_database_url: str, change: tuple[str, str], reason: str
 ) -> None:
     code, lines = await ending(module_launcher(DATABASE_URL=own_database_url.replace(*change)))
@@ -186,7 +186,7 @@ async def test_a_database_that_refuses_us_is_quoted(
     assert "database-secret" not in line
 
 
-async def test_a_wrong_password_is_said(
+async def test_wrong_database_password_is_reported(
     module_launcher: Launcher, own_postgres: PostgresServer, own_database_url: str
 ) -> None:
     connection = await asyncpg.connect(own_postgres.url())
@@ -208,7 +208,7 @@ async def test_a_wrong_password_is_said(
     assert "wrong-secret" not in line
 
 
-async def test_without_twilio_it_starts_with_a_warning(module_launcher: Launcher, carrier: TwilioServer) -> None:
+async def test_server_without_twilio_starts_with_a_warning(module_launcher: Launcher, carrier: TwilioServer) -> None:
     nothing = {"TWILIO_ACCOUNT_SID": "", "TWILIO_AUTH_TOKEN": "", "TWILIO_MESSAGING_SERVICE_SID": ""}
 
     async with module_launcher(**nothing) as server:

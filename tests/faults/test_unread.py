@@ -50,7 +50,7 @@ def resident_bytes(server: Auth1) -> int:
 
 @pytest.mark.usefixtures("descriptors")
 @pytest.mark.parametrize("path", ["/openapi.json", "/health/live"])
-async def test_unread_responses_hold_up_neither_others_nor_the_end(module_launcher: Launcher, path: str) -> None:
+async def test_unread_responses_block_neither_others_nor_shutdown(module_launcher: Launcher, path: str) -> None:
     async with module_launcher() as server:
         assert await server.status(path) == 200
         before = resident_bytes(server)

@@ -37,7 +37,7 @@ def metrics_directory(server: Auth1) -> Path:
     return Path(next(line.split()[-1] for line in maps.splitlines() if "auth1-metrics-" in line)).parent
 
 
-async def test_metrics_are_summed_over_the_workers_and_stay_right_when_one_is_killed(
+async def test_metrics_are_summed_over_workers_including_killed_ones(
     module_launcher: Launcher, carrier: TwilioServer
 ) -> None:
     async with module_launcher(WORKERS="2") as server:
@@ -77,7 +77,7 @@ async def test_metrics_are_summed_over_the_workers_and_stay_right_when_one_is_ki
         assert not directory.exists()
 
 
-async def test_while_a_worker_is_replaced_no_request_fails(module_launcher: Launcher, carrier: TwilioServer) -> None:
+async def test_no_request_fails_while_a_worker_is_replaced(module_launcher: Launcher, carrier: TwilioServer) -> None:
     async with module_launcher(WORKERS="2") as server:
         key = (await server.tenant())["api_key"]
         victim, other = server.workers
@@ -109,7 +109,7 @@ async def refused_by_all(server: Auth1, key: str) -> bool:
     return await answers_often(server, key) == {401}
 
 
-async def test_a_key_that_is_revoked_at_one_worker_is_refused_by_all(module_launcher: Launcher) -> None:
+async def test_revoked_key_is_rejected_by_all_workers(module_launcher: Launcher) -> None:
     async with module_launcher(WORKERS="2") as server:
         key, path = await make_key(server)
 
@@ -118,7 +118,7 @@ async def test_a_key_that_is_revoked_at_one_worker_is_refused_by_all(module_laun
         assert await until(lambda: refused_by_all(server, key)) < CACHE_S / 2
 
 
-async def test_a_key_that_was_revoked_while_redis_was_away_is_refused_when_redis_returns(
+async def test_key_revoked_without_redis_is_rejected_when_redis_recovers(
     module_launcher: Launcher, own_redis: RedisServer
 ) -> None:
     async with module_launcher(WORKERS="2") as server:
@@ -132,7 +132,7 @@ async def test_a_key_that_was_revoked_while_redis_was_away_is_refused_when_redis
         assert await until(lambda: refused_by_all(server, key)) < CACHE_S / 2
 
 
-async def test_what_ends_a_session_at_one_worker_ends_it_at_all(
+async def test_session_revoked_at_one_worker_is_revoked_at_all(
     module_launcher: Launcher, carrier: TwilioServer
 ) -> None:
     """Each worker asks Redis at its next check, so there is nothing to wait for."""
