@@ -46,24 +46,24 @@ async def send(door: Door, path: str, tenant: dict[str, str], body: bytes, metho
     ],
     ids=lambda body: repr(body[:24]),
 )
-async def test_what_is_no_json_in_utf_8_is_bad_json(door: Door, tenant: dict[str, str], body: bytes) -> None:
+async def test_invalid_json_or_utf_8_is_bad_json(door: Door, tenant: dict[str, str], body: bytes) -> None:
     answer = await send(door, REQUEST, tenant, body)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
 
 
 @pytest.mark.parametrize("document", ["null", "true", "0", "[]", '"phone"', '["phone"]', "-1e400", "1" * 5000])
-async def test_json_that_is_no_object_is_not_what_the_route_takes(
+async def test_json_that_is_not_an_object_fails_validation(
     door: Door, tenant: dict[str, str], document: str
 ) -> None:
     assert (await send(door, REQUEST, tenant, document.encode())).json()["code"] == "validation_failed"
 
 
-async def test_a_hundred_thousand_brackets_are_too_much(door: Door, tenant: dict[str, str]) -> None:
+async def test_hundred_thousand_brackets_are_too_large(door: Door, tenant: dict[str, str]) -> None:
     assert (await send(door, REQUEST, tenant, b"[" * 100_000)).json()["code"] == "payload_too_large"
 
 
-async def test_of_a_key_given_twice_the_last_one_counts(
+async def test_last_duplicate_json_key_wins(
     door: Door, tenant: dict[str, str], twilio_server: TwilioServer, phone: str
 ) -> None:
     answer = await send(door, REQUEST, tenant, f'{{"phone": "+15551234567", "phone": "{phone}"}}'.encode())
@@ -97,7 +97,7 @@ async def test_of_a_key_given_twice_the_last_one_counts(
         (TENANTS, {"name": "My App", "slug": "myapp", "settings": {"otp_length": 10**30}}, "settings.otp_length"),
     ],
 )
-async def test_the_wrong_field_is_named(
+async def test_validation_error_names_the_field(
     door: Door, tenant: dict[str, str], path: str, body: dict[str, Any], field: str
 ) -> None:
     answer = await send(door, path, tenant, json.dumps(body).encode())
@@ -131,7 +131,7 @@ NUL_BODIES: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), NUL_BODIES, ids=lambda value: str(value)[:70])
-async def test_nul_characters_are_refused_in_every_string(
+async def test_nul_character_is_rejected_in_every_string(
     door: Door, tenant: dict[str, str], method: str, path: str, body: dict[str, Any]
 ) -> None:
     answer = await send(door, path.format(**tenant), tenant, json.dumps(body).encode(), method)
@@ -139,7 +139,7 @@ async def test_nul_characters_are_refused_in_every_string(
     assert answer.status_code == 422, answer.text
 
 
-async def test_nul_characters_are_refused_in_addresses(door: Door) -> None:
+async def test_nul_character_is_rejected_in_urls(door: Door) -> None:
     assert (await door.admin("GET", f"{TENANTS}/tn_%00")).status_code == 404
     assert (await door.admin("GET", f"{TENANTS}?cursor=%00")).status_code == 422
     assert (await door.admin("GET", f"{TENANTS}?cursor=%ff")).status_code == 400
@@ -153,14 +153,14 @@ async def test_nul_characters_are_refused_in_addresses(door: Door) -> None:
         {"number": 2**64 - 1, "negative": -(2**63), "fraction": 1e-300, "large": 1e300},
     ],
 )
-async def test_metadata_may_be_any_json(
+async def test_metadata_accepts_any_json(
     door: Door, tenant: dict[str, str], phone: str, metadata: dict[str, Any]
 ) -> None:
     assert (await door.post(REQUEST, {"phone": phone, "metadata": metadata}, tenant["api_key"])).status_code == 200
 
 
 @pytest.mark.parametrize("value", ["1" + "0" * 300, "[" * 400 + "]" * 400, "-0", "1e308", "0.1" + "0" * 900])
-async def test_extreme_metadata_make_no_failure(door: Door, tenant: dict[str, str], phone: str, value: str) -> None:
+async def test_extreme_metadata_causes_no_server_error(door: Door, tenant: dict[str, str], phone: str, value: str) -> None:
     body = f'{{"phone": "{phone}", "metadata": {{"value": {value}}}}}'
 
     assert (await send(door, REQUEST, tenant, body.encode())).status_code in (200, 422)
@@ -241,7 +241,7 @@ BODIES = {
 @pytest.mark.parametrize("route", BODIES, ids=" ".join)
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
-async def test_no_body_makes_the_server_fail(
+async def test_no_body_causes_a_server_error(
     door: Door, tenant: dict[str, str], route: tuple[str, str], data: st.DataObject
 ) -> None:
     method, path = route

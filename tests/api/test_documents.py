@@ -35,7 +35,7 @@ async def test_openapi_document_is_the_committed_file(wire: Wire) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("headers", [[], [GZIP]])
-async def test_known_document_is_not_sent_again(wire: Wire, path: str, headers: list[tuple[bytes, bytes]]) -> None:
+async def test_matching_etag_returns_not_modified(wire: Wire, path: str, headers: list[tuple[bytes, bytes]]) -> None:
     tag = (await wire.answer("GET", path, headers)).headers["etag"]
 
     for known in (tag, f'"other", W/{tag}', "*"):
@@ -50,7 +50,7 @@ async def test_connection_closes_after_a_document(wire: Wire, path: str) -> None
     assert (await wire.answer("GET", path)).headers["connection"] == "close"
 
 
-async def test_documents_are_sent_to_few_clients_of_one_address_at_once(wire: Wire) -> None:
+async def test_concurrent_document_requests_per_address_are_limited(wire: Wire) -> None:
     reading = [asyncio.create_task(wire.stall("GET", "/openapi.json")) for _ in range(DOCUMENTS)]
     try:
         await asyncio.sleep(0.05)
@@ -84,11 +84,11 @@ async def test_documents_are_sent_to_few_clients_of_one_address_at_once(wire: Wi
         ("xgzip", False),
     ],
 )
-def test_accept_encoding_is_read_by_its_standard(header: str | None, accepted: bool) -> None:
+def test_accept_encoding_follows_its_standard(header: str | None, accepted: bool) -> None:
     assert accepts_gzip(header) is accepted
 
 
-def test_every_route_without_a_credential_is_bounded() -> None:
+def test_every_public_route_has_a_concurrency_limit() -> None:
     open_to_all = (guards.public, guards.metrics_reader)
 
     unbounded = [route.path for route in ROUTES if route.auth in open_to_all or route.quiet if not route.max_concurrent]
@@ -96,7 +96,7 @@ def test_every_route_without_a_credential_is_bounded() -> None:
     assert unbounded == []
 
 
-def test_request_beyond_the_capacity_of_a_worker_is_refused() -> None:
+def test_request_above_worker_capacity_is_rejected() -> None:
     places = Places(1)
     with places.take(exempt=False):
         with pytest.raises(Unavailable), places.take(exempt=False):

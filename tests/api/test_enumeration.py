@@ -41,7 +41,7 @@ def shape(answer: httpx.Response) -> tuple[int, list[str], list[str], dict[str, 
 
 
 @pytest.mark.parametrize("banned", [False, True], ids=["a user", "a banned user"])
-async def test_asking_and_failing_looks_the_same_for_users_and_strangers(
+async def test_responses_are_equal_for_known_and_unknown_phones(
     door: Door, tenant: dict[str, Any], twilio_server: TwilioServer, database: asyncpg.Connection, banned: bool
 ) -> None:
     user, stranger = new_phone(), new_phone()

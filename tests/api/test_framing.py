@@ -31,13 +31,13 @@ def key(tenant: dict[str, str]) -> Header:
     [[], [HOST, HOST], [(b"host", b"")], [(b"host", b"a b")], [(b"host", b"a/b")], [(b"host", b"a\xff")]],
     ids=["missing", "doubled", "empty", "with a space", "with a slash", "not ASCII"],
 )
-async def test_a_bad_host_is_refused_on_every_route(wire: Wire, host: Sequence[Header]) -> None:
+async def test_invalid_host_is_rejected_on_every_route(wire: Wire, host: Sequence[Header]) -> None:
     for method, path in (("GET", "/health/live"), ("POST", REQUEST), ("OPTIONS", REQUEST), ("GET", "/nothing")):
         assert (await wire.answer(method, path, host=host)).json()["code"] == "bad_request"
 
 
 @pytest.mark.parametrize("host", [b"auth.example.com", b"localhost:3000", b"[::1]:3000", b"auth_1"])
-async def test_a_good_host_is_accepted(wire: Wire, host: bytes) -> None:
+async def test_valid_host_is_accepted(wire: Wire, host: bytes) -> None:
     assert (await wire.answer("GET", "/health/live", host=[(b"host", host)])).status_code == 200
 
 
@@ -62,7 +62,7 @@ async def test_a_good_host_is_accepted(wire: Wire, host: bytes) -> None:
         *("signed length", "hexadecimal length", "Arabic digits", "type twice", "key twice", "origin twice"),
     ],
 )
-async def test_framing_that_others_may_read_otherwise_is_refused(
+async def test_ambiguous_framing_is_rejected(
     wire: Wire, key: Header, headers: list[Header]
 ) -> None:
     answer = await wire.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
@@ -86,7 +86,7 @@ async def test_ordinary_framing_is_accepted(wire: Wire, key: Header, headers: li
     assert answer.json()["code"] == "validation_failed"
 
 
-async def test_a_length_of_thousands_of_digits_is_too_large(wire: Wire, key: Header) -> None:
+async def test_content_length_of_thousands_of_digits_is_too_large(wire: Wire, key: Header) -> None:
     answer = await wire.answer("POST", REQUEST, [key, JSON, (b"content-length", b"9" * 5000)], b"{}")
 
     assert answer.json()["code"] == "payload_too_large"
@@ -97,11 +97,11 @@ async def test_a_length_of_thousands_of_digits_is_too_large(wire: Wire, key: Hea
     [(many(99), 200), (many(100), 400), (many(8, 2030), 200), (many(8, 2048), 400), (many(1, 17_000), 400)],
     ids=["100 with Host", "101 with Host", "under 16 KiB", "over 16 KiB", "one over 16 KiB"],
 )
-async def test_headers_are_bounded(wire: Wire, headers: list[Header], status: int) -> None:
+async def test_header_count_and_size_are_limited(wire: Wire, headers: list[Header], status: int) -> None:
     assert (await wire.answer("GET", "/health/live", headers)).status_code == status
 
 
-async def test_the_request_target_is_bounded_by_path_and_query_together(wire: Wire) -> None:
+async def test_path_and_query_share_one_length_limit(wire: Wire) -> None:
     path = "/health/live"
 
     fits = await wire.answer("GET", path, query=b"q" * (2048 - len(path)))
@@ -114,7 +114,7 @@ async def test_the_request_target_is_bounded_by_path_and_query_together(wire: Wi
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "BREW", "get", "POST2", "PUT", ""])
-async def test_other_methods_are_refused(wire: Wire, method: str) -> None:
+async def test_unsupported_methods_are_rejected(wire: Wire, method: str) -> None:
     known, unknown = [await wire.answer(method, path) for path in (REQUEST, "/nothing")]
 
     assert (known.status_code, known.headers["allow"]) == (405, "OPTIONS, POST")
@@ -128,7 +128,7 @@ async def test_other_methods_are_refused(wire: Wire, method: str) -> None:
         *(f"{TENANTS}/{end}" for end in ("", "tn_a/b", "tn_a\0", "tn_é", "a" * 65, "tn_a/keys/")),
     ],
 )
-async def test_a_path_has_one_spelling(wire: Wire, path: str) -> None:
+async def test_non_canonical_path_is_not_found(wire: Wire, path: str) -> None:
     for method in ("GET", "POST"):
         assert (await wire.answer(method, path, [BEARER])).status_code == 404
 
@@ -141,14 +141,14 @@ async def test_a_path_has_one_spelling(wire: Wire, path: str) -> None:
         *(f"{TENANTS}/{end}" for end in ("%74n_a", "tn%5Fa", "tn_a%3atest", "..", "%2e%2e", ".")),
     ],
 )
-async def test_path_in_another_spelling_is_not_found(wire: Wire, path: str) -> None:
+async def test_percent_encoded_path_is_not_found(wire: Wire, path: str) -> None:
     response = await wire("GET", unquote(path), [BEARER], raw_path=path.encode())
 
     assert response is not None
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
-async def test_escaped_colon_of_an_id_is_accepted(wire: Wire) -> None:
+async def test_percent_encoded_colon_in_an_id_is_accepted(wire: Wire) -> None:
     path = f"{TENANTS}/tn_a%3Atest/settings"
 
     response = await wire.answer("GET", unquote(path), raw_path=path.encode())
@@ -156,7 +156,7 @@ async def test_escaped_colon_of_an_id_is_accepted(wire: Wire) -> None:
     assert response.status_code == 401
 
 
-async def test_http_1_0_needs_no_host(wire: Wire) -> None:
+async def test_http_1_0_does_not_require_a_host(wire: Wire) -> None:
     without = await wire.answer("GET", "/health/live", host=[], version="1.0")
     twice = await wire.answer("GET", "/health/live", host=[HOST, HOST], version="1.0")
 
@@ -185,7 +185,7 @@ async def test_http_1_0_needs_no_host(wire: Wire) -> None:
         ([(b"content-type", b"application/json"), (b"content-encoding", b"gzip")], False),
     ],
 )
-async def test_the_body_is_json_in_utf_8_as_it_is(wire: Wire, key: Header, headers: list[Header], taken: bool) -> None:
+async def test_only_uncompressed_utf_8_json_bodies_are_accepted(wire: Wire, key: Header, headers: list[Header], taken: bool) -> None:
     answer = await wire.answer("POST", VERIFY, [key, *headers], json.dumps({"phone": "1", "code": "0000"}).encode())
 
     assert answer.json()["code"] == ("invalid_phone" if taken else "unsupported_media_type")
@@ -210,13 +210,13 @@ def padded(size: int) -> bytes:
     ],
     ids=["16 KiB", "more", "16 KiB in two", "more in two", "empty pieces", "256 pieces", "257 pieces", "no end"],
 )
-async def test_bodies_are_bounded_by_what_arrives(
+async def test_body_size_limit_counts_received_bytes(
     wire: Wire, key: Header, body: bytes | list[bytes], code: str
 ) -> None:
     assert (await wire.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == code
 
 
-async def test_a_body_that_announces_too_much_is_refused_unread(wire: Wire, key: Header) -> None:
+async def test_oversized_content_length_is_rejected_without_reading(wire: Wire, key: Header) -> None:
     announced = [key, JSON, (b"content-length", b"16385")]
 
     answer = await wire.answer("POST", REQUEST, announced, [b"{"], then="stall")
@@ -224,7 +224,7 @@ async def test_a_body_that_announces_too_much_is_refused_unread(wire: Wire, key:
     assert answer.json()["code"] == "payload_too_large"
 
 
-async def test_who_hangs_up_half_way_has_asked_for_nothing(
+async def test_disconnect_during_the_body_sends_no_code(
     wire: Wire, key: Header, tenant: dict[str, str], database: asyncpg.Connection, twilio_server: TwilioServer
 ) -> None:
     phone = new_phone()
@@ -239,7 +239,7 @@ async def test_who_hangs_up_half_way_has_asked_for_nothing(
     assert twilio_server.sent_to(phone) == []
 
 
-async def test_who_hangs_up_half_way_has_spent_no_attempt(
+async def test_disconnect_during_the_body_spends_no_attempt(
     wire: Wire, door: Door, key: Header, tenant: dict[str, str], twilio_server: TwilioServer, phone: str
 ) -> None:
     await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
@@ -253,7 +253,7 @@ async def test_who_hangs_up_half_way_has_spent_no_attempt(
     assert (await door.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
 
 
-async def test_bodies_that_are_still_arriving_take_no_place_of_others(door: Door) -> None:
+async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(door: Door) -> None:
     crowded = Wire(door)
     addresses = [f"198.51.100.{number}" for number in range(1, 5)]
     stalled = [
@@ -291,7 +291,7 @@ async def test_deeply_nested_json_is_bad_json(
     assert (response.status_code, response.json()["code"]) == expected
 
 
-async def test_brackets_inside_strings_are_no_nesting(wire: Wire, key: Header) -> None:
+async def test_brackets_inside_strings_do_not_count_as_nesting(wire: Wire, key: Header) -> None:
     body = json.dumps({"phone": '[{"\\' * 100}).encode()
 
     assert (await wire.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == "validation_failed"

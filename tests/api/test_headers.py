@@ -16,7 +16,7 @@ async def strict(start_app: Started) -> Door:
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health", "/health/ready", TENANTS, TENANTS + "/tn_none"])
-async def test_head_answers_as_get_does_without_the_body(wire: Wire, path: str) -> None:
+async def test_head_returns_the_headers_of_get_without_a_body(wire: Wire, path: str) -> None:
     bearer = [(b"authorization", f"Bearer {ADMIN_TOKEN}".encode())]
     read, head = [await wire.answer(method, path, bearer) for method in ("GET", "HEAD")]
 
@@ -26,18 +26,18 @@ async def test_head_answers_as_get_does_without_the_body(wire: Wire, path: str) 
     assert int(head.headers["content-length"]) > 0
 
 
-async def test_head_is_no_way_to_post(door: Door) -> None:
+async def test_head_is_rejected_on_a_post_route(door: Door) -> None:
     assert (await door.client.head(REQUEST)).status_code == 405
 
 
-async def test_options_names_the_methods_of_a_path(door: Door) -> None:
+async def test_options_lists_the_methods_of_a_path(door: Door) -> None:
     assert (await door.client.options(REQUEST)).headers["allow"] == "OPTIONS, POST"
     assert (await door.client.options(TENANTS)).headers["allow"] == "GET, HEAD, OPTIONS, POST"
     assert (await door.client.options(TENANTS + "/tn_1")).headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
     assert (await door.client.options("/nothing")).status_code == 404
 
 
-async def test_a_preflight_needs_no_key_and_allows_our_headers(door: Door) -> None:
+async def test_preflight_needs_no_key_and_allows_the_api_headers(door: Door) -> None:
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key,content-type"}
 
     answer = await door.client.options(REQUEST, headers={"origin": APP, **asked})
@@ -53,7 +53,7 @@ async def test_a_preflight_needs_no_key_and_allows_our_headers(door: Door) -> No
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_pages_may_read_the_headers_that_help(door: Door) -> None:
+async def test_useful_headers_are_exposed_to_pages(door: Door) -> None:
     exposed = (await door.post(VERIFY, {}, origin=APP)).headers["access-control-expose-headers"].split(", ")
 
     assert {
@@ -67,7 +67,7 @@ async def test_pages_may_read_the_headers_that_help(door: Door) -> None:
 
 
 @pytest.mark.parametrize("origin", [APP, "http://localhost:5173", "https://auth.example.com"])
-async def test_pages_of_named_origins_and_our_own_may_call(strict: Door, origin: str) -> None:
+async def test_configured_and_own_origins_may_call(strict: Door, origin: str) -> None:
     preflight = await strict.client.options(REQUEST, headers={"origin": origin})
     called = await strict.post(VERIFY, {}, origin=origin)
 
@@ -82,7 +82,7 @@ async def test_pages_of_named_origins_and_our_own_may_call(strict: Door, origin:
     "origin",
     ["https://evil.example.com", "http://app.example.com", f"{APP}:444", f"{APP}.evil.com", "null", "", "HTTPS://APP"],
 )
-async def test_pages_of_other_origins_may_not(strict: Door, origin: str) -> None:
+async def test_other_origins_are_rejected(strict: Door, origin: str) -> None:
     preflight = await strict.client.options(REQUEST, headers={"origin": origin})
     called = await strict.post(VERIFY, {}, origin=origin)
 
@@ -93,7 +93,7 @@ async def test_pages_of_other_origins_may_not(strict: Door, origin: str) -> None
         assert answer.headers["vary"] == "origin"
 
 
-async def test_who_is_no_page_needs_no_origin(strict: Door) -> None:
+async def test_request_without_an_origin_is_accepted(strict: Door) -> None:
     answer = await strict.post(VERIFY, {})
 
     assert answer.json()["code"] == "not_authenticated"
@@ -101,7 +101,7 @@ async def test_who_is_no_page_needs_no_origin(strict: Door) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["abcd1234", "req_01-x.Y", "a" * 128, "6f9619ff-8b86-d011-b42d-00cf4fc964ff"])
-async def test_a_sane_request_id_comes_back(door: Door, wanted: str) -> None:
+async def test_valid_request_id_is_returned(door: Door, wanted: str) -> None:
     taken = await door.client.get("/health/live", headers={"x-request-id": wanted})
     refused = await door.post(VERIFY, {}, x_request_id=wanted)
 
@@ -112,7 +112,7 @@ async def test_a_sane_request_id_comes_back(door: Door, wanted: str) -> None:
 @pytest.mark.parametrize(
     "wanted", [b"", b"short12", b"a" * 129, b"with space", b"line\nbreak", b"<script>alert", b'quo"ted12', b"\xff" * 8]
 )
-async def test_any_other_is_replaced(wire: Wire, wanted: bytes) -> None:
+async def test_invalid_request_id_is_replaced(wire: Wire, wanted: bytes) -> None:
     ids = [(await wire.answer("GET", "/health/live", [(b"x-request-id", wanted)])).headers["x-request-id"]] + [
         (await wire.answer("GET", "/health/live")).headers["x-request-id"] for _ in range(2)
     ]
@@ -121,7 +121,7 @@ async def test_any_other_is_replaced(wire: Wire, wanted: bytes) -> None:
     assert len(set(ids)) == 3
 
 
-async def test_no_cache_keeps_an_answer_of_the_api(door: Door, tenant: dict[str, str], phone: str) -> None:
+async def test_api_responses_are_not_cacheable(door: Door, tenant: dict[str, str], phone: str) -> None:
     answers = [
         await door.post(REQUEST, {"phone": phone}, tenant["api_key"]),
         await door.post(VERIFY, {"phone": phone, "code": "0"}, tenant["api_key"]),
@@ -135,7 +135,7 @@ async def test_no_cache_keeps_an_answer_of_the_api(door: Door, tenant: dict[str,
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_no_answer_sets_a_cookie_or_names_the_server(door: Door) -> None:
+async def test_responses_have_no_cookie_and_no_server_header(door: Door) -> None:
     for path in ("/health", TENANTS, "/nothing"):
         answer = await door.client.get(path, headers={"authorization": f"Bearer {ADMIN_TOKEN}"})
 

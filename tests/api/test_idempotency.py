@@ -46,7 +46,7 @@ def replayed(answer: httpx.Response) -> bool:
         "a;b=c,d",
     ],
 )
-async def test_a_key_with_or_without_quotes_is_taken(door: Door, key: str) -> None:
+async def test_idempotency_key_is_accepted_with_or_without_quotes(door: Door, key: str) -> None:
     tenant, phone = await door.tenant(), new_phone()
 
     first, second = [await ask(door, tenant["test_key"], phone, key) for _ in range(2)]
@@ -62,7 +62,7 @@ async def test_a_key_with_or_without_quotes_is_taken(door: Door, key: str) -> No
     ["", '""', "k" * 256, '"' + "k" * 256 + '"', '"half', 'half"'[::-1], '"a" ;b', '"a";b=1', "two words", "\tk\x7f",
      '"a\\b"', "é".encode(), "ключ".encode(), b"\x80"],
 )  # fmt: skip
-async def test_a_key_that_is_none_is_refused_and_nothing_is_sent(
+async def test_invalid_idempotency_key_is_rejected_without_a_send(
     door: Door, tenant: dict[str, str], twilio_server: TwilioServer, key: str | bytes
 ) -> None:
     phone = new_phone()
@@ -74,21 +74,21 @@ async def test_a_key_that_is_none_is_refused_and_nothing_is_sent(
     assert twilio_server.sent_to(phone) == []
 
 
-async def test_a_key_that_is_sent_twice_is_refused(door: Door, tenant: dict[str, str]) -> None:
+async def test_duplicate_idempotency_key_header_is_rejected(door: Door, tenant: dict[str, str]) -> None:
     headers = [("x-api-key", tenant["test_key"]), ("idempotency-key", "a"), ("idempotency-key", "a")]
     answer = await door.client.post(REQUEST, json={"phone": new_phone()}, headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
-async def test_with_and_without_quotes_it_is_the_same_key(door: Door, tenant: dict[str, str]) -> None:
+async def test_quoted_and_unquoted_idempotency_keys_are_equal(door: Door, tenant: dict[str, str]) -> None:
     phone = new_phone()
     first = await ask(door, tenant["test_key"], phone, "the-same")
 
     assert (await ask(door, tenant["test_key"], phone, '"the-same"')).content == first.content
 
 
-async def test_a_body_that_means_the_same_is_the_same(door: Door, tenant: dict[str, str]) -> None:
+async def test_equivalent_json_bodies_are_equal(door: Door, tenant: dict[str, str]) -> None:
     headers = {"x-api-key": tenant["test_key"], "idempotency-key": "spelled", "content-type": "application/json"}
     bodies = [
         b'{"phone": "+12015550142", "metadata": {"a": 1, "b": 2}}',
@@ -100,7 +100,7 @@ async def test_a_body_that_means_the_same_is_the_same(door: Door, tenant: dict[s
     assert [(answer.status_code, replayed(answer)) for answer in answers] == [(200, False), (200, True)]
 
 
-async def test_a_key_is_a_tenants_own(door: Door, tenant: dict[str, str]) -> None:
+async def test_idempotency_keys_are_separate_per_tenant(door: Door, tenant: dict[str, str]) -> None:
     phone, other = new_phone(), await door.tenant()
 
     for key in (tenant["test_key"], other["test_key"], tenant["secret_key"]):
@@ -108,7 +108,7 @@ async def test_a_key_is_a_tenants_own(door: Door, tenant: dict[str, str]) -> Non
         assert (answer.status_code, replayed(answer)) == (200, False)
 
 
-async def test_a_publishable_key_replays_for_the_address_that_asked_alone(door: Door) -> None:
+async def test_publishable_key_replays_for_the_same_address_only(door: Door) -> None:
     tenant, phone = await door.tenant(), new_phone()
     first = await ask(door, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.1"})
     assert first.status_code == 200
@@ -120,7 +120,7 @@ async def test_a_publishable_key_replays_for_the_address_that_asked_alone(door: 
     assert (again.content, replayed(again)) == (first.content, True)
 
 
-async def test_what_is_refused_before_anything_was_done_frees_the_key(
+async def test_early_rejection_releases_the_idempotency_key(
     door: Door, tenant: dict[str, str], twilio_server: TwilioServer
 ) -> None:
     taken, wrong = new_phone(), "5551234567"
@@ -135,7 +135,7 @@ async def test_what_is_refused_before_anything_was_done_frees_the_key(
     assert len(twilio_server.sent_to(phone)) == 1
 
 
-async def test_a_queued_message_is_answered_again_as_queued(door: Door) -> None:
+async def test_queued_response_is_replayed(door: Door) -> None:
     tenant, phone = await door.tenant(), new_phone()
     door.services.messenger._in_flight += 1000
     try:
@@ -154,7 +154,7 @@ async def operate(door: Door, path: str, body: object, key: str) -> httpx.Respon
     return await door.client.post(path, json=body, headers=headers)
 
 
-async def test_a_tenant_is_made_once_and_its_secrets_are_given_again(door: Door, database: asyncpg.Connection) -> None:
+async def test_tenant_is_created_once_and_its_secrets_are_replayed(door: Door, database: asyncpg.Connection) -> None:
     body = {"name": "My App", "slug": f"once-{new_phone()[1:]}"}
     first = await operate(door, TENANTS, body, key := f"tenant-{body['slug']}")
 
@@ -172,7 +172,7 @@ async def test_a_tenant_is_made_once_and_its_secrets_are_given_again(door: Door,
     assert (await door.post(REQUEST, {"phone": new_phone()}, again.json()["api_key"])).status_code == 200
 
 
-async def test_a_key_of_a_tenant_is_made_and_rotated_once(door: Door) -> None:
+async def test_api_key_is_created_and_rotated_once(door: Door) -> None:
     tenant, other = await door.tenant(), await door.tenant()
     path = f"{TENANTS}/{tenant['tenant_id']}/keys"
     made, again = [await operate(door, path, {"kind": "sk"}, tenant["slug"]) for _ in range(2)]
@@ -188,7 +188,7 @@ async def test_a_key_of_a_tenant_is_made_and_rotated_once(door: Door) -> None:
     assert len(listed) == 3 + 2
 
 
-async def test_a_tenants_own_server_repeats_without_a_second_effect(door: Door) -> None:
+async def test_tenant_routes_replay_without_a_second_effect(door: Door) -> None:
     tenant = await door.tenant()
     headers = {"x-api-key": tenant["secret_key"], "idempotency-key": "one"}
     for path, body in (("/api/tenant/keys", {"kind": "pk"}), ("/api/tenant/jwt-secret/rotate", None)):
@@ -197,7 +197,7 @@ async def test_a_tenants_own_server_repeats_without_a_second_effect(door: Door) 
         assert (again.status_code, again.content, replayed(again)) == (first.status_code, first.content, True)
 
 
-async def test_a_refused_creation_frees_its_key(door: Door) -> None:
+async def test_rejected_creation_releases_its_idempotency_key(door: Door) -> None:
     tenant = await door.tenant()
     taken = {"name": "Another", "slug": tenant["slug"]}
     for _ in range(2):
@@ -210,7 +210,7 @@ async def test_a_refused_creation_frees_its_key(door: Door) -> None:
     assert made.status_code == 201
 
 
-async def test_a_page_may_send_the_key_and_see_that_an_answer_is_given_again(door: Door) -> None:
+async def test_cors_allows_the_idempotency_key_and_exposes_the_replay_header(door: Door) -> None:
     origin = {"origin": "https://app.example.com"}
     preflight = await door.client.options(REQUEST, headers=origin)
     answer = await door.client.get("/health", headers=origin)
@@ -219,7 +219,7 @@ async def test_a_page_may_send_the_key_and_see_that_an_answer_is_given_again(doo
     assert "idempotent-replayed" in answer.headers["access-control-expose-headers"]
 
 
-def test_every_route_that_creates_honours_the_key() -> None:
+def test_every_creating_route_supports_idempotency_keys() -> None:
     creating = {route.path for route in ROUTES if route.method == "POST" and route.status == 201}
     creating |= {route.path for route in ROUTES if route.path.endswith("/rotate")}
     honouring = {route.path for route in ROUTES if route.idempotent != "no"}
@@ -227,7 +227,7 @@ def test_every_route_that_creates_honours_the_key() -> None:
     assert creating | {REQUEST, "/api/auth/me/identifiers"} == honouring
 
 
-async def test_an_answer_that_was_sealed_under_a_forgotten_secret_is_not_given_again(
+async def test_response_sealed_with_an_unknown_secret_is_a_conflict(
     door: Door, database: asyncpg.Connection
 ) -> None:
     tenant, phone = await door.tenant(), new_phone()
@@ -248,7 +248,7 @@ async def test_an_answer_that_was_sealed_under_a_forgotten_secret_is_not_given_a
         (Made("one"), (201, b'{"name":"one"}')),
     ],
 )
-async def test_whatever_a_handler_returns_is_given_again(
+async def test_any_handler_result_is_replayed(
     door: Door, result: object, expected: tuple[int, bytes]
 ) -> None:
     runs = 0

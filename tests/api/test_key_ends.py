@@ -13,7 +13,7 @@ from tests.conftest import Door
 APP = "https://app.example.com"
 
 
-async def test_a_revoked_key_ends_at_once_and_the_others_hold(door: Door) -> None:
+async def test_revoked_key_is_rejected_and_others_stay_valid(door: Door) -> None:
     tenant = await door.tenant()
     key = await add(door, tenant)
     assert await code_for(door, key["api_key"]) is None
@@ -27,7 +27,7 @@ async def test_a_revoked_key_ends_at_once_and_the_others_hold(door: Door) -> Non
     assert shown[key["key_id"]]["revoked_at"] is not None
 
 
-async def test_a_rotated_key_holds_until_its_grace_is_over(door: Door) -> None:
+async def test_rotated_key_is_valid_during_its_grace_period(door: Door) -> None:
     tenant = await door.tenant()
     old = await add(door, tenant, allowed_origins=[APP])
 
@@ -51,7 +51,7 @@ async def test_a_rotated_key_holds_until_its_grace_is_over(door: Door) -> None:
     assert await code_for(door, new["api_key"]) is None
 
 
-async def test_a_grace_of_zero_ends_the_old_key_at_once(door: Door) -> None:
+async def test_zero_grace_period_revokes_the_old_key(door: Door) -> None:
     tenant = await door.tenant()
     old = await add(door, tenant)
     assert await code_for(door, old["api_key"]) is None
@@ -64,7 +64,7 @@ async def test_a_grace_of_zero_ends_the_old_key_at_once(door: Door) -> None:
     assert again.json()["code"] == "conflict"
 
 
-async def test_a_day_of_grace_is_given_unless_told(door: Door) -> None:
+async def test_default_grace_period_is_a_day(door: Door) -> None:
     tenant = await door.tenant()
     old = await add(door, tenant)
 
@@ -74,7 +74,7 @@ async def test_a_day_of_grace_is_given_unless_told(door: Door) -> None:
     assert datetime.fromisoformat(revoked_at) - datetime.fromisoformat(new["created_at"]) == timedelta(days=1)
 
 
-async def test_a_second_rotation_cannot_lengthen_the_grace_of_the_first(door: Door) -> None:
+async def test_second_rotation_does_not_extend_the_grace_period(door: Door) -> None:
     tenant = await door.tenant()
     old = await add(door, tenant)
     await rotate(door, tenant, old["key_id"], grace_in=60)
@@ -86,7 +86,7 @@ async def test_a_second_rotation_cannot_lengthen_the_grace_of_the_first(door: Do
 
 
 @pytest.mark.parametrize("grace_in", [-1, 30 * 24 * 3600 + 1, 1.5, "60", None])
-async def test_a_grace_that_cannot_be_is_refused(door: Door, grace_in: object) -> None:
+async def test_invalid_grace_period_is_rejected(door: Door, grace_in: object) -> None:
     tenant = await door.tenant()
     key_id = (await listed(door, tenant))[0]["key_id"]
 
@@ -95,7 +95,7 @@ async def test_a_grace_that_cannot_be_is_refused(door: Door, grace_in: object) -
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "grace_in")
 
 
-async def test_a_key_expires(door: Door) -> None:
+async def test_key_is_rejected_after_expires_at(door: Door) -> None:
     tenant = await door.tenant()
     expires_at = datetime.now(UTC) + timedelta(seconds=2)
     key = await add(door, tenant, expires_at=expires_at.isoformat())
@@ -111,7 +111,7 @@ async def test_a_key_expires(door: Door) -> None:
     assert again.json()["code"] == "conflict"
 
 
-async def test_each_act_on_a_key_is_an_event(door: Door, database: asyncpg.Connection) -> None:
+async def test_each_key_operation_is_an_event(door: Door, database: asyncpg.Connection) -> None:
     tenant = await door.tenant()
     old = await add(door, tenant, kind="test")
     new = await rotate(door, tenant, old["key_id"], grace_in=0)

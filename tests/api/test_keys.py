@@ -16,7 +16,7 @@ KINDS = {"pk": "api_key", "sk": "secret_key", "test": "test_key"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_key_names_its_kind_and_tenant_and_ends_in_a_checksum(door: Door, kind: str) -> None:
+async def test_key_contains_its_kind_tenant_and_checksum(door: Door, kind: str) -> None:
     tenant = await door.tenant()
     for key in (tenant[KINDS[kind]], (await add(door, tenant, kind=kind))["api_key"]):
         assert re.fullmatch(rf"auth1_{kind}_{tenant['slug']}_[0-9A-Za-z]{{38}}", key)
@@ -25,7 +25,7 @@ async def test_a_key_names_its_kind_and_tenant_and_ends_in_a_checksum(door: Door
 
 
 @pytest.mark.parametrize("place", [0, 8, 12, -40, -20, -7, -6, -1])
-async def test_a_typing_error_is_told_without_asking_the_database(door: Door, place: int) -> None:
+async def test_mistyped_key_is_rejected_without_a_database_query(door: Door, place: int) -> None:
     tenant = await door.tenant()
     for key in (tenant["api_key"], tenant["secret_key"], tenant["test_key"]):
         typed = list(key)
@@ -38,7 +38,7 @@ async def test_a_typing_error_is_told_without_asking_the_database(door: Door, pl
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda key: key + "\t.", lambda key: key[:-1], lambda _: "x"])
-async def test_a_key_in_another_spelling_is_none(door: Door, tenant: dict[str, str], change: Any) -> None:
+async def test_altered_key_is_rejected(door: Door, tenant: dict[str, str], change: Any) -> None:
     before = door.services.postgres.round_trips
 
     assert await code_for(door, change(tenant["api_key"])) == "invalid_api_key"
@@ -46,7 +46,7 @@ async def test_a_key_in_another_spelling_is_none(door: Door, tenant: dict[str, s
     assert door.services.postgres.round_trips == before
 
 
-async def test_a_well_formed_key_that_was_never_made_is_looked_up_and_refused(door: Door) -> None:
+async def test_unknown_well_formed_key_is_looked_up_and_rejected(door: Door) -> None:
     before = door.services.postgres.round_trips
 
     assert await code_for(door, made_up("pk")) == "invalid_api_key"
@@ -54,7 +54,7 @@ async def test_a_well_formed_key_that_was_never_made_is_looked_up_and_refused(do
     assert door.services.postgres.round_trips == before + 1
 
 
-async def test_nothing_in_the_database_is_a_key(door: Door, database: asyncpg.Connection) -> None:
+async def test_database_contains_no_plain_key(door: Door, database: asyncpg.Connection) -> None:
     tenant = await door.tenant()
     key = await add(door, tenant)
     rotated = await rotate(door, tenant, key["key_id"])
@@ -69,7 +69,7 @@ async def test_nothing_in_the_database_is_a_key(door: Door, database: asyncpg.Co
             assert piece.encode().hex() not in everything
 
 
-async def test_a_key_is_shown_with_its_text_once(door: Door) -> None:
+async def test_key_text_is_shown_only_at_creation(door: Door) -> None:
     tenant = await door.tenant()
     key = await add(door, tenant, kind="sk", allowed_origins=[APP], expires_at="2031-01-01T02:00:00+02:00")
 
@@ -86,7 +86,7 @@ async def test_a_key_is_shown_with_its_text_once(door: Door) -> None:
     assert {name: value for name, value in key.items() if name != "api_key"} in shown
 
 
-async def test_keys_are_listed_page_by_page_and_for_one_tenant_only(door: Door) -> None:
+async def test_keys_of_one_tenant_are_listed_with_pagination(door: Door) -> None:
     tenant = await door.tenant()
     await door.tenant()
     path = f"{TENANTS}/{tenant['tenant_id']}/keys"
@@ -115,7 +115,7 @@ async def test_keys_are_listed_page_by_page_and_for_one_tenant_only(door: Door) 
         ({"kind": "pk", "name": "mine"}, "name"),
     ],
 )
-async def test_a_key_that_cannot_be_is_refused(
+async def test_invalid_key_creation_is_rejected(
     door: Door, tenant: dict[str, str], body: dict[str, object], field: str
 ) -> None:
     answer = await door.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/keys", body)
@@ -123,7 +123,7 @@ async def test_a_key_that_cannot_be_is_refused(
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
-async def test_a_key_may_be_bound_to_web_origins(door: Door, phone: str) -> None:
+async def test_key_with_allowed_origins_rejects_other_origins(door: Door, phone: str) -> None:
     tenant = await door.tenant()
     bound = (await add(door, tenant, allowed_origins=[APP, "http://localhost:5173"]))["api_key"]
 
@@ -137,7 +137,7 @@ async def test_a_key_may_be_bound_to_web_origins(door: Door, phone: str) -> None
     assert refused.json()["code"] == "origin_not_allowed"
 
 
-async def test_a_key_is_rotated_with_no_body_at_all(door: Door) -> None:
+async def test_key_is_rotated_without_a_body(door: Door) -> None:
     tenant = await door.tenant()
     path = f"/api/tenant/keys/{(await listed(door, tenant))[0]['key_id']}/rotate"
 
@@ -147,7 +147,7 @@ async def test_a_key_is_rotated_with_no_body_at_all(door: Door) -> None:
     assert len(await listed(door, tenant)) == 4
 
 
-async def test_another_tenant_s_key_is_not_found(door: Door) -> None:
+async def test_key_of_another_tenant_is_not_found(door: Door) -> None:
     tenant, other = await door.tenant(), await door.tenant()
     key_id = (await listed(door, other))[0]["key_id"]
     path = f"{TENANTS}/{tenant['tenant_id']}/keys/{key_id}"

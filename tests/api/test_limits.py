@@ -105,7 +105,7 @@ def wait_of(answer: httpx.Response, name: str) -> int:
 
 
 @unless_redis_was_slow
-async def test_as_many_requests_pass_as_are_allowed_and_no_more(limited: Door) -> None:
+async def test_requests_above_the_rate_limit_are_rejected(limited: Door) -> None:
     mine, other = client(), client()
     for remaining in (4, 3, 2, 1, 0):
         answer = await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
@@ -119,7 +119,7 @@ async def test_as_many_requests_pass_as_are_allowed_and_no_more(limited: Door) -
 
 
 @unless_redis_was_slow
-async def test_each_refusal_in_a_row_tells_the_same_wait(limited: Door) -> None:
+async def test_consecutive_rejections_have_the_same_retry_after(limited: Door) -> None:
     mine = client()
     for _ in range(5):
         await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
@@ -130,7 +130,7 @@ async def test_each_refusal_in_a_row_tells_the_same_wait(limited: Door) -> None:
 
 
 @unless_redis_was_slow
-async def test_requests_and_answers_share_one_limit(limited: Door) -> None:
+async def test_request_and_verify_share_one_rate_limit(limited: Door) -> None:
     mine, tenant = client(), await limited.tenant()
     for path in (REQUEST, VERIFY, REQUEST, VERIFY, REQUEST):
         answer = await limited.post(path, {}, tenant["api_key"], x_forwarded_for=mine)
@@ -141,7 +141,7 @@ async def test_requests_and_answers_share_one_limit(limited: Door) -> None:
 
 
 @unless_redis_was_slow
-async def test_parallel_requests_pass_no_oftener(limited: Door) -> None:
+async def test_parallel_requests_stay_within_the_rate_limit(limited: Door) -> None:
     mine = client()
 
     answers = await asyncio.gather(*(limited.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(40)))
@@ -151,7 +151,7 @@ async def test_parallel_requests_pass_no_oftener(limited: Door) -> None:
 
 @pytest.mark.parametrize("window_ms", [1000, 2000])
 @unless_redis_was_slow
-async def test_after_the_wait_there_is_room(
+async def test_request_is_accepted_after_retry_after(
     start_app: Started, environment_of_limits: dict[str, str], window_ms: int
 ) -> None:
     door = await start_app(RATE_LIMIT_MAX="2", RATE_LIMIT_WINDOW_MS=str(window_ms), **environment_of_limits)
@@ -174,7 +174,7 @@ async def test_after_the_wait_there_is_room(
 
 
 @unless_redis_was_slow
-async def test_a_tenant_has_a_limit_of_its_own_choice(free: Door, twilio_server: TwilioServer) -> None:
+async def test_tenant_rate_limit_follows_its_setting(free: Door, twilio_server: TwilioServer) -> None:
     tenant, other = await free.tenant(requests_per_minute=2), await free.tenant(requests_per_minute=2)
     phones = [new_phone() for _ in range(4)]
     for phone in phones[:2]:
@@ -189,7 +189,7 @@ async def test_a_tenant_has_a_limit_of_its_own_choice(free: Door, twilio_server:
 
 
 @unless_redis_was_slow
-async def test_a_secret_key_is_told_of_all_limits_and_a_publishable_one_of_the_door_s(free: Door) -> None:
+async def test_secret_key_sees_all_limits_and_publishable_key_the_ip_limit(free: Door) -> None:
     tenant = await free.tenant(requests_per_minute=7)
 
     secret = await free.post(REQUEST, {"phone": new_phone()}, tenant["secret_key"])
@@ -201,7 +201,7 @@ async def test_a_secret_key_is_told_of_all_limits_and_a_publishable_one_of_the_d
 
 
 @unless_redis_was_slow
-async def test_one_number_is_asked_for_thirty_times_a_minute_at_most(free: Door, twilio_server: TwilioServer) -> None:
+async def test_identifier_limit_is_thirty_requests_a_minute(free: Door, twilio_server: TwilioServer) -> None:
     tenant, (phone, neighbour, *_) = await free.tenant(), block()
     codes = []
     for _ in range(30):
@@ -219,7 +219,7 @@ async def test_one_number_is_asked_for_thirty_times_a_minute_at_most(free: Door,
 
 
 @unless_redis_was_slow
-async def test_twenty_unverified_codes_are_sent_to_a_block_of_numbers(free: Door, twilio_server: TwilioServer) -> None:
+async def test_prefix_limit_is_twenty_unverified_codes(free: Door, twilio_server: TwilioServer) -> None:
     tenant, other, numbers = await free.tenant(), await free.tenant(), block()
     for phone in numbers[:20]:
         assert (await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
@@ -235,7 +235,7 @@ async def test_twenty_unverified_codes_are_sent_to_a_block_of_numbers(free: Door
 
 
 @unless_redis_was_slow
-async def test_who_verifies_gives_the_block_its_slot_back(free: Door, twilio_server: TwilioServer) -> None:
+async def test_verification_releases_the_prefix_limit(free: Door, twilio_server: TwilioServer) -> None:
     tenant, numbers = await free.tenant(), block()
 
     async def ask(phone: str) -> httpx.Response:
@@ -257,7 +257,7 @@ async def test_who_verifies_gives_the_block_its_slot_back(free: Door, twilio_ser
 
 
 @unless_redis_was_slow
-async def test_a_wrong_code_gives_nothing_back(free: Door, twilio_server: TwilioServer) -> None:
+async def test_wrong_code_releases_no_rate_limit(free: Door, twilio_server: TwilioServer) -> None:
     tenant, numbers = await free.tenant(), block()
     for phone in numbers[:20]:
         await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
@@ -269,7 +269,7 @@ async def test_a_wrong_code_gives_nothing_back(free: Door, twilio_server: Twilio
 
 
 @unless_redis_was_slow
-async def test_when_redis_dies_each_worker_goes_on_counting_by_itself(start_app: Started, tmp_path: Path) -> None:
+async def test_workers_count_locally_when_redis_is_unavailable(start_app: Started, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis:
         door = await start_app(RATE_LIMIT_MAX="3", REDIS_URL=redis.url())
         mine = client()

@@ -4,7 +4,7 @@ from tests.conftest import Door
 from tests.outside.twilio import TwilioServer
 
 
-async def test_a_person_logs_in_with_the_code_that_was_sent(
+async def test_user_logs_in_with_the_code_that_was_sent(
     door: Door, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await door.tenant(sms_branding="MyApp")

@@ -274,19 +274,19 @@ async def break_the_schema(said: Said) -> None:
     assert broken.json()["code"] == "internal_error"
 
 
-def test_stdout_holds_no_secret(said: Said) -> None:
+def test_stdout_contains_no_secret(said: Said) -> None:
     assert len(said.secrets) > 20
     for secret in said.secrets:
         assert secret not in said.stdout
 
 
-def test_answers_hold_no_secret_beside_the_fields_that_show_one(said: Said) -> None:
+def test_responses_contain_no_secret_outside_documented_fields(said: Said) -> None:
     for response in said.responses():
         for secret in said.secrets:
             assert secret not in response
 
 
-def test_no_number_or_address_is_written_in_full(said: Said) -> None:
+def test_no_phone_or_email_appears_in_full(said: Said) -> None:
     assert len(said.phones) > 30
     for text in [said.stdout, *said.told_to_anybody()]:
         for phone in said.phones:
@@ -296,7 +296,7 @@ def test_no_number_or_address_is_written_in_full(said: Said) -> None:
         assert EMAIL.partition("@")[0] not in text
 
 
-def test_nobody_reads_our_sql_or_where_it_failed(said: Said) -> None:
+def test_no_sql_or_traceback_is_exposed(said: Said) -> None:
     for text in [*said.stdout.splitlines(), *said.responses()]:
         assert not SQL.search(text)
         assert "Traceback" not in text
@@ -306,21 +306,21 @@ def test_nobody_reads_our_sql_or_where_it_failed(said: Said) -> None:
             assert word not in response
 
 
-def test_what_people_wrote_is_not_repeated(said: Said) -> None:
+def test_user_supplied_texts_are_not_repeated(said: Said) -> None:
     for text in [said.stdout, *said.told_to_anybody()]:
         assert NOTE not in text
         assert "somebody's phone" not in text
         assert "Your MyApp verification" not in text
 
 
-def test_every_line_is_json_and_says_when_how_grave_and_what(said: Said) -> None:
+def test_every_log_line_is_json_with_time_level_and_message(said: Said) -> None:
     for line in said.lines:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["ts"])
         assert line["level"] in ("debug", "info", "warn", "error")
         assert line["msg"]
 
 
-async def test_every_event_of_the_database_is_a_line(said: Said) -> None:
+async def test_every_event_is_logged(said: Said) -> None:
     told = {line["event_id"]: line for line in said.lines if line["msg"] == "event"}
     kept = await said.database.fetch("select * from events")
 
@@ -332,14 +332,14 @@ async def test_every_event_of_the_database_is_a_line(said: Said) -> None:
     assert {row["type"] for row in kept} == {event.value for event in EventType}
 
 
-def test_an_event_names_the_request_that_it_comes_of(said: Said) -> None:
+def test_event_log_line_has_its_request_id(said: Said) -> None:
     answered = {response.headers["x-request-id"] for response in said.answers}
     told = [line for line in said.lines if line["msg"] == "event" and line["actor"] != "auth1"]
 
     assert [line for line in told if line.get("request_id") not in answered] == []
 
 
-def test_every_request_is_one_line(said: Said) -> None:
+def test_every_request_is_logged_once(said: Said) -> None:
     lines = [line for line in said.lines if line["msg"] == "request"]
     by_id = {line["request_id"]: line for line in lines}
 
@@ -355,7 +355,7 @@ def test_every_request_is_one_line(said: Said) -> None:
             assert line["code"] == response.json()["code"]
 
 
-def test_a_request_of_a_tenant_names_it_and_masks_the_person(said: Said) -> None:
+def test_request_log_line_has_the_tenant_and_a_masked_identifier(said: Said) -> None:
     phone = said.phones[0]
     lines = [line for line in said.lines if line["msg"] == "request" and line.get("identifier")]
 
@@ -369,7 +369,7 @@ def test_a_request_of_a_tenant_names_it_and_masks_the_person(said: Said) -> None
     assert all("tenant_id" in line or line["code"] == "method_not_allowed" for line in named)
 
 
-def test_probes_are_told_of_at_debug_only(said: Said) -> None:
+def test_probes_are_logged_at_debug_level(said: Said) -> None:
     for line in said.lines:
         if line["msg"] == "request":
             assert (line["level"] == "debug") == (line["route"].startswith(("/health", "/metrics")))

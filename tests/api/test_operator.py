@@ -14,7 +14,7 @@ ROUTES = [(method, re.sub(r"\{\w+\}", "x_1", end.replace("{tenant_id}", "tn_1"))
 
 
 @pytest.mark.parametrize(("method", "end"), ROUTES)
-async def test_every_route_of_the_operator_wants_the_admin_token(
+async def test_every_operator_route_requires_the_admin_token(
     door: Door, tenant: dict[str, str], method: str, end: str
 ) -> None:
     for headers, code in (
@@ -27,7 +27,7 @@ async def test_every_route_of_the_operator_wants_the_admin_token(
         assert (answer.status_code, answer.json()["code"]) == (401, code)
 
 
-async def test_without_an_admin_token_there_is_no_admin_api(start_app: Started) -> None:
+async def test_admin_api_is_disabled_without_an_admin_token(start_app: Started) -> None:
     door = await start_app(ADMIN_TOKEN="")
     for method, end in ROUTES:
         answer = await door.admin(method, TENANTS + end)
@@ -35,7 +35,7 @@ async def test_without_an_admin_token_there_is_no_admin_api(start_app: Started) 
 
 
 @pytest.mark.parametrize(("method", "end"), [route for route in ROUTES if route[1]])
-async def test_a_tenant_that_never_was_is_not_found(door: Door, method: str, end: str) -> None:
+async def test_unknown_tenant_is_not_found(door: Door, method: str, end: str) -> None:
     body: dict[str, object] | None = {"kind": "pk"} if end.endswith("keys") else {}
 
     answer = await door.admin(method, TENANTS + end, body)
@@ -59,7 +59,7 @@ async def test_a_tenant_that_never_was_is_not_found(door: Door, method: str, end
         ("127.0.0.1", "127.0.0.1, 8.8.8.8", 401),
     ],
 )
-async def test_metrics_are_read_from_private_addresses(
+async def test_metrics_are_readable_from_private_addresses_only(
     wire: Wire, peer: str, forwarded_for: str | None, status: int
 ) -> None:
     headers = [(b"origin", b"https://app.example.com")]
@@ -79,7 +79,7 @@ async def test_metrics_are_read_from_private_addresses(
 
 @pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via", b"cf-connecting-ip"])
 @pytest.mark.parametrize("value", [b"127.0.0.1", b"for=127.0.0.1", b"unknown", b""])
-async def test_metrics_are_refused_through_an_untrusted_proxy(wire: Wire, header: bytes, value: bytes) -> None:
+async def test_metrics_are_rejected_through_an_untrusted_proxy(wire: Wire, header: bytes, value: bytes) -> None:
     answer = await wire.answer("GET", "/metrics", [(header, value)], client=("192.168.0.7", 4000))
 
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
@@ -92,7 +92,7 @@ async def test_metrics_have_no_preflight(wire: Wire) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-async def test_with_a_metrics_token_metrics_are_read_with_it_only(start_app: Started) -> None:
+async def test_metrics_require_the_metrics_token_when_set(start_app: Started) -> None:
     door = await start_app(METRICS_TOKEN="a token for reading the metrics")
 
     without = await door.client.get("/metrics")

@@ -48,7 +48,7 @@ async def spent(door: Door) -> tuple[int, int]:
 
 @pytest.mark.parametrize("origin", SPELLINGS)
 @pytest.mark.parametrize("kind", ["pk", "sk", "test"])
-async def test_an_origin_is_allowed_by_its_exact_spelling_or_not_at_all(door: Door, kind: str, origin: str) -> None:
+async def test_allowed_origin_requires_an_exact_match(door: Door, kind: str, origin: str) -> None:
     tenant = await door.tenant()
     key = (await add(door, tenant, kind=kind, allowed_origins=[APP]))["api_key"]
 
@@ -58,14 +58,14 @@ async def test_an_origin_is_allowed_by_its_exact_spelling_or_not_at_all(door: Do
     assert await code_for(door, key) is None, "who is no page has none"
 
 
-async def test_a_key_without_origins_serves_every_page_and_servers_that_pass_headers_on(door: Door) -> None:
+async def test_key_without_allowed_origins_accepts_any_origin(door: Door) -> None:
     tenant = await door.tenant()
 
     for name in ("api_key", "secret_key", "test_key"):
         assert await code_for(door, tenant[name], origin=ELSEWHERE) is None
 
 
-async def test_a_page_elsewhere_costs_nothing(
+async def test_rejected_origin_uses_no_rate_limit(
     narrow: Door, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await narrow.tenant()
@@ -85,7 +85,7 @@ async def test_a_page_elsewhere_costs_nothing(
     assert later == ["resend_too_soon", "rate_limited"]
 
 
-async def test_a_worker_that_does_not_know_the_key_gives_the_slot_back(narrow: Door, phone: str) -> None:
+async def test_rate_limit_is_released_after_an_uncached_origin_rejection(narrow: Door, phone: str) -> None:
     tenant = await narrow.tenant()
     visitor = {"x_forwarded_for": "203.0.113.42"}
     for _ in range(3):
@@ -96,7 +96,7 @@ async def test_a_worker_that_does_not_know_the_key_gives_the_slot_back(narrow: D
     assert [await code_for(narrow, key, origin=APP, **visitor) for _ in "123"] == [None, None, "rate_limited"]
 
 
-async def test_only_pages_of_the_key_may_read_its_answers(door: Door) -> None:
+async def test_only_allowed_origins_may_read_responses(door: Door) -> None:
     tenant = await door.tenant()
     key = (await add(door, tenant, allowed_origins=[APP, "http://localhost:5173"]))["api_key"]
 
@@ -113,7 +113,7 @@ async def test_only_pages_of_the_key_may_read_its_answers(door: Door) -> None:
     assert preflight.headers["access-control-allow-origin"] == "*"
 
 
-async def test_the_operator_s_origins_hold_beside_the_key_s(start_app: Started) -> None:
+async def test_cors_origins_apply_in_addition_to_key_origins(start_app: Started) -> None:
     door = await start_app(CORS_ORIGINS=f"{APP},https://second.example.com")
     tenant = await door.tenant()
     key = (await add(door, tenant, allowed_origins=[APP, "https://third.example.com"]))["api_key"]
@@ -143,7 +143,7 @@ async def test_the_operator_s_origins_hold_beside_the_key_s(start_app: Started) 
         ),
     ],
 )
-async def test_what_no_browser_would_send_is_refused_as_an_origin(door: Door, origin: str) -> None:
+async def test_invalid_allowed_origin_is_rejected(door: Door, origin: str) -> None:
     tenant = await door.tenant()
     path = f"{TENANTS}/{tenant['tenant_id']}/keys"
     key_id = (await listed(door, tenant))[0]["key_id"]
@@ -155,7 +155,7 @@ async def test_what_no_browser_would_send_is_refused_as_an_origin(door: Door, or
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "allowed_origins[0]")
 
 
-async def test_origins_that_browsers_send_are_taken(door: Door) -> None:
+async def test_valid_allowed_origins_are_accepted(door: Door) -> None:
     tenant = await door.tenant()
     origins = [APP, f"{APP}:8443", "http://localhost:3000", "http://127.0.0.1:8044", "https://[::1]:3000"]
     origins += ["https://xn--bcher-kva.example", "http://a_b.example:443", "https://a.example:80"]
@@ -168,7 +168,7 @@ async def test_origins_that_browsers_send_are_taken(door: Door) -> None:
         assert await code_for(door, key["api_key"], origin=origin) is None
 
 
-async def test_a_key_s_origins_and_end_are_changed(door: Door, database: asyncpg.Connection) -> None:
+async def test_key_origins_and_expiry_are_updated(door: Door, database: asyncpg.Connection) -> None:
     tenant = await door.tenant()
     key = await add(door, tenant, allowed_origins=[APP])
     assert await code_for(door, key["api_key"], origin=ELSEWHERE) == "origin_not_allowed"
@@ -202,7 +202,7 @@ async def test_a_key_s_origins_and_end_are_changed(door: Door, database: asyncpg
     ], "and none for what changed nothing"
 
 
-async def test_an_end_that_is_set_is_kept_by_workers_that_know_the_key(door: Door) -> None:
+async def test_new_expiry_applies_to_a_cached_key(door: Door) -> None:
     tenant = await door.tenant()
     key = await add(door, tenant)
     assert await code_for(door, key["api_key"]) is None
@@ -219,7 +219,7 @@ async def test_an_end_that_is_set_is_kept_by_workers_that_know_the_key(door: Doo
     assert (again.status_code, again.json()["code"]) == (409, "conflict"), "what has ended does not come back"
 
 
-async def test_a_key_that_ends_soon_by_rotation_may_still_be_changed(door: Door) -> None:
+async def test_rotated_key_can_be_updated_during_its_grace_period(door: Door) -> None:
     tenant = await door.tenant()
     old = await add(door, tenant)
     await rotate(door, tenant, old["key_id"], grace_in=3600)
@@ -239,7 +239,7 @@ async def test_a_key_that_ends_soon_by_rotation_may_still_be_changed(door: Door)
         ({"revoked_at": None}, "revoked_at"),
     ],
 )
-async def test_what_cannot_be_changed_is_refused(door: Door, body: dict[str, Any], field: str) -> None:
+async def test_invalid_key_update_is_rejected(door: Door, body: dict[str, Any], field: str) -> None:
     tenant = await door.tenant()
     before = await listed(door, tenant)
 
@@ -249,7 +249,7 @@ async def test_what_cannot_be_changed_is_refused(door: Door, body: dict[str, Any
     assert await listed(door, tenant) == before
 
 
-async def test_only_one_s_own_living_keys_are_changed(door: Door) -> None:
+async def test_only_own_active_keys_can_be_updated(door: Door) -> None:
     tenant, other = await door.tenant(), await door.tenant()
     key, gone = await add(door, other), await add(door, tenant)
     await end(door, tenant, gone["key_id"])

@@ -96,14 +96,14 @@ OBJECTS = [
 ]
 
 
-def test_there_is_something_to_try() -> None:
+def test_routes_with_object_ids_exist() -> None:
     assert len(OBJECTS) > 8
 
 
 @pytest.mark.parametrize(
     ("route", "name"), OBJECTS, ids=[f"{route.method} {route.path} {name}" for route, name in OBJECTS]
 )
-async def test_an_object_of_another_tenant_is_not_found_and_not_touched(
+async def test_object_of_another_tenant_is_not_found_and_unchanged(
     neighbours: Neighbours, route: Route, name: str
 ) -> None:
     victim, stranger = neighbours.victim, neighbours.stranger
@@ -137,7 +137,7 @@ def credentials(route: Route, stranger: Tenant) -> list[dict[str, str]]:
     [route for route in ROUTES if route.path.startswith("/api/tenant")],
     ids=lambda route: f"{route.method} {route.path}",
 )
-async def test_a_tenant_s_management_takes_its_secret_key_and_nothing_else(
+async def test_tenant_management_requires_its_secret_key(
     neighbours: Neighbours, route: Route
 ) -> None:
     victim = neighbours.victim

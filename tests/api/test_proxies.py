@@ -46,7 +46,7 @@ async def passes(door: Door, peer: Peer, *forwarded_for: str, key: str = "none",
     return answer.status_code != 429
 
 
-async def test_a_peer_that_is_no_proxy_is_the_client_whatever_it_forwards(once: Door) -> None:
+async def test_untrusted_peer_is_the_client_despite_forwarded_headers(once: Door) -> None:
     peer = address()
 
     assert await passes(once, peer, address())
@@ -54,7 +54,7 @@ async def test_a_peer_that_is_no_proxy_is_the_client_whatever_it_forwards(once: 
     assert not await passes(once, peer)
 
 
-async def test_a_proxy_names_the_client(once: Door) -> None:
+async def test_trusted_proxy_forwards_the_client_address(once: Door) -> None:
     client = address()
 
     assert await passes(once, PROXY, client)
@@ -63,7 +63,7 @@ async def test_a_proxy_names_the_client(once: Door) -> None:
     assert await passes(once, PROXY, address())
 
 
-async def test_a_proxy_that_nobody_named_is_warned_of_once(start_app: Started) -> None:
+async def test_untrusted_proxy_is_logged_once(start_app: Started) -> None:
     door = await start_app(TRUSTED_PROXIES="10.0.0.0/8", REDIS_URL=NO_REDIS)
     wire = Wire(door)
     calls: list[tuple[str, bytes | None]] = [
@@ -85,7 +85,7 @@ async def test_a_proxy_that_nobody_named_is_warned_of_once(start_app: Started) -
     assert '"peer":"192.168.0.2"' in lines[0]
 
 
-async def test_what_the_client_wrote_itself_is_not_believed(once: Door) -> None:
+async def test_client_supplied_forwarded_addresses_are_ignored(once: Door) -> None:
     client, victim = address(), address()
 
     assert await passes(once, PROXY, f"{victim}, {client}")
@@ -95,7 +95,7 @@ async def test_what_the_client_wrote_itself_is_not_believed(once: Door) -> None:
     assert await passes(once, victim)
 
 
-async def test_a_chain_of_proxies_is_followed_from_the_right(once: Door) -> None:
+async def test_proxy_chain_is_read_from_the_right(once: Door) -> None:
     client = address()
 
     assert await passes(once, PROXY, f"{address()}, {client}, 10.0.0.2, 10.0.0.3")
@@ -103,7 +103,7 @@ async def test_a_chain_of_proxies_is_followed_from_the_right(once: Door) -> None
     assert not await passes(once, PROXY, f"{client}, fd00::1")
 
 
-async def test_a_proxy_that_writes_no_address_stands_for_its_clients(once: Door) -> None:
+async def test_proxy_with_an_invalid_address_is_the_client(once: Door) -> None:
     proxy = "10.1.0.1"
 
     assert await passes(once, proxy, f"{address()}, garbage")
@@ -112,12 +112,12 @@ async def test_a_proxy_that_writes_no_address_stands_for_its_clients(once: Door)
     assert not await passes(once, proxy)
 
 
-async def test_when_all_are_proxies_the_first_of_them_is_the_client(once: Door) -> None:
+async def test_first_address_is_the_client_when_all_are_proxies(once: Door) -> None:
     assert await passes(once, PROXY, "10.2.0.1, 10.2.0.2")
     assert not await passes(once, "10.2.0.1")
 
 
-async def test_a_chain_longer_than_any_is_not_read_to_its_end(once: Door) -> None:
+async def test_overlong_proxy_chain_is_not_read_completely(once: Door) -> None:
     far = address()
     hops = ", ".join(f"10.3.0.{number}" for number in range(1, 17))
 
@@ -126,7 +126,7 @@ async def test_a_chain_longer_than_any_is_not_read_to_its_end(once: Door) -> Non
     assert await passes(once, far)
 
 
-async def test_an_ipv6_customer_has_one_slot_for_all_addresses_of_the_network(once: Door) -> None:
+async def test_ipv6_network_shares_one_rate_limit(once: Door) -> None:
     assert await passes(once, "2001:db8:1:1::1")
     assert not await passes(once, "2001:db8:1:1:ffff:ffff:ffff:ffff")
     assert not await passes(once, "2001:0DB8:0001:0001:0:0:0:2")
@@ -134,7 +134,7 @@ async def test_an_ipv6_customer_has_one_slot_for_all_addresses_of_the_network(on
     assert await passes(once, "2001:db8:1:2::1")
 
 
-async def test_ipv4_written_as_ipv6_is_ipv4(once: Door) -> None:
+async def test_ipv4_mapped_ipv6_address_is_ipv4(once: Door) -> None:
     client = address()
 
     assert await passes(once, f"::ffff:{client}")
@@ -143,7 +143,7 @@ async def test_ipv4_written_as_ipv6_is_ipv4(once: Door) -> None:
     assert not await passes(once, PROXY, f"::FFFF:{client}")
 
 
-async def test_behind_a_unix_socket_is_a_local_proxy(once: Door) -> None:
+async def test_unix_socket_peer_is_a_trusted_proxy(once: Door) -> None:
     client = address()
 
     assert await passes(once, None, client)
@@ -154,7 +154,7 @@ async def test_behind_a_unix_socket_is_a_local_proxy(once: Door) -> None:
     assert not await passes(once, "", "garbage")
 
 
-async def test_unless_told_only_this_machine_is_a_proxy(start_app: Started) -> None:
+async def test_only_loopback_is_a_trusted_proxy_by_default(start_app: Started) -> None:
     door = await start_app(RATE_LIMIT_MAX="1", REDIS_URL=NO_REDIS)
     client = address()
 
@@ -164,14 +164,14 @@ async def test_unless_told_only_this_machine_is_a_proxy(start_app: Started) -> N
     assert not await passes(door, "10.4.0.1", address())
 
 
-async def test_no_proxy_at_all_may_be_trusted(start_app: Started) -> None:
+async def test_loopback_is_untrusted_when_trusted_proxies_excludes_it(start_app: Started) -> None:
     door = await start_app(RATE_LIMIT_MAX="1", TRUSTED_PROXIES="192.0.2.1", REDIS_URL=NO_REDIS)
 
     assert await passes(door, "127.0.0.1", address())
     assert not await passes(door, "127.0.0.1", address())
 
 
-async def test_a_secret_key_is_exempt_and_may_name_the_person(once: Door) -> None:
+async def test_secret_key_is_exempt_and_may_forward_the_client_address(once: Door) -> None:
     tenant, server, person = await once.tenant(), address(), address()
     secret = tenant["secret_key"]
     for _ in range(3):
@@ -185,7 +185,7 @@ async def test_a_secret_key_is_exempt_and_may_name_the_person(once: Door) -> Non
     assert await passes(once, server, key=secret)
 
 
-async def test_a_tenant_cannot_use_up_a_persons_slot_elsewhere(once: Door) -> None:
+async def test_forwarded_address_limit_is_separate_per_tenant(once: Door) -> None:
     tenant, other, person = await once.tenant(), await once.tenant(), address()
     assert await passes(once, address(), key=tenant["secret_key"], named=person)
     assert not await passes(once, address(), key=tenant["secret_key"], named=person)
@@ -195,7 +195,7 @@ async def test_a_tenant_cannot_use_up_a_persons_slot_elsewhere(once: Door) -> No
     assert not await passes(once, person, key=other["api_key"])
 
 
-async def test_a_publishable_key_cannot_name_anybody(once: Door) -> None:
+async def test_publishable_key_cannot_forward_a_client_address(once: Door) -> None:
     tenant, client, person = await once.tenant(), address(), address()
 
     assert await passes(once, client, key=tenant["api_key"], named=person)
@@ -204,7 +204,7 @@ async def test_a_publishable_key_cannot_name_anybody(once: Door) -> None:
 
 
 @pytest.mark.parametrize("named", ["", "somebody", "1.2.3.4, 5.6.7.8", "1.2.3.4:80", "127.1", " 1.2.3.4"])
-async def test_the_named_address_must_be_one(once: Door, named: str) -> None:
+async def test_invalid_forwarded_client_address_is_rejected(once: Door, named: str) -> None:
     secret = (await once.tenant())["secret_key"]
     headers = [(b"x-api-key", secret.encode()), (b"auth1-forwarded-for", named.encode()), JSON]
 
@@ -213,7 +213,7 @@ async def test_the_named_address_must_be_one(once: Door, named: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
-async def test_guessing_keys_costs_slots_whatever_their_kind(once: Door) -> None:
+async def test_invalid_keys_use_the_ip_rate_limit(once: Door) -> None:
     for key in (made_up("pk"), made_up("sk"), made_up("test"), "anything"):
         client = address()
         assert await passes(once, client, key=key)

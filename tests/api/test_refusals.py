@@ -99,16 +99,16 @@ def check_form(answer: httpx.Response, code: str) -> None:
 
 
 @pytest.mark.parametrize("kind", errors.ALL, ids=lambda kind: kind.code)
-async def test_a_refusal_has_the_form_of_the_contract(kind: type[ApiError], world: World) -> None:
+async def test_every_error_has_the_documented_form(kind: type[ApiError], world: World) -> None:
     check_form(await PROVOCATIONS[kind](world), kind.code)
 
 
-def test_every_refusal_is_provoked_and_is_in_the_contract() -> None:
+def test_every_error_is_triggered_and_documented() -> None:
     assert set(PROVOCATIONS) == set(errors.ALL)
     assert set(CONTRACT) == {kind.code for kind in errors.ALL}
 
 
-def test_no_other_module_adds_a_code() -> None:
+def test_no_other_module_adds_an_error_code() -> None:
     def below(kind: type[ApiError]) -> set[type[ApiError]]:
         return {kind} | {deeper for child in kind.__subclasses__() for deeper in below(child)}
 
@@ -124,7 +124,7 @@ def test_no_other_module_adds_a_code() -> None:
         ({"authorization": "Bearer nobody"}, 'Bearer error="invalid_token"'),
     ],
 )
-async def test_the_operator_s_routes_ask_for_a_bearer_token(
+async def test_operator_routes_challenge_for_a_bearer_token(
     door: Door, headers: dict[str, str], challenge: str
 ) -> None:
     refused = await door.client.get("/api/admin/tenants", headers=headers)
@@ -133,13 +133,13 @@ async def test_the_operator_s_routes_ask_for_a_bearer_token(
 
 
 @pytest.mark.parametrize("key", [None, "", "auth1_pk_myapp_made-up"])
-async def test_the_tenants_routes_ask_for_an_api_key(door: Door, key: str | None) -> None:
+async def test_tenant_routes_challenge_for_an_api_key(door: Door, key: str | None) -> None:
     refused = await door.post(VERIFY, {}, key)
 
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "ApiKey")
 
 
-async def test_allow_names_the_methods_of_a_path(door: Door) -> None:
+async def test_allow_header_lists_the_methods_of_a_path(door: Door) -> None:
     posted = await door.client.put(REQUEST)
     read = await door.client.delete("/health")
 
@@ -147,7 +147,7 @@ async def test_allow_names_the_methods_of_a_path(door: Door) -> None:
     assert read.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
-async def test_why_a_request_was_blocked_is_told_to_secret_keys_only(door: Door, tenant: dict[str, str]) -> None:
+async def test_block_reason_is_shown_to_secret_keys_only(door: Door, tenant: dict[str, str]) -> None:
     public, secret = [await door.post(REQUEST, {"phone": TOLL_FREE}, tenant[key]) for key in ("api_key", "secret_key")]
 
     check_form(public, "request_blocked")
@@ -156,7 +156,7 @@ async def test_why_a_request_was_blocked_is_told_to_secret_keys_only(door: Door,
     assert "toll_free" in secret.json()["detail"]
 
 
-async def test_one_answer_for_a_code_that_was_used_and_one_that_was_never_asked_for(world: World) -> None:
+async def test_used_and_never_requested_codes_get_the_same_error(world: World) -> None:
     await world.login()
     used = await world.verify(world.twilio.code_for(world.phone))
     never = await PROVOCATIONS[errors.NoActiveChallenge](world)
@@ -165,7 +165,7 @@ async def test_one_answer_for_a_code_that_was_used_and_one_that_was_never_asked_
     assert used.json() | {"request_id": ""} == never.json() | {"request_id": ""}
 
 
-async def test_a_database_that_breaks_under_a_statement_is_told_of_in_one_sentence(
+async def test_database_failure_during_a_statement_is_logged_in_one_line(
     start_app: Started, tmp_path: Path
 ) -> None:
     with PostgresServer(tmp_path, durable=False) as server:

@@ -38,7 +38,7 @@ async def send(door: Door, request_id: str, path: str = VERIFY, *headers: tuple[
 
 
 @pytest.mark.parametrize("address", NETWORKS)
-async def test_log_line_names_the_network_behind_a_proxy(proxied: Door, address: str) -> None:
+async def test_log_line_has_the_network_behind_a_proxy(proxied: Door, address: str) -> None:
     request_id = f"network-of-{list(NETWORKS).index(address)}"
     await send(proxied, request_id, VERIFY, (b"x-forwarded-for", address.encode()), client=(PROXY, 4000))
     line = await line_of(proxied, request_id)
@@ -47,7 +47,7 @@ async def test_log_line_names_the_network_behind_a_proxy(proxied: Door, address:
 
 
 @pytest.mark.parametrize("path", [VERIFY, "/nothing/here", "/" + "x" * 3000], ids=["route", "unknown", "malformed"])
-async def test_log_line_of_an_error_names_the_network_of_the_peer(proxied: Door, path: str) -> None:
+async def test_log_line_of_an_error_has_the_network_of_the_peer(proxied: Door, path: str) -> None:
     request_id = f"peer-network-{len(path)}"
     await send(proxied, request_id, path, client=("198.51.100.7", 4000))
     line = await line_of(proxied, request_id)

@@ -35,7 +35,7 @@ async def state_of(door: Door, key: str, challenge_id: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(("identifier", "status", "code", "told"), OUTCOMES)
-async def test_the_number_chooses_the_outcome(
+async def test_sandbox_number_selects_the_outcome(
     door: Door, twilio_server: TwilioServer, identifier: str, status: int, code: str | None, told: object
 ) -> None:
     tenant = await door.tenant()
@@ -53,7 +53,7 @@ async def test_the_number_chooses_the_outcome(
 
 
 @pytest.mark.parametrize("identifier", [row[0] for row in OUTCOMES if row[3] is not None])
-async def test_what_was_sent_can_be_answered_even_where_it_is_said_not_to_have_arrived(
+async def test_undelivered_sandbox_message_can_be_verified(
     door: Door, identifier: str
 ) -> None:
     tenant = await door.tenant()
@@ -64,7 +64,7 @@ async def test_what_was_sent_can_be_answered_even_where_it_is_said_not_to_have_a
     assert (answer.status_code, answer.json()["is_new_user"]) == (200, True)
 
 
-async def test_what_no_provider_took_left_nothing_to_answer(door: Door) -> None:
+async def test_unsent_sandbox_message_has_no_active_challenge(door: Door) -> None:
     tenant = await door.tenant()
     for number, *_, told in OUTCOMES:
         if told is None:
@@ -74,7 +74,7 @@ async def test_what_no_provider_took_left_nothing_to_answer(door: Door) -> None:
             assert answer.json()["code"] == "no_active_challenge"
 
 
-async def test_the_magic_numbers_mean_nothing_to_live_keys(door: Door, twilio_server: TwilioServer) -> None:
+async def test_sandbox_numbers_are_ordinary_for_live_keys(door: Door, twilio_server: TwilioServer) -> None:
     tenant = await door.tenant(voip_blocking=False)
 
     answer = await door.post("/api/auth/request", {"phone": "+15005550002"}, tenant["api_key"])
@@ -83,7 +83,7 @@ async def test_the_magic_numbers_mean_nothing_to_live_keys(door: Door, twilio_se
     assert twilio_server.code_for("+15005550002")
 
 
-async def test_the_sandbox_reports_as_a_provider_does(door: Door, database: asyncpg.Connection) -> None:
+async def test_sandbox_emits_delivery_events(door: Door, database: asyncpg.Connection) -> None:
     tenant = await door.tenant()
     for number in ("+15005550000", "+15005550005"):
         await door.post("/api/auth/request", {"phone": number}, tenant["test_key"])
@@ -103,7 +103,7 @@ async def test_the_sandbox_reports_as_a_provider_does(door: Door, database: asyn
     assert '"type":"message.delivered"' in written.replace(" ", "")
 
 
-async def test_an_address_needs_no_mail_server(door: Door) -> None:
+async def test_sandbox_email_needs_no_mail_server(door: Door) -> None:
     assert "email" not in door.services.messenger.channels
     tenant = await door.tenant(rate_limit_per_hour=1)
 
@@ -121,7 +121,7 @@ async def test_an_address_needs_no_mail_server(door: Door) -> None:
     assert live.status_code == 404, "another pool"
 
 
-async def test_a_link_of_the_sandbox_is_in_the_answer_and_works_as_in_a_mail(door: Door) -> None:
+async def test_sandbox_response_contains_a_working_link(door: Door) -> None:
     tenant = await door.tenant()
     body = {"email": "ann@example.com", "mode": "link"}
     asked = (await door.post("/api/auth/request", body, tenant["test_key"])).json()
@@ -137,7 +137,7 @@ async def test_a_link_of_the_sandbox_is_in_the_answer_and_works_as_in_a_mail(doo
     assert "link" not in code_alone
 
 
-async def test_the_code_of_the_sandbox_is_all_zeros(door: Door) -> None:
+async def test_sandbox_code_is_all_zeros(door: Door) -> None:
     tenant = await door.tenant(otp_length=8)
     await door.post("/api/auth/request", {"phone": "+15005550000"}, tenant["test_key"])
 
@@ -148,7 +148,7 @@ async def test_the_code_of_the_sandbox_is_all_zeros(door: Door) -> None:
     assert right.json()["is_new_user"] is True
 
 
-async def test_no_budget_is_used(door: Door, phone: str) -> None:
+async def test_sandbox_uses_no_rate_limit_or_budget(door: Door, phone: str) -> None:
     tenant = await door.tenant(rate_limit_per_hour=1, requests_per_minute=1)
     for _ in range(30):
         answer = await door.post("/api/auth/request", {"phone": phone}, tenant["test_key"])
@@ -160,7 +160,7 @@ async def test_no_budget_is_used(door: Door, phone: str) -> None:
     assert live.status_code == 200, "nor one of the live tenant"
 
 
-async def test_a_limit_per_key_holds(door: Door) -> None:
+async def test_key_has_its_own_rate_limit(door: Door) -> None:
     tenant = await door.tenant()
     answers = [
         (await door.post("/api/auth/request", {"phone": "+15005550009"}, tenant["test_key"])).headers[
@@ -171,7 +171,7 @@ async def test_a_limit_per_key_holds(door: Door) -> None:
     assert answers[0] == f'"key";q={TEST_KEY_REQUESTS};w=60'
 
 
-async def test_users_and_codes_of_the_sandbox_are_its_own(door: Door, twilio_server: TwilioServer, phone: str) -> None:
+async def test_sandbox_users_and_codes_are_separate(door: Door, twilio_server: TwilioServer, phone: str) -> None:
     tenant = await door.tenant()
     await door.post("/api/auth/request", {"phone": phone}, tenant["test_key"])
 

@@ -117,7 +117,7 @@ def slug() -> str:
     return f"s{secrets.token_hex(6)}"
 
 
-async def test_a_new_tenant_is_shown_with_its_secrets_this_once(door: Door) -> None:
+async def test_tenant_secrets_are_shown_only_at_creation(door: Door) -> None:
     wanted: dict[str, Any] = {"name": "My App", "slug": slug(), "settings": {"otp_length": 8, "sms_branding": "MyApp"}}
 
     answer = await door.admin("POST", TENANTS, wanted)
@@ -140,17 +140,17 @@ async def test_a_new_tenant_is_shown_with_its_secrets_this_once(door: Door) -> N
     }
 
 
-async def test_settings_that_nobody_names_have_the_guide_s_defaults(door: Door) -> None:
+async def test_omitted_settings_have_the_documented_defaults(door: Door) -> None:
     assert (await door.tenant())["settings"] == DEFAULTS
 
 
 @pytest.mark.parametrize("name", ["M", "n" * 100, "Ümläut & Söhne 😀"])
-async def test_a_name_may_be_anything_that_is_printed(door: Door, name: str) -> None:
+async def test_printable_tenant_name_is_accepted(door: Door, name: str) -> None:
     assert (await door.admin("POST", TENANTS, {"name": name, "slug": slug()})).json()["name"] == name
 
 
 @pytest.mark.parametrize("name", ["", "n" * 101, "a\nb", "a\n", "a\x7f", None, 1])
-async def test_other_names_are_refused(door: Door, tenant: dict[str, str], name: object) -> None:
+async def test_invalid_tenant_name_is_rejected(door: Door, tenant: dict[str, str], name: object) -> None:
     created = await door.admin("POST", TENANTS, {"name": name, "slug": slug()})
     renamed = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", {"name": name})
 
@@ -159,13 +159,13 @@ async def test_other_names_are_refused(door: Door, tenant: dict[str, str], name:
 
 
 @pytest.mark.parametrize("wanted", ["", "-a", "a-", "A", "a_b", "a" * 41, "a.b", "ä", "a\n", "a b", 1, None])
-async def test_a_slug_is_short_and_plain(door: Door, wanted: object) -> None:
+async def test_invalid_slug_is_rejected(door: Door, wanted: object) -> None:
     answer = await door.admin("POST", TENANTS, {"name": "My App", "slug": wanted})
 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "slug")
 
 
-async def test_the_list_leads_from_page_to_page(door: Door) -> None:
+async def test_tenants_are_listed_with_pagination(door: Door) -> None:
     made = [(await door.tenant())["tenant_id"] for _ in range(5)]
     seen: list[str] = []
     cursor: str | None = ""
@@ -198,13 +198,13 @@ async def test_the_list_leads_from_page_to_page(door: Door) -> None:
         "cursor=" + "a" * 65,
     ],
 )
-async def test_a_page_that_cannot_be_is_refused(door: Door, query: str) -> None:
+async def test_invalid_pagination_parameter_is_rejected(door: Door, query: str) -> None:
     answer = await door.admin("GET", f"{TENANTS}?{query}")
 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
 
 
-async def test_a_cursor_that_is_no_id_is_only_a_place_in_the_order(door: Door, tenant: dict[str, str]) -> None:
+async def test_cursor_that_is_not_an_id_is_a_position(door: Door, tenant: dict[str, str]) -> None:
     after_all = await door.admin("GET", f"{TENANTS}?cursor=zzz")
     before_all = await door.admin("GET", f"{TENANTS}?cursor=a' or 1=1 --&limit=1")
 
@@ -212,7 +212,7 @@ async def test_a_cursor_that_is_no_id_is_only_a_place_in_the_order(door: Door, t
     assert len(before_all.json()["data"]) == 1
 
 
-async def test_a_patch_changes_what_it_names(door: Door, database: asyncpg.Connection) -> None:
+async def test_patch_changes_only_the_given_fields(door: Door, database: asyncpg.Connection) -> None:
     made = await door.tenant(otp_length=8, sms_branding="MyApp")
     path = f"{TENANTS}/{made['tenant_id']}"
 
@@ -235,7 +235,7 @@ async def test_a_patch_changes_what_it_names(door: Door, database: asyncpg.Conne
     ]
 
 
-async def test_parallel_patches_lose_nothing(door: Door) -> None:
+async def test_parallel_patches_lose_no_change(door: Door) -> None:
     path = f"{TENANTS}/{(await door.tenant())['tenant_id']}"
     changes = {"otp_length": 8, "otp_expiry_minutes": 5, "max_otp_attempts": 3, "rate_limit_per_hour": 9}
     await fill_pool(door)
@@ -246,7 +246,7 @@ async def test_parallel_patches_lose_nothing(door: Door) -> None:
 
 
 @pytest.mark.parametrize(("setting", "good", "bad"), BOUNDS, ids=[setting for setting, _, _ in BOUNDS])
-async def test_each_setting_has_bounds(door: Door, setting: str, good: list[Any], bad: list[Any]) -> None:
+async def test_each_setting_is_checked_at_its_bounds(door: Door, setting: str, good: list[Any], bad: list[Any]) -> None:
     made = await door.tenant()
     path = f"{TENANTS}/{made['tenant_id']}"
     for value in good:
@@ -262,12 +262,12 @@ async def test_each_setting_has_bounds(door: Door, setting: str, good: list[Any]
     assert (await door.admin("GET", path)).json()["settings"] == DEFAULTS | {setting: good[-1]}
 
 
-def test_every_setting_is_tried_at_its_bounds() -> None:
+def test_every_setting_has_bounds_in_this_file() -> None:
     assert {setting for setting, _, _ in BOUNDS} == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("settings", [{"colour": 1}, {"colour": None}, {"otp_length": 8, "colour": "blue"}])
-async def test_an_unknown_setting_is_refused_by_name(door: Door, settings: dict[str, Any]) -> None:
+async def test_unknown_setting_is_rejected_by_name(door: Door, settings: dict[str, Any]) -> None:
     made = await door.tenant()
     path = f"{TENANTS}/{made['tenant_id']}"
 
@@ -280,7 +280,7 @@ async def test_an_unknown_setting_is_refused_by_name(door: Door, settings: dict[
 @pytest.mark.parametrize(
     ("settings", "field"), [({"colour": 1}, "colour"), ({"otp_length": 99}, "otp_length"), ({"texts": 1}, "texts")]
 )
-async def test_a_tenant_s_own_setting_is_refused_by_the_name_it_has_in_the_body(
+async def test_tenant_settings_error_names_the_field_of_the_body(
     door: Door, settings: dict[str, Any], field: str
 ) -> None:
     headers = {"x-api-key": (await door.tenant())["secret_key"]}
@@ -292,13 +292,13 @@ async def test_a_tenant_s_own_setting_is_refused_by_the_name_it_has_in_the_body(
 
 
 @pytest.mark.parametrize("body", [{"settings": None}, {"settings": []}, {"slug": "another"}, {"suspended_at": None}])
-async def test_nothing_else_can_be_patched(door: Door, tenant: dict[str, str], body: dict[str, Any]) -> None:
+async def test_unknown_patch_field_is_rejected(door: Door, tenant: dict[str, str], body: dict[str, Any]) -> None:
     answer = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}", body)
 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, next(iter(body)))
 
 
-async def test_suspending_and_resuming_may_be_repeated(
+async def test_suspend_and_resume_are_idempotent(
     door: Door, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
 ) -> None:
     made = await door.tenant()
@@ -324,7 +324,7 @@ async def test_suspending_and_resuming_may_be_repeated(
     ]
 
 
-async def test_a_deleted_tenant_is_gone_and_its_slug_is_free(
+async def test_deleted_tenant_is_not_found_and_its_slug_is_free(
     door: Door, database: asyncpg.Connection, phone: str
 ) -> None:
     made = await door.tenant()
@@ -359,7 +359,7 @@ async def test_a_deleted_tenant_is_gone_and_its_slug_is_free(
     assert again.json()["tenant_id"] != made["tenant_id"]
 
 
-async def test_of_twenty_tenants_that_want_one_slug_one_gets_it(door: Door, database: asyncpg.Connection) -> None:
+async def test_one_of_twenty_concurrent_creations_gets_the_slug(door: Door, database: asyncpg.Connection) -> None:
     await fill_pool(door)
     wanted = {"name": "My App", "slug": slug()}
 
@@ -372,7 +372,7 @@ async def test_of_twenty_tenants_that_want_one_slug_one_gets_it(door: Door, data
     assert await database.fetchval(keys, wanted["slug"]) == 3
 
 
-async def test_a_tenant_cannot_raise_what_the_operator_pays_for(door: Door) -> None:
+async def test_tenant_cannot_change_operator_settings(door: Door) -> None:
     tenant = await door.tenant(sms_budget_per_day=1)
     headers = {"x-api-key": tenant["secret_key"]}
     for name, value in (("sms_budget_per_day", None), ("sms_budget_soft", 1), ("messages_per_day", 10)):
@@ -384,7 +384,7 @@ async def test_a_tenant_cannot_raise_what_the_operator_pays_for(door: Door) -> N
     assert (shown["sms_budget_per_day"], shown["messages_per_day"]) == (1, None)
 
 
-async def test_name_and_settings_are_checked_by_meaning(door: Door) -> None:
+async def test_tenant_name_and_settings_are_validated(door: Door) -> None:
     body = {"name": "https://evil.example", "slug": f"t{secrets.token_hex(6)}"}
     answer = await door.admin("POST", "/api/admin/tenants", body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")

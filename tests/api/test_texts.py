@@ -54,7 +54,7 @@ async def test_sms_is_in_the_language_of_the_request(door: Door, twilio_server: 
         (None, "ja", "en"),
     ],
 )
-async def test_language_falls_back_to_the_tenants_and_then_to_english(
+async def test_language_falls_back_to_tenant_default_then_english(
     door: Door, twilio_server: TwilioServer, locale: str | None, default: str, found: str
 ) -> None:
     tenant = await door.tenant(sms_branding="MyApp", default_locale=default)
@@ -84,7 +84,7 @@ async def test_tenant_texts_replace_built_in_texts(door: Door, twilio_server: Tw
     assert default.startswith("コード ")
 
 
-async def test_changed_text_is_used_at_once(door: Door, twilio_server: TwilioServer) -> None:
+async def test_changed_text_is_used_immediately(door: Door, twilio_server: TwilioServer) -> None:
     tenant = await door.tenant(sms_branding="MyApp", texts={"sms": {"es": "Uno {code}", "fr": "Un {code}"}})
     path = f"{TENANTS}/{tenant['tenant_id']}"
     assert (await text_for(door, twilio_server, tenant, "es")).startswith("Uno ")

@@ -41,7 +41,7 @@ def decode(token: str, secret: str, audience: str) -> dict[str, Any]:
     return claims
 
 
-async def test_the_answer_to_a_right_code_has_the_fields_of_the_contract(
+async def test_verification_response_has_the_documented_fields(
     door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
     answer = await login(door, twilio_server, tenant, phone)
@@ -55,7 +55,7 @@ async def test_the_answer_to_a_right_code_has_the_fields_of_the_contract(
     assert len(answer["refresh_token"]) > 60
 
 
-async def test_the_token_verifies_with_the_tenant_s_secret_and_says_who_logged_in(
+async def test_token_verifies_with_the_tenant_secret_and_has_the_user_claims(
     door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
     before = int(time.time())
@@ -84,7 +84,7 @@ async def test_the_token_verifies_with_the_tenant_s_secret_and_says_who_logged_i
     }
 
 
-async def test_each_login_has_a_session_and_tokens_of_its_own(
+async def test_each_login_has_its_own_session_and_tokens(
     door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
     first, second = [await login(door, twilio_server, tenant, phone) for _ in range(2)]
@@ -97,7 +97,7 @@ async def test_each_login_has_a_session_and_tokens_of_its_own(
     assert len(set(ids)) == 2
 
 
-async def test_no_other_secret_verifies_a_token(
+async def test_token_does_not_verify_with_another_secret(
     door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
     other = await door.tenant()
@@ -110,7 +110,7 @@ async def test_no_other_secret_verifies_a_token(
         decode(token, tenant["jwt_secret"], other["tenant_id"])
 
 
-async def test_one_person_is_another_user_at_each_tenant(
+async def test_same_phone_is_a_different_user_at_each_tenant(
     door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
     here = await login(door, twilio_server, tenant, phone)
@@ -120,7 +120,7 @@ async def test_one_person_is_another_user_at_each_tenant(
     assert here["user_id"] != there["user_id"]
 
 
-async def test_a_token_of_the_sandbox_is_marked_and_signed_by_another_key(
+async def test_sandbox_token_is_marked_and_has_a_separate_signing_key(
     door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
     live = await login(door, twilio_server, tenant, phone)
@@ -134,7 +134,7 @@ async def test_a_token_of_the_sandbox_is_marked_and_signed_by_another_key(
     assert "test" not in jwt.decode(live["token"], options={"verify_signature": False})
 
 
-async def test_the_issuer_is_the_address_that_the_operator_named(
+async def test_issuer_is_app_url(
     start_app: Started, twilio_server: TwilioServer, phone: str
 ) -> None:
     door = await start_app(APP_URL="https://auth.example.com/")
@@ -145,7 +145,7 @@ async def test_the_issuer_is_the_address_that_the_operator_named(
     assert claims["iss"] == "https://auth.example.com"
 
 
-async def test_of_a_refresh_token_nothing_is_kept(
+async def test_refresh_token_is_not_stored(
     door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str, database: asyncpg.Connection
 ) -> None:
     answer = await login(door, twilio_server, tenant, phone, device={"name": "Ümläut's phone"})
@@ -164,7 +164,7 @@ async def test_of_a_refresh_token_nothing_is_kept(
         assert secret.encode().hex() not in everything
 
 
-async def test_a_code_sent_under_the_old_secret_is_accepted_under_the_new_one(
+async def test_code_sent_under_the_previous_secret_is_accepted(
     door: Door, start_app: Started, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await door.tenant()
@@ -179,7 +179,7 @@ async def test_a_code_sent_under_the_old_secret_is_accepted_under_the_new_one(
         decode(answer.json()["token"], tenant["jwt_secret"], tenant["tenant_id"])
 
 
-async def test_the_same_code_is_sent_again_under_the_new_secret(
+async def test_resend_after_secret_rotation_sends_the_same_code(
     door: Door, start_app: Started, twilio_server: TwilioServer, phone: str, database: asyncpg.Connection
 ) -> None:
     tenant = await door.tenant()
@@ -194,7 +194,7 @@ async def test_the_same_code_is_sent_again_under_the_new_secret(
     assert twilio_server.code_for(phone) == first
 
 
-async def test_without_the_old_secret_its_code_is_wrong(
+async def test_code_of_an_unknown_secret_is_invalid(
     door: Door, start_app: Started, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await door.tenant()
@@ -206,7 +206,7 @@ async def test_without_the_old_secret_its_code_is_wrong(
     assert (await door.post(VERIFY, body, tenant["api_key"])).status_code == 200
 
 
-async def test_a_secret_changed_without_keeping_the_old_one_means_a_new_code(
+async def test_secret_change_without_the_previous_secret_creates_a_new_code(
     start_app: Started, door: Door, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await door.tenant()

@@ -40,7 +40,7 @@ async def is_known(door: Door, key: str) -> bool:
     ids=["a key revoked", "a tenant deleted", "a tenant suspended"],
 )
 @pytest.mark.parametrize("kind", ["pk", "sk", "test"])
-async def test_the_other_worker_sees_an_end(
+async def test_other_worker_rejects_a_revoked_key_or_tenant(
     workers: tuple[Door, Door], method: str, path: str, code: str, kind: str
 ) -> None:
     here, there = workers
@@ -59,7 +59,7 @@ async def test_the_other_worker_sees_an_end(
     assert await until(is_seen, SEEN_S)
 
 
-async def test_the_other_worker_sees_a_tenant_resumed(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_accepts_a_resumed_tenant(workers: tuple[Door, Door]) -> None:
     here, there = workers
     tenant = await here.tenant()
     await here.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/suspend")
@@ -77,7 +77,7 @@ async def test_the_other_worker_sees_a_tenant_resumed(workers: tuple[Door, Door]
     assert await until(is_resumed, SEEN_S)
 
 
-async def test_the_other_worker_sees_the_origins_of_a_key_changed(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_uses_the_changed_origins(workers: tuple[Door, Door]) -> None:
     here, there = workers
     tenant = await here.tenant()
     key = await add(here, tenant, allowed_origins=["https://old.example.com"])
@@ -92,7 +92,7 @@ async def test_the_other_worker_sees_the_origins_of_a_key_changed(workers: tuple
     assert await code_for(there, key["api_key"], origin="https://new.example.com") is None
 
 
-async def test_the_other_worker_sees_a_setting_changed(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_uses_the_changed_setting(workers: tuple[Door, Door]) -> None:
     here, there = workers
     tenant = await here.tenant()
     assert await until(lambda: is_known(there, tenant["api_key"]))
@@ -113,7 +113,7 @@ async def test_the_other_worker_sees_a_setting_changed(workers: tuple[Door, Door
     assert await until(is_seen, SEEN_S)
 
 
-async def test_the_other_worker_sees_a_key_rotated(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_rejects_a_rotated_key(workers: tuple[Door, Door]) -> None:
     here, there = workers
     tenant = await here.tenant()
     key = await add(here, tenant)
@@ -129,7 +129,7 @@ async def test_the_other_worker_sees_a_key_rotated(workers: tuple[Door, Door]) -
     assert await until(is_seen, SEEN_S)
 
 
-async def test_without_redis_a_change_is_seen_in_half_a_minute_and_at_once_when_it_returns(
+async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(
     start_app: Started, tmp_path: Path
 ) -> None:
     with RedisServer(tmp_path) as redis:

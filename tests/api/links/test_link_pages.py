@@ -72,7 +72,7 @@ async def test_tenant_name_is_escaped_on_the_page(mail_door: Door, mail_server: 
     assert "Tom &amp; Jerry&#39;s" in page.text
 
 
-async def test_used_and_expired_links_get_the_same_page(person: Person, database: asyncpg.Connection) -> None:
+async def test_used_and_expired_links_return_the_same_page(person: Person, database: asyncpg.Connection) -> None:
     await person.ask()
     used = person.path
     await person.confirm()
@@ -88,7 +88,7 @@ async def test_used_and_expired_links_get_the_same_page(person: Person, database
     assert (await person.open("HEAD", used)).status_code == 400
 
 
-async def test_unknown_link_gets_a_page_without_a_tenant(person: Person) -> None:
+async def test_unknown_link_returns_a_page_without_a_tenant(person: Person) -> None:
     await person.ask()
     used = person.path
     await person.confirm()
@@ -110,7 +110,7 @@ async def test_unknown_link_gets_a_page_without_a_tenant(person: Person) -> None
         ([], None, None),
     ],
 )
-async def test_used_link_leads_back_to_its_application(
+async def test_used_link_page_links_to_the_application(
     mail_door: Door, mail_server: SmtpServer, uris: list[str], redirect_to: str | None, home: str | None
 ) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp", redirect_uris=uris, default_locale="de")
@@ -144,7 +144,7 @@ async def test_page_is_in_the_language_of_its_message(
     ("wanted", "lang"),
     [("de-CH,fr;q=0.5", "de"), ("tlh, it;q=0.2, es;q=0.7", "es"), ("", "en"), ("*", "en"), ("\xff;q=,,;", "en")],
 )
-async def test_unknown_link_gets_a_page_in_the_browsers_language(door: Door, wanted: str, lang: str) -> None:
+async def test_unknown_link_page_is_in_the_browser_language(door: Door, wanted: str, lang: str) -> None:
     headers = [(b"accept-language", wanted.encode("latin-1"))]
     pages = [
         await door.client.request(method, "/api/auth/link/" + secrets.token_urlsafe(32), headers=headers)
@@ -157,7 +157,7 @@ async def test_unknown_link_gets_a_page_in_the_browsers_language(door: Door, wan
     assert '<html lang="fr" dir="ltr">' in (await door.client.get("/api/auth/link/" + "x" * 43, headers=twice)).text
 
 
-async def test_links_of_a_suspended_tenant_are_expired(person: Person) -> None:
+async def test_links_of_a_suspended_tenant_show_the_expired_page(person: Person) -> None:
     await person.ask()
     await person.door.admin("POST", f"/api/admin/tenants/{person.tenant['tenant_id']}/suspend")
 

@@ -29,7 +29,7 @@ from tests.conftest import Door
 from tests.outside.smtp import SmtpServer
 
 
-async def test_of_fifty_confirmations_one_counts(person: Person) -> None:
+async def test_one_of_fifty_concurrent_confirmations_succeeds(person: Person) -> None:
     await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
     path = person.path
 
@@ -39,7 +39,7 @@ async def test_of_fifty_confirmations_one_counts(person: Person) -> None:
 
 
 @pytest.mark.parametrize("by_code", [True, False])
-async def test_of_fifty_redemptions_one_opens_a_session(
+async def test_one_of_fifty_concurrent_redemptions_creates_a_session(
     person: Person, database: asyncpg.Connection, by_code: bool
 ) -> None:
     verifier, challenge = pkce()
@@ -54,7 +54,7 @@ async def test_of_fifty_redemptions_one_opens_a_session(
     assert await sessions_of(database, person) == 1
 
 
-async def test_link_that_redirects_opens_no_session_by_challenge_grant(
+async def test_redirecting_link_rejects_the_challenge_grant(
     person: Person, database: asyncpg.Connection
 ) -> None:
     verifier, challenge = pkce()
@@ -69,7 +69,7 @@ async def test_link_that_redirects_opens_no_session_by_challenge_grant(
     assert await sessions_of(database, person) == 1
 
 
-async def test_secret_stored_by_an_older_release_redeems_no_link_that_redirects(
+async def test_secret_of_an_older_release_redeems_no_redirecting_link(
     person: Person, database: asyncpg.Connection
 ) -> None:
     verifier, challenge = pkce()
@@ -83,7 +83,7 @@ async def test_secret_stored_by_an_older_release_redeems_no_link_that_redirects(
     assert (await person.exchange(code, verifier)).status_code == 200
 
 
-async def test_code_and_link_together_open_one_session(
+async def test_code_and_link_together_create_one_session(
     mail_door: Door, mail_server: SmtpServer, database: asyncpg.Connection
 ) -> None:
     for _ in range(10):
@@ -105,7 +105,7 @@ async def test_code_and_link_together_open_one_session(
         assert await sessions_of(database, person) == 1
 
 
-async def test_a_confirmed_link_kills_the_code_and_a_right_code_the_link(person: Person) -> None:
+async def test_confirmed_link_invalidates_the_code_and_vice_versa(person: Person) -> None:
     asked = await person.ask(mode="both")
     code = person.mail.code
     assert (await person.confirm()).status_code == 200
@@ -119,7 +119,7 @@ async def test_a_confirmed_link_kills_the_code_and_a_right_code_the_link(person:
     assert refused(await person.redeem(again), 400, "no_active_challenge")
 
 
-async def test_confirming_opens_no_session(person: Person, database: asyncpg.Connection) -> None:
+async def test_confirming_creates_no_session(person: Person, database: asyncpg.Connection) -> None:
     await person.ask()
 
     await person.confirm()
@@ -128,7 +128,7 @@ async def test_confirming_opens_no_session(person: Person, database: asyncpg.Con
     assert await database.fetchval("select count(*) from users where tenant_id = $1", person.tenant["tenant_id"]) == 0
 
 
-async def test_of_two_links_of_one_code_the_first_confirmed_ends_both(
+async def test_confirming_one_of_two_links_ends_both(
     person: Person, database: asyncpg.Connection
 ) -> None:
     first = await person.ask()
@@ -145,7 +145,7 @@ async def test_of_two_links_of_one_code_the_first_confirmed_ends_both(
     assert (await person.redeem(first)).status_code == 200
 
 
-async def test_a_confirmation_whose_commit_nobody_heard_of_is_found_again(
+async def test_confirmation_with_a_lost_commit_is_found_again(
     person: Person, database: asyncpg.Connection
 ) -> None:
     await person.ask()
@@ -167,7 +167,7 @@ async def test_a_confirmation_whose_commit_nobody_heard_of_is_found_again(
     assert [row["id"] for row in found] == event_ids[:1]
 
 
-async def test_a_redemption_whose_commit_nobody_heard_of_is_found_again(
+async def test_redemption_with_a_lost_commit_is_found_again(
     person: Person, database: asyncpg.Connection
 ) -> None:
     asked = await person.ask()
@@ -186,7 +186,7 @@ async def test_a_redemption_whose_commit_nobody_heard_of_is_found_again(
     assert tuple(found) == ("ok", subject, person.email, redeemed["user_id"], True)
 
 
-async def test_confirmations_and_logins_wait_for_each_other_in_one_order(
+async def test_confirmations_and_logins_do_not_deadlock(
     person: Person, postgres_server: PostgresServer
 ) -> None:
     beginning = postgres_server.log.stat().st_size

@@ -9,7 +9,7 @@ from tests.api.links.person import CALLBACK, Person, code_in, is_dead, pkce, ref
 from tests.conftest import Door
 
 
-async def test_the_app_is_logged_in_by_redirect(person: Person) -> None:
+async def test_redirect_logs_in_the_app(person: Person) -> None:
     verifier, challenge = pkce()
     await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
 
@@ -23,7 +23,7 @@ async def test_the_app_is_logged_in_by_redirect(person: Person) -> None:
     assert refused(await person.exchange(code, verifier), 400, "no_active_challenge")
 
 
-async def test_a_redirect_keeps_the_query_of_its_uri(person: Person) -> None:
+async def test_redirect_keeps_the_query_of_its_uri(person: Person) -> None:
     await person.ask(redirect_to="http://localhost:5173/?a=b", code_challenge=pkce()[1])
 
     code = code_in(answer := await person.confirm())
@@ -55,7 +55,7 @@ async def test_a_redirect_keeps_the_query_of_its_uri(person: Person) -> None:
         ({"mode": "sms", "redirect_to": CALLBACK}, "mode"),
     ],
 )
-async def test_a_link_leads_nowhere_but_where_the_tenant_said(
+async def test_redirect_to_an_unregistered_uri_is_rejected(
     person: Person, fields: dict[str, object], field: str
 ) -> None:
     answer = await person.request(**({"code_challenge": pkce()[1]} | fields))
@@ -65,7 +65,7 @@ async def test_a_link_leads_nowhere_but_where_the_tenant_said(
     assert person.server.sent_to(person.email) == []
 
 
-async def test_a_redirect_that_was_taken_back_is_followed_no_more(person: Person) -> None:
+async def test_removed_redirect_uri_expires_the_link(person: Person) -> None:
     await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
     path = f"/api/admin/tenants/{person.tenant['tenant_id']}"
     await person.door.admin("PATCH", path, {"settings": {"redirect_uris": []}})
@@ -99,7 +99,7 @@ async def test_a_redirect_that_was_taken_back_is_followed_no_more(person: Person
         "myapp://cb#x",
     ],
 )
-async def test_unsafe_redirect_uri_is_refused(mail_door: Door, uri: str) -> None:
+async def test_unsafe_redirect_uri_is_rejected(mail_door: Door, uri: str) -> None:
     body = {"name": "My App", "slug": f"t{secrets.token_hex(6)}", "settings": {"redirect_uris": [uri]}}
 
     answer = await mail_door.admin("POST", "/api/admin/tenants", body)
@@ -117,11 +117,11 @@ async def test_unsafe_redirect_uri_is_refused(mail_door: Door, uri: str) -> None
         "http://localhost",
     ],
 )
-async def test_a_redirect_uri_may_have_a_port_a_path_and_a_query(mail_door: Door, uri: str) -> None:
+async def test_redirect_uri_may_have_a_port_a_path_and_a_query(mail_door: Door, uri: str) -> None:
     assert (await mail_door.tenant(redirect_uris=[uri]))["settings"]["redirect_uris"] == [uri]
 
 
-async def test_a_wrong_verifier_opens_nothing_and_spends_nothing(person: Person) -> None:
+async def test_wrong_pkce_verifier_is_rejected_without_spending_the_code(person: Person) -> None:
     verifier, challenge = pkce()
     await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
     code = code_in(await person.confirm())
@@ -132,7 +132,7 @@ async def test_a_wrong_verifier_opens_nothing_and_spends_nothing(person: Person)
     assert (await person.exchange(code, verifier)).status_code == 200
 
 
-async def test_a_code_is_good_for_a_minute(person: Person, database: asyncpg.Connection) -> None:
+async def test_authorization_code_expires_after_a_minute(person: Person, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
     await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
     code = code_in(await person.confirm())
@@ -144,7 +144,7 @@ async def test_a_code_is_good_for_a_minute(person: Person, database: asyncpg.Con
 
 
 @pytest.mark.parametrize("uri", ["myapp://callback", "myapp://callback/signed-in?a=b", "com.example.app:/callback"])
-async def test_link_leads_to_the_private_scheme_of_an_app(mail_door: Door, uri: str) -> None:
+async def test_link_redirects_to_the_private_scheme_of_an_app(mail_door: Door, uri: str) -> None:
     tenant = await mail_door.tenant(redirect_uris=[uri])
     body = {"email": "ada@example.com", "mode": "link", "redirect_to": uri, "code_challenge": pkce()[1]}
     link = (await mail_door.post("/api/auth/request", body, tenant["test_key"])).json()["link"]

@@ -23,7 +23,7 @@ from tests.api.links.person import (
 from tests.conftest import new_phone
 
 
-async def test_the_tab_that_asked_is_logged_in_when_the_link_is_confirmed(person: Person) -> None:
+async def test_requesting_tab_is_logged_in_when_the_link_is_confirmed(person: Person) -> None:
     asked = await person.ask()
     assert len(base64.urlsafe_b64decode(asked["challenge_secret"] + "=")) == 32
     assert "verification code" not in person.mail.part("plain")
@@ -54,7 +54,7 @@ async def test_the_tab_that_asked_is_logged_in_when_the_link_is_confirmed(person
     assert answer["is_new_user"] is True
 
 
-async def test_the_same_person_is_the_same_user_by_link_and_by_code(
+async def test_link_and_code_log_in_the_same_user(
     person: Person, database: asyncpg.Connection
 ) -> None:
     asked = await person.ask(mode="both")
@@ -75,19 +75,19 @@ async def test_the_same_person_is_the_same_user_by_link_and_by_code(
 
 
 @pytest.mark.parametrize("mode", ["link", "both"])
-async def test_a_phone_gets_no_link(person: Person, mode: str) -> None:
+async def test_link_mode_is_rejected_for_a_phone(person: Person, mode: str) -> None:
     answer = await person.door.post("/api/auth/request", {"phone": new_phone(), "mode": mode}, person.tenant["api_key"])
 
     assert refused(answer, 422, "validation_failed")
     assert answer.json()["errors"][0]["field"] == "mode"
 
 
-async def test_a_code_alone_has_no_secret(person: Person) -> None:
+async def test_code_mode_returns_no_challenge_secret(person: Person) -> None:
     assert "challenge_secret" not in await person.ask(mode="code")
     assert "http" not in person.mail.part("plain")
 
 
-async def test_a_link_begins_with_app_url_whatever_the_host_says(person: Person) -> None:
+async def test_link_uses_app_url_for_any_host_header(person: Person) -> None:
     headers = {"host": "evil.example.net", "x-forwarded-host": "evil.example.net", "x-forwarded-proto": "http"}
     body = {"email": person.email, "mode": "link"}
     asked = await person.door.client.post(
@@ -101,7 +101,7 @@ async def test_a_link_begins_with_app_url_whatever_the_host_says(person: Person)
     assert "evil" not in page.text + page.headers["content-security-policy"]
 
 
-async def test_no_secret_no_session(person: Person) -> None:
+async def test_redemption_with_a_wrong_secret_is_rejected(person: Person) -> None:
     asked = await person.ask()
     await person.confirm()
 
@@ -115,7 +115,7 @@ async def test_no_secret_no_session(person: Person) -> None:
     assert (await person.redeem(asked)).status_code == 200
 
 
-async def test_a_confirmed_link_is_of_no_use_to_another_tenant(person: Person) -> None:
+async def test_confirmed_link_is_rejected_at_another_tenant(person: Person) -> None:
     asked = await person.ask()
     await person.confirm()
     other_address = Person(person.door, person.server, person.tenant, new_address())
@@ -132,7 +132,7 @@ async def test_a_confirmed_link_is_of_no_use_to_another_tenant(person: Person) -
     assert (await person.exchange(code, verifier)).status_code == 200
 
 
-async def test_a_banned_user_is_refused_only_in_the_end(person: Person, database: asyncpg.Connection) -> None:
+async def test_ban_is_reported_at_redemption_only(person: Person, database: asyncpg.Connection) -> None:
     await person.ask(mode="both")
     await person.verify(person.mail.code)
     await database.execute(
@@ -147,7 +147,7 @@ async def test_a_banned_user_is_refused_only_in_the_end(person: Person, database
     assert await sessions_of(database, person) == 1
 
 
-async def test_a_known_address_and_an_unknown_one_get_the_same_answers(person: Person) -> None:
+async def test_known_and_unknown_addresses_get_the_same_responses(person: Person) -> None:
     known = await person.ask()
     await person.confirm()
     await person.redeem(known)
@@ -165,7 +165,7 @@ async def test_a_known_address_and_an_unknown_one_get_the_same_answers(person: P
     assert seen[0] == seen[1]
 
 
-async def test_no_token_secret_or_code_is_kept_or_logged(person: Person, database: asyncpg.Connection) -> None:
+async def test_no_link_token_secret_or_code_is_stored_or_logged(person: Person, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
     stranger = Person(person.door, person.server, person.tenant, new_address())
     asked = await stranger.ask(mode="both")
@@ -183,7 +183,7 @@ async def test_no_token_secret_or_code_is_kept_or_logged(person: Person, databas
         assert secret.encode().hex() not in everything
 
 
-async def test_the_outbox_sends_the_same_link_again(person: Person, database: asyncpg.Connection) -> None:
+async def test_outbox_resends_the_same_link(person: Person, database: asyncpg.Connection) -> None:
     asked = await person.ask()
     first = person.mail
     await database.execute(
@@ -210,11 +210,11 @@ async def test_the_outbox_sends_the_same_link_again(person: Person, database: as
         {"grant_type": "challenge", "challenge_id": "ch_x", "challenge_secret": "x"},
     ],
 )
-async def test_a_grant_that_is_none_is_refused(person: Person, grant: dict[str, Any]) -> None:
+async def test_invalid_grant_is_rejected(person: Person, grant: dict[str, Any]) -> None:
     assert refused(await person.token(**grant), 422, "validation_failed")
 
 
-async def test_in_the_sandbox_nothing_is_mailed_and_the_code_still_works(person: Person) -> None:
+async def test_sandbox_sends_no_email_and_accepts_the_code(person: Person) -> None:
     key = person.tenant["test_key"]
     asked = await person.door.post("/api/auth/request", {"email": person.email, "mode": "both"}, key)
 
@@ -226,7 +226,7 @@ async def test_in_the_sandbox_nothing_is_mailed_and_the_code_still_works(person:
     assert person.server.sent_to(person.email) == []
 
 
-async def test_link_that_redirects_comes_without_a_secret(person: Person) -> None:
+async def test_redirecting_link_has_no_challenge_secret(person: Person) -> None:
     asked = await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
 
     assert "challenge_secret" not in asked
