@@ -53,9 +53,7 @@ async def test_invalid_json_or_utf_8_is_bad_json(door: Door, tenant: dict[str, s
 
 
 @pytest.mark.parametrize("document", ["null", "true", "0", "[]", '"phone"', '["phone"]', "-1e400", "1" * 5000])
-async def test_json_that_is_not_an_object_fails_validation(
-    door: Door, tenant: dict[str, str], document: str
-) -> None:
+async def test_json_that_is_not_an_object_fails_validation(door: Door, tenant: dict[str, str], document: str) -> None:
     assert (await send(door, REQUEST, tenant, document.encode())).json()["code"] == "validation_failed"
 
 
@@ -160,7 +158,9 @@ async def test_metadata_accepts_any_json(
 
 
 @pytest.mark.parametrize("value", ["1" + "0" * 300, "[" * 400 + "]" * 400, "-0", "1e308", "0.1" + "0" * 900])
-async def test_extreme_metadata_causes_no_server_error(door: Door, tenant: dict[str, str], phone: str, value: str) -> None:
+async def test_extreme_metadata_causes_no_server_error(
+    door: Door, tenant: dict[str, str], phone: str, value: str
+) -> None:
     body = f'{{"phone": "{phone}", "metadata": {{"value": {value}}}}}'
 
     assert (await send(door, REQUEST, tenant, body.encode())).status_code in (200, 422)

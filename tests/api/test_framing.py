@@ -62,9 +62,7 @@ async def test_valid_host_is_accepted(wire: Wire, host: bytes) -> None:
         *("signed length", "hexadecimal length", "Arabic digits", "type twice", "key twice", "origin twice"),
     ],
 )
-async def test_ambiguous_framing_is_rejected(
-    wire: Wire, key: Header, headers: list[Header]
-) -> None:
+async def test_ambiguous_framing_is_rejected(wire: Wire, key: Header, headers: list[Header]) -> None:
     answer = await wire.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
@@ -185,7 +183,9 @@ async def test_http_1_0_does_not_require_a_host(wire: Wire) -> None:
         ([(b"content-type", b"application/json"), (b"content-encoding", b"gzip")], False),
     ],
 )
-async def test_only_uncompressed_utf_8_json_bodies_are_accepted(wire: Wire, key: Header, headers: list[Header], taken: bool) -> None:
+async def test_only_uncompressed_utf_8_json_bodies_are_accepted(
+    wire: Wire, key: Header, headers: list[Header], taken: bool
+) -> None:
     answer = await wire.answer("POST", VERIFY, [key, *headers], json.dumps({"phone": "1", "code": "0000"}).encode())
 
     assert answer.json()["code"] == ("invalid_phone" if taken else "unsupported_media_type")

@@ -227,9 +227,7 @@ def test_every_creating_route_supports_idempotency_keys() -> None:
     assert creating | {REQUEST, "/api/auth/me/identifiers"} == honouring
 
 
-async def test_response_sealed_with_an_unknown_secret_is_a_conflict(
-    door: Door, database: asyncpg.Connection
-) -> None:
+async def test_response_sealed_with_an_unknown_secret_is_a_conflict(door: Door, database: asyncpg.Connection) -> None:
     tenant, phone = await door.tenant(), new_phone()
     await ask(door, tenant["test_key"], phone, "sealed")
     other_secret = "update idempotency set answer_box = '\\x00000000' || substr(answer_box, 5) where tenant_id = $1"
@@ -248,9 +246,7 @@ async def test_response_sealed_with_an_unknown_secret_is_a_conflict(
         (Made("one"), (201, b'{"name":"one"}')),
     ],
 )
-async def test_any_handler_result_is_replayed(
-    door: Door, result: object, expected: tuple[int, bytes]
-) -> None:
+async def test_any_handler_result_is_replayed(door: Door, result: object, expected: tuple[int, bytes]) -> None:
     runs = 0
 
     async def make(app: object, call: object) -> object:

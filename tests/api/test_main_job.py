@@ -4,9 +4,7 @@ from tests.conftest import Door
 from tests.outside.twilio import TwilioServer
 
 
-async def test_user_logs_in_with_the_code_that_was_sent(
-    door: Door, twilio_server: TwilioServer, phone: str
-) -> None:
+async def test_user_logs_in_with_the_code_that_was_sent(door: Door, twilio_server: TwilioServer, phone: str) -> None:
     tenant = await door.tenant(sms_branding="MyApp")
 
     asked = await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])

@@ -137,9 +137,7 @@ def credentials(route: Route, stranger: Tenant) -> list[dict[str, str]]:
     [route for route in ROUTES if route.path.startswith("/api/tenant")],
     ids=lambda route: f"{route.method} {route.path}",
 )
-async def test_tenant_management_requires_its_secret_key(
-    neighbours: Neighbours, route: Route
-) -> None:
+async def test_tenant_management_requires_its_secret_key(neighbours: Neighbours, route: Route) -> None:
     victim = neighbours.victim
     path = route.path.format(**victim.ids)
     for headers, code in (

@@ -165,9 +165,7 @@ async def test_used_and_never_requested_codes_get_the_same_error(world: World) -
     assert used.json() | {"request_id": ""} == never.json() | {"request_id": ""}
 
 
-async def test_database_failure_during_a_statement_is_logged_in_one_line(
-    start_app: Started, tmp_path: Path
-) -> None:
+async def test_database_failure_during_a_statement_is_logged_in_one_line(start_app: Started, tmp_path: Path) -> None:
     with PostgresServer(tmp_path, durable=False) as server:
         await migrate(server.url())
         door = await start_app(DATABASE_URL=server.url())

@@ -53,9 +53,7 @@ async def test_sandbox_number_selects_the_outcome(
 
 
 @pytest.mark.parametrize("identifier", [row[0] for row in OUTCOMES if row[3] is not None])
-async def test_undelivered_sandbox_message_can_be_verified(
-    door: Door, identifier: str
-) -> None:
+async def test_undelivered_sandbox_message_can_be_verified(door: Door, identifier: str) -> None:
     tenant = await door.tenant()
     await door.post("/api/auth/request", asking(identifier), tenant["test_key"])
 

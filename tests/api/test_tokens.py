@@ -134,9 +134,7 @@ async def test_sandbox_token_is_marked_and_has_a_separate_signing_key(
     assert "test" not in jwt.decode(live["token"], options={"verify_signature": False})
 
 
-async def test_issuer_is_app_url(
-    start_app: Started, twilio_server: TwilioServer, phone: str
-) -> None:
+async def test_issuer_is_app_url(start_app: Started, twilio_server: TwilioServer, phone: str) -> None:
     door = await start_app(APP_URL="https://auth.example.com/")
     answer = await login(door, twilio_server, await door.tenant(), phone)
 

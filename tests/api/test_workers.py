@@ -129,9 +129,7 @@ async def test_other_worker_rejects_a_rotated_key(workers: tuple[Door, Door]) ->
     assert await until(is_seen, SEEN_S)
 
 
-async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(
-    start_app: Started, tmp_path: Path
-) -> None:
+async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(start_app: Started, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis:
         here, there = [await start_app(background=True, REDIS_URL=redis.url()) for _ in range(2)]
         tenant = await here.tenant()

@@ -145,9 +145,7 @@ async def before_the_answer(scene: Scene) -> None:
     assert await scene.state() == "sent"
 
 
-async def test_worker_killed_during_a_code_request_sends_no_duplicate(
-    scene: Stage, carrier: TwilioServer
-) -> None:
+async def test_worker_killed_during_a_code_request_sends_no_duplicate(scene: Stage, carrier: TwilioServer) -> None:
     deaths = {
         before_the_statement: (None, 0),
         after_the_commit: ("unknown", 0),

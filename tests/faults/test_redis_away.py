@@ -113,9 +113,7 @@ async def test_logins_work_without_redis_and_redis_is_used_on_recovery(
     assert await tell_redis(own_redis, "KEYS", "slots:*")
 
 
-async def test_logins_work_with_a_full_redis(
-    server: Auth1, own_redis: RedisServer, carrier: TwilioServer
-) -> None:
+async def test_logins_work_with_a_full_redis(server: Auth1, own_redis: RedisServer, carrier: TwilioServer) -> None:
     key = (await server.tenant())["api_key"]
     await log_in(server, carrier, key)
 

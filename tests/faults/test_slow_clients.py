@@ -103,9 +103,7 @@ async def still_in_step(wire: Wire) -> bool:
     return answer is None or answer.status == 200
 
 
-async def test_rate_limited_request_with_a_pending_body_keeps_the_connection_usable(
-    server: Auth1, phone: str
-) -> None:
+async def test_rate_limited_request_with_a_pending_body_keeps_the_connection_usable(server: Auth1, phone: str) -> None:
     key = (await server.tenant(requests_per_minute=1))["api_key"]
     assert (await server.ask(phone, key)).status_code == 200
     whole = post(REQUEST, {"phone": new_phone()}, x_api_key=key)
@@ -147,9 +145,7 @@ async def test_pipelined_requests_get_responses_in_order(server: Auth1, carrier:
     assert [answer and answer.status for answer in answers] == [200, 400, 404, 200]
 
 
-async def test_one_connection_serves_successes_and_errors(
-    server: Auth1, carrier: TwilioServer, phone: str
-) -> None:
+async def test_one_connection_serves_successes_and_errors(server: Auth1, carrier: TwilioServer, phone: str) -> None:
     key = (await server.tenant())["api_key"]
     async with Wire(server.port) as wire:
         statuses = []

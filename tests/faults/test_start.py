@@ -49,9 +49,7 @@ async def test_startup_prints_four_lines_without_passwords(
         assert secret not in text
 
 
-async def test_empty_database_is_migrated_at_startup(
-    module_launcher: Launcher, own_postgres: PostgresServer
-) -> None:
+async def test_empty_database_is_migrated_at_startup(module_launcher: Launcher, own_postgres: PostgresServer) -> None:
     connection = await asyncpg.connect(own_postgres.url())
     await connection.execute('create database "my app"')
     await connection.close()
@@ -153,9 +151,7 @@ async def test_hanging_database_stops_startup_with_one_line(
     assert line == "auth1: the database cannot be reached: no answer"
 
 
-async def test_startup_waits_for_a_starting_database(
-    module_launcher: Launcher, own_postgres: PostgresServer
-) -> None:
+async def test_startup_waits_for_a_starting_database(module_launcher: Launcher, own_postgres: PostgresServer) -> None:
     own_postgres.stop()
     server = module_launcher()
     server.spawn()

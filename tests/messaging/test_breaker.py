@@ -53,9 +53,7 @@ def test_fifth_failure_opens_the_circuit_breaker(breaker: CircuitBreaker) -> Non
 
 
 @pytest.mark.parametrize(("gap", "state"), [(2.5, "open"), (2.625, "closed")])
-def test_only_failures_within_ten_seconds_count(
-    breaker: CircuitBreaker, clock: Clock, gap: float, state: str
-) -> None:
+def test_only_failures_within_ten_seconds_count(breaker: CircuitBreaker, clock: Clock, gap: float, state: str) -> None:
     for _ in range(5):
         breaker.failed()
         clock.now += gap

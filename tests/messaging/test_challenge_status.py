@@ -78,9 +78,7 @@ async def test_message_error_is_shown_to_secret_keys_only(sender: Sender, phone:
     assert "30003" not in not_told.text
 
 
-async def test_challenge_shows_its_final_status(
-    sender: Sender, books: Books, phone: str
-) -> None:
+async def test_challenge_shows_its_final_status(sender: Sender, books: Books, phone: str) -> None:
     async def status(challenge_id: str) -> str:
         return str((await look(sender.door, challenge_id, sender.tenant["api_key"])).json()["status"])
 
@@ -111,9 +109,7 @@ async def test_challenge_shows_its_final_status(
     assert statuses == ["exhausted", "answered", "expired"]
 
 
-async def test_resend_with_challenge_id_shows_the_newest_message(
-    sender: Sender, books: Books, phone: str
-) -> None:
+async def test_resend_with_challenge_id_shows_the_newest_message(sender: Sender, books: Books, phone: str) -> None:
     challenge_id = await ask(sender, phone)
     await books.do("update identifiers set resend_at = null where identifier = $1", phone)
     assert await ask(sender, phone, challenge_id=challenge_id) == challenge_id

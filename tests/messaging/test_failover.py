@@ -75,9 +75,7 @@ async def test_message_rejected_by_twilio_is_sent_by_sns(
 
 
 @pytest.mark.parametrize(("code", "error"), [(21610, "recipient_opted_out"), (21211, "invalid_phone")])
-async def test_opted_out_or_invalid_number_is_not_failed_over(
-    world: World, code: int, error: str, phone: str
-) -> None:
+async def test_opted_out_or_invalid_number_is_not_failed_over(world: World, code: int, error: str, phone: str) -> None:
     tenant = await world.door.tenant()
     world.twilio.behaviour = twilio.refuse(code)
 
@@ -154,9 +152,7 @@ async def test_failures_of_the_account_open_the_circuit_breaker(world: World, fa
     assert world.door.services.messenger.breakers["twilio"] == "open"
 
 
-async def test_open_circuit_breaker_is_ignored_without_an_alternative(
-    world: World, books: Books, phone: str
-) -> None:
+async def test_open_circuit_breaker_is_ignored_without_an_alternative(world: World, books: Books, phone: str) -> None:
     tenant = await world.door.tenant()
     world.twilio.behaviour = twilio.refuse(20429, 429)
     world.sns.behaviour = aws.refuse("Throttled", status=429)

@@ -267,9 +267,7 @@ async def test_delivery_report_racing_the_send_result_is_not_lost(sender: Sender
 
 
 @pytest.mark.parametrize("ours", ["we sent it", "we cannot tell", "another provider sent it"])
-async def test_concurrent_updates_of_a_message_are_serialized(
-    sender: Sender, database_url: str, ours: str
-) -> None:
+async def test_concurrent_updates_of_a_message_are_serialized(sender: Sender, database_url: str, ours: str) -> None:
     """All wait for one lock, so that each has a snapshot that is older than what the one before it wrote."""
     facts = [ours, "delivered", "sent", "undelivered", "delivered"]
     locker = await asyncpg.connect(database_url)

@@ -130,7 +130,9 @@ async def test_form_with_duplicate_and_unicode_names_is_accepted(sender: Sender,
     assert (await sender.message(phone))["state"] == "delivered"
 
 
-async def test_delivery_report_is_rejected_without_twilio_settings(start_app: Started, sender: Sender, phone: str, url: str) -> None:
+async def test_delivery_report_is_rejected_without_twilio_settings(
+    start_app: Started, sender: Sender, phone: str, url: str
+) -> None:
     none = dict.fromkeys(("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_MESSAGING_SERVICE_SID"), "")
     door = await start_app(**none, APP_URL=APP_URL)
 

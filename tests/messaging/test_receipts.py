@@ -42,7 +42,9 @@ async def test_intermediate_status_keeps_the_message_sent(sender: Sender, phone:
 
 
 @pytest.mark.parametrize("status", ["delivered", "read"])
-async def test_delivered_and_read_statuses_mark_the_message_delivered(sender: Sender, phone: str, url: str, status: str) -> None:
+async def test_delivered_and_read_statuses_mark_the_message_delivered(
+    sender: Sender, phone: str, url: str, status: str
+) -> None:
     assert (await Report(url, status).send(sender.door)).status_code == 204
 
     assert (await sender.message(phone))["state"] == "delivered"
@@ -124,9 +126,7 @@ async def test_signed_url_without_valid_ids_changes_nothing(
 @pytest.mark.parametrize(
     "status", ["", "DELIVERED", "delivered ", "receiving", "partially_delivered", "\x00", "é" * 99]
 )
-async def test_unknown_status_changes_nothing(
-    sender: Sender, phone: str, url: str, status: str
-) -> None:
+async def test_unknown_status_changes_nothing(sender: Sender, phone: str, url: str, status: str) -> None:
     before = await sender.message(phone)
 
     assert (await Report(url, status).send(sender.door)).status_code == 204

@@ -180,7 +180,9 @@ async def test_each_filter_returns_the_matching_messages(sender: Sender) -> None
         (STATISTICS, {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
     ],
 )  # fmt: skip
-async def test_invalid_query_parameter_is_rejected(sender: Sender, path: str, query: dict[str, str], field: str) -> None:
+async def test_invalid_query_parameter_is_rejected(
+    sender: Sender, path: str, query: dict[str, str], field: str
+) -> None:
     refused = await read(sender, path, **query)
 
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")

@@ -150,9 +150,7 @@ async def test_closed_keep_alive_connection_is_not_reused(sender: Sender, phone:
     assert (await sender.ask(phone))[0] == 200
 
 
-async def test_concurrent_responses_are_matched_to_their_requests(
-    sender: Sender, carrier: TwilioServer
-) -> None:
+async def test_concurrent_responses_are_matched_to_their_requests(sender: Sender, carrier: TwilioServer) -> None:
     """Numbers that Twilio refuses stand among those that it takes; each caller hears of its own."""
 
     async def refuse_odd(request: Request, writer: asyncio.StreamWriter) -> None:

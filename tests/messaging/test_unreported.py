@@ -151,7 +151,9 @@ async def test_failed_over_message_does_not_wait_for_the_twilio_report(
     assert (row["state"], row["provider"], row["error"]) == ("delivered", "twilio", None)
 
 
-async def test_message_sent_by_the_outbox_waits_for_its_delivery_report(sender: Sender, carrier: TwilioServer, phone: str) -> None:
+async def test_message_sent_by_the_outbox_waits_for_its_delivery_report(
+    sender: Sender, carrier: TwilioServer, phone: str
+) -> None:
     """By the outbox, with what is left of its code."""
 
     async def die(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -209,9 +211,7 @@ async def test_delivery_report_racing_the_expiry_is_not_lost(sender: Sender) -> 
         assert (await sender.message(phone))["state"] == "delivered"
 
 
-async def test_delivery_report_settles_a_message_of_a_crashed_process(
-    sender: Sender, phone: str, url: str
-) -> None:
+async def test_delivery_report_settles_a_message_of_a_crashed_process(sender: Sender, phone: str, url: str) -> None:
     """It died before it could record the answer; the receipt of another message of it has come, and of this one too."""
     died = (
         "update messages set state = 'queued', trying = 'twilio', provider = null, provider_message_id = null,"

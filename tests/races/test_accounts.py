@@ -114,7 +114,9 @@ async def test_one_of_two_concurrent_removals_is_rejected(new_member: NewMember,
         assert len(await phones_of(member)) == 1
 
 
-async def test_login_with_the_old_number_leaves_no_session_after_a_change(new_member: NewMember, doors: list[Door]) -> None:
+async def test_login_with_the_old_number_leaves_no_session_after_a_change(
+    new_member: NewMember, doors: list[Door]
+) -> None:
     for _ in range(ROUNDS):
         member = await new_member()
         there, old, new = replace(member, door=doors[-1]), member.identifier, new_phone()
@@ -171,9 +173,7 @@ async def test_login_code_of_another_user_does_not_prove_an_added_number(
             assert verified.json()["is_new_user"] is True
 
 
-async def test_swapping_numbers_concurrently_does_not_deadlock(
-    new_member: NewMember, doors: list[Door]
-) -> None:
+async def test_swapping_numbers_concurrently_does_not_deadlock(new_member: NewMember, doors: list[Door]) -> None:
     for _ in range(ROUNDS):
         one = await new_member()
         two = replace(await new_member(like=one), door=doors[-1])
@@ -215,9 +215,7 @@ async def test_identifiers_are_locked_in_order(
     assert outcome(await proving) in ("conflict", "unavailable")
 
 
-async def test_erasure_racing_a_proof_leaves_no_user_data(
-    new_member: NewMember, doors: list[Door]
-) -> None:
+async def test_erasure_racing_a_proof_leaves_no_user_data(new_member: NewMember, doors: list[Door]) -> None:
     for _ in range(ROUNDS):
         member, phone = await new_member(), new_phone()
         assert (await member.begin(phone)).status_code == 200

@@ -91,7 +91,9 @@ async def marks(person: Person) -> list[tuple[str, str, float]]:
     return sorted((data["mark"], data["budget"], data["dollars"]) for data in told)
 
 
-async def test_fifty_concurrent_requests_spend_exactly_the_daily_budget(doors: list[Door], new_person: NewPerson) -> None:
+async def test_fifty_concurrent_requests_spend_exactly_the_daily_budget(
+    doors: list[Door], new_person: NewPerson
+) -> None:
     person = await new_person(doors, sms_budget_per_day=0.07)
     people, before = crowd(person, 50), len(person.twilio.requests)
 

@@ -106,7 +106,9 @@ async def test_requests_with_different_idempotency_keys_are_independent(new_pers
     assert await person.count("idempotency") == outcomes(answers)["200"] == 1
 
 
-async def test_second_request_with_the_same_key_is_a_conflict_while_in_progress(person: Person, carrier: TwilioServer) -> None:
+async def test_second_request_with_the_same_key_is_a_conflict_while_in_progress(
+    person: Person, carrier: TwilioServer
+) -> None:
     carrier.behaviour, arrived, decided = held(take)
     first = asyncio.create_task(ask(person, "one"))
     await arrived.wait()
@@ -119,9 +121,7 @@ async def test_second_request_with_the_same_key_is_a_conflict_while_in_progress(
     assert (await first).content == (await ask(person, "one")).content
 
 
-async def test_rejected_send_is_repeated_with_the_same_idempotency_key(
-    person: Person, carrier: TwilioServer
-) -> None:
+async def test_rejected_send_is_repeated_with_the_same_idempotency_key(person: Person, carrier: TwilioServer) -> None:
     carrier.behaviour = refuse(20429, status=429)
     assert outcome(await ask(person, "one")) == "delivery_failed"
     carrier.behaviour = take
@@ -133,9 +133,7 @@ async def test_rejected_send_is_repeated_with_the_same_idempotency_key(
     assert len(person.codes) == 2
 
 
-async def test_unknown_send_is_replayed_with_the_same_idempotency_key(
-    person: Person, carrier: TwilioServer
-) -> None:
+async def test_unknown_send_is_replayed_with_the_same_idempotency_key(person: Person, carrier: TwilioServer) -> None:
     carrier.behaviour = hang_up
     first = await ask(person, "one")
     carrier.behaviour = take

@@ -39,9 +39,7 @@ async def test_two_hundred_concurrent_requests_send_one_code(new_person: NewPers
     assert len(person.codes) == 1 or (person.retries and not person.codes)
 
 
-async def test_concurrent_resends_send_the_same_code_once(
-    new_person: NewPerson, doors: list[Door]
-) -> None:
+async def test_concurrent_resends_send_the_same_code_once(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
     challenge = await person.asked()
     await person.later(30)
@@ -69,9 +67,7 @@ async def test_concurrent_requests_stay_within_the_hourly_send_limit(
     assert len(person.codes) == per_hour == await person.count("messages")
 
 
-async def test_last_send_of_the_hour_goes_to_one_concurrent_request(
-    new_person: NewPerson, doors: list[Door]
-) -> None:
+async def test_last_send_of_the_hour_goes_to_one_concurrent_request(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
     for _ in range(4):
         await person.asked()

@@ -7,9 +7,7 @@ from tests.conftest import Door
 from tests.races.conftest import NewPerson, Person, assert_told, at_once, outcome
 
 
-async def test_fifty_concurrent_correct_codes_create_one_session(
-    new_person: NewPerson, doors: list[Door]
-) -> None:
+async def test_fifty_concurrent_correct_codes_create_one_session(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
     await person.asked()
 

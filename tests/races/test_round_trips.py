@@ -132,9 +132,7 @@ async def person(door: Door, twilio_server: TwilioServer, counted_url: str) -> A
 ONE = ["bind", "execute"]  # a statement that was prepared before
 
 
-async def test_code_request_makes_two_redis_two_postgres_and_one_provider_call(
-    person: Person, meter: Meter
-) -> None:
+async def test_code_request_makes_two_redis_two_postgres_and_one_provider_call(person: Person, meter: Meter) -> None:
     answer, counts = await meter.measure(person, partial(person.later, DAY_S), person.ask)
 
     assert answer.status_code == 200
@@ -189,9 +187,7 @@ async def test_budget_adds_no_statement(person: Person, meter: Meter, door: Door
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
 
-async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(
-    person: Person, meter: Meter
-) -> None:
+async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(person: Person, meter: Meter) -> None:
     answer, counts = await meter.measure(person, person.ask, person.ask)
 
     assert outcome(answer) == "resend_too_soon"
@@ -199,9 +195,7 @@ async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(
 
 
 @pytest.mark.parametrize("right", [True, False])
-async def test_verification_makes_one_redis_and_one_postgres_call(
-    person: Person, meter: Meter, right: bool
-) -> None:
+async def test_verification_makes_one_redis_and_one_postgres_call(person: Person, meter: Meter, right: bool) -> None:
     async def prepare() -> None:
         await person.later(DAY_S)
         await person.asked()

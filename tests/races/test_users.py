@@ -60,9 +60,7 @@ async def logged_in(person: Person) -> str:
     return str(verified.json()["user_id"])
 
 
-async def test_ban_racing_a_login_revokes_all_sessions(
-    new_person: NewPerson, doors: list[Door]
-) -> None:
+async def test_ban_racing_a_login_revokes_all_sessions(new_person: NewPerson, doors: list[Door]) -> None:
     for _ in range(ROUNDS):
         person = await new_person(doors)
         user_id = await logged_in(person)
@@ -102,9 +100,7 @@ async def test_user_can_log_in_after_the_ban_expires(person: Person) -> None:
     assert verified.json()["user_id"] == user_id
 
 
-async def test_erasure_racing_a_login_leaves_no_user_data(
-    new_person: NewPerson, doors: list[Door]
-) -> None:
+async def test_erasure_racing_a_login_leaves_no_user_data(new_person: NewPerson, doors: list[Door]) -> None:
     for _ in range(ROUNDS):
         person = await new_person(doors)
         erased = await logged_in(person)

@@ -50,9 +50,7 @@ async def test_owner_can_log_in_with_a_new_code_after_attempts_are_exhausted(
     assert (await owner.answer(owner.code, challenge_id=again)).status_code == 200
 
 
-async def test_challenge_remains_valid_after_another_code_request(
-    new_person: NewPerson, doors: list[Door]
-) -> None:
+async def test_challenge_remains_valid_after_another_code_request(new_person: NewPerson, doors: list[Door]) -> None:
     owner = await new_person(doors)
     first = await owner.asked()
     await guess_all_attempts_away(owner, 30)
@@ -62,9 +60,7 @@ async def test_challenge_remains_valid_after_another_code_request(
     assert (await owner.answer(owner.code, challenge_id=first)).status_code == 200
 
 
-async def test_two_hundred_guesses_at_one_challenge_compare_five(
-    new_person: NewPerson, doors: list[Door]
-) -> None:
+async def test_two_hundred_guesses_at_one_challenge_compare_five(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
     challenge = await person.asked()
     await person.later(30)

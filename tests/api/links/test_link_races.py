@@ -54,9 +54,7 @@ async def test_one_of_fifty_concurrent_redemptions_creates_a_session(
     assert await sessions_of(database, person) == 1
 
 
-async def test_redirecting_link_rejects_the_challenge_grant(
-    person: Person, database: asyncpg.Connection
-) -> None:
+async def test_redirecting_link_rejects_the_challenge_grant(person: Person, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
     asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "guessed"}
     assert refused(await person.redeem(asked), 400, "no_active_challenge")  # not `authorization_pending`
@@ -128,9 +126,7 @@ async def test_confirming_creates_no_session(person: Person, database: asyncpg.C
     assert await database.fetchval("select count(*) from users where tenant_id = $1", person.tenant["tenant_id"]) == 0
 
 
-async def test_confirming_one_of_two_links_ends_both(
-    person: Person, database: asyncpg.Connection
-) -> None:
+async def test_confirming_one_of_two_links_ends_both(person: Person, database: asyncpg.Connection) -> None:
     first = await person.ask()
     first_path = person.path
     await database.execute("update identifiers set resend_at = null where tenant_id = $1", person.tenant["tenant_id"])
@@ -145,9 +141,7 @@ async def test_confirming_one_of_two_links_ends_both(
     assert (await person.redeem(first)).status_code == 200
 
 
-async def test_confirmation_with_a_lost_commit_is_found_again(
-    person: Person, database: asyncpg.Connection
-) -> None:
+async def test_confirmation_with_a_lost_commit_is_found_again(person: Person, database: asyncpg.Connection) -> None:
     await person.ask()
     postgres, token_digest = person.door.services.postgres, digest(person.path.rpartition("/")[2])
     event_ids = [new_id("evt") for _ in range(3)]
@@ -167,9 +161,7 @@ async def test_confirmation_with_a_lost_commit_is_found_again(
     assert [row["id"] for row in found] == event_ids[:1]
 
 
-async def test_redemption_with_a_lost_commit_is_found_again(
-    person: Person, database: asyncpg.Connection
-) -> None:
+async def test_redemption_with_a_lost_commit_is_found_again(person: Person, database: asyncpg.Connection) -> None:
     asked = await person.ask()
     await person.confirm()
     redeemed = (await person.redeem(asked)).json()
@@ -186,9 +178,7 @@ async def test_redemption_with_a_lost_commit_is_found_again(
     assert tuple(found) == ("ok", subject, person.email, redeemed["user_id"], True)
 
 
-async def test_confirmations_and_logins_do_not_deadlock(
-    person: Person, postgres_server: PostgresServer
-) -> None:
+async def test_confirmations_and_logins_do_not_deadlock(person: Person, postgres_server: PostgresServer) -> None:
     beginning = postgres_server.log.stat().st_size
     for _ in range(5):
         asked = await person.ask(mode="both")

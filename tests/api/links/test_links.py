@@ -54,9 +54,7 @@ async def test_requesting_tab_is_logged_in_when_the_link_is_confirmed(person: Pe
     assert answer["is_new_user"] is True
 
 
-async def test_link_and_code_log_in_the_same_user(
-    person: Person, database: asyncpg.Connection
-) -> None:
+async def test_link_and_code_log_in_the_same_user(person: Person, database: asyncpg.Connection) -> None:
     asked = await person.ask(mode="both")
     await person.confirm()
     by_link = (await person.redeem(asked)).json()

@@ -186,9 +186,7 @@ async def test_subject_cannot_inject_headers(mail_door: Door, server: SmtpServer
     assert "".join(mail["Subject"].split()) == "".join(expected.split())
 
 
-async def test_invalid_stored_texts_are_ignored(
-    mail_door: Door, server: SmtpServer, person: str
-) -> None:
+async def test_invalid_stored_texts_are_ignored(mail_door: Door, server: SmtpServer, person: str) -> None:
     tenant = await mail_door.tenant(sms_branding="MyApp")
     stored = '{"texts": {"email": {"en": {"subject": "at https://evil.example", "footer": "{x}", "code": "Hi:"}}}}'
     async with mail_door.services.postgres._connection("test") as connection:

@@ -20,9 +20,7 @@ async def hold_in_hand(sender: Sender, phone: str) -> None:
     await sender.books.do("update identifiers set resend_at = now() + interval '30 s' where identifier = $1", phone)
 
 
-async def test_message_of_a_crashed_process_becomes_unknown_and_is_not_resent(
-    sender: Sender, phone: str
-) -> None:
+async def test_message_of_a_crashed_process_becomes_unknown_and_is_not_resent(sender: Sender, phone: str) -> None:
     await hold_in_hand(sender, phone)
     await sender.door.services.outbox.run_once()
     assert (await sender.message(phone))["state"] == "queued"  # its process may be alive

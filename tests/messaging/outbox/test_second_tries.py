@@ -155,9 +155,7 @@ async def test_no_retry_without_the_retry_undelivered_setting(sender: Sender, ph
 
 
 @pytest.mark.parametrize("code", [21211, 21217, 21614, 30005, 30006, 21610, 30004, 30007, 30450, None])
-async def test_permanent_delivery_error_is_not_retried(
-    sender: Sender, phone: str, url: str, code: int | None
-) -> None:
+async def test_permanent_delivery_error_is_not_retried(sender: Sender, phone: str, url: str, code: int | None) -> None:
     """A number that cannot be, an owner who has opted out, a text that was filtered, a message that was cancelled."""
     status, more = ("undelivered", {"ErrorCode": str(code)}) if code is not None else ("canceled", {})
 
@@ -168,9 +166,7 @@ async def test_permanent_delivery_error_is_not_retried(
 
 
 @pytest.mark.parametrize("meanwhile", ["answered", "ended", "nearly ended", "asked again", "suspended", "unwanted"])
-async def test_unneeded_code_is_not_retried(
-    sender: Sender, phone: str, url: str, meanwhile: str
-) -> None:
+async def test_unneeded_code_is_not_retried(sender: Sender, phone: str, url: str, meanwhile: str) -> None:
     match meanwhile:
         case "answered":
             assert await sender.log_in(phone) == 200
@@ -195,9 +191,7 @@ async def test_unneeded_code_is_not_retried(
     assert all(row["retry_of"] is None for row in await sender.books.messages(sender.id, phone))
 
 
-async def test_code_verified_before_the_retry_is_sent_cancels_the_retry(
-    sender: Sender, phone: str, url: str
-) -> None:
+async def test_code_verified_before_the_retry_is_sent_cancels_the_retry(sender: Sender, phone: str, url: str) -> None:
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
     await store.retry_messages(sender.door.services.postgres, ["twilio", "console"], 100)
     assert await sender.log_in(phone) == 200
@@ -243,9 +237,7 @@ async def test_delivered_message_is_not_retried(sender: Sender, phone: str, url:
     assert row["delivered_at"] >= row["created_at"]
 
 
-async def test_delivery_before_the_retry_is_sent_cancels_the_retry(
-    sender: Sender, phone: str, url: str
-) -> None:
+async def test_delivery_before_the_retry_is_sent_cancels_the_retry(sender: Sender, phone: str, url: str) -> None:
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
     await store.retry_messages(sender.door.services.postgres, ["twilio", "console"], 100)
     await Report(url, "delivered").send(sender.door)
@@ -266,9 +258,7 @@ async def test_retried_message_is_not_retried_again(sender: Sender, phone: str, 
     assert (await only(sender, phone))["state"] == "failed"
 
 
-async def test_no_retry_without_another_provider(
-    start: Start, sender: Sender, phone: str
-) -> None:
+async def test_no_retry_without_another_provider(start: Start, sender: Sender, phone: str) -> None:
     sender.door = await start(SMS_PROVIDERS="twilio")
     await sender.ask(phone)
 
@@ -277,7 +267,9 @@ async def test_no_retry_without_another_provider(
     assert (await only(sender, phone))["state"] == "failed"
 
 
-async def test_provider_that_may_have_sent_the_code_is_excluded_from_retry(sender: Sender, phone: str, url: str) -> None:
+async def test_provider_that_may_have_sent_the_code_is_excluded_from_retry(
+    sender: Sender, phone: str, url: str
+) -> None:
     """The terminal came first, and gave no answer; then Twilio took it."""
     await sender.books.do("update messages set avoid = '{console}' where identifier = $1", phone)
 
@@ -320,9 +312,7 @@ async def test_failure_reported_before_the_send_is_recorded_is_retried_after_it(
     assert len(await printed(sender.door, phone)) == 1
 
 
-async def test_failed_retry_allows_resend_and_refunds_nothing(
-    sender: Sender, phone: str, url: str
-) -> None:
+async def test_failed_retry_allows_resend_and_refunds_nothing(sender: Sender, phone: str, url: str) -> None:
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
     postgres = sender.door.services.postgres
     await store.retry_messages(postgres, ["twilio", "console"], 100)

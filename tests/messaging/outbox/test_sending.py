@@ -37,9 +37,7 @@ async def test_sent_message_is_not_sent_again_by_the_outbox(sender: Sender, phon
     assert len(sender.handed_over(phone)) == 1
 
 
-async def test_messages_above_the_in_flight_limit_are_sent_exactly_once(
-    sender: Sender, carrier: TwilioServer
-) -> None:
+async def test_messages_above_the_in_flight_limit_are_sent_exactly_once(sender: Sender, carrier: TwilioServer) -> None:
     phones = spread_phones(10)
     all_asked = asyncio.Event()
 
@@ -179,7 +177,9 @@ async def test_sandbox_message_is_completed_without_sending(sender: Sender, phon
     assert (row["state"], row["provider"]) == ("delivered", "sandbox")
 
 
-async def test_outbox_runs_in_the_background(sender: Sender, start_app: Started, own_database_url: str, phone: str) -> None:
+async def test_outbox_runs_in_the_background(
+    sender: Sender, start_app: Started, own_database_url: str, phone: str
+) -> None:
     await queue(sender, phone)
 
     await start_app(background=True, DATABASE_URL=own_database_url, TWILIO_API_URL=sender.carrier.url)

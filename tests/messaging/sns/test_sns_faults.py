@@ -91,9 +91,7 @@ PIECES = st.sampled_from(
     derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.sampled_from([200, 400, 403, 429, 500]), st.lists(PIECES, max_size=12).map("".join) | st.binary(max_size=200))
-async def test_any_sns_response_is_classified(
-    server: SnsServer, sns: Sns, status: int, body: str | bytes
-) -> None:
+async def test_any_sns_response_is_classified(server: SnsServer, sns: Sns, status: int, body: str | bytes) -> None:
     server.script.append(answer(status, body))
     try:
         message_id = await send(sns, "+12015550142")
@@ -116,9 +114,7 @@ async def test_refused_connection_is_transient_failure(
     await provider.close()
 
 
-async def test_closed_keep_alive_connection_is_not_reused(
-    server: SnsServer, sns: Sns, phone: str
-) -> None:
+async def test_closed_keep_alive_connection_is_not_reused(server: SnsServer, sns: Sns, phone: str) -> None:
     closed = asyncio.Event()
 
     async def take_and_close(request: Request, writer: asyncio.StreamWriter) -> None:

@@ -152,9 +152,7 @@ async def test_cancelled_send_does_not_cancel_the_warm_up(container: SnsServer, 
     await provider.close()
 
 
-async def test_failed_credentials_renewal_sends_nothing(
-    container: SnsServer, phone: str
-) -> None:
+async def test_failed_credentials_renewal_sends_nothing(container: SnsServer, phone: str) -> None:
     """Credentials that end within ten minutes are renewed before each message."""
 
     async def lend_twice(request: Request, writer: asyncio.StreamWriter) -> None:
