@@ -1,7 +1,7 @@
-"""Every refusal that Auth1 can answer: a closed set, documented in docs/errors-and-events.md.
+"""Every error that Auth1 can return: a closed set, documented in docs/errors-and-events.md.
 
-A refusal is an exception class: its status and code are the contract, its docstring is the default message. Handlers
-raise them; `core/http/problems.py` alone turns them into bytes (RFC 9457, `application/problem+json`).
+An error is an exception class. Its status and code are the contract, its docstring is the default message. Handlers
+raise them; only `core/http/problems.py` turns them into bytes (RFC 9457, `application/problem+json`).
 
     ApiError
       400 AuthorizationPending BadJson BadRequest InvalidCode NoActiveChallenge
@@ -22,14 +22,14 @@ from typing import ClassVar, NamedTuple
 
 
 class FieldError(NamedTuple):
-    """What is wrong with one field of the body or the query: its path (`settings.otp_length`) and a sentence."""
+    """An invalid field of the body or the query: its path (`settings.otp_length`) and a sentence."""
 
     field: str
     message: str
 
 
 class ApiError(Exception):
-    """The request was refused."""
+    """A request that cannot be served."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -44,7 +44,7 @@ class ApiError(Exception):
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Say more than the class does: `retry_after` in whole seconds, `headers` beside the standing ones."""
+        """Add details to the class: `retry_after` in whole seconds, `headers` beside the standard ones."""
         self.detail = detail or inspect.cleandoc(type(self).__doc__ or "").partition("\n\n")[0]
         self.errors = errors
         self.attempts_remaining = attempts_remaining
@@ -54,7 +54,7 @@ class ApiError(Exception):
 
 
 class AuthorizationPending(ApiError):
-    """The link has not been confirmed yet; ask again in a moment.
+    """The link has not been confirmed yet; retry.
 
     The code is that of RFC 8628 (3.5), for a client that polls.
     """
@@ -81,7 +81,7 @@ class InvalidCode(ApiError):
 
 
 class NoActiveChallenge(ApiError):
-    """There is no code to answer: it has expired, was used already or was never asked for."""
+    """There is no active code: it has expired, has been used, or was never requested."""
 
     status, code = 400, "no_active_challenge"
 
@@ -105,7 +105,7 @@ class NotAuthenticated(ApiError):
 
 
 class SessionRevoked(ApiError):
-    """The session of this token has ended; log in again."""
+    """The session of this token is revoked or expired; sign in again."""
 
     status, code, challenge = 401, "session_revoked", 'Bearer error="invalid_token"'
 
@@ -117,7 +117,7 @@ class TokenExpired(ApiError):
 
 
 class TokenReused(ApiError):
-    """This refresh token was used before; its session has been ended, in case it was stolen."""
+    """This refresh token has been used before; its session is revoked in case the token was stolen."""
 
     status, code, challenge = 401, "token_reused", 'Bearer error="invalid_token"'
 
@@ -135,7 +135,7 @@ class CountryNotAllowed(ApiError):
 
 
 class Forbidden(ApiError):
-    """This credential may not do that."""
+    """This credential does not allow the request."""
 
     status, code = 403, "forbidden"
 
@@ -147,7 +147,7 @@ class OriginNotAllowed(ApiError):
 
 
 class ReauthenticationRequired(ApiError):
-    """This needs a login that is not older than 5 minutes; log in again."""
+    """This needs a sign-in of the last 5 minutes; sign in again."""
 
     status, code = 403, "reauthentication_required"
 
@@ -165,19 +165,19 @@ class TenantSuspended(ApiError):
 
 
 class UserBanned(ApiError):
-    """This user may not log in."""
+    """This user is banned."""
 
     status, code = 403, "user_banned"
 
 
 class NotFound(ApiError):
-    """There is nothing here."""
+    """Not found."""
 
     status, code = 404, "not_found"
 
 
 class MethodNotAllowed(ApiError):
-    """This path does not answer that method; the Allow header names those it does."""
+    """This path does not support the method; see the Allow header."""
 
     status, code = 405, "method_not_allowed"
 
@@ -189,7 +189,7 @@ class RequestTimeout(ApiError):
 
 
 class Conflict(ApiError):
-    """This would contradict something that exists already."""
+    """Conflicts with an existing resource."""
 
     status, code = 409, "conflict"
 
@@ -207,25 +207,25 @@ class UriTooLong(ApiError):
 
 
 class UnsupportedMediaType(ApiError):
-    """The body must be of the media type that this route takes, in UTF-8 and without a content encoding."""
+    """The body must have a media type that this route accepts, in UTF-8 and without a content encoding."""
 
     status, code = 415, "unsupported_media_type"
 
 
 class ValidationFailed(ApiError):
-    """What was sent is well-formed, but not what this route takes."""
+    """Validation failed."""
 
     status, code = 422, "validation_failed"
 
 
 class InvalidPhone(ApiError):
-    """This is not a phone number that can receive a message; write it as +15551234567."""
+    """Must be a phone number in E.164 that can receive messages, such as +15551234567."""
 
     status, code = 422, "invalid_phone"
 
 
 class InvalidEmail(ApiError):
-    """This is not an email address that can receive a message."""
+    """Must be an email address that can receive messages."""
 
     status, code = 422, "invalid_email"
 
@@ -237,7 +237,7 @@ class RecipientOptedOut(ApiError):
 
 
 class IdempotencyKeyReused(ApiError):
-    """This Idempotency-Key was used for another request; take a new one for each."""
+    """This Idempotency-Key was used for another request; use a new key for each request."""
 
     status, code = 422, "idempotency_key_reused"
 
@@ -285,7 +285,7 @@ class ChannelUnavailable(ApiError):
 
 
 class Unavailable(ApiError):
-    """The service cannot answer right now; try again in a moment."""
+    """The service is temporarily unavailable; retry."""
 
     status, code = 503, "unavailable"
 

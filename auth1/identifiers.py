@@ -54,7 +54,7 @@ class Identifier(NamedTuple):
 def parse_identifier(*, phone: str | None, email: str | None) -> Identifier:
     """Parse what a body names. Raises ValidationFailed unless it is exactly one, InvalidPhone, InvalidEmail."""
     if (phone is None) == (email is None):
-        raise ValidationFailed(errors=[FieldError("phone", "Exactly one of phone and email is needed")])
+        raise ValidationFailed(errors=[FieldError("phone", "Exactly one of phone and email is required.")])
     return parse_phone(phone) if phone is not None else parse_email(email or "")
 
 

@@ -69,7 +69,7 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
     identifier = parse_identifier(phone=body.phone, email=body.email)
     request.log["identifier"] = identifier.masked
     if tenant.settings.require_challenge_id and body.challenge_id is None:
-        raise ValidationFailed(errors=[FieldError("challenge_id", "Required by this tenant")])
+        raise ValidationFailed(errors=[FieldError("challenge_id", "This tenant requires it.")])
     purpose = codes.adding(caller.session_id)
     submission = ProveIdentifier(
         tenant_id=tenant.id,
@@ -115,7 +115,7 @@ async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
     if removed.verdict == "gone":
         raise SessionRevoked  # since the token was checked
     if removed.verdict == "last":
-        raise Conflict("This is all that the user can log in by; add another one first.")
+        raise Conflict("A user must keep a phone or an email; add another one first.")
     log_events(app.log, removed.events)
     await app.sessions.revoke(tenant_id, removed.revoked_sessions)
     await app.sessions.invalidate(tenant_id, removed.live_sessions)

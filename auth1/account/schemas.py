@@ -9,7 +9,7 @@ from auth1.challenges.schemas import Code, Email, Phone
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
 from auth1.identifiers import IdentifierType
-from auth1.templates.schemas import Locale
+from auth1.templates.schemas import LocaleHint
 
 
 class Me(Out):
@@ -51,7 +51,7 @@ class IdentifierIn(In):
 
     phone: Phone | None = None
     email: Email | None = None
-    locale: Locale | None = None
+    locale: LocaleHint | None = None
     challenge_id: ChallengeId | None = None  # to ask again and keep the challenge
 
 

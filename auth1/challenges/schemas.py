@@ -7,7 +7,7 @@ import msgspec
 
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import ONE_LINE, In, Out
-from auth1.templates.schemas import Locale
+from auth1.templates.schemas import LocaleHint
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
 Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in ASCII: a@b.co")]
@@ -31,9 +31,7 @@ class CodeRequest(In):
     phone: Phone | None = None
     email: Email | None = None
     mode: Annotated[Literal["code", "link", "both"], msgspec.Meta(description="A link goes by email only.")] = "code"
-    locale: Annotated[
-        Locale | None, msgspec.Meta(description="The person's language; one that has no text falls back.")
-    ] = None
+    locale: LocaleHint | None = None
     redirect_to: Annotated[
         Annotated[str, msgspec.Meta(max_length=2048)] | None,
         msgspec.Meta(description="Where the link leads: exactly one of the tenant's redirect_uris."),

@@ -39,6 +39,7 @@ from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.messaging.store import Delivery, IdempotencyOutcome
 from auth1.services import Services
 from auth1.templates import segments
+from auth1.templates.locales import parse_hint
 from auth1.tenants.settings import Tenant
 
 RESEND_S = 30  # then 60, then 120
@@ -69,6 +70,7 @@ class SendCode(NamedTuple):
 
 async def send_code(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> CodeSent:
     """Send a code to a phone or email. Raises the error of each step."""
+    order = order._replace(locale=_usable_locale(app, request, order.locale))
     identifier, claim = order.identifier, order.claim
     request.log["identifier"] = identifier.masked
     app.messenger.first_provider(identifier.channel, sandbox=tenant.sandbox)  # raises ChannelUnavailable
@@ -119,6 +121,14 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
     if error is not None:
         raise error
     return sent
+
+
+def _usable_locale(app: Services, request: Request[Any], hint: str | None) -> str | None:
+    """Return the locale that a request names; None for one that cannot be used, which is only a hint."""
+    locale = parse_hint(hint)
+    if hint is not None and locale is None:
+        app.log.debug("locale ignored", request_id=request.request_id, locale=hint[:64])
+    return locale
 
 
 async def _check_risk(app: Services, request: Request[Any], tenant: Tenant, identifier: Identifier) -> None:

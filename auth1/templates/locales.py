@@ -11,6 +11,7 @@ RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur"
 _TAG = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|[0-9]{3}))?", re.ASCII)
 # One range of Accept-Language and its weight (RFC 9110, 12.5.4 and 12.4.2), without the space around it: two adjacent
 # runs of space would backtrack, which takes half a second for a header full of space.
+_HINT = re.compile(r"(?=.{2,35}\Z)[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*", re.ASCII)
 _RANGE = re.compile(
     r"([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,7})(?:\s*;\s*[qQ]\s*=\s*([01](?:\.[0-9]{0,3})?))?", re.ASCII
 )
@@ -19,6 +20,12 @@ _RANGE = re.compile(
 def is_tag(text: str) -> bool:
     """Return whether a tag is in the spelling that texts are stored under."""
     return _TAG.fullmatch(text) is not None
+
+
+def parse_hint(text: str | None) -> str | None:
+    """Return the tag that a hint names, or None. A POSIX locale is a hint too: de_DE.UTF-8, en-US@posix."""
+    tag = re.split(r"[.@]", (text or "").strip(), maxsplit=1)[0]
+    return tag if tag != "POSIX" and _HINT.fullmatch(tag) else None
 
 
 def normalise(tag: str) -> str:

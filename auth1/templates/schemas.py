@@ -17,6 +17,10 @@ Locale = Annotated[
 ]
 _Templates = Annotated[dict[str, str], msgspec.Meta(max_length=50)]
 
+LocaleHint = Annotated[
+    str, msgspec.Meta(description="The user's language, such as pt-BR. A value that cannot be used is ignored.")
+]
+
 
 class EmailText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
     """A tenant's own words for emails in one language. A missing word is taken from the built-in strings."""

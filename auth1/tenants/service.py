@@ -175,7 +175,7 @@ async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: Ke
     if updated is None:
         raise NotFound
     if updated.ended:
-        raise Conflict("This key has ended; create a new one.")
+        raise Conflict("This key is revoked or expired; create a new one.")
     if updated.changed:
         await _announce(app, EventType.KEY_UPDATED, updated.event_id, manager, key_id)
     return updated.key
@@ -190,7 +190,7 @@ async def rotate_key(app: Services, manager: TenantAdmin, key_id: str, rotation:
     key = api_keys.make(*found)
     made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, manager.actor)
     if made is None:
-        raise Conflict("This key has ended; create a new one.")
+        raise Conflict("This key is revoked or expired; create a new one.")
     return await _created(app, EventType.KEY_ROTATED, manager, made, key, subject=key_id)
 
 

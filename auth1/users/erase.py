@@ -49,7 +49,7 @@ async def erase_user(
             return await _erase(postgres, tenant_id, user_id, actor, on_uncertain_commit, keep_budgets)
         except _Busy:
             await asyncio.sleep(PAUSE_S)
-    raise Unavailable("The user is being changed; try again in a moment.", retry_after=1)
+    raise Unavailable("The user is being changed by another request; retry.", retry_after=1)
 
 
 async def _erase(

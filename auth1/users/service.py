@@ -50,7 +50,7 @@ async def create_user(app: Services, manager: TenantAdmin, wanted: UserIn) -> Us
         except store.ConcurrentUpdate:
             continue
     else:
-        raise Conflict("Others are making this user at this moment.")
+        raise Conflict("The user is being created by another request; retry.")
     _tell(app, manager, EventType.USER_CREATED, event_id, user.id)
     return await get_user(app, manager, user.id)
 
@@ -138,7 +138,7 @@ async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, end
 
 def _identifiers(wanted: UserIn) -> dict[IdentifierType, str]:
     if wanted.phone is None and wanted.email is None:
-        raise ValidationFailed(errors=[FieldError("phone", "A phone or an email is needed")])
+        raise ValidationFailed(errors=[FieldError("phone", "A phone or an email is required.")])
     identifiers: dict[IdentifierType, str] = {}
     if wanted.phone is not None:
         identifiers["phone"] = parse_phone(wanted.phone).value
@@ -152,6 +152,6 @@ def _refuse_what_is_taken(user: store.Row, owners: store.Owners) -> None:
     taken |= {"external_id"} if owners.of_external_ids else set()
     if taken:
         errors = [
-            FieldError(name, "Another user has it") for name in ("phone", "email", "external_id") if name in taken
+            FieldError(name, "Another user has it.") for name in ("phone", "email", "external_id") if name in taken
         ]
-        raise Conflict("There is such a user already.", errors=errors)
+        raise Conflict("A user with this phone, email or external_id already exists.", errors=errors)

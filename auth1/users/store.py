@@ -222,7 +222,7 @@ async def _hold_identifiers(
     loses = {value: kind for value, kind in owned.items() if kind in changes.identifiers and value not in wanted}
     if owned and len(loses) == len(owned) and not gets:
         field = "phone" if "phone" in changes.identifiers else "email"
-        raise ValidationFailed(errors=[FieldError(field, "A user keeps at least one phone or email")])
+        raise ValidationFailed(errors=[FieldError(field, "A user must keep a phone or an email.")])
     await transaction.rows(_QUERIES["cancel_user_challenges"], tenant_id, list(loses))
     return gets, loses
 

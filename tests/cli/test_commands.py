@@ -222,8 +222,8 @@ async def test_a_rotated_key_and_its_successor_both_work_until_the_overlap_ends(
         (["tenants", "create", "X", "--slug", "new", "--setting", "nonsense=3"], "  settings.nonsense: "),
         (["keys", "create", "--tenant", "nobody", "--kind", "pk"], "There is no tenant nobody."),
         (["keys", "create", "--tenant", "{slug}", "--kind", "pk", "--origin", "example.com"], "  allowed_origins"),
-        (["keys", "revoke", "key_nothing", "--tenant", "{slug}"], "There is nothing here."),
-        (["keys", "rotate", "key_nothing", "--tenant", "{slug}"], "There is nothing here."),
+        (["keys", "revoke", "key_nothing", "--tenant", "{slug}"], "Not found."),
+        (["keys", "rotate", "key_nothing", "--tenant", "{slug}"], "Not found."),
         (["keys", "rotate", "key_nothing", "--tenant", "{slug}", "--grace-in", "-1"], "  grace_in: "),
     ],
 )

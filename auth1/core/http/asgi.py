@@ -214,7 +214,7 @@ class App(Generic[Services]):
         except ReplayedResponse as before:
             result = before.answer
         except TimeoutError:
-            raise Unavailable("The request took too long.", retry_after=1) from None
+            raise Unavailable("The request exceeded its time limit; retry.", retry_after=1) from None
         except (ApiError, ClientDisconnected):
             raise
         except Exception as error:

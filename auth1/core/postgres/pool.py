@@ -161,7 +161,7 @@ class Postgres:
             async with asyncio.timeout(self._deadlines.statement_s):
                 await self._reports.acquire()
         except TimeoutError:
-            raise Unavailable("Other reports are being made; try again in a moment.", retry_after=5) from None
+            raise Unavailable("Too many concurrent requests of this kind; retry.", retry_after=5) from None
         time_s = self._report_s if readonly else self._deadlines.report_s
         started = asyncio.get_running_loop().time()
         try:
