@@ -12,11 +12,13 @@ from auth1.authn import store
 from auth1.core.postgres import Postgres
 from auth1.core.redis import Redis
 from auth1.core.redis_connection import RedisUnavailable
+from auth1.core.schemas import encode
 from auth1.tenants.settings import Tenant
 
 CHANNEL = "auth1:tenants"
 LIFE_S = 30.0
-_ENTRIES = 10_000
+ENTRY_BYTES = 2048
+MAX_BYTES = 32 * 1024 * 1024
 
 
 class TenantCache:
@@ -26,7 +28,8 @@ class TenantCache:
         self._postgres = postgres
         self._redis = redis
         self._listener = listener
-        self._entries: OrderedDict[bytes, tuple[float, Tenant]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[float, Tenant, int]] = OrderedDict()
+        self.size = 0  # bytes, estimated
         self._generation = 0
         self._unpublished: set[str] = set()
         listener.subscribe(CHANNEL, self._drop)
@@ -52,10 +55,22 @@ class TenantCache:
         generation = self._generation
         tenant = await store.find_tenant(self._postgres, key_digest)
         if tenant is not None and generation == self._generation:  # else it may have been read before a change
-            self._entries[key_digest] = (time.monotonic() + LIFE_S, tenant)
-            if len(self._entries) > _ENTRIES:
-                self._entries.popitem(last=False)
+            self._store(key_digest, tenant)
         return tenant
+
+    def _store(self, key_digest: bytes, tenant: Tenant) -> None:
+        """Cache a tenant; the oldest entries leave when the cache takes too much memory."""
+        size = ENTRY_BYTES + 2 * len(encode(tenant.settings))  # as Python strings they take about twice as much
+        self._remove(key_digest)
+        self._entries[key_digest] = (time.monotonic() + LIFE_S, tenant, size)
+        self.size += size
+        while self.size > MAX_BYTES:
+            self._remove(next(iter(self._entries)))
+
+    def _remove(self, key_digest: bytes) -> None:
+        entry = self._entries.pop(key_digest, None)
+        if entry is not None:
+            self.size -= entry[2]
 
     async def publish_invalidation(self, tenant_id: str) -> None:
         """Publish that a tenant, its settings or its keys changed. Request it after the commit."""
@@ -77,7 +92,8 @@ class TenantCache:
         self._generation += 1
         if not tenant_id:
             self._entries.clear()
+            self.size = 0
             return
-        for key_digest, (_, tenant) in list(self._entries.items()):
+        for key_digest, (_, tenant, _) in list(self._entries.items()):
             if tenant.id.removesuffix(":test") == tenant_id:
-                del self._entries[key_digest]
+                self._remove(key_digest)

@@ -18,7 +18,7 @@ from auth1.core.redis_connection import RedisUnavailable
 
 _ACQUIRE = Script.load("ratelimit_acquire")
 _RELEASE = Script.load("ratelimit_release")
-_LOCAL_KEYS = 100_000
+_LOCAL_KEYS = 50_000
 _EMPTY = [0] * 10  # counts of the ten parts of a window, newest first
 _NEVER = (0.0, 0.0)
 

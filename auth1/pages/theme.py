@@ -44,7 +44,7 @@ def default_theme(accept_language: str) -> Theme:
     return Theme(locales.find(STRINGS, *locales.parse_accept_language(accept_language)))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def stylesheet(color: str | None) -> Stylesheet:
     """Return the style sheet of pages, with buttons in a colour."""
     button = button_colors(color)

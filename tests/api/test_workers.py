@@ -157,4 +157,4 @@ async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(start
 
 def longest_life_s(door: Door) -> float:
     """How long the worker may go on using what it has cached. Read from within: to wait for it would take as long."""
-    return max(until_s for until_s, _ in door.services.tenants._entries.values()) - time.monotonic()
+    return max(entry[0] for entry in door.services.tenants._entries.values()) - time.monotonic()

@@ -1,0 +1,94 @@
+"""Every cache of a worker is listed here with its bound in bytes."""
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import auth1
+from auth1.authn import tenant_cache
+from auth1.core import ratelimit
+
+ROOT = Path(auth1.__file__).parents[1]
+MIB = 1024 * 1024
+ALL_CACHES_BYTES = 128 * MIB
+
+
+class Bound(NamedTuple):
+    """How many entries a cache holds, and how large one can be: key, value and their place in the cache."""
+
+    entries: int
+    entry_bytes: int
+
+
+# Keys that clients choose are bounded in length before they get here; exceptions are not cached.
+CACHES = {
+    "auth1.authn.tenant_cache.OrderedDict": Bound(1, tenant_cache.MAX_BYTES),
+    "auth1.core.crypto._hkdf": Bound(64, 512),
+    "auth1.core.http.client_ip._parse": Bound(10_000, 512),
+    "auth1.core.http.client_ip.is_trusted": Bound(10_000, 512),
+    "auth1.core.http.client_ip.network_of": Bound(10_000, 512),
+    "auth1.core.http.client_ip.rate_limit_prefix": Bound(10_000, 512),
+    "auth1.core.http.query._types": Bound(256, 4096),
+    "auth1.core.postgres.functions": Bound(64, 16_384),
+    "auth1.core.postgres.migrations.migrations": Bound(1, MIB),
+    "auth1.core.ratelimit.OrderedDict": Bound(2 * ratelimit._LOCAL_KEYS, 512),
+    "auth1.identifiers.parse_email": Bound(1024, 1024),
+    "auth1.identifiers.parse_phone": Bound(1024, 1024),
+    "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
+    "auth1.pages.theme.stylesheet": Bound(256, 16_384),
+    "auth1.sessions.tokens": Bound(20_000, 512),
+    "auth1.templates.colors.button_colors": Bound(1024, 512),
+    "auth1.templates.placeholders.parse": Bound(1024, 4096),
+}
+
+
+def found() -> set[str]:
+    """Find every cache in the sources: decorated functions, wrapped functions, ordered dictionaries."""
+    names = set()
+    for path in sorted((ROOT / "auth1").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any(is_cache(one) for one in node.decorator_list):
+                names.add(f"{module}.{node.name}")
+            elif isinstance(node, ast.Call) and is_cache(node.func) and not is_decorator(node, path):
+                names.add(module)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("OrderedDict"):
+                names.add(f"{module}.OrderedDict")
+    return names
+
+
+def is_cache(node: ast.expr) -> bool:
+    name = ast.unparse(node.func if isinstance(node, ast.Call) else node)
+    return name.rpartition(".")[2] in ("lru_cache", "cache")
+
+
+def is_decorator(call: ast.Call, path: Path) -> bool:
+    decorators = [
+        one
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for one in node.decorator_list
+    ]
+    return any((one.lineno, one.col_offset) == (call.lineno, call.col_offset) for one in decorators)
+
+
+def test_every_cache_is_listed() -> None:
+    missing = {name for name in found() if name not in CACHES and name.rpartition(".")[0] not in CACHES}
+
+    assert missing == set(), "add it to CACHES with its bound"
+
+
+def test_all_caches_together_are_bounded() -> None:
+    assert sum(bound.entries * bound.entry_bytes for bound in CACHES.values()) < ALL_CACHES_BYTES
+
+
+@pytest.mark.parametrize("name", [name for name in CACHES if name.rpartition(".")[2].islower() and "." in name[6:]])
+def test_cache_holds_no_more_entries_than_listed(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    cached: Any = getattr(importlib.import_module(module), attribute, None)
+    if not hasattr(cached, "cache_info") or cached.cache_info().maxsize is None:
+        return  # not a function of a module, or its arguments are a closed set
+    assert cached.cache_info().maxsize == CACHES[name].entries
