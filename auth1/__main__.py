@@ -1,4 +1,4 @@
-"""The command line. Parsing needs nothing but argparse; what a command runs is imported when it is known.
+"""The command line. Parsing needs argparse alone; the code of a command is imported when the command is known.
 
 These are the only late imports of the program: prometheus-client decides at import whether workers share their metrics,
 so `serve` has to say so before anything else is imported; and `auth1 version` should not load a web server.
@@ -17,7 +17,7 @@ from auth1 import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; exits 2 on a wrong environment or command line, 1 when the command fails."""
+    """Run a command. Exits 2 on an invalid environment or command line, 1 when the command fails."""
     options = parser().parse_args(arguments)
     if options.command == "version":
         print(__version__)
@@ -37,18 +37,20 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add(commands, "serve", "Migrate the database, then serve.", "auth1 serve")
-    text = "Bring up everything on this machine: PostgreSQL, Redis, a demo tenant. Not for production."
+    text = "Run all of Auth1 on this machine: PostgreSQL, Redis, a demo tenant and an inbox. Not for production."
     dev = _add(commands, "dev", text, "auth1 dev", "auth1.cli.dev:dev")
-    dev.add_argument("--data", metavar="DIR", help="where the servers keep their data (default: .auth1)")
-    migrate = _add(commands, "migrate", "Bring the database up to date.", "auth1 migrate --check")
-    migrate.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is missing")
+    dev.add_argument("--data", metavar="DIR", help="directory of the servers' data (default: .auth1)")
+    migrate = _add(commands, "migrate", "Apply the migrations that the database lacks.", "auth1 migrate --check")
+    migrate.add_argument(
+        "--check", action="store_true", help="list missing migrations and change nothing; exit 1 if there are any"
+    )
     tenants = _add(commands, "tenants", "Create and list tenants.", "auth1 tenants list")
     _add_tenants(tenants.add_subparsers(dest="act", required=True, metavar="ACT"))
     keys = _add(
         commands, "keys", "Create, list, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk"
     )
     _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
-    text = "Print the description of the API, in OpenAPI 3.1."
+    text = "Print the OpenAPI 3.1 document of the API."
     _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.cli.openapi:openapi")
     users = _add(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
     _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
@@ -64,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_tenants(acts: Commands) -> None:
     example = "auth1 tenants create 'My App' --slug myapp --setting otp_length=8"
-    text = "Make a tenant and print its keys, once."
+    text = "Create a tenant and print its keys. They are shown once."
     create = _add(acts, "create", text, example, "auth1.cli.commands:create_tenant")
     create.add_argument("name")
     create.add_argument("--slug", required=True, help="part of the tenant's keys: a-z, 0-9 and -")
@@ -76,18 +78,30 @@ def _add_tenants(acts: Commands) -> None:
 
 def _add_keys(acts: Commands) -> None:
     example = "auth1 keys create --tenant myapp --kind pk --origin https://app.example.com"
-    create = _add(acts, "create", "Make one more key and print it, once.", example, "auth1.cli.commands:create_key")
+    create = _add(
+        acts, "create", "Create a key and print it. It is shown once.", example, "auth1.cli.commands:create_key"
+    )
     create.add_argument("--kind", required=True, choices=("pk", "sk", "test"))
-    create.add_argument("--origin", action="append", default=[], help="a web origin that may use it; many times")
+    create.add_argument(
+        "--origin", action="append", default=[], help="a web origin that may use the key; may be given many times"
+    )
     example = "auth1 keys list --tenant myapp"
-    listing = _add(acts, "list", "List all keys, the ended ones too.", example, "auth1.cli.commands:list_keys")
+    listing = _add(
+        acts, "list", "List all keys, revoked and expired ones too.", example, "auth1.cli.commands:list_keys"
+    )
     example = "auth1 keys rotate key_01… --tenant myapp --grace-in 3600"
     rotate = _add(
-        acts, "rotate", "Replace a key; the old one works a while longer.", example, "auth1.cli.commands:rotate_key"
+        acts,
+        "rotate",
+        "Replace a key. The old key works until --grace-in has passed.",
+        example,
+        "auth1.cli.commands:rotate_key",
     )
-    rotate.add_argument("--grace-in", type=int, default=86_400, metavar="SECONDS")
+    rotate.add_argument(
+        "--grace-in", type=int, default=86_400, metavar="SECONDS", help="how long the old key works (default: 86400)"
+    )
     example = "auth1 keys revoke key_01… --tenant myapp"
-    revoke = _add(acts, "revoke", "End a key at once.", example, "auth1.cli.commands:revoke_key")
+    revoke = _add(acts, "revoke", "Revoke a key at once.", example, "auth1.cli.commands:revoke_key")
     for command in (rotate, revoke):
         command.add_argument("key_id")
     for command in (create, listing, rotate, revoke):
@@ -128,7 +142,7 @@ def _add_users(acts: Commands) -> None:
 
 
 def _add(commands: Commands, name: str, text: str, example: str, run: str = "") -> argparse.ArgumentParser:
-    """Add a command; `run` says which function does it, unless it has the command's name."""
+    """Add a command. `run` names its function, by default the one of the command's name in cli/commands."""
     command = commands.add_parser(
         name,
         help=text,
@@ -145,7 +159,7 @@ def _add_json(command: argparse.ArgumentParser) -> None:
 
 
 def _share_metrics() -> None:
-    """Make the directory in which several workers share their samples, in memory where there is such a place."""
+    """Create the directory in which several workers share their metrics, in memory where possible."""
     if os.environ.get("WORKERS", "1").strip() in ("", "1") or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         return
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -155,7 +169,7 @@ def _share_metrics() -> None:
 
 
 def _remove(directory: str, owner: int) -> None:
-    if os.getpid() == owner:  # the workers are forks and inherit what is to be done at exit
+    if os.getpid() == owner:  # workers are forks and inherit the exit handlers
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -290,6 +290,7 @@ ROUTES = (
     Route("GET", "/health", health.health, **PROBE, responses=((200, Health), (503, Health))),
     Route("GET", "/health/live", health.live, **PROBE),
     Route("GET", "/health/ready", health.ready, **PROBE, responses=((200, Ready), (503, Ready))),
+    Route("GET", "/", reference.index, **DOCUMENT, page=True, responses=((200, HTML), (304, None))),
     Route("GET", "/openapi.json", reference.openapi, **DOCUMENT, responses=((200, JSON), (304, None))),
     Route("GET", "/docs", reference.docs, **DOCUMENT, page=True, responses=((200, HTML), (304, None))),
     Route("GET", "/metrics", health.scrape, **PROBE | {"auth": metrics_reader}, cors=False, responses=((200, TEXT),)),

@@ -1,4 +1,4 @@
-"""What the commands do. Each takes the parsed command line; `__main__.py` describes them."""
+"""The commands migrate, tenants and keys. Each takes the parsed command line."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ def serve(options: Namespace, target: str = "auth1.app:make_app") -> None:
 
 
 def check_port() -> None:
-    """End the program now if its port is taken, before anything is said that would not be so."""
+    """Exit if the port is taken, before anything else is printed."""
     try:
         find_port_free(settings_or_exit())
     except StartError as error:
@@ -49,7 +49,7 @@ def check_port() -> None:
 
 
 def migrate(options: Namespace) -> None:
-    """Apply what is missing; with --check only name it, and exit 1 if there is anything."""
+    """Apply the missing migrations. With --check list them only, and exit 1 if there are any."""
     try:
         url = load_database_url(os.environ)
         if options.check:
@@ -60,12 +60,12 @@ def migrate(options: Namespace) -> None:
     except ConfigurationError as error:
         fail(str(error), code=2)
     except (OSError, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        fail(f"the database cannot be migrated: {str(error) or 'no answer'}")
+        fail(f"The database cannot be migrated: {str(error) or 'no answer'}")
     print("\n".join(f"applied: {name}" for name in applied) or f"up to date: {len(migrations())} migrations")
 
 
 def create_tenant(options: Namespace) -> None:
-    """Make a tenant."""
+    """Create a tenant."""
     settings = {}
     for setting in options.setting:
         name, _, value = setting.partition("=")
@@ -91,11 +91,11 @@ def list_tenants(options: Namespace) -> None:
 
 
 def create_key(options: Namespace) -> None:
-    """Make one more key."""
+    """Create a key."""
     wanted = {"kind": options.kind, "allowed_origins": options.origin}
 
     async def act(app: Services) -> msgspec.Struct:
-        return await service.create_key(app, await manager_for(app, options), schemas.convert(wanted, KeyIn))
+        return await service.create_key(app, await tenant_admin_for(app, options), schemas.convert(wanted, KeyIn))
 
     show(options, run(act), "key_id", "kind", "api_key")
 
@@ -104,8 +104,8 @@ def list_keys(options: Namespace) -> None:
     """List all keys of a tenant."""
 
     async def act(app: Services) -> list[KeyOut]:
-        manager = await manager_for(app, options)
-        return await store.list_keys(app.postgres, manager.tenant_id, "", 1_000_000)
+        admin = await tenant_admin_for(app, options)
+        return await store.list_keys(app.postgres, admin.tenant_id, "", 1_000_000)
 
     keys = run(act)
     if options.json:
@@ -121,25 +121,25 @@ def rotate_key(options: Namespace) -> None:
 
     async def act(app: Services) -> msgspec.Struct:
         rotation = schemas.convert({"grace_in": options.grace_in}, KeyRotation)
-        return await service.rotate_key(app, await manager_for(app, options), options.key_id, rotation)
+        return await service.rotate_key(app, await tenant_admin_for(app, options), options.key_id, rotation)
 
     show(options, run(act), "key_id", "kind", "api_key")
 
 
 def revoke_key(options: Namespace) -> None:
-    """End a key."""
+    """Revoke a key."""
 
     async def act(app: Services) -> None:
-        await service.revoke_key(app, await manager_for(app, options), options.key_id)
+        await service.revoke_key(app, await tenant_admin_for(app, options), options.key_id)
 
     run(act)
     print('{"revoked":true}' if options.json else f"revoked: {options.key_id}")
 
 
 def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
-    """Act with services of our own; a refusal ends the program with its sentence."""
+    """Run an operation with its own services. An API error ends the program with its message."""
     settings = settings_or_exit()
-    logging.getLogger("asyncpg").addHandler(logging.NullHandler())  # what it has to say, we say in a sentence
+    logging.getLogger("asyncpg").addHandler(logging.NullHandler())  # our own message says it in one sentence
 
     async def with_services() -> Result:
         log = Log("error", descriptor=sys.stderr.fileno(), events=False)
@@ -156,7 +156,7 @@ def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
 
 
 def show(options: Namespace, result: msgspec.Struct, *fields: str) -> None:
-    """Print a result: all of it as JSON, or the fields that a person wants."""
+    """Print a result: all of it as JSON, or some fields as text."""
     if options.json:
         print(schemas.encode(result).decode())
         return
@@ -174,14 +174,14 @@ def settings_or_exit() -> Settings:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """End the program with a message on stderr."""
+    """Exit with a message on stderr."""
     for line in message.splitlines():
         print(f"auth1: {line}", file=sys.stderr, flush=True)
     raise SystemExit(code)
 
 
-async def manager_for(app: Services, options: Namespace) -> TenantAdmin:
-    """Whoever acts on the command line, for the tenant that it names. Raises NotFound."""
+async def tenant_admin_for(app: Services, options: Namespace) -> TenantAdmin:
+    """Return the operator as the admin of the tenant that the command line names. Raises NotFound."""
     found = await store.get_tenant(app.postgres, tenant_id=options.tenant, slug=options.tenant)
     if found is None:
         raise NotFound(f"There is no tenant {options.tenant}.")

@@ -8,7 +8,7 @@ from auth1.routes import ROUTES
 
 
 def openapi(options: Namespace) -> None:
-    """Print the description of the API, made anew from the routes; exits 1 where a route lacks what it needs."""
+    """Print the OpenAPI document of the routes. Exits 1 where a route lacks its metadata."""
     try:
         text = render(describe(ROUTES))
     except MissingMetadata as error:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import msgspec
 
-from auth1.cli.commands import fail, manager_for, run
+from auth1.cli.commands import fail, run, tenant_admin_for
 from auth1.core import schemas
 from auth1.errors import ApiError, Unavailable
 from auth1.services import Services
@@ -108,7 +108,7 @@ def export_users(options: Namespace) -> None:
     kind: exporter.Format = options.format or ("csv" if options.file.endswith(".csv") else "ndjson")
 
     async def act(app: Services, file: IO[bytes]) -> None:
-        manager = await manager_for(app, options)
+        manager = await tenant_admin_for(app, options)
         progress, rows = Progress(), 0
         async for piece in await exporter.begin(app.postgres, manager.tenant_id, kind):
             file.write(piece)
@@ -133,7 +133,7 @@ async def _import(
     file: IO[bytes],
     rejects: IO[str],
 ) -> Checkpoint:
-    manager = await manager_for(app, options)
+    manager = await tenant_admin_for(app, options)
     beside = _checkpoint_path(options.file)
     state = Checkpoint(manager.tenant_id, os.fstat(file.fileno()).st_size if beside else 0)
     if options.resume:

@@ -1,7 +1,7 @@
 """The production checklist, as far as settings alone show it.
 
 `auth1 serve` logs its findings at start, `auth1 doctor` prints them.
-Settings that cannot work are refused in `settings`; those here work and are unsafe or incomplete in production.
+`settings` rejects values that cannot work. The values here work, and are unsafe or incomplete in production.
 """
 
 from collections.abc import Iterator

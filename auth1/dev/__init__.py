@@ -1,13 +1,12 @@
 """Real PostgreSQL and Redis as child processes, for `auth1 dev` and for the tests. Never for production.
 
-    postgres.py    PostgresServer: initdb, start, and how root runs what refuses root
+    postgres.py    PostgresServer: initdb, start, and how root runs a server that rejects root
     redis.py       RedisServer
     server.py      Server, what the two have in common: start, stop, kill, freeze, thaw; and every error
     processes.py   processes, locks and ports: what a Server is made of
-    launch.py      the script that a child runs first: whose name it takes, with whom it dies
-    command.py     `auth1 dev`
+    launch.py      the script that a child runs first: it changes the user and ties the child to its parent
 
 A server lives in a directory of its own: `server.log`, `server.lock` and what it keeps. It listens on 127.0.0.1 only,
-asks nobody for a password, is not reached by Ctrl-C, and ends when the process that started it ends, however that
+needs no password, is not reached by Ctrl-C, and ends when the process that started it ends, however that
 ends (off Linux: only when that calls `stop`). Only the standard library is imported here.
 """

@@ -1,4 +1,4 @@
-"""Become who the server runs as, tie its life to the parent's, then turn into the server.
+"""Change to the user of the server, end with the parent, then execute the server.
 
     python -I -S launch.py PARENT SIGNAL IDENTITY PROGRAM [ARGUMENT...]
 
@@ -10,14 +10,14 @@ import ctypes
 import os
 import sys
 
-INSIDE = 1000  # whom root is inside its namespace; any uid but 0 satisfies PostgreSQL
+INSIDE = 1000  # the uid of root inside its namespace; PostgreSQL accepts any uid but 0
 UNPRIVILEGED_UID = 65534  # the overflow uid: no system gives it files
 CLONE_NEWUSER = 0x10000000  # sched.h
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 
 def enter_namespace() -> None:
-    """Keep root's files, lose root's name and powers (user_namespaces(7))."""
+    """Keep access to root's files without root's uid and capabilities (user_namespaces(7))."""
     _call("unshare", CLONE_NEWUSER)
     # Refused unless setgroups is given up first, user_namespaces(7).
     for name, line in (("setgroups", "deny"), ("uid_map", f"{INSIDE} 0 1"), ("gid_map", f"{INSIDE} 0 1")):
@@ -26,8 +26,8 @@ def enter_namespace() -> None:
         os.close(descriptor)
 
 
-def become_nobody() -> None:
-    """Give root up for good."""
+def drop_root() -> None:
+    """Change to the unprivileged user for good."""
     os.setgroups([])
     os.setgid(UNPRIVILEGED_UID)
     os.setuid(UNPRIVILEGED_UID)
@@ -57,7 +57,7 @@ def main(parent: str, signal: str, identity: str, *command: str) -> None:
         if identity == "namespace":
             enter_namespace()
         elif identity == "nobody":
-            become_nobody()
+            drop_root()
         die_with(int(parent), int(signal))
         os.execv(command[0], command)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""PostgreSQL, also for root, whom it refuses.
+"""PostgreSQL, also for root, which PostgreSQL itself rejects.
 
-Root's server runs in the first of these ways that works here (`Way`); files and directories that were there before
+Root's server runs in the first of these ways that works here (`RootMode`); files and directories that were there before
 are never changed for it. In each of them the data stay where they are, even below a directory that only root may
 enter: the child inherits its data directory open, and knows it as /proc/self/fd/N.
 """
@@ -34,12 +34,14 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
-class Way(Enum):
+class RootMode(Enum):
     """How root runs PostgreSQL."""
 
     NAMESPACE = "namespace"  # as root under another name; containers often refuse that
-    UNPRIVILEGED_UID = "nobody"  # as uid 65534, where that may reach the programs
-    NOBODY_WITH_COPY = "nobody with a copy"  # as uid 65534, with a copy of the programs in the temporary directory
+    UNPRIVILEGED = "nobody"  # as uid 65534, where that may reach the programs
+    UNPRIVILEGED_WITH_COPY = (
+        "nobody with a copy"  # as uid 65534, with a copy of the programs in the temporary directory
+    )
 
 
 class PostgresServer(Server):
@@ -47,11 +49,11 @@ class PostgresServer(Server):
 
     `durable=False` is faster and safe against the end of the process, but a crash (`kill`) may lose what was committed
     in the last second: a test of crashes wants `durable=True`, or `settings={"synchronous_commit": "on"}`.
-    `settings` are those of postgresql.conf, and win over ours. `ways` are for root: what to try, in order.
+    `settings` are those of postgresql.conf, and win over ours. `root_modes` are for root: what to try, in order.
     """
 
     name = "PostgreSQL"
-    stop_signal = SIGINT  # a fast shutdown: sends clients away, rolls back, writes a checkpoint
+    stop_signal = SIGINT  # a fast shutdown: disconnects clients, rolls back, writes a checkpoint
 
     def __init__(
         self,
@@ -60,12 +62,12 @@ class PostgresServer(Server):
         durable: bool = True,
         port: int | None = None,
         settings: Mapping[str, str] = NO_SETTINGS,
-        ways: Sequence[Way] = tuple(Way),
+        root_modes: Sequence[RootMode] = tuple(RootMode),
     ) -> None:
         super().__init__(data_dir, port)
         self._durable = durable
         self._settings = ({} if durable else NOT_DURABLE) | dict(settings)
-        self._ways = tuple(ways)
+        self._root_modes = tuple(root_modes)
         self._data = self.data_dir / "data"
         self._programs = Path()
         self._identity = "ourselves"
@@ -78,7 +80,7 @@ class PostgresServer(Server):
     def _spawn(self, port: int, lock: int) -> Popen[bytes]:
         self._programs = find_programs()
         if os.geteuid() == 0:
-            self._find_way_for_root(lock)
+            self._find_root_mode(lock)
         if not self._data.exists():
             self._initialise(lock)
         self._give(self._data)
@@ -132,19 +134,19 @@ class PostgresServer(Server):
             os.fsync(descriptor)
             os.close(descriptor)
 
-    def _find_way_for_root(self, lock: int) -> None:
-        """Settle as whom the server runs, by trying."""
+    def _find_root_mode(self, lock: int) -> None:
+        """Choose the first mode in which root can run the server."""
         beginning = self._log_size()
-        for way in self._ways:
-            self._identity = "namespace" if way is Way.NAMESPACE else "nobody"
+        for mode in self._root_modes:
+            self._identity = "namespace" if mode is RootMode.NAMESPACE else "nobody"
             with suppress(OSError):  # a copy may find no room, or no right to give it away
-                for programs in self._copies() if way is Way.NOBODY_WITH_COPY else [self._programs]:
+                for programs in self._copies() if mode is RootMode.UNPRIVILEGED_WITH_COPY else [self._programs]:
                     probe = [str(programs / "postgres"), "--version"]
                     if self._run(probe, keep_open=[lock], identity=self._identity) == 0:
                         self._programs = programs
                         return
         raise self._failure(
-            "refuses to run as root, and no other way works here: run as an ordinary user, or set DATABASE_URL",
+            "cannot run as root here; run as an ordinary user, or set DATABASE_URL",
             beginning,
         )
 
@@ -164,7 +166,7 @@ class PostgresServer(Server):
             shutil.rmtree(self._copy)
 
     def _give(self, directory: Path) -> None:
-        """Give a directory that we made, and all in it, to whom the server runs as."""
+        """Give a directory that we created, and its contents, to the user of the server."""
         uid = {"namespace": 0, "nobody": UNPRIVILEGED_UID}.get(self._identity)
         if uid is None or directory.stat().st_uid == uid:
             return

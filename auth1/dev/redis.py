@@ -36,7 +36,7 @@ class RedisServer(Server):
         return launch(command, log=self.log, keep_open=[lock], death_signal=self.stop_signal)
 
     def _answers(self, pid: int, port: int) -> bool:
-        # PING alone is refused while data are loaded; INFO alone is not.
+        # While data is loaded, PING is rejected and INFO is not.
         itself = f"process_id:{pid}\r\n".encode()
         answer = ask(port, b"PING\r\nINFO server\r\n", itself)
         return answer.startswith(b"+PONG") and itself in answer

@@ -175,7 +175,7 @@ class Server(ABC):
             try:
                 self._start_on(port, lock)
             except ServerError:
-                self._end()  # so that whoever has the port now is not us, but was faster to take it
+                self._end()  # after this, a busy port belongs to another program that took it first
                 if self._port or not processes.port_obstacle(port):
                     raise
             else:

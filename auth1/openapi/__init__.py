@@ -5,7 +5,7 @@ errors     error responses by status, and the errors of each route
 schemas    Structs as JSON Schema
 examples   an example of any schema
 metadata   texts and examples that no source has
-handlers   GET /openapi.json and /docs
+handlers   GET /, /docs and /openapi.json
 page       the reference page: HTML, style, script, and its Content-Security-Policy
 operation  one operation on the page
 pieces     parts of the page

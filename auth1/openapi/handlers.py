@@ -1,4 +1,4 @@
-"""GET /openapi.json and /docs. Nothing is read or made before the first request."""
+"""GET /, /docs and /openapi.json. Nothing is read or made before the first request."""
 
 import asyncio
 import threading
@@ -7,7 +7,32 @@ from collections.abc import Callable
 from auth1.core.http.request import Request, Response
 from auth1.core.http.static import StaticDocument, respond
 from auth1.openapi import page
+from auth1.pages.theme import stylesheet
 from auth1.services import Services
+
+_INDEX = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Auth1</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>Auth1</h1>
+<p>This server signs users in by SMS and email.</p>
+<p><a class="button" href="/docs">API reference</a></p>
+</main>
+</body>
+</html>
+"""
+
+
+async def index(app: Services, request: Request[None]) -> Response:
+    """Lead people to the API reference."""
+    return respond(await _document(_index), request)
 
 
 async def openapi(app: Services, request: Request[None]) -> Response:
@@ -18,6 +43,16 @@ async def openapi(app: Services, request: Request[None]) -> Response:
 async def docs(app: Services, request: Request[None]) -> Response:
     """Show this API to people: every operation with its parameters, answers, refusals and a command to try."""
     return respond(await _document(_docs), request)
+
+
+def _index() -> StaticDocument:
+    style = stylesheet(None)
+    policy = f"default-src 'none'; style-src 'sha256-{style.sha256}'; base-uri 'none'; form-action 'none'; "
+    headers = [
+        (b"content-security-policy", f"{policy}frame-ancestors 'none'".encode()),
+        (b"referrer-policy", b"no-referrer"),
+    ]
+    return StaticDocument(_INDEX.format(style=style.text).encode(), b"text/html; charset=utf-8", headers)
 
 
 def _openapi() -> StaticDocument:

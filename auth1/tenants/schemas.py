@@ -1,4 +1,4 @@
-"""What goes into the management of tenants and keys, and what comes out (contract: sections 4 and 6)."""
+"""Request and response bodies of tenants and keys."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -55,7 +55,7 @@ SettingsPatch = dict[str, Any]  # some settings; which there are, and their boun
 
 
 class TenantPatch(In):
-    """What is to change; a setting given as null goes back to its default."""
+    """Changes to a tenant. A setting of null returns to its default."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
     settings: SettingsPatch | msgspec.UnsetType = msgspec.UNSET
@@ -130,7 +130,7 @@ class KeyIn(In):
 
 
 class KeyPatch(In):
-    """What is to change. An end of null is none."""
+    """Changes to a key. `expires_at` of null removes the expiry."""
 
     allowed_origins: Origins | msgspec.UnsetType = msgspec.UNSET
     expires_at: Timestamp | msgspec.UnsetType | None = msgspec.UNSET

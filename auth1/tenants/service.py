@@ -1,6 +1,6 @@
-"""What can be done with tenants and keys, for the routes and for the command line alike.
+"""Operations on tenants and keys, for the routes and for the command line.
 
-Each act is committed with its event, told on stdout, and announced to all workers.
+Each operation is committed with its event, logged, and published to all workers.
 """
 
 from datetime import datetime
@@ -32,7 +32,7 @@ from auth1.tenants.settings import OPERATOR, OPERATOR_SETTINGS, TenantAdmin, Ten
 
 
 async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None = None) -> TenantCreated:
-    """Make a tenant and its three first keys. Raises ValidationFailed, and Conflict when the slug is taken."""
+    """Create a tenant and its first three keys. Raises ValidationFailed, and Conflict when the slug is taken."""
     setting_rules.check_name(wanted.name)
     setting_rules.check_settings(wanted.settings, TenantSettings.__struct_fields__)
     first_keys = {kind: api_keys.make(kind, wanted.slug) for kind in api_keys.KINDS}
@@ -81,7 +81,7 @@ async def update_tenant(app: Services, manager: TenantAdmin, patch: TenantPatch)
     if updated is None:
         raise NotFound
     tenant, event_id = updated
-    await _announce(app, EventType.TENANT_UPDATED, event_id, manager, tenant_id)
+    await _publish(app, EventType.TENANT_UPDATED, event_id, manager, tenant_id)
     return tenant
 
 
@@ -89,13 +89,13 @@ async def update_settings(app: Services, manager: TenantAdmin, changes: Settings
     """Change settings. Raises what `update_tenant` does, of fields as they stand in a body of settings alone."""
     try:
         return (await update_tenant(app, manager, TenantPatch(settings=changes))).settings
-    except ValidationFailed as refusal:
-        errors = [FieldError(error.field.removeprefix("settings."), error.message) for error in refusal.errors]
+    except ValidationFailed as failed:
+        errors = [FieldError(error.field.removeprefix("settings."), error.message) for error in failed.errors]
         raise ValidationFailed(errors=errors) from None
 
 
 async def suspend_tenant(app: Services, manager: TenantAdmin, *, suspend: bool) -> TenantOut:
-    """Refuse all calls of a tenant, or answer them again. Raises NotFound."""
+    """Suspend or resume a tenant. Raises NotFound."""
     tenant_id = manager.tenant_id
     outcome = await store.suspend_tenant(app.postgres, tenant_id, suspend, manager.actor)
     if outcome is None:
@@ -103,20 +103,20 @@ async def suspend_tenant(app: Services, manager: TenantAdmin, *, suspend: bool) 
     changed, event_id = outcome
     if changed:
         event_type = EventType.TENANT_SUSPENDED if suspend else EventType.TENANT_RESUMED
-        await _announce(app, event_type, event_id, manager, tenant_id)
+        await _publish(app, event_type, event_id, manager, tenant_id)
     return await get_tenant(app, tenant_id)
 
 
 async def delete_tenant(app: Services, manager: TenantAdmin) -> None:
-    """End a tenant and all its keys. Raises NotFound."""
+    """Delete a tenant and revoke its keys. Raises NotFound."""
     event_id = await store.delete_tenant(app.postgres, manager.tenant_id, manager.actor)
     if event_id is None:
         raise NotFound
-    await _announce(app, EventType.TENANT_DELETED, event_id, manager, manager.tenant_id)
+    await _publish(app, EventType.TENANT_DELETED, event_id, manager, manager.tenant_id)
 
 
 async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
-    """Raises NotFound."""
+    """Return a tenant. Raises NotFound."""
     found = await store.get_tenant(app.postgres, tenant_id=tenant_id)
     if found is None:
         raise NotFound
@@ -124,7 +124,7 @@ async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
 
 
 async def get_jwt_secret(app: Services, manager: TenantAdmin) -> JwtSecrets:
-    """All that verifies a tenant's tokens, what signs them first. Raises NotFound."""
+    """Return the secrets that verify a tenant's tokens, the signing one first. Raises NotFound."""
     tenant_id = manager.tenant_id
     found = await store.get_jwt_versions(app.postgres, tenant_id, manager.actor)
     if found is None:
@@ -146,12 +146,12 @@ async def rotate_jwt_secret(app: Services, manager: TenantAdmin, rotation: JwtRo
     if rotated is None:
         raise NotFound
     version, event_id = rotated
-    await _announce(app, EventType.TENANT_JWT_SECRET_ROTATED, event_id, manager, manager.tenant_id)
+    await _publish(app, EventType.TENANT_JWT_SECRET_ROTATED, event_id, manager, manager.tenant_id)
     return JwtSecret(app.signer.secrets(manager.tenant_id, version)[0], f"{manager.tenant_id}.{version}")
 
 
 async def create_key(app: Services, manager: TenantAdmin, wanted: KeyIn) -> KeyCreated:
-    """Make one more key. Raises NotFound, ValidationFailed."""
+    """Create a key. Raises NotFound, ValidationFailed."""
     if wanted.expires_at is not None:
         timestamps.require_future("expires_at", wanted.expires_at)
     setting_rules.check_origins(wanted.allowed_origins)
@@ -166,7 +166,7 @@ async def create_key(app: Services, manager: TenantAdmin, wanted: KeyIn) -> KeyC
 
 
 async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: KeyPatch) -> KeyOut:
-    """Change a key's origins or its end. Raises NotFound, ValidationFailed, and Conflict when it has ended already."""
+    """Change a key's origins or expiry. Raises NotFound, ValidationFailed, and Conflict for an ended key."""
     if isinstance(patch.expires_at, datetime):
         timestamps.require_future("expires_at", patch.expires_at)
     if patch.allowed_origins is not msgspec.UNSET:
@@ -177,12 +177,12 @@ async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: Ke
     if updated.ended:
         raise Conflict("This key is revoked or expired; create a new one.")
     if updated.changed:
-        await _announce(app, EventType.KEY_UPDATED, updated.event_id, manager, key_id)
+        await _publish(app, EventType.KEY_UPDATED, updated.event_id, manager, key_id)
     return updated.key
 
 
 async def rotate_key(app: Services, manager: TenantAdmin, key_id: str, rotation: KeyRotation) -> KeyCreated:
-    """Replace a key; the old one works a while longer. Raises NotFound, and Conflict when it has ended already."""
+    """Replace a key; the old one works for its grace. Raises NotFound, and Conflict when it is revoked or expired."""
     tenant_id = manager.tenant_id
     found = await store.find_key(app.postgres, tenant_id, key_id)
     if found is None:
@@ -195,13 +195,13 @@ async def rotate_key(app: Services, manager: TenantAdmin, key_id: str, rotation:
 
 
 async def revoke_key(app: Services, manager: TenantAdmin, key_id: str) -> None:
-    """End a key at once. Raises NotFound."""
+    """Revoke a key at once. Raises NotFound."""
     outcome = await store.revoke_key(app.postgres, manager.tenant_id, key_id, manager.actor)
     if outcome is None:
         raise NotFound
     changed, event_id = outcome
     if changed:
-        await _announce(app, EventType.KEY_REVOKED, event_id, manager, key_id)
+        await _publish(app, EventType.KEY_REVOKED, event_id, manager, key_id)
 
 
 async def _created(
@@ -213,10 +213,10 @@ async def _created(
     subject: str | None = None,
 ) -> KeyCreated:
     shown, event_id = made
-    await _announce(app, event_type, event_id, manager, subject or shown.key_id)
+    await _publish(app, event_type, event_id, manager, subject or shown.key_id)
     return KeyCreated(**msgspec.structs.asdict(shown), api_key=key.text)
 
 
-async def _announce(app: Services, event_type: EventType, event_id: str, manager: TenantAdmin, subject: str) -> None:
+async def _publish(app: Services, event_type: EventType, event_id: str, manager: TenantAdmin, subject: str) -> None:
     tell(app.log, Event(event_id, event_type, manager.tenant_id, manager.actor, subject), manager.request_id)
     await app.tenants.publish_invalidation(manager.tenant_id)

@@ -1,4 +1,4 @@
-"""A tenant as a request sees it: who it is, what it has decided, and by which key it called."""
+"""A tenant as a request sees it: its settings, and the API key of the request."""
 
 from contextlib import suppress
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ _Country = Annotated[
     ),
 ]
 _Countries = Annotated[tuple[_Country, ...], msgspec.Meta(max_length=250)]
-# What stands at the head of an SMS: printable, and nothing that a phone would turn into a link.
+# The name at the start of an SMS: printable, and nothing that a phone turns into a link.
 _Branding = Annotated[
     str,
     msgspec.Meta(
@@ -29,7 +29,7 @@ _Branding = Annotated[
 ]
 
 # Absolute, without user or fragment (RFC 3986): https, http on this machine, or the private scheme of an app (RFC 8252,
-# 7.1), such as myapp://callback or com.example.app:/callback. Schemes that run or read something are refused.
+# 7.1), such as myapp://callback or com.example.app:/callback. Schemes that run or read something are rejected.
 _RedirectUri = Annotated[
     str,
     msgspec.Meta(
@@ -45,7 +45,7 @@ _RedirectUri = Annotated[
     ),
 ]
 _RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
-OPERATOR = "operator"  # the actor of what is done with ADMIN_TOKEN, or on the command line
+OPERATOR = "operator"  # the actor of requests with ADMIN_TOKEN and of the command line
 _Color = Annotated[
     str,
     msgspec.Meta(
@@ -56,7 +56,7 @@ _Color = Annotated[
 ]
 _Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
-# The last label begins with a letter: an address is no name.
+# The last label begins with a letter: an IP address is not a host name.
 _HostName = Annotated[
     str,
     msgspec.Meta(
@@ -66,7 +66,7 @@ _HostName = Annotated[
     ),
 ]
 
-# Whom a message is from. Twilio: a messaging service, a number, or a name (its "alphanumeric sender ID"); SNS: a number
+# SMS sender IDs. Twilio: a messaging service, a number, or a name (its "alphanumeric sender ID"); SNS: a number
 # or a name, which there is of letters and digits alone.
 _TwilioSender = Annotated[
     str,
@@ -106,54 +106,59 @@ _Place = Annotated[
 
 
 class Senders(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Whom messages are from, by provider; null: whom the operator's environment says."""
+    """SMS sender IDs by provider; null: the operator's environment sets it."""
 
     twilio: _TwilioSender | None = None
     sns: _SnsSender | None = None
 
 
 class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=False):
-    """What a tenant may decide, with its bounds. Unknown settings are refused."""
+    """The settings of a tenant and their bounds. Unknown settings are rejected."""
 
-    otp_length: Annotated[int, msgspec.Meta(ge=4, le=10, description="Digits of a code.", examples=[6])] = 6
-    otp_expiry_minutes: Annotated[int, msgspec.Meta(ge=1, le=10, description="Life of a code.", examples=[10])] = 10
-    max_otp_attempts: Annotated[int, msgspec.Meta(ge=1, le=10, description="Attempts on a code.", examples=[5])] = 5
+    otp_length: Annotated[int, msgspec.Meta(ge=4, le=10, description="Number of digits in a code.", examples=[6])] = 6
+    otp_expiry_minutes: Annotated[
+        int, msgspec.Meta(ge=1, le=10, description="Minutes until a code expires.", examples=[10])
+    ] = 10
+    max_otp_attempts: Annotated[
+        int, msgspec.Meta(ge=1, le=10, description="Attempts allowed for a code.", examples=[5])
+    ] = 5
     rate_limit_per_hour: Annotated[
         int,
         msgspec.Meta(ge=1, le=100, description="Codes sent to one identifier an hour; twice that a day.", examples=[5]),
     ] = 5
     requests_per_minute: Annotated[
-        int, msgspec.Meta(ge=1, le=1_000_000, description="Codes asked for by all users of the tenant a minute.")
+        int, msgspec.Meta(ge=1, le=1_000_000, description="Codes requested by all users of the tenant a minute.")
     ] = 6000
     voip_blocking: Annotated[
-        bool, msgspec.Meta(description="Refuse numbers known to be VoIP and the like.", examples=[True])
+        bool, msgspec.Meta(description="Reject phone numbers known to be VoIP, pagers or similar.", examples=[True])
     ] = True
-    allowed_countries: Annotated[_Countries | None, msgspec.Meta(description="Where codes may go; null: anywhere.")] = (
-        None
-    )
+    allowed_countries: Annotated[
+        _Countries | None, msgspec.Meta(description="Countries that codes may be sent to; null: all.")
+    ] = None
     sign_up: Annotated[
         Literal["open", "closed"],
         msgspec.Meta(description="Closed: only existing users log in; codes are sent to no other phone or email."),
     ] = "open"
     require_challenge_id: Annotated[
-        bool, msgspec.Meta(description="Verify only with the challenge_id that /request answered.")
+        bool, msgspec.Meta(description="Accept a code only together with its challenge_id.")
     ] = False
     sms_branding: Annotated[
         _Branding | None,
-        msgspec.Meta(description="Name at the head of an SMS; null: the tenant's name.", examples=["MyApp"]),
+        msgspec.Meta(description="Sender's name at the start of an SMS; null: the tenant's name.", examples=["MyApp"]),
     ] = None
     token_expires_in: Annotated[
-        int, msgspec.Meta(ge=60, le=3600, description="Life of a session token in seconds.")
+        int, msgspec.Meta(ge=60, le=3600, description="Seconds until a session token expires.")
     ] = 900
     session_idle_after: Annotated[
         int, msgspec.Meta(ge=300, le=31_536_000, description="Seconds without a refresh that end a session.")
     ] = 30 * 24 * 3600
     session_expires_in: Annotated[
-        int, msgspec.Meta(ge=300, le=31_536_000, description="Seconds that a session lives at most.")
+        int,
+        msgspec.Meta(ge=300, le=31_536_000, description="Seconds until a session ends, however often it is refreshed."),
     ] = 90 * 24 * 3600
     max_sessions_per_user: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
-        msgspec.Meta(description="The oldest sessions beyond it end; null: any number."),
+        msgspec.Meta(description="Sessions of a user; the oldest ends when a login exceeds it. null: any number."),
     ] = None
     messages_per_day: Annotated[
         _Messages | None, msgspec.Meta(description="SMS and emails a day (UTC); null: any number.")
@@ -162,31 +167,36 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         _Dollars | None, msgspec.Meta(description="US dollars for SMS a day (UTC); null: any sum.")
     ] = None
     sms_budget_soft: Annotated[
-        float, msgspec.Meta(ge=0, le=1, description="The part of sms_budget_per_day at which an event tells of it.")
+        float,
+        msgspec.Meta(
+            ge=0, le=1, description="Part of sms_budget_per_day at which the event budget.reached is written."
+        ),
     ] = 0.8
-    default_locale: Annotated[Locale, msgspec.Meta(description="Language of a text where a request names none.")] = "en"
+    default_locale: Annotated[Locale, msgspec.Meta(description="Language of messages where a request names none.")] = (
+        "en"
+    )
     texts: Annotated[Texts, msgspec.Meta(description="Templates with {brand}, {code} and {minutes}, by locale.")] = (
         Texts()
     )
     redirect_uris: Annotated[
-        _RedirectUris, msgspec.Meta(description="Where a link in an email may lead, compared exactly.")
+        _RedirectUris, msgspec.Meta(description="URLs that a link in an email may lead to, compared exactly.")
     ] = ()
     brand_color: Annotated[
         _Color | None, msgspec.Meta(description="Colour of the button in an email and behind its link.")
     ] = None
     sms_autofill_host: Annotated[
-        _HostName | None, msgspec.Meta(description="Where browsers may fill in the code of an SMS; null: anywhere.")
+        _HostName | None, msgspec.Meta(description="Host where browsers fill in the code of an SMS; null: any.")
     ] = None
     retry_undelivered: Annotated[
-        bool, msgspec.Meta(description="What a provider did not deliver is sent once more, by another one.")
+        bool, msgspec.Meta(description="Send a message that was not delivered once more, by another provider.")
     ] = False
     retry_unreported_after: Annotated[
         Annotated[int, msgspec.Meta(ge=10, le=300)] | None,
-        msgspec.Meta(description="So, too, what it says nothing of for so many seconds."),
+        msgspec.Meta(description="Also retry when no delivery report arrives within this many seconds."),
     ] = None
     sms_senders: Annotated[
         Annotated[dict[_Place, Senders], msgspec.Meta(max_length=250)],
-        msgspec.Meta(description="Whom an SMS is from, by country."),
+        msgspec.Meta(description="SMS sender ID by country."),
     ] = {}
     email_from: Annotated[
         _EmailAddress | None, msgspec.Meta(description="Sender address of emails; null: EMAIL_FROM.")
@@ -198,7 +208,7 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         return Branding(name, self.brand_color, self.default_locale, self.texts, self.sms_autofill_host)
 
 
-# What the operator alone decides, because the operator pays for it, or answers for whom it is from.
+# Only the operator changes these: the operator pays for messages and is responsible for their senders.
 BUDGETS = frozenset({"messages_per_day", "sms_budget_per_day", "sms_budget_soft"})
 OPERATOR_SETTINGS = BUDGETS | {"sms_senders", "email_from"}
 
@@ -209,7 +219,7 @@ def read_settings(stored: str) -> TenantSettings:
     """Read settings as they were stored, whichever version did.
 
     One that this version does not know, or that is out of today's bounds, counts as not set: a tenant must not go down
-    for it. Whoever writes settings is told.
+    for it. Requests that write settings get an error instead.
     """
     try:
         return _decode(stored)
@@ -243,7 +253,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantAdmin(msgspec.Struct, frozen=True):
-    """Whoever manages a tenant: its secret key, or the operator. `actor` is the key's id, or `operator`."""
+    """The caller that manages a tenant: its secret key, or the operator. `actor` is the key's id, or `operator`."""
 
     tenant_id: str
     actor: str
@@ -255,4 +265,4 @@ class TenantAdmin(msgspec.Struct, frozen=True):
 
 
 class Operator(msgspec.Struct, frozen=True):
-    """Whoever holds ADMIN_TOKEN."""
+    """The caller with ADMIN_TOKEN."""

@@ -46,7 +46,7 @@ async def list_tenants(postgres: Postgres, after: str, limit: int) -> list[Tenan
 
 
 async def get_tenant(postgres: Postgres, *, tenant_id: str = "", slug: str = "") -> tuple[TenantOut, int] | None:
-    """A tenant by id or slug, and the version of its signing key."""
+    """Return a tenant by id or slug, and the version of its signing key."""
     row = await postgres.row(_QUERIES["get_tenant"], tenant_id, slug)
     return (_tenant(row), row["jwt_version"]) if row else None
 
@@ -92,7 +92,7 @@ async def delete_tenant(postgres: Postgres, tenant_id: str, actor: str) -> str |
 
 
 async def get_jwt_versions(postgres: Postgres, tenant_id: str, actor: str) -> tuple[list[int], str] | None:
-    """The versions of the signing key that verify, the current one first, and the id of the event; None: no tenant."""
+    """Return the versions of the signing key that verify, the current one first, and the event; None: no tenant."""
     event_id = new_id("evt")
     row = await postgres.row(_QUERIES["get_jwt_versions"], tenant_id, event_id, actor)
     return (row["versions"], event_id) if row else None
@@ -129,7 +129,7 @@ async def list_keys(postgres: Postgres, tenant_id: str, after: str, limit: int) 
 
 
 async def find_key(postgres: Postgres, tenant_id: str, key_id: str) -> tuple[Kind, str] | None:
-    """The kind of a key and the slug of its tenant."""
+    """Return the kind of a key and the slug of its tenant."""
     row = await postgres.row(_QUERIES["find_key_by_id"], tenant_id, key_id)
     return (row["kind"], row["slug"]) if row else None
 

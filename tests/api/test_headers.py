@@ -141,3 +141,11 @@ async def test_responses_have_no_cookie_and_no_server_header(door: Door) -> None
 
         assert not {"set-cookie", "server", "x-powered-by"} & set(answer.headers)
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_root_leads_to_the_api_reference(door: Door) -> None:
+    answer = await door.client.get("/")
+
+    assert answer.status_code == 200
+    assert '<a class="button" href="/docs">' in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")

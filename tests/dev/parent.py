@@ -9,14 +9,14 @@ import signal
 import sys
 from pathlib import Path
 
-from auth1.dev.postgres import PostgresServer, Way
+from auth1.dev.postgres import PostgresServer, RootMode
 from auth1.dev.redis import RedisServer
 from auth1.dev.server import ServerError
 
 CLONE_NEWUSER = 0x10000000
 
-ways = [Way[name] for name in sys.argv[3:]] or tuple(Way)
-postgres = PostgresServer(Path(sys.argv[1], "postgres"), durable=False, ways=ways)
+root_modes = [RootMode[name] for name in sys.argv[3:]] or tuple(RootMode)
+postgres = PostgresServer(Path(sys.argv[1], "postgres"), durable=False, root_modes=root_modes)
 redis = RedisServer(Path(sys.argv[1], "redis"))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import auth1
 from auth1.dev import processes
-from auth1.dev.postgres import PostgresServer, Way, find_programs
+from auth1.dev.postgres import PostgresServer, RootMode, find_programs
 from auth1.dev.processes import ask, wait_until
 from tests.dev.conftest import Parent
 
@@ -35,22 +35,22 @@ def test_root_runs_postgres_in_every_way(
     places = [private / "postgres", *(private / "postgres").parents, programs, *programs.parents]
     before = [(place.stat().st_mode, place.stat().st_uid) for place in places]
     visits = 0
-    for way in (*Way, *Way):
-        with PostgresServer(private / "postgres", durable=False, ways=[way]) as server:
+    for mode in (*RootMode, *RootMode):
+        with PostgresServer(private / "postgres", durable=False, root_modes=[mode]) as server:
             query(server.url(), "CREATE TABLE IF NOT EXISTS visits ()")
             query(server.url(), "INSERT INTO visits DEFAULT VALUES")
             visits += 1
             assert query(server.url(), "SELECT count(*) FROM visits") == visits
             process = Path(f"/proc/{server.pid}")
-            assert process.stat().st_uid == (0 if way is Way.NAMESPACE else UNPRIVILEGED_UID)
+            assert process.stat().st_uid == (0 if mode is RootMode.NAMESPACE else UNPRIVILEGED_UID)
             program = (process / "exe").resolve()
-            assert program.is_relative_to(programs.resolve()) == (way is not Way.NOBODY_WITH_COPY)
-        assert program.exists() == (way is not Way.NOBODY_WITH_COPY)
+            assert program.is_relative_to(programs.resolve()) == (mode is not RootMode.UNPRIVILEGED_WITH_COPY)
+        assert program.exists() == (mode is not RootMode.UNPRIVILEGED_WITH_COPY)
     assert [(place.stat().st_mode, place.stat().st_uid) for place in places] == before
     assert [path.name for path in private.iterdir()] == ["postgres"]
 
 
-@pytest.mark.parametrize("way", ["NAMESPACE", "NOBODY"])
+@pytest.mark.parametrize("way", ["NAMESPACE", "UNPRIVILEGED"])
 def test_postgres_dies_with_root_in_whichever_way_it_runs(
     tmp_path: Path, way: str, parent: Callable[..., Parent], state: Callable[[int], str]
 ) -> None:
@@ -74,7 +74,7 @@ def test_root_without_namespaces_is_nobody_or_told_why_not(
     if uids > UNPRIVILEGED_UID:
         assert said == str(UNPRIVILEGED_UID)
     else:
-        assert said.startswith("PostgreSQL refuses to run as root")
+        assert said.startswith("PostgreSQL cannot run as root here")
         assert "as namespace: [Errno 28] unshare: No space left on device" in said
         assert "as nobody: [Errno 22]" in said
 
