@@ -6,8 +6,9 @@ few pages of the table. A round looks at some of a large table, anywhere in it, 
 
 import random
 from contextlib import suppress
+from typing import NamedTuple, TypeVar
 
-from auth1.core.postgres import Queries, Query
+from auth1.core.postgres import NO_PARAMS, NoParams, Queries, Statement
 from auth1.errors import Unavailable
 from auth1.services import Services
 
@@ -43,28 +44,60 @@ INDEXED_PURGES = (
 )
 
 
+class _Months(NamedTuple):
+    months: int
+
+
+class _Table(NamedTuple):
+    table_name: str
+
+
+class _Pages(NamedTuple):
+    pages: int
+
+
+class _MaxRows(NamedTuple):
+    max_rows: int
+
+
+class _PageRange(NamedTuple):
+    max_rows: int
+    first_page: int
+    end_page: int
+
+
+class _Purged(NamedTuple):
+    purged: int
+
+
+Params = TypeVar("Params")
+_MAKE_PARTITIONS = _QUERIES.statement("make_partitions", NoParams, NoParams)
+_DROP_PARTITIONS = _QUERIES.statement("drop_partitions", _Months, NoParams)
+_PAGES = _QUERIES.statement("pages", _Table, _Pages)
+
+
 async def run_once(app: Services) -> None:
     """One round. Any number of workers may run it: each step takes rows that nobody else is taking.
 
     What one table's turn fails with, which is logged where it happens, is no reason to keep the others from theirs.
     """
     with suppress(Unavailable):
-        await app.postgres.rows(_QUERIES["make_partitions"])
-        await app.postgres.rows(_QUERIES["drop_partitions"], EVENTS_MONTHS)
+        await app.postgres.rows(_MAKE_PARTITIONS, NO_PARAMS)
+        await app.postgres.rows(_DROP_PARTITIONS, _Months(EVENTS_MONTHS))
     for name, table in TABLE_SCANS.items():
         with suppress(Unavailable):
-            await _sweep(app, _QUERIES[name], table)
+            await _sweep(app, _QUERIES.statement(name, _PageRange, _Purged), table)
     for name in INDEXED_PURGES:
         with suppress(Unavailable):
-            await _purge(app, _QUERIES[name], MAX_BATCHES)
+            await _purge(app, _QUERIES.statement(name, _MaxRows, _Purged), _MaxRows(BATCH), MAX_BATCHES)
 
 
-async def _sweep(app: Services, query: Query, table: str) -> None:
+async def _sweep(app: Services, statement: Statement[_PageRange, _Purged], table: str) -> None:
     """Look through a table, or through some of a large one."""
-    size = await app.postgres.row(_QUERIES["pages"], table)
+    size = await app.postgres.row(_PAGES, _Table(table))
     batches = MAX_BATCHES
-    for first in sample_page_ranges(size["pages"] if size is not None else 0):
-        batches -= await _purge(app, query, batches, first, first + STRETCH)
+    for first in sample_page_ranges(size.pages if size is not None else 0):
+        batches -= await _purge(app, statement, _PageRange(BATCH, first, first + STRETCH), batches)
 
 
 def sample_page_ranges(pages: int) -> list[int]:
@@ -73,10 +106,10 @@ def sample_page_ranges(pages: int) -> list[int]:
     return random.sample(firsts, min(len(firsts), MAX_STRETCHES))
 
 
-async def _purge(app: Services, query: Query, most: int, *pages: int) -> int:
-    """Take batch after batch until one is not full, or there were `most`; returns how many were full."""
+async def _purge(app: Services, statement: Statement[Params, _Purged], params: Params, most: int) -> int:
+    """Delete batch after batch until one is not full, or there were `most`; returns how many were full."""
     for full in range(most):
-        row = await app.postgres.row(query, BATCH, *pages)
-        if row is None or row["purged"] < BATCH:
+        row = await app.postgres.row(statement, params)
+        if row is None or row.purged < BATCH:
             return full
     return most

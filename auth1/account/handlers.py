@@ -47,7 +47,8 @@ async def erase_me(app: Services, request: Request[LoggedIn]) -> None:
     """Erase the user's own account; requires a login within the last 5 minutes."""
     caller = request.caller
     require_recent_login(caller)
-    await service.erase_user(app, TenantAdmin(caller.tenant.id, caller.user_id, request.request_id), caller.user_id)
+    admin = TenantAdmin(caller.tenant.id, caller.user_id, request.request_id, request.network)
+    await service.erase_user(app, admin, caller.user_id)
 
 
 def _me(caller: LoggedIn, user_metadata: msgspec.Raw) -> Me:

@@ -61,7 +61,7 @@ async def _tenant_admin(
     tenant = await find_tenant(app, request, rate_limit)
     if tenant.key_kind != "sk":
         raise Forbidden("This needs a secret key: call from your server.")
-    return TenantAdmin(tenant.id, tenant.key_id, request.request_id)
+    return TenantAdmin(tenant.id, tenant.key_id, request.request_id, request.network)
 
 
 async def _operator(app: Services, request: Request[Operator], rate_limit: ClientRateLimit | None) -> Operator:
@@ -77,7 +77,7 @@ async def _operator_for_tenant(
     if not await store.tenant_exists(app.postgres, tenant_id):
         raise NotFound
     request.log["tenant_id"] = request.limit_key = tenant_id
-    return TenantAdmin(tenant_id, OPERATOR, request.request_id)
+    return TenantAdmin(tenant_id, OPERATOR, request.request_id, request.network)
 
 
 async def _metrics_reader(app: Services, request: Request[None], rate_limit: ClientRateLimit | None) -> None:

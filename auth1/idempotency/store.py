@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import NamedTuple
 
-from auth1.core.postgres import ConnectionLost, Postgres, Queries
+from auth1.core.postgres import ConnectionLost, NoParams, Postgres, Queries
 from auth1.errors import Unavailable
 
 _QUERIES = Queries("idempotency")
@@ -26,24 +26,52 @@ class KeyState(NamedTuple):
     sealed_response: bytes | None
 
 
+class _ClaimKey(NamedTuple):
+    tenant_id: str
+    route: str
+    digest: bytes
+    body_digest: bytes
+    claim_id: str
+
+
+class _StoreResponse(NamedTuple):
+    tenant_id: str
+    route: str
+    digest: bytes
+    claim_id: str
+    sealed_response: bytes
+
+
+class _ReleaseKey(NamedTuple):
+    tenant_id: str
+    route: str
+    digest: bytes
+    claim_id: str
+
+
+_CLAIM_KEY = _QUERIES.statement("claim_key", _ClaimKey, KeyState)
+_STORE_RESPONSE = _QUERIES.statement("store_response", _StoreResponse, NoParams)
+_RELEASE_KEY = _QUERIES.statement("release_key", _ReleaseKey, NoParams)
+
+
 async def claim_key(postgres: Postgres, claim: Claim, claim_id: str) -> KeyState:
     """Claim a key, or return its state. A lost connection is retried once: the id makes that safe."""
+    params = _ClaimKey(*claim, claim_id)
     try:
-        row = await postgres.row(_QUERIES["claim_key"], *claim, claim_id)
+        row = await postgres.row(_CLAIM_KEY, params)
     except ConnectionLost:
-        row = await postgres.row(_QUERIES["claim_key"], *claim, claim_id)
+        row = await postgres.row(_CLAIM_KEY, params)
     assert row is not None, "the statement returns its row whatever it decides"
-    return KeyState(*row)
+    return row
 
 
 async def store_response(postgres: Postgres, claim: Claim, claim_id: str, sealed_response: bytes) -> None:
     """Store a response for repeats of the key. A failure is ignored, because the request itself succeeded."""
     with suppress(Unavailable):
-        await postgres.row(
-            _QUERIES["store_response"], claim.tenant_id, claim.route, claim.digest, claim_id, sealed_response
-        )
+        params = _StoreResponse(claim.tenant_id, claim.route, claim.digest, claim_id, sealed_response)
+        await postgres.row(_STORE_RESPONSE, params)
 
 
 async def release_key(postgres: Postgres, claim: Claim, claim_id: str) -> None:
     """Release a key, because nothing was done with it."""
-    await postgres.row(_QUERIES["release_key"], claim.tenant_id, claim.route, claim.digest, claim_id)
+    await postgres.row(_RELEASE_KEY, _ReleaseKey(claim.tenant_id, claim.route, claim.digest, claim_id))

@@ -2,9 +2,8 @@
 
 from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import Request
-from auth1.core.ids import new_id
 from auth1.errors import NotFound
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import event_context, log_events
 from auth1.services import Services
 from auth1.sessions import store
 from auth1.sessions.guards import LoggedIn
@@ -64,9 +63,8 @@ async def end_user_sessions(app: Services, request: Request[TenantAdmin]) -> Non
 
 async def end_tenant_sessions(app: Services, request: Request[TenantAdmin]) -> None:
     """Revoke all sessions of all users of a tenant."""
-    tenant_id, actor = request.caller.tenant_id, request.caller.actor
-    event_id = await store.end_all_sessions(app.postgres, tenant_id, actor)
-    tell(app.log, Event(event_id, EventType.TENANT_SESSIONS_REVOKED, tenant_id, actor, tenant_id), request.request_id)
+    tenant_id = request.caller.tenant_id
+    log_events(app.log, await store.end_all_sessions(app.postgres, tenant_id, request.caller.context))
     await app.tenants.publish_invalidation(tenant_id)
 
 
@@ -91,13 +89,11 @@ async def _end_one(
     actor: str,
     reason: str,
 ) -> None:
-    outcome = await store.end_session(app.postgres, tenant_id, session_id, user_id, actor=actor, reason=reason)
-    if outcome is None:
+    context = event_context(request, actor)
+    events = await store.end_session(app.postgres, tenant_id, session_id, user_id, context=context, reason=reason)
+    if events is None:
         raise NotFound
-    changed, event_id = outcome
-    if changed:
-        event = Event(event_id, EventType.SESSION_REVOKED, tenant_id, actor, session_id)
-        tell(app.log, event, request.request_id, user_id=user_id, reason=reason)
+    log_events(app.log, events)
     await app.sessions.revoke(tenant_id, [session_id])
 
 
@@ -110,11 +106,8 @@ async def _end_all(
     reason: str,
     keep: str | None = None,
 ) -> None:
-    event_id = new_id("evt")
-    ended = await store.end_user_sessions(
-        app.postgres, tenant_id, user_id, actor=actor, reason=reason, keep=keep, event_id=event_id
-    )
-    if ended:
-        event = Event(event_id, EventType.USER_SESSIONS_REVOKED, tenant_id, actor, user_id)
-        tell(app.log, event, request.request_id, sessions=len(ended), reason=reason)
-    await app.sessions.revoke(tenant_id, ended or await store.list_just_ended(app.postgres, tenant_id, user_id))
+    context = event_context(request, actor)
+    ended = await store.end_user_sessions(app.postgres, tenant_id, user_id, context=context, reason=reason, keep=keep)
+    log_events(app.log, ended.events)
+    just_ended = ended.sessions or await store.list_just_ended(app.postgres, tenant_id, user_id)
+    await app.sessions.revoke(tenant_id, just_ended)

@@ -2,9 +2,8 @@
 
 from auth1 import metrics
 from auth1.core.http.request import Request
-from auth1.core.ids import new_id
 from auth1.errors import InvalidToken, SessionRevoked, TokenReused
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import event_context, log_events
 from auth1.services import Services
 from auth1.sessions import refresh_tokens, store
 from auth1.sessions.create import session_tokens
@@ -19,17 +18,14 @@ async def refresh(app: Services, request: Request[Tenant], grant: RefreshGrant) 
     token = refresh_tokens.read(app.keyring, tenant.id, grant.refresh_token)
     if token is None:
         raise InvalidToken
-    event_id = new_id("evt")
-    refreshed = await store.refresh_session(
-        app.postgres, tenant.id, token, tenant.settings.session_idle_after, event_id, tenant.key_id
-    )
+    context = event_context(request, tenant.key_id)
+    refreshed = await store.refresh_session(app.postgres, tenant.id, token, tenant.settings.session_idle_after, context)
     metrics.SESSIONS_REFRESHED.labels(refreshed.verdict if refreshed else "none").inc()
     if refreshed is None or refreshed.verdict == "revoked":
         raise SessionRevoked
     request.log["user_id"] = refreshed.user_id
     if refreshed.verdict == "reused":
-        event = Event(event_id, EventType.SESSION_REVOKED, tenant.id, tenant.key_id, token.session_id)
-        tell(app.log, event, request.request_id, user_id=refreshed.user_id, reason="token_reused")
+        log_events(app.log, refreshed.events)
         await app.sessions.revoke(tenant.id, [token.session_id])
         raise TokenReused
     subject = Subject(refreshed.user_id, token.session_id, refreshed.channel, refreshed.identifier)

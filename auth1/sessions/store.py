@@ -1,16 +1,40 @@
-"""SQL of sessions, by name."""
+"""The statements of sessions after they were opened."""
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import ConnectionLost, Postgres, Queries, Transaction
+from auth1.core.postgres import Postgres, Transaction, repeat_once
+from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.sessions.refresh_tokens import GRACE_S, Refresh
 from auth1.sessions.schemas import SessionOut, SessionUser
+from auth1.sessions.statements import (
+    END_ALL_SESSIONS,
+    END_SESSION,
+    END_SURPLUS_SESSIONS,
+    END_USER_SESSIONS,
+    FIND_REFRESH,
+    FIND_SESSION,
+    LIST_JUST_ENDED,
+    LIST_SESSIONS,
+    REFRESH_SESSION,
+    USER_EXISTS,
+    EndAllSessions,
+    EndSession,
+    EndSurplusSessions,
+    EndUserSessions,
+    FindRefresh,
+    FindSession,
+    ListJustEnded,
+    ListSessions,
+    RefreshSession,
+    RefreshSessionRow,
+    UserKey,
+)
 
-_QUERIES = Queries("sessions")
-JUST_S = 60  # longer than a session is kept in Redis
+CACHED_S = 60  # longer than a session is kept in Redis
 
 
 class Refreshed(NamedTuple):
@@ -21,47 +45,65 @@ class Refreshed(NamedTuple):
     user_id: str
     channel: str
     identifier: str | None
+    events: list[RecordedEvent]
+
+
+class Ended(NamedTuple):
+    """Sessions that were ended, which `SessionCache.revoke` takes, and the event of it."""
+
+    sessions: list[str]
+    events: list[RecordedEvent]
 
 
 async def find_session(postgres: Postgres, tenant_id: str, session_id: str) -> SessionUser | None:
-    """A live session and its user."""
-    row = await postgres.row(_QUERIES["find_session"], tenant_id, session_id)
+    """Return a live session and its user."""
+    row = await postgres.row(FIND_SESSION, FindSession(tenant_id, session_id))
     if row is None:
         return None
-    values: list[Any] = list(row)
-    return SessionUser(*values[:-2], *(msgspec.Raw(text.encode()) for text in values[-2:]))
+    return SessionUser(*row[:-2], *(msgspec.Raw(text.encode()) for text in (row.metadata, row.user_metadata)))
 
 
 async def user_exists(postgres: Postgres, tenant_id: str, user_id: str) -> bool:
-    """Whether a tenant has a user of this id."""
-    return await postgres.row(_QUERIES["user_exists"], tenant_id, user_id) is not None
+    """Return whether a tenant has a user of this id."""
+    return await postgres.row(USER_EXISTS, UserKey(tenant_id, user_id)) is not None
 
 
 async def refresh_session(
-    postgres: Postgres, tenant_id: str, refresh: Refresh, idle_after: int, event_id: str, actor: str
+    postgres: Postgres, tenant_id: str, refresh: Refresh, idle_after: int, context: EventContext
 ) -> Refreshed | None:
-    """Rotate a refresh token; None where there is no such session. A lost connection is tried again: that is safe."""
-    arguments = (tenant_id, *refresh, GRACE_S, idle_after, event_id, actor)
-    try:
-        row = await postgres.row(_QUERIES["refresh_session"], *arguments)
-    except ConnectionLost:
-        row = await postgres.row(_QUERIES["refresh_session"], *arguments)
-    return Refreshed(*row) if row else None
+    """Rotate a refresh token; None where there is no such session.
+
+    After a lost connection, look first whether this revoked the session; rotating again is safe.
+    """
+    params = RefreshSession(tenant_id, refresh.session_id, refresh.number, GRACE_S, idle_after, new_id("evt"), *context)
+
+    async def run() -> RefreshSessionRow | None:
+        return await postgres.row(REFRESH_SESSION, params)
+
+    async def find() -> RefreshSessionRow | None:
+        key = FindRefresh(tenant_id, refresh.session_id, params.event_id)
+        return await postgres.row(FIND_REFRESH, key)
+
+    row = await repeat_once(run, find)
+    if row is None:
+        return None
+    verdict = cast(Literal["rotated", "repeated", "reused", "revoked"], row.verdict)
+    return Refreshed(verdict, *row[1:-1], events=read_events(row.events))
 
 
 async def list_sessions(postgres: Postgres, tenant_id: str, user_id: str, before: str, limit: int) -> list[SessionOut]:
-    """A user's live sessions, newest first."""
-    rows = await postgres.rows(_QUERIES["list_sessions"], tenant_id, user_id, before, limit)
+    """List a user's live sessions, newest first."""
+    rows = await postgres.rows(LIST_SESSIONS, ListSessions(tenant_id, user_id, before, limit))
     return [SessionOut(*row) for row in rows]
 
 
 async def end_session(
-    postgres: Postgres, tenant_id: str, session_id: str, user_id: str, *, actor: str, reason: str
-) -> tuple[bool, str] | None:
-    """End one session; returns whether it was live and the id of the event, None where the user has no such session."""
-    event_id = new_id("evt")
-    row = await postgres.row(_QUERIES["end_session"], tenant_id, session_id, user_id, event_id, actor, reason)
-    return (row["changed"], event_id) if row else None
+    postgres: Postgres, tenant_id: str, session_id: str, user_id: str, *, context: EventContext, reason: str
+) -> list[RecordedEvent] | None:
+    """End one session; returns the event if it was live, None where the user has no such session."""
+    params = EndSession(tenant_id, session_id, user_id, new_id("evt"), *context, reason)
+    row = await postgres.row(END_SESSION, params)
+    return read_events(row.events) if row else None
 
 
 async def end_user_sessions(
@@ -69,33 +111,30 @@ async def end_user_sessions(
     tenant_id: str,
     user_id: str,
     *,
-    actor: str,
+    context: EventContext,
     reason: str,
     keep: str | None = None,
-    event_id: str | None = None,
-) -> list[str]:
-    """End all of a user's sessions but `keep`; returns their ids, which `SessionCache.end` is to be told.
-
-    Without `event_id` it writes no event: for whoever writes one that says more.
-    """
-    rows = await on.rows(_QUERIES["end_user_sessions"], tenant_id, user_id, keep, event_id, actor, reason)
-    return [row["id"] for row in rows]
+    has_event: bool = True,
+) -> Ended:
+    """End all of a user's sessions but `keep`; without `has_event` the caller records an event that says more."""
+    event_id = new_id("evt") if has_event else None
+    row = await on.row(END_USER_SESSIONS, EndUserSessions(tenant_id, user_id, keep, event_id, *context, reason))
+    return Ended(row.sessions, read_events(row.events)) if row else Ended([], [])
 
 
-async def list_just_ended(postgres: Postgres, tenant_id: str, user_id: str) -> list[str]:
-    """A user's sessions that ended so lately that a cache may know them: an end that is repeated tells of them."""
-    rows = await postgres.rows(_QUERIES["list_just_ended"], tenant_id, user_id, JUST_S)
-    return [row["id"] for row in rows]
+async def list_just_ended(postgres: Postgres, tenant_id: str, user_id: str) -> Sequence[str]:
+    """List the sessions of a user that ended so lately that a cache may know them, so that a retry revokes them."""
+    rows = await postgres.rows(LIST_JUST_ENDED, ListJustEnded(tenant_id, user_id, CACHED_S))
+    return [row.id for row in rows]
 
 
 async def end_surplus_sessions(postgres: Postgres, tenant_id: str, user_id: str, allowed: int) -> list[str]:
     """End a user's oldest sessions beyond a number; returns their ids."""
-    rows = await postgres.rows(_QUERIES["end_surplus_sessions"], tenant_id, user_id, allowed)
-    return [row["id"] for row in rows]
+    rows = await postgres.rows(END_SURPLUS_SESSIONS, EndSurplusSessions(tenant_id, user_id, allowed))
+    return [row.id for row in rows]
 
 
-async def end_all_sessions(postgres: Postgres, tenant_id: str, actor: str) -> str:
-    """End the sessions of all of a tenant's users; returns the id of the event."""
-    event_id = new_id("evt")
-    await postgres.row(_QUERIES["end_all_sessions"], tenant_id, event_id, actor)
-    return event_id
+async def end_all_sessions(postgres: Postgres, tenant_id: str, context: EventContext) -> list[RecordedEvent]:
+    """End the sessions of all of a tenant's users."""
+    row = await postgres.row(END_ALL_SESSIONS, EndAllSessions(tenant_id, new_id("evt"), *context))
+    return read_events(row.events if row else None)

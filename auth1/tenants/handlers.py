@@ -2,6 +2,7 @@
 
 from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import Request
+from auth1.events.log import event_context
 from auth1.services import Services
 from auth1.tenants import previews, service, store
 from auth1.tenants.schemas import (
@@ -23,12 +24,12 @@ from auth1.tenants.schemas import (
     TextPreview,
     TextPreviewIn,
 )
-from auth1.tenants.settings import Operator, TenantAdmin, TenantSettings
+from auth1.tenants.settings import OPERATOR, Operator, TenantAdmin, TenantSettings
 
 
 async def create_tenant(app: Services, request: Request[Operator], body: TenantIn) -> TenantCreated:
     """Create a tenant. Its keys and its JWT secret are shown only in this response."""
-    return await service.create_tenant(app, body, request.request_id)
+    return await service.create_tenant(app, body, event_context(request, OPERATOR))
 
 
 async def list_tenants(app: Services, request: Request[Operator], query: PageQuery) -> TenantPage:

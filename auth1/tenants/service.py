@@ -10,7 +10,7 @@ import msgspec
 from auth1 import api_keys
 from auth1.core import schemas, timestamps
 from auth1.errors import Conflict, FieldError, Forbidden, NotFound, ValidationFailed
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import EventContext, RecordedEvent, log_events
 from auth1.services import Services
 from auth1.tenants import setting_rules, store
 from auth1.tenants.schemas import (
@@ -31,7 +31,7 @@ from auth1.tenants.schemas import (
 from auth1.tenants.settings import OPERATOR, OPERATOR_SETTINGS, TenantAdmin, TenantSettings
 
 
-async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None = None) -> TenantCreated:
+async def create_tenant(app: Services, wanted: TenantIn, context: EventContext | None = None) -> TenantCreated:
     """Create a tenant and its first three keys. Raises ValidationFailed, and Conflict when the slug is taken."""
     setting_rules.check_name(wanted.name)
     setting_rules.check_settings(wanted.settings, TenantSettings.__struct_fields__)
@@ -42,13 +42,12 @@ async def create_tenant(app: Services, wanted: TenantIn, request_id: str | None 
         name=wanted.name,
         settings=wanted.settings,
         first_keys=first_keys,
-        actor=OPERATOR,
+        context=context or EventContext(OPERATOR),
     )
     if made is None:
         raise Conflict(f"The slug {wanted.slug} is taken.")
-    tenant, event_id = made
-    event = Event(event_id, EventType.TENANT_CREATED, tenant.tenant_id, OPERATOR, tenant.tenant_id)
-    tell(app.log, event, request_id)
+    tenant, events = made
+    log_events(app.log, events)
     return TenantCreated(
         tenant_id=tenant.tenant_id,
         api_key=first_keys["pk"].text,
@@ -74,14 +73,14 @@ async def update_tenant(app: Services, manager: TenantAdmin, patch: TenantPatch)
     if unknown := sorted(set(changes) - set(TenantSettings.__struct_fields__)):
         raise ValidationFailed(errors=[FieldError(f"settings.{unknown[0][:64]}", "Unknown field.")])
     try:
-        updated = await store.update_tenant(app.postgres, tenant_id, name, changes, manager.actor)
+        updated = await store.update_tenant(app.postgres, tenant_id, name, changes, manager.context)
     except msgspec.ValidationError as error:
         field, message = schemas.field_error(error, TenantSettings)
         raise ValidationFailed(errors=[FieldError(f"settings.{field}".rstrip("."), message)]) from None
     if updated is None:
         raise NotFound
-    tenant, event_id = updated
-    await _publish(app, EventType.TENANT_UPDATED, event_id, manager, tenant_id)
+    tenant, events = updated
+    await _publish(app, manager, events)
     return tenant
 
 
@@ -97,22 +96,20 @@ async def update_settings(app: Services, manager: TenantAdmin, changes: Settings
 async def suspend_tenant(app: Services, manager: TenantAdmin, *, suspend: bool) -> TenantOut:
     """Suspend or resume a tenant. Raises NotFound."""
     tenant_id = manager.tenant_id
-    outcome = await store.suspend_tenant(app.postgres, tenant_id, suspend, manager.actor)
-    if outcome is None:
+    events = await store.suspend_tenant(app.postgres, tenant_id, suspend, manager.context)
+    if events is None:
         raise NotFound
-    changed, event_id = outcome
-    if changed:
-        event_type = EventType.TENANT_SUSPENDED if suspend else EventType.TENANT_RESUMED
-        await _publish(app, event_type, event_id, manager, tenant_id)
+    if events:
+        await _publish(app, manager, events)
     return await get_tenant(app, tenant_id)
 
 
 async def delete_tenant(app: Services, manager: TenantAdmin) -> None:
     """Delete a tenant and revoke its keys. Raises NotFound."""
-    event_id = await store.delete_tenant(app.postgres, manager.tenant_id, manager.actor)
-    if event_id is None:
+    events = await store.delete_tenant(app.postgres, manager.tenant_id, manager.context)
+    if events is None:
         raise NotFound
-    await _publish(app, EventType.TENANT_DELETED, event_id, manager, manager.tenant_id)
+    await _publish(app, manager, events)
 
 
 async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
@@ -126,12 +123,11 @@ async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
 async def get_jwt_secret(app: Services, manager: TenantAdmin) -> JwtSecrets:
     """Return the secrets that verify a tenant's tokens, the signing one first. Raises NotFound."""
     tenant_id = manager.tenant_id
-    found = await store.get_jwt_versions(app.postgres, tenant_id, manager.actor)
+    found = await store.get_jwt_versions(app.postgres, tenant_id, manager.context)
     if found is None:
         raise NotFound
-    versions, event_id = found
-    event = Event(event_id, EventType.TENANT_JWT_SECRET_VIEWED, tenant_id, manager.actor, tenant_id)
-    tell(app.log, event, manager.request_id)
+    versions, events = found
+    log_events(app.log, events)
     secrets = [
         JwtSecret(secret, f"{tenant_id}.{version}")
         for version in versions
@@ -142,11 +138,11 @@ async def get_jwt_secret(app: Services, manager: TenantAdmin) -> JwtSecrets:
 
 async def rotate_jwt_secret(app: Services, manager: TenantAdmin, rotation: JwtRotation) -> JwtSecret:
     """Replace a tenant's `jwt_secret`. Raises NotFound."""
-    rotated = await store.rotate_jwt(app.postgres, manager.tenant_id, rotation.grace_in, manager.actor)
+    rotated = await store.rotate_jwt(app.postgres, manager.tenant_id, rotation.grace_in, manager.context)
     if rotated is None:
         raise NotFound
-    version, event_id = rotated
-    await _publish(app, EventType.TENANT_JWT_SECRET_ROTATED, event_id, manager, manager.tenant_id)
+    version, events = rotated
+    await _publish(app, manager, events)
     return JwtSecret(app.signer.secrets(manager.tenant_id, version)[0], f"{manager.tenant_id}.{version}")
 
 
@@ -158,11 +154,11 @@ async def create_key(app: Services, manager: TenantAdmin, wanted: KeyIn) -> KeyC
     tenant = await get_tenant(app, manager.tenant_id)
     key = api_keys.make(wanted.kind, tenant.slug)
     made = await store.create_key(
-        app.postgres, tenant.tenant_id, key, wanted.kind, wanted.allowed_origins, wanted.expires_at, manager.actor
+        app.postgres, tenant.tenant_id, key, wanted.kind, wanted.allowed_origins, wanted.expires_at, manager.context
     )
     if made is None:
         raise NotFound
-    return await _created(app, EventType.KEY_CREATED, manager, made, key)
+    return await _created(app, manager, made, key)
 
 
 async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: KeyPatch) -> KeyOut:
@@ -171,13 +167,13 @@ async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: Ke
         timestamps.require_future("expires_at", patch.expires_at)
     if patch.allowed_origins is not msgspec.UNSET:
         setting_rules.check_origins(patch.allowed_origins)
-    updated = await store.update_key(app.postgres, manager.tenant_id, key_id, patch, manager.actor)
+    updated = await store.update_key(app.postgres, manager.tenant_id, key_id, patch, manager.context)
     if updated is None:
         raise NotFound
     if updated.ended:
         raise Conflict("This key is revoked or expired; create a new one.")
-    if updated.changed:
-        await _publish(app, EventType.KEY_UPDATED, updated.event_id, manager, key_id)
+    if updated.events:
+        await _publish(app, manager, updated.events)
     return updated.key
 
 
@@ -188,35 +184,30 @@ async def rotate_key(app: Services, manager: TenantAdmin, key_id: str, rotation:
     if found is None:
         raise NotFound
     key = api_keys.make(*found)
-    made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, manager.actor)
+    made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, manager.context)
     if made is None:
         raise Conflict("This key is revoked or expired; create a new one.")
-    return await _created(app, EventType.KEY_ROTATED, manager, made, key, subject=key_id)
+    return await _created(app, manager, made, key)
 
 
 async def revoke_key(app: Services, manager: TenantAdmin, key_id: str) -> None:
     """Revoke a key at once. Raises NotFound."""
-    outcome = await store.revoke_key(app.postgres, manager.tenant_id, key_id, manager.actor)
-    if outcome is None:
+    events = await store.revoke_key(app.postgres, manager.tenant_id, key_id, manager.context)
+    if events is None:
         raise NotFound
-    changed, event_id = outcome
-    if changed:
-        await _publish(app, EventType.KEY_REVOKED, event_id, manager, key_id)
+    if events:
+        await _publish(app, manager, events)
 
 
 async def _created(
-    app: Services,
-    event_type: EventType,
-    manager: TenantAdmin,
-    made: tuple[KeyOut, str],
-    key: api_keys.NewKey,
-    subject: str | None = None,
+    app: Services, manager: TenantAdmin, made: tuple[KeyOut, list[RecordedEvent]], key: api_keys.NewKey
 ) -> KeyCreated:
-    shown, event_id = made
-    await _publish(app, event_type, event_id, manager, subject or shown.key_id)
+    shown, events = made
+    await _publish(app, manager, events)
     return KeyCreated(**msgspec.structs.asdict(shown), api_key=key.text)
 
 
-async def _publish(app: Services, event_type: EventType, event_id: str, manager: TenantAdmin, subject: str) -> None:
-    tell(app.log, Event(event_id, event_type, manager.tenant_id, manager.actor, subject), manager.request_id)
+async def _publish(app: Services, manager: TenantAdmin, events: list[RecordedEvent]) -> None:
+    """Log the events of a change, and let all workers forget what they know of the tenant."""
+    log_events(app.log, events)
     await app.tenants.publish_invalidation(manager.tenant_id)

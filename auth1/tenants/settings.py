@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from auth1.api_keys import Kind
+from auth1.events.log import EventContext
 from auth1.templates.schemas import Branding, Locale, Texts
 
 _Country = Annotated[
@@ -258,6 +259,12 @@ class TenantAdmin(msgspec.Struct, frozen=True):
     tenant_id: str
     actor: str
     request_id: str | None = None  # None at the command line
+    network: str | None = None
+
+    @property
+    def context(self) -> EventContext:
+        """The context of events that it causes."""
+        return EventContext(self.actor, self.request_id, self.network)
 
     @property
     def is_operator(self) -> bool:

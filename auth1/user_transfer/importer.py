@@ -8,13 +8,14 @@ rejects; it is found by halving the batch.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import asyncpg
 
-from auth1.core.postgres import Postgres
+from auth1.core.postgres import Postgres, Transaction
 from auth1.errors import ApiError, Unavailable
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import EventContext, log_events
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.user_transfer import validate
@@ -155,11 +156,10 @@ async def _record(app: Services, manager: TenantAdmin, total: Imported) -> None:
     if not any(counts.values()):
         return
     try:
-        event_id = await store.record_import(app.postgres, manager.tenant_id, manager.actor, counts)
+        events = await store.record_import(app.postgres, manager.tenant_id, manager.context, counts)
     except Unavailable:
         return  # was logged where it happened
-    event = Event(event_id, EventType.USERS_IMPORTED, manager.tenant_id, manager.actor, manager.tenant_id)
-    tell(app.log, event, manager.request_id, **counts)
+    log_events(app.log, events)
 
 
 async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
@@ -201,28 +201,31 @@ async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[Entr
 
 
 async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
+    return await postgres.in_transaction(partial(_import_rows, tenant_id, batch))
+
+
+async def _import_rows(tenant_id: str, batch: Sequence[Entry], transaction: Transaction) -> Imported:
     result = Imported()
     created: list[Row] = []
-    async with postgres.transaction() as transaction:
-        owners = await store.find_owners(transaction, tenant_id, [entry.row for entry in batch])
-        for entry in batch:
-            row = entry.row
-            users = {owners.of_identifiers[one] for one in row.identifiers.values() if one in owners.of_identifiers}
-            if row.external_id in owners.of_external_ids:
-                users.add(owners.of_external_ids[row.external_id])
-            if not users or users == {row.id}:  # its own id: created before, by a commit whose answer was lost
-                if not users:
-                    created.append(row)
-                    _enter(owners, row)
-                result.created += 1
-                result.unverified += row.unverified_phone is not None or row.unverified_email is not None
-            elif (conflict := _conflict(owners, row, users)) is not None:
-                result.rejects.append(Reject(entry.line, conflict))
-                result.rejected += 1
-            else:
-                result.existing += 1
-        if created:
-            await store.make_users(transaction, tenant_id, created, None, "")
+    owners = await store.find_owners(transaction, tenant_id, [entry.row for entry in batch])
+    for entry in batch:
+        row = entry.row
+        users = {owners.of_identifiers[one] for one in row.identifiers.values() if one in owners.of_identifiers}
+        if row.external_id in owners.of_external_ids:
+            users.add(owners.of_external_ids[row.external_id])
+        if not users or users == {row.id}:  # its own id: created before, by a commit whose answer was lost
+            if not users:
+                created.append(row)
+                _enter(owners, row)
+            result.created += 1
+            result.unverified += row.unverified_phone is not None or row.unverified_email is not None
+        elif (conflict := _conflict(owners, row, users)) is not None:
+            result.rejects.append(Reject(entry.line, conflict))
+            result.rejected += 1
+        else:
+            result.existing += 1
+    if created:
+        await store.make_users(transaction, tenant_id, created, None, EventContext(""))
     return result
 
 

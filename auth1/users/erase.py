@@ -11,6 +11,8 @@ from typing import NamedTuple
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Unavailable
+from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.users.statements import IdentifierList, IdRow, UserKey
 from auth1.users.store import lock_account
 
 _QUERIES = Queries("users")
@@ -19,10 +21,48 @@ PAUSE_S = 0.05
 Doubt = Callable[[list[str]], Awaitable[None]]
 
 
+class IdentifierRow(NamedTuple):
+    """A row of `hold_identifiers_to_erase`."""
+
+    identifier: str
+
+
+class EraseAskedRow(NamedTuple):
+    """A row of `erase_asked`."""
+
+    busy: int
+
+
+class EraseUser(NamedTuple):
+    """Parameters of `erase_user`."""
+
+    tenant_id: str
+    user_id: str
+    identifiers: list[str]
+    event_id: str
+    actor: str
+    request_id: str | None
+    network: str | None
+    keeps_budgets: bool
+
+
+class EraseUserRow(NamedTuple):
+    """A row of `erase_user`."""
+
+    sessions: list[str]
+    events: str | None
+
+
+HOLD_IDENTIFIERS_TO_ERASE = _QUERIES.statement("hold_identifiers_to_erase", UserKey, IdentifierRow)
+ERASE_ASKED = _QUERIES.statement("erase_asked", IdentifierList, EraseAskedRow)
+HOLD_USER_TO_ERASE = _QUERIES.statement("hold_user_to_erase", UserKey, IdRow)
+ERASE_USER = _QUERIES.statement("erase_user", EraseUser, EraseUserRow)
+
+
 class Erased(NamedTuple):
     """A user that is no more: its event, and the sessions that went with it."""
 
-    event_id: str
+    events: list[RecordedEvent]
     sessions: list[str]
 
 
@@ -34,7 +74,7 @@ async def erase_user(
     postgres: Postgres,
     tenant_id: str,
     user_id: str,
-    actor: str,
+    context: EventContext,
     on_uncertain_commit: Doubt,
     *,
     keep_budgets: bool = False,
@@ -46,19 +86,24 @@ async def erase_user(
     """
     for _ in range(TRIES):
         try:
-            return await _erase(postgres, tenant_id, user_id, actor, on_uncertain_commit, keep_budgets)
+            return await _erase(postgres, tenant_id, user_id, context, on_uncertain_commit, keep_budgets)
         except _Busy:
             await asyncio.sleep(PAUSE_S)
     raise Unavailable("The user is being changed by another request; retry.", retry_after=1)
 
 
 async def _erase(
-    postgres: Postgres, tenant_id: str, user_id: str, actor: str, on_uncertain_commit: Doubt, keep_budgets: bool
+    postgres: Postgres,
+    tenant_id: str,
+    user_id: str,
+    context: EventContext,
+    on_uncertain_commit: Doubt,
+    keep_budgets: bool,
 ) -> Erased | None:
     erased: Erased | None = None
     try:
         async with postgres.transaction() as transaction:
-            erased = await _erase_in(transaction, tenant_id, user_id, actor, keep_budgets)
+            erased = await _erase_in(transaction, tenant_id, user_id, context, keep_budgets)
     except Unavailable:
         if erased is not None:
             await on_uncertain_commit(erased.sessions)
@@ -67,21 +112,20 @@ async def _erase(
 
 
 async def _erase_in(
-    transaction: Transaction, tenant_id: str, user_id: str, actor: str, keep_budgets: bool
+    transaction: Transaction, tenant_id: str, user_id: str, context: EventContext, keep_budgets: bool
 ) -> Erased | None:
-    event_id = new_id("evt")
+    key = UserKey(tenant_id, user_id)
     await lock_account(transaction, tenant_id, user_id)
-    rows = await transaction.rows(_QUERIES["hold_identifiers_to_erase"], tenant_id, user_id)
-    identifiers = [row["identifier"] for row in rows]
+    rows = await transaction.rows(HOLD_IDENTIFIERS_TO_ERASE, key)
+    identifiers = [row.identifier for row in rows]
     # A statement of its own, after the lock: only so it sees what was asked while this waited.
-    asked = await transaction.row(_QUERIES["erase_asked"], tenant_id, identifiers)
-    if asked is None or asked["busy"]:
+    asked = await transaction.row(ERASE_ASKED, IdentifierList(tenant_id, identifiers))
+    if asked is None or asked.busy:
         raise _Busy
-    if await transaction.row(_QUERIES["hold_user_to_erase"], tenant_id, user_id) is None:
+    if await transaction.row(HOLD_USER_TO_ERASE, key) is None:
         return None
-    erased = await transaction.row(
-        _QUERIES["erase_user"], tenant_id, user_id, identifiers, event_id, actor, keep_budgets
-    )
+    params = EraseUser(tenant_id, user_id, identifiers, new_id("evt"), *context, keep_budgets)
+    erased = await transaction.row(ERASE_USER, params)
     if erased is None:
         raise _Busy  # it was given one more identifier meanwhile
-    return Erased(event_id, erased["sessions"])
+    return Erased(read_events(erased.events), erased.sessions)

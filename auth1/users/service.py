@@ -1,18 +1,20 @@
 """What can be done with one user. Each act is committed with its event, told on stdout, and heard by all workers."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
 
 from auth1.core import timestamps
 from auth1.core.ids import new_id
+from auth1.core.postgres import Transaction
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
-from auth1.events.types import Event, EventType, tell
+from auth1.events.log import RecordedEvent, log_events
 from auth1.identifiers import IdentifierType, parse_email, parse_phone
 from auth1.services import Services
 from auth1.sessions.store import list_just_ended
 from auth1.tenants.settings import TenantAdmin
-from auth1.users import erase, metadata, store
+from auth1.users import erase, export, metadata, store
 from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
 
 MAX_RETRIES = 5  # how often somebody else may be faster
@@ -40,18 +42,15 @@ async def create_user(app: Services, manager: TenantAdmin, wanted: UserIn) -> Us
         banned_until=None,
         ban_reason=None,
     )
-    event_id = new_id("evt")
     for _ in range(MAX_RETRIES):
         try:
-            async with app.postgres.transaction() as transaction:
-                _refuse_what_is_taken(user, await store.find_owners(transaction, manager.tenant_id, [user]))
-                await store.make_users(transaction, manager.tenant_id, [user], event_id, manager.actor)
+            events = await app.postgres.in_transaction(partial(_create, manager, user))
             break
         except store.ConcurrentUpdate:
             continue
     else:
         raise Conflict("The user is being created by another request; retry.")
-    _tell(app, manager, EventType.USER_CREATED, event_id, user.id)
+    log_events(app.log, events)
     return await get_user(app, manager, user.id)
 
 
@@ -70,8 +69,8 @@ async def update_user(app: Services, manager: TenantAdmin, user_id: str, patch: 
     )
     if not (identifiers or changes.names(())):
         return await get_user(app, manager, user_id)
-    changed = await store.update_user(app.postgres, manager.tenant_id, user_id, changes, manager.actor)
-    _tell(app, manager, EventType.USER_UPDATED, changed.event_id, user_id, changed=changed.names)
+    changed = await store.update_user(app.postgres, manager.tenant_id, user_id, changes, manager.context)
+    log_events(app.log, changed.events)
     await _end_everywhere(app, manager, user_id, changed.ended)
     await app.sessions.invalidate(manager.tenant_id, changed.stale)
     return await get_user(app, manager, user_id)
@@ -84,22 +83,20 @@ async def ban_user(app: Services, manager: TenantAdmin, user_id: str, ban: Ban) 
         until = None
     if until is not None:
         timestamps.require_future("until", until)
-    changed = await store.ban_user(app.postgres, manager.tenant_id, user_id, until, ban.reason, manager.actor)
+    changed = await store.ban_user(app.postgres, manager.tenant_id, user_id, until, ban.reason, manager.context)
     if changed is None:
         raise NotFound
-    _tell(app, manager, EventType.USER_BANNED, changed.event_id, user_id, sessions=len(changed.ended))
+    log_events(app.log, changed.events)
     await _end_everywhere(app, manager, user_id, changed.ended)
     return await get_user(app, manager, user_id)
 
 
 async def unban_user(app: Services, manager: TenantAdmin, user_id: str) -> UserOut:
     """Let a user log in again. Raises NotFound."""
-    outcome = await store.unban_user(app.postgres, manager.tenant_id, user_id, manager.actor)
-    if outcome is None:
+    events = await store.unban_user(app.postgres, manager.tenant_id, user_id, manager.context)
+    if events is None:
         raise NotFound
-    changed, event_id = outcome
-    if changed:
-        _tell(app, manager, EventType.USER_UNBANNED, event_id, user_id)
+    log_events(app.log, events)
     return await get_user(app, manager, user_id)
 
 
@@ -111,27 +108,25 @@ async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
     own = manager.actor == user_id
     on_uncertain_commit = partial(app.sessions.invalidate, manager.tenant_id)
     erased = await erase.erase_user(
-        app.postgres, manager.tenant_id, user_id, manager.actor, on_uncertain_commit, keep_budgets=own
+        app.postgres, manager.tenant_id, user_id, manager.context, on_uncertain_commit, keep_budgets=own
     )
     if erased is None:
         raise NotFound
-    _tell(app, manager, EventType.USER_ERASED, erased.event_id, user_id)
+    log_events(app.log, erased.events)
     await app.sessions.revoke(manager.tenant_id, erased.sessions)
 
 
 async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Person:
     """All that is kept of a user. Raises NotFound."""
-    return await store.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
+    return await export.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
 
 
-def _tell(
-    app: Services, manager: TenantAdmin, event_type: EventType, event_id: str, user_id: str, **data: object
-) -> None:
-    event = Event(event_id, event_type, manager.tenant_id, manager.actor, user_id)
-    tell(app.log, event, manager.request_id, **data)
+async def _create(manager: TenantAdmin, user: store.Row, transaction: Transaction) -> list[RecordedEvent]:
+    _refuse_what_is_taken(user, await store.find_owners(transaction, manager.tenant_id, [user]))
+    return await store.make_users(transaction, manager.tenant_id, [user], new_id("evt"), manager.context)
 
 
-async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, ended: list[str]) -> None:
+async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, ended: Sequence[str]) -> None:
     ended = ended or await list_just_ended(app.postgres, manager.tenant_id, user_id)
     await app.sessions.revoke(manager.tenant_id, ended)
 

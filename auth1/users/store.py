@@ -1,33 +1,26 @@
-"""SQL of users, by name."""
+"""The statements of users."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Queries, Transaction
+from auth1.core.postgres import Postgres, Transaction
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
+from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.identifiers import IdentifierType
 from auth1.sessions import store as sessions
-from auth1.users import metadata
+from auth1.users import metadata, statements
 from auth1.users.metadata import Metadata
-from auth1.users.schemas import (
-    KeptChallenge,
-    KeptEvent,
-    KeptIdentifier,
-    KeptMessage,
-    KeptSession,
-    Person,
-    UserOut,
-)
+from auth1.users.schemas import UserOut
 
-_QUERIES = Queries("users")
 RECENT = 5000  # users among whom what many have is found without its index
-KEPT = 1000  # rows of a kind that a person is shown
 BANNED, IDENTIFIER_CHANGED = "banned", "identifier_changed"  # reasons for which sessions end
+_end_sessions = partial(sessions.end_user_sessions, has_event=False)  # the event of the change says why
 
 
 class Row(NamedTuple):
@@ -78,10 +71,9 @@ class Changes(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """A change that was made: its event, what changed, which sessions it ended, and which go on with a changed user."""
+    """A change that was made: its events, which sessions it ended, and which go on with a changed user."""
 
-    event_id: str
-    names: list[str]
+    events: list[RecordedEvent]
     ended: list[str]
     stale: list[str]
 
@@ -92,30 +84,45 @@ class ConcurrentUpdate(Exception):
 
 async def lock_account(transaction: Transaction, tenant_id: str, user_id: str) -> None:
     """Lock the set of a user's identifiers until the end of the transaction."""
-    await transaction.row(_QUERIES["lock_account"], tenant_id, user_id)
+    await transaction.row(statements.LOCK_ACCOUNT, statements.UserKey(tenant_id, user_id))
 
 
 async def list_users(postgres: Postgres, tenant_id: str, before: str, limit: int) -> list[UserOut]:
-    return [_user(row) for row in await postgres.rows(_QUERIES["list_users"], tenant_id, before, limit)]
+    return [
+        _user(row) for row in await postgres.rows(statements.LIST_USERS, statements.ListUsers(tenant_id, before, limit))
+    ]
 
 
 async def export_users(postgres: Postgres, tenant_id: str, after: str, limit: int) -> list[UserOut]:
-    return [_user(row) for row in await postgres.rows(_QUERIES["export_users"], tenant_id, after, limit)]
+    return [
+        _user(row)
+        for row in await postgres.rows(statements.EXPORT_USERS, statements.ExportUsers(tenant_id, after, limit))
+    ]
 
 
 async def get_users(postgres: Postgres, tenant_id: str, ids: Sequence[str]) -> list[UserOut]:
     """The users of some ids, in the order of these; those that are no more are left out."""
-    rows = await postgres.rows(_QUERIES["find_users"], tenant_id, ids)
-    found = {row["id"]: _user(row) for row in rows}
+    rows = await postgres.rows(statements.FIND_USERS, statements.FindUsers(tenant_id, list(ids)))
+    found = {row.id: _user(row) for row in rows}
     return [found[user_id] for user_id in ids if user_id in found]
 
 
 async def find_by_identifier(postgres: Postgres, tenant_id: str, identifier: str) -> list[str]:
-    return [row["id"] for row in await postgres.rows(_QUERIES["find_user_by_identifier"], tenant_id, identifier)]
+    return [
+        row.id
+        for row in await postgres.rows(
+            statements.FIND_USER_BY_IDENTIFIER, statements.FindUserByIdentifier(tenant_id, identifier)
+        )
+    ]
 
 
 async def find_by_external_id(postgres: Postgres, tenant_id: str, external_id: str) -> list[str]:
-    return [row["id"] for row in await postgres.rows(_QUERIES["find_user_by_external_id"], tenant_id, external_id)]
+    return [
+        row.id
+        for row in await postgres.rows(
+            statements.FIND_USER_BY_EXTERNAL_ID, statements.FindUserByExternalId(tenant_id, external_id)
+        )
+    ]
 
 
 async def find_by_prefix(
@@ -124,169 +131,170 @@ async def find_by_prefix(
     """Users of whom something begins so, each once, in the order of what was found."""
     last = "\U0010ffff"  # above every character that may be in one of them
     ranges = (identifier, identifier + last, external_id, external_id + last)
-    rows = await postgres.rows(_QUERIES["find_users_by_prefix"], tenant_id, *ranges, *after, limit)
+    rows = await postgres.rows(
+        statements.FIND_USERS_BY_PREFIX, statements.FindUsersByPrefix(tenant_id, *ranges, *after, limit)
+    )
     return [Found(*row) for row in rows]
 
 
 async def find_by_metadata(postgres: Postgres, tenant_id: str, wanted: str, before: str, limit: int) -> list[str]:
     """Users whose metadata holds something, newest first: among the newest if many have it, else by the index."""
-    recent = await postgres.row(_QUERIES["find_recent_users_by_metadata"], tenant_id, wanted, before, RECENT, limit)
-    if recent is not None and (len(recent["ids"]) == limit or recent["looked"] < RECENT):
-        return list(recent["ids"])
-    rows = await postgres.rows(_QUERIES["find_users_by_metadata"], tenant_id, wanted, before, limit)
-    return [row["id"] for row in rows]
+    recent = await postgres.row(
+        statements.FIND_RECENT_USERS_BY_METADATA,
+        statements.FindRecentUsersByMetadata(tenant_id, wanted, before, RECENT, limit),
+    )
+    if recent is not None and (len(recent.ids) == limit or recent.looked < RECENT):
+        return list(recent.ids)
+    rows = await postgres.rows(
+        statements.FIND_USERS_BY_METADATA, statements.FindUsersByMetadata(tenant_id, wanted, before, limit)
+    )
+    return [row.id for row in rows]
 
 
 async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[Row]) -> Owners:
     """Lock the identifiers of users to be made, and find out who has which of them, or their external ids."""
     identifiers = [identifier for user in users for identifier in user.identifiers.values()]
     external_ids = [user.external_id for user in users if user.external_id is not None]
-    rows = await transaction.rows(_QUERIES["hold_owners"], tenant_id, identifiers, external_ids)
-    owned = [row for row in rows if row["user_id"] is not None]
+    rows = await transaction.rows(statements.HOLD_OWNERS, statements.HoldOwners(tenant_id, identifiers, external_ids))
+    owned = [row for row in rows if row.user_id is not None]
     return Owners(
-        {row["name"]: row["user_id"] for row in owned if not row["is_external"]},
-        {row["name"]: row["user_id"] for row in owned if row["is_external"]},
-        {row["user_id"]: row["external_id"] for row in owned},
+        {row.name: row.user_id for row in owned if not row.is_external},
+        {row.name: row.user_id for row in owned if row.is_external},
+        {row.user_id: row.external_id for row in owned},
     )
 
 
 async def make_users(
-    transaction: Transaction, tenant_id: str, users: Sequence[Row], event_id: str | None, actor: str
-) -> None:
-    """Make users whose identifiers and external ids nobody has. Raises ConcurrentUpdate: then roll back."""
-    claims = [(user.id, *one) for user in users for one in user.identifiers.items()]
-    columns = [list(column) for column in zip(*(user[:1] + user[2:8] for user in users), strict=True)]
+    transaction: Transaction, tenant_id: str, users: Sequence[Row], event_id: str | None, context: EventContext
+) -> list[RecordedEvent]:
+    """Create users whose identifiers and external ids are free. Raises ConcurrentUpdate: then roll back."""
+    owned = [(user.id, *one) for user in users for one in user.identifiers.items()]
+    params = statements.MakeUsers(
+        tenant_id=tenant_id,
+        ids=[user.id for user in users],
+        external_ids=[user.external_id for user in users],
+        metadata=[user.metadata for user in users],
+        user_metadata=[user.user_metadata for user in users],
+        created_at=[user.created_at for user in users],
+        banned_until=[user.banned_until for user in users],
+        ban_reasons=[user.ban_reason for user in users],
+        unverified_phones=[user.unverified_phone for user in users],
+        unverified_emails=[user.unverified_email for user in users],
+        owner_ids=[user_id for user_id, _, _ in owned],
+        identifiers=[identifier for _, _, identifier in owned],
+        types=[identifier_type for _, identifier_type, _ in owned],
+        event_id=event_id,
+        **context._asdict(),
+    )
     try:
-        row = await transaction.row(
-            _QUERIES["make_users"],
-            *(tenant_id, *columns),
-            [user_id for user_id, _, _ in claims],
-            [identifier for _, _, identifier in claims],
-            *(event_id, actor),
-            [identifier_type for _, identifier_type, _ in claims],
-            [user.unverified_phone for user in users],
-            [user.unverified_email for user in users],
-        )
+        row = await transaction.row(statements.MAKE_USERS, params)
     except asyncpg.UniqueViolationError:
         raise ConcurrentUpdate from None
-    if row is None or row["claimed"] < len(claims):
+    if row is None or row.claimed < len(owned):
         raise ConcurrentUpdate
+    return read_events(row.events)
 
 
-async def update_user(postgres: Postgres, tenant_id: str, user_id: str, changes: Changes, actor: str) -> Changed:
+async def update_user(
+    postgres: Postgres, tenant_id: str, user_id: str, changes: Changes, context: EventContext
+) -> Changed:
     """Change a user under its lock. Raises NotFound, Conflict, ValidationFailed."""
-    event_id = new_id("evt")
+
+    async def work(transaction: Transaction) -> Changed:
+        gets, loses = await _hold_identifiers(transaction, tenant_id, user_id, changes)
+        user = await transaction.row(statements.HOLD_USER, statements.UserKey(tenant_id, user_id))
+        if user is None:
+            raise NotFound  # the rollback removes the identifiers that were inserted to be locked
+        params = statements.UpdateUser(
+            tenant_id=tenant_id,
+            user_id=user_id,
+            metadata=metadata.merge("metadata", _object(user.metadata), changes.metadata or {}),
+            user_metadata=metadata.merge("user_metadata", _object(user.user_metadata), changes.user_metadata or {}),
+            external_id=user.external_id if changes.external_id is msgspec.UNSET else changes.external_id,
+            gets=list(gets),
+            loses=list(loses),
+            event_id=new_id("evt"),
+            **context._asdict(),
+            changed=changes.names({*gets.values(), *loses.values()}),
+        )
+        updated = await transaction.row(statements.UPDATE_USER, params)
+        ended: list[str] = []
+        if gets or loses:
+            ended = (
+                await _end_sessions(transaction, tenant_id, user_id, context=context, reason=IDENTIFIER_CHANGED)
+            ).sessions
+        live = await transaction.rows(statements.LIST_LIVE_SESSIONS, statements.UserKey(tenant_id, user_id))
+        return Changed(read_events(updated.events if updated else None), ended, [row.id for row in live])
+
     try:
-        async with postgres.transaction() as transaction:
-            gets, loses = await _hold_identifiers(transaction, tenant_id, user_id, changes)
-            held = await transaction.row(_QUERIES["hold_user"], tenant_id, user_id)
-            if held is None:
-                raise NotFound  # and nothing is kept of the identifiers that were made to be locked
-            merged = (
-                metadata.merge("metadata", _object(held["metadata"]), changes.metadata or {}),
-                metadata.merge("user_metadata", _object(held["user_metadata"]), changes.user_metadata or {}),
-            )
-            external_id = held["external_id"] if changes.external_id is msgspec.UNSET else changes.external_id
-            names = changes.names({*gets.values(), *loses.values()})
-            await transaction.row(
-                _QUERIES["update_user"],
-                *(tenant_id, user_id, *merged, external_id, list(gets), list(loses), event_id, actor, names),
-            )
-            ended: list[str] = []
-            if gets or loses:
-                ended = await sessions.end_user_sessions(
-                    transaction, tenant_id, user_id, actor=actor, reason=IDENTIFIER_CHANGED
-                )
-            live = await transaction.rows(_QUERIES["list_live_sessions"], tenant_id, user_id)
-            return Changed(event_id, names, ended, [row["id"] for row in live])
+        return await postgres.in_transaction(work)
     except asyncpg.UniqueViolationError:
         raise Conflict("Another user has this external_id.") from None
 
 
 async def _hold_identifiers(
     transaction: Transaction, tenant_id: str, user_id: str, changes: Changes
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> tuple[dict[str, IdentifierType], dict[str, IdentifierType]]:
     """Lock the identifiers that a change touches; returns those that the user gets and loses, with their types."""
     if not changes.identifiers:
         return {}, {}
     await lock_account(transaction, tenant_id, user_id)
     wanted = {value: kind for kind, value in changes.identifiers.items() if value is not None}
     rows = await transaction.rows(
-        _QUERIES["hold_user_identifiers"], tenant_id, user_id, list(wanted), list(wanted.values())
+        statements.HOLD_USER_IDENTIFIERS,
+        statements.HoldUserIdentifiers(tenant_id, user_id, list(wanted), list(wanted.values())),
     )
     for row in rows:
-        if row["identifier"] in wanted and row["user_id"] not in (None, user_id):
-            raise Conflict(f"Another user has this {row['type']}.")
-    owned = {row["identifier"]: row["type"] for row in rows if row["user_id"] == user_id}
-    gets: dict[str, str] = {value: kind for value, kind in wanted.items() if value not in owned}
+        if row.identifier in wanted and row.user_id not in (None, user_id):
+            raise Conflict(f"Another user has this {row.type}.")
+    owned = {row.identifier: row.type for row in rows if row.user_id == user_id}
+    gets = {value: kind for value, kind in wanted.items() if value not in owned}
     loses = {value: kind for value, kind in owned.items() if kind in changes.identifiers and value not in wanted}
     if owned and len(loses) == len(owned) and not gets:
         field = "phone" if "phone" in changes.identifiers else "email"
         raise ValidationFailed(errors=[FieldError(field, "A user must keep a phone or an email.")])
-    await transaction.rows(_QUERIES["cancel_user_challenges"], tenant_id, list(loses))
+    await transaction.rows(statements.CANCEL_USER_CHALLENGES, statements.IdentifierList(tenant_id, list(loses)))
     return gets, loses
 
 
 async def ban_user(
-    postgres: Postgres, tenant_id: str, user_id: str, until: datetime | None, reason: str | None, actor: str
+    postgres: Postgres, tenant_id: str, user_id: str, until: datetime | None, reason: str | None, context: EventContext
 ) -> Changed | None:
     """Ban a user, and end its sessions in a statement of its own, which sees those of logins that were faster."""
-    event_id = new_id("evt")
-    async with postgres.transaction() as transaction:
-        row = await transaction.row(_QUERIES["ban_user"], tenant_id, user_id, until, reason, event_id, actor)
+
+    async def work(transaction: Transaction) -> Changed | None:
+        row = await transaction.row(
+            statements.BAN_USER, statements.BanUser(tenant_id, user_id, until, reason, new_id("evt"), *context)
+        )
         if row is None:
             return None
-        ended = await sessions.end_user_sessions(transaction, tenant_id, user_id, actor=actor, reason=BANNED)
-    return Changed(event_id, [], ended, [])
+        ended = await _end_sessions(transaction, tenant_id, user_id, context=context, reason=BANNED)
+        return Changed(read_events(row.events), ended.sessions, [])
+
+    return await postgres.in_transaction(work)
 
 
-async def unban_user(postgres: Postgres, tenant_id: str, user_id: str, actor: str) -> tuple[bool, str] | None:
-    """Lift a ban; returns whether there was one and the id of the event, None when there is no such user."""
-    event_id = new_id("evt")
-    row = await postgres.row(_QUERIES["unban_user"], tenant_id, user_id, event_id, actor)
-    return (row["changed"], event_id) if row else None
+async def unban_user(
+    postgres: Postgres, tenant_id: str, user_id: str, context: EventContext
+) -> list[RecordedEvent] | None:
+    """Lift a ban; returns the event if there was one, None when there is no such user."""
+    row = await postgres.row(statements.UNBAN_USER, statements.UnbanUser(tenant_id, user_id, new_id("evt"), *context))
+    return read_events(row.events) if row else None
 
 
-async def record_import(postgres: Postgres, tenant_id: str, actor: str, counts: Mapping[str, int]) -> str:
-    """Write the event of an import and return its id."""
-    event_id = new_id("evt")
-    await postgres.row(_QUERIES["record_import"], tenant_id, event_id, actor, msgspec.json.encode(counts).decode())
-    return event_id
-
-
-async def export_person(postgres: Postgres, tenant_id: str, user: UserOut) -> Person:
-    """All that is kept of a user."""
-    rows = KEPT + 1
-    kept = await postgres.rows(_QUERIES["export_identifiers"], tenant_id, user.user_id, rows)
-    identifiers = [KeptIdentifier(*row) for row in kept]
-    names = [one.identifier for one in identifiers]
-    kept = await postgres.rows(_QUERIES["export_sessions"], tenant_id, user.user_id, rows)
-    user_sessions = [KeptSession(*row) for row in kept]
-    challenges = [
-        KeptChallenge(*row) for row in await postgres.rows(_QUERIES["export_challenges"], tenant_id, names, rows)
-    ]
-    messages = [KeptMessage(*row) for row in await postgres.rows(_QUERIES["export_messages"], tenant_id, names, rows)]
-    ids = [user.user_id, *(one.session_id for one in user_sessions)]
-    ids += [*(one.challenge_id for one in challenges), *(one.message_id for one in messages)]
-    told = await postgres.rows(_QUERIES["export_events"], tenant_id, ids, rows)
-    events = [KeptEvent(*_with_raw(row)) for row in told]
-    lists: tuple[Sequence[msgspec.Struct], ...] = (identifiers, user_sessions, challenges, messages, events)
-    complete = all(len(one) <= KEPT for one in lists)
-    return Person(
-        user, identifiers[:KEPT], user_sessions[:KEPT], challenges[:KEPT], messages[:KEPT], events[:KEPT], complete
+async def record_import(
+    postgres: Postgres, tenant_id: str, context: EventContext, counts: Mapping[str, int]
+) -> list[RecordedEvent]:
+    """Record the event of an import."""
+    text = msgspec.json.encode(counts).decode()
+    row = await postgres.row(
+        statements.RECORD_IMPORT, statements.RecordImport(tenant_id, new_id("evt"), *context, text)
     )
+    return read_events(row.events if row else None)
 
 
-def _user(row: asyncpg.Record) -> UserOut:
-    values: list[Any] = list(row)
-    return UserOut(*values[:-2], *(msgspec.Raw(text.encode()) for text in values[-2:]))
+def _user(row: statements.UserRow) -> UserOut:
+    return UserOut(*row[:-2], *(msgspec.Raw(text.encode()) for text in (row.metadata, row.user_metadata)))
 
 
-def _with_raw(row: asyncpg.Record) -> list[Any]:
-    """The columns of a row, of which the last is JSON."""
-    values: list[Any] = list(row)
-    return [*values[:-1], msgspec.Raw(values[-1].encode())]
-
-
-def _object(text: str) -> Metadata:
-    return msgspec.json.decode(text, type=Metadata)
+_object = msgspec.json.Decoder(Metadata).decode

@@ -20,4 +20,4 @@ select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US
 
 -- name: call_function
 -- A template: the program puts in the names of the function and of its parameter's type.
-select * from FUNCTION($1::TYPE)
+select * from FUNCTION(@request::TYPE)

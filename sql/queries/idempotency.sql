@@ -1,8 +1,9 @@
 -- Idempotency-Keys. A claim is one use of a key; the request that holds it does the work.
 
 -- name: claim_key
--- Claim a key that is unused or expired; return its state. $1 tenant_id, $2 route, $3 digest, $4 digest of the body, $5 claim_id
-insert into idempotency as k (tenant_id, route, digest, body_digest, claim_id) values ($1, $2, $3, $4, $5)
+-- Claim a key that is unused or expired; return its state.
+insert into idempotency as k (tenant_id, route, digest, body_digest, claim_id)
+values (@tenant_id, @route, @digest, @body_digest, @claim_id)
 on conflict (tenant_id, route, digest) do update set
   (body_digest, claim_id, claimed_at, answer_box) = (
   select
@@ -11,12 +12,12 @@ on conflict (tenant_id, route, digest) do update set
     case when ended then now() else k.claimed_at end,
     case when not ended then k.answer_box end
   from claim_has_ended(k.claimed_at, k.answer_box is not null, k.body_digest = excluded.body_digest) as ended)
-returning claim_id = $5 as is_own, body_digest = $4 as same_body, answer_box
+returning claim_id = @claim_id as is_own, body_digest = @body_digest as same_body, answer_box as sealed_response
 
 -- name: store_response
--- Store the response for repeats of the key. $1 tenant_id, $2 route, $3 digest, $4 claim_id, $5 the encrypted response
-update idempotency set answer_box = $5 where tenant_id = $1 and route = $2 and digest = $3 and claim_id = $4
+-- Store the response for repeats of the key.
+update idempotency set answer_box = @sealed_response where tenant_id = @tenant_id and route = @route and digest = @digest and claim_id = @claim_id
 
 -- name: release_key
--- Nothing was done: the key can be used again. $1 tenant_id, $2 route, $3 digest, $4 claim_id
-delete from idempotency where tenant_id = $1 and route = $2 and digest = $3 and claim_id = $4
+-- Nothing was done: the key can be used again.
+delete from idempotency where tenant_id = @tenant_id and route = @route and digest = @digest and claim_id = @claim_id

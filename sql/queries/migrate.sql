@@ -30,5 +30,5 @@ select name, digest from migrations order by name
 select name, digest, current_setting('transaction_read_only')::boolean as read_only from migrations order by name
 
 -- name: add_migration
--- $1 name, $2 digest (SHA-256 of the file, hex)
-insert into migrations (name, digest) values ($1, $2)
+-- See the name.
+insert into migrations (name, digest) values (@name, @digest)

@@ -1,8 +1,8 @@
 -- What a connection itself is told.
 
 -- name: allow_time
--- Until the end of the transaction a statement may take longer. $1 such as 10000ms
-select set_config('statement_timeout', $1, true)
+-- Until the end of the transaction a statement may take longer.
+select set_config('statement_timeout', @timeout, true)
 
 -- name: read_clock
 -- The server's clock, in seconds since 1970.

@@ -8,32 +8,32 @@ select make_events_partition((date_trunc('month', now() at time zone 'UTC') + ma
 from generate_series(0, 2) as n
 
 -- name: drop_partitions
--- $1 how many months are kept
-select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => $1))::date)
+-- Drop the months of events before those that are kept.
+select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => @months))::date)
 
 -- name: pages
--- How many pages a table has. $1 its name
-select pg_relation_size($1::text::regclass) / current_setting('block_size')::int as pages
+-- How many pages a table has.
+select pg_relation_size(@table_name::text::regclass) / current_setting('block_size')::int as pages
 
 -- name: purge_challenges
--- $1 rows at most, $2 the first page and $3 the one after the last
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select tenant_id, id from challenges
-  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and expires_at < now() - interval '30 days'
-  limit $1 for update skip locked
+  limit @max_rows for update skip locked
 ), gone as (
   delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_messages
--- What is still queued is never old: the outbox will settle it. $1 rows at most, $2 the first page and $3 the one after the last
+-- What is still queued is never old: the outbox will settle it.
 with old as (
   select tenant_id, id from messages
-  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and created_at < now() - interval '30 days' and state <> 'queued'
-  limit $1 for update skip locked
+  limit @max_rows for update skip locked
 ), gone as (
   delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
 )
@@ -41,36 +41,35 @@ select count(*) as purged from gone
 
 -- name: purge_message_hours
 -- A little later than the messages themselves. Rows are named by their place: none is ever updated.
--- $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
   select ctid from message_hours
-  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and hour < now() - interval '32 days'
-  limit $1 for update skip locked
+  limit @max_rows for update skip locked
 ), gone as (
   delete from message_hours h using old where h.ctid = old.ctid returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_links
--- $1 rows at most, $2 the first page and $3 the one after the last
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select tenant_id, message_id from links
-  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and expires_at < now() - interval '1 day'
-  limit $1 for update skip locked
+  limit @max_rows for update skip locked
 ), gone as (
   delete from links l using old where l.tenant_id = old.tenant_id and l.message_id = old.message_id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_sessions
--- $1 rows at most, $2 the first page and $3 the one after the last
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select tenant_id, id from sessions
-  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and least(expires_at, idle_at, revoked_at) < now() - interval '30 days'
-  limit $1 for update skip locked
+  limit @max_rows for update skip locked
 ), gone as (
   delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
 )
@@ -78,25 +77,24 @@ select count(*) as purged from gone
 
 -- name: purge_identifiers
 -- Claims that nobody proved, once no budget of theirs can still hold.
--- $1 rows at most, $2 the first page and $3 the one after the last
 with old as (
   select tenant_id, identifier from identifiers
-  where ctid >= format('(%s,0)', $2::bigint)::tid and ctid < format('(%s,0)', $3::bigint)::tid
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and user_id is null
     and coalesce(sent_at[1], '-infinity') < now() - interval '2 days'
     and coalesce(wrong_at[1], '-infinity') < now() - interval '2 days'
     and coalesce(unnamed_locked_until, '-infinity') < now()
-  limit $1 for update skip locked
+  limit @max_rows for update skip locked
 ), gone as (
   delete from identifiers i using old where i.tenant_id = old.tenant_id and i.identifier = old.identifier returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_idempotency
--- $1 rows at most
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select tenant_id, route, digest from idempotency
-  where claimed_at < now() - interval '24 hours' limit $1 for update skip locked
+  where claimed_at < now() - interval '24 hours' limit @max_rows for update skip locked
 ), gone as (
   delete from idempotency k using old
   where k.tenant_id = old.tenant_id and k.route = old.route and k.digest = old.digest returning 1
@@ -104,10 +102,10 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_spending
--- As long as events are kept. $1 rows at most
+-- As long as events are kept.
 with old as (
   select tenant_id, day, country, channel, slot from spending
-  where day < (now() at time zone 'UTC')::date - interval '13 months' limit $1 for update skip locked
+  where day < (now() at time zone 'UTC')::date - interval '13 months' limit @max_rows for update skip locked
 ), gone as (
   delete from spending s using old
   where (s.tenant_id, s.day, s.country, s.channel, s.slot)
@@ -116,89 +114,88 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_sessions
--- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute. Each takes its rows in the
--- order of the primary key: left to choose, the planner looks for a tenant that has none left in the whole table.
--- $1 rows at most
+-- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute. Each takes its rows in
+-- the order of the primary key: left to choose, the planner looks for a tenant that has none left in the whole table.
 with old as (
   select o.* from tenants t
   cross join lateral (
     select s.tenant_id, s.id from sessions s where s.tenant_id in (t.id, t.id || ':test')
-    order by s.tenant_id, s.id limit $1 for update of s skip locked
+    order by s.tenant_id, s.id limit @max_rows for update of s skip locked
   ) as o
-  where t.deleted_at < now() - interval '1 minute' limit $1
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
 ), gone as (
   delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_identifiers
--- $1 rows at most
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select o.* from tenants t
   cross join lateral (
     select i.tenant_id, i.identifier from identifiers i where i.tenant_id in (t.id, t.id || ':test')
-    order by i.tenant_id, i.identifier limit $1 for update of i skip locked
+    order by i.tenant_id, i.identifier limit @max_rows for update of i skip locked
   ) as o
-  where t.deleted_at < now() - interval '1 minute' limit $1
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
 ), gone as (
   delete from identifiers i using old where i.tenant_id = old.tenant_id and i.identifier = old.identifier returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_users
--- Once nothing hangs on any of them any more: a cascade would wait for rows that are locked. $1 rows at most
+-- Once nothing hangs on any of them any more: a cascade would wait for rows that are locked.
 with old as (
   select o.* from tenants t
   cross join lateral (
     select u.tenant_id, u.id from users u where u.tenant_id in (t.id, t.id || ':test')
-    order by u.tenant_id, u.id limit $1 for update of u skip locked
+    order by u.tenant_id, u.id limit @max_rows for update of u skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute'
     and not exists (select from sessions s where s.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from identifiers i where i.tenant_id in (t.id, t.id || ':test'))
-  limit $1
+  limit @max_rows
 ), gone as (
   delete from users u using old where u.tenant_id = old.tenant_id and u.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_challenges
--- $1 rows at most
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select o.* from tenants t
   cross join lateral (
     select c.tenant_id, c.id from challenges c where c.tenant_id in (t.id, t.id || ':test')
-    order by c.tenant_id, c.id limit $1 for update of c skip locked
+    order by c.tenant_id, c.id limit @max_rows for update of c skip locked
   ) as o
-  where t.deleted_at < now() - interval '1 minute' limit $1
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
 ), gone as (
   delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_messages
--- $1 rows at most
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select o.* from tenants t
   cross join lateral (
     select m.tenant_id, m.id from messages m where m.tenant_id in (t.id, t.id || ':test')
-    order by m.tenant_id, m.id limit $1 for update of m skip locked
+    order by m.tenant_id, m.id limit @max_rows for update of m skip locked
   ) as o
-  where t.deleted_at < now() - interval '1 minute' limit $1
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
 ), gone as (
   delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_spending
--- $1 rows at most
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select o.* from tenants t
   cross join lateral (
     select s.tenant_id, s.day, s.country, s.channel, s.slot from spending s where s.tenant_id in (t.id, t.id || ':test')
-    order by s.tenant_id, s.day limit $1 for update of s skip locked
+    order by s.tenant_id, s.day limit @max_rows for update of s skip locked
   ) as o
-  where t.deleted_at < now() - interval '1 minute' limit $1
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
 ), gone as (
   delete from spending s using old
   where (s.tenant_id, s.day, s.country, s.channel, s.slot)
@@ -207,31 +204,31 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_budgets
--- $1 rows at most
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select b.tenant_id from tenants t join budgets b on b.tenant_id in (t.id, t.id || ':test')
-  where t.deleted_at < now() - interval '1 minute' limit $1 for update of b skip locked
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of b skip locked
 ), gone as (
   delete from budgets b using old where b.tenant_id = old.tenant_id returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_message_hours
--- $1 rows at most
+-- Delete what is old, skipping rows that are locked.
 with old as (
   select o.* from tenants t
   cross join lateral (
     select h.ctid from message_hours h where h.tenant_id = t.id
-    order by h.hour limit $1 for update of h skip locked
+    order by h.hour limit @max_rows for update of h skip locked
   ) as o
-  where t.deleted_at < now() - interval '1 minute' limit $1
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
 ), gone as (
   delete from message_hours h using old where h.ctid = old.ctid returning 1
 )
 select count(*) as purged from gone
 
 -- name: purge_deleted_tenants
--- The row itself, when nothing of it is left. Its events stay until their month goes. $1 rows at most
+-- The row itself, when nothing of it is left. Its events stay until their month goes.
 with old as (
   select t.id from tenants t
   where t.deleted_at < now() - interval '1 minute'
@@ -242,7 +239,7 @@ with old as (
     and not exists (select from spending s where s.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
     and not exists (select from message_hours h where h.tenant_id = t.id)
-  limit $1 for update skip locked
+  limit @max_rows for update skip locked
 ), gone as (
   delete from tenants t using old where t.id = old.id returning 1
 )

@@ -3,7 +3,6 @@
 
 -- name: find_session
 -- A live session and its user, as checking a token needs them.
--- $1 tenant_id, $2 session_id
 select s.user_id, s.channel, extract(epoch from s.created_at)::float8 as opened_at,
   extract(epoch from least(s.expires_at, s.idle_at))::float8 as ends_at,
   i.phone, i.email, u.created_at, u.last_login_at, u.metadata, u.user_metadata
@@ -15,112 +14,117 @@ cross join lateral (
     max(identifier) filter (where type = 'email') as email
   from identifiers where tenant_id = s.tenant_id and user_id = s.user_id
 ) as i
-where s.tenant_id = $1 and s.id = $2 and s.revoked_at is null and least(s.expires_at, s.idle_at) > now()
+where s.tenant_id = @tenant_id and s.id = @session_id and s.revoked_at is null and least(s.expires_at, s.idle_at) > now()
   and s.created_at >= t.sessions_from and coalesce(u.banned_until, '-infinity') <= now()
 
 -- name: user_exists
--- $1 tenant_id, $2 user_id
-select 1 from users where tenant_id = $1 and id = $2
+-- See the name.
+select 1 from users where tenant_id = @tenant_id and id = @user_id
 
 -- name: refresh_session
 -- Rotate a session's refresh token, once. A token that was exchanged within the grace period gets the live one, however
 -- many came after it: responses can be lost in a row. A token that is used later was copied, and revokes the session. A
 -- number ahead of the row's was issued by a commit that a restored backup does not contain. Repeating is safe. No row
 -- where there is no such session.
--- $1 tenant_id, $2 session_id, $3 number of the token, $4 grace in seconds, $5 idle life in seconds
--- $6 event_id, $7 actor
 with held as materialized (
   select s.*, case
       when s.revoked_at is not null or s.created_at < t.sessions_from then 'revoked'
       when least(s.expires_at, s.idle_at) <= now() then 'revoked'
-      when $3::int >= s.refreshes then 'rotated'
+      when @number::int >= s.refreshes then 'rotated'
       -- An older release writes refreshed_at only, so the last rotation is read from there.
-      when case when $3 = s.refreshes - 1 then s.refreshed_at else s.rotated_at[s.refreshes - $3] end
-        > now() - $4::int * interval '1 s' then 'repeated'
+      when case when @number = s.refreshes - 1 then s.refreshed_at else s.rotated_at[s.refreshes - @number] end
+        > now() - @grace_s::int * interval '1 s' then 'repeated'
       else 'reused' end as verdict
   from sessions s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
-  where s.tenant_id = $1 and s.id = $2
+  where s.tenant_id = @tenant_id and s.id = @session_id
   for no key update of s
 ), rotated as (
-  update sessions s set refreshes = $3 + 1, refreshed_at = now(), last_used_at = now(),
-    rotated_at = case when $3 = s.refreshes then (now() || s.rotated_at)[1:20] else array[now()] end,
-    idle_at = least(now() + $5::int * interval '1 s', s.expires_at)
-  from held h where s.tenant_id = $1 and s.id = $2 and h.verdict = 'rotated'
+  update sessions s set refreshes = @number + 1, refreshed_at = now(), last_used_at = now(),
+    rotated_at = case when @number = s.refreshes then (now() || s.rotated_at)[1:20] else array[now()] end,
+    idle_at = least(now() + @idle_after::int * interval '1 s', s.expires_at)
+  from held h where s.tenant_id = @tenant_id and s.id = @session_id and h.verdict = 'rotated'
 ), ended as (
   update sessions s set revoked_at = now()
-  from held h where s.tenant_id = $1 and s.id = $2 and h.verdict = 'reused'
-), told as (
-  insert into events (tenant_id, id, type, actor, subject, data)
-  select $1, $6, 'session.revoked', $7, $2, jsonb_build_object('user_id', user_id, 'reason', 'token_reused')
+  from held h where s.tenant_id = @tenant_id and s.id = @session_id and h.verdict = 'reused'
+), new_event as (
+  insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
+  select @tenant_id, @event_id, 'session.revoked', @actor, @session_id, @request_id, @network, jsonb_build_object('user_id', user_id, 'reason', 'token_reused')
   from held where verdict = 'reused'
+  returning event_json(e) as event
 )
-select h.verdict, case h.verdict when 'rotated' then $3 + 1 else h.refreshes end as number, h.user_id, h.channel,
+select h.verdict, case h.verdict when 'rotated' then @number + 1 else h.refreshes end as number, h.user_id, h.channel,
   (select max(identifier) from identifiers i
-   where i.tenant_id = $1 and i.user_id = h.user_id and channel_of(i.type) = h.channel) as identifier
+   where i.tenant_id = @tenant_id and i.user_id = h.user_id and channel_of(i.type) = h.channel) as identifier,
+  (select json_agg(event)::text from new_event) as events
 from held h
 
 -- name: list_sessions
 -- A user's live sessions, newest first.
--- $1 tenant_id, $2 user_id, $3 before this id (empty: from the newest), $4 how many
 select s.id, s.channel, s.device_name, s.user_agent, s.network, s.created_at, s.last_used_at, least(s.expires_at, s.idle_at) as expires_at
 from sessions s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
-where s.tenant_id = $1 and s.user_id = $2 and ($3 = '' or s.id < $3) and s.revoked_at is null
+where s.tenant_id = @tenant_id and s.user_id = @user_id and (@before = '' or s.id < @before) and s.revoked_at is null
   and least(s.expires_at, s.idle_at) > now() and s.created_at >= t.sessions_from
-order by s.id desc limit $4
+order by s.id desc limit @max_rows
 
 -- name: end_session
 -- Repeating changes nothing, and tells of nothing. Nothing where the user has no such session.
--- $1 tenant_id, $2 session_id, $3 user_id, $4 event_id, $5 actor, $6 reason
 with held as (
-  select id, user_id, revoked_at from sessions where tenant_id = $1 and id = $2 and user_id = $3 for no key update
+  select id, user_id, revoked_at from sessions where tenant_id = @tenant_id and id = @session_id and user_id = @user_id for no key update
 ), ended as (
   update sessions s set revoked_at = now()
-  from held h where s.tenant_id = $1 and s.id = h.id and h.revoked_at is null
+  from held h where s.tenant_id = @tenant_id and s.id = h.id and h.revoked_at is null
   returning s.id
-), told as (
-  insert into events (tenant_id, id, type, actor, subject, data)
-  select $1, $4, 'session.revoked', $5, e.id, jsonb_build_object('user_id', $3::text, 'reason', $6::text) from ended e
+), new_event as (
+  insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
+  select @tenant_id, @event_id, 'session.revoked', @actor, e.id, @request_id, @network, jsonb_build_object('user_id', @user_id::text, 'reason', @reason::text) from ended e
+  returning event_json(e) as event
 )
-select exists (select from ended) as changed from held
+select (select json_agg(event)::text from new_event) as events from held
 
 -- name: end_user_sessions
--- End a user's sessions but one. What ended is to be dropped from the cache. A ban or an erasure runs this as a statement
--- of its own, after the one that locked the user: only so it sees the sessions of logins that were faster.
--- $1 tenant_id, $2 user_id, $3 session_id to keep, or null, $4 event_id, or null to tell nothing, $5 actor, $6 reason
+-- End a user's sessions but one. What ended is to be dropped from the cache. A ban or an erasure runs this as a
+-- statement of its own, after the one that locked the user: only so it sees the sessions of logins that were faster.
 with ended as (
   update sessions set revoked_at = now()
-  where tenant_id = $1 and user_id = $2 and revoked_at is null and id is distinct from $3::text
+  where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and id is distinct from @keep::text
   returning id
-), told as (
-  insert into events (tenant_id, id, type, actor, subject, data)
-  select $1, $4, 'user.sessions_revoked', $5, $2, jsonb_build_object('sessions', n, 'reason', $6::text)
-  from (select count(*) as n from ended) as counted where n > 0 and $4::text is not null
+), new_event as (
+  insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
+  select @tenant_id, @event_id, 'user.sessions_revoked', @actor, @user_id, @request_id, @network, jsonb_build_object('sessions', n, 'reason', @reason::text)
+  from (select count(*) as n from ended) as counted where n > 0 and @event_id::text is not null
+  returning event_json(e) as event
 )
-select id from ended
+select array(select id from ended) as sessions, (select json_agg(event)::text from new_event) as events
 
 -- name: list_just_ended
--- Of a user: the sessions that may still be believed in somewhere. Whoever ended them may have died before telling, or not
--- have heard that it was committed; what is then repeated finds nothing left to end, and has to tell all the same.
--- $1 tenant_id, $2 user_id, $3 within so many seconds
-select id from sessions where tenant_id = $1 and user_id = $2 and revoked_at > now() - $3::int * interval '1 s'
+-- Of a user: the sessions that may still be believed in somewhere. Whoever ended them may have died before telling, or
+-- not have heard that it was committed; what is then repeated finds nothing left to end, and has to tell all the same.
+select id from sessions where tenant_id = @tenant_id and user_id = @user_id and revoked_at > now() - @within_s::int * interval '1 s'
 
 -- name: end_surplus_sessions
--- End the oldest of a user's sessions beyond a number. Each login asks this after its own commit, so whoever asks last has
--- seen all of them.
--- $1 tenant_id, $2 user_id, $3 how many may be
+-- End the oldest of a user's sessions beyond a number. Each login asks this after its own commit, so whoever asks last
+-- has seen all of them.
 update sessions set revoked_at = now()
-where tenant_id = $1 and revoked_at is null and id in (
+where tenant_id = @tenant_id and revoked_at is null and id in (
   select id from sessions
-  where tenant_id = $1 and user_id = $2 and revoked_at is null and least(expires_at, idle_at) > now()
-  order by id desc offset $3)
+  where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and least(expires_at, idle_at) > now()
+  order by id desc offset @max_sessions)
 returning id
 
 -- name: end_all_sessions
--- End the sessions of all of a tenant's users, in the sandbox too. $1 tenant_id, $2 event_id, $3 actor
+-- End the sessions of all of a tenant's users, in the sandbox too.
 with changed as (
-  update tenants set sessions_from = now() where id = $1 and deleted_at is null returning id
-), told as (
-  insert into events (tenant_id, id, type, actor, subject)
-  select id, $2, 'tenant.sessions_revoked', $3, id from changed
+  update tenants set sessions_from = now() where id = @tenant_id and deleted_at is null returning id
+), new_event as (
+  insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
+  select id, @event_id, 'tenant.sessions_revoked', @actor, id, @request_id, @network from changed
+  returning event_json(e) as event
 )
-select id from changed
+select (select json_agg(event)::text from new_event) as events from changed
+
+-- name: find_refresh
+-- After a lost commit: whether refresh_session revoked the session, because its token was used again.
+select 'reused' as verdict, s.refreshes as number, s.user_id, s.channel, null::text as identifier,
+  json_build_array(event_json(e))::text as events
+from events e join sessions s on s.tenant_id = e.tenant_id and s.id = e.subject
+where e.tenant_id = @tenant_id and e.id = @event_id and s.id = @session_id

@@ -31,7 +31,7 @@ CALLS = {
           60, 60, null, null, null, 'evt_1', 'evt_2', 'key', null, now() + interval '1 min')::{schema}.submit_code])""",
     "record_deliveries": """
         select * from {schema}.record_deliveries(array[row('{tenant}', 'msg_2', 'unknown', 'twilio', null, 'e', false,
-          null, null, null, '{{}}', 'evt_3', 'key', null, null)::{schema}.record_delivery])""",
+          null, null, null, '{{}}', 'evt_3', 'key', null, null, null, null, null)::{schema}.record_delivery])""",
 }
 
 

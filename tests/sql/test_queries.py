@@ -51,6 +51,10 @@ def used_names() -> set[str]:
             match node:
                 case ast.Subscript(ast.Name(variable), ast.Constant(str() as name)) if variable in slices:
                     used.add(f"{slices[variable]}.{name}")
+                case ast.Subscript(
+                    ast.Call(ast.Name("Queries"), [ast.Constant(str() as file)]), ast.Constant(str() as name)
+                ):
+                    used.add(f"{stem}.{name}")
                 case ast.Call(ast.Attribute(ast.Name(variable), "statement"), [ast.Constant(str() as name), *_]):
                     used.add(f"{slices[variable]}.{name}")
     return used
@@ -86,7 +90,7 @@ async def test_the_database_of_auth1_dev_is_made_and_found(postgres_server: Post
 @every_block
 def test_a_block_has_a_comment_and_named_parameters(query: Query) -> None:
     assert comment_of(query).strip(), "a block without a comment"
-    assert not query.parameters or len(query.parameters) == len(parameters_of(query)), "a parameter without a name"
+    assert len(query.parameters) == len(parameters_of(query)), "a parameter without a name"
 
 
 def statements() -> dict[str, Statement[Any, Any]]:

@@ -116,9 +116,14 @@ async def names(connection: asyncpg.Connection, purge: Purge, tenant: str) -> li
     return [row[0] for row in rows]
 
 
+def arguments_of(name: str, **values: object) -> list[object]:
+    """Return the arguments of a purge in the order of its parameters."""
+    return [values[parameter] for parameter in QUERIES[name].parameters]
+
+
 async def purged(connection: asyncpg.Connection, name: str, limit: int) -> int:
-    pages = (0, 1_000_000) if name in retention.TABLE_SCANS else ()
-    count: int = await connection.fetchval(QUERIES[name].text, limit, *pages)
+    arguments = arguments_of(name, max_rows=limit, first_page=0, end_page=1_000_000)
+    count: int = await connection.fetchval(QUERIES[name].text, *arguments)
     return count
 
 
@@ -197,10 +202,9 @@ async def test_rounds_of_many_workers_do_not_disturb_each_other(app: Door, conne
 
 
 async def plan_of(connection: asyncpg.Connection, name: str) -> str:
-    pages = ("10", "20") if name in retention.TABLE_SCANS else ()
     text = QUERIES[name].text
-    for number, value in enumerate(("1000", *pages), 1):
-        text = text.replace(f"${number}", value)
+    for number, value in enumerate(arguments_of(name, max_rows=1000, first_page=10, end_page=20), 1):
+        text = text.replace(f"${number}", str(value))
     return "\n".join(row[0] for row in await connection.fetch(f"explain {text}"))
 
 
@@ -242,8 +246,12 @@ async def test_a_purge_looks_at_its_own_pages_only(connection: asyncpg.Connectio
     )
     purge = QUERIES["purge_challenges"].text
 
-    assert await connection.fetchval(purge, 1000, page + 1, page + 1000) == 0
-    assert await connection.fetchval(purge, 1000, page, page + 1) == 1
+    async def look_at(first_page: int, end_page: int) -> int:
+        arguments = arguments_of("purge_challenges", max_rows=1000, first_page=first_page, end_page=end_page)
+        return int(await connection.fetchval(purge, *arguments))
+
+    assert await look_at(page + 1, page + 1000) == 0
+    assert await look_at(page, page + 1) == 1
 
 
 def test_a_round_looks_at_all_of_a_small_table_and_in_time_at_all_of_a_large_one() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from auth1.app import build_app
 from auth1.core.http.asgi import App
+from auth1.events.log import EventContext
 from auth1.identifiers import IdentifierType
 from auth1.services import Services
 from auth1.user_transfer import exporter, importer
@@ -224,7 +225,7 @@ async def test_batch_is_rolled_back_after_a_concurrent_update(
                 )
             else:
                 await database.execute("update users set external_id = 'ext-0' where tenant_id = $1", tenant_id)
-            await store.make_users(transaction, tenant_id, rows, None, "")
+            await store.make_users(transaction, tenant_id, rows, None, EventContext(""))
 
     with pytest.raises(store.ConcurrentUpdate):
         await make()

@@ -8,9 +8,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from auth1.core.postgres import Queries
+from auth1.core.postgres import Queries, Statement
+from auth1.core.postgres.queries import field_names
 from auth1.dev.postgres import PostgresServer
-from auth1.users import store
+from auth1.users import export, statements, store
 from tests.conftest import new_database, new_phone
 from tests.users.conftest import House, new_email
 
@@ -194,7 +195,9 @@ async def test_no_search_reads_a_whole_table(
 ) -> None:
     # PostgreSQL makes a plan for any values when it expects no better one of the values that come.
     mode = "force_custom_plan" if plan_for == "these values" else "force_generic_plan"
-    values = ", ".join(literal(argument) for argument in arguments)
+    statement: Statement[Any, Any] = getattr(statements, name.upper(), None) or getattr(export, name.upper())
+    named = dict(zip(field_names(statement.params), arguments, strict=True))
+    values = ", ".join(literal(named[parameter]) for parameter in QUERIES[name].parameters)
     await crowd.execute(f"set plan_cache_mode = {mode}; prepare search as {QUERIES[name].text}")
     text = await crowd.fetchval(f"explain (analyze, format json, timing off) execute search ({values})")
     await crowd.execute("deallocate search")

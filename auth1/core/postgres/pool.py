@@ -20,6 +20,7 @@ from auth1.core.postgres.connections import (
     RETRY_AFTER_S,
     STALE_ERRORS,
     UNAVAILABLE_ERRORS,
+    Connection,
     ConnectionLost,
     Deadlines,
     clean_dsn,
@@ -70,6 +71,7 @@ class Postgres:
         self._reports = asyncio.Semaphore(max(1, min(MAX_REPORTS, size - 1)))
         self._report_s = self._deadlines.report_s if size > 1 else self._deadlines.statement_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._is_prepared = False
         self._clock_offset_s = 0.0  # of the server's clock to our monotonic one
         self.round_trips = 0  # statements sent; tests count them per request
 
@@ -95,6 +97,7 @@ class Postgres:
             # Session state never changes here: the reset that asyncpg does on each release is a wasted trip.
             reset=no_reset,
             init=self._prepare_connection,
+            connection_class=Connection,
             server_settings=server_settings(self._statement_cache_size, self._deadlines),
         )
         return pool
@@ -233,12 +236,19 @@ class Postgres:
             await connection.reload_schema_state()
 
     async def _prepare_connection(self, connection: Any) -> None:
-        """Learn the types of this release and the server's clock. A release that is not installed yet is no error."""
+        """Learn the types of this release and the server's clock, by the first connection.
+
+        A release that is not installed yet is no error.
+        """
+        if self._is_prepared:
+            return
+        self._is_prepared = True
         try:
             with suppress(asyncpg.PostgresSyntaxError, asyncpg.UndefinedObjectError, asyncpg.InvalidSchemaNameError):
                 await functions().warm(connection)
             await self._read_clock_of(connection)
         except BaseException:
+            self._is_prepared = False
             end_connection(connection)  # the pool would wait for it to close
             raise
 

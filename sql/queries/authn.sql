@@ -1,7 +1,7 @@
 -- Who is calling.
 
 -- name: find_key
--- The tenant that a key belongs to. $1 digest
+-- The tenant that a key belongs to.
 select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is not null as suspended,
   t.retired_versions, extract(epoch from t.sessions_from)::float8 as sessions_from,
   (select coalesce(array_agg(extract(epoch from r)::float8 order by n), '{}')
@@ -10,11 +10,11 @@ select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is n
   -- A rotated key's revocation lies ahead: whoever caches this must know of it.
   extract(epoch from least(k.expires_at, k.revoked_at))::float8 as key_expires_at
 from keys k join tenants t on t.id = k.tenant_id
-where k.digest = $1
+where k.digest = @digest
   and (k.revoked_at is null or k.revoked_at > now())
   and (k.expires_at is null or k.expires_at > now())
   and t.deleted_at is null
 
 -- name: tenant_exists
--- $1 tenant_id
-select 1 from tenants where id = $1 and deleted_at is null
+-- See the name.
+select 1 from tenants where id = @tenant_id and deleted_at is null
