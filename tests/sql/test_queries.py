@@ -52,7 +52,7 @@ def used_names() -> set[str]:
                 case ast.Subscript(ast.Name(variable), ast.Constant(str() as name)) if variable in slices:
                     used.add(f"{slices[variable]}.{name}")
                 case ast.Subscript(
-                    ast.Call(ast.Name("Queries"), [ast.Constant(str() as file)]), ast.Constant(str() as name)
+                    ast.Call(ast.Name("Queries"), [ast.Constant(str() as stem)]), ast.Constant(str() as name)
                 ):
                     used.add(f"{stem}.{name}")
                 case ast.Call(ast.Attribute(ast.Name(variable), "statement"), [ast.Constant(str() as name), *_]):
