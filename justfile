@@ -22,6 +22,10 @@ dev *arguments:
 test *arguments:
     {{ bin }}/pytest {{ arguments }}
 
+# Run the tests and report the coverage of lines and branches; fails below the floor
+coverage *arguments:
+    {{ bin }}/pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 {{ arguments }}
+
 # Run what CI runs: format, lint, strict types, tests
 check:
     {{ bin }}/ruff format --check .

@@ -24,6 +24,8 @@ RECIPES = [
     "fuzz",
     "bench",
     "load",
+    "chaos",
+    "coverage",
     "lock",
     "openapi",
     "migrate",
