@@ -23,11 +23,16 @@ from auth1.dev.redis import RedisServer
 from auth1.identifiers import parse_phone
 from auth1.services import Services
 from tests import described
+from tests.declared_errors import DeclaredErrors
 from tests.outside import twilio
 from tests.outside.twilio import TwilioServer
 
 ADMIN_TOKEN = "the operator's token, as long as it has to be"
 JWT_SECRET = "a secret for signing that only the tests know"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(DeclaredErrors())
 
 
 @pytest.fixture(scope="session")

@@ -297,6 +297,7 @@ async def test_the_sandbox_adds_by_its_magic_numbers_and_sends_nothing(new_membe
     assert await member.identifiers() == ["+15005550006", email]
     assert outcome(await member.begin("+15005550001")) == (422, "invalid_phone")
     assert outcome(await member.begin("+15005550002")) == (502, "delivery_failed")
+    assert outcome(await member.begin("+15005550007")) == (422, "recipient_opted_out")
     assert outcome(await member.begin("+15005550009")) == (429, "rate_limited")
     for _ in range(12):
         assert (await member.begin("+15005550004")).status_code == 200
@@ -343,11 +344,13 @@ async def test_adding_costs_what_a_login_costs_and_proving_one_transaction(membe
         ("", {"email": "a" * 400 + "@b.co"}, "validation_failed"),
         ("", {"email": ["a@b.co"]}, "validation_failed"),
         ("", {"email": "a@b.co", "mode": "link"}, "validation_failed"),
-        ("", {"email": "a@b.co", "locale": "x\0"}, "validation_failed"),
+        ("", {"email": "a@b.co", "locale": 1}, "validation_failed"),
         ("", {"email": "a@b.co", "challenge_id": "ch_1"}, "validation_failed"),
         ("/verify", {"email": "a@b.co"}, "validation_failed"),
         ("/verify", {"code": "123456"}, "validation_failed"),
         ("/verify", {"email": "a@b.co", "code": "12\0"}, "validation_failed"),
+        ("/verify", {"phone": "5551234567", "code": "123456"}, "invalid_phone"),
+        ("/verify", {"email": "nobody", "code": "123456"}, "invalid_email"),
         ("/verify", {"email": "a@b.co", "code": "１２３４５６"}, "validation_failed"),
         ("/verify", {"email": "a@b.co", "code": 123456}, "validation_failed"),
         ("/verify", {"email": "a@b.co", "code": "123456", "challenge_id": "ch_" + "0" * 99}, "validation_failed"),
