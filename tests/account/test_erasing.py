@@ -8,7 +8,7 @@ from tests.account.member import ME, Member, outcome
 from tests.api.conftest import dump
 
 
-async def test_an_account_that_its_user_erases_is_gone_everywhere(member: Member, database: asyncpg.Connection) -> None:
+async def test_erased_account_is_removed_everywhere(member: Member, database: asyncpg.Connection) -> None:
     other_device, token = await member.log_in(), member.tokens["token"]
     erased = member.user_id
     assert (await member.me()).status_code == 200
@@ -32,7 +32,7 @@ async def test_an_account_that_its_user_erases_is_gone_everywhere(member: Member
     assert again["user_id"] != erased
 
 
-async def test_who_erases_an_account_and_begins_anew_has_no_new_budget_of_sends(
+async def test_erasing_an_account_does_not_reset_the_send_limit(
     member: Member, database: asyncpg.Connection
 ) -> None:
     for _ in range(4):
@@ -50,7 +50,7 @@ async def test_who_erases_an_account_and_begins_anew_has_no_new_budget_of_sends(
     assert member.identifier not in await dump(database)
 
 
-async def test_erasing_needs_a_login_of_the_last_minutes(member: Member) -> None:
+async def test_erasing_requires_a_recent_login(member: Member) -> None:
     member.age(301)
     refused = await member.call("DELETE", ME)
 
@@ -60,7 +60,7 @@ async def test_erasing_needs_a_login_of_the_last_minutes(member: Member) -> None
     assert (await member.call("DELETE", ME)).status_code == 204
 
 
-async def test_erasing_an_account_of_the_sandbox_leaves_the_live_one(member: Member, new_member: NewMember) -> None:
+async def test_erasing_a_sandbox_account_keeps_the_live_account(member: Member, new_member: NewMember) -> None:
     sandbox = await new_member("test_key", identifier=member.identifier)
 
     assert (await sandbox.call("DELETE", ME)).status_code == 204

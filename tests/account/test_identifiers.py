@@ -12,7 +12,7 @@ from tests.account.member import IDENTIFIERS, ME, Member, new_email, outcome
 from tests.conftest import new_phone
 
 
-async def test_an_email_is_added_by_the_code_that_is_sent_there(member: Member) -> None:
+async def test_email_is_added_by_a_verified_code(member: Member) -> None:
     email = new_email()
 
     begun = await member.begin(email)
@@ -39,7 +39,7 @@ async def test_an_email_is_added_by_the_code_that_is_sent_there(member: Member) 
     assert (await member.log_in(email))["user_id"] == user_id
 
 
-async def test_a_phone_is_changed_and_the_old_one_is_let_go(member: Member) -> None:
+async def test_phone_is_changed_and_the_old_one_is_released(member: Member) -> None:
     old, new, user_id = member.identifier, new_phone(), member.user_id
 
     await member.add(new)
@@ -55,7 +55,7 @@ async def test_a_phone_is_changed_and_the_old_one_is_let_go(member: Member) -> N
     assert stranger["user_id"] != user_id
 
 
-async def test_a_change_ends_all_other_sessions_and_adding_none(new_member: NewMember) -> None:
+async def test_identifier_change_revokes_other_sessions_and_adding_revokes_none(new_member: NewMember) -> None:
     member = await new_member()
     other = member.tokens["token"]
     await member.log_in()
@@ -74,7 +74,7 @@ async def test_a_change_ends_all_other_sessions_and_adding_none(new_member: NewM
     assert json.loads(event["data"]) == {"sessions": 1, "reason": "identifier_changed"}
 
 
-async def test_an_identifier_is_removed_with_the_sessions_that_it_opened(member: Member) -> None:
+async def test_removed_identifier_revokes_its_sessions(member: Member) -> None:
     by_phone = member.tokens["token"]
     email = new_email()
     await member.add(email)
@@ -93,7 +93,7 @@ async def test_an_identifier_is_removed_with_the_sessions_that_it_opened(member:
     assert outcome(await member.remove("phone")) == (404, "not_found")
 
 
-async def test_the_last_identifier_cannot_go(member: Member) -> None:
+async def test_last_identifier_cannot_be_removed(member: Member) -> None:
     assert outcome(await member.remove("phone")) == (409, "conflict")
     assert outcome(await member.remove("email")) == (404, "not_found")
     assert outcome(await member.remove("sms")) == (404, "not_found")
@@ -101,7 +101,7 @@ async def test_the_last_identifier_cannot_go(member: Member) -> None:
     assert await member.events("identifier.removed") == []
 
 
-async def test_changes_need_a_login_of_the_last_five_minutes(member: Member) -> None:
+async def test_identifier_changes_require_a_login_within_five_minutes(member: Member) -> None:
     email, other = new_email(), new_email()
     await member.add(email)
     member.age(290)
@@ -118,7 +118,7 @@ async def test_changes_need_a_login_of_the_last_five_minutes(member: Member) -> 
     assert (await member.remove("email")).status_code == 204
 
 
-async def test_a_code_is_of_use_only_in_the_session_that_asked_for_it(member: Member) -> None:
+async def test_code_is_valid_only_in_the_requesting_session(member: Member) -> None:
     email = new_email()
     first = dict(member.tokens)
     await member.begin(email)
@@ -130,7 +130,7 @@ async def test_a_code_is_of_use_only_in_the_session_that_asked_for_it(member: Me
     assert second["user_id"] == first["user_id"]
 
 
-async def test_a_code_for_one_purpose_does_not_answer_the_other(member: Member) -> None:
+async def test_code_of_another_purpose_is_rejected(member: Member) -> None:
     email = new_email()
     named = {"email": email}
     assert (await member.begin(email)).status_code == 200
@@ -149,7 +149,7 @@ async def test_a_code_for_one_purpose_does_not_answer_the_other(member: Member) 
     assert login.json()["is_new_user"] is True
 
 
-async def test_live_codes_of_two_purposes_do_not_disturb_each_other(member: Member) -> None:
+async def test_codes_of_two_purposes_are_independent(member: Member) -> None:
     phone = new_phone()
     asked = await member.door.post("/api/auth/request", {"phone": phone}, member.key)
     login_code, challenge_id = member.code(phone), asked.json()["challenge_id"]
@@ -167,7 +167,7 @@ async def test_live_codes_of_two_purposes_do_not_disturb_each_other(member: Memb
     assert (verified.status_code, verified.json()["is_new_user"]) == (200, True)
 
 
-async def test_wrong_codes_are_counted_as_at_a_login(member: Member) -> None:
+async def test_wrong_codes_are_counted_as_in_a_login(member: Member) -> None:
     email = new_email()
     begun = await member.begin(email)
     right = member.code(email)
@@ -186,21 +186,21 @@ async def test_wrong_codes_are_counted_as_at_a_login(member: Member) -> None:
     assert len(await member.events("challenge.attempt_failed")) == 6
 
 
-async def test_a_code_works_once(member: Member) -> None:
+async def test_code_is_valid_once(member: Member) -> None:
     email = new_email()
     await member.add(email)
 
     assert outcome(await member.prove(email)) == (400, "no_active_challenge")
 
 
-async def test_what_one_has_already_is_not_added_again(member: Member) -> None:
+async def test_own_identifier_is_rejected_as_a_conflict(member: Member) -> None:
     sent = len(member.twilio.sent_to(member.identifier))
 
     assert outcome(await member.begin(member.identifier)) == (409, "conflict")
     assert len(member.twilio.sent_to(member.identifier)) == sent
 
 
-async def test_somebody_elses_identifier_is_refused_only_after_the_right_code(new_member: NewMember) -> None:
+async def test_identifier_conflict_is_reported_after_the_correct_code_only(new_member: NewMember) -> None:
     owner, member = await new_member(), await new_member()
     nobodys = new_phone()
     await member.wait(owner.identifier)
@@ -221,7 +221,7 @@ async def test_somebody_elses_identifier_is_refused_only_after_the_right_code(ne
     assert (await owner.me()).json()["phone"] == owner.identifier
 
 
-async def test_who_begins_to_add_an_address_and_never_proves_it_gains_nothing(member: Member) -> None:
+async def test_unproven_address_gives_no_access(member: Member) -> None:
     victim = new_email()
     assert (await member.begin(victim)).status_code == 200
     attacker = dict(member.tokens)
@@ -235,7 +235,7 @@ async def test_who_begins_to_add_an_address_and_never_proves_it_gains_nothing(me
     assert (await member.me()).json()["email"] is None
 
 
-async def test_who_adds_a_strangers_number_cannot_use_up_the_strangers_logins(new_member: NewMember) -> None:
+async def test_adding_a_number_does_not_exhaust_its_owners_login_limit(new_member: NewMember) -> None:
     owner, member = await new_member(), await new_member()
     spent = 0
     for _ in range(6):
@@ -251,7 +251,7 @@ async def test_who_adds_a_strangers_number_cannot_use_up_the_strangers_logins(ne
     assert outcome(full) == (429, "rate_limited")
 
 
-async def test_one_user_may_have_ten_codes_an_hour_sent_to_what_it_would_add(member: Member) -> None:
+async def test_user_may_request_ten_identifier_codes_an_hour(member: Member) -> None:
     answers = [await member.begin(new_email()) for _ in range(11)]
 
     assert [answer.status_code for answer in answers] == [200] * 10 + [429]
@@ -259,7 +259,7 @@ async def test_one_user_may_have_ten_codes_an_hour_sent_to_what_it_would_add(mem
     assert int(answers[-1].headers["retry-after"]) > 60
 
 
-async def test_country_rules_and_fraud_rules_hold_as_at_a_login(new_member: NewMember, member: Member) -> None:
+async def test_country_and_fraud_rules_apply_as_in_a_login(new_member: NewMember, member: Member) -> None:
     path = f"/api/admin/tenants/{member.tenant['tenant_id']}"
     assert outcome(await member.begin("+448081570123")) == (403, "request_blocked")
     assert (await member.door.admin("PATCH", path, {"settings": {"allowed_countries": ["US"]}})).status_code == 200
@@ -271,7 +271,7 @@ async def test_country_rules_and_fraud_rules_hold_as_at_a_login(new_member: NewM
     assert (await member.prove(email, challenge_id=begun.json()["challenge_id"])).status_code == 200
 
 
-async def test_asking_again_sends_the_same_code_and_not_at_once(member: Member) -> None:
+async def test_resend_sends_the_same_code_after_the_delay(member: Member) -> None:
     phone = new_phone()
     begun = await member.begin(phone)
     code = member.code(phone)
@@ -286,7 +286,7 @@ async def test_asking_again_sends_the_same_code_and_not_at_once(member: Member) 
     assert (await member.prove(phone)).status_code == 200
 
 
-async def test_the_sandbox_adds_by_its_magic_numbers_and_sends_nothing(new_member: NewMember) -> None:
+async def test_sandbox_adds_test_numbers_without_sending(new_member: NewMember) -> None:
     member = await new_member("test_key", identifier="+15005550000")
     sent, received = len(member.twilio.requests), len(member.mail.received)
     email = new_email()
@@ -305,7 +305,7 @@ async def test_the_sandbox_adds_by_its_magic_numbers_and_sends_nothing(new_membe
     assert await member.notices() == []
 
 
-async def test_a_repeated_beginning_is_answered_once_and_only_in_its_own_session(new_member: NewMember) -> None:
+async def test_idempotency_key_replays_only_in_its_session(new_member: NewMember) -> None:
     member = await new_member()
     phone = new_phone()
     repeats = [await member.begin(phone, idempotency_key="k-1") for _ in range(2)]
@@ -317,7 +317,7 @@ async def test_a_repeated_beginning_is_answered_once_and_only_in_its_own_session
     assert outcome(await other.begin(phone, idempotency_key="k-1")) == (429, "resend_too_soon")
 
 
-async def test_adding_costs_what_a_login_costs_and_proving_one_transaction(member: Member) -> None:
+async def test_adding_and_proving_make_a_fixed_number_of_calls(member: Member) -> None:
     services, email = member.door.services, new_email()
     member.key = member.tenant["secret_key"]  # known to the worker, and without a slot at the door
     await member.me()
@@ -358,13 +358,13 @@ async def test_adding_costs_what_a_login_costs_and_proving_one_transaction(membe
         ("/verify", {"email": "a@b.co", "code": "123456", "user_id": "usr_1"}, "validation_failed"),
     ],
 )
-async def test_bad_input_is_refused(member: Member, path: str, body: dict[str, object], expected: str) -> None:
+async def test_invalid_input_is_rejected(member: Member, path: str, body: dict[str, object], expected: str) -> None:
     answer = await member.call("POST", IDENTIFIERS + path, body)
 
     assert answer.json()["code"] == expected
 
 
-async def test_an_account_that_was_erased_or_banned_meanwhile_gets_nothing(new_member: NewMember) -> None:
+async def test_proof_for_an_erased_or_banned_user_is_rejected(new_member: NewMember) -> None:
     for end in ("delete from users where id = $1", "update users set banned_until = 'infinity' where id = $1"):
         member, email = await new_member(), new_email()
         assert (await member.begin(email)).status_code == 200
@@ -375,7 +375,7 @@ async def test_an_account_that_was_erased_or_banned_meanwhile_gets_nothing(new_m
         assert await member.owner(email) is None
 
 
-async def test_a_change_that_a_tenant_s_own_change_hid_is_rolled_back(member: Member, database_url: str) -> None:
+async def test_change_hidden_by_a_concurrent_tenant_change_is_rolled_back(member: Member, database_url: str) -> None:
     email, other = new_email(), new_email()
     assert (await member.begin(email)).status_code == 200
     tenant = await asyncpg.connect(database_url)

@@ -12,7 +12,7 @@ from tests.account.member import ME, Member, new_email, outcome
 from tests.conftest import Door
 
 
-async def test_a_user_is_told_who_it_is(member: Member) -> None:
+async def test_me_returns_the_user(member: Member) -> None:
     await member.database.execute(
         """update users set metadata = '{"plan": "pro"}' where id = $1""",
         member.user_id,
@@ -36,7 +36,7 @@ async def test_a_user_is_told_who_it_is(member: Member) -> None:
     assert all(abs((datetime.now(UTC) - moment).total_seconds()) < 60 for moment in moments.values())
 
 
-async def test_asking_who_one_is_costs_one_call_of_redis_and_none_of_postgresql(member: Member) -> None:
+async def test_me_makes_one_redis_and_no_postgres_call(member: Member) -> None:
     assert (await member.me()).status_code == 200
     postgres, redis = member.door.services.postgres, member.door.services.redis
     member.key = member.tenant["secret_key"]  # a door's slot is no part of it
@@ -66,7 +66,7 @@ async def test_metadata_is_merged_at_the_top_and_null_removes_a_key(member: Memb
     ] * 2
 
 
-async def test_what_changes_nothing_is_no_event(member: Member) -> None:
+async def test_unchanged_metadata_creates_no_event(member: Member) -> None:
     for _ in range(2):
         answer = await member.call("PATCH", ME, {"user_metadata": {"a": 1, "b": None}})
         assert answer.status_code == 200
@@ -74,7 +74,7 @@ async def test_what_changes_nothing_is_no_event(member: Member) -> None:
     assert len(await member.events("user.updated")) == 1
 
 
-async def test_every_session_of_the_user_sees_a_change_at_once(member: Member) -> None:
+async def test_metadata_change_is_visible_to_all_sessions(member: Member) -> None:
     others = [member.tokens["token"]]
     await member.log_in()
     for token in [*others, member.tokens["token"]]:
@@ -86,7 +86,7 @@ async def test_every_session_of_the_user_sees_a_change_at_once(member: Member) -
         assert (await member.me(token)).json()["user_metadata"] == {"seen": True}
 
 
-async def test_four_kibibytes_fit_and_no_more(member: Member) -> None:
+async def test_metadata_is_limited_to_four_kibibytes(member: Member) -> None:
     assert (await member.call("PATCH", ME, {"user_metadata": {"a": "x" * 2000}})).status_code == 200
     room = 4096 - len(json.dumps({"a": "x" * 2000, "b": ""}))
 
@@ -99,7 +99,7 @@ async def test_four_kibibytes_fit_and_no_more(member: Member) -> None:
     assert (await member.call("PATCH", ME, {"user_metadata": {"a": None, "c": "x"}})).status_code == 200
 
 
-async def test_parallel_changes_all_hold(member: Member) -> None:
+async def test_concurrent_metadata_changes_are_all_kept(member: Member) -> None:
     answers = await asyncio.gather(
         *(member.call("PATCH", ME, {"user_metadata": {f"key {n}": n}}) for n in range(10)), return_exceptions=False
     )
@@ -134,7 +134,7 @@ def nested(depth: int) -> dict[str, Any]:
     ],
     ids=lambda body: repr(body)[:50],
 )
-async def test_metadata_that_cannot_be_kept_is_refused(member: Member, body: dict[str, Any]) -> None:
+async def test_invalid_metadata_is_rejected(member: Member, body: dict[str, Any]) -> None:
     answer = await member.call("PATCH", ME, body)
 
     assert outcome(answer) == (422, "validation_failed")
@@ -142,20 +142,20 @@ async def test_metadata_that_cannot_be_kept_is_refused(member: Member, body: dic
 
 
 @pytest.mark.parametrize("value", ["\\u0000", "\\\\u0000", nested(9), [[]] * 100, 2**70, -1.5, True], ids=repr)
-async def test_whatever_else_is_json_is_kept(member: Member, value: object) -> None:
+async def test_any_valid_json_metadata_is_kept(member: Member, value: object) -> None:
     answer = await member.call("PATCH", ME, {"user_metadata": {"a": value, "": 0}})
 
     assert answer.status_code == 200, answer.text
     assert (await member.me()).json()["user_metadata"] == {"a": value, "": 0}
 
 
-async def test_a_key_without_a_token_is_told_nothing(member: Member, account_door: Door) -> None:
+async def test_me_without_a_token_is_rejected(member: Member, account_door: Door) -> None:
     for method in ("GET", "PATCH"):
         answer = await account_door.client.request(method, ME, headers={"x-api-key": member.key})
         assert outcome(answer) == (401, "not_authenticated")
 
 
-async def test_an_account_of_the_sandbox_is_another_one(new_member: NewMember) -> None:
+async def test_sandbox_account_is_separate(new_member: NewMember) -> None:
     live = await new_member()
     test = await new_member("test_key", identifier=live.identifier)
 
@@ -165,7 +165,7 @@ async def test_an_account_of_the_sandbox_is_another_one(new_member: NewMember) -
     assert outcome(await live.me(test.tokens["token"])) == (401, "invalid_token")
 
 
-async def test_the_account_of_a_user_who_was_erased_meanwhile_is_gone(member: Member) -> None:
+async def test_account_of_an_erased_user_is_rejected(member: Member) -> None:
     assert (await member.me()).status_code == 200
     await member.database.execute("delete from users where id = $1", member.user_id)
 

@@ -6,7 +6,7 @@ from tests.conftest import Started, new_phone
 from tests.outside.twilio import refuse
 
 
-async def test_old_number_gets_a_notice_of_the_new_one(member: Member) -> None:
+async def test_old_number_receives_a_notice_of_the_change(member: Member) -> None:
     old, new = member.identifier, new_phone()
 
     await member.add(new)
@@ -21,7 +21,7 @@ async def test_old_number_gets_a_notice_of_the_new_one(member: Member) -> None:
     assert len(member.twilio.sent_to(old)) == 2, "it is sent once"
 
 
-async def test_other_channel_gets_notices_of_added_and_removed_identifiers(member: Member) -> None:
+async def test_other_channel_receives_notices_of_identifier_changes(member: Member) -> None:
     phone, email = member.identifier, new_email()
 
     await member.add(email)
@@ -39,7 +39,7 @@ async def test_other_channel_gets_notices_of_added_and_removed_identifiers(membe
     assert await member.notices() == [("email_added", phone, "sent"), ("phone_removed", email, "sent")]
 
 
-async def test_old_address_gets_a_notice_of_the_new_one(new_member: NewMember) -> None:
+async def test_old_address_receives_a_notice_of_the_change(new_member: NewMember) -> None:
     old, new = new_email(), new_email()
     member = await new_member(identifier=old)
 
