@@ -33,7 +33,7 @@ async def until_shown(page: Page, expression: str) -> Any:
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-async def test_it_is_shown_under_its_policy_and_loads_nothing(browser: Chromium, auth1: Auth1, scripts: bool) -> None:
+async def test_docs_page_follows_its_policy_and_loads_nothing(browser: Chromium, auth1: Auth1, scripts: bool) -> None:
     async with browser.page(scripts=scripts) as page:
         await page.open(f"{auth1.url}/docs")
 
@@ -65,7 +65,7 @@ async def test_every_operation_schema_and_error_can_be_linked_to(browser: Chromi
 
 
 @pytest.mark.parametrize("dark", [False, True])
-async def test_nothing_hinders_whoever_cannot_see_it_well(browser: Chromium, auth1: Auth1, dark: bool) -> None:
+async def test_docs_page_is_accessible(browser: Chromium, auth1: Auth1, dark: bool) -> None:
     async with browser.page(dark=dark) as page:
         await page.open(f"{auth1.url}/docs")
         await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
@@ -79,7 +79,7 @@ async def test_nothing_hinders_whoever_cannot_see_it_well(browser: Chromium, aut
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400])
-async def test_it_fits_every_screen(browser: Chromium, auth1: Auth1, width: int) -> None:
+async def test_docs_page_fits_every_screen(browser: Chromium, auth1: Auth1, width: int) -> None:
     async with browser.page() as page:
         await page.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500
@@ -89,7 +89,7 @@ async def test_it_fits_every_screen(browser: Chromium, auth1: Auth1, width: int)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-async def test_a_screen_reader_finds_its_way(browser: Chromium, auth1: Auth1) -> None:
+async def test_docs_page_has_landmarks_for_screen_readers(browser: Chromium, auth1: Auth1) -> None:
     async with browser.page() as page:
         await page.open(f"{auth1.url}/docs")
 
@@ -100,7 +100,7 @@ async def test_a_screen_reader_finds_its_way(browser: Chromium, auth1: Auth1) ->
         assert {name for role, name in roles if role == "button"} == {"Try it"}
 
 
-async def test_an_operation_can_be_tried(browser: Chromium, auth1: Auth1) -> None:
+async def test_operation_can_be_run_from_the_docs_page(browser: Chromium, auth1: Auth1) -> None:
     tenant = await auth1.tenant()
     form = "document.querySelector('#request_code form')"
     async with browser.page() as page:
@@ -120,7 +120,7 @@ async def test_an_operation_can_be_tried(browser: Chromium, auth1: Auth1) -> Non
         }
 
 
-async def test_its_policy_stops_a_script_that_got_into_it(browser: Chromium, auth1: Auth1) -> None:
+async def test_policy_blocks_an_injected_script(browser: Chromium, auth1: Auth1) -> None:
     async with browser.page() as page:
         await page.open(f"{auth1.url}/docs")
         await page.evaluate(
@@ -133,7 +133,7 @@ async def test_its_policy_stops_a_script_that_got_into_it(browser: Chromium, aut
         assert any("Content Security Policy" in complaint for complaint in page.complaints)
 
 
-async def test_its_headers_say_what_it_may_do(auth1: Auth1) -> None:
+async def test_docs_page_has_security_headers(auth1: Auth1) -> None:
     answer = await auth1.client.get("/docs")
 
     policy = answer.headers["content-security-policy"]

@@ -19,7 +19,7 @@ async def background(page: Page) -> str:
     return colour
 
 
-async def test_page_is_shown_under_its_policy_and_loads_nothing(browser: Chromium, site: Site) -> None:
+async def test_link_page_follows_its_policy_and_loads_nothing(browser: Chromium, site: Site) -> None:
     link, _ = await site.link()
 
     async with browser.page() as page:
@@ -91,7 +91,7 @@ async def test_page_has_a_heading_and_one_button_for_screen_readers(browser: Chr
         assert await page.evaluate("document.documentElement.lang") == "en"
 
 
-async def test_used_link_is_explained_and_leads_back(browser: Chromium, site: Site) -> None:
+async def test_used_link_page_explains_and_links_to_the_application(browser: Chromium, site: Site) -> None:
     link, _ = await site.link()
 
     async with browser.page() as page:
@@ -106,7 +106,7 @@ async def test_used_link_is_explained_and_leads_back(browser: Chromium, site: Si
         assert await page.evaluate("document.querySelector('a').href") == f"{site.app.url}/"
 
 
-async def test_unexpected_body_is_not_read(site: Site) -> None:
+async def test_unexpected_body_is_ignored(site: Site) -> None:
     link, _ = await site.link()
     path = urlsplit(link).path
 
