@@ -59,12 +59,12 @@ async def refuses(server: Auth1, key: str) -> bool:
     return not await accepts(server, key)
 
 
-async def test_version(run: Run) -> None:
+async def test_version_is_printed(run: Run) -> None:
     assert await run("version", DATABASE_URL="", REDIS_URL="") == (0, f"{auth1.__version__}\n", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-async def test_help_says_what_a_command_does_and_shows_an_example(run: Run, command: list[str]) -> None:
+async def test_help_describes_each_command_with_an_example(run: Run, command: list[str]) -> None:
     ended = await run(*command, "--help")
 
     assert (ended.code, ended.err) == (0, "")
@@ -81,14 +81,14 @@ async def test_help_lists_every_command(run: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["keys"], ["keys", "create", "--kind", "x", "--tenant", "t"]])
-async def test_a_wrong_command_line_ends_with_2_and_the_usage(run: Run, arguments: list[str]) -> None:
+async def test_invalid_command_line_exits_with_2_and_prints_usage(run: Run, arguments: list[str]) -> None:
     ended = await run(*arguments)
 
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("usage: auth1")
 
 
-async def test_migrate_check_names_what_is_missing_and_changes_nothing(
+async def test_migrate_check_lists_missing_migrations_and_changes_nothing(
     run: Run, postgres_server: PostgresServer
 ) -> None:
     connection = await asyncpg.connect(postgres_server.url())
@@ -108,7 +108,7 @@ async def test_migrate_check_names_what_is_missing_and_changes_nothing(
         assert await run(*arguments, **only_url) == (0, f"up to date: {len(migrations())} migrations\n", "")
 
 
-async def test_migrate_refuses_a_database_whose_migrations_were_edited(
+async def test_migrate_rejects_edited_migrations(
     run: Run, postgres_server: PostgresServer
 ) -> None:
     connection = await asyncpg.connect(postgres_server.url())
@@ -127,7 +127,7 @@ async def test_migrate_refuses_a_database_whose_migrations_were_edited(
         assert ended.err.endswith(f"migration {migrations()[0].name} was edited after it had been applied\n")
 
 
-async def test_a_tenant_is_made_for_people_and_for_scripts(run: Run) -> None:
+async def test_created_tenant_is_printed_as_text_and_json(run: Run) -> None:
     for_people = await run("tenants", "create", "My App", "--slug", new_slug())
     shown = dict(line.split(None, 1) for line in for_people.out.splitlines())
     assert list(shown) == ["tenant_id", "name", "slug", "api_key", "secret_key", "test_key", "jwt_secret"]
@@ -144,7 +144,7 @@ async def test_a_tenant_is_made_for_people_and_for_scripts(run: Run) -> None:
     assert made["settings"] | expected == made["settings"]
 
 
-async def test_tenants_are_listed_for_people_and_for_scripts(run: Run, slug: str) -> None:
+async def test_tenants_are_listed_as_text_and_json(run: Run, slug: str) -> None:
     for_people = await run("tenants", "list")
     [line] = [line for line in for_people.out.splitlines() if slug in line]
     assert line.split() == [line.split()[0], slug, "active", "My", "App"]
@@ -153,7 +153,7 @@ async def test_tenants_are_listed_for_people_and_for_scripts(run: Run, slug: str
     assert f'"slug":"{slug}"' in for_scripts.out
 
 
-async def test_a_key_made_on_the_command_line_works_at_a_running_server(run: Run, server: Auth1, slug: str) -> None:
+async def test_created_key_is_accepted_by_a_running_server(run: Run, server: Auth1, slug: str) -> None:
     for arguments in (["--kind", "pk"], ["--kind", "test"], ["--kind", "sk", "--json"]):
         ended = await run("keys", "create", "--tenant", slug, *arguments)
         assert (ended.code, ended.err) == (0, "")
@@ -163,7 +163,7 @@ async def test_a_key_made_on_the_command_line_works_at_a_running_server(run: Run
         assert await accepts(server, shown["api_key"])
 
 
-async def test_keys_are_listed_for_people_and_for_scripts(run: Run, slug: str) -> None:
+async def test_keys_are_listed_as_text_and_json(run: Run, slug: str) -> None:
     told = await run("keys", "list", "--tenant", slug)
     listed = json.loads((await run("keys", "list", "--tenant", slug, "--json")).out)
 
@@ -172,7 +172,7 @@ async def test_keys_are_listed_for_people_and_for_scripts(run: Run, slug: str) -
     assert all(key["hint"] in told.out for key in listed)
 
 
-async def test_a_key_is_bound_to_its_origins(run: Run, server: Auth1, slug: str) -> None:
+async def test_created_key_is_limited_to_its_origins(run: Run, server: Auth1, slug: str) -> None:
     origins = ("--origin", "https://a.example.com", "--origin", "https://b.example.com")
     made = (await run("keys", "create", "--tenant", slug, "--kind", "pk", *origins, "--json")).json()
 
@@ -183,7 +183,7 @@ async def test_a_key_is_bound_to_its_origins(run: Run, server: Auth1, slug: str)
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-async def test_a_key_revoked_on_the_command_line_is_refused_by_a_running_server_at_once(
+async def test_revoked_key_is_rejected_by_a_running_server(
     run: Run, server: Auth1, slug: str, form: list[str]
 ) -> None:
     made = (await run("keys", "create", "--tenant", slug, "--kind", "pk", "--json")).json()
@@ -197,7 +197,7 @@ async def test_a_key_revoked_on_the_command_line_is_refused_by_a_running_server_
     assert await run("keys", "revoke", made["key_id"], "--tenant", slug, *form) == (0, told, "")
 
 
-async def test_a_rotated_key_and_its_successor_both_work_until_the_overlap_ends(
+async def test_rotated_key_and_successor_are_valid_during_the_grace_period(
     run: Run, server: Auth1, slug: str
 ) -> None:
     old = (await run("keys", "create", "--tenant", slug, "--kind", "pk", "--json")).json()
@@ -227,7 +227,7 @@ async def test_a_rotated_key_and_its_successor_both_work_until_the_overlap_ends(
         (["keys", "rotate", "key_nothing", "--tenant", "{slug}", "--grace-in", "-1"], "  grace_in: "),
     ],
 )
-async def test_a_refusal_ends_with_1_and_a_sentence(run: Run, slug: str, arguments: list[str], sentence: str) -> None:
+async def test_rejected_command_exits_with_1_and_a_message(run: Run, slug: str, arguments: list[str], sentence: str) -> None:
     ended = await run(*(argument.format(slug=slug) for argument in arguments))
 
     assert (ended.code, ended.out) == (1, ""), ended
@@ -235,7 +235,7 @@ async def test_a_refusal_ends_with_1_and_a_sentence(run: Run, slug: str, argumen
     assert sentence.format(slug=slug) in ended.err
 
 
-async def test_a_key_of_another_tenant_cannot_be_named(run: Run, server: Auth1, slug: str) -> None:
+async def test_key_of_another_tenant_cannot_be_revoked(run: Run, server: Auth1, slug: str) -> None:
     other = new_slug()
     await run("tenants", "create", "Other", "--slug", other)
     made = (await run("keys", "create", "--tenant", other, "--kind", "pk", "--json")).json()
@@ -247,7 +247,7 @@ async def test_a_key_of_another_tenant_cannot_be_named(run: Run, server: Auth1, 
 @pytest.mark.parametrize(
     "command", [["serve"], ["tenants", "list"], ["keys", "create", "--tenant", "t", "--kind", "pk"]]
 )
-async def test_a_missing_environment_ends_with_2_and_names_all_of_it(run: Run, command: list[str]) -> None:
+async def test_missing_variables_exit_with_2_and_are_all_listed(run: Run, command: list[str]) -> None:
     ended = await run(*command, DATABASE_URL="", REDIS_URL="", JWT_SECRET="")
 
     assert (ended.code, ended.out) == (2, "")
@@ -255,14 +255,14 @@ async def test_a_missing_environment_ends_with_2_and_names_all_of_it(run: Run, c
     assert sorted(ended.err.splitlines()) == sorted(named)
 
 
-async def test_migrate_needs_nothing_but_the_database(run: Run) -> None:
+async def test_migrate_requires_only_the_database(run: Run) -> None:
     ended = await run("migrate", DATABASE_URL="", REDIS_URL="", JWT_SECRET="")
 
     assert ended == (2, "", "auth1: DATABASE_URL is required\n")
 
 
 @pytest.mark.parametrize("command", [["migrate"], ["migrate", "--check"], ["tenants", "list"]])
-async def test_a_database_that_is_down_is_a_sentence(run: Run, command: list[str]) -> None:
+async def test_unavailable_database_is_reported_in_one_line(run: Run, command: list[str]) -> None:
     ended = await run(*command, DATABASE_URL=f"postgresql://auth1:database-secret@127.0.0.1:{free_port()}/x")
 
     assert (ended.code, ended.out) == (1, "")
@@ -271,7 +271,7 @@ async def test_a_database_that_is_down_is_a_sentence(run: Run, command: list[str
     assert "database-secret" not in line
 
 
-async def test_without_redis_the_commands_still_work(run: Run) -> None:
+async def test_commands_work_without_redis(run: Run) -> None:
     ended = await run("tenants", "create", "X", "--slug", new_slug(), REDIS_URL=f"redis://127.0.0.1:{free_port()}")
 
     assert ended.code == 0

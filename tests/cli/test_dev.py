@@ -101,7 +101,7 @@ def logs(tmp_path: Path) -> Callable[[], Path]:
     return lambda: tmp_path / f"log{next(numbers)}"
 
 
-async def test_the_printed_commands_log_a_user_in_and_make_a_tenant(directory: Path, logs: Callable[[], Path]) -> None:
+async def test_printed_commands_log_a_user_in_and_create_a_tenant(directory: Path, logs: Callable[[], Path]) -> None:
     async with start(directory, logs()) as server:
         ask, answer, make = printed_curls(server.text())
 
@@ -126,7 +126,7 @@ async def test_the_printed_commands_log_a_user_in_and_make_a_tenant(directory: P
         await interrupt(server)
 
 
-async def test_it_ends_with_ctrl_c_and_leaves_no_process_behind(directory: Path, logs: Callable[[], Path]) -> None:
+async def test_ctrl_c_stops_all_processes(directory: Path, logs: Callable[[], Path]) -> None:
     async with start(directory, logs()) as server:
         pids = all_processes(server)
         assert len(pids) > 4  # itself, a worker, Redis, PostgreSQL with its children
@@ -140,7 +140,7 @@ async def test_it_ends_with_ctrl_c_and_leaves_no_process_behind(directory: Path,
         assert not any(is_locked(directory / name / "server.lock") for name in SERVERS)
 
 
-async def test_a_second_start_finds_data_and_key_of_the_first(directory: Path, logs: Callable[[], Path]) -> None:
+async def test_second_start_keeps_data_and_keys(directory: Path, logs: Callable[[], Path]) -> None:
     async with start(directory, logs()) as server:
         first_curls, token = printed_curls(server.text()), admin_token(server.text())
         paste(first_curls[0])
@@ -156,7 +156,7 @@ async def test_a_second_start_finds_data_and_key_of_the_first(directory: Path, l
         await interrupt(again)
 
 
-async def test_a_start_after_kill_9_works_too(directory: Path, logs: Callable[[], Path]) -> None:
+async def test_start_after_kill_9_succeeds(directory: Path, logs: Callable[[], Path]) -> None:
     async with start(directory, logs()) as server:
         pids = all_processes(server)
         server.process.kill()
@@ -172,7 +172,7 @@ async def test_a_start_after_kill_9_works_too(directory: Path, logs: Callable[[]
         await interrupt(again)
 
 
-async def test_it_uses_the_servers_that_it_is_given(
+async def test_configured_servers_are_used(
     directory: Path, logs: Callable[[], Path], database_url: str, redis_server: RedisServer
 ) -> None:
     # Other tests have used this Redis, and all come from one address.
@@ -186,7 +186,7 @@ async def test_it_uses_the_servers_that_it_is_given(
         await interrupt(server)
 
 
-async def test_a_directory_that_is_in_use_is_said_in_one_line(directory: Path, logs: Callable[[], Path]) -> None:
+async def test_directory_in_use_is_reported_in_one_line(directory: Path, logs: Callable[[], Path]) -> None:
     with PostgresServer(directory / "postgres", durable=False) as running:
         log = logs()
         second = start(directory, log)

@@ -46,7 +46,7 @@ async def test_report_covers_services_and_settings(run: Run, tmp_path: Path) -> 
         assert found[name]["fix"]
 
 
-async def test_failures_exit_with_2_and_say_what_to_do(run: Run) -> None:
+async def test_failures_exit_with_2_and_print_the_fix(run: Run) -> None:
     async with TwilioServer(behaviour=answer(401, b"{}")) as twilio:
         ended = await run(
             "doctor",

@@ -8,7 +8,7 @@ from tests.faults.process import Auth1, until
 
 
 @pytest.mark.parametrize(("switch", "is_written"), [("on", True), ("off", False)])
-async def test_events_are_written_whatever_the_level(
+async def test_events_are_written_at_any_log_level(
     environment: dict[str, str], tmp_path: Path, switch: str, is_written: bool
 ) -> None:
     settings = environment | {"LOG_LEVEL": "error", "LOG_EVENTS": switch, "LOG_FORMAT": "text"}
