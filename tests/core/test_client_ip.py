@@ -88,7 +88,7 @@ def test_trusted_proxy_names_the_client(
         {b"forwarded": [b"proto=https"]},
     ],
 )
-def test_unreadable_entry_of_a_trusted_proxy_is_warned_of_once_a_minute(
+def test_unreadable_entry_of_a_trusted_proxy_is_logged_once_a_minute(
     finder: ClientFinder, log: Any, headers: dict[bytes, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0

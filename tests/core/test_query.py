@@ -47,7 +47,7 @@ class Open(msgspec.Struct):
         (b"nmber=1", "Unknown parameter."),
     ],
 )
-def test_invalid_parameter_is_refused_with_a_sentence(query: bytes, message: str) -> None:
+def test_invalid_parameter_is_rejected_with_a_message(query: bytes, message: str) -> None:
     with pytest.raises(ValidationFailed) as refused:
         read_query(query, Filter)
 

@@ -49,7 +49,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_refusal_of_a_field_is_a_sentence(field: msgspec.structs.FieldInfo) -> None:
+def test_validation_error_message_is_a_sentence(field: msgspec.structs.FieldInfo) -> None:
     probe = msgspec.defstruct("Probe", [("value", field.type)], forbid_unknown_fields=True)
     decoder = msgspec.json.Decoder(probe)
     found: set[FieldError] = set()
