@@ -32,7 +32,7 @@ def test_servers_die_with_a_killed_parent(
     assert "database system is shut down" in (tmp_path / "postgres" / "server.log").read_text()  # in order
 
 
-def test_a_database_half_made_by_a_killed_parent_is_made_anew(
+def test_incomplete_database_of_a_killed_parent_is_created_again(
     tmp_path: Path, parent: Callable[..., Parent], query: Callable[[str, str], object]
 ) -> None:
     half = tmp_path / "postgres" / "data.new"
@@ -56,7 +56,7 @@ def test_ctrl_c_reaches_the_parent_only(tmp_path: Path, parent: Callable[..., Pa
     assert interrupted.process.returncode == 0
 
 
-def test_a_server_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+def test_server_outlives_its_starting_thread(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     thread = threading.Thread(target=server.start)
     thread.start()

@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 
-def test_root_runs_postgres_in_every_way(
+def test_root_runs_postgres_in_every_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: Callable[[str, str], object]
 ) -> None:
     private = tmp_path / "private"
@@ -51,7 +51,7 @@ def test_root_runs_postgres_in_every_way(
 
 
 @pytest.mark.parametrize("way", ["NAMESPACE", "UNPRIVILEGED"])
-def test_postgres_dies_with_root_in_whichever_way_it_runs(
+def test_postgres_stops_with_its_root_parent_in_every_mode(
     tmp_path: Path, way: str, parent: Callable[..., Parent], state: Callable[[int], str]
 ) -> None:
     root = parent(tmp_path, "serve", way)
@@ -62,7 +62,7 @@ def test_postgres_dies_with_root_in_whichever_way_it_runs(
 
 
 @pytest.mark.parametrize("uids", [65536, 1])
-def test_root_without_namespaces_is_nobody_or_told_why_not(
+def test_root_without_namespaces_is_unprivileged_or_gets_a_reason(
     tmp_path: Path, uids: int, parent: Callable[..., Parent]
 ) -> None:
     root = parent(tmp_path, "lose_namespaces")
@@ -79,7 +79,7 @@ def test_root_without_namespaces_is_nobody_or_told_why_not(
         assert "as nobody: [Errno 22]" in said
 
 
-def test_root_runs_programs_that_lie_in_another_s_home(
+def test_root_runs_programs_in_another_users_home(
     tmp_path: Path,
     parent: Callable[..., Parent],
     query: Callable[[str, str], object],
@@ -102,7 +102,7 @@ def test_root_runs_programs_that_lie_in_another_s_home(
     assert sum(not path.exists() for path in copies) > 0
 
 
-def test_an_ordinary_user_runs_both(parent: Callable[..., Parent], query: Callable[[str, str], object]) -> None:
+def test_ordinary_user_runs_both_servers(parent: Callable[..., Parent], query: Callable[[str, str], object]) -> None:
     home = Path(tempfile.mkdtemp())
     try:
         os.chown(home, UNPRIVILEGED_UID, UNPRIVILEGED_UID)

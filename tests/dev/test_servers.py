@@ -48,7 +48,7 @@ def family(server: Server) -> list[int]:
     return [server.pid, *children(server.pid)]
 
 
-def test_data_are_found_again_after_a_stop(tmp_path: Path, query: Query) -> None:
+def test_data_is_kept_after_a_stop(tmp_path: Path, query: Query) -> None:
     server = PostgresServer(tmp_path / "new" / "postgres")
     with server:
         query(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
@@ -62,7 +62,7 @@ def test_data_are_found_again_after_a_stop(tmp_path: Path, query: Query) -> None
         assert query(same.url(), "SELECT answer FROM kept") == 42
 
 
-def test_postgres_is_set_up_as_promised(tmp_path: Path, query: Query) -> None:
+def test_postgres_has_the_documented_settings(tmp_path: Path, query: Query) -> None:
     promised = {
         "fsync": "off",
         "synchronous_commit": "off",
@@ -80,7 +80,7 @@ def test_postgres_is_set_up_as_promised(tmp_path: Path, query: Query) -> None:
         assert server.log.stat().st_mode & 0o77 == 0
 
 
-def test_redis_keeps_nothing_unless_told_to(tmp_path: Path) -> None:
+def test_redis_persists_nothing_by_default(tmp_path: Path) -> None:
     for arguments, kept in ((), b"$-1"), (("--appendonly", "yes"), b"$2\r\n42"):
         server = RedisServer(tmp_path / str(len(arguments)), arguments=arguments)
         with server:
@@ -90,7 +90,7 @@ def test_redis_keeps_nothing_unless_told_to(tmp_path: Path) -> None:
             assert ask(server.port, b"GET answer\r\nPING\r\n", b"PONG\r\n") == kept + b"\r\n+PONG\r\n"
 
 
-def test_a_killed_postgres_recovers_what_was_committed(postgres: PostgresServer, query: Query, state: State) -> None:
+def test_killed_postgres_recovers_committed_data(postgres: PostgresServer, query: Query, state: State) -> None:
     async def commit_and_crash() -> None:
         connection = await asyncpg.connect(postgres.url())
         await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -107,7 +107,7 @@ def test_a_killed_postgres_recovers_what_was_committed(postgres: PostgresServer,
 
 
 @BOTH
-def test_a_server_that_others_killed_starts_again(tmp_path: Path, make: Make) -> None:
+def test_killed_server_starts_again(tmp_path: Path, make: Make) -> None:
     with make(tmp_path) as server:
         os.kill(server.pid, signal.SIGKILL)
         assert wait_until(lambda: not server.running, 5)
@@ -119,7 +119,7 @@ def test_a_server_that_others_killed_starts_again(tmp_path: Path, make: Make) ->
 
 @LINUX
 @BOTH
-def test_a_frozen_server_hangs_until_it_is_thawed(tmp_path: Path, make: Make, state: State) -> None:
+def test_frozen_server_hangs_until_it_is_thawed(tmp_path: Path, make: Make, state: State) -> None:
     with make(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)):
         server.freeze()
         server.freeze()
@@ -133,7 +133,7 @@ def test_a_frozen_server_hangs_until_it_is_thawed(tmp_path: Path, make: Make, st
 
 @LINUX
 @BOTH
-def test_a_frozen_server_is_killed_and_stopped_like_any_other(tmp_path: Path, make: Make, state: State) -> None:
+def test_frozen_server_can_be_killed_and_stopped(tmp_path: Path, make: Make, state: State) -> None:
     with make(tmp_path) as server:
         server.freeze()
         pids = family(server)
@@ -146,7 +146,7 @@ def test_a_frozen_server_is_killed_and_stopped_like_any_other(tmp_path: Path, ma
 
 
 @BOTH
-def test_a_second_server_in_one_directory_is_refused(tmp_path: Path, make: Make) -> None:
+def test_second_server_in_one_directory_is_rejected(tmp_path: Path, make: Make) -> None:
     with make(tmp_path) as first:
         for other in make(tmp_path), first:
             with pytest.raises(AlreadyRunning, match=f"process {first.pid}"):
@@ -155,7 +155,7 @@ def test_a_second_server_in_one_directory_is_refused(tmp_path: Path, make: Make)
 
 
 @LINUX
-def test_the_pid_file_of_a_crash_misleads_nobody(postgres: PostgresServer) -> None:
+def test_stale_pid_file_is_ignored(postgres: PostgresServer) -> None:
     pid_file = postgres.data_dir / "data" / "postmaster.pid"
     for stale in f"{os.getpid()}\n", "", None:  # a pid that lives again; cut short; as PostgreSQL left it
         postgres.kill()
@@ -171,7 +171,7 @@ def test_the_pid_file_of_a_crash_misleads_nobody(postgres: PostgresServer) -> No
 
 
 @BOTH
-def test_a_busy_port_is_named(tmp_path: Path, make: Make) -> None:
+def test_port_in_use_is_reported(tmp_path: Path, make: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         server = make(tmp_path, port)
@@ -181,7 +181,7 @@ def test_a_busy_port_is_named(tmp_path: Path, make: Make) -> None:
         assert server.port == port
 
 
-def test_a_failed_start_shows_the_log_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_start_shows_the_log_and_leaves_no_process(tmp_path: Path) -> None:
     bad_postgres = PostgresServer(tmp_path / "postgres", durable=False, settings={"work_mem": "plenty"})
     bad_redis = RedisServer(tmp_path / "redis", arguments=["--no-such-option", "1"])
     for server, reason in (bad_postgres, '"work_mem": "plenty"'), (bad_redis, "no-such-option"):
@@ -194,7 +194,7 @@ def test_a_failed_start_shows_the_log_and_leaves_nothing(tmp_path: Path) -> None
         assert works(repaired)
 
 
-def test_a_server_that_is_not_there_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_server_program_is_reported_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTH1_PG_BIN", str(tmp_path))
     with pytest.raises(ServerNotFound, match=r"AUTH1_PG_BIN is .*initdb"):
         PostgresServer(tmp_path).start()
