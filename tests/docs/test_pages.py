@@ -31,7 +31,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @every_page
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_target_exists(page: Path) -> None:
     for _, target in links(page):
         if target.startswith("https://"):
             continue
@@ -42,7 +42,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-def test_every_page_and_picture_is_led_to() -> None:
+def test_every_page_and_image_is_linked() -> None:
     led_to = {(page.parent / target.partition("#")[0]).resolve() for page in PAGES for _, target in links(page)}
 
     pages = [page for page in PAGES if page.parent.name == "docs" and page.name != "index.md"]
@@ -51,12 +51,12 @@ def test_every_page_and_picture_is_led_to() -> None:
 
 
 @every_page
-def test_every_picture_is_told_in_words_too(page: Path) -> None:
+def test_every_image_has_alternative_text(page: Path) -> None:
     assert [target for words, target in links(page) if target.endswith(".png") and len(words) < 20] == []
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: str(image.name))
-def test_a_picture_is_a_small_png(image: Path) -> None:
+def test_every_image_is_a_small_png(image: Path) -> None:
     data = image.read_bytes()
 
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
@@ -67,5 +67,5 @@ def test_a_picture_is_a_small_png(image: Path) -> None:
 
 
 @every_page
-def test_a_page_says_first_what_it_is_about(page: Path) -> None:
+def test_every_page_begins_with_a_heading(page: Path) -> None:
     assert re.match(r"# \S", page.read_text())

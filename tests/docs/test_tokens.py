@@ -128,7 +128,7 @@ def test_every_snippet_is_run() -> None:
         *(("check.mjs", algorithm) for algorithm in ("HS256", "ES256", "EdDSA")),
     ],
 )
-def test_a_snippet_takes_our_tokens_and_no_others(
+def test_snippet_accepts_valid_tokens_and_rejects_forged_ones(
     all_signed: dict[str, Signed], tmp_path: Path, name: str, algorithm: str
 ) -> None:
     if name.endswith(".mjs") and NODE is None:
