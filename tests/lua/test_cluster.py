@@ -55,7 +55,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     ],
 )
 @pytest.mark.parametrize("tenant_id", [TENANT.id, f"{TENANT.id}:test"])
-def test_the_limits_of_a_request_share_the_tag_of_their_tenant(tenant_id: str, identifier: Identifier) -> None:
+def test_rate_limits_of_a_request_share_the_tenant_hash_tag(tenant_id: str, identifier: Identifier) -> None:
     tenant = Tenant(**{field: getattr(TENANT, field) for field in TENANT.__struct_fields__} | {"id": tenant_id})
     asked = rate_limits(tenant, identifier.value, identifier.block)
 
@@ -65,7 +65,7 @@ def test_the_limits_of_a_request_share_the_tag_of_their_tenant(tenant_id: str, i
         assert block_rate_limit(tenant, identifier.block) in asked
 
 
-async def test_a_login_passes_through_a_cluster(
+async def test_login_works_with_a_redis_cluster(
     start_app: Started, cluster: RedisServer, twilio_server: TwilioServer
 ) -> None:
     wire = await Wire.connect(cluster.url())

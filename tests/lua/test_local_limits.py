@@ -33,7 +33,7 @@ def limiter() -> RateLimiter:
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
-def test_the_local_limits_agree_with_the_model(steps: list[tuple[int, tuple[RateLimit, ...]]], start: int) -> None:
+def test_local_limits_match_the_model(steps: list[tuple[int, tuple[RateLimit, ...]]], start: int) -> None:
     local, model, moment = limiter(), Model(), NOON + start
     for pause, buckets in steps:
         moment += pause
@@ -42,7 +42,7 @@ def test_the_local_limits_agree_with_the_model(steps: list[tuple[int, tuple[Rate
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
-def test_never_more_than_the_limit_in_nine_tenths_of_a_window(
+def test_local_limit_is_not_exceeded_in_nine_tenths_of_a_window(
     steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
 ) -> None:
     local, moment = limiter(), NOON + start
@@ -60,7 +60,7 @@ def test_never_more_than_the_limit_in_nine_tenths_of_a_window(
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
-def test_after_a_whole_window_everything_is_free_again(
+def test_local_limit_is_reset_after_a_window(
     steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
 ) -> None:
     local, moment = limiter(), NOON + start
@@ -77,7 +77,7 @@ def test_after_a_whole_window_everything_is_free_again(
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
-def test_a_refusal_says_to_the_millisecond_when_to_come_again(
+def test_local_retry_after_is_exact_to_the_millisecond(
     steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
 ) -> None:
     local, moment = limiter(), NOON + start
@@ -90,7 +90,7 @@ def test_a_refusal_says_to_the_millisecond_when_to_come_again(
             assert local._acquire_locally(buckets, moment)[0] == 0
 
 
-async def test_without_redis_the_limit_holds_in_this_process(key: str) -> None:
+async def test_local_limit_applies_without_redis(key: str) -> None:
     local, one = limiter(), RateLimit("any", key, 3, 3_600_000)
 
     outcomes = [await local.acquire(one) for _ in range(10)]
@@ -100,7 +100,7 @@ async def test_without_redis_the_limit_holds_in_this_process(key: str) -> None:
     assert all(0 < slots.retry_after_ms <= one.window_ms for slots in outcomes[3:])
 
 
-async def test_without_redis_a_slot_can_be_given_back(key: str) -> None:
+async def test_local_limit_can_be_released_without_redis(key: str) -> None:
     local, one = limiter(), RateLimit("any", key, 3, 3_600_000)
     for _ in range(2):
         await local.acquire(one)
@@ -113,7 +113,7 @@ async def test_without_redis_a_slot_can_be_given_back(key: str) -> None:
     assert remaining == [2, 1, 0]
 
 
-async def test_memory_is_bounded_and_the_busiest_stay_known() -> None:
+async def test_local_limits_are_bounded_and_keep_exhausted_keys() -> None:
     local = limiter()
     busy = RateLimit("any", "busy", 2, 3_600_000)
     for number in itertools.count():

@@ -38,7 +38,7 @@ def contract(script: Script) -> dict[str, str]:
     }
 
 
-async def test_the_answer_has_the_parts_that_the_contract_names(wire: Wire, key: str) -> None:
+async def test_acquire_returns_the_documented_values(wire: Wire, key: str) -> None:
     parts = contract(TAKE)
     assert parts["KEYS"] == "the rate limits; all share one hash tag"
     assert parts["ARGV"] == "limit and window in ms for each rate limit, in the order of KEYS"
@@ -57,7 +57,7 @@ async def test_the_answer_has_the_parts_that_the_contract_names(wire: Wire, key:
     assert 0 < retry_after_ms == reset_ms_1 <= HOUR_MS
 
 
-async def test_of_several_full_buckets_the_one_that_waits_longest_is_named(wire: Wire, key: str) -> None:
+async def test_longest_wait_of_several_full_limits_is_reported(wire: Wire, key: str) -> None:
     short, long = bucket(f"{key}:a", 1, HOUR_MS), bucket(f"{key}:b", 1, 24 * HOUR_MS)
     await take(wire, short, long)
 
@@ -67,7 +67,7 @@ async def test_of_several_full_buckets_the_one_that_waits_longest_is_named(wire:
     assert retry_after_ms > 0.9 * 24 * HOUR_MS
 
 
-async def test_a_bucket_is_one_small_string_that_does_not_outlive_its_window(wire: Wire, key: str) -> None:
+async def test_rate_limit_is_one_string_that_expires_with_its_window(wire: Wire, key: str) -> None:
     window_ms = 60_000
     await take(wire, bucket(key, 5, window_ms))
 
@@ -75,7 +75,7 @@ async def test_a_bucket_is_one_small_string_that_does_not_outlive_its_window(wir
     assert re.fullmatch(rb"\d+:1(,0){9}", await wire.call("GET", key))
 
 
-async def test_of_two_hundred_takes_at_once_exactly_fifty_get_one_of_fifty_slots(new_wire: NewWire, key: str) -> None:
+async def test_two_hundred_concurrent_acquires_stay_within_a_limit_of_fifty(new_wire: NewWire, key: str) -> None:
     wires = [await new_wire() for _ in range(8)]
 
     answers = await asyncio.gather(*(one.calls([("EVAL", TAKE.text, 1, key, 50, HOUR_MS)] * 25) for one in wires))
@@ -86,7 +86,7 @@ async def test_of_two_hundred_takes_at_once_exactly_fifty_get_one_of_fifty_slots
     assert all(retry_after_ms > 0 for refused, retry_after_ms, *_ in outcomes if refused)
 
 
-async def test_several_buckets_are_taken_all_or_none_however_many_take_at_once(new_wire: NewWire) -> None:
+async def test_several_limits_are_acquired_atomically(new_wire: NewWire) -> None:
     buckets = [bucket(new_key("together"), limit) for limit in (40, 60, 90)]
     dice = random.Random(1)
 
@@ -114,7 +114,7 @@ async def test_several_buckets_are_taken_all_or_none_however_many_take_at_once(n
     assert any(len(subset) > 1 and refused for subset, (refused, *_) in outcomes)
 
 
-async def test_a_bucket_without_room_keeps_another_from_being_touched(wire: Wire, key: str) -> None:
+async def test_full_limit_leaves_other_limits_unchanged(wire: Wire, key: str) -> None:
     full, empty = bucket(f"{key}:full", 1), bucket(f"{key}:empty", 1)
     await take(wire, full)
 
@@ -124,7 +124,7 @@ async def test_a_bucket_without_room_keeps_another_from_being_touched(wire: Wire
     assert await wire.call("EXISTS", empty.key) == 0
 
 
-async def test_a_lowered_limit_holds_at_once_and_a_raised_one_too(wire: Wire, key: str) -> None:
+async def test_changed_limit_applies_immediately(wire: Wire, key: str) -> None:
     for _ in range(5):
         await take(wire, bucket(key, 5))
 
@@ -132,7 +132,7 @@ async def test_a_lowered_limit_holds_at_once_and_a_raised_one_too(wire: Wire, ke
     assert (await take(wire, bucket(key, 6)))[0::2] == [0, 0]
 
 
-async def test_what_was_taken_stays_taken_when_the_clock_goes_back(wire: Wire, key: str) -> None:
+async def test_requests_stay_counted_when_the_clock_goes_back(wire: Wire, key: str) -> None:
     window_ms = 1000
     future = (await milliseconds(wire) + HOUR_MS) // (window_ms // 10)
     await wire.call("SET", key, f"{future}:2,0,0,1,0,0,0,0,0,0", "PX", window_ms)
@@ -144,7 +144,7 @@ async def test_what_was_taken_stays_taken_when_the_clock_goes_back(wire: Wire, k
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_the_script_agrees_with_the_model_within_one_tenth(wire: Wire, seed: int) -> None:
+async def test_script_matches_the_model_within_one_tenth(wire: Wire, seed: int) -> None:
     # So wide a window that we are in the middle of one of its tenths, and stay there.
     window_ms = 10 * int(time.time() * 1000 / 1.5)
     dice = random.Random(seed)
@@ -158,7 +158,7 @@ async def test_the_script_agrees_with_the_model_within_one_tenth(wire: Wire, see
         assert_agrees(model, subset, answer, before, await milliseconds(wire))
 
 
-async def test_the_script_agrees_with_the_model_while_the_window_slides(wire: Wire) -> None:
+async def test_script_matches_the_model_while_the_window_slides(wire: Wire) -> None:
     dice = random.Random(2)
     buckets = [bucket(new_key("model"), limit, 1000) for limit in (2, 3)]
     model = Model()

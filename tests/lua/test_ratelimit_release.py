@@ -16,7 +16,7 @@ async def give_back(wire: Wire, key: str) -> int:
     return given
 
 
-async def test_the_answer_is_what_the_contract_says(wire: Wire, key: str) -> None:
+async def test_release_returns_the_documented_values(wire: Wire, key: str) -> None:
     assert contract(GIVE_BACK) == {
         "KEYS": "the rate limit, as ratelimit_acquire.lua writes it; its newest request is released",
         "Returns": "1 when a request was released, 0 when none was counted",
@@ -29,7 +29,7 @@ async def test_the_answer_is_what_the_contract_says(wire: Wire, key: str) -> Non
     assert await give_back(wire, key) == 0
 
 
-async def test_a_slot_that_was_given_back_can_be_taken(wire: Wire, key: str) -> None:
+async def test_released_request_can_be_acquired_again(wire: Wire, key: str) -> None:
     full = bucket(key, 2)
     for _ in range(2):
         await take(wire, full)
@@ -41,7 +41,7 @@ async def test_a_slot_that_was_given_back_can_be_taken(wire: Wire, key: str) -> 
     assert (await take(wire, full))[0] == 1
 
 
-async def test_the_bucket_lives_no_longer_for_it(wire: Wire, key: str) -> None:
+async def test_release_does_not_extend_the_expiry(wire: Wire, key: str) -> None:
     await take(wire, bucket(key, 5))
     await wire.call("PEXPIRE", key, 5000)
 
@@ -50,7 +50,7 @@ async def test_the_bucket_lives_no_longer_for_it(wire: Wire, key: str) -> None:
     assert 0 < await wire.call("PTTL", key) <= 5000
 
 
-async def test_the_newest_slot_goes_and_the_older_ones_stay(wire: Wire, key: str) -> None:
+async def test_release_removes_the_newest_request_first(wire: Wire, key: str) -> None:
     tenths = ["0", "0", "3", "0", "2", "0", "0", "0", "0", "1"]
     await wire.call("SET", key, "123:" + ",".join(tenths), "PX", HOUR_MS)
 
@@ -60,7 +60,7 @@ async def test_the_newest_slot_goes_and_the_older_ones_stay(wire: Wire, key: str
     assert await wire.call("GET", key) == b"123:0,0,0,0,1,0,0,0,0,1"
 
 
-async def test_takes_and_returns_at_once_neither_lose_nor_win_a_slot(new_wire: NewWire, key: str) -> None:
+async def test_concurrent_acquires_and_releases_keep_the_count_exact(new_wire: NewWire, key: str) -> None:
     dice = random.Random(1)
     limit = 30
 

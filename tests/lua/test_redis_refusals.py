@@ -70,7 +70,7 @@ async def spoil(operator: Wire, how: str, key: str) -> None:
     assert await operator.call(*commands[how]) in (b"OK", 1)
 
 
-async def test_a_script_that_redis_forgot_is_loaded_again(redis: Redis, operator: Wire, key: str) -> None:
+async def test_flushed_script_is_loaded_again(redis: Redis, operator: Wire, key: str) -> None:
     for remaining in (4, 3, 2):
         assert await operator.call("SCRIPT", "FLUSH") == b"OK"
         answer = await run(redis, TAKE, [key], [5, HOUR_MS])
@@ -82,7 +82,7 @@ async def test_a_script_that_redis_forgot_is_loaded_again(redis: Redis, operator
 
 
 @pytest.mark.parametrize("how", ["READONLY", "OOM", "NOPERM", "WRONGTYPE"])
-async def test_redis_refuses_and_the_limit_holds_in_this_process(
+async def test_local_limit_applies_when_redis_returns_errors(
     redis: Redis, operator: Wire, key: str, how: str
 ) -> None:
     limiter, bucket = RateLimiter(redis), RateLimit("any", key, 3, HOUR_MS)
@@ -98,7 +98,7 @@ async def test_redis_refuses_and_the_limit_holds_in_this_process(
 
 
 @pytest.mark.parametrize("how", ["READONLY", "OOM", "NOPERM"])
-async def test_a_person_logs_in_while_redis_refuses_everything(
+async def test_login_works_when_redis_returns_errors(
     start_app: Started, server: RedisServer, operator: Wire, twilio_server: TwilioServer, how: str
 ) -> None:
     door = await start_app(REDIS_URL=server.url(), DATABASE_POOL_SIZE="2")
@@ -118,7 +118,7 @@ async def log_in(door: Door, twilio_server: TwilioServer, key: str) -> None:
     await door.services.limiter.flush_releases()
 
 
-async def test_after_a_failover_redis_is_used_again(redis: Redis, operator: Wire, key: str) -> None:
+async def test_redis_is_used_again_after_a_failover(redis: Redis, operator: Wire, key: str) -> None:
     limiter, bucket = RateLimiter(redis), RateLimit("any", key, 1000, HOUR_MS)
     await spoil(operator, "READONLY", key)
     await limiter.acquire(bucket)
