@@ -34,7 +34,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("path", "verb", "operation"), COMMANDS)
-async def test_the_command_of_an_operation_does_what_it_shows(
+async def test_command_of_each_operation_returns_its_example(
     auth1: Auth1, twilio_server: TwilioServer, path: str, verb: str, operation: dict[str, Any], tmp_path: Path
 ) -> None:
     callers = await Callers.new(auth1, twilio_server)

@@ -87,7 +87,7 @@ def test_declared_errors_do_not_repeat_derived_ones() -> None:
         assert len(set(route.errors)) == len(route.errors)
 
 
-def test_document_names_no_machine() -> None:
+def test_document_contains_no_machine_address() -> None:
     text = SNAPSHOT.read_text()
 
     assert DOCUMENT["servers"] == [{"url": "/"}]
