@@ -9,7 +9,7 @@ import yaml
 from tests.ops.grafana import GRAFANA, RULES, needs_promtool, promtool
 
 
-def test_every_alert_says_how_bad_it_is_and_what_it_means() -> None:
+def test_every_alert_has_a_severity_and_a_description() -> None:
     for group in RULES["groups"]:
         for rule in group["rules"]:
             assert rule["labels"]["severity"] in ("warning", "critical")
@@ -125,7 +125,7 @@ WELL = [Case(".+", ALL_OK, minutes, []) for minutes in (40, 1470)]
 
 
 @needs_promtool
-def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
+def test_each_alert_fires_only_under_its_condition(tmp_path: Path) -> None:
     assert {case.alert for case in SICK} == set(NAMES)
     file = tmp_path / "test.yaml"
     file.write_text(

@@ -49,28 +49,28 @@ def environment_of_auth1(compose: dict[str, Any], environ: dict[str, str]) -> di
     return {name: interpolate(str(value), environ) for name, value in given.items()}
 
 
-def test_the_compose_specification_accepts_the_file() -> None:
+def test_compose_file_is_valid_by_the_specification() -> None:
     parsed = PyCompose.from_yaml(TEXT)
     parsed.validate()
     assert sorted(parsed.service_names()) == ["auth1", "postgres", "redis"]
 
 
-def test_the_validator_would_notice_a_misspelt_key() -> None:
+def test_compose_validator_rejects_a_misspelt_key() -> None:
     with pytest.raises(Exception, match="missing field `condition`"):
         PyCompose.from_yaml(TEXT.replace("condition:", "conditon:"))
 
 
-def test_there_is_no_obsolete_version_key(compose: dict[str, Any]) -> None:
+def test_compose_file_has_no_version_key(compose: dict[str, Any]) -> None:
     assert "version" not in compose
 
 
-def test_auth1_waits_until_both_others_are_healthy(compose: dict[str, Any]) -> None:
+def test_auth1_waits_for_healthy_postgres_and_redis(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["auth1"]["depends_on"] == {name: {"condition": "service_healthy"} for name in ("postgres", "redis")}
     assert all("test" in services[name]["healthcheck"] for name in ("postgres", "redis"))
 
 
-def test_images_command_volume_and_restarts_are_the_guides(compose: dict[str, Any]) -> None:
+def test_images_command_volume_and_restart_policy_are_as_documented(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert {name: service["image"] for name, service in services.items()} == {
         "auth1": "auth1/auth1-server:latest",
@@ -83,29 +83,29 @@ def test_images_command_volume_and_restarts_are_the_guides(compose: dict[str, An
     assert {service["restart"] for service in services.values()} == {"always"}
 
 
-def test_the_image_is_built_here_and_never_pulled(compose: dict[str, Any]) -> None:
+def test_image_is_built_locally_and_never_pulled(compose: dict[str, Any]) -> None:
     assert compose["services"]["auth1"]["build"] == "."
     assert compose["services"]["auth1"]["pull_policy"] == "build"
 
 
-def test_auth1_alone_can_be_reached_from_outside(compose: dict[str, Any]) -> None:
+def test_only_auth1_publishes_a_port(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert {name: [interpolate(port, {}) for port in given] for name, given in ports.items()} == {
         "auth1": ["3000:3000"]
     }
 
 
-def test_no_secret_of_the_guide_is_left() -> None:
+def test_compose_file_contains_no_sample_secret() -> None:
     assert [sample for sample in SAMPLES if sample in TEXT] == []
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
-def test_nothing_starts_without_a_secret_of_your_own(name: str) -> None:
+def test_compose_requires_every_secret(name: str) -> None:
     with pytest.raises(KeyError, match=name):
         interpolate(TEXT, REQUIRED | {name: ""})
 
 
-def test_with_the_required_secrets_alone_auth1_finds_nothing_wrong(compose: dict[str, Any]) -> None:
+def test_required_secrets_are_a_valid_configuration(compose: dict[str, Any]) -> None:
     settings = load_settings(environment_of_auth1(compose, REQUIRED))
     assert settings.database_url == f"postgresql://auth1:{'y' * 64}@postgres:5432/auth1_db"
     assert settings.redis_url == "redis://redis:6379"
@@ -113,7 +113,7 @@ def test_with_the_required_secrets_alone_auth1_finds_nothing_wrong(compose: dict
     assert settings.twilio is None
 
 
-def test_the_optional_variables_reach_auth1(compose: dict[str, Any]) -> None:
+def test_optional_variables_reach_auth1(compose: dict[str, Any]) -> None:
     given = REQUIRED | {
         "ADMIN_TOKEN": "z" * 64,
         "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -130,13 +130,13 @@ def test_the_optional_variables_reach_auth1(compose: dict[str, Any]) -> None:
     assert settings.app_url == "https://auth.example.com"
 
 
-def test_auth1_believes_exactly_the_gateway_of_its_network(compose: dict[str, Any]) -> None:
+def test_auth1_trusts_only_the_network_gateway(compose: dict[str, Any]) -> None:
     (pool,) = compose["networks"]["default"]["ipam"]["config"]
     settings = load_settings(environment_of_auth1(compose, REQUIRED))
     assert [str(network) for network in settings.trusted_proxies] == [f"{pool['gateway']}/32"]
 
 
-def test_auth1_has_time_to_finish_what_it_is_answering(compose: dict[str, Any]) -> None:
+def test_stop_grace_period_exceeds_the_shutdown_timeout(compose: dict[str, Any]) -> None:
     assert int(compose["services"]["auth1"]["stop_grace_period"].rstrip("s")) > KILL_AFTER_S
 
 
@@ -177,7 +177,7 @@ def test_every_variable_of_auth1_reaches_the_container(compose: dict[str, Any]) 
     assert given - expected == AWS_CREDENTIALS | {"NODE_ENV"}, "compose.yaml has variables that Auth1 does not read"
 
 
-def test_every_variable_can_be_set_in_env_but_for_what_the_file_itself_defines(compose: dict[str, Any]) -> None:
+def test_every_variable_except_the_fixed_ones_can_be_set_in_env(compose: dict[str, Any]) -> None:
     environment = compose["services"]["auth1"]["environment"]
     marked = {name: f"marked-{name}" for name in environment}
     reached = {name: interpolate(str(value), REQUIRED | marked) for name, value in environment.items()}
@@ -185,7 +185,7 @@ def test_every_variable_can_be_set_in_env_but_for_what_the_file_itself_defines(c
     assert fixed == {"DATABASE_URL", "REDIS_URL", "PORT", "HOST", "NODE_ENV"}
 
 
-def test_defaults_of_the_compose_file_are_those_of_auth1(compose: dict[str, Any]) -> None:
+def test_compose_defaults_equal_auth1_defaults(compose: dict[str, Any]) -> None:
     plain = load_settings(
         {"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://r", "JWT_SECRET": REQUIRED["JWT_SECRET"]}
     )

@@ -27,14 +27,14 @@ from tests.ops.grafana import (
 )
 
 
-def test_every_collector_is_found() -> None:
+def test_every_metric_is_found() -> None:
     assert {f"{name}_bucket" for name in ("auth1_http_request_duration_seconds",)} <= SERIES.keys()
     assert {"auth1_http_requests_total", "auth1_redis_up"} <= SERIES.keys()
     registered = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("auth1_")}
     assert registered == {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in SERIES} - {"up"}
 
 
-def test_expressions_are_taken_apart_rightly() -> None:
+def test_expressions_are_parsed_correctly() -> None:
     expression = 'sum by (le, a) (rate(x_total{a="b",c=~"d|e"}[5m] offset 1h)) / on (f) y and z{} > 2e3'
     assert selectors(expression) == [
         Selector("x_total", [("a", "=", "b"), ("c", "=~", "d|e")]),
@@ -47,7 +47,7 @@ def test_expressions_are_taken_apart_rightly() -> None:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_metric_of_an_expression_exists_and_has_the_labels_that_it_asks_for(expression: str) -> None:
+def test_every_metric_and_label_of_an_expression_exists(expression: str) -> None:
     found = selectors(expression)
     assert found != []
     for selector in found:
@@ -59,7 +59,7 @@ def test_every_metric_of_an_expression_exists_and_has_the_labels_that_it_asks_fo
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_value_that_an_expression_asks_for_is_one_that_the_code_gives(expression: str) -> None:
+def test_every_label_value_of_an_expression_exists_in_the_code(expression: str) -> None:
     literals = {
         literal
         for file in [*(ROOT / "auth1").rglob("*.py"), *(ROOT / "sql").rglob("*.sql")]
@@ -74,21 +74,21 @@ def test_every_value_that_an_expression_asks_for_is_one_that_the_code_gives(expr
     assert values <= literals
 
 
-def test_every_metric_of_traffic_funnel_and_resources_is_on_the_dashboard() -> None:
+def test_every_metric_is_on_the_dashboard() -> None:
     shown = {re.sub(r"_(bucket|sum|count)$", "", s.metric) for e in dashboard_expressions() for s in selectors(e)}
     all_names = {re.sub(r"_(bucket|sum|count)$", "", name) for name in SERIES} - {"up"}
     assert all_names - shown == set()
 
 
 @needs_promtool
-def test_prometheus_can_parse_every_query_of_the_dashboard(tmp_path: Path) -> None:
+def test_prometheus_parses_every_dashboard_query(tmp_path: Path) -> None:
     plain = [expression.replace("$__rate_interval", "5m") for expression in dashboard_expressions()]
     rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(plain)]
     (tmp_path / "panels.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     promtool("check", "rules", tmp_path / "panels.yaml")
 
 
-def test_the_dashboard_is_in_the_classic_form_with_its_datasource_as_a_variable() -> None:
+def test_dashboard_has_the_classic_schema_and_a_datasource_variable() -> None:
     assert DASHBOARD["schemaVersion"] == 39
     assert "id" not in DASHBOARD  # Grafana gives it
     assert DASHBOARD["uid"] == "auth1"
@@ -99,12 +99,12 @@ def test_the_dashboard_is_in_the_classic_form_with_its_datasource_as_a_variable(
     assert set(sources) == {f"${{{datasource['name']}}}"}
 
 
-def test_the_dashboard_has_the_three_rows() -> None:
+def test_dashboard_has_three_rows() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     assert rows == ["Traffic", "Login funnel", "Resources"]
 
 
-def test_panels_have_ids_of_their_own_titles_descriptions_and_do_not_overlap() -> None:
+def test_panels_have_unique_ids_titles_descriptions_and_no_overlap() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert [panel["title"] for panel in panels if not panel["title"]] == []
@@ -119,7 +119,7 @@ def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
     return across and one["y"] < other["y"] + other["h"] and other["y"] < one["y"] + one["h"]
 
 
-def test_provisioning_points_at_the_dashboards_and_at_prometheus() -> None:
+def test_provisioning_refers_to_the_dashboards_and_prometheus() -> None:
     (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yaml").read_text())["datasources"]
     assert (source["type"], source["url"]) == ("prometheus", "${PROMETHEUS_URL}")
     (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/auth1.yaml").read_text())["providers"]

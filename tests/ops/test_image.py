@@ -38,19 +38,19 @@ def instructions(stage: int) -> list[tuple[str, str]]:
     return [item for item in found[starts[stage] : starts[stage + 1]] if item[0]]
 
 
-def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+def test_dockerfile_passes_hadolint() -> None:
     done = subprocess.run(
         [BIN / "hadolint", "--failure-threshold", "style", DOCKERFILE], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_both_stages_are_the_same_slim_python() -> None:
+def test_both_stages_use_the_same_slim_python_image() -> None:
     images = [argument.split()[0] for stage in (0, 1) for name, argument in instructions(stage) if name == "FROM"]
     assert images == ["python:3.12-slim-bookworm"] * 2
 
 
-def test_the_last_stage_takes_the_environment_only_and_runs_as_a_numbered_user() -> None:
+def test_last_stage_copies_only_the_environment_and_runs_as_a_numeric_user() -> None:
     last = instructions(1)
     assert [argument for name, argument in last if name == "COPY"] == ["--from=build /opt/auth1 /opt/auth1"]
     assert dict(last)["USER"] == "10001:10001"
@@ -58,21 +58,21 @@ def test_the_last_stage_takes_the_environment_only_and_runs_as_a_numbered_user()
     assert dict(last)["EXPOSE"] == "3000"
 
 
-def test_commands_are_in_exec_form_so_that_auth1_itself_gets_the_signals() -> None:
+def test_commands_are_in_exec_form() -> None:
     last = dict(instructions(1))
     assert json.loads(last["ENTRYPOINT"]) == ["auth1"]
     assert json.loads(last["CMD"]) == ["serve"]
     assert health_check()[:2] == ["python", "-c"]
 
 
-def test_every_file_that_the_image_copies_is_there_and_not_ignored() -> None:
+def test_every_copied_file_exists_and_is_not_ignored() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {source for name, argument in instructions(0) if name == "COPY" for source in argument.split()[:-1]}
     assert copied == allowed
     assert sorted(source for source in copied if not (ROOT / source).exists()) == []
 
 
-def test_everything_that_is_not_named_stays_out_of_the_build() -> None:
+def test_dockerignore_excludes_everything_by_default() -> None:
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert rules[0] == "*"
 
@@ -132,7 +132,7 @@ def copy(sources: list[str], target: Path) -> None:
 
 
 @needs_download
-def test_the_build_stage_makes_an_environment_with_exactly_the_runtime_requirements(stage: Path) -> None:
+def test_build_stage_installs_exactly_the_runtime_requirements(stage: Path) -> None:
     listed = subprocess.run(
         [stage / "usr/bin/pip", "--python", stage / "opt/auth1/bin/python", "freeze", "--all", "--exclude", "auth1"],
         capture_output=True,
@@ -145,7 +145,7 @@ def test_the_build_stage_makes_an_environment_with_exactly_the_runtime_requireme
 
 
 @needs_download
-def test_the_wheel_holds_the_sql_and_the_lua_that_the_sources_hold(stage: Path) -> None:
+def test_wheel_contains_all_sql_and_lua_files(stage: Path) -> None:
     (wheel,) = (stage / "src/dist").glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"auth1/{file.relative_to(ROOT)}" for file in (ROOT / "sql").rglob("*.sql")}
@@ -156,7 +156,7 @@ def test_the_wheel_holds_the_sql_and_the_lua_that_the_sources_hold(stage: Path) 
 
 
 @needs_download
-def test_the_program_in_the_environment_tells_its_version(stage: Path) -> None:
+def test_installed_program_prints_its_version(stage: Path) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     done = subprocess.run(
         [stage / "opt/auth1/bin/auth1", "version"], cwd="/", env={}, capture_output=True, text=True, check=False
@@ -166,7 +166,7 @@ def test_the_program_in_the_environment_tells_its_version(stage: Path) -> None:
 
 
 @needs_download
-def test_serve_in_the_environment_names_what_is_missing_and_ends_with_2(stage: Path) -> None:
+def test_installed_serve_reports_missing_variables_and_exits_with_2(stage: Path) -> None:
     done = subprocess.run(
         [stage / "opt/auth1/bin/auth1", "serve"], cwd="/", env={}, capture_output=True, text=True, check=False
     )
@@ -176,7 +176,7 @@ def test_serve_in_the_environment_names_what_is_missing_and_ends_with_2(stage: P
 
 
 @needs_download
-def test_the_program_serves_answers_the_health_check_and_ends_on_sigterm(
+def test_installed_program_serves_passes_health_check_and_stops_on_sigterm(
     stage: Path, postgres_server: PostgresServer, redis_server: RedisServer
 ) -> None:
     with socket.socket() as probe:
@@ -244,27 +244,27 @@ def readiness(status: int) -> Iterator[tuple[int, list[str]]]:
         server.server_close()
 
 
-def test_the_health_check_asks_the_port_of_the_server_whether_it_is_ready() -> None:
+def test_health_check_requests_readiness_on_the_server_port() -> None:
     with readiness(200) as (port, paths):
         assert run_health_check({"PORT": str(port)}) == 0
         assert paths == ["/health/ready"]
 
 
-def test_the_health_check_fails_while_the_server_is_not_ready() -> None:
+def test_health_check_fails_while_the_server_is_not_ready() -> None:
     with readiness(503) as (port, _):
         assert run_health_check({"PORT": str(port)}) == 1
 
 
-def test_the_health_check_goes_through_no_proxy() -> None:
+def test_health_check_ignores_proxy_variables() -> None:
     with readiness(200) as (port, _):
         assert run_health_check({"PORT": str(port), "http_proxy": "http://127.0.0.1:9"}) == 0
 
 
-def test_the_health_check_fails_where_nobody_listens() -> None:
+def test_health_check_fails_without_a_server() -> None:
     with readiness(200) as (port, _):
         pass
     assert run_health_check({"PORT": str(port)}) == 1
 
 
-def test_the_health_check_takes_an_empty_port_for_3000() -> None:
+def test_health_check_uses_port_3000_by_default() -> None:
     assert "(os.environ.get('PORT') or '3000')" in health_check()[2]

@@ -48,17 +48,17 @@ def recipes() -> dict[str, Any]:
     return found
 
 
-def test_the_justfile_is_formatted() -> None:
+def test_justfile_is_formatted() -> None:
     done = just("--fmt", "--check", "--unstable")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_every_recipe_is_there_and_explained(recipes: dict[str, Any]) -> None:
+def test_every_recipe_exists_and_is_documented(recipes: dict[str, Any]) -> None:
     assert sorted(recipes) == sorted(RECIPES)
     assert [name for name, recipe in recipes.items() if not recipe["doc"]] == []
 
 
-def test_without_a_name_the_recipes_are_listed() -> None:
+def test_just_without_arguments_lists_the_recipes() -> None:
     done = just()
     assert done.returncode == 0
     assert [name for name in RECIPES if f" {name}" not in done.stdout] == []
@@ -69,7 +69,7 @@ def test_every_recipe_can_be_evaluated() -> None:
         assert just("--dry-run", name).returncode == 0, name
 
 
-def test_all_four_requirements_files_are_made(recipes: dict[str, Any]) -> None:
+def test_lock_writes_all_requirements_files(recipes: dict[str, Any]) -> None:
     lines = just("--dry-run", "lock").stderr.splitlines()
     made = {Path(line.split(" -o ")[1]).name: line for line in lines}
     assert made.keys() == {file.name for file in (ROOT / "requirements").iterdir()}
@@ -108,7 +108,7 @@ def changes(folder: Path) -> list[str]:
     return [call for call in (folder / "calls").read_text().splitlines() if not call.startswith(("config ", "get "))]
 
 
-def test_deploy_says_what_it_will_do_and_does_it(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_deploy_prints_its_plan_and_applies_it(cluster: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
     done = just("--no-deps", "deploy", environ=cluster)
     assert done.returncode == 0, done.stderr
@@ -118,14 +118,14 @@ def test_deploy_says_what_it_will_do_and_does_it(cluster: dict[str, str], tmp_pa
     assert changes(tmp_path) == ["apply -k ops/k8s/overlays/prod", "rollout status deployment/auth1 --timeout=10m"]
 
 
-def test_deploy_refuses_when_the_secret_is_missing(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_deploy_fails_when_the_secret_is_missing(cluster: dict[str, str], tmp_path: Path) -> None:
     done = just("--no-deps", "deploy", environ=cluster)
     assert done.returncode == 1
     assert "auth1-secrets" in done.stderr
     assert changes(tmp_path) == []
 
 
-def test_deploy_fails_when_the_cluster_refuses(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_deploy_fails_when_the_cluster_rejects_it(cluster: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
     (tmp_path / "broken").touch()
     assert just("--no-deps", "deploy", environ=cluster).returncode != 0

@@ -68,7 +68,7 @@ def test_every_resource_is_valid(folder: str, version: str) -> None:
     assert len(said) == len(list(yaml.safe_load_all(build(folder))))
 
 
-def test_names_and_replicas_are_the_guides() -> None:
+def test_names_and_replicas_are_as_documented() -> None:
     assert resource("base", "Deployment", "auth1")["spec"]["replicas"] == 3
     assert resource("base", "Service", "auth1-service")["spec"]["ports"][0]["port"] == 80
     assert resource("base", "Ingress", "auth1-ingress")["metadata"]["annotations"] == {
@@ -81,7 +81,7 @@ def test_names_and_replicas_are_the_guides() -> None:
     }
 
 
-def test_the_secret_of_the_guide_is_enough() -> None:
+def test_documented_secret_is_sufficient() -> None:
     references = {item["name"]: item["valueFrom"]["secretKeyRef"] for item in container("base")["env"]}
     assert {reference["name"] for reference in references.values()} == {"auth1-secrets"}
     required = {name: item["key"] for name, item in references.items() if not item.get("optional")}
@@ -94,7 +94,7 @@ def test_the_secret_of_the_guide_is_enough() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_auth1_accepts_the_settings_that_the_pods_get(folder: str) -> None:
+def test_pod_settings_are_a_valid_configuration(folder: str) -> None:
     environ = resource(folder, "ConfigMap", "auth1-config")["data"] | {
         "DATABASE_URL": "postgresql://auth1:pass@db:5432/auth1_db",
         "REDIS_URL": "redis://redis:6379",
@@ -107,11 +107,11 @@ def test_auth1_accepts_the_settings_that_the_pods_get(folder: str) -> None:
     assert ipaddress.ip_network("0.0.0.0/0") not in settings.trusted_proxies
 
 
-def test_production_names_its_web_origins() -> None:
+def test_production_lists_its_web_origins() -> None:
     assert "*" not in resource("overlays/prod", "ConfigMap", "auth1-config")["data"]["CORS_ORIGINS"]
 
 
-def test_metrics_are_refused_at_the_ingress() -> None:
+def test_metrics_are_rejected_at_the_ingress() -> None:
     (rule,) = resource("base", "Ingress", "auth1-ingress")["spec"]["rules"]
     backends = {path["path"]: path["backend"]["service"]["name"] for path in rule["http"]["paths"]}
     assert backends == {"/metrics": "auth1-closed", "/": "auth1-service"}
@@ -119,19 +119,19 @@ def test_metrics_are_refused_at_the_ingress() -> None:
     assert closed["targetPort"] not in {port["containerPort"] for port in container("base")["ports"]}
 
 
-def test_each_probe_asks_what_it_is_for() -> None:
+def test_each_probe_requests_its_health_path() -> None:
     only = container("base")
     paths = {kind: only[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
     assert paths == {"startup": "/health/live", "liveness": "/health/live", "readiness": "/health/ready"}
 
 
-def test_a_pod_that_ends_has_time_to_finish_what_it_is_answering() -> None:
+def test_termination_grace_period_exceeds_the_shutdown_timeout() -> None:
     sleep = container("base")["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod("base")["terminationGracePeriodSeconds"] > sleep + KILL_AFTER_S
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_the_pod_may_do_as_little_as_can_be(folder: str) -> None:
+def test_pod_has_minimal_privileges(folder: str) -> None:
     assert pod(folder)["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 10001,
@@ -147,7 +147,7 @@ def test_the_pod_may_do_as_little_as_can_be(folder: str) -> None:
     assert [mount["mountPath"] for mount in container(folder)["volumeMounts"]] == ["/tmp"]
 
 
-def test_every_selector_finds_the_pods() -> None:
+def test_every_selector_matches_the_pods() -> None:
     for folder in FOLDERS:
         labels = resource(folder, "Deployment", "auth1")["spec"]["template"]["metadata"]["labels"].items()
         for item in yaml.safe_load_all(build(folder)):
@@ -156,13 +156,13 @@ def test_every_selector_finds_the_pods() -> None:
                 assert selector.get("matchLabels", selector).items() <= labels, item["kind"]
 
 
-def test_production_runs_three_replicas_at_least_and_leaves_the_number_to_the_autoscaler() -> None:
+def test_production_autoscales_from_three_replicas() -> None:
     scaler = resource("overlays/prod", "HorizontalPodAutoscaler", "auth1")["spec"]
     assert scaler["minReplicas"] == 3
     assert "replicas" not in resource("overlays/prod", "Deployment", "auth1")["spec"]
 
 
-def test_at_full_scale_in_a_rollout_the_pools_fit_into_the_guides_database() -> None:
+def test_database_connections_suffice_at_full_scale_during_a_rollout() -> None:
     scaler = resource("overlays/prod", "HorizontalPodAutoscaler", "auth1")["spec"]
     surge = resource("overlays/prod", "Deployment", "auth1")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
     settings = load_settings({"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://r", "JWT_SECRET": "0" * 64})
@@ -170,7 +170,7 @@ def test_at_full_scale_in_a_rollout_the_pools_fit_into_the_guides_database() -> 
     assert (scaler["maxReplicas"] + surge) * settings.database_pool_size <= 200 - reserved
 
 
-def test_production_spreads_over_nodes_and_zones() -> None:
+def test_production_pods_spread_over_nodes_and_zones() -> None:
     keys = [item["topologyKey"] for item in pod("overlays/prod")["topologySpreadConstraints"]]
     assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
 
@@ -181,7 +181,7 @@ def test_production_runs_the_version_of_these_sources() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_network_policy_is_for_the_pods_and_lets_in_the_ingress_and_prometheus_only(folder: str) -> None:
+def test_network_policy_admits_only_the_ingress_and_prometheus(folder: str) -> None:
     policy = resource(folder, "NetworkPolicy", "auth1")["spec"]
     labels = resource(folder, "Deployment", "auth1")["spec"]["template"]["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
@@ -192,7 +192,7 @@ def test_network_policy_is_for_the_pods_and_lets_in_the_ingress_and_prometheus_o
     assert rule["ports"] == [{"protocol": "TCP", "port": container(folder)["ports"][0]["name"]}]
 
 
-def test_network_policy_lets_out_what_auth1_connects_to() -> None:
+def test_network_policy_allows_the_required_egress() -> None:
     rules = resource("base", "NetworkPolicy", "auth1")["spec"]["egress"]
     allowed = {(item["protocol"], item["port"]) for rule in rules for item in rule["ports"]}
     dns = {("UDP", 53), ("TCP", 53)}

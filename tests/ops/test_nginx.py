@@ -139,7 +139,7 @@ def test_the_two_configurations_differ_in_the_upstream_only() -> None:
     assert rest(CONF) == rest(TWO_INSTANCES)
 
 
-def test_no_instance_is_taken_out_of_service_after_a_failure() -> None:
+def test_nginx_keeps_instances_in_service_after_a_failure() -> None:
     for text, instances in ((CONF, 1), (TWO_INSTANCES, 2)):
         servers = re.findall(r"^    server (\S+) (.*);$", text, re.MULTILINE)
         assert [options for _, options in servers] == ["max_fails=0"] * instances
@@ -177,7 +177,7 @@ def test_browsers_can_use_http2(proxy: Proxy) -> None:
         assert secure.selected_alpn_protocol() == "h2"
 
 
-def test_old_protocols_and_ciphers_without_forward_secrecy_are_refused(proxy: Proxy) -> None:
+def test_old_protocols_and_ciphers_without_forward_secrecy_are_rejected(proxy: Proxy) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -193,7 +193,7 @@ def test_old_protocols_and_ciphers_without_forward_secrecy_are_refused(proxy: Pr
 @pytest.mark.parametrize(
     "path", ["/metrics", "/metrics/", "/%6detrics", "//metrics", "/health/../metrics", "/metrics?a=1"]
 )
-def test_metrics_are_refused(path: str, proxy: Proxy, behind: Behind) -> None:
+def test_metrics_are_rejected(path: str, proxy: Proxy, behind: Behind) -> None:
     behind.seen.clear()
     status, headers, body = proxy.send(path)
     assert (status, headers["content-type"]) == (403, "application/problem+json")
@@ -215,7 +215,7 @@ def test_import_of_4_mib_reaches_auth1(path: str, proxy: Proxy, behind: Behind) 
     assert len(behind.seen[-1].body) == 4 * MIB
 
 
-def test_every_upload_route_of_auth1_may_have_the_body_that_it_documents() -> None:
+def test_every_upload_route_accepts_its_documented_body_size() -> None:
     (pattern,) = re.findall(r"location ~ (\S+import\S+) \{\n *client_max_body_size +4100k;", CONF)
     uploads = {route.path: route.limit.max_bytes for route in ROUTES if route.limit.max_bytes > 32 * 1024}
     assert uploads != {}
@@ -234,7 +234,7 @@ def test_every_upload_route_of_auth1_may_have_the_body_that_it_documents() -> No
     ],
 )
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
-def test_larger_body_is_refused_with_a_problem_document(
+def test_larger_body_is_rejected_with_a_problem_document(
     path: str, kib: int, limit: str, chunked: bool, proxy: Proxy, behind: Behind
 ) -> None:
     behind.seen.clear()
@@ -292,7 +292,7 @@ def test_every_response_has_strict_transport_security(path: str, proxy: Proxy) -
     assert proxy.send(path)[1]["strict-transport-security"] == "max-age=31536000"
 
 
-def test_plain_http_is_redirected_to_our_own_name_for_any_host(proxy: Proxy) -> None:
+def test_plain_http_redirects_to_the_configured_host(proxy: Proxy) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", proxy.http_port, timeout=10)
     connection.request("GET", "/docs?a=1", headers={"Host": "evil.example"})
     response = connection.getresponse()

@@ -45,7 +45,7 @@ def test_every_alert_has_first_steps() -> None:
 
 
 @pytest.mark.parametrize("page", [DEPLOYMENT, OPERATIONS], ids=["deployment", "operations"])
-def test_every_file_that_a_page_names_is_there(page: str) -> None:
+def test_every_file_named_on_a_page_exists(page: str) -> None:
     named = set(re.findall(r"\b((?:ops|tests)/[\w./*@-]*\w)", page))
     assert named != set()
     assert [path for path in named if not list(ROOT.glob(path))] == []

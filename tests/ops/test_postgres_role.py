@@ -52,7 +52,7 @@ async def test_superuser_cannot_log_in_over_the_network(compose_postgres: Compos
         await asyncpg.connect(compose_postgres.url.replace("auth1:", "postgres:").replace("auth1_db", "postgres"))
 
 
-async def test_wrong_password_is_refused(compose_postgres: ComposePostgres) -> None:
+async def test_wrong_password_is_rejected(compose_postgres: ComposePostgres) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(compose_postgres.url.replace(compose_postgres.password, "x"))
 

@@ -67,11 +67,11 @@ def test_no_file_names_a_package_registry() -> None:
     assert files_that_name(REGISTRIES) == []
 
 
-def test_no_requirements_file_says_where_packages_come_from() -> None:
+def test_no_requirements_file_names_a_package_index() -> None:
     assert [found for found in files_that_name(INDEX_OPTIONS) if found[0].startswith("requirements/")] == []
 
 
-def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
+def test_no_file_names_a_local_folder() -> None:
     assert files_that_name(FOLDERS) == []
 
 
@@ -128,12 +128,12 @@ def test_every_locked_package_has_hashes(group: str) -> None:
     assert [name for name, (_, hashes) in locked(group).items() if hashes == 0] == []
 
 
-def test_what_is_served_is_what_is_tested() -> None:
+def test_and_bench_groups_lock_the_serve_versions() -> None:
     for group in ("test", "bench"):
         assert locked("serve").items() <= locked(group).items()
 
 
-def test_what_is_developed_with_is_served_but_for_what_is_apart() -> None:
+def test_dev_group_locks_the_serve_versions_except_sns() -> None:
     """`auth1 dev` needs no SNS, which is as large as all the rest together."""
     served, developed = locked("serve"), locked("dev")
     assert served.keys() - developed.keys() >= {"aioboto3", "botocore"}

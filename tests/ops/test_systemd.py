@@ -46,7 +46,7 @@ def test_systemd_accepts_the_unit(name: str, tmp_path: Path) -> None:
 
 @needs_systemd
 @each_unit
-def test_service_is_confined(name: str) -> None:
+def test_service_is_sandboxed(name: str) -> None:
     analyze("security", "--offline=true", f"--threshold={MAX_EXPOSURE}", "--no-pager", FOLDER / name)
 
 
