@@ -138,7 +138,7 @@ async def forge(door: Door, twilio_server: TwilioServer, database_url: str) -> A
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-async def test_a_forged_token_is_refused(forge: Forge, name: str) -> None:
+async def test_forged_token_is_rejected(forge: Forge, name: str) -> None:
     token = FORGERIES[name](forge)
     assert token != forge.token
 
@@ -151,7 +151,7 @@ async def test_a_forged_token_is_refused(forge: Forge, name: str) -> None:
     assert await forge.person.introspect(token) == {"active": False}
 
 
-async def test_the_pattern_of_the_forgeries_is_a_token_that_works(forge: Forge) -> None:
+async def test_template_of_the_forgeries_is_a_valid_token(forge: Forge) -> None:
     assert await forge.person.is_live(forge.sign())
     assert await forge.person.is_live(forge.sign({"iat": forge.claims["iat"] - 60, "more": {"a": 1}}))
 
@@ -168,7 +168,7 @@ async def test_the_pattern_of_the_forgeries_is_a_token_that_works(forge: Forge) 
         ("Bearer ü", "invalid_token"),
     ],
 )
-async def test_the_header_needs_a_bearer_token(person: Person, value: str | None, code: str) -> None:
+async def test_authorization_header_requires_a_bearer_token(person: Person, value: str | None, code: str) -> None:
     headers = [(b"x-api-key", person.tenant["api_key"].encode())]
     if value is not None:
         headers.append((b"authorization", value.encode("latin-1")))
@@ -179,7 +179,7 @@ async def test_the_header_needs_a_bearer_token(person: Person, value: str | None
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_token_without_a_key_beside_it_is_not_enough(person: Person) -> None:
+async def test_token_without_an_api_key_is_rejected(person: Person) -> None:
     login = await person.log_in()
 
     answer = await person.door.client.get(SESSIONS, headers={"authorization": f"Bearer {login['token']}"})
@@ -187,7 +187,7 @@ async def test_a_token_without_a_key_beside_it_is_not_enough(person: Person) -> 
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
 
 
-async def test_a_token_of_the_sandbox_is_refused_by_live_routes_and_a_live_one_by_the_sandbox(person: Person) -> None:
+async def test_sandbox_and_live_tokens_are_not_interchangeable(person: Person) -> None:
     sandbox = Person(person.doors, person.tenant, person.twilio, person.database, key="test_key")
     live, test = (await person.log_in())["token"], (await sandbox.log_in())["token"]
 
@@ -197,7 +197,7 @@ async def test_a_token_of_the_sandbox_is_refused_by_live_routes_and_a_live_one_b
     assert (await sandbox.call("GET", SESSIONS, live)).json()["code"] == "invalid_token"
 
 
-async def test_an_instance_whose_clock_is_ahead_or_behind_logs_nobody_out(person: Person, start_app: Started) -> None:
+async def test_clock_skew_between_instances_logs_no_user_out(person: Person, start_app: Started) -> None:
     """What is signed by a clock ten minutes off is good at one that is right, for as long as both agree it lives."""
     login = await person.log_in()
     forge = Forge(person, login["token"])

@@ -31,7 +31,7 @@ async def two_logins(person: Person) -> tuple[dict[str, str], dict[str, str]]:
 @pytest.mark.parametrize(
     ("scope", "here_lives", "there_lives"), [("local", False, True), ("others", True, False), ("global", False, False)]
 )
-async def test_logging_out(everywhere: Person, scope: str, here_lives: bool, there_lives: bool) -> None:
+async def test_logout_revokes_the_sessions_of_its_scope(everywhere: Person, scope: str, here_lives: bool, there_lives: bool) -> None:
     here, there = await two_logins(everywhere)
 
     answer = await everywhere.call("POST", LOGOUT, here["token"], {"scope": scope})
@@ -44,7 +44,7 @@ async def test_logging_out(everywhere: Person, scope: str, here_lives: bool, the
         assert refreshed.status_code == (200 if lives else 401)
 
 
-async def test_logging_out_needs_no_body(person: Person) -> None:
+async def test_logout_needs_no_body(person: Person) -> None:
     login = await person.log_in()
 
     assert (await person.call("POST", LOGOUT, login["token"])).status_code == 204
@@ -52,14 +52,14 @@ async def test_logging_out_needs_no_body(person: Person) -> None:
 
 
 @pytest.mark.parametrize("body", [{"scope": "all"}, {"scope": None}, {"scope": "local", "x": 1}, [], "local"])
-async def test_other_scopes_are_refused(person: Person, body: object) -> None:
+async def test_invalid_logout_scope_is_rejected(person: Person, body: object) -> None:
     login = await person.log_in()
 
     assert (await person.call("POST", LOGOUT, login["token"], body)).status_code == 422
     assert await person.is_live(login["token"])
 
 
-async def test_a_user_sees_where_it_is_logged_in_and_ends_one(everywhere: Person) -> None:
+async def test_user_lists_sessions_and_revokes_one(everywhere: Person) -> None:
     here = await everywhere.log_in(user_agent="Here/1.0", x_forwarded_for="192.0.2.177")
     there = await everywhere.log_in(user_agent="There/2.0", x_forwarded_for="2001:db8:1234:5678::1")
 
@@ -85,7 +85,7 @@ async def test_a_user_sees_where_it_is_logged_in_and_ends_one(everywhere: Person
     assert len(await everywhere.events("session.revoked")) == 1
 
 
-async def test_a_user_ends_all_its_sessions(everywhere: Person) -> None:
+async def test_user_revokes_all_sessions(everywhere: Person) -> None:
     here, there = await two_logins(everywhere)
 
     assert (await everywhere.call("DELETE", SESSIONS, here["token"])).status_code == 204
@@ -94,7 +94,7 @@ async def test_a_user_ends_all_its_sessions(everywhere: Person) -> None:
     assert not await everywhere.is_live(there["token"])
 
 
-async def test_nobody_ends_the_session_of_somebody_else(everywhere: Person, new_person: NewPerson) -> None:
+async def test_session_of_another_user_cannot_be_revoked(everywhere: Person, new_person: NewPerson) -> None:
     victim = await everywhere.log_in()
     neighbour = Person(everywhere.doors, everywhere.tenant, everywhere.twilio, everywhere.database)
     stranger = await new_person()
@@ -113,7 +113,7 @@ async def test_nobody_ends_the_session_of_somebody_else(everywhere: Person, new_
     assert await everywhere.is_live(victim["token"])
 
 
-async def test_a_tenant_ends_one_session_of_a_user_and_all(everywhere: Person) -> None:
+async def test_tenant_revokes_one_or_all_sessions_of_a_user(everywhere: Person) -> None:
     here, there = await two_logins(everywhere)
     path = f"/users/{here['user_id']}/sessions"
     assert len((await everywhere.manage("GET", path)).json()["data"]) == 2
@@ -126,7 +126,7 @@ async def test_a_tenant_ends_one_session_of_a_user_and_all(everywhere: Person) -
     assert (await everywhere.manage("GET", path)).json()["data"] == []
 
 
-async def test_a_tenant_ends_all_sessions_of_all_its_users(everywhere: Person, new_person: NewPerson) -> None:
+async def test_tenant_revokes_all_sessions_of_all_users(everywhere: Person, new_person: NewPerson) -> None:
     here, _ = await two_logins(everywhere)
     another_tenant = await new_person(everywhere.doors)
     elsewhere = await another_tenant.log_in()
@@ -145,14 +145,14 @@ async def _refuses(door: Door, person: Person, token: str) -> bool:
     return bool(answer.json() == {"active": False})
 
 
-async def test_the_oldest_session_makes_room_for_a_new_one(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_oldest_session_is_revoked_above_the_session_limit(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors, max_sessions_per_user=2)
     first, second, third = [await person.log_in() for _ in range(3)]
 
     assert [await person.is_live(login["token"]) for login in (first, second, third)] == [False, True, True]
 
 
-async def test_logins_at_once_leave_no_more_sessions_than_there_may_be(
+async def test_concurrent_logins_stay_within_the_session_limit(
     new_person: NewPerson, door: Door, database: asyncpg.Connection
 ) -> None:
     person = await new_person(max_sessions_per_user=3)
@@ -174,7 +174,7 @@ async def test_logins_at_once_leave_no_more_sessions_than_there_may_be(
     assert await database.fetchval(live, user_id) == 3
 
 
-async def test_a_banned_user_s_tokens_are_refused_where_no_cache_knows_them(
+async def test_uncached_token_of_a_banned_user_is_rejected(
     person: Person, database: asyncpg.Connection
 ) -> None:
     login = await person.log_in()
@@ -183,7 +183,7 @@ async def test_a_banned_user_s_tokens_are_refused_where_no_cache_knows_them(
     assert not await person.is_live(login["token"])
 
 
-async def test_while_redis_is_away_a_session_ends_all_the_same(start_app: Started, new_person: NewPerson) -> None:
+async def test_session_is_revoked_without_redis(start_app: Started, new_person: NewPerson) -> None:
     doors = [await start_app(REDIS_URL="redis://127.0.0.1:1") for _ in range(2)]
     person = await new_person(doors)
     here, there = await two_logins(person)
@@ -194,7 +194,7 @@ async def test_while_redis_is_away_a_session_ends_all_the_same(start_app: Starte
     assert not await person.is_live(there["token"])
 
 
-async def test_an_instance_that_cannot_tell_redis_tells_it_later(
+async def test_revocation_is_published_to_redis_after_recovery(
     person: Person, door: Door, start_app: Started
 ) -> None:
     login = await person.log_in()
@@ -209,7 +209,7 @@ async def test_an_instance_that_cannot_tell_redis_tells_it_later(
     assert not await person.is_live(login["token"])
 
 
-async def test_what_was_read_before_a_session_ended_is_not_kept_after_it(person: Person, door: Door) -> None:
+async def test_stale_read_is_not_cached_after_a_revocation(person: Person, door: Door) -> None:
     """A reader that is slow between PostgreSQL and Redis must not bring a dead session back."""
     login = await person.log_in()
     key = cache._key(person.tenant["tenant_id"], login["session_id"])
@@ -225,7 +225,7 @@ async def test_what_was_read_before_a_session_ended_is_not_kept_after_it(person:
 @pytest.mark.parametrize(
     ("method", "path", "body"), [("POST", "ban", {}), ("DELETE", "sessions", None), ("PATCH", "", {"email": "new"})]
 )
-async def test_an_end_that_is_repeated_because_its_commit_was_not_heard_of_is_told_to_all(
+async def test_revocation_retried_after_a_lost_commit_invalidates_the_cache(
     person: Person, database: asyncpg.Connection, method: str, path: str, body: dict[str, str] | None
 ) -> None:
     login = await person.log_in()
@@ -240,7 +240,7 @@ async def test_an_end_that_is_repeated_because_its_commit_was_not_heard_of_is_to
     assert not await person.is_live(login["token"])
 
 
-async def test_an_erasure_whose_commit_was_not_heard_of_leaves_no_token_that_works(
+async def test_erasure_with_a_lost_commit_leaves_no_valid_token(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     login = await person.log_in()

@@ -7,7 +7,7 @@ from tests.conftest import Door
 from tests.sessions.conftest import INTROSPECT, SESSIONS, NewPerson, Person
 
 
-async def test_a_live_token_is_told_with_all_that_it_says(person: Person) -> None:
+async def test_active_token_is_returned_with_its_claims(person: Person) -> None:
     login = await person.log_in()
 
     told = await person.introspect(login["token"])
@@ -16,7 +16,7 @@ async def test_a_live_token_is_told_with_all_that_it_says(person: Person) -> Non
     assert told == {"active": True, "token_type": "Bearer", **claims}
 
 
-async def test_a_token_may_come_as_a_form_as_the_rfc_has_it(person: Person) -> None:
+async def test_token_is_accepted_as_a_form(person: Person) -> None:
     login = await person.log_in()
     headers = {"x-api-key": person.tenant["secret_key"]}
     form = {"token": login["token"], "token_type_hint": "access_token"}
@@ -29,11 +29,11 @@ async def test_a_token_may_come_as_a_form_as_the_rfc_has_it(person: Person) -> N
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é", "\0", "x" * 10_000])
-async def test_of_anything_else_only_that_it_is_not_active(person: Person, token: str) -> None:
+async def test_invalid_token_is_not_active(person: Person, token: str) -> None:
     assert await person.introspect(token) == {"active": False}
 
 
-async def test_the_tokens_of_others_are_not_active(person: Person, new_person: NewPerson) -> None:
+async def test_token_of_another_tenant_or_pool_is_not_active(person: Person, new_person: NewPerson) -> None:
     other = await new_person()
     sandbox = Person(person.doors, person.tenant, person.twilio, person.database, key="test_key")
     test_token = (await sandbox.log_in())["token"]
@@ -44,13 +44,13 @@ async def test_the_tokens_of_others_are_not_active(person: Person, new_person: N
     assert (await person.introspect(test_token, "test_key"))["test"] is True
 
 
-async def test_a_publishable_key_may_not_ask(person: Person) -> None:
+async def test_introspection_with_a_publishable_key_is_forbidden(person: Person) -> None:
     refused = await person.door.post(INTROSPECT, {"token": "x"}, person.tenant["api_key"])
 
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
 
 
-async def test_checking_a_token_asks_redis_once_and_postgres_never(person: Person, door: Door) -> None:
+async def test_token_check_makes_one_redis_and_no_postgres_call(person: Person, door: Door) -> None:
     login = await person.log_in()
     await person.introspect(login["token"])
     before = door.services.redis.round_trips, door.services.postgres.round_trips
@@ -60,7 +60,7 @@ async def test_checking_a_token_asks_redis_once_and_postgres_never(person: Perso
     assert (door.services.redis.round_trips, door.services.postgres.round_trips) == (before[0] + 1, before[1])
 
 
-async def test_a_bad_token_costs_no_question_to_anybody(person: Person, door: Door) -> None:
+async def test_invalid_token_makes_no_redis_or_postgres_call(person: Person, door: Door) -> None:
     login = await person.log_in()
     await person.call("GET", SESSIONS, login["token"])
     before = door.services.redis.round_trips, door.services.postgres.round_trips

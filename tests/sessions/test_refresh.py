@@ -11,7 +11,7 @@ from tests.conftest import JWT_SECRET, Door, Started
 from tests.sessions.conftest import NewPerson, Person
 
 
-async def test_a_refresh_gives_a_new_pair_of_tokens_of_the_same_session(person: Person) -> None:
+async def test_refresh_returns_new_tokens_of_the_same_session(person: Person) -> None:
     login = await person.log_in()
 
     answer = await person.refresh(login["refresh_token"])
@@ -27,7 +27,7 @@ async def test_a_refresh_gives_a_new_pair_of_tokens_of_the_same_session(person: 
     assert (await person.refresh(pair["refresh_token"])).status_code == 200
 
 
-async def test_the_token_before_the_live_one_gets_the_live_one_for_a_while(person: Person) -> None:
+async def test_refresh_returns_same_tokens_within_grace_period(person: Person) -> None:
     login = await person.log_in()
     first = await person.refresh(login["refresh_token"])  # its answer was lost
 
@@ -38,7 +38,7 @@ async def test_the_token_before_the_live_one_gets_the_live_one_for_a_while(perso
     assert (await person.refresh(login["refresh_token"])).status_code == 200
 
 
-async def test_after_the_grace_a_token_used_again_ends_its_session_everywhere(person: Person) -> None:
+async def test_token_reuse_after_grace_period_revokes_the_session(person: Person) -> None:
     login = await person.log_in()
     pair = (await person.refresh(login["refresh_token"])).json()
     await person.age(login["session_id"], refresh_tokens.GRACE_S + 1)
@@ -115,7 +115,7 @@ async def test_raced_chain_gives_one_live_token_and_late_reuse_revokes_it(
     assert (await person.refresh(successor.pop())).json()["code"] == "session_revoked"
 
 
-async def test_twenty_refreshes_at_once_give_one_live_successor(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_twenty_concurrent_refreshes_return_one_successor(new_person: NewPerson, doors: list[Door]) -> None:
     person = await new_person(doors)
     login = await person.log_in()
 
@@ -129,7 +129,7 @@ async def test_twenty_refreshes_at_once_give_one_live_successor(new_person: NewP
     assert (await person.refresh(answers[0].json()["refresh_token"])).status_code == 200
 
 
-async def test_a_session_that_is_not_refreshed_ends(new_person: NewPerson) -> None:
+async def test_idle_session_expires(new_person: NewPerson) -> None:
     person = await new_person(session_idle_after=3600, token_expires_in=3600)
     login = await person.log_in()
     await person.age(login["session_id"], 3590)
@@ -142,7 +142,7 @@ async def test_a_session_that_is_not_refreshed_ends(new_person: NewPerson) -> No
     assert (await person.refresh(pair["refresh_token"])).json()["code"] == "session_revoked"
 
 
-async def test_a_session_ends_however_often_it_is_refreshed(new_person: NewPerson) -> None:
+async def test_session_expires_despite_refreshes(new_person: NewPerson) -> None:
     person = await new_person(session_expires_in=3600)
     login = await person.log_in()
     await person.age(login["session_id"], 3500)
@@ -153,7 +153,7 @@ async def test_a_session_ends_however_often_it_is_refreshed(new_person: NewPerso
     assert (await person.refresh(pair["refresh_token"])).json()["code"] == "session_revoked"
 
 
-async def test_a_restored_backup_does_not_take_a_newer_token_for_a_stolen_one(
+async def test_newer_token_is_valid_after_a_backup_restore(
     person: Person, database: asyncpg.Connection
 ) -> None:
     token = (await person.log_in())["refresh_token"]
@@ -167,7 +167,7 @@ async def test_a_restored_backup_does_not_take_a_newer_token_for_a_stolen_one(
 @pytest.mark.parametrize(
     "token", ["", "x", "auth1_rt_", "auth1_rt_" + "0" * 26 + "_0_" + "A" * 43, "é" * 50, "a" * 257, 7]
 )
-async def test_a_made_up_token_is_refused_without_asking_the_database(person: Person, token: object) -> None:
+async def test_malformed_refresh_token_is_rejected_without_a_database_query(person: Person, token: object) -> None:
     await person.refresh("warm")
     before = person.doors[0].services.postgres.round_trips
 
@@ -178,7 +178,7 @@ async def test_a_made_up_token_is_refused_without_asking_the_database(person: Pe
     assert person.doors[0].services.postgres.round_trips == before
 
 
-async def test_a_token_is_good_at_its_own_tenant_and_pool_only(person: Person, new_person: NewPerson) -> None:
+async def test_refresh_token_is_valid_at_its_own_tenant_and_pool_only(person: Person, new_person: NewPerson) -> None:
     login = await person.log_in()
     other = await new_person()
     sandbox = Person(person.doors, person.tenant, person.twilio, person.database, key="test_key")
@@ -188,14 +188,14 @@ async def test_a_token_is_good_at_its_own_tenant_and_pool_only(person: Person, n
     assert (await person.refresh((await sandbox.log_in())["refresh_token"])).json()["code"] == "invalid_token"
 
 
-async def test_no_sign_of_a_token_can_be_changed(person: Person) -> None:
+async def test_refresh_token_with_any_changed_character_is_rejected(person: Person) -> None:
     token = (await person.log_in())["refresh_token"]
     for place in range(len("auth1_rt_"), len(token) - 1):  # of the last one two bits are padding
         changed = token[:place] + ("0" if token[place] != "0" else "1") + token[place + 1 :]
         assert refresh_tokens.read(person.doors[0].services.keyring, person.tenant["tenant_id"], changed) is None
 
 
-async def test_the_secret_can_be_changed_while_people_are_logged_in(person: Person, start_app: Started) -> None:
+async def test_sessions_survive_a_jwt_secret_rotation(person: Person, start_app: Started) -> None:
     login = await person.log_in()
     both = await start_app(JWT_SECRET="another secret that only the tests know", JWT_SECRET_PREVIOUS=JWT_SECRET)
     new = await start_app(JWT_SECRET="another secret that only the tests know")

@@ -47,7 +47,7 @@ async def verify(door: Door, token: str, tenant: dict[str, Any], audience: str |
 
 
 @pytest.mark.parametrize("algorithm", MAKE)
-async def test_tokens_are_signed_with_the_operator_s_key_and_checked_by_its_public_half(
+async def test_tokens_are_signed_with_the_operator_key(
     start_app: Started, new_person: NewPerson, algorithm: str
 ) -> None:
     door = await start_app(JWT_ALGORITHM=algorithm, JWT_PRIVATE_KEY=pem(MAKE[algorithm]()))
@@ -63,7 +63,7 @@ async def test_tokens_are_signed_with_the_operator_s_key_and_checked_by_its_publ
     assert (await verify(door, pair["token"], person.tenant))["sid"] == login["session_id"]
 
 
-async def test_the_public_page_shows_public_halves_only(start_app: Started, door: Door) -> None:
+async def test_jwks_contains_public_keys_only(start_app: Started, door: Door) -> None:
     keys = [ec_key(), ed25519.Ed25519PrivateKey.generate()]
     own = await start_app(JWT_ALGORITHM="ES256", JWT_PRIVATE_KEY="".join(map(pem, keys)))
 
@@ -76,7 +76,7 @@ async def test_the_public_page_shows_public_halves_only(start_app: Started, door
     assert (await door.client.get(JWKS)).json() == {"keys": []}  # tenants' secrets are never shown
 
 
-async def test_the_metadata_say_what_is_true(start_app: Started, door: Door) -> None:
+async def test_server_metadata_is_correct(start_app: Started, door: Door) -> None:
     own = await start_app(
         JWT_ALGORITHM="EdDSA", JWT_PRIVATE_KEY=pem(MAKE["EdDSA"]()), APP_URL="https://auth.example.com"
     )
@@ -90,7 +90,7 @@ async def test_the_metadata_say_what_is_true(start_app: Started, door: Door) -> 
     assert (await door.client.get(METADATA)).json()["access_token_signing_alg_values_supported"] == ["HS256"]
 
 
-async def test_the_sandbox_has_a_key_of_its_own_whatever_the_operator_s(
+async def test_sandbox_tokens_have_a_separate_signing_key(
     start_app: Started, new_person: NewPerson
 ) -> None:
     door = await start_app(JWT_ALGORITHM="ES256", JWT_PRIVATE_KEY=pem(ec_key()))
@@ -105,7 +105,7 @@ async def test_the_sandbox_has_a_key_of_its_own_whatever_the_operator_s(
     assert (await live.call("GET", "/api/auth/me/sessions", token)).json()["code"] == "invalid_token"
 
 
-async def test_with_the_operator_s_key_a_tenant_s_secret_signs_nothing(
+async def test_token_signed_with_tenant_secret_is_rejected_with_an_operator_key(
     start_app: Started, new_person: NewPerson
 ) -> None:
     private = ec_key()
@@ -123,7 +123,7 @@ async def test_with_the_operator_s_key_a_tenant_s_secret_signs_nothing(
         assert await person.introspect(token) == {"active": False}
 
 
-async def test_an_operator_s_key_is_replaced_without_one_failed_check(
+async def test_operator_key_rotation_causes_no_failed_check(
     start_app: Started, new_person: NewPerson
 ) -> None:
     """In three steps of a rolling restart: the new key is known everywhere, then it signs, then the old one goes."""
@@ -143,7 +143,7 @@ async def test_an_operator_s_key_is_replaced_without_one_failed_check(
     assert (await elsewhere.introspect(tokens[0]))["active"]
 
 
-async def test_keys_may_be_made_known_while_tokens_are_signed_with_secrets(
+async def test_jwks_may_publish_keys_before_they_sign(
     start_app: Started, new_person: NewPerson
 ) -> None:
     key = pem(ec_key())
@@ -158,7 +158,7 @@ async def test_keys_may_be_made_known_while_tokens_are_signed_with_secrets(
     assert len((await prepared.client.get(JWKS)).json()["keys"]) == 1
 
 
-async def test_a_tenant_replaces_its_secret_ten_times_under_load_without_one_failed_check(
+async def test_tenant_secret_rotation_under_load_causes_no_failed_check(
     new_person: NewPerson, doors: list[Door]
 ) -> None:
     person = await new_person(doors)
@@ -191,7 +191,7 @@ async def test_a_tenant_replaces_its_secret_ten_times_under_load_without_one_fai
     jwt.decode(newest["token"], rotated.json()["jwt_secret"], algorithms=["HS256"], audience=person.tenant["tenant_id"])
 
 
-async def test_a_tenant_reads_all_secrets_that_verify_its_tokens(
+async def test_tenant_reads_all_secrets_that_verify_its_tokens(
     new_person: NewPerson, start_app: Started, door: Door
 ) -> None:
     """Also while the operator changes JWT_SECRET: who checks tokens itself can have the new one before it signs."""
@@ -223,7 +223,7 @@ def verifies(token: str, secret: str) -> bool:
     return True
 
 
-async def test_a_secret_that_leaked_ends_at_once(new_person: NewPerson) -> None:
+async def test_leaked_secret_is_revoked_immediately(new_person: NewPerson) -> None:
     person = await new_person()
     login = await person.log_in()
     await person.manage("POST", "/jwt-secret/rotate", {"grace_in": 3600})
@@ -238,11 +238,11 @@ async def test_a_secret_that_leaked_ends_at_once(new_person: NewPerson) -> None:
 
 
 @pytest.mark.parametrize("grace_in", [-1, 30 * 24 * 3600 + 1, "1", None])
-async def test_a_grace_has_bounds(person: Person, grace_in: object) -> None:
+async def test_invalid_grace_period_is_rejected(person: Person, grace_in: object) -> None:
     assert (await person.manage("POST", "/jwt-secret/rotate", {"grace_in": grace_in})).status_code == 422
 
 
-def test_each_tenant_pool_and_version_has_a_secret_of_its_own(door: Door) -> None:
+def test_each_tenant_pool_and_version_has_its_own_secret(door: Door) -> None:
     signer: Signer = door.services.signer
     assert [len(secret) for secret in signer.secrets("tn_1", 1)] == [43]
     pools = ("tn_1", "tn_1:test", "tn_2")
