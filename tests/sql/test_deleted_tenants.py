@@ -45,7 +45,7 @@ async def deleted_tenant(app: Door, connection: asyncpg.Connection) -> str:
     return tenant
 
 
-async def test_a_deleted_tenant_goes_with_its_sandbox_and_another_stays(
+async def test_deleted_tenant_is_purged_with_its_sandbox_only(
     app: Door, connection: asyncpg.Connection
 ) -> None:
     other = (await app.tenant())["tenant_id"]
@@ -65,7 +65,7 @@ async def test_a_deleted_tenant_goes_with_its_sandbox_and_another_stays(
     assert await connection.fetchval("select count(*) from events where tenant_id = $1", gone) == 2
 
 
-async def test_a_tenant_keeps_its_rows_for_the_minute_in_which_a_worker_may_still_know_it(
+async def test_deleted_tenant_keeps_its_rows_for_a_minute(
     app: Door, connection: asyncpg.Connection
 ) -> None:
     tenant = await deleted_tenant(app, connection)
@@ -80,7 +80,7 @@ async def test_a_tenant_keeps_its_rows_for_the_minute_in_which_a_worker_may_stil
 
 
 @pytest.mark.parametrize("table", [table for table in DELETED if table != "budgets"])  # of which a tenant has one
-async def test_the_purge_of_a_tenant_takes_no_more_than_it_is_told(
+async def test_tenant_purge_is_limited_to_its_batch_size(
     app: Door, connection: asyncpg.Connection, table: str
 ) -> None:
     tenant = (await app.tenant())["tenant_id"]
@@ -111,7 +111,7 @@ async def test_the_purge_of_a_tenant_takes_no_more_than_it_is_told(
 
 
 @pytest.mark.parametrize("table", DELETED)
-async def test_a_deleted_tenant_waits_for_a_row_that_somebody_holds_and_the_purge_does_not(
+async def test_tenant_purge_skips_locked_rows_and_completes_later(
     app: Door, connection: asyncpg.Connection, connect: Connect, migrated_url: str, table: str
 ) -> None:
     tenant = await deleted_tenant(app, connection)

@@ -20,7 +20,7 @@ ALL = [migration.name for migration in migrations()]
 RELEASE = functions().schema
 
 
-async def test_every_file_runs_twice_harmlessly(new_database: NewDatabase, connect: Connect) -> None:
+async def test_every_migration_is_idempotent(new_database: NewDatabase, connect: Connect) -> None:
     once, twice = await new_database(), await new_database()
     await migrate(once)
 
@@ -35,14 +35,14 @@ async def test_every_file_runs_twice_harmlessly(new_database: NewDatabase, conne
     assert await describe(connection) == await describe(await connect(once))
 
 
-async def test_the_second_time_nothing_is_left_to_apply(new_database: NewDatabase) -> None:
+async def test_second_migration_run_applies_nothing(new_database: NewDatabase) -> None:
     url = await new_database()
 
     assert await migrate(url) == [*ALL, RELEASE]
     assert await migrate(url) == []
 
 
-async def test_four_instances_migrate_an_empty_database_at_once(new_database: NewDatabase) -> None:
+async def test_four_instances_migrate_an_empty_database_concurrently(new_database: NewDatabase) -> None:
     url = await new_database()
 
     applied = await asyncio.gather(*(migrate(url) for _ in range(4)))
@@ -51,7 +51,7 @@ async def test_four_instances_migrate_an_empty_database_at_once(new_database: Ne
     assert await migrate(url) == []
 
 
-async def test_only_what_is_missing_is_applied(new_database: NewDatabase, connect: Connect) -> None:
+async def test_only_missing_migrations_are_applied(new_database: NewDatabase, connect: Connect) -> None:
     url = await new_database()
     await migrate(url)
     connection = await connect(url)
@@ -61,7 +61,7 @@ async def test_only_what_is_missing_is_applied(new_database: NewDatabase, connec
     assert await migrate(url) == [ALL[-1]]
 
 
-async def test_an_edited_migration_is_refused(new_database: NewDatabase, connect: Connect) -> None:
+async def test_edited_migration_is_rejected(new_database: NewDatabase, connect: Connect) -> None:
     url = await new_database()
     await migrate(url)
     connection = await connect(url)
@@ -83,7 +83,7 @@ async def test_migrations_of_a_newer_version_are_tolerated(new_database: NewData
     assert await pending(url) == []
 
 
-async def test_pending_names_what_the_database_lacks_and_changes_nothing(
+async def test_pending_lists_missing_migrations_and_changes_nothing(
     new_database: NewDatabase, connect: Connect
 ) -> None:
     url = await new_database()
@@ -96,7 +96,7 @@ async def test_pending_names_what_the_database_lacks_and_changes_nothing(
     assert await pending(url) == []
 
 
-def test_every_file_has_a_number_of_its_own() -> None:
+def test_every_migration_has_a_unique_number() -> None:
     files = sorted(file.name for file in (sql_directory() / "migrations").iterdir())
 
     assert files == [f"{name}.sql" for name in ALL]
@@ -114,7 +114,7 @@ def other_programs() -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("version", ["15", "16"])
-async def test_a_person_logs_in_on_an_older_postgresql(
+async def test_login_works_on_an_older_postgresql(
     version: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -67,11 +67,11 @@ def start_of(first: date) -> datetime:
     return datetime(first.year, first.month, 1, tzinfo=UTC)
 
 
-async def test_this_month_and_the_next_two_have_partitions_after_the_migration(connection: asyncpg.Connection) -> None:
+async def test_migration_creates_partitions_for_three_months(connection: asyncpg.Connection) -> None:
     assert await partitions(connection) == [name_of(month(offset)) for offset in range(3)]
 
 
-async def test_partitions_are_made_once_however_often_and_by_however_many(
+async def test_concurrent_workers_create_each_partition_once(
     connection: asyncpg.Connection, connect: Connect, migrated_url: str
 ) -> None:
     await connection.execute(f"drop table {name_of(month(2))}")
@@ -83,7 +83,7 @@ async def test_partitions_are_made_once_however_often_and_by_however_many(
     assert await partitions(connection) == [name_of(month(offset)) for offset in range(3)]
 
 
-async def test_an_event_lies_in_the_month_of_its_id_to_the_millisecond(connection: asyncpg.Connection) -> None:
+async def test_event_is_stored_in_the_partition_of_its_id(connection: asyncpg.Connection) -> None:
     next_month = start_of(month(1))
     ids = [await insert(connection, next_month, after_ms) for after_ms in (-1, 0, 1)]
 
@@ -92,7 +92,7 @@ async def test_an_event_lies_in_the_month_of_its_id_to_the_millisecond(connectio
     assert [places[event_id] for event_id in ids] == [name_of(month(0)), name_of(month(1)), name_of(month(1))]
 
 
-async def test_what_came_before_its_partition_moves_there_when_it_is_made(connection: asyncpg.Connection) -> None:
+async def test_early_events_move_to_their_new_partition(connection: asyncpg.Connection) -> None:
     far = start_of(month(5))
     before, first, last, after = [
         await insert(connection, moment, ms)
@@ -111,7 +111,7 @@ async def test_what_came_before_its_partition_moves_there_when_it_is_made(connec
     }
 
 
-async def test_months_go_when_all_of_them_is_older_than_thirteen_months(connection: asyncpg.Connection) -> None:
+async def test_partitions_older_than_thirteen_months_are_dropped(connection: asyncpg.Connection) -> None:
     oldest = -retention.EVENTS_MONTHS
     for offset in range(oldest - 3, 0):
         await connection.fetchval("select make_events_partition($1)", month(offset))
@@ -131,7 +131,7 @@ async def test_months_go_when_all_of_them_is_older_than_thirteen_months(connecti
     assert await connection.fetchval(QUERIES["drop_partitions"].text, retention.EVENTS_MONTHS) == 0
 
 
-async def test_two_workers_drop_the_same_month_at_once(
+async def test_concurrent_workers_drop_each_partition_once(
     connection: asyncpg.Connection, connect: Connect, migrated_url: str
 ) -> None:
     await connection.fetchval("select make_events_partition($1)", month(-20))
@@ -147,7 +147,7 @@ async def test_two_workers_drop_the_same_month_at_once(
     assert await other == 0
 
 
-async def test_events_go_on_being_written_while_partitions_are_made_and_dropped(
+async def test_events_are_written_during_partition_maintenance(
     connection: asyncpg.Connection, connect: Connect, migrated_url: str
 ) -> None:
     await connection.fetchval("select make_events_partition($1)", month(-20))

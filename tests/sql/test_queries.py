@@ -61,13 +61,13 @@ def used_names() -> set[str]:
 
 
 @pytest.mark.parametrize("name", sorted(QUERIES.keys() - UTILITIES))
-async def test_a_block_is_sound_sql_for_the_migrated_database(connection: asyncpg.Connection, name: str) -> None:
+async def test_every_query_is_valid_sql(connection: asyncpg.Connection, name: str) -> None:
     statement = await connection.prepare(QUERIES[name].text)
 
     assert len(statement.get_parameters()) == max(parameters_of(QUERIES[name]), default=0)
 
 
-async def test_the_table_of_migrations_can_be_made_twice(connection: asyncpg.Connection) -> None:
+async def test_migrations_table_can_be_created_twice(connection: asyncpg.Connection) -> None:
     before = await connection.fetch(QUERIES["migrate.list_migrations"].text)
 
     await connection.execute(QUERIES["migrate.create_migrations"].text)
@@ -76,7 +76,7 @@ async def test_the_table_of_migrations_can_be_made_twice(connection: asyncpg.Con
     assert await connection.fetch(QUERIES["migrate.list_migrations"].text) == before
 
 
-async def test_the_database_of_auth1_dev_is_made_and_found(postgres_server: PostgresServer, connect: Connect) -> None:
+async def test_dev_database_is_created_and_found(postgres_server: PostgresServer, connect: Connect) -> None:
     connection = await connect(postgres_server.url())
     exists = QUERIES["dev.database_exists"].text
     assert not await connection.fetchval(exists, "auth1_db")
@@ -88,7 +88,7 @@ async def test_the_database_of_auth1_dev_is_made_and_found(postgres_server: Post
 
 
 @every_block
-def test_a_block_has_a_comment_and_named_parameters(query: Query) -> None:
+def test_every_query_has_a_comment_and_named_parameters(query: Query) -> None:
     assert comment_of(query).strip(), "a block without a comment"
     assert len(query.parameters) == len(parameters_of(query)), "a parameter without a name"
 
@@ -104,7 +104,7 @@ STATEMENTS = statements()
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
-async def test_a_statement_returns_the_columns_of_its_row_type(connection: asyncpg.Connection, name: str) -> None:
+async def test_statement_returns_the_columns_of_its_row_type(connection: asyncpg.Connection, name: str) -> None:
     statement = STATEMENTS[name]
     prepared = await connection.prepare(statement.text)
 
@@ -126,15 +126,15 @@ def test_parameters_are_numbered_in_the_order_of_their_first_use() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
-def test_a_file_says_first_what_it_is_about(file: Path) -> None:
+def test_every_query_file_begins_with_a_comment(file: Path) -> None:
     assert re.match(r"-- (?!name:)", file.read_text())
 
 
-def test_every_block_is_used_and_every_name_that_is_used_exists() -> None:
+def test_every_query_is_used_and_every_used_query_exists() -> None:
     assert used_names() == QUERIES.keys()
 
 
-def test_the_names_of_blocks_are_unique_across_files() -> None:
+def test_query_names_are_unique_across_files() -> None:
     names = [name for blocks in BLOCKS.values() for name in blocks]
 
     assert len(names) == len(set(names))

@@ -128,7 +128,7 @@ async def purged(connection: asyncpg.Connection, name: str, limit: int) -> int:
 
 
 @every_purge
-async def test_a_purge_takes_what_is_old_and_nothing_else(connection: asyncpg.Connection, purge: Purge) -> None:
+async def test_purge_deletes_expired_rows_only(connection: asyncpg.Connection, purge: Purge) -> None:
     tenant = new_id("tn")
     for name, details in (purge.old | purge.kept).items():
         await purge.make(connection, tenant, name, *details)
@@ -140,7 +140,7 @@ async def test_a_purge_takes_what_is_old_and_nothing_else(connection: asyncpg.Co
 
 
 @every_purge
-async def test_a_purge_takes_no_more_than_it_is_told(connection: asyncpg.Connection, purge: Purge) -> None:
+async def test_purge_is_limited_to_its_batch_size(connection: asyncpg.Connection, purge: Purge) -> None:
     tenant = new_id("tn")
     details = next(iter(purge.old.values()))
     for number in range(7):
@@ -152,7 +152,7 @@ async def test_a_purge_takes_no_more_than_it_is_told(connection: asyncpg.Connect
 
 
 @every_purge
-async def test_a_purge_passes_by_rows_that_somebody_holds(
+async def test_purge_skips_locked_rows(
     connection: asyncpg.Connection, connect: Connect, migrated_url: str, purge: Purge
 ) -> None:
     tenant = new_id("tn")
@@ -171,7 +171,7 @@ async def test_a_purge_passes_by_rows_that_somebody_holds(
     assert await purged(connection, purge.query, 1000) == 1
 
 
-async def test_one_round_takes_more_than_one_batch(app: Door, connection: asyncpg.Connection) -> None:
+async def test_one_retention_run_deletes_several_batches(app: Door, connection: asyncpg.Connection) -> None:
     tenant = new_id("tn")
     many = 2 * retention.BATCH + 1
     await connection.execute(
@@ -186,7 +186,7 @@ async def test_one_round_takes_more_than_one_batch(app: Door, connection: asyncp
     assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 0
 
 
-async def test_rounds_of_many_workers_do_not_disturb_each_other(app: Door, connection: asyncpg.Connection) -> None:
+async def test_concurrent_retention_runs_are_independent(app: Door, connection: asyncpg.Connection) -> None:
     tenant = new_id("tn")
     for number in range(50):
         await make_challenge(connection, tenant, f"ch_{number}", "31 days")
@@ -209,7 +209,7 @@ async def plan_of(connection: asyncpg.Connection, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", [*retention.TABLE_SCANS, "purge_idempotency", "purge_spending"])
-async def test_no_purge_has_to_read_a_whole_table(connection: asyncpg.Connection, name: str) -> None:
+async def test_no_purge_needs_a_sequential_scan(connection: asyncpg.Connection, name: str) -> None:
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("set local enable_seqscan = off")  # which the planner passes over where it must
@@ -220,7 +220,7 @@ async def test_no_purge_has_to_read_a_whole_table(connection: asyncpg.Connection
     assert "Seq Scan" not in plan, plan
 
 
-async def test_a_deleted_tenant_of_which_nothing_is_left_is_not_looked_for_in_a_whole_table(
+async def test_purge_of_an_empty_deleted_tenant_needs_no_sequential_scan(
     connection: asyncpg.Connection,
 ) -> None:
     transaction = connection.transaction()
@@ -238,7 +238,7 @@ async def test_a_deleted_tenant_of_which_nothing_is_left_is_not_looked_for_in_a_
     assert "Seq Scan on challenges c " not in plan, plan  # c_1, of those found, may be a small table's
 
 
-async def test_a_purge_looks_at_its_own_pages_only(connection: asyncpg.Connection) -> None:
+async def test_purge_scans_its_page_range_only(connection: asyncpg.Connection) -> None:
     tenant = new_id("tn")
     await make_challenge(connection, tenant, "old", "31 days")
     page = await connection.fetchval(
@@ -254,7 +254,7 @@ async def test_a_purge_looks_at_its_own_pages_only(connection: asyncpg.Connectio
     assert await look_at(page, page + 1) == 1
 
 
-def test_a_round_looks_at_all_of_a_small_table_and_in_time_at_all_of_a_large_one() -> None:
+def test_page_ranges_cover_small_tables_at_once_and_large_tables_over_time() -> None:
     small = retention.STRETCH * (retention.MAX_STRETCHES - 1) + 1
     assert sorted(retention.sample_page_ranges(small)) == list(range(0, small, retention.STRETCH))
     assert retention.sample_page_ranges(0) == []
@@ -265,7 +265,7 @@ def test_a_round_looks_at_all_of_a_small_table_and_in_time_at_all_of_a_large_one
     assert {first for firsts in rounds for first in firsts} == set(range(0, large, retention.STRETCH))
 
 
-async def test_a_table_that_cannot_be_purged_keeps_no_other_from_its_turn(
+async def test_failed_purge_of_a_table_does_not_block_other_tables(
     app: Door, connection: asyncpg.Connection, connect: Connect, migrated_url: str
 ) -> None:
     tenant = new_id("tn")

@@ -25,7 +25,7 @@ def lowest_id(prefix: str, moment: datetime) -> str:
 
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(st.lists(moments, min_size=1, max_size=200))
-async def test_id_floor_is_the_beginning_of_the_lowest_id_of_a_moment(migrated_url: str, times: list[datetime]) -> None:
+async def test_id_floor_is_the_prefix_of_the_lowest_id_of_a_timestamp(migrated_url: str, times: list[datetime]) -> None:
     connection = await asyncpg.connect(migrated_url)  # its own: fixtures of one test hold for all examples
 
     rows = await connection.fetch("select id_floor('evt', t) from unnest($1::timestamptz[]) as t", times)
@@ -34,7 +34,7 @@ async def test_id_floor_is_the_beginning_of_the_lowest_id_of_a_moment(migrated_u
     await connection.close()
 
 
-async def test_an_id_made_now_lies_between_the_floors_around_it(connection: asyncpg.Connection) -> None:
+async def test_new_id_is_between_the_surrounding_floors(connection: asyncpg.Connection) -> None:
     for _ in range(20):
         before = datetime.now(UTC)
         made = new_id("evt")
@@ -44,7 +44,7 @@ async def test_an_id_made_now_lies_between_the_floors_around_it(connection: asyn
         assert await connection.fetchval(between, before, after, made)
 
 
-async def test_ids_sort_by_the_time_they_were_made() -> None:
+async def test_ids_sort_by_creation_time() -> None:
     made = []
     for _ in range(50):
         made.append(new_id("evt"))
@@ -55,7 +55,7 @@ async def test_ids_sort_by_the_time_they_were_made() -> None:
     assert made == sorted(made)
 
 
-async def test_the_tenant_leads_the_primary_key_of_all_that_belongs_to_one(connection: asyncpg.Connection) -> None:
+async def test_primary_keys_of_tenant_tables_begin_with_tenant_id(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch("""
         select c.relname as name, a.attname as first_column
         from pg_class c
@@ -68,7 +68,7 @@ async def test_the_tenant_leads_the_primary_key_of_all_that_belongs_to_one(conne
     assert {column for name, column in first_columns.items() if name not in SHARED} == {"tenant_id"}
 
 
-async def test_ids_compare_byte_by_byte_whatever_the_database_was_made_with(connection: asyncpg.Connection) -> None:
+async def test_ids_have_the_c_collation(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch("""
         select c.relname || '.' || a.attname as name
         from pg_class c
@@ -80,7 +80,7 @@ async def test_ids_compare_byte_by_byte_whatever_the_database_was_made_with(conn
     assert [row["name"] for row in rows] == []
 
 
-async def test_a_column_that_an_operator_adds_to_users_survives_the_migrations(connection: asyncpg.Connection) -> None:
+async def test_operator_column_on_users_survives_the_migrations(connection: asyncpg.Connection) -> None:
     await connection.execute("alter table users add column favourite_colour text")
     before = await describe(connection)
 
