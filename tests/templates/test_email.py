@@ -75,7 +75,7 @@ def test_code_that_adds_an_address_names_the_account_action(lang: str) -> None:
         ({"es": EmailText(add_subject="Sumar {code}")}, "login", "es", "es", "Tu código de verificación de MyApp"),
     ],
 )  # fmt: skip
-def test_own_login_words_are_not_used_for_a_code_that_adds_an_address(
+def test_custom_login_texts_are_not_used_for_a_code_that_adds_an_address(
     texts: dict[str, EmailText], purpose: Purpose, locale: str, lang: str, subject: str
 ) -> None:
     branding = Branding("MyApp", texts=Texts(email=texts))
@@ -85,7 +85,7 @@ def test_own_login_words_are_not_used_for_a_code_that_adds_an_address(
     assert (content.lang, content.subject) == (lang, subject)
 
 
-def test_language_with_words_for_adding_an_address_is_used() -> None:
+def test_language_with_texts_for_adding_an_address_is_used() -> None:
     own = {"ja": JAPANESE, "ja-JP": EmailText(add_subject="追加 {brand}", add_code="追加コード")}
     branding = Branding("MyApp", texts=Texts(email=own))
 
@@ -95,7 +95,7 @@ def test_language_with_words_for_adding_an_address_is_used() -> None:
     assert re.search("[a-z]{3}", text) is None
 
 
-def test_words_for_adding_an_address_are_validated() -> None:
+def test_texts_for_adding_an_address_are_validated() -> None:
     texts = Texts(email={"es": EmailText(add_subject="a\nb", add_code="{code}")})
 
     with pytest.raises(ValidationFailed) as caught:

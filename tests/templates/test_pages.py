@@ -53,7 +53,7 @@ def test_every_value_on_a_page_is_escaped() -> None:
 
 
 @pytest.mark.parametrize("lang", sorted(STRINGS))
-def test_status_pages_lead_back_where_an_address_is_known(lang: str) -> None:
+def test_status_pages_link_to_the_application_when_known(lang: str) -> None:
     button = STRINGS[lang].pages.open.format(brand="MyApp")
     for render in (render_confirmed, render_expired):
         page = render(lang, "", WayBack("MyApp", "https://app.example.com/"))
@@ -61,7 +61,7 @@ def test_status_pages_lead_back_where_an_address_is_known(lang: str) -> None:
         assert "<a " not in render(lang, "", WayBack("MyApp"))
 
 
-def test_expired_page_without_a_tenant_names_none() -> None:
+def test_expired_page_without_a_tenant_has_no_tenant_name() -> None:
     assert "brand" not in render_expired("en", "")
 
 

@@ -53,13 +53,13 @@ def test_each_character_has_the_encoding_of_the_standard() -> None:
         ("ó" * 66 + "😀" + "ó" * 66, ("ucs2", 134, 3)),
     ],
 )
-def test_text_is_split_as_the_standard_says(text: str, expected: tuple[str, int, int]) -> None:
+def test_text_is_split_into_segments_by_the_standard(text: str, expected: tuple[str, int, int]) -> None:
     assert measure(text) == expected
 
 
 @settings(derandomize=True, database=None, deadline=None)
 @given(st.text(st.sampled_from("aé€{ó字😀"), max_size=400))
-def test_segments_are_enough_for_all_units(text: str) -> None:
+def test_segment_count_covers_all_units(text: str) -> None:
     encoding, units, segments = measure(text)
 
     wide = sum(character in ("€{" if encoding == "gsm7" else "😀") for character in text)

@@ -143,14 +143,14 @@ def test_language_without_a_text_falls_back(locale: str | None, default: str, fo
         (None, "JA 482913"),
     ],
 )
-def test_own_template_precedes_the_built_in_text_of_its_language(locale: str | None, text: str) -> None:
+def test_custom_template_precedes_the_built_in_text_of_its_language(locale: str | None, text: str) -> None:
     templates = {"pt-BR": "BR {code}", "pt": "PT {code}", "zh-Hant": "ZH {code}", "ja": "JA {code}"}
     branding = Branding("MyApp", default_locale="ja", texts=Texts(sms=templates))
 
     assert render_sms(branding, locale, "482913", 600) == text
 
 
-def test_own_login_template_is_not_used_for_a_code_that_adds_a_number() -> None:
+def test_custom_login_template_is_not_used_for_a_code_that_adds_a_number() -> None:
     texts = Texts(sms={"en": "Sign in: {code}", "ja": "JA {code}"}, sms_add={"fr": "Ajout {code}"})
     branding = Branding("MyApp", texts=texts)
 
@@ -160,7 +160,7 @@ def test_own_login_template_is_not_used_for_a_code_that_adds_a_number() -> None:
     assert render_sms(branding, "fr-CA", "482913", 600) == LOGIN["fr"][0]
 
 
-def test_stored_template_that_is_invalid_today_is_ignored() -> None:
+def test_invalid_stored_template_is_ignored() -> None:
     branding = own(en="Your code: {code.__class__}", pt_BR="{code} {code}")
 
     assert render_sms(branding, "en", "482913", 600) == LOGIN["en"][0]
@@ -187,7 +187,7 @@ def test_autofill_line_is_the_last_line_in_the_format_of_browsers() -> None:
         ("sl-ROZAJ-biske-1994", "sl-rozaj-biske-1994"),
     ],
 )
-def test_tags_have_one_spelling(tag: str, normalised: str) -> None:
+def test_language_tags_are_normalized(tag: str, normalised: str) -> None:
     assert normalise(tag) == normalised
 
 
@@ -217,13 +217,13 @@ def test_validation_names_every_invalid_template(channel: str, templates: dict[s
         check_texts(texts)
 
 
-def test_every_built_in_language_accepts_own_templates() -> None:
+def test_every_built_in_language_accepts_custom_templates() -> None:
     assert FALLBACK in STRINGS
     for tag in STRINGS:
         check_texts(Texts(sms={tag: "{code}"}))
 
 
-def test_settings_of_another_version_are_read_as_far_as_they_are_known() -> None:
+def test_unknown_settings_of_another_version_are_ignored() -> None:
     stored = (
         '{"otp_length": 8, "colour": "blue", "max_otp_attempts": 1000, "sms_branding": "A\\n", "texts": {"fax": {}}}'
     )

@@ -44,7 +44,7 @@ def test_every_text_has_the_placeholders_of_its_english_text(lang: str) -> None:
 
 
 @pytest.mark.parametrize("lang", sorted(STRINGS))
-def test_email_words_obey_the_rules_for_own_words(lang: str) -> None:
+def test_built_in_email_texts_follow_the_rules_for_custom_texts(lang: str) -> None:
     words = msgspec.to_builtins(STRINGS[lang].email)
     for name, text in words.items():
         rules = RULES[next(rule for rule in RULES if rule in name)]
