@@ -84,7 +84,7 @@ def for_types_only(tree: ast.Module) -> ast.Module:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
+def test_module_imports_only_from_lower_layers(path: Path) -> None:
     if module_name(path) == "auth1":
         return
     number, own = layer(module_name(path))
@@ -96,7 +96,7 @@ def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_nothing_is_imported_inside_a_function(path: Path) -> None:
+def test_no_import_inside_a_function(path: Path) -> None:
     for function in ast.walk(ast.parse(path.read_text())):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             inner = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -104,7 +104,7 @@ def test_nothing_is_imported_inside_a_function(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_files_and_functions_are_short_and_say_what_they_are(path: Path) -> None:
+def test_files_and_functions_are_short_and_documented(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
     assert len(text.splitlines()) <= MAX_FILE_LINES
@@ -121,13 +121,13 @@ def test_files_and_functions_are_short_and_say_what_they_are(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_names_say_something(path: Path) -> None:
+def test_module_names_are_specific(path: Path) -> None:
     assert path.stem not in FORBIDDEN_NAMES
     assert path.parent.name not in FORBIDDEN_NAMES
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_sql_stands_in_sql(path: Path) -> None:
+def test_no_sql_in_python_files(path: Path) -> None:
     statement = re.compile(
         r"\s*(select|insert\s+into|update|delete\s+from|with|create|alter|drop)\b.*\b(from|set|as|table|values)\b"
     )
@@ -136,7 +136,7 @@ def test_sql_stands_in_sql(path: Path) -> None:
             assert not statement.match(node.value), f"{path.name}:{node.lineno}: {node.value}"
 
 
-def test_core_has_no_word_of_the_domain() -> None:
+def test_core_has_no_domain_terms() -> None:
     words = re.compile(r"\b(tenant|challenge|otp|phone|sms|identifier|session)s?\b", re.IGNORECASE)
     for path in (ROOT / "auth1" / "core").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -146,7 +146,7 @@ def test_core_has_no_word_of_the_domain() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "auth1" / "lua").glob("*.lua")), ids=lambda path: path.stem)
-def test_each_script_opens_with_its_contract(path: Path) -> None:
+def test_each_lua_script_begins_with_its_contract(path: Path) -> None:
     lines = path.read_text().splitlines()
     head = lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))]
     assert any(line.startswith("-- KEYS") for line in head)
@@ -154,7 +154,7 @@ def test_each_script_opens_with_its_contract(path: Path) -> None:
     assert ("ARGV" in "".join(lines[len(head) :])) == any(line.startswith("-- ARGV") for line in head)
 
 
-def test_every_event_that_sql_writes_is_in_the_closed_set() -> None:
+def test_every_event_in_sql_is_an_event_type() -> None:
     words = "|".join(sorted({event.value.partition(".")[0] for event in EventType}))
     written = {name for path in QUERIES for name in re.findall(rf"'((?:{words})\.[a-z_]+)'", path.read_text())}
     assert written
@@ -162,14 +162,14 @@ def test_every_event_that_sql_writes_is_in_the_closed_set() -> None:
 
 
 @pytest.mark.parametrize("package", sorted((ROOT / "auth1").rglob("*/__init__.py")), ids=lambda path: path.parent.name)
-def test_a_package_says_what_each_of_its_modules_is(package: Path) -> None:
+def test_package_docstring_describes_each_module(package: Path) -> None:
     said = set(re.findall(r"\w+", ast.get_docstring(ast.parse(package.read_text())) or ""))
     modules = {path.stem for path in package.parent.glob("*.py")} - {"__init__"}
 
     assert modules - said <= {"schemas", "statements", "store"}, "these are in every package what their names say"
 
 
-def test_every_refusal_has_a_code_of_its_own() -> None:
+def test_every_error_has_a_unique_code() -> None:
     codes = [refusal.code for refusal in errors.ALL]
     assert len(set(codes)) == len(codes)
     for refusal in errors.ALL:
@@ -212,7 +212,7 @@ def test_every_route_is_guarded_and_its_handler_has_a_docstring() -> None:
             assert route.auth in (any_key, secret_or_test_key, session)
 
 
-def test_nothing_is_left_open() -> None:
+def test_no_open_work_markers() -> None:
     words = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"]) + r")\b")
     for path in [*SOURCES, *QUERIES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "bench").rglob("*.py"))]:
         assert not words.search(path.read_text()), path.name
