@@ -6,7 +6,7 @@ from auth1.challenges.codes import new_code
 from auth1.core.ids import new_id
 
 
-def test_every_code_is_possible_and_leading_zeros_are_kept() -> None:
+def test_codes_are_uniform_and_keep_leading_zeros() -> None:
     drawn = Counter(new_code(4) for _ in range(300_000))
 
     # Each of 10,000 values is missing with probability e^-30.

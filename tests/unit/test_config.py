@@ -105,7 +105,7 @@ def test_every_partition_of_aws_has_valid_regions(region: str) -> None:
     assert sns.region == region
 
 
-def test_sms_providers_sets_the_order_of_trial() -> None:
+def test_sms_providers_sets_the_failover_order() -> None:
     both = ENOUGH | TWILIO | {"AWS_SNS_REGION": "us-east-1"}
 
     assert load_settings(both).sms_providers == ("twilio", "sns")

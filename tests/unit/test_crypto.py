@@ -17,7 +17,7 @@ def test_keys_are_hkdf_of_the_secret(secret: str, purpose: str) -> None:
     assert Keyring(encoded).derive_all(purpose.encode(errors="replace").decode()) == [oracle.derive(encoded.encode())]
 
 
-def test_a_box_opens_only_for_its_purpose_and_context() -> None:
+def test_sealed_box_opens_only_for_its_purpose_and_context() -> None:
     keyring = Keyring(NEW)
     box = keyring.seal("purpose", b"482913", b"context")
 
@@ -29,7 +29,7 @@ def test_a_box_opens_only_for_its_purpose_and_context() -> None:
     assert keyring.seal("purpose", b"482913", b"context") != box
 
 
-def test_the_previous_secret_opens_and_compares_but_never_seals() -> None:
+def test_previous_secret_opens_and_verifies_but_never_seals() -> None:
     old, both, new = Keyring(OLD), Keyring(NEW, previous=OLD), Keyring(NEW)
     box = old.seal("purpose", b"482913", b"")
 

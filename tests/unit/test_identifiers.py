@@ -9,7 +9,7 @@ from auth1.fraud.line_types import blocked_line
 from auth1.identifiers import parse_email, parse_identifier, parse_phone
 
 
-def test_the_guides_own_number_is_accepted() -> None:
+def test_documented_example_number_is_accepted() -> None:
     identifier = parse_phone("+15551234567")
 
     assert identifier.value == "+15551234567"
@@ -38,7 +38,7 @@ def test_the_guides_own_number_is_accepted() -> None:
         "++15551234567",
     ],
 )
-def test_another_spelling_is_refused(text: str) -> None:
+def test_number_not_in_e164_format_is_rejected(text: str) -> None:
     with pytest.raises(InvalidPhone):
         parse_phone(text)
 
@@ -55,18 +55,18 @@ def test_another_spelling_is_refused(text: str) -> None:
         "+80812345678",
     ],
 )
-def test_premium_satellite_and_non_geographic_numbers_are_refused(text: str) -> None:
+def test_premium_satellite_and_non_geographic_numbers_are_rejected(text: str) -> None:
     with pytest.raises(InvalidPhone):
         parse_phone(text)
 
 
 @pytest.mark.parametrize("text", ["+49112", "+1911", "+44999"])
-def test_emergency_numbers_are_refused(text: str) -> None:
+def test_emergency_numbers_are_rejected(text: str) -> None:
     with pytest.raises(InvalidPhone):
         parse_phone(text)
 
 
-def test_line_types_that_the_numbering_plans_tell_are_named() -> None:
+def test_line_types_are_read_from_the_numbering_plan() -> None:
     assert blocked_line(parse_phone("+445600123456").line) == "voip"
     assert blocked_line(parse_phone("+447000123456").line) == "personal_number"
     assert blocked_line(parse_phone("+18005550199").line) == "toll_free"
@@ -75,7 +75,7 @@ def test_line_types_that_the_numbering_plans_tell_are_named() -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_number_in_one_spelling_or_refused(text: str) -> None:
+def test_any_text_is_a_canonical_number_or_rejected(text: str) -> None:
     try:
         identifier = parse_phone(text)
     except InvalidPhone:
@@ -84,7 +84,7 @@ def test_any_text_is_a_number_in_one_spelling_or_refused(text: str) -> None:
     assert identifier.value.isascii()
 
 
-def test_an_email_has_one_spelling() -> None:
+def test_email_is_normalized_and_masked() -> None:
     assert parse_email("Some.One+Tag@Example.COM").value == "some.one+tag@example.com"
     assert parse_email("a@b.co").masked == "a•••@b.co"
 
@@ -113,12 +113,12 @@ def test_an_email_has_one_spelling() -> None:
         "a@" + "b" * 250 + ".co",
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_invalid_email_is_rejected(text: str) -> None:
     with pytest.raises(InvalidEmail):
         parse_email(text)
 
 
-def test_exactly_one_identifier_is_needed() -> None:
+def test_exactly_one_identifier_is_required() -> None:
     for phone, email in ((None, None), ("+15551234567", "a@b.co")):
         with pytest.raises(ValidationFailed):
             parse_identifier(phone=phone, email=email)

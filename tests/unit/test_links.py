@@ -11,7 +11,7 @@ def address(keyring: Keyring, token: str, message_id: str = "msg_1") -> str | No
     return magic_link.address(APP_URL, keyring, "tn_1", message_id, digest(token))
 
 
-def test_a_link_can_be_written_again_until_its_secret_is_forgotten() -> None:
+def test_link_can_be_derived_again_while_its_secret_is_known() -> None:
     [token] = magic_link.derive(Keyring(OLD), "tn_1", "msg_1")
 
     assert len(token) == 43
@@ -20,13 +20,13 @@ def test_a_link_can_be_written_again_until_its_secret_is_forgotten() -> None:
     assert address(Keyring(NEW), token) is None
 
 
-def test_no_two_messages_share_a_link() -> None:
+def test_each_message_has_its_own_link() -> None:
     names = [("tn_1", "msg_1"), ("tn_1", "msg_2"), ("tn_2", "msg_1"), ("tn_1:test", "msg_1")]
 
     assert len({magic_link.derive(Keyring(OLD), *name)[0] for name in names}) == len(names)
 
 
-def test_a_code_challenge_is_that_of_the_rfc() -> None:
+def test_code_challenge_matches_the_rfc_example() -> None:
     # RFC 7636, appendix B.
     assert (
         magic_link.s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"

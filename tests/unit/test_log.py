@@ -48,7 +48,7 @@ def test_text_lines_are_readable(path: Path) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_no_value_begins_a_line_of_its_own(path: Path, log_format: Any) -> None:
+def test_log_values_cannot_inject_lines(path: Path, log_format: Any) -> None:
     log = log_to(path, format=log_format)
     log.info("request\nforged", route="a\r\nb\x1b[2J", status="x\u2028y")
     log.close()

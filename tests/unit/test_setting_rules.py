@@ -56,7 +56,7 @@ def errors(**settings: Any) -> dict[str, str]:
         "+442079460000",
     ],
 )
-def test_name_that_phones_link_or_hide_is_rejected(text: str) -> None:
+def test_name_with_links_or_hidden_characters_is_rejected(text: str) -> None:
     assert brand_problem(text) is not None
 
 
@@ -88,7 +88,7 @@ def test_ordinary_name_is_accepted(text: str) -> None:
         ({"sms_senders": {"US": {"sns": "+9999999"}}}, "settings.sms_senders.US.sns", "phone number"),
     ],
 )
-def test_setting_without_meaning_is_rejected_with_the_fix(settings: dict[str, Any], field: str, advice: str) -> None:
+def test_meaningless_setting_is_rejected_with_the_fix(settings: dict[str, Any], field: str, advice: str) -> None:
     found = errors(**settings)
 
     assert list(found) == [field]

@@ -40,7 +40,7 @@ def public(key: Any) -> str:
         ("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + pem(P256), ["ES256"]),
     ],
 )
-def test_keys_of_both_kinds_are_read(text: str, algorithms: list[str]) -> None:
+def test_es256_and_eddsa_keys_are_read(text: str, algorithms: list[str]) -> None:
     keys = read_signing_keys(text, algorithms[0])
 
     assert [key.algorithm for key in keys] == algorithms
@@ -49,7 +49,7 @@ def test_keys_of_both_kinds_are_read(text: str, algorithms: list[str]) -> None:
         assert "d" not in key.jwk
 
 
-def test_a_kid_is_the_thumbprint_of_rfc_8037() -> None:
+def test_kid_is_the_rfc_8037_thumbprint() -> None:
     """The example of RFC 8037, appendix A.3."""
     private = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
     [key] = read_signing_keys(pem(ed25519.Ed25519PrivateKey.from_private_bytes(private)), "EdDSA")
@@ -76,7 +76,7 @@ def test_a_kid_is_the_thumbprint_of_rfc_8037() -> None:
         ),
     ],
 )
-def test_other_keys_are_refused(text: str, algorithm: str, says: str) -> None:
+def test_invalid_signing_key_is_rejected(text: str, algorithm: str, says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load_settings(ENVIRONMENT | {"JWT_ALGORITHM": algorithm, "JWT_PRIVATE_KEY": text})
 
@@ -93,7 +93,7 @@ def test_other_keys_are_refused(text: str, algorithm: str, says: str) -> None:
         ({"JWT_ALGORITHM": "ES256"}, "JWT_PRIVATE_KEY is required for JWT_ALGORITHM=ES256"),
     ],
 )
-def test_an_algorithm_needs_its_key(environment: dict[str, str], says: str) -> None:
+def test_algorithm_requires_a_matching_key(environment: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load_settings(ENVIRONMENT | environment)
 

@@ -15,7 +15,7 @@ def write(directory: Path, text: str) -> Path:
     return path
 
 
-def test_a_price_is_that_of_the_country_or_of_the_rest_for_each_segment(tmp_path: Path) -> None:
+def test_price_is_per_segment_of_the_country_or_default(tmp_path: Path) -> None:
     text = "# ours\ncountry,price\nUS, 0.0079\n *,0.15 # all others\n\nGB,1\n"
 
     rates = read_sms_rates(write(tmp_path, text))
@@ -26,7 +26,7 @@ def test_a_price_is_that_of_the_country_or_of_the_rest_for_each_segment(tmp_path
     assert rates.price("AQ", 1) == rates.price(None, 1) == 150_000
 
 
-def test_every_problem_of_a_table_is_named(tmp_path: Path) -> None:
+def test_every_problem_of_a_rates_file_is_reported(tmp_path: Path) -> None:
     text = "US,0.01\nus,0.01\nGB\nDE,-1\nFR,1e3\nIT,0.0000001\nUS,0.02\n,1\n٣٣,1\n"
 
     with pytest.raises(ValueError) as caught:  # the sentences are below
@@ -37,12 +37,12 @@ def test_every_problem_of_a_table_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "US,0.01\n", "*,0.1\n" + "#" * MAX_BYTES])
-def test_a_table_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+def test_invalid_rates_file_is_rejected(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError):
         read_sms_rates(write(tmp_path, text))
 
 
-def test_what_is_no_file_or_no_text_is_a_problem_of_the_setting(tmp_path: Path) -> None:
+def test_unreadable_rates_file_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path, tmp_path / "nowhere", tmp_path / "binary"):
         with pytest.raises(ConfigurationError) as caught:
@@ -51,12 +51,12 @@ def test_what_is_no_file_or_no_text_is_a_problem_of_the_setting(tmp_path: Path) 
         assert len(caught.value.problems) == 2
 
 
-def test_our_own_table_says_that_it_is_an_estimate_and_knows_every_country() -> None:
+def test_built_in_rates_are_estimates_for_every_country() -> None:
     assert "Rough estimates" in BUILT_IN.read_text().splitlines()[0]
     assert load_settings(ENOUGH).sms_rates.price("AQ", 1) > 0
 
 
-def test_an_operators_table_takes_the_place_of_ours(tmp_path: Path) -> None:
+def test_operator_rates_replace_the_built_in_rates(tmp_path: Path) -> None:
     path = write(tmp_path, "*,0.5\n")
 
     settings = load_settings(ENOUGH | {"SMS_RATES_FILE": str(path)})

@@ -42,7 +42,7 @@ def is_valid(
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(app_urls, targets, forms, st.sampled_from([None, SHA_256]))
-def test_what_twilios_library_signs_holds(app_url: str, target: str, pairs: Pairs, header: str | None) -> None:
+def test_signature_of_the_twilio_library_is_valid(app_url: str, target: str, pairs: Pairs, header: str | None) -> None:
     signed = signature(app_url + target, pairs, TOKEN, "HMAC_SHA256" if header else None)
 
     assert is_valid(signed, pairs, app_url=app_url, target=target, header=header)
@@ -54,7 +54,7 @@ def test_what_twilios_library_signs_holds(app_url: str, target: str, pairs: Pair
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(app_urls, app_urls, st.sampled_from(["/status", TARGET]), forms, forms)
-def test_it_agrees_with_twilios_validator(
+def test_validation_agrees_with_the_twilio_validator(
     app_url: str, signed_url: str, target: str, pairs: Pairs, signed_pairs: Pairs
 ) -> None:
     """Also where another URL or another form was signed, or the same URL with its port or without."""
@@ -81,7 +81,7 @@ def test_it_agrees_with_twilios_validator(
         ("HTTPS://Auth.Example.com", "HTTPS://Auth.Example.com"),
     ],
 )
-def test_the_url_counts_with_its_port_or_without(app_url: str, signed_url: str) -> None:
+def test_signature_is_valid_with_or_without_the_port(app_url: str, signed_url: str) -> None:
     assert is_valid(signature(signed_url + TARGET, [], TOKEN), [], app_url=app_url)
 
 
@@ -96,11 +96,11 @@ def test_the_url_counts_with_its_port_or_without(app_url: str, signed_url: str) 
         "",
     ],
 )
-def test_another_url_does_not_count(signed_url: str) -> None:
+def test_signature_of_another_url_is_invalid(signed_url: str) -> None:
     assert not is_valid(signature(signed_url + TARGET, [], TOKEN), [])
 
 
-def test_a_name_that_comes_twice_counts_with_each_value_once() -> None:
+def test_duplicate_form_values_are_signed_once() -> None:
     pairs = [("Media", "b"), ("A", "é"), ("Media", "a"), ("Media", "b")]
 
     signed = signature(APP_URL + TARGET, pairs, TOKEN)
@@ -123,7 +123,7 @@ def test_a_name_that_comes_twice_counts_with_each_value_once() -> None:
         ("algorithm=,algorithm=HMAC_SHA256,algorithm=HMAC_SHA1", "HMAC_SHA256"),
     ],
 )
-def test_the_settings_header_names_the_algorithm(header: str | None, algorithm: str) -> None:
+def test_settings_header_selects_the_algorithm(header: str | None, algorithm: str) -> None:
     assert get_signature_algorithm(header).upper() == algorithm
     for name in ("HMAC_SHA1", "HMAC_SHA256"):
         signed = signature(APP_URL + TARGET, [("A", "1")], TOKEN, name)
@@ -132,14 +132,14 @@ def test_the_settings_header_names_the_algorithm(header: str | None, algorithm: 
 
 
 @pytest.mark.parametrize("header", ["algorithm=none", "algorithm=HMAC_MD5", "algorithm=sha1", "algorithm=HMAC_SHA512"])
-def test_an_algorithm_that_is_not_known_never_holds(header: str) -> None:
+def test_signature_with_an_unknown_algorithm_is_invalid(header: str) -> None:
     assert not is_valid(signature(APP_URL + TARGET, [], TOKEN), [], header=header)
 
 
 @pytest.mark.parametrize("signed", [None, "", "=", "é", "\x00", "A" * 10_000])
-def test_no_signature_at_all_does_not_hold(signed: str | None) -> None:
+def test_missing_signature_is_invalid(signed: str | None) -> None:
     assert not is_valid(signed, [])
 
 
-def test_without_a_token_nothing_holds() -> None:
+def test_signature_without_an_auth_token_is_invalid() -> None:
     assert not is_valid(signature(APP_URL + TARGET, [], ""), [], tokens=())
