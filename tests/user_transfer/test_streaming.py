@@ -21,7 +21,7 @@ from tests.users.conftest import House, new_email
 __all__ = ["server"]
 
 
-async def test_a_stream_that_nobody_takes_ends_with_its_deadline() -> None:
+async def test_unread_stream_ends_at_its_deadline() -> None:
     made, closed = 0, False
 
     async def pieces() -> AsyncGenerator[bytes, None]:
@@ -47,7 +47,7 @@ async def test_a_stream_that_nobody_takes_ends_with_its_deadline() -> None:
 
 
 @pytest.mark.parametrize("stopping", [False, True])
-async def test_unread_stream_ends_before_its_deadline(monkeypatch: pytest.MonkeyPatch, stopping: bool) -> None:
+async def test_stalled_stream_ends_before_its_deadline(monkeypatch: pytest.MonkeyPatch, stopping: bool) -> None:
     monkeypatch.setattr(streaming, "FINISHING_SEND_S" if stopping else "SEND_S", 0.0)
     finishing = asyncio.Event()
     if stopping:
@@ -84,7 +84,7 @@ async def test_stream_that_waits_for_its_source_is_not_unread(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("hang_up", [False, True])
-async def test_an_export_is_streamed_over_a_real_connection(server: Auth1, house: House, hang_up: bool) -> None:
+async def test_export_is_streamed_over_a_real_connection(server: Auth1, house: House, hang_up: bool) -> None:
     count = 3000 if hang_up else 700
     rows = [{"email": new_email(), "metadata": {"x": "y" * 1500}} for _ in range(count)]
     for start in range(0, count, 2000):
@@ -112,7 +112,7 @@ async def test_an_export_is_streamed_over_a_real_connection(server: Auth1, house
     assert found == (1 if hang_up else count)
 
 
-async def test_a_tenant_has_two_imports_under_way_at_once_and_others_theirs(house: House) -> None:
+async def test_concurrent_imports_are_limited_to_two_per_tenant(house: House) -> None:
     begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def slow() -> AsyncGenerator[bytes, None]:
@@ -137,13 +137,13 @@ async def test_a_tenant_has_two_imports_under_way_at_once_and_others_theirs(hous
     assert (await house.upload(b"")).status_code == 200
 
 
-async def test_an_export_that_has_ended_makes_room_for_the_next(house: House) -> None:
+async def test_completed_export_releases_its_concurrency_limit(house: House) -> None:
     for _ in range(3):
         assert (await house.call("GET", "/export")).status_code == 200
         assert (await house.call("GET", "/export", params={"format": "xml"})).status_code == 422
 
 
-def test_all_tenants_together_have_no_more_than_a_worker_can_hold() -> None:
+def test_concurrency_limit_of_a_worker_applies_to_all_tenants() -> None:
     turns = ConcurrencyLimiter()
     with ExitStack() as held:
         for n in range(SHARES * 2):
