@@ -39,7 +39,7 @@ async def orphans(database: asyncpg.Connection, house: House) -> int:
     return number
 
 
-async def test_a_login_at_the_moment_of_its_erasure_is_erased_or_somebody_new(
+async def test_login_racing_an_erasure_is_erased_or_a_new_user(
     house: House, database: asyncpg.Connection
 ) -> None:
     ends: list[str] = []
@@ -67,7 +67,7 @@ async def test_a_login_at_the_moment_of_its_erasure_is_erased_or_somebody_new(
     assert set(ends) <= {"erased", "new", "nothing to answer"}
 
 
-async def test_whoever_asks_while_their_user_is_erased_gets_a_code_that_works_or_none(
+async def test_request_racing_an_erasure_sends_a_valid_code_or_none(
     house: House, database: asyncpg.Connection
 ) -> None:
     for _ in range(10):
@@ -85,7 +85,7 @@ async def test_whoever_asks_while_their_user_is_erased_gets_a_code_that_works_or
         assert await database.fetchval("select count(*) from users where id = $1", erased) == 0
 
 
-async def test_an_identifier_given_at_the_moment_of_an_erasure_does_not_outlive_it(
+async def test_identifier_set_during_an_erasure_is_erased(
     house: House, database: asyncpg.Connection
 ) -> None:
     for _ in range(ROUNDS // 2):
@@ -105,7 +105,7 @@ async def test_an_identifier_given_at_the_moment_of_an_erasure_does_not_outlive_
     assert await orphans(database, house) == 0
 
 
-async def test_an_erasure_lets_whoever_writes_down_a_delivery_go_first(
+async def test_erasure_waits_for_a_delivery_record(
     house: House, database: asyncpg.Connection, database_url: str
 ) -> None:
     phone = new_phone()
@@ -130,7 +130,7 @@ async def test_an_erasure_lets_whoever_writes_down_a_delivery_go_first(
     assert await database.fetchval("select count(*) from messages where identifier = $1", phone) == 0
 
 
-async def test_an_identifier_that_an_erasure_did_not_hold_makes_it_begin_anew(
+async def test_erasure_restarts_after_a_concurrent_identifier_change(
     house: House, database: asyncpg.Connection, database_url: str
 ) -> None:
     user_id, email = (await house.make())["user_id"], new_email()
@@ -162,7 +162,7 @@ async def test_an_identifier_that_an_erasure_did_not_hold_makes_it_begin_anew(
         assert await database.fetchval(f"select count(*) from {table} where tenant_id = $1", house.tenant_id) == 0
 
 
-async def test_no_session_outlives_a_ban_that_came_at_the_moment_of_a_login(
+async def test_ban_racing_a_login_leaves_no_session(
     house: House, database: asyncpg.Connection
 ) -> None:
     for _ in range(20):
@@ -184,7 +184,7 @@ async def test_no_session_outlives_a_ban_that_came_at_the_moment_of_a_login(
         assert await database.fetchval(live, user_id) == 0
 
 
-async def test_two_users_who_swap_their_phones_at_once_end_with_one_phone_each(house: House) -> None:
+async def test_concurrent_phone_swap_leaves_one_phone_per_user(house: House) -> None:
     for _ in range(10):
         one, other = await house.make(), await house.make()
 

@@ -33,14 +33,14 @@ async def walk(house: House, limit: int, **query: str) -> list[str]:
         more = {"cursor": page["next_cursor"]}
 
 
-async def test_users_are_listed_newest_first_page_by_page(house: House) -> None:
+async def test_users_are_listed_newest_first_with_pagination(house: House) -> None:
     made = [(await house.make())["user_id"] for _ in range(5)]
 
     for limit in (1, 2, 5, 6):
         assert await walk(house, limit) == made[::-1]
 
 
-async def test_somebody_is_found_by_each_of_their_names(house: House) -> None:
+async def test_user_is_found_by_each_identifier(house: House) -> None:
     phone, email = new_phone(), new_email()
     user = await house.make(
         phone=phone, email=email, external_id="Customer-7", metadata={"plan": "pro", "tags": ["a", "b"]}
@@ -66,7 +66,7 @@ async def test_somebody_is_found_by_each_of_their_names(house: House) -> None:
         assert await house.find(**query) == [], query
 
 
-async def test_a_plus_that_nobody_encoded_is_understood(house: House) -> None:
+async def test_unencoded_plus_in_a_phone_query_is_accepted(house: House) -> None:
     phone = new_phone()
     user = await house.make(phone=phone)
 
@@ -75,7 +75,7 @@ async def test_a_plus_that_nobody_encoded_is_understood(house: House) -> None:
         assert [one["user_id"] for one in answer.json()["data"]] == [user["user_id"]], query
 
 
-async def test_a_prefix_is_walked_in_the_order_of_what_was_found_and_everybody_comes_once(house: House) -> None:
+async def test_prefix_search_is_ordered_and_returns_each_user_once(house: House) -> None:
     same = new_email()
     made = [
         await house.make(email="walk.a@example.com", external_id="walk.c"),
@@ -93,7 +93,7 @@ async def test_a_prefix_is_walked_in_the_order_of_what_was_found_and_everybody_c
 
 
 @pytest.mark.parametrize("recent", [2, 5000])
-async def test_metadata_that_many_or_few_have_is_found_page_by_page(
+async def test_metadata_search_is_paginated(
     house: House, recent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "RECENT", recent)
@@ -129,7 +129,7 @@ async def test_metadata_that_many_or_few_have_is_found_page_by_page(
     ],
     ids=str,
 )
-async def test_a_search_that_cannot_be_is_refused(house: House, query: dict[str, str]) -> None:
+async def test_invalid_search_is_rejected(house: House, query: dict[str, str]) -> None:
     answer = await house.call("GET", params=query)
 
     assert answer.status_code == 422, answer.text

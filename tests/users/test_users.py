@@ -14,7 +14,7 @@ from tests.users.conftest import House, at_once, new_email
 BANNED_FOR_GOOD = "9999-12-31T23:59:59Z"
 
 
-async def test_a_user_that_was_made_is_the_one_who_logs_in(house: House, database: asyncpg.Connection) -> None:
+async def test_created_user_logs_in_as_the_same_user(house: House, database: asyncpg.Connection) -> None:
     phone, email = new_phone(), new_email()
 
     made = await house.make(
@@ -46,7 +46,7 @@ async def test_a_user_that_was_made_is_the_one_who_logs_in(house: House, databas
     assert (await house.events(database))[1:2] == ["user.created"]
 
 
-async def test_the_operator_manages_a_tenant_s_users_too(house: House) -> None:
+async def test_operator_manages_users_of_a_tenant(house: House) -> None:
     path = f"/api/admin/tenants/{house.tenant_id}/users"
 
     made = await house.door.admin("POST", path, {"email": new_email()})
@@ -60,7 +60,7 @@ async def test_the_operator_manages_a_tenant_s_users_too(house: House) -> None:
     ] == "forbidden"
 
 
-async def test_what_somebody_has_nobody_else_gets(house: House) -> None:
+async def test_identifier_of_another_user_is_a_conflict(house: House) -> None:
     phone, email = new_phone(), new_email()
     await house.make(phone=phone, email=email, external_id="42")
 
@@ -75,7 +75,7 @@ async def test_what_somebody_has_nobody_else_gets(house: House) -> None:
     assert len(await house.find()) == 1
 
 
-async def test_of_many_who_make_the_same_user_at_once_one_succeeds(house: House) -> None:
+async def test_one_of_many_concurrent_creations_of_a_user_succeeds(house: House) -> None:
     phone, email = new_phone(), new_email()
     bodies = [
         {"phone": phone, "email": email},
@@ -93,7 +93,7 @@ async def test_of_many_who_make_the_same_user_at_once_one_succeeds(house: House)
     assert made
 
 
-async def test_a_code_that_is_on_its_way_is_good_for_the_user_that_was_made_meanwhile(
+async def test_pending_code_logs_in_a_user_created_meanwhile(
     house: House, database: asyncpg.Connection
 ) -> None:
     phone = new_phone()
@@ -130,20 +130,20 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("body", "status", "code"), BAD, ids=str)
-async def test_what_cannot_be_a_user_is_refused(house: House, body: dict[str, Any], status: int, code: str) -> None:
+async def test_invalid_user_is_rejected(house: House, body: dict[str, Any], status: int, code: str) -> None:
     answer = await house.call("POST", "", body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert await house.find() == []
 
 
-async def test_a_backslash_before_u0000_is_no_nul(house: House) -> None:
+async def test_escaped_backslash_before_u0000_is_not_a_nul(house: House) -> None:
     made = await house.make(metadata={"path": "\\u0000", "more": "\\\\u0000"})
 
     assert made["metadata"] == {"path": "\\u0000", "more": "\\\\u0000"}
 
 
-async def test_metadata_are_merged_and_null_takes_a_key_away(house: House, database: asyncpg.Connection) -> None:
+async def test_metadata_is_merged_and_null_removes_a_key(house: House, database: asyncpg.Connection) -> None:
     user = await house.make(metadata={"plan": "pro", "seats": 3, "deep": {"a": 1, "b": 2}})
     path = f"/{user['user_id']}"
 
@@ -162,7 +162,7 @@ async def test_metadata_are_merged_and_null_takes_a_key_away(house: House, datab
     assert told["data"] == '{"changed": ["metadata", "user_metadata"]}'
 
 
-async def test_a_changed_phone_ends_the_sessions_and_the_old_one_is_nobody_s(house: House) -> None:
+async def test_phone_change_revokes_sessions_and_releases_the_old_phone(house: House) -> None:
     old, new = new_phone(), new_phone()
     tokens = await house.login(old)
     path = f"/{tokens['user_id']}"
@@ -177,7 +177,7 @@ async def test_a_changed_phone_ends_the_sessions_and_the_old_one_is_nobody_s(hou
     assert (await house.login(old))["is_new_user"] is True
 
 
-async def test_a_user_keeps_one_phone_or_email_and_gets_nobody_else_s(house: House) -> None:
+async def test_user_keeps_an_identifier_and_cannot_take_another_users(house: House) -> None:
     user, other = await house.make(), await house.make(email=new_email(), external_id="other")
     path = f"/{user['user_id']}"
 
@@ -196,7 +196,7 @@ async def test_a_user_keeps_one_phone_or_email_and_gets_nobody_else_s(house: Hou
     assert (await house.call("PATCH", path, {"external_id": None})).json()["external_id"] is None
 
 
-async def test_a_token_of_a_banned_user_is_dead_at_once_and_a_login_refused(
+async def test_ban_revokes_tokens_and_rejects_logins(
     house: House, database: asyncpg.Connection
 ) -> None:
     phone = new_phone()
@@ -216,7 +216,7 @@ async def test_a_token_of_a_banned_user_is_dead_at_once_and_a_login_refused(
     assert told == ["user.banned", "user.unbanned"]
 
 
-async def test_a_ban_with_an_end_ends(house: House, database: asyncpg.Connection) -> None:
+async def test_ban_expires_at_its_until_time(house: House, database: asyncpg.Connection) -> None:
     user = await house.make()
     path = f"/{user['user_id']}/ban"
     until = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -231,7 +231,7 @@ async def test_a_ban_with_an_end_ends(house: House, database: asyncpg.Connection
     assert (await house.call("POST", "/usr_nobody/ban")).status_code == 404
 
 
-async def test_a_person_is_shown_all_that_is_kept_and_no_code(house: House) -> None:
+async def test_user_export_contains_all_stored_data_except_codes(house: House) -> None:
     phone = new_phone()
     code = await house.request(phone)
     tokens = (await house.verify(phone, code)).json()
@@ -254,7 +254,7 @@ async def test_a_person_is_shown_all_that_is_kept_and_no_code(house: House) -> N
     assert (await house.call("GET", "/usr_nobody/export")).status_code == 404
 
 
-async def test_nothing_of_an_erased_user_is_in_a_dump_but_its_id(house: House, database: asyncpg.Connection) -> None:
+async def test_erased_user_leaves_only_its_id_in_a_dump(house: House, database: asyncpg.Connection) -> None:
     phone, email = new_phone(), new_email()
     tokens = await house.login(phone)
     path = f"/{tokens['user_id']}"
@@ -286,7 +286,7 @@ async def test_nothing_of_an_erased_user_is_in_a_dump_but_its_id(house: House, d
     assert (await house.login(phone))["is_new_user"] is True
 
 
-async def test_another_tenant_s_user_is_not_found(house: House) -> None:
+async def test_user_of_another_tenant_is_not_found(house: House) -> None:
     other = House(house.door, house.twilio, await house.door.tenant())
     user = await other.make(external_id="theirs")
     path = f"/{user['user_id']}"
