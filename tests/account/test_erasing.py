@@ -32,9 +32,7 @@ async def test_erased_account_is_removed_everywhere(member: Member, database: as
     assert again["user_id"] != erased
 
 
-async def test_erasing_an_account_does_not_reset_the_send_limit(
-    member: Member, database: asyncpg.Connection
-) -> None:
+async def test_erasing_an_account_does_not_reset_the_send_limit(member: Member, database: asyncpg.Connection) -> None:
     for _ in range(4):
         assert (await member.call("DELETE", ME)).status_code == 204
         await member.log_in()

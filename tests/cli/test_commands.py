@@ -108,9 +108,7 @@ async def test_migrate_check_lists_missing_migrations_and_changes_nothing(
         assert await run(*arguments, **only_url) == (0, f"up to date: {len(migrations())} migrations\n", "")
 
 
-async def test_migrate_rejects_edited_migrations(
-    run: Run, postgres_server: PostgresServer
-) -> None:
+async def test_migrate_rejects_edited_migrations(run: Run, postgres_server: PostgresServer) -> None:
     connection = await asyncpg.connect(postgres_server.url())
     await connection.execute("create database auth1_edited")
     await connection.close()
@@ -183,9 +181,7 @@ async def test_created_key_is_limited_to_its_origins(run: Run, server: Auth1, sl
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-async def test_revoked_key_is_rejected_by_a_running_server(
-    run: Run, server: Auth1, slug: str, form: list[str]
-) -> None:
+async def test_revoked_key_is_rejected_by_a_running_server(run: Run, server: Auth1, slug: str, form: list[str]) -> None:
     made = (await run("keys", "create", "--tenant", slug, "--kind", "pk", "--json")).json()
     assert await accepts(server, made["api_key"])  # and now it is in the server's cache
 
@@ -197,9 +193,7 @@ async def test_revoked_key_is_rejected_by_a_running_server(
     assert await run("keys", "revoke", made["key_id"], "--tenant", slug, *form) == (0, told, "")
 
 
-async def test_rotated_key_and_successor_are_valid_during_the_grace_period(
-    run: Run, server: Auth1, slug: str
-) -> None:
+async def test_rotated_key_and_successor_are_valid_during_the_grace_period(run: Run, server: Auth1, slug: str) -> None:
     old = (await run("keys", "create", "--tenant", slug, "--kind", "pk", "--json")).json()
     new = (await run("keys", "rotate", old["key_id"], "--tenant", slug, "--json")).json()
     assert await accepts(server, old["api_key"])
@@ -227,7 +221,9 @@ async def test_rotated_key_and_successor_are_valid_during_the_grace_period(
         (["keys", "rotate", "key_nothing", "--tenant", "{slug}", "--grace-in", "-1"], "  grace_in: "),
     ],
 )
-async def test_rejected_command_exits_with_1_and_a_message(run: Run, slug: str, arguments: list[str], sentence: str) -> None:
+async def test_rejected_command_exits_with_1_and_a_message(
+    run: Run, slug: str, arguments: list[str], sentence: str
+) -> None:
     ended = await run(*(argument.format(slug=slug) for argument in arguments))
 
     assert (ended.code, ended.out) == (1, ""), ended

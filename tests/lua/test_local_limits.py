@@ -60,9 +60,7 @@ def test_local_limit_is_not_exceeded_in_nine_tenths_of_a_window(
 
 @reproducibly
 @given(steps, st.integers(0, 10_000))
-def test_local_limit_is_reset_after_a_window(
-    steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
-) -> None:
+def test_local_limit_is_reset_after_a_window(steps: list[tuple[int, tuple[RateLimit, ...]]], start: int) -> None:
     local, moment = limiter(), NOON + start
     for pause, buckets in steps:
         moment += pause

@@ -82,9 +82,7 @@ async def test_flushed_script_is_loaded_again(redis: Redis, operator: Wire, key:
 
 
 @pytest.mark.parametrize("how", ["READONLY", "OOM", "NOPERM", "WRONGTYPE"])
-async def test_local_limit_applies_when_redis_returns_errors(
-    redis: Redis, operator: Wire, key: str, how: str
-) -> None:
+async def test_local_limit_applies_when_redis_returns_errors(redis: Redis, operator: Wire, key: str, how: str) -> None:
     limiter, bucket = RateLimiter(redis), RateLimit("any", key, 3, HOUR_MS)
     await spoil(operator, how, key)
     with pytest.raises(RedisUnavailable, match=f"{how}|not connected|connection lost"):

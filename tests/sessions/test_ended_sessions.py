@@ -31,7 +31,9 @@ async def two_logins(person: Person) -> tuple[dict[str, str], dict[str, str]]:
 @pytest.mark.parametrize(
     ("scope", "here_lives", "there_lives"), [("local", False, True), ("others", True, False), ("global", False, False)]
 )
-async def test_logout_revokes_the_sessions_of_its_scope(everywhere: Person, scope: str, here_lives: bool, there_lives: bool) -> None:
+async def test_logout_revokes_the_sessions_of_its_scope(
+    everywhere: Person, scope: str, here_lives: bool, there_lives: bool
+) -> None:
     here, there = await two_logins(everywhere)
 
     answer = await everywhere.call("POST", LOGOUT, here["token"], {"scope": scope})
@@ -174,9 +176,7 @@ async def test_concurrent_logins_stay_within_the_session_limit(
     assert await database.fetchval(live, user_id) == 3
 
 
-async def test_uncached_token_of_a_banned_user_is_rejected(
-    person: Person, database: asyncpg.Connection
-) -> None:
+async def test_uncached_token_of_a_banned_user_is_rejected(person: Person, database: asyncpg.Connection) -> None:
     login = await person.log_in()
     await database.execute("update users set banned_until = 'infinity' where id = $1", login["user_id"])
 
@@ -194,9 +194,7 @@ async def test_session_is_revoked_without_redis(start_app: Started, new_person: 
     assert not await person.is_live(there["token"])
 
 
-async def test_revocation_is_published_to_redis_after_recovery(
-    person: Person, door: Door, start_app: Started
-) -> None:
+async def test_revocation_is_published_to_redis_after_recovery(person: Person, door: Door, start_app: Started) -> None:
     login = await person.log_in()
     assert await person.is_live(login["token"])  # in Redis now
     cut_off = await start_app(REDIS_URL="redis://127.0.0.1:1")

@@ -153,9 +153,7 @@ async def test_session_expires_despite_refreshes(new_person: NewPerson) -> None:
     assert (await person.refresh(pair["refresh_token"])).json()["code"] == "session_revoked"
 
 
-async def test_newer_token_is_valid_after_a_backup_restore(
-    person: Person, database: asyncpg.Connection
-) -> None:
+async def test_newer_token_is_valid_after_a_backup_restore(person: Person, database: asyncpg.Connection) -> None:
     token = (await person.log_in())["refresh_token"]
     for _ in range(3):
         token = (await person.refresh(token)).json()["refresh_token"]

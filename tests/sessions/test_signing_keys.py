@@ -90,9 +90,7 @@ async def test_server_metadata_is_correct(start_app: Started, door: Door) -> Non
     assert (await door.client.get(METADATA)).json()["access_token_signing_alg_values_supported"] == ["HS256"]
 
 
-async def test_sandbox_tokens_have_a_separate_signing_key(
-    start_app: Started, new_person: NewPerson
-) -> None:
+async def test_sandbox_tokens_have_a_separate_signing_key(start_app: Started, new_person: NewPerson) -> None:
     door = await start_app(JWT_ALGORITHM="ES256", JWT_PRIVATE_KEY=pem(ec_key()))
     person = await new_person([door], key="test_key")
 
@@ -123,9 +121,7 @@ async def test_token_signed_with_tenant_secret_is_rejected_with_an_operator_key(
         assert await person.introspect(token) == {"active": False}
 
 
-async def test_operator_key_rotation_causes_no_failed_check(
-    start_app: Started, new_person: NewPerson
-) -> None:
+async def test_operator_key_rotation_causes_no_failed_check(start_app: Started, new_person: NewPerson) -> None:
     """In three steps of a rolling restart: the new key is known everywhere, then it signs, then the old one goes."""
     old, new = ec_key(), ed25519.Ed25519PrivateKey.generate()
     steps = [("ES256", [old]), ("ES256", [old, new]), ("EdDSA", [new, old])]
@@ -143,9 +139,7 @@ async def test_operator_key_rotation_causes_no_failed_check(
     assert (await elsewhere.introspect(tokens[0]))["active"]
 
 
-async def test_jwks_may_publish_keys_before_they_sign(
-    start_app: Started, new_person: NewPerson
-) -> None:
+async def test_jwks_may_publish_keys_before_they_sign(start_app: Started, new_person: NewPerson) -> None:
     key = pem(ec_key())
     prepared, switched = (
         await start_app(JWT_PRIVATE_KEY=key),

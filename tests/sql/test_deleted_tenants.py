@@ -45,9 +45,7 @@ async def deleted_tenant(app: Door, connection: asyncpg.Connection) -> str:
     return tenant
 
 
-async def test_deleted_tenant_is_purged_with_its_sandbox_only(
-    app: Door, connection: asyncpg.Connection
-) -> None:
+async def test_deleted_tenant_is_purged_with_its_sandbox_only(app: Door, connection: asyncpg.Connection) -> None:
     other = (await app.tenant())["tenant_id"]
     for scope in (other, f"{other}:test"):
         await fill(connection, scope)
@@ -65,9 +63,7 @@ async def test_deleted_tenant_is_purged_with_its_sandbox_only(
     assert await connection.fetchval("select count(*) from events where tenant_id = $1", gone) == 2
 
 
-async def test_deleted_tenant_keeps_its_rows_for_a_minute(
-    app: Door, connection: asyncpg.Connection
-) -> None:
+async def test_deleted_tenant_keeps_its_rows_for_a_minute(app: Door, connection: asyncpg.Connection) -> None:
     tenant = await deleted_tenant(app, connection)
     await connection.execute("update tenants set deleted_at = now() - interval '50 seconds' where id = $1", tenant)
 
@@ -80,9 +76,7 @@ async def test_deleted_tenant_keeps_its_rows_for_a_minute(
 
 
 @pytest.mark.parametrize("table", [table for table in DELETED if table != "budgets"])  # of which a tenant has one
-async def test_tenant_purge_is_limited_to_its_batch_size(
-    app: Door, connection: asyncpg.Connection, table: str
-) -> None:
+async def test_tenant_purge_is_limited_to_its_batch_size(app: Door, connection: asyncpg.Connection, table: str) -> None:
     tenant = (await app.tenant())["tenant_id"]
     for _ in range(4):
         name = secrets.token_hex(8)

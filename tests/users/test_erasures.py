@@ -39,9 +39,7 @@ async def orphans(database: asyncpg.Connection, house: House) -> int:
     return number
 
 
-async def test_login_racing_an_erasure_is_erased_or_a_new_user(
-    house: House, database: asyncpg.Connection
-) -> None:
+async def test_login_racing_an_erasure_is_erased_or_a_new_user(house: House, database: asyncpg.Connection) -> None:
     ends: list[str] = []
     for _ in range(ROUNDS):
         phone = distant_phone()
@@ -67,9 +65,7 @@ async def test_login_racing_an_erasure_is_erased_or_a_new_user(
     assert set(ends) <= {"erased", "new", "nothing to answer"}
 
 
-async def test_request_racing_an_erasure_sends_a_valid_code_or_none(
-    house: House, database: asyncpg.Connection
-) -> None:
+async def test_request_racing_an_erasure_sends_a_valid_code_or_none(house: House, database: asyncpg.Connection) -> None:
     for _ in range(10):
         phone = distant_phone()
         erased = (await house.make(phone=phone))["user_id"]
@@ -85,9 +81,7 @@ async def test_request_racing_an_erasure_sends_a_valid_code_or_none(
         assert await database.fetchval("select count(*) from users where id = $1", erased) == 0
 
 
-async def test_identifier_set_during_an_erasure_is_erased(
-    house: House, database: asyncpg.Connection
-) -> None:
+async def test_identifier_set_during_an_erasure_is_erased(house: House, database: asyncpg.Connection) -> None:
     for _ in range(ROUNDS // 2):
         phone, email = new_phone(), new_email()
         erased = (await house.make(phone=phone))["user_id"]
@@ -162,9 +156,7 @@ async def test_erasure_restarts_after_a_concurrent_identifier_change(
         assert await database.fetchval(f"select count(*) from {table} where tenant_id = $1", house.tenant_id) == 0
 
 
-async def test_ban_racing_a_login_leaves_no_session(
-    house: House, database: asyncpg.Connection
-) -> None:
+async def test_ban_racing_a_login_leaves_no_session(house: House, database: asyncpg.Connection) -> None:
     for _ in range(20):
         phone = distant_phone()
         user_id = (await house.make(phone=phone))["user_id"]

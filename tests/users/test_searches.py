@@ -93,9 +93,7 @@ async def test_prefix_search_is_ordered_and_returns_each_user_once(house: House)
 
 
 @pytest.mark.parametrize("recent", [2, 5000])
-async def test_metadata_search_is_paginated(
-    house: House, recent: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_metadata_search_is_paginated(house: House, recent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "RECENT", recent)
     made = [(await house.make(metadata={"odd": bool(n % 2), "n": n}))["user_id"] for n in range(7)]
 

@@ -93,9 +93,7 @@ async def test_one_of_many_concurrent_creations_of_a_user_succeeds(house: House)
     assert made
 
 
-async def test_pending_code_logs_in_a_user_created_meanwhile(
-    house: House, database: asyncpg.Connection
-) -> None:
+async def test_pending_code_logs_in_a_user_created_meanwhile(house: House, database: asyncpg.Connection) -> None:
     phone = new_phone()
     code = await house.request(phone)
     wrong = await house.verify(phone, f"{(int(code) + 1) % 1_000_000:06d}")
@@ -196,9 +194,7 @@ async def test_user_keeps_an_identifier_and_cannot_take_another_users(house: Hou
     assert (await house.call("PATCH", path, {"external_id": None})).json()["external_id"] is None
 
 
-async def test_ban_revokes_tokens_and_rejects_logins(
-    house: House, database: asyncpg.Connection
-) -> None:
+async def test_ban_revokes_tokens_and_rejects_logins(house: House, database: asyncpg.Connection) -> None:
     phone = new_phone()
     tokens = await house.login(phone)
     path = f"/{tokens['user_id']}"
