@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Redis, our application entered by its front door, a small real server in Twilio's place."""
+"""Fixtures of all tests: real PostgreSQL and Redis, the application, and a server in Twilio's place."""
 
 import asyncio
 import itertools
@@ -50,7 +50,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 async def new_database(server: PostgresServer, name: str) -> str:
-    """Make a migrated database; returns its URL."""
+    """Create a migrated database; return its URL."""
     connection = await asyncpg.connect(server.url())
     await connection.execute(f"create database {name}")
     await connection.close()
@@ -60,7 +60,7 @@ async def new_database(server: PostgresServer, name: str) -> str:
 
 @pytest.fixture(scope="session")
 async def database_url(postgres_server: PostgresServer) -> str:
-    """A migrated database, shared by the tests of one process: each makes tenants of its own."""
+    """Return a migrated database, shared by the tests of one process."""
     return await new_database(postgres_server, "auth1_test")
 
 
@@ -72,7 +72,7 @@ async def twilio_server() -> AsyncIterator[TwilioServer]:
 
 @pytest.fixture(scope="session")
 def environment(database_url: str, redis_server: RedisServer, twilio_server: TwilioServer) -> dict[str, str]:
-    """What `auth1 serve` would be started with."""
+    """Return the environment that `auth1 serve` is started with."""
     return {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_server.url(),
@@ -92,7 +92,7 @@ Started = Callable[..., Awaitable["Door"]]
 
 @dataclass
 class Door:
-    """The application from outside: an HTTP client; and from inside, for what cannot be seen from there."""
+    """An HTTP client of the application, with access to its services."""
 
     client: httpx.AsyncClient
     services: Services
@@ -113,7 +113,7 @@ class Door:
         return await self.client.request(method, path, headers=headers, **arguments)
 
     async def tenant(self, **settings: object) -> dict[str, Any]:
-        """Make a tenant: the answer of POST /api/admin/tenants."""
+        """Create a tenant; return the response of POST /api/admin/tenants."""
         slug = f"t{secrets.token_hex(6)}"
         answer = await self.admin("POST", "/api/admin/tenants", {"name": "My App", "slug": slug, "settings": settings})
         assert answer.status_code == 201, answer.text
@@ -121,14 +121,14 @@ class Door:
         return made
 
     async def log(self) -> str:
-        """All that was written to stdout."""
+        """Return everything that was written to stdout."""
         await asyncio.sleep(0.05)
         return self.log_path.read_text()
 
 
 @pytest.fixture(scope="session")
 async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Started]:
-    """Start an application with a changed environment; all are stopped in the end."""
+    """Start an application with a changed environment; all are stopped at the end."""
     started: list[Services] = []
 
     async def start(*, background: bool = False, **changes: str) -> Door:
@@ -150,7 +150,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 async def door(start_app: Started) -> Door:
-    """The application with ordinary settings."""
+    """Return an application with default settings."""
     return await start_app()
 
 
@@ -162,7 +162,7 @@ _numbers = itertools.count(secrets.randbelow(len(_AREAS) * 100))
 
 @pytest.fixture
 def phone() -> str:
-    """A number that nobody else uses in this run, from those kept free for fiction: +1 NXX 555 01xx."""
+    """Return a fictional number (+1 NXX 555 01xx) that no other test uses."""
     return new_phone()
 
 

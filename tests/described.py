@@ -29,13 +29,13 @@ _router = Router(ROUTES)
 
 @cache
 def snapshot() -> dict[str, Any]:
-    """The description as it is served."""
+    """Return the description as it is served."""
     document: dict[str, Any] = json.loads(SNAPSHOT.read_bytes())
     return document
 
 
 async def hold(answer: httpx.Response) -> None:
-    """A hook for httpx."""
+    """Check a response; a hook for httpx."""
     if answer.request.method == "OPTIONS":
         return
     await answer.aread()
@@ -43,7 +43,7 @@ async def hold(answer: httpx.Response) -> None:
 
 
 def check(method: str, path: str, answer: httpx.Response) -> None:
-    """Fail where an answer has a status, code, form, field or header that the description does not name."""
+    """Fail when a response has a status, code, body, field or header that the description lacks."""
     media_type = answer.headers.get("content-type", "").partition(";")[0]
     try:
         route = _router.find(method, path).route
@@ -98,13 +98,13 @@ def operation_at(path: str, verb: str) -> dict[str, Any]:
 
 
 def described(path: str, verb: str, status: str) -> dict[str, Any] | None:
-    """Return the description of one response; None where there is none."""
+    """Return the description of one response; None without one."""
     response = operations().get((path, verb), {}).get("responses", {}).get(status)
     return None if response is None else resolve(response)
 
 
 def resolve(thing: dict[str, Any]) -> dict[str, Any]:
-    """What a reference inside the document refers to."""
+    """Return the target of a reference inside the document."""
     if (reference := thing.get("$ref")) is None:
         return thing
     found: Any = snapshot()
@@ -115,14 +115,14 @@ def resolve(thing: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def validator(path: str, verb: str, status: str, media_type: str) -> Any:
-    """Checks a body of one answer."""
+    """Return the validator of one response body."""
     response = described(path, verb, status)
     assert response is not None
     return of_schema(response["content"][media_type]["schema"])
 
 
 def of_schema(schema: dict[str, Any]) -> Any:
-    """Checks a body against a schema of the document; fields that are not named in it are wrong."""
+    """Return a validator for a schema of the document that rejects unknown fields."""
     return jsonschema_rs.validator_for({**schema, "components": {"schemas": _closed()}}, validate_formats=True)
 
 

@@ -1,4 +1,4 @@
-"""The rules of the house that a program can check."""
+"""The architecture rules that a program can check."""
 
 import ast
 import re
@@ -58,7 +58,7 @@ def module_name(path: Path) -> str:
 
 
 def layer(module: str) -> tuple[int, str]:
-    """The number of a module's layer and its package, from `auth1.challenges.codes`."""
+    """Return the number of a module's layer and its package, from `auth1.challenges.codes`."""
     name = module.removeprefix("auth1.")
     known = {package: number for number, packages in enumerate(LAYERS) for package in packages}
     while name not in known:
@@ -68,7 +68,7 @@ def layer(module: str) -> tuple[int, str]:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Modules of ours that are imported when a module is run (not those for types only)."""
+    """Return the project modules that a module imports at run time."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("auth1"):
             for alias in node.names:
@@ -78,7 +78,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def for_types_only(tree: ast.Module) -> ast.Module:
-    """The module without what stands below `if TYPE_CHECKING`."""
+    """Return the module without its `if TYPE_CHECKING` blocks."""
     body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))]
     return ast.Module(body=body, type_ignores=[])
 

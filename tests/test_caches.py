@@ -17,7 +17,7 @@ ALL_CACHES_BYTES = 128 * MIB
 
 
 class Bound(NamedTuple):
-    """How many entries a cache holds, and how large one can be: key, value and their place in the cache."""
+    """The number of entries of a cache and their largest size: key, value and overhead."""
 
     entries: int
     entry_bytes: int

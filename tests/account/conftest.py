@@ -1,4 +1,4 @@
-"""Somebody with an account, an application that sends SMS and mail, and what the database says."""
+"""Fixtures of the account tests: a logged-in user and an application that sends SMS and email."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -25,7 +25,7 @@ async def account_door(start_app: Started, mail_server: SmtpServer) -> Door:
 
 @pytest.fixture(scope="package")
 async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the tests' own, for what the front door does not show."""
+    """Return a database connection of the test."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
@@ -47,7 +47,7 @@ def new_member(
     database: asyncpg.Connection,
     tenant: dict[str, Any],
 ) -> NewMember:
-    """Let somebody log in: by a phone of their own and with the publishable key, unless told otherwise."""
+    """Log a user in, by default with a new phone and the publishable key."""
 
     async def make(key: str = "api_key", **fields: Any) -> Member:
         member = Member(account_door, twilio_server, mail_server, database, tenant, tenant[key], **fields)
@@ -59,5 +59,5 @@ def new_member(
 
 @pytest.fixture
 async def member(new_member: NewMember) -> Member:
-    """Somebody who has logged in by phone."""
+    """Return a user that is logged in by phone."""
     return await new_member()

@@ -1,4 +1,4 @@
-"""Somebody with an account, and what answers look like."""
+"""A user with an account, and helpers to compare responses."""
 
 import itertools
 import re
@@ -18,7 +18,7 @@ _people = itertools.count()
 
 
 def new_email() -> str:
-    """An address that nobody else uses in this run."""
+    """Return an address that no other test uses."""
     return f"ann.{next(_people)}@example.com"
 
 
@@ -27,13 +27,13 @@ def kind_of(value: str) -> str:
 
 
 def outcome(answer: httpx.Response) -> tuple[int, str]:
-    """The status, and the code of a refusal."""
+    """Return the status and the error code of a response."""
     return answer.status_code, answer.json()["code"] if answer.status_code >= 400 else ""
 
 
 @dataclass
 class Member:
-    """Somebody at a tenant, with a phone, a mailbox and a session."""
+    """A user of a tenant with a phone, a mailbox and a session."""
 
     door: Door
     twilio: TwilioServer
@@ -53,7 +53,7 @@ class Member:
         return str(self.tokens["user_id"])
 
     def code(self, identifier: str) -> str:
-        """The newest code that was sent somewhere."""
+        """Return the newest code that was sent to an identifier."""
         if self.key == self.tenant["test_key"]:
             return "000000"
         if identifier.startswith("+"):
@@ -63,7 +63,7 @@ class Member:
         return found[1]
 
     async def log_in(self, identifier: str | None = None) -> dict[str, Any]:
-        """Log in; the answer's tokens are those that are used from now on."""
+        """Log in and use the new tokens from now on."""
         identifier = identifier or self.identifier
         await self.wait(identifier)
         named = {kind_of(identifier): identifier}
@@ -77,7 +77,7 @@ class Member:
     async def call(
         self, method: str, path: str, body: object = None, token: str | None = None, **more: str
     ) -> httpx.Response:
-        """Call with the key and the session token, and other headers (`idempotency_key=` becomes idempotency-key)."""
+        """Call with the API key and the session token; `idempotency_key=` becomes the header idempotency-key."""
         headers = {"x-api-key": self.key, "authorization": f"Bearer {token or self.tokens['token']}"}
         headers |= {name.replace("_", "-"): value for name, value in more.items()}
         arguments: dict[str, Any] = {} if body is None else {"json": body}
@@ -95,7 +95,7 @@ class Member:
         return await self.call("POST", f"{IDENTIFIERS}/verify", body)
 
     async def add(self, identifier: str) -> None:
-        """Add an identifier, or have it instead of the one there is."""
+        """Add an identifier, or replace the present one of its type."""
         begun = await self.begin(identifier)
         assert begun.status_code == 200, begun.text
         proved = await self.prove(identifier)
@@ -105,13 +105,13 @@ class Member:
         return await self.call("DELETE", f"{IDENTIFIERS}/{kind}")
 
     async def identifiers(self) -> list[str]:
-        """What the user can log in by, as the API tells it."""
+        """Return the identifiers of the user from the API."""
         answer = await self.call("GET", IDENTIFIERS)
         assert answer.status_code == 200, answer.text
         return [one["value"] for one in answer.json()["data"]]
 
     def age(self, seconds: int) -> None:
-        """Let the login be so long ago, as the token says it: the same token with an earlier auth_time."""
+        """Move auth_time of the session token into the past."""
         token = self.tokens["token"]
         claims = jwt.decode(token, options={"verify_signature": False})
         claims["auth_time"] -= seconds
@@ -119,7 +119,7 @@ class Member:
         self.tokens["token"] = jwt.encode(claims, self.tenant["jwt_secret"], algorithm="HS256", headers=headers)
 
     async def wait(self, identifier: str) -> None:
-        """Let the pause before the next code to an identifier pass."""
+        """End the resend delay of an identifier."""
         await self.database.execute(
             "update identifiers set resend_at = now() where tenant_id = $1 and identifier = $2",
             *(self.tenant_id, identifier),
@@ -132,13 +132,13 @@ class Member:
         return user_id
 
     async def events(self, *types: str) -> list[asyncpg.Record]:
-        """The tenant's events of some types, oldest first."""
+        """Return the tenant's events of some types, oldest first."""
         return await self.database.fetch(
             "select * from events where tenant_id = $1 and type = any($2) order by id", self.tenant_id, list(types)
         )
 
     async def notices(self) -> list[tuple[str, str, str]]:
-        """The tenant's notices: of what, to whom, and in which state."""
+        """Return the type, recipient and state of each notice of the tenant."""
         rows = await self.database.fetch(
             "select notice, identifier, state from messages where tenant_id = $1 and notice is not null order by id",
             self.tenant_id,
@@ -146,5 +146,5 @@ class Member:
         return [(row["notice"], row["identifier"], row["state"]) for row in rows]
 
     async def flush(self) -> None:
-        """Let the outbox send what is waiting."""
+        """Run the outbox once."""
         await self.door.services.outbox.run_once()

@@ -1,4 +1,4 @@
-"""A user erases its own account: nothing of the person is left, and the same phone is somebody new."""
+"""Erasing one's own account: no personal data is left, and the same phone becomes a new user."""
 
 import asyncpg
 

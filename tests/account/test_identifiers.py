@@ -1,4 +1,4 @@
-"""Phone and email of a user: added, changed and removed, by whoever can read what is sent there."""
+"""Add, change and remove the phone and email of a user."""
 
 import asyncio
 import json

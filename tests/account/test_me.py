@@ -1,4 +1,4 @@
-"""Who one is, and the metadata that one may write oneself."""
+"""GET and PATCH /api/auth/me: the user and its user_metadata."""
 
 import asyncio
 import json

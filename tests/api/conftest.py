@@ -1,4 +1,4 @@
-"""What the front-door tests share beside tests/conftest.py."""
+"""Fixtures of the API tests beside tests/conftest.py."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tests.conftest import Door
 
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the tests' own, for what the front door does not show."""
+    """Return a database connection of the test."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
@@ -21,18 +21,18 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(scope="session")
 async def tenant(door: Door) -> dict[str, str]:
-    """A tenant with ordinary settings, for tests that leave it as it is."""
+    """Return a tenant with default settings; tests must not change it."""
     return await door.tenant()
 
 
 @pytest.fixture(scope="session")
 def wire(door: Door) -> Wire:
-    """The ordinary application, spoken to in ASGI."""
+    """Return a raw ASGI client of the default application."""
     return Wire(door)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> bool:
-    """Poll until the condition holds; say whether it came to hold in time."""
+    """Poll until the condition holds; return whether it did in time."""
     deadline = time.monotonic() + timeout_s
     while not await condition():
         if time.monotonic() > deadline:
@@ -42,7 +42,7 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.
 
 
 async def fill_pool(door: Door) -> None:
-    """Open twenty connections: a new one may take longer than a request waits for it, and a race needs them at once."""
+    """Open twenty connections, so that a race does not wait for new ones."""
 
     async def is_full() -> bool:
         answers = await asyncio.gather(*(door.admin("GET", "/api/admin/tenants/tn_none") for _ in range(20)))
@@ -52,7 +52,7 @@ async def fill_pool(door: Door) -> None:
 
 
 async def dump(database: asyncpg.Connection, text: str = "") -> str:
-    """Every row of every table that holds a text, as text; bytea as hexadecimal digits."""
+    """Return every row of every table as text; bytea as hexadecimal digits."""
     tables = await database.fetch(
         "select format('%I', relname) as name from pg_class"
         " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition"

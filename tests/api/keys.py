@@ -1,4 +1,4 @@
-"""What tests do with a tenant's keys, as the operator."""
+"""Helpers that manage a tenant's API keys as the operator."""
 
 import zlib
 from typing import Any
@@ -11,7 +11,7 @@ SHOWN = {"key_id", "kind", "hint", "allowed_origins", "created_at", "expires_at"
 
 
 def checksum(text: str) -> str:
-    """CRC-32 in base 62, six digits: what GitHub's tokens end in."""
+    """Return the checksum of a key: CRC-32 in six base-62 digits."""
     number, digits = zlib.crc32(text.encode()), ""
     for _ in range(6):
         number, digit = divmod(number, 62)
@@ -20,13 +20,13 @@ def checksum(text: str) -> str:
 
 
 def made_up(kind: str) -> str:
-    """A well-formed key that nobody has made."""
+    """Return a well-formed key that does not exist."""
     body = f"auth1_{kind}_myapp_" + "a" * 32
     return body + checksum(body)
 
 
 async def code_for(door: Door, key: str, **headers: str) -> str | None:
-    """What is said to a key that asks to verify nothing: validation_failed when it holds."""
+    """Return the error code for a key; None when the key is valid."""
     code: str = (await door.post(VERIFY, {}, key, **headers)).json()["code"]
     return None if code == "validation_failed" else code
 

@@ -1,4 +1,4 @@
-"""How each refusal is provoked through the front door: one function per class of errors.py."""
+"""Trigger each error of errors.py through the API: one function per class."""
 
 from collections.abc import Awaitable, Callable
 
@@ -18,7 +18,7 @@ PROVOCATIONS: dict[type[ApiError], Provocation] = {}
 
 
 def provokes(kind: type[ApiError]) -> Callable[[Provocation], Provocation]:
-    """Enter a function into the table."""
+    """Register a function for an error class."""
 
     def enter(provocation: Provocation) -> Provocation:
         assert kind not in PROVOCATIONS

@@ -1,4 +1,4 @@
-"""Bodies that are no JSON, or JSON that nobody meant: each is refused, and none makes the server fail."""
+"""Invalid and unexpected JSON bodies are rejected and cause no server error."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from tests.outside.twilio import TwilioServer
 
 
 async def send(door: Door, path: str, tenant: dict[str, str], body: bytes, method: str = "POST") -> httpx.Response:
-    """Send bytes as JSON, with every credential that a route may want."""
+    """Send bytes as JSON with every credential that a route may need."""
     headers = {
         "x-api-key": tenant["api_key"],
         "authorization": f"Bearer {ADMIN_TOKEN}",
@@ -180,7 +180,7 @@ def as_json(value: object) -> bytes:
 
 
 def nearly(known: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """Documents with the right fields, of which each may hold what it should or anything."""
+    """Return documents with the right fields and valid or arbitrary values."""
     fields = {name: right | right | right | any_json for name, right in known.items()}
     return st.fixed_dictionaries({}, optional=fields)
 

@@ -1,4 +1,4 @@
-"""Documents that never change: compressed once, revalidated by their entity tag, bounded."""
+"""Static documents: compressed once, revalidated by entity tag, limited in concurrency."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Nobody finds out whether somebody is a user (contract: section 4; hardening: user enumeration)."""
+"""Responses do not reveal whether a user exists (contract: section 4; hardening: user enumeration)."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ async def ban(database: asyncpg.Connection, tenant: dict[str, Any], phone: str) 
 
 
 def shape(answer: httpx.Response) -> tuple[int, list[str], list[str], dict[str, Any]]:
-    """What a stranger can see of an answer, without ids and what depends on the number itself."""
+    """Return the visible parts of a response without ids and values that depend on the number."""
     body = answer.json()
     kept = {name: value for name, value in body.items() if name not in ("challenge_id", "destination", "request_id")}
     return answer.status_code, list(body), sorted(set(answer.headers) - SKIPPED), kept

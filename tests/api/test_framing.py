@@ -1,4 +1,4 @@
-"""What is refused before anybody asks what it means: framing, sizes, content types, bytes that are no JSON."""
+"""Invalid framing, sizes, content types and bytes are rejected before the body is parsed."""
 
 import asyncio
 import json
@@ -192,7 +192,7 @@ async def test_only_uncompressed_utf_8_json_bodies_are_accepted(
 
 
 def padded(size: int) -> bytes:
-    """A request for no phone, of a certain size."""
+    """Return a body without a valid phone, padded to a size."""
     return b'{"phone": "1"' + b" " * (size - 14) + b"}"
 
 

@@ -1,4 +1,4 @@
-"""The headers of answers: who may read them from a web page, how a request is found again, what caches may keep."""
+"""Response headers: CORS, request ids and caching."""
 
 import pytest
 
@@ -11,7 +11,7 @@ APP = "https://app.example.com"
 
 @pytest.fixture(scope="module")
 async def strict(start_app: Started) -> Door:
-    """An application that pages of two origins may call."""
+    """Return an application that pages of two origins may call."""
     return await start_app(CORS_ORIGINS=f"{APP},http://localhost:5173", APP_URL="https://auth.example.com")
 
 

@@ -1,4 +1,4 @@
-"""Idempotency-Key at the front door: what it may look like, whose it is, what is given again, and what frees it."""
+"""Idempotency-Key: its format, its scope, and when a response is replayed."""
 
 from typing import Any
 

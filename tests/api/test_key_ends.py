@@ -1,4 +1,4 @@
-"""How keys end: revoked, rotated, expired (contract: section 2)."""
+"""Revocation, rotation and expiry of API keys (contract: section 2)."""
 
 from datetime import UTC, datetime, timedelta
 

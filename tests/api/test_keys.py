@@ -1,4 +1,4 @@
-"""API keys: their form, how they are kept, and where they hold (contract: sections 2 and 6)."""
+"""API keys: format, storage and scope (contract: sections 2 and 6)."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rate limits: exact, honest about the wait, and there without Redis too (contract: sections 3 and 7)."""
+"""Rate limits: exact, with a correct Retry-After, also without Redis (contract: sections 3 and 7)."""
 
 import asyncio
 import functools
@@ -25,27 +25,27 @@ _areas = itertools.count(201)
 
 
 def block() -> list[str]:
-    """A hundred numbers of one block of a thousand, which no other test here uses."""
+    """Return a hundred numbers of one prefix that no other test uses."""
     area = next(_areas)
     return [f"+1{area}55501{number:02d}" for number in range(100)]
 
 
 @pytest.fixture(scope="module", params=["in Redis", "without Redis"])
 def environment_of_limits(request: pytest.FixtureRequest, redis_server: RedisServer) -> dict[str, str]:
-    """Where the limits are kept: a database of Redis that no other test uses, or the process itself."""
+    """Return where limits are counted: a Redis database of the test, or the process."""
     there = request.param == "in Redis"
     return {"REDIS_URL": redis_server.url(4) if there else "redis://127.0.0.1:1/0"}
 
 
 @pytest.fixture(scope="module")
 async def limited(start_app: Started, environment_of_limits: dict[str, str]) -> Door:
-    """Five requests an hour for each address."""
+    """Return an application with five requests an hour per address."""
     return await start_app(RATE_LIMIT_MAX="5", **environment_of_limits)
 
 
 @pytest.fixture(scope="module")
 async def free(start_app: Started, environment_of_limits: dict[str, str]) -> Door:
-    """No limit at the door that a test would meet."""
+    """Return an application without a relevant IP rate limit."""
     return await start_app(RATE_LIMIT_MAX="1000000", **environment_of_limits)
 
 
@@ -53,13 +53,13 @@ _clients = itertools.count(1)
 
 
 def client() -> str:
-    """An address that no other test here uses."""
+    """Return an address that no other test uses."""
     number = next(_clients)
     return f"198.18.{number // 256}.{number % 256}"
 
 
 def unless_redis_was_slow(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Try a test again that failed while limits were decided without Redis.
+    """Repeat a test that failed while limits were decided without Redis.
 
     Redis counts as away when it does not answer in 50 ms, which a busy machine makes it do now and then; the process
     then counts by itself, from nought.
@@ -82,7 +82,7 @@ def unless_redis_was_slow(test: Callable[..., Awaitable[None]]) -> Callable[...,
 
 
 def limits(answer: httpx.Response) -> dict[str, dict[str, int]]:
-    """The limits that an answer tells of, by name: q and w of the policy, r and t of the state."""
+    """Return the limits of a response by name: q and w of the policy, r and t of the state."""
     told: dict[str, dict[str, int]] = {}
     for header, parameters in (("ratelimit-policy", {"q", "w"}), ("ratelimit", {"r", "t"})):
         items: Any = http_sf.parse(", ".join(answer.headers.get_list(header)).encode(), tltype="list")
@@ -95,7 +95,7 @@ def limits(answer: httpx.Response) -> dict[str, dict[str, int]]:
 
 
 def wait_of(answer: httpx.Response, name: str) -> int:
-    """The wait that a refusal by a limit tells of, the same everywhere it stands."""
+    """Return the wait of a rate-limit error; check that all its fields agree."""
     assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
     wait_s = int(answer.headers["retry-after"])
     assert answer.json()["retry_after"] == wait_s
@@ -159,7 +159,7 @@ async def test_request_is_accepted_after_retry_after(
     refused: list[httpx.Response] = []
 
     async def is_refused() -> bool:
-        """Three at once, again if a slow machine has let the window pass between them."""
+        """Send three concurrent requests, again if the window passed between them."""
         answers = await asyncio.gather(*(door.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(3)))
         refused.extend(answer for answer in answers if answer.status_code == 429)
         return bool(refused)

@@ -1,4 +1,4 @@
-"""The main job, entered by the front door."""
+"""The main flow through the API: request a code and log in."""
 
 from tests.conftest import Door
 from tests.outside.twilio import TwilioServer

@@ -1,4 +1,4 @@
-"""What is written to stdout and answered to callers: all that helps, nothing that is secret (contract: section 3)."""
+"""Logs and responses contain what is needed and no secret (contract: section 3)."""
 
 import json
 import re
@@ -43,7 +43,7 @@ SQL = re.compile(
 
 @dataclass
 class Said:
-    """All that one application said while it was used in every way."""
+    """All output of one application that was used in every way."""
 
     door: Door
     twilio: TwilioServer
@@ -62,11 +62,11 @@ class Said:
         return [json.loads(line) for line in self.stdout.splitlines()]
 
     def responses(self) -> list[str]:
-        """Headers and bodies of all answers, without the fields that are there to show a secret."""
+        """Return headers and bodies of all responses without the fields that show a secret."""
         return [f"{dict(answer.headers)} {_without_shown(answer)}" for answer in self.answers]
 
     def told_to_anybody(self) -> list[str]:
-        """The same, but for what is there to show a person's data to whom it belongs."""
+        """Return the responses without the fields that show personal data to its owner."""
         pairs = zip(self.answers, self.responses(), strict=True)
         return [text for answer, text in pairs if not answer.request.url.path.startswith(PERSONAL)]
 
@@ -76,7 +76,7 @@ class Said:
 
 
 def _is_json(answer: httpx.Response) -> bool:
-    """Whether it is one JSON document; an export is many."""
+    """Return whether the text is one JSON document; an export is many."""
     return answer.headers.get("content-type", "") in ("application/json", "application/problem+json")
 
 
@@ -95,7 +95,7 @@ async def said(
     postgres_server: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Said]:
-    """Log in, fail in every way there is, manage a tenant; then wait until the last line was written."""
+    """Log in, trigger every error, manage a tenant, and wait for the last log line."""
     await database.execute("create database auth1_said")
     url = postgres_server.url("auth1_said")
     await migrate(url)
@@ -157,7 +157,7 @@ async def log_in_and_fail(said: Said) -> None:
 
 
 async def change_the_account(said: Said, phone: str, tokens: dict[str, str]) -> None:
-    """Metadata, and in the sandbox, which sends no mail, identifiers: added, changed, removed, somebody else's."""
+    """Change metadata, and add, change and remove identifiers in the sandbox."""
     door, path = said.door, "/api/auth/me/identifiers"
     live = {"x-api-key": said.tenant["api_key"], "authorization": f"Bearer {tokens['token']}"}
     patched = await door.client.patch("/api/auth/me", json={"user_metadata": {"a note": NOTE}}, headers=live)
@@ -185,7 +185,7 @@ async def refresh_and_log_out(said: Said, tokens: dict[str, str]) -> None:
 
 
 async def log_in_by_link(said: Said) -> None:
-    """In the sandbox, where the mail is not sent: its link is derived as the mail would have had it."""
+    """Log in by a sandbox link, which is derived as for an email."""
     door, key = said.door, said.tenant["test_key"]
     asked = (await door.post(REQUEST, {"email": EMAIL, "mode": "both"}, key)).json()
     message_id = await said.database.fetchval("select message_id from challenges where id = $1", asked["challenge_id"])
@@ -207,7 +207,7 @@ async def report_delivery(said: Said, callback: str, phone: str, status: str = "
 
 
 async def try_another_provider(said: Said) -> None:
-    """Queue a second try as an application with a terminal does; that would show the code, so it is not sent."""
+    """Queue a retry for another provider without sending it, because the console would print the code."""
     phone, services = said.phone(), said.door.services
     await said.door.post(REQUEST, {"phone": phone}, said.tenant["api_key"])
     await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone, "undelivered")
@@ -259,7 +259,7 @@ async def manage(said: Said) -> None:
 
 
 async def provoke_refusals(said: Said, postgres: PostgresServer, start_app: Started, directory: Path) -> None:
-    """Every refusal that this application can give, but for those that take an application of their own."""
+    """Trigger every error that this application can return."""
     for kind, provoke in PROVOCATIONS.items():
         if kind not in (errors.InternalError, errors.Unavailable, errors.AdminDisabled, errors.RequestTimeout):
             wire, phone = Wire(said.door), said.phone()

@@ -1,4 +1,4 @@
-"""Who may call the operator's routes, and read the metrics."""
+"""Access to the operator's routes and to the metrics."""
 
 import re
 

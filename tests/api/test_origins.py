@@ -1,4 +1,4 @@
-"""The origins of a key: compared exactly, changed at any time, and of no cost to whoever looks at a page elsewhere."""
+"""Allowed origins of a key: exact comparison, changes, and no cost for rejected origins."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,12 +37,12 @@ SPELLINGS = [
 
 @pytest.fixture(scope="module")
 async def narrow(start_app: Started) -> Door:
-    """An application where an address has two slots."""
+    """Return an application that allows two requests per address."""
     return await start_app(RATE_LIMIT_MAX="2")
 
 
 async def spent(door: Door) -> tuple[int, int]:
-    """What Postgres and Redis were asked, in all."""
+    """Return the number of PostgreSQL and Redis round trips."""
     return door.services.postgres.round_trips, door.services.redis.round_trips
 
 

@@ -1,4 +1,4 @@
-"""Nobody reaches what is another tenant's: every route, every id of a victim, all that a neighbour may call with."""
+"""Tenants are isolated: every route and every object id of another tenant is rejected."""
 
 import re
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Tenant:
-    """A tenant with one of everything: its secrets, and its objects by the names that they have in paths."""
+    """A tenant with one of each object, named as in the paths."""
 
     made: dict[str, Any]
     token: str
@@ -32,7 +32,7 @@ class Tenant:
 
 @dataclass
 class Neighbours:
-    """A victim, and a tenant that would like to see what is the victim's."""
+    """A victim tenant and another tenant that tries to access its objects."""
 
     door: Door
     database: asyncpg.Connection
@@ -40,7 +40,7 @@ class Neighbours:
     stranger: Tenant
 
     async def belongings(self) -> dict[str, list[str]]:
-        """All rows of the victim."""
+        """Return all rows of the victim."""
         tables = await self.database.fetch("""
             select c.relname as name from pg_class c join pg_attribute a on a.attrelid = c.oid
             where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
@@ -83,7 +83,7 @@ async def neighbours(door: Door, twilio_server: TwilioServer, database_url: str)
 
 
 def parameters(route: Route) -> list[str]:
-    """The ids in a route's path."""
+    """Return the ids in a route's path."""
     return re.findall(r"\{(\w+_id)\}", route.path)
 
 
@@ -121,7 +121,7 @@ async def test_object_of_another_tenant_is_not_found_and_unchanged(
 
 
 def credentials(route: Route, stranger: Tenant) -> list[dict[str, str]]:
-    """All that the stranger has that this route would take."""
+    """Return all credentials of the other tenant that this route accepts."""
     if route.path.startswith("/api/admin"):
         return [{"authorization": f"Bearer {ADMIN_TOKEN}"}]
     secret = {"x-api-key": stranger.made["secret_key"]}

@@ -1,4 +1,4 @@
-"""Whose address a request comes from: limits are where it shows (contract: sections 2 and 7).
+"""The client address behind proxies, seen by its rate limit (contract: sections 2 and 7).
 
 In these applications one request an address is allowed; so of two requests the second is refused where, and only
 where, both come from the same address.
@@ -22,20 +22,20 @@ _hosts = itertools.count(1)
 
 
 def address() -> str:
-    """An IPv4 address that no other test uses, from those kept for documentation."""
+    """Return an IPv4 documentation address that no other test uses."""
     number = next(_hosts)
     return f"203.0.113.{number}" if number < 255 else f"198.51.100.{number - 254}"
 
 
 @pytest.fixture(scope="module")
 async def once(start_app: Started) -> Door:
-    """One request an address, behind proxies in 10.0.0.0/8 and in one IPv6 network."""
+    """Return an application that allows one request per address, behind trusted proxies."""
     proxies = "10.0.0.0/8,fd00::/8"
     return await start_app(RATE_LIMIT_MAX="1", TRUSTED_PROXIES=proxies, REDIS_URL=NO_REDIS)
 
 
 async def passes(door: Door, peer: Peer, *forwarded_for: str, key: str = "none", named: str | None = None) -> bool:
-    """Send a request that is refused for its key or its body, unless its address has used up its slot before."""
+    """Send an invalid request; return whether the rate limit let it pass."""
     headers = [(b"x-forwarded-for", value.encode()) for value in forwarded_for]
     headers += [(b"x-api-key", key.encode()), JSON]
     if named is not None:

@@ -1,4 +1,4 @@
-"""Every refusal of errors.py, provoked through the front door, in its whole form (contract: section 3)."""
+"""Every error of errors.py, triggered through the API, with its complete form (contract: section 3)."""
 
 import asyncio
 from pathlib import Path
@@ -78,7 +78,7 @@ def world(
 
 
 def check_form(answer: httpx.Response, code: str) -> None:
-    """Check a refusal from the status line to the last field."""
+    """Check an error response from the status line to the last field."""
     status, more = CONTRACT[code]
     problem = answer.json()
     assert (problem["code"], problem["status"], answer.status_code) == (code, status, status)

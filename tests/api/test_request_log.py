@@ -1,4 +1,4 @@
-"""Each request's log line names the client's network, so that an attacker can be traced, and not the address."""
+"""Each request's log line has the client's network and not its address."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module")
 async def proxied(start_app: Started) -> Door:
-    """Auth1 behind a proxy in 10.0.0.0/8."""
+    """Return an application behind a proxy in 10.0.0.0/8."""
     return await start_app(TRUSTED_PROXIES="10.0.0.0/8")
 
 

@@ -22,7 +22,7 @@ GREETINGS = {
 
 
 async def text_for(door: Door, twilio: TwilioServer, tenant: dict[str, Any], locale: str | None) -> str:
-    """Ask for a code in a language; returns the text that went to Twilio."""
+    """Request a code in a language; return the text that was sent to Twilio."""
     phone = new_phone()
     asked = await door.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
     assert (asked.status_code, asked.json()["status"]) == (200, "sent"), asked.text

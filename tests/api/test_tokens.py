@@ -1,4 +1,4 @@
-"""The session token as an application checks it: with any JWT library and the secret it was given."""
+"""The session token as an application verifies it: with any JWT library and the tenant's secret."""
 
 import re
 import time
@@ -19,7 +19,7 @@ ISSUER = "http://localhost:3000"
 async def login(
     door: Door, twilio: TwilioServer, tenant: dict[str, Any], phone: str, key: str = "api_key", **body: object
 ) -> dict[str, Any]:
-    """Log in; returns the answer of /verify."""
+    """Log in; return the response of /verify."""
     asked = await door.post(REQUEST, {"phone": phone}, tenant[key])
     assert asked.status_code == 200, asked.text
     code = "000000" if key == "test_key" else twilio.code_for(phone)

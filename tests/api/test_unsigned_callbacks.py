@@ -1,4 +1,4 @@
-"""Delivery reports without a signature are refused before their body is read."""
+"""Delivery reports without a signature are rejected before their body is read."""
 
 from auth1.messaging.providers.twilio import CALLBACK_PATH
 from tests.api.wire import Wire

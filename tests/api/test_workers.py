@@ -1,4 +1,4 @@
-"""Two workers: what is changed through one is seen by the other (contract: section 2)."""
+"""Changes made through one worker apply to the other (contract: section 2)."""
 
 import time
 from pathlib import Path
@@ -23,7 +23,7 @@ async def workers(start_app: Started) -> tuple[Door, Door]:
 
 
 async def is_known(door: Door, key: str) -> bool:
-    """The key holds, and the worker knows it without asking the database."""
+    """Return whether the key is valid and cached by the worker."""
     assert await code_for(door, key) is None
     before = door.services.postgres.round_trips
     assert await code_for(door, key) is None
@@ -156,5 +156,5 @@ async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(start
 
 
 def longest_life_s(door: Door) -> float:
-    """How long the worker may go on using what it has cached. Read from within: to wait for it would take as long."""
+    """Return the longest remaining cache lifetime, read from the cache itself to avoid waiting."""
     return max(entry[0] for entry in door.services.tenants._entries.values()) - time.monotonic()

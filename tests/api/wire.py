@@ -1,4 +1,4 @@
-"""Speaks ASGI to the application as no HTTP client would: any framing, any bytes, any peer."""
+"""A raw ASGI client: any framing, any bytes, any peer."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ JSON: Header = (b"content-type", b"application/json")
 
 
 class Wire:
-    """An application without a server in front of it. A call returns None when the application sent nothing."""
+    """Call an application without a server. A call returns None when the application sent nothing."""
 
     def __init__(self, door: Door) -> None:
         self._app: App[Services] = build_app(door.settings, door.services.log)
@@ -38,7 +38,7 @@ class Wire:
         raw_path: bytes = b"",
         then: Literal["the end", "hang up", "stall"] = "the end",
     ) -> httpx.Response | None:
-        """Send one request, its body in pieces; after them it is complete, or the client hangs up, or says no more."""
+        """Send one request with its body in pieces, then end it, hang up or stall."""
         scope: dict[str, Any] = {
             "type": "http",
             "method": method,
@@ -87,7 +87,7 @@ class Wire:
         await self._app(scope | {"client": ("127.0.0.1", 4000)}, receive, send)
 
     async def answer(self, method: str, path: str, *arguments: Any, **named: Any) -> httpx.Response:
-        """Send one request that must be answered."""
+        """Send one request and return its response."""
         answer = await self(method, path, *arguments, **named)
         assert answer is not None
         if method != "OPTIONS":

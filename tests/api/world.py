@@ -1,4 +1,4 @@
-"""What a test at the front door has at hand."""
+"""The application, tenant and phone of one API test."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +21,7 @@ TOLL_FREE = "+448081570123"  # of the range that is kept free for drama
 
 @dataclass
 class World:
-    """The ordinary application, one phone and one tenant of its own, and means to start other applications."""
+    """The default application with one phone and one tenant, and means to start other applications."""
 
     door: Door
     wire: Wire
@@ -34,7 +34,7 @@ class World:
     tenant: dict[str, Any] = field(default_factory=dict)
 
     async def request(self, phone: str | None = None, *, door: Door | None = None, **settings: Any) -> httpx.Response:
-        """Ask for a code; `settings` make the tenant at the first call."""
+        """Request a code; `settings` apply to the tenant at the first call."""
         door = door or self.door
         self.tenant = self.tenant or await door.tenant(**settings)
         return await door.post(REQUEST, {"phone": phone or self.phone}, self.key)
@@ -43,13 +43,13 @@ class World:
         return await self.door.post(VERIFY, {"phone": self.phone, "code": code}, self.key)
 
     async def tokens(self) -> dict[str, Any]:
-        """Log in; returns the answer."""
+        """Log in; return the response."""
         assert (await self.request()).status_code == 200
         answer: dict[str, Any] = (await self.verify(self.twilio.code_for(self.phone))).json()
         return answer
 
     async def login(self) -> str:
-        """Log in; returns the user's id."""
+        """Log in; return the user's id."""
         return str((await self.tokens())["user_id"])
 
     async def refresh(self, refresh_token: str) -> httpx.Response:
@@ -64,20 +64,20 @@ class World:
         return str(self.tenant["api_key"])
 
     def wrong_code(self) -> str:
-        """A code of the same length that was not sent."""
+        """Return a code of the same length that was not sent."""
         right = self.twilio.code_for(self.phone)
         return f"{(int(right) + 1) % 1_000_000:06d}"
 
     @contextlib.contextmanager
     def providers(self, behaviour: Behaviour) -> Iterator[None]:
-        """Let Twilio answer the next message so."""
+        """Set Twilio's response to the next message."""
         self.twilio.script.append(behaviour)
         yield
         assert not self.twilio.script, "the message went to Twilio"
 
     @contextlib.asynccontextmanager
     async def own_database(self, name: str) -> AsyncIterator[tuple[Door, asyncpg.Connection]]:
-        """An application with a database that can be broken."""
+        """Return an application with a database that the test may break."""
         await self.database.execute(f"create database {name}")
         url = self.postgres.url(name)
         await migrate(url)

@@ -1,4 +1,4 @@
-"""What a page owes to whoever cannot see it, or not well, or has no mouse: the basics of WCAG 2.2.
+"""Accessibility checks of a rendered page: the basics of WCAG 2.2.
 
 Asked of the page as it is shown, so that what a style sheet does to it counts.
 """
@@ -28,7 +28,7 @@ _CONTROLS = """
 
 
 async def faults(page: Page) -> list[str]:
-    """What is wrong with a page; nothing, where it is as it should be."""
+    """Return the accessibility faults of a page."""
     found = [
         *await _of_its_head(page),
         *await _of_its_headings(page),
@@ -87,5 +87,5 @@ async def _of_its_size(page: Page) -> list[str]:
 
 
 def _hex(color: str) -> str:
-    """`rgb(r, g, b)` as `#rrggbb`."""
+    """Convert `rgb(r, g, b)` to `#rrggbb`."""
     return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", color)[:3])

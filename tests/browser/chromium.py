@@ -1,4 +1,4 @@
-"""Chromium without a window, driven through the DevTools protocol on a pipe: what a test needs of it, and no more."""
+"""Headless Chromium, driven through the DevTools protocol on a pipe."""
 
 import asyncio
 import itertools
@@ -30,12 +30,12 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 def find() -> str | None:
-    """The path of a browser of this family, if one is installed."""
+    """Return the path of an installed Chromium browser."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Chromium:
-    """Started with `async with`; gone with all its processes and its profile in the end."""
+    """A browser process, started with `async with` and removed with its profile."""
 
     def __init__(self, path: str, profile: Path) -> None:
         self._path = path
@@ -90,7 +90,7 @@ class Chromium:
 
     @asynccontextmanager
     async def page(self, *, scripts: bool = True, dark: bool = False) -> AsyncIterator["Page"]:
-        """Open a page in a context of its own, as a person with these settings has it."""
+        """Open a page in a context of its own with these settings."""
         context = (await self.call("Target.createBrowserContext"))["browserContextId"]
         target = (await self.call("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
@@ -117,7 +117,7 @@ class Chromium:
 
 
 class Page:
-    """One page: what it asked for, and what it complained of."""
+    """One page with its requests and its console errors."""
 
     def __init__(self, browser: Chromium, session: str) -> None:
         self._browser = browser
@@ -131,7 +131,7 @@ class Page:
         return await self._browser.call(method, self._session, **parameters)
 
     def take(self, event: str, parameters: dict[str, Any]) -> None:
-        """Take an event of the protocol."""
+        """Handle an event of the protocol."""
         if event == "Log.entryAdded":
             self.complaints.append(parameters["entry"]["text"])
         elif event == "Runtime.consoleAPICalled":
@@ -144,13 +144,13 @@ class Page:
             self._loaded.set()
 
     async def open(self, url: str) -> None:
-        """Go to an address and wait until it is shown."""
+        """Open an address and wait until it is shown."""
         self._loaded.clear()
         await self.call("Page.navigate", url=url)
         await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
 
     async def press_tab_and_enter(self) -> None:
-        """Go to the first thing that can be pressed, press it by keyboard, and wait for the next page."""
+        """Focus the first control, press it by keyboard, and wait for the next page."""
         self._loaded.clear()
         tab = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
         enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
@@ -160,11 +160,11 @@ class Page:
         await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
 
     async def evaluate(self, expression: str) -> Any:
-        """Ask the page, as its developer would."""
+        """Evaluate an expression in the page."""
         return (await self.call("Runtime.evaluate", expression=expression, returnByValue=True))["result"].get("value")
 
     async def roles(self) -> list[tuple[str, str]]:
-        """What a screen reader finds: role and name."""
+        """Return the accessibility tree: role and name."""
         nodes = (await self.call("Accessibility.getFullAXTree"))["nodes"]
         return [
             (node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node.get("ignored")

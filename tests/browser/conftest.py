@@ -1,4 +1,4 @@
-"""A browser, and Auth1 as a real process before it."""
+"""A browser, and Auth1 as a real process."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chr
 
 @dataclass
 class Site:
-    """Auth1 as a real process, its mail server, and an app to which links lead."""
+    """Auth1 as a real process, its mail server, and an app that links redirect to."""
 
     auth1: Auth1
     mail: SmtpServer
@@ -37,7 +37,7 @@ class Site:
         return f"{self.app.url}/cb?from=auth1"
 
     async def link(self, **fields: object) -> tuple[str, dict[str, str]]:
-        """Ask for a link: it, and what was answered."""
+        """Request a link; return it with the response."""
         email = f"{secrets.token_hex(6)}@example.com"
         body = {"email": email, "mode": "link"} | fields
         asked = await self.auth1.post("/api/auth/request", body, self.tenant["api_key"])

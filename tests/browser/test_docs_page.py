@@ -1,4 +1,4 @@
-"""The page of the API in a real browser: by day and by night, without scripts, and trying an operation."""
+"""The API reference in a real browser: light and dark, without scripts, and with "Try it"."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The inbox in a real browser: it updates by itself, under its policy, for everybody."""
+"""The inbox in a real browser: it updates by itself, follows its policy and is accessible."""
 
 import asyncio
 import time

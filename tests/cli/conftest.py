@@ -1,4 +1,4 @@
-"""What the tests of the command line share: running a command, and a server that runs on the same database."""
+"""Fixtures of the command line tests: run a command, and a server on the same database."""
 
 import asyncio
 import os
@@ -18,14 +18,14 @@ PATIENCE_S = 60.0
 
 
 class Ended(NamedTuple):
-    """How a command ended."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
     err: str
 
     def json(self) -> dict[str, Any]:
-        """What it printed for a script: exactly one JSON object."""
+        """Return the output as exactly one JSON object."""
         return msgspec.json.decode(self.out, type=dict[str, Any])
 
 
@@ -60,6 +60,6 @@ def run(environment: dict[str, str]) -> Run:
 
 @pytest.fixture(scope="module")
 async def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Auth1]:
-    """A server on the database that the commands change."""
+    """Return a server on the database that the commands change."""
     async with Auth1(environment, tmp_path_factory.mktemp("auth1") / "log") as running:
         yield running

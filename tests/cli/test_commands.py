@@ -1,4 +1,4 @@
-"""The command line: what it does, what it prints, and how it ends."""
+"""The command line: effects, output and exit codes."""
 
 import json
 import secrets
@@ -41,7 +41,7 @@ def new_slug() -> str:
 
 @pytest.fixture(scope="module")
 async def slug(run: Run) -> str:
-    """A tenant made by the command line."""
+    """Return the slug of a tenant made by the command line."""
     slug = new_slug()
     made = await run("tenants", "create", "My App", "--slug", slug)
     assert made.code == 0, made
@@ -49,7 +49,7 @@ async def slug(run: Run) -> str:
 
 
 async def accepts(server: Auth1, key: str) -> bool:
-    """Whether the server knows a key: then it looks at the body, which is of no use."""
+    """Return whether the server accepts a key."""
     status = (await server.ask("none", key)).status_code
     assert status in (422, 401)
     return status == 422

@@ -1,4 +1,4 @@
-"""`auth1 dev`: all of Auth1 on a bare machine, as a new user tries it."""
+"""`auth1 dev`: a complete Auth1 on a machine without servers."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def start(directory: Path, log: Path, **environment: str) -> Auth1:
 
 
 def printed_curls(text: str) -> list[str]:
-    """The commands that are there to be pasted, as they stand."""
+    """Return the printed curl commands."""
     return re.findall(r"^curl (?:.*\\\n)*.*$", text, re.MULTILINE)
 
 
@@ -37,7 +37,7 @@ def admin_token(text: str) -> str:
 
 
 def paste(command: str, **environment: str) -> dict[str, object]:
-    """Run a curl command as a shell does; where there is no curl, send what it would."""
+    """Run a curl command in a shell; without curl, send its request."""
     if shutil.which("curl"):
         names = {"PATH": os.environ["PATH"], "no_proxy": "*", **environment}
         ended = subprocess.run(["sh", "-c", f"{command} -sS"], env=names, capture_output=True, text=True, timeout=60)
@@ -54,7 +54,7 @@ def paste(command: str, **environment: str) -> dict[str, object]:
 
 
 async def last_code(server: Auth1, to: str = "+15551234567") -> str:
-    """The code that the terminal shows, in an SMS or in a mail."""
+    """Return the code that the terminal shows, of an SMS or an email."""
 
     def shown() -> list[str]:
         return re.findall(rf"message to {re.escape(to)}: [^{{}}]*?(?: code is: |\n *)(\d{{6}})\b", server.text())
@@ -64,7 +64,7 @@ async def last_code(server: Auth1, to: str = "+15551234567") -> str:
 
 
 def all_processes(server: Auth1) -> list[int]:
-    """The program and all its children and theirs."""
+    """Return the program and all its descendants."""
     pids = [server.process.pid]
     for pid in pids:
         pids += children(pid)
@@ -79,12 +79,12 @@ def runs(pid: int) -> bool:
 
 
 def is_private(path: Path) -> bool:
-    """Whether nobody but its owner can read it: it holds secrets."""
+    """Return whether only the owner can read the file."""
     return path.stat().st_mode & 0o077 == 0
 
 
 async def interrupt(server: Auth1) -> None:
-    """Ctrl-C: the terminal interrupts the whole process group."""
+    """Interrupt the whole process group, as Ctrl-C does."""
     os.killpg(server.process.pid, signal.SIGINT)
     assert await server.exit_code() == 0
     assert "Traceback" not in server.text()

@@ -1,4 +1,4 @@
-"""`auth1 doctor` checks the production checklist: plain words, JSON, and exit codes."""
+"""`auth1 doctor` checks the production checklist: messages, JSON, and exit codes."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Query strings become Structs: typed values, and a sentence for each invalid parameter."""
+"""Query strings become Structs: typed values, and a message for each invalid parameter."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal

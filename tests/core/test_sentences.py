@@ -1,4 +1,4 @@
-"""Every refusal of a field is a plain sentence: no regular expression, no name of a Python type, no path."""
+"""Every validation error is a sentence without a regular expression, Python type or path."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the tests of the servers share: a query, a look at a process, a parent that can be killed."""
+"""Fixtures of the tests of embedded servers: a query, a process state, a parent that can be killed."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ CODE = Path(auth1.__file__).parents[1]
 
 @pytest.fixture
 def query() -> Callable[[str, str], object]:
-    """Run one statement on a new connection to a URL and return its one value."""
+    """Run one statement on a new connection and return its one value."""
 
     async def run(url: str, sql: str) -> object:
         connection = await asyncpg.connect(url, timeout=5)
@@ -32,7 +32,7 @@ def query() -> Callable[[str, str], object]:
 
 @pytest.fixture
 def state() -> Callable[[int], str]:
-    """Return a process' letter of proc(5); nothing for one that has ended."""
+    """Return the state letter of a process (proc(5)); empty when it has ended."""
 
     def state(pid: int) -> str:
         with suppress(OSError):
@@ -44,7 +44,7 @@ def state() -> Callable[[int], str]:
 
 
 class Parent:
-    """parent.py as a process, in a process group of its own, as a shell would make it."""
+    """parent.py as a process in its own process group."""
 
     def __init__(self, data_dir: Path, *acts: str, python: str, code: Path, user: int | None) -> None:
         path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -62,12 +62,12 @@ class Parent:
         )
 
     def line(self) -> str:
-        """Wait for the next line that it prints."""
+        """Return the next line that it prints."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
     def end(self, said: str = "") -> str:
-        """Say something to it, wait for its end and return the rest of what it printed."""
+        """Send a line, wait for its end and return the rest of its output."""
         return self.process.communicate(said, timeout=30)[0].strip()
 
     def kill(self) -> None:
@@ -77,7 +77,7 @@ class Parent:
 
 @pytest.fixture
 def parent() -> Iterator[Callable[..., Parent]]:
-    """Start parent.py; none of them survives the test."""
+    """Start parent.py; all of them are killed at the end of the test."""
     started: list[Parent] = []
 
     def start(

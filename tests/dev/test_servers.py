@@ -40,7 +40,7 @@ def postgres(tmp_path: Path) -> Iterator[PostgresServer]:
 
 
 def works(server: Server) -> bool:
-    """Ask the server itself, by the words that start() waits for."""
+    """Return whether the server responds to its own protocol."""
     return server._answers(server.pid, server.port)
 
 

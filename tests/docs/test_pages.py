@@ -1,4 +1,4 @@
-"""The pages for people: what they lead to is there, and what they show is small enough to be shown."""
+"""The documentation pages: links, images and headings."""
 
 import re
 import struct
@@ -15,17 +15,17 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 
 def prose(page: Path) -> str:
-    """A page without what stands in fences."""
+    """Return a page without its fenced code blocks."""
     return re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 def links(page: Path) -> list[tuple[str, str]]:
-    """The text and the target of each link, of pictures too."""
+    """Return the text and target of each link and image."""
     return re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", prose(page))
 
 
 def anchors(page: Path) -> set[str]:
-    """What a heading is called in a link, as GitHub names it."""
+    """Return the anchors of the headings, as GitHub names them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""The snippets of docs/tokens.md, run as they stand there, on tokens of the real application and on forged ones."""
+"""Run the snippets of docs/tokens.md with tokens of the real application and with forged ones."""
 
 import json
 import re
@@ -52,7 +52,7 @@ console.log(JSON.stringify(found));
 
 @dataclass
 class Signed:
-    """An application, its tenant, a token of somebody who logged in there, and the key that it was signed with."""
+    """An application, its tenant, a session token and its signing key."""
 
     auth1: Auth1
     tenant: dict[str, Any]
@@ -61,7 +61,7 @@ class Signed:
     key: Any
 
     def forge(self, headers: Mapping[str, object] = {}, **claims: object) -> str:
-        """The token with other words, signed with the very same key. A claim of None is left out."""
+        """Return the token with other claims, signed with the same key. A claim of None is left out."""
         changed = jwt.decode(self.token, options={"verify_signature": False}) | claims
         kept = {name: value for name, value in changed.items() if value is not None}
         return jwt.encode(kept, self.key, self.algorithm, jwt.get_unverified_header(self.token) | dict(headers))

@@ -1,4 +1,4 @@
-"""What the tests of faults share: servers of their own, which they may break, and the program as real processes."""
+"""Fixtures of the fault tests: servers that a test may break, and the program as real processes."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from tests.outside.twilio import TwilioServer, take
 
 @pytest.fixture(scope="module")
 def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A PostgreSQL to break. What it has committed survives `kill`."""
+    """Return a PostgreSQL that a test may break. Committed data survives `kill`."""
     settings = {"synchronous_commit": "on"}
     with PostgresServer(tmp_path_factory.mktemp("postgres"), durable=False, settings=settings) as server:
         yield server
@@ -28,14 +28,14 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresS
 
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis to break."""
+    """Return a Redis that a test may break."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 async def own_database_url(own_postgres: PostgresServer) -> str:
-    """A migrated database, named as in the guide."""
+    """Return a migrated database, named as in the documentation."""
     return await new_database(own_postgres, "auth1_db")
 
 
@@ -47,7 +47,7 @@ async def module_carrier() -> AsyncIterator[TwilioServer]:
 
 @pytest.fixture
 def carrier(module_carrier: TwilioServer) -> TwilioServer:
-    """A server in Twilio's place that takes messages, until a test says otherwise."""
+    """Return a server in Twilio's place that accepts messages by default."""
     module_carrier.behaviour = take
     module_carrier.script.clear()
     module_carrier.requests.clear()
@@ -56,7 +56,7 @@ def carrier(module_carrier: TwilioServer) -> TwilioServer:
 
 @pytest.fixture(scope="module")
 def own_environment(own_database_url: str, own_redis: RedisServer, module_carrier: TwilioServer) -> dict[str, str]:
-    """What the program is started with."""
+    """Return the environment of the program."""
     return {
         "DATABASE_URL": own_database_url,
         "REDIS_URL": own_redis.url(),
@@ -76,7 +76,7 @@ Launcher = Callable[..., Auth1]
 
 @pytest.fixture(scope="module")
 def module_launcher(own_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Launcher:
-    """Make an Auth1 with a changed environment; the test starts it with `async with`."""
+    """Return a function that makes an Auth1 with a changed environment, to be started with `async with`."""
     numbers = itertools.count()
     directory = tmp_path_factory.mktemp("auth1")
 
@@ -88,14 +88,14 @@ def module_launcher(own_environment: dict[str, str], tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 async def server(module_launcher: Launcher) -> AsyncIterator[Auth1]:
-    """The program with ordinary settings, for the tests of one file."""
+    """Return the program with default settings, for the tests of one file."""
     async with module_launcher() as running:
         yield running
 
 
 @pytest.fixture
 async def database(own_database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the test's own."""
+    """Return a database connection of the test."""
     connection = await asyncpg.connect(own_database_url)
     yield connection
     connection.terminate()
@@ -103,7 +103,7 @@ async def database(own_database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def stack() -> AsyncIterator[AsyncExitStack]:
-    """Takes what is to be left behind in the end."""
+    """Return an exit stack that is closed at the end of the test."""
     async with AsyncExitStack() as entered:
         yield entered
 
@@ -114,7 +114,7 @@ def log(tmp_path: Path) -> Path:
 
 
 async def tell_redis(server: RedisServer, *words: str, password: str = "") -> object:
-    """Send one command to a Redis and return its reply. Raises what Redis replies as an error."""
+    """Send one command to a Redis and return its reply. Raise an error reply."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     parser = hiredis.Reader(encoding="utf-8")
     reply: object = False

@@ -1,5 +1,4 @@
-"""The program as an operator runs it: a process with an environment and a log, which a test may hurt, and which is
-gone when the test is."""
+"""The program as an operator runs it: a process with an environment and a log, stopped with the test."""
 
 import asyncio
 import itertools
@@ -56,7 +55,7 @@ class Auth1:
         self.client: httpx.AsyncClient
 
     def spawn(self) -> None:
-        """Start it and return at once. It is a process group of its own, and does not outlive this process."""
+        """Start the process in its own process group and return immediately."""
         launch = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(signal.SIGTERM)), "ourselves"]
         which = [subprocess.check_output(["which", self._arguments[0]], text=True).strip(), *self._arguments[1:]]
         with self.log.open("ab") as log:
@@ -89,33 +88,33 @@ class Auth1:
         self.end()
 
     def end(self) -> None:
-        """Leave nothing behind, by force: the whole group, also workers that outlived the main process."""
+        """Kill the whole process group, including workers that outlived the main process."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     async def exit_code(self, timeout_s: float = START_S) -> int:
-        """Wait for its end."""
+        """Wait for the process to end; return its exit code."""
         await until(lambda: self.process.poll() is not None, timeout_s, lambda: f"still runs:\n{self.text()}")
         return self.process.returncode
 
     @property
     def workers(self) -> list[int]:
-        """The pids of its workers."""
+        """Return the process ids of the workers."""
         return children(self.process.pid)
 
     async def kill_worker(self, pid: int | None = None) -> None:
-        """SIGKILL a worker and wait until another has taken its place."""
+        """Kill a worker and wait until another has replaced it."""
         before = self.workers
         os.kill(pid or before[0], signal.SIGKILL)
         await until(lambda: len(set(self.workers) - {pid or before[0]}) == len(before), START_S, self.text)
 
     def text(self) -> str:
-        """All that it printed."""
+        """Return everything that it printed."""
         return self.log.read_text(errors="replace")
 
     def lines(self, msg: str) -> list[dict[str, Any]]:
-        """Its log lines with that message."""
+        """Return its log lines with a message."""
         found = []
         for line in self.text().splitlines():
             with suppress(msgspec.DecodeError):
@@ -134,19 +133,19 @@ class Auth1:
         return await self.client.request(method, path, headers=headers, **arguments)
 
     async def ask(self, phone: str, key: str) -> httpx.Response:
-        """Ask for a code."""
+        """Request a code."""
         return await self.post("/api/auth/request", {"phone": phone}, key)
 
     async def answer(self, phone: str, code: str, key: str) -> httpx.Response:
-        """Answer with a code."""
+        """Verify a code."""
         return await self.post("/api/auth/verify", {"phone": phone, "code": code}, key)
 
     async def status(self, path: str) -> int:
-        """The status of GET."""
+        """Return the status of a GET request."""
         return (await self.client.get(path)).status_code
 
     async def tenant(self, **settings: object) -> dict[str, Any]:
-        """Make a tenant: the answer of POST /api/admin/tenants."""
+        """Create a tenant; return the response of POST /api/admin/tenants."""
         slug = f"t{time.time_ns()}-{next(_slugs)}"
         answer = await self.operator(
             "POST", "/api/admin/tenants", {"name": "My App", "slug": slug, "settings": settings}
@@ -156,12 +155,12 @@ class Auth1:
         return made
 
     async def metric(self, name: str, **labels: str) -> float:
-        """The sum of all samples of a metric that carry these labels."""
+        """Return the sum of all samples of a metric with these labels."""
         text = (await self.client.get("/metrics")).text
         return float(sum(sample.value for sample in _samples(text) if _fits(sample, name, labels)))
 
     async def answers(self) -> bool:
-        """Say whether it answers yet. Fails when it has ended."""
+        """Return whether the process responds. Fail when it has ended."""
         assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.text()}"
         with suppress(httpx.TransportError):
             return await self.status("/health") in (200, 503)
@@ -182,7 +181,7 @@ async def until(
     timeout_s: float = START_S,
     explain: Callable[[], str] = lambda: "it never came to hold",
 ) -> float:
-    """Poll until the condition holds, and return how long that took in seconds. Fails when it takes too long."""
+    """Poll until the condition holds, and return the time in seconds. Fail on a timeout."""
     started = time.monotonic()
     while True:
         outcome = condition()

@@ -1,4 +1,4 @@
-"""A wire between the program and PostgreSQL that knows which statement passes, and can hold it, or lose its answer.
+"""A relay between the program and PostgreSQL that can hold a statement or lose its result.
 
 It reads just enough of the protocol (PostgreSQL's manual, "Message Formats"): the client's Parse names a statement and
 its text, Bind says which is to be executed, Sync ends what belongs together, and Query is all of that at once; the
@@ -18,7 +18,7 @@ WAITS = b"PBDEC"  # messages that the server answers only after a Sync or a Flus
 
 
 class Hold:
-    """One execution of a statement that is to be held. `caught` is set when it is."""
+    """One execution of a statement that is held. `caught` is set when it arrives."""
 
     def __init__(self, marker: str, *, answer: bool) -> None:
         self.marker = marker.encode()
@@ -28,23 +28,23 @@ class Hold:
         self.cut_off = False
 
     def let_go(self) -> None:
-        """Let it pass."""
+        """Let the statement pass."""
         self._decided.set()
 
     def cut(self) -> None:
-        """Lose it, and the connection with it."""
+        """Drop the statement and close the connection."""
         self.cut_off = True
         self._decided.set()
 
     async def decided(self) -> bool:
-        """Be held; says whether to go on."""
+        """Wait for the decision; return whether to continue."""
         self.caught.set()
         await self._decided.wait()
         return not self.cut_off
 
 
 class Relay:
-    """Started with `async with`; `url` is where the program connects to."""
+    """A relay, started with `async with`; the program connects to `url`."""
 
     def __init__(self, database_url: str) -> None:
         self._parts = urlsplit(database_url)
@@ -58,17 +58,17 @@ class Relay:
         return self._parts._replace(netloc=f"{self._parts.username}@127.0.0.1:{port}").geturl()
 
     def hold(self, marker: str) -> Hold:
-        """Hold the next statement with this text in it before the server gets it."""
+        """Hold the next statement with this text before the server receives it."""
         self._holds.append(Hold(marker, answer=False))
         return self._holds[-1]
 
     def hold_answer(self, marker: str) -> Hold:
-        """Let the server execute the next statement with this text in it, and hold its answer."""
+        """Let the server execute the next statement with this text, and hold its result."""
         self._holds.append(Hold(marker, answer=True))
         return self._holds[-1]
 
     def lose_answer(self, marker: str) -> Hold:
-        """Let the server execute the next statement with this text in it; nobody gets its answer."""
+        """Let the server execute the next statement with this text, and drop its result."""
         hold = self.hold_answer(marker)
         hold.cut()
         return hold
@@ -138,7 +138,7 @@ class _Connection:
                     together.clear()
 
     async def _startup(self) -> int:
-        """Relay a message of the time before there are kinds; returns its code."""
+        """Relay a startup message, which has no kind; return its code."""
         size, code = struct.unpack("!II", await self._client_in.readexactly(8))
         rest = await self._client_in.readexactly(size - 8)
         if code != SSL_REQUEST:
@@ -146,7 +146,7 @@ class _Connection:
         return int(code)
 
     async def _pass(self, statement: bytes) -> bool:
-        """Hold what is to be held; says whether to go on."""
+        """Hold the message if requested; return whether to continue."""
         for hold in self._holds:
             if hold.marker in statement:
                 self._holds.remove(hold)
@@ -170,7 +170,7 @@ class _Connection:
 
 
 async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[tuple[bytes, bytes]]:
-    """Messages with their kind, until the other side closes."""
+    """Yield messages with their kind until the other side closes."""
     with suppress(asyncio.IncompleteReadError):
         while True:
             head = await reader.readexactly(5)

@@ -1,4 +1,4 @@
-"""kill -9 of a worker at each step between accepting a request and answering it.
+"""kill -9 of a worker at each step between accepting a request and sending its response.
 
 A relay holds the statements, so that each step is hit and not just aimed at. What was accepted is never lost: it was
 not begun, it is finished, or within 30 s its fate is known to be unknown. No message leaves twice.
@@ -27,7 +27,7 @@ SLOW_MACHINE_S = 90.0
 
 
 class Scene:
-    """A program of its own behind a relay of its own, and somebody who wants to log in."""
+    """A program behind a relay, and a user that logs in."""
 
     def __init__(self, server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Pool) -> None:
         self.server, self.relay, self.carrier, self.database = server, relay, carrier, database
@@ -41,7 +41,7 @@ class Scene:
         return await self.server.answer(self.phone, self.carrier.code_for(self.phone), self.key)
 
     async def kill_when(self, moment: asyncio.Event, request: Callable[[], Awaitable[httpx.Response]]) -> None:
-        """Send a request, kill the worker at the moment, and wait until another serves. Nobody gets an answer."""
+        """Send a request, kill the worker at the event, and wait until another worker serves."""
         under_way = asyncio.ensure_future(request())
         async with asyncio.timeout(SLOW_MACHINE_S):
             await moment.wait()
@@ -59,7 +59,7 @@ class Scene:
             return False
 
     async def state(self) -> object:
-        """The state of the only message, None when there is none."""
+        """Return the state of the only message; None without one."""
         rows = await self.database.fetch("select state from messages where identifier = $1", self.phone)
         assert len(rows) <= 1
         return rows[0]["state"] if rows else None
@@ -89,7 +89,7 @@ async def scene(
     pool: asyncpg.Pool,
     stack: AsyncExitStack,
 ) -> Stage:
-    """Make a scene, with a tenant of such settings."""
+    """Return a scene whose tenant has these settings."""
 
     async def make(**settings: object) -> Scene:
         relay = await stack.enter_async_context(Relay(own_database_url))
@@ -102,7 +102,7 @@ async def scene(
 
 
 async def before_the_statement(scene: Scene) -> None:
-    """The database never hears of the request."""
+    """Kill before the database receives the request."""
     hold = scene.relay.hold(OPEN_CHALLENGE)
     await scene.kill_when(hold.caught, scene.ask)
     hold.cut()
@@ -110,14 +110,14 @@ async def before_the_statement(scene: Scene) -> None:
 
 
 async def after_the_commit(scene: Scene) -> None:
-    """The row is there, Twilio was not called."""
+    """Kill after the row is committed and before Twilio is called."""
     hold = scene.relay.hold_answer(OPEN_CHALLENGE)
     await scene.kill_when(hold.caught, scene.ask)
     hold.cut()
 
 
 async def while_twilio_has_it(scene: Scene) -> None:
-    """Twilio has it and does not answer."""
+    """Kill while Twilio has the message and has not responded."""
     arrived = asyncio.Event()
 
     async def hang_once(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -131,14 +131,14 @@ async def while_twilio_has_it(scene: Scene) -> None:
 
 
 async def before_it_is_written_down(scene: Scene) -> None:
-    """Twilio took it, and the database never hears of that."""
+    """Kill after Twilio accepted the message and before that is recorded."""
     hold = scene.relay.hold(RECORD_DELIVERY)
     await scene.kill_when(hold.caught, scene.ask)
     hold.cut()
 
 
 async def before_the_answer(scene: Scene) -> None:
-    """It is written down, and the caller never hears of that."""
+    """Kill after the delivery is recorded and before the caller gets the response."""
     hold = scene.relay.hold_answer(RECORD_DELIVERY)
     await scene.kill_when(hold.caught, scene.ask)
     hold.cut()
@@ -199,7 +199,7 @@ async def test_worker_killed_during_verification_leaves_a_session_or_a_valid_cod
 
 
 async def test_orphaned_statement_is_not_executed_after_its_lock_wait(scene: Stage) -> None:
-    """The database does not notice that its client died; waiting for a lock, the statement gives up by itself."""
+    """The database does not notice a dead client; a statement that waits for a lock times out."""
     played = await scene(max_otp_attempts=1)
     assert (await played.ask()).status_code == 200
     waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'auth1'"

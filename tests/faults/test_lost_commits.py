@@ -1,4 +1,4 @@
-"""The database commits, and its answer is lost with the connection. What was done is done once."""
+"""The database commits and the connection is lost before its reply: each effect happens once."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""A machine that has run out of something: file descriptors, or a reader of our output."""
+"""Exhausted resources of the machine: file descriptors, and a full stdout pipe."""
 
 import asyncio
 import fcntl
@@ -18,7 +18,7 @@ LOGINS = 15  # two requests each, of which each writes more than 150 bytes
 
 
 async def log_in(server: Auth1, carrier: TwilioServer, key: str) -> bool:
-    """Say whether a person can log in."""
+    """Return whether a user can log in."""
     phone = new_phone()
     if (await server.ask(phone, key)).status_code != 200:
         return False

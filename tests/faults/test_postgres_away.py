@@ -1,4 +1,4 @@
-"""PostgreSQL stopped, crashed or frozen under a running server: it says so in time, and nothing is half done."""
+"""PostgreSQL stopped, crashed or frozen while the server runs: 503 in time, and no partial effect."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ def frozen(postgres: PostgresServer) -> None:
 
 
 def restarted(postgres: PostgresServer) -> None:
-    """The server comes back with the same data, and all connections to it are dead."""
+    """Restart the server with the same data; all connections are lost."""
     postgres.stop()
     postgres.start()
 
@@ -46,7 +46,7 @@ async def refused(request: Awaitable[httpx.Response]) -> None:
 
 
 async def probe(server: Auth1) -> dict[str, int]:
-    """What an orchestrator sees."""
+    """Return the status of each health endpoint."""
     return {path: await server.status(path) for path in ("/health/live", "/health/ready", "/health")}
 
 
@@ -61,7 +61,7 @@ async def sent(server: Auth1, phone: str, key: str) -> bool:
 
 
 def another(code: str) -> str:
-    """A wrong code."""
+    """Return a wrong code."""
     return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}}"
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL that is there and does not do what is asked: read-only, a locked row, no free connection."""
+"""PostgreSQL that rejects statements: read-only, a locked row, no free connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,14 +17,14 @@ from tests.outside.twilio import TwilioServer
 
 @asynccontextmanager
 async def locked(database: asyncpg.Connection, phone: str) -> AsyncIterator[None]:
-    """Hold the row of an identifier, as a long migration or a psql somebody forgot would."""
+    """Lock the row of an identifier, as a long migration does."""
     async with database.transaction():
         await database.execute("select from identifiers where identifier = $1 for update", phone)
         yield
 
 
 async def set_read_only(postgres: PostgresServer, on: bool) -> None:
-    """As a primary becomes when a managed database runs out of disk, or a replica after a failover."""
+    """Make the database read-only, as a full disk or a failover does."""
     connection = await asyncpg.connect(postgres.url())
     await connection.execute(f"alter system set default_transaction_read_only = {'on' if on else 'off'}")
     await connection.execute("select pg_reload_conf()")
@@ -85,7 +85,7 @@ async def log_in(server: Auth1, carrier: TwilioServer, phone: str, key: str) -> 
 
 @pytest.fixture
 async def small_server(module_launcher: Launcher) -> AsyncIterator[Auth1]:
-    """Room for one statement at a time."""
+    """Return a server with a single database connection."""
     async with module_launcher(DATABASE_POOL_SIZE="1") as running:
         yield running
 

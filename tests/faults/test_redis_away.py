@@ -1,4 +1,4 @@
-"""Redis in every kind of trouble: logins go on, a slow Redis is asked no second time, and it is used again at once."""
+"""Redis faults: logins continue, a slow Redis is not called again, and a recovered Redis is used immediately."""
 
 import asyncio
 import sys
@@ -38,7 +38,7 @@ async def roomy(redis: RedisServer) -> None:
 
 
 async def replica(redis: RedisServer) -> None:
-    """As after a failover: what was the master is a replica now, and takes no writes."""
+    """Make the server a read-only replica, as after a failover."""
     await tell_redis(redis, "REPLICAOF", "127.0.0.1", "1")
 
 
@@ -52,7 +52,7 @@ async def flushed(redis: RedisServer) -> None:
 
 
 async def healed(redis: RedisServer) -> None:
-    """Nothing to do: what was flushed is gone."""
+    """Do nothing; a flush needs no repair."""
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def trouble(redis: RedisServer, begin: Trouble, end: Trouble) -> AsyncIter
 
 
 async def log_in(server: Auth1, carrier: TwilioServer, key: str) -> None:
-    """Ask for a code and answer with it."""
+    """Request a code and verify it."""
     phone = new_phone()
     asked = await server.ask(phone, key)
     assert (asked.status_code, asked.json()["status"]) == (200, "sent"), asked.text
@@ -83,7 +83,7 @@ async def well(server: Auth1) -> bool:
 
 
 def say(what: str, seconds: float) -> None:
-    """For whoever runs the tests with -s or -rP; no test depends on it."""
+    """Print a measurement for pytest -s or -rP; no test depends on it."""
     print(f"{what}: {seconds:.2f} s", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM: what is under way is finished, and the program always ends."""
+"""SIGTERM: requests in progress complete, and the program always stops."""
 
 import asyncio
 import os
@@ -83,7 +83,7 @@ async def test_ctrl_c_stops_the_server(module_launcher: Launcher) -> None:
 
 
 async def test_ctrl_c_stops_workers_during_startup(module_launcher: Launcher) -> None:
-    """They get two signals before they serve: that of the terminal, and one of their parent."""
+    """Workers receive two signals before they serve: one of the terminal and one of the parent."""
     server = module_launcher(WORKERS="2")
     server.spawn()
     try:
@@ -98,7 +98,7 @@ async def test_ctrl_c_stops_workers_during_startup(module_launcher: Launcher) ->
 
 
 async def test_sigterm_at_any_moment_of_startup_stops_the_server(module_launcher: Launcher, tmp_path: Path) -> None:
-    """Above all while its workers are being forked and start."""
+    """Includes the time in which workers are forked and start."""
     four_at_a_time = asyncio.Semaphore(4)
 
     async def start_and_stop(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Clients that are slow, stop half-way or send more than was asked for; the connection stays in step or is closed."""
+"""Slow, interrupted and oversized requests: the connection stays usable or is closed."""
 
 import asyncio
 
@@ -69,7 +69,7 @@ async def test_connection_closed_during_the_body_has_no_effect(
 
 
 def gone(server: Auth1) -> list[object]:
-    """Log lines of requests whose client went away."""
+    """Return log lines of requests whose client disconnected."""
     return [line for line in server.lines("request") if line["status"] == 499]
 
 
@@ -80,7 +80,7 @@ def gone(server: Auth1) -> list[object]:
 async def test_unread_body_of_a_rejected_request_is_not_parsed_as_a_request(
     server: Auth1, headers: dict[str, str], status: int
 ) -> None:
-    """Smuggling: what follows a refusal is a body, whatever it looks like."""
+    """Request smuggling: what follows a rejected request head is a body."""
     smuggled = (LIVE * 100)[:4000]
 
     async with Wire(server.port) as wire:

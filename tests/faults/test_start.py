@@ -1,4 +1,4 @@
-"""What `auth1 serve` says when it starts, and how it ends when it cannot."""
+"""The output of `auth1 serve` at startup, and its exit codes on failure."""
 
 import socket
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.outside.twilio import AUTH_TOKEN, TwilioServer
 
 
 async def ending(process: Auth1) -> tuple[int, list[str]]:
-    """Run to the end: the exit code, and what was printed."""
+    """Run to the end; return the exit code and the output."""
     process.spawn()
     try:
         return await process.exit_code(), process.text().splitlines()

@@ -1,4 +1,4 @@
-"""Clients that send requests and never read a response: others are served, memory and the end are bounded."""
+"""Clients that never read a response: other clients are served; memory and shutdown are bounded."""
 
 import asyncio
 import resource

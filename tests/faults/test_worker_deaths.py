@@ -1,4 +1,4 @@
-"""Workers that die in any pattern: the service goes on as long as one can start."""
+"""Workers that die in any pattern: the service continues while one can start."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ DEATHS = 8
 
 
 async def kill_as_they_appear(server: Auth1, deaths: int) -> None:
-    """SIGKILL each worker as soon as it is seen, until so many have died."""
+    """Kill each worker as soon as it appears, until a number have died."""
     killed: set[int] = set()
 
     def kill() -> bool:
@@ -32,7 +32,7 @@ async def kill_as_they_appear(server: Auth1, deaths: int) -> None:
 
 
 async def answers(server: Auth1, path: str, status: int) -> bool:
-    """Say whether a path answers with a status."""
+    """Return whether a path responds with a status."""
     assert server.process.poll() is None, server.text()
     with suppress(httpx.TransportError):
         return await server.status(path) == status

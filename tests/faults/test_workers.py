@@ -1,4 +1,4 @@
-"""Several workers: one that is killed is replaced while the other serves, and the metrics are the sum of all."""
+"""Several workers: a killed worker is replaced while the other serves, and metrics are summed."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ async def log_in(server: Auth1, carrier: TwilioServer, key: str) -> None:
 
 
 async def gauges(server: Auth1) -> dict[str, float]:
-    """What is there now, summed over the workers."""
+    """Return the gauges, summed over the workers."""
     names = (
         "auth1_redis_up",
         "auth1_postgres_pool_size",
@@ -32,7 +32,7 @@ async def gauges(server: Auth1) -> dict[str, float]:
 
 
 def metrics_directory(server: Auth1) -> Path:
-    """Where its workers share their samples: they have mapped the files."""
+    """Return the directory where workers share their samples."""
     maps = Path(f"/proc/{server.workers[0]}/maps").read_text()
     return Path(next(line.split()[-1] for line in maps.splitlines() if "auth1-metrics-" in line)).parent
 
@@ -92,7 +92,7 @@ async def test_no_request_fails_while_a_worker_is_replaced(module_launcher: Laun
 
 
 async def make_key(server: Auth1) -> tuple[str, str]:
-    """A key that the workers know, and the path of what an operator does with it."""
+    """Return a key that the workers have cached, and its operator path."""
     tenant = await server.tenant()
     keys = f"/api/admin/tenants/{tenant['tenant_id']}/keys"
     made = (await server.operator("POST", keys, {"kind": "pk"})).json()
@@ -101,7 +101,7 @@ async def make_key(server: Auth1) -> tuple[str, str]:
 
 
 async def answers_often(server: Auth1, key: str) -> set[int]:
-    """What all workers say to a request that is of no use."""
+    """Return the responses of all workers to an invalid request."""
     return {(await server.ask("none", key)).status_code for _ in range(12)}
 
 
@@ -135,7 +135,7 @@ async def test_key_revoked_without_redis_is_rejected_when_redis_recovers(
 async def test_session_revoked_at_one_worker_is_revoked_at_all(
     module_launcher: Launcher, carrier: TwilioServer
 ) -> None:
-    """Each worker asks Redis at its next check, so there is nothing to wait for."""
+    """Each worker queries Redis at its next check, so the test does not wait."""
     async with module_launcher(WORKERS="2") as server:
         tenant = await server.tenant()
         for method, end in (("DELETE", "/sessions"), ("POST", "/ban"), ("DELETE", "")):
@@ -151,6 +151,6 @@ async def test_session_revoked_at_one_worker_is_revoked_at_all(
 
 
 async def checks(server: Auth1, key: str, token: str) -> set[int]:
-    """What all workers say to a token."""
+    """Return the responses of all workers to a token."""
     headers = {"x-api-key": key, "authorization": f"Bearer {token}"}
     return {(await server.client.get("/api/auth/me", headers=headers)).status_code for _ in range(12)}

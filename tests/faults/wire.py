@@ -1,4 +1,4 @@
-"""HTTP byte by byte, as no client library would send it."""
+"""A raw HTTP client that sends any bytes."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 class Wire:
-    """A connection to a port of 127.0.0.1. `async with` closes it."""
+    """A connection to a port of 127.0.0.1, closed by `async with`."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -36,7 +36,7 @@ class Wire:
         self._writer.close()
 
     async def send(self, data: bytes) -> None:
-        """Send bytes, as far as the other side still takes them."""
+        """Send bytes as long as the other side accepts them."""
         try:
             self._writer.write(data)
             await self._writer.drain()
@@ -51,7 +51,7 @@ class Wire:
         self._writer.write_eof()
 
     async def answer(self) -> Answer | None:
-        """Read one response; None when the connection was closed instead."""
+        """Read one response; return None when the connection was closed instead."""
         async with asyncio.timeout(PATIENCE_S):
             try:
                 head = await self._reader.readuntil(b"\r\n\r\n")
@@ -63,7 +63,7 @@ class Wire:
         return Answer(int(first.split(" ")[1]), headers, body)
 
     async def closed(self) -> bool:
-        """Wait until the other side has closed; says whether it did without a further word."""
+        """Wait until the other side has closed; return whether it sent nothing more."""
         async with asyncio.timeout(PATIENCE_S):
             try:
                 return await self._reader.read(1) == b""
@@ -72,7 +72,7 @@ class Wire:
 
 
 def head(method: str, path: str, length: int | None = None, **headers: str) -> bytes:
-    """The beginning of a request; with a length it announces a JSON body."""
+    """Return a request head; with a length it announces a JSON body."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if length is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {length}"]
@@ -81,6 +81,6 @@ def head(method: str, path: str, length: int | None = None, **headers: str) -> b
 
 
 def post(path: str, body: object, **headers: str) -> bytes:
-    """A whole request."""
+    """Return a whole request."""
     raw = json.dumps(body).encode()
     return head("POST", path, len(raw), **headers) + raw

@@ -1,4 +1,4 @@
-"""Connections to a real Redis, and keys that nobody else uses."""
+"""Connections to a real Redis, and keys that no other test uses."""
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +15,7 @@ NewWire = Callable[[], Awaitable[Wire]]
 
 @pytest.fixture
 async def new_wire(redis_server: RedisServer) -> AsyncIterator[NewWire]:
-    """Open a connection; all are closed in the end."""
+    """Open a connection; all are closed at the end."""
     opened: list[Wire] = []
 
     async def connect() -> Wire:
@@ -34,7 +34,7 @@ async def wire(new_wire: NewWire) -> Wire:
 
 @pytest.fixture
 def key() -> str:
-    """A bucket that nobody else uses."""
+    """Return a rate limit key that no other test uses."""
     return new_key()
 
 
@@ -44,7 +44,7 @@ def new_key(tag: str = "") -> str:
 
 @pytest.fixture
 async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
-    """The service's own connection."""
+    """Return the service's own connection."""
     redis = Redis(redis_server.url(), Log("error"))
     assert await redis.start()
     yield redis

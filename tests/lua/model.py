@@ -1,4 +1,4 @@
-"""What a sliding window of tenths is, said in another way: each slot is a moment until which it is taken."""
+"""A model of a sliding window of ten parts: each request counts until its part leaves the window."""
 
 from collections import defaultdict
 
@@ -6,7 +6,7 @@ from auth1.core.ratelimit import RateLimit
 
 
 class Model:
-    """All buckets; moments are whole milliseconds."""
+    """All rate limits; times are whole milliseconds."""
 
     def __init__(self) -> None:
         self.taken_until: dict[str, list[int]] = defaultdict(list)
@@ -18,12 +18,12 @@ class Model:
         return self.used(bucket, moment) < bucket.limit
 
     def wait(self, bucket: RateLimit, moment: int) -> int:
-        """How long until there is room."""
+        """Return the time until a request is allowed."""
         ends = [moment, *sorted(until for until in self.taken_until[bucket.key] if until > moment)]
         return next(end for end in ends if self.has_room(bucket, end)) - moment
 
     def take(self, buckets: tuple[RateLimit, ...], moment: int) -> list[int]:
-        """What the script answers, and what it does."""
+        """Acquire, and return what the script returns."""
         waits = [self.wait(bucket, moment) for bucket in buckets]
         longest = max(waits)
         refused = waits.index(longest) + 1 if longest else 0
@@ -37,7 +37,7 @@ class Model:
         return answer
 
     def give_back(self, bucket: RateLimit, moment: int) -> int:
-        """Free the newest slot."""
+        """Release the newest request."""
         live = [until for until in self.taken_until[bucket.key] if until > moment]
         if live:
             self.taken_until[bucket.key].remove(max(live))
@@ -45,6 +45,6 @@ class Model:
 
 
 def end_of_slot(bucket: RateLimit, moment: int) -> int:
-    """A slot is taken until its tenth leaves the window: ten tenths after that tenth began."""
+    """Return when a request stops counting: ten tenths after its tenth began."""
     tenth = bucket.window_ms // 10
     return moment - moment % tenth + 10 * tenth

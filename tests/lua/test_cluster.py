@@ -30,7 +30,7 @@ TENANT = Tenant(
 
 
 def hash_tag(key: str) -> str:
-    """What decides the slot of a key (the cluster specification: "Hash tags")."""
+    """Return the hash tag of a key (the cluster specification: "Hash tags")."""
     _, brace, rest = key.partition("{")
     tag, end, _ = rest.partition("}")
     return tag if brace and end and tag else key
@@ -38,7 +38,7 @@ def hash_tag(key: str) -> str:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A cluster of one: it has all slots, and refuses as strictly as one of many."""
+    """Return a cluster of one node, which rejects cross-slot calls like any other."""
     # By itself it would talk with others on a port that may belong to somebody's outgoing connection.
     arguments = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
     with RedisServer(tmp_path_factory.mktemp("cluster"), arguments=arguments) as server:

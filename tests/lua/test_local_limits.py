@@ -1,4 +1,4 @@
-"""The limits that each process keeps while Redis is away: the arithmetic of the script, with a clock of the test's."""
+"""The limits of a process without Redis: the arithmetic of the script with a test clock."""
 
 import itertools
 
@@ -27,7 +27,7 @@ reproducibly = settings(max_examples=300, deadline=None, derandomize=True, datab
 
 
 def limiter() -> RateLimiter:
-    """One whose Redis was never there."""
+    """Return a limiter without Redis."""
     return RateLimiter(Redis("redis://127.0.0.1:1/0", Log("error")))
 
 

@@ -29,7 +29,7 @@ async def take(wire: Wire, *buckets: RateLimit) -> list[int]:
 
 
 def contract(script: Script) -> dict[str, str]:
-    """The parts of a script's comment: KEYS, ARGV, Returns."""
+    """Return the parts of a script's comment: KEYS, ARGV, Returns."""
     lines = script.text.decode().splitlines()
     head = "\n".join(line[3:] for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))])
     return {
@@ -172,13 +172,13 @@ async def test_script_matches_the_model_while_the_window_slides(wire: Wire) -> N
 
 
 async def milliseconds(wire: Wire) -> int:
-    """The server's time."""
+    """Return the server's time."""
     seconds, microseconds = await wire.call("TIME")
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def assert_agrees(model: Model, buckets: tuple[RateLimit, ...], answer: list[int], before: int, after: int) -> None:
-    """The model gives the same answer at some moment of the call; that moment is then the model's, too."""
+    """Check that the model gives the same result at some time of the call, and set the model to it."""
     for moment in range(before, after + 1):
         attempt = Model()
         attempt.taken_until.update({key: list(ends) for key, ends in model.taken_until.items()})

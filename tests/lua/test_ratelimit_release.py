@@ -1,4 +1,4 @@
-"""`ratelimit_release.lua` in a real Redis: its contract, and that no slot is lost or won by it."""
+"""`ratelimit_release.lua` in a real Redis: its contract, and an exact count."""
 
 import asyncio
 import random

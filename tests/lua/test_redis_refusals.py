@@ -1,4 +1,4 @@
-"""A Redis that answers, but not what was asked for: limits go on in this process, and nobody sees an exception."""
+"""A Redis that returns errors: limits continue in this process, and no exception reaches a caller."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -20,14 +20,14 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that may be spoilt."""
+    """Return a Redis that a test may misconfigure."""
     with RedisServer(tmp_path_factory.mktemp("spoilt")) as server:
         yield server
 
 
 @pytest.fixture
 async def operator(server: RedisServer) -> AsyncIterator[Wire]:
-    """Whoever spoils it; all is well again afterwards."""
+    """Return a connection that misconfigures Redis; it is restored at the end."""
     wire = await Wire.connect(server.url())
     yield wire
     for words in (
@@ -48,7 +48,7 @@ async def redis(server: RedisServer) -> AsyncIterator[Redis]:
 
 
 async def run(redis: Redis, script: Script, keys: list[str], arguments: list[str | int]) -> object:
-    """Run a script; on a busy machine again and again, because the service gives up after 50 ms."""
+    """Run a script, with retries because the service times out after 50 ms."""
     while True:
         try:
             return await redis.run(script, keys, arguments)

@@ -1,4 +1,4 @@
-"""A plain connection to Redis that waits as long as it takes: the service's own gives up after 50 ms."""
+"""A plain Redis connection without a timeout; the service's own times out after 50 ms."""
 
 import asyncio
 from typing import Any, Self
@@ -9,7 +9,7 @@ from auth1.core.redis import Address, Script
 
 
 class Wire:
-    """Commands out, replies in. Error replies are returned, as hiredis.ReplyError."""
+    """Send commands and read replies. Error replies are returned as hiredis.ReplyError."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -32,7 +32,7 @@ class Wire:
         return [await self.read() for _ in commands]
 
     async def read(self) -> Any:
-        """Await the next reply, or what a command like MONITOR goes on to tell."""
+        """Return the next reply, or the next line of a command like MONITOR."""
         while (reply := self._parser.gets()) is False:
             if not (data := await self._reader.read(65536)):
                 raise ConnectionError("Redis has closed the connection")

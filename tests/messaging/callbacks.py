@@ -1,4 +1,4 @@
-"""Twilio's part of the talk: it calls back at the URL that it was given, signed by its own library."""
+"""Twilio's status callbacks, signed by Twilio's own library."""
 
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -16,7 +16,7 @@ Pairs = list[tuple[str, str]]
 
 
 class Parameters:
-    """A form as Twilio's validator reads one: every value of a name (Django's QueryDict)."""
+    """A form as Twilio's validator reads it: every value of a name (Django's QueryDict)."""
 
     def __init__(self, pairs: Pairs) -> None:
         self._pairs = pairs
@@ -32,13 +32,13 @@ class Parameters:
 
 
 def signature(url: str, pairs: Pairs, token: str = AUTH_TOKEN, algorithm: str | None = None) -> str:
-    """What Twilio's own library makes of it."""
+    """Return the signature that Twilio's own library computes."""
     return str(RequestValidator(token).compute_signature(url, Parameters(pairs), algorithm))
 
 
 @dataclass
 class Report:
-    """One status callback. What a test changes of it, it changes before or after it is signed."""
+    """One status callback, which a test may change before or after it is signed."""
 
     url: str
     status: str
@@ -47,7 +47,7 @@ class Report:
 
     @property
     def pairs(self) -> Pairs:
-        """The parameters that Twilio sends (its documentation, "Track outbound message status")."""
+        """Return the parameters that Twilio sends (its documentation, "Track outbound message status")."""
         named = {
             "ApiVersion": "2010-04-01",
             "AccountSid": ACCOUNT_SID,
@@ -62,14 +62,14 @@ class Report:
         return list((named | self.more).items())
 
     async def send(self, door: Door, signed: str | None = None, **headers: str) -> httpx.Response:
-        """Call an application, however it calls itself; signed for the URL, unless the test says otherwise."""
+        """Send the callback to an application, by default signed for the URL."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         named["x-twilio-signature"] = signature(self.url, self.pairs) if signed is None else signed
         return await post_form(door, target(self.url), self.pairs, named)
 
 
 def target(url: str) -> str:
-    """What a request line says of a URL."""
+    """Return the request target of a URL."""
     parts = urlsplit(url)
     return PATH + (f"?{parts.query}" if parts.query else "")
 

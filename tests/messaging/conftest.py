@@ -1,4 +1,4 @@
-"""What the tests of messages share: a carrier of their own, what it was handed, and what became of it."""
+"""Fixtures of the messaging tests: a server in Twilio's place, a tenant that sends, and database queries."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ async def module_carrier() -> AsyncIterator[TwilioServer]:
 
 @pytest.fixture
 def carrier(module_carrier: TwilioServer) -> TwilioServer:
-    """A server in Twilio's place that takes messages, until a test says otherwise."""
+    """Return a server in Twilio's place that accepts messages by default."""
     module_carrier.behaviour = take
     module_carrier.script.clear()
     module_carrier.requests.clear()
@@ -35,24 +35,24 @@ async def module_door(start_app: Started, module_carrier: TwilioServer) -> Door:
 
 
 def spread_phones(count: int) -> list[str]:
-    """Up to 299 numbers of as many number blocks, as no fraud rule counts them together. For one tenant's use."""
+    """Return up to 299 numbers of different prefixes, so that no fraud rule counts them together."""
     return [f"+1{201 + n}5550142" for n in range(count)]
 
 
 @dataclass
 class Books:
-    """What the database says of a tenant's messages. It may also be told what only time would do."""
+    """Queries for a tenant's messages, and statements that replace waiting."""
 
     connection: asyncpg.Connection
 
     async def messages(self, tenant_id: str, phone: str) -> list[asyncpg.Record]:
-        """All messages to a number, oldest first."""
+        """Return all messages to a number, oldest first."""
         return await self.connection.fetch(
             "select * from messages where tenant_id = $1 and identifier = $2 order by created_at", tenant_id, phone
         )
 
     async def message(self, tenant_id: str, phone: str) -> asyncpg.Record:
-        """The only message to a number."""
+        """Return the only message to a number."""
         [row] = await self.messages(tenant_id, phone)
         return row
 
@@ -64,7 +64,7 @@ class Books:
         return row
 
     async def events(self, tenant_id: str, subject: str) -> list[tuple[str, str]]:
-        """Type and data of all events about something."""
+        """Return the type and data of all events about a subject."""
         rows = await self.connection.fetch(
             "select type, data from events where tenant_id = $1 and subject = $2 order by id", tenant_id, subject
         )
@@ -83,7 +83,7 @@ async def books(database_url: str) -> AsyncIterator[Books]:
 
 @dataclass
 class Sender:
-    """A tenant that asks for codes."""
+    """A tenant that requests codes."""
 
     door: Door
     carrier: TwilioServer
@@ -95,36 +95,36 @@ class Sender:
         return str(self.tenant["tenant_id"])
 
     async def ask(self, phone: str) -> tuple[int, dict[str, Any]]:
-        """Ask for a code: status and body."""
+        """Request a code; return the status and body."""
         answer = await self.door.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
         return answer.status_code, answer.json()
 
     async def log_in(self, phone: str) -> int:
-        """Answer with the code that the carrier got last: the status."""
+        """Verify the newest code; return the status."""
         body = {"phone": phone, "code": self.carrier.code_for(phone)}
         return (await self.door.post("/api/auth/verify", body, self.tenant["api_key"])).status_code
 
     def handed_over(self, phone: str) -> list[Request]:
-        """What the carrier got for a number."""
+        """Return the requests that the carrier received for a number."""
         return [request for request in self.carrier.requests if request.form.get("To") == phone]
 
     async def message(self, phone: str) -> asyncpg.Record:
         return await self.books.message(self.id, phone)
 
     async def sends_counted(self, phone: str) -> int:
-        """How many sends count against the number's budget."""
+        """Return how many sends count against the number's limit."""
         return len((await self.books.identifier(self.id, phone))["sent_at"])
 
 
 @pytest.fixture
 async def sender(module_door: Door, carrier: TwilioServer, books: Books) -> Sender:
-    """A new tenant whose messages go to the carrier."""
+    """Return a new tenant whose messages go to the carrier."""
     return Sender(module_door, carrier, books, await module_door.tenant(sms_branding="MyApp"))
 
 
 @pytest.fixture
 async def url(sender: Sender, phone: str) -> str:
-    """Where Twilio is to report on the message to `phone`, which it has just taken."""
+    """Return the status callback URL of the message that was just accepted for `phone`."""
     status, asked = await sender.ask(phone)
     assert (status, asked["status"]) == (200, "sent")
     return sender.handed_over(phone)[-1].form["StatusCallback"]

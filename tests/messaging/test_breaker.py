@@ -1,4 +1,4 @@
-"""The breaker opens after 5 failures within 10 s, probes every 30 s, and closes with a success."""
+"""The circuit breaker opens after 5 failures within 10 s, probes every 30 s, and closes after a success."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from auth1.core.circuit_breaker import CircuitBreaker
 
 @dataclass
 class Clock:
-    """A clock that goes on when it is told to."""
+    """A clock that a test sets."""
 
     now: float = 1000.0
 
@@ -135,7 +135,7 @@ async def test_one_of_fifty_concurrent_callers_probes(breaker: CircuitBreaker, c
 
 @dataclass
 class Model:
-    """What the breaker does, said as plainly as it can be: from everything that happened since the last success."""
+    """A reference model of the circuit breaker, computed from all events since the last success."""
 
     failures: list[float] = field(default_factory=list)
     opened_at: float | None = None

@@ -1,4 +1,4 @@
-"""GET /api/auth/challenges/{id}: what became of a challenge and of its message, and who is told."""
+"""GET /api/auth/challenges/{id}: the status of a challenge and its message, and its access rules."""
 
 import re
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ async def look(door: Door, challenge_id: str, key: str | None, **headers: str) -
 
 
 async def ask(sender: Sender, phone: str, key: str = "api_key", **body: str) -> str:
-    """Ask for a code: the id of the challenge."""
+    """Request a code; return the id of the challenge."""
     asked = await sender.door.post("/api/auth/request", {"phone": phone, **body}, sender.tenant[key])
     assert asked.status_code == 200, asked.text
     return str(asked.json()["challenge_id"])
@@ -177,7 +177,7 @@ async def test_challenge_requires_a_tenant_key(sender: Sender, phone: str) -> No
 async def test_polling_a_challenge_does_not_use_the_login_rate_limit(
     start_app: Started, carrier: TwilioServer, books: Books, phone: str
 ) -> None:
-    """An app looks every few seconds; RATE_LIMIT_MAX is for asking and answering. The narrow door is of its own."""
+    """Apps poll every few seconds; RATE_LIMIT_MAX applies to requests and verifications."""
     door = await start_app(TWILIO_API_URL=carrier.url, RATE_LIMIT_MAX="1")
     sender = Sender(door, carrier, books, await door.tenant())
     challenge_id = await ask(sender, phone, "secret_key")

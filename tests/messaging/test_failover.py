@@ -1,4 +1,4 @@
-"""The next provider takes what the first does not, with the same code; one that keeps failing is passed over."""
+"""Failover to the next provider with the same code, and the circuit breaker of a failing provider."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ from tests.outside.twilio import TwilioServer
 
 @dataclass
 class World:
-    """An application with two providers, and the servers in their places."""
+    """An application with two providers and the servers in their places."""
 
     door: Door
     twilio: TwilioServer
@@ -28,7 +28,7 @@ class World:
 
 @pytest.fixture
 async def world(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Of each test's own: breakers remember."""
+    """Return a new application for each test, because circuit breakers keep state."""
     async with TwilioServer() as twilio_server, SnsServer() as sns_server:
         environment(monkeypatch, sns_server)
         sns_server.behaviour = aws.take

@@ -1,4 +1,4 @@
-"""Hours that are over are added up, once; statistics say the same before and after.
+"""Completed hours are aggregated once; statistics are equal before and after.
 
 The database is this file's own: whoever adds up an hour does so for all tenants.
 """
@@ -42,7 +42,7 @@ async def module_door(start_app: Started, module_carrier: TwilioServer, own_data
 
 @pytest.fixture
 async def sender(sender: Sender) -> Sender:
-    """A tenant in a world where nothing has been added up for some hours."""
+    """Return a tenant on a database with several hours that are not aggregated."""
     await sender.books.do("delete from message_hours")
     await sender.books.do("update message_hours_next set hour = date_trunc('hour', now(), 'UTC') - interval '6 hours'")
     return sender
@@ -55,7 +55,7 @@ async def statistics(sender: Sender, since: datetime, until: datetime, group_by:
 
 
 async def added_up(sender: Sender) -> list[tuple[datetime, int]]:
-    """Hours that were added up for the tenant, and how many messages each has."""
+    """Return the aggregated hours of the tenant with their message counts."""
     rows = await sender.books.connection.fetch(
         "select hour, sum(messages) as n from message_hours where tenant_id = $1 group by hour order by hour", sender.id
     )

@@ -1,4 +1,4 @@
-"""What a message costs: estimated when it is opened, and what Twilio says where it says anything."""
+"""The price of a message: estimated at creation, and replaced by Twilio's price when present."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ async def test_operator_price_list_sets_the_price_and_cost_metric(
 
 
 async def cost(door: Door) -> float:
-    """What the metric says of Twilio and the United Kingdom."""
+    """Return the cost metric of Twilio and the United Kingdom."""
     text = (await door.client.get("/metrics")).text
     lines = [line for line in text.splitlines() if line.startswith("auth1_message_cost_dollars_total{")]
     return sum(float(line.split()[-1]) for line in lines if 'country="GB",provider="twilio"' in line)

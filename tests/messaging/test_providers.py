@@ -1,4 +1,4 @@
-"""The operator's order of providers: who is tried next, with which code, and who is not."""
+"""The order of providers: which one is tried next, and with which code."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.outside.twilio import Behaviour, TwilioServer, answer, hang_up, refus
 
 @pytest.fixture
 async def two_providers(start_app: Started, module_carrier: TwilioServer) -> Door:
-    """Twilio first, then the console, which never fails. Each test has its own: a breaker remembers failures."""
+    """Set Twilio and the console as providers, with new circuit breakers for each test."""
     return await start_app(TWILIO_API_URL=module_carrier.url, SMS_PROVIDERS="twilio,console")
 
 

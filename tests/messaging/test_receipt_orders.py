@@ -1,4 +1,4 @@
-"""Receipts come late, twice, out of order, before our own record, or never: each order ends in the same row."""
+"""Delivery reports that are late, duplicate, out of order, early or missing end in the same row."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ def subsets(items: Iterable[str]) -> Iterator[Order]:
 
 @pytest.fixture(params=["no second try", "a second try"])
 async def sender(request: pytest.FixtureRequest, sender: Sender) -> Sender:
-    """A tenant without and with a second try: that changes nothing of the first one's row."""
+    """Return a tenant with and without retries, which must not change the first message."""
     if request.param == "a second try":
         sender.tenant = await sender.door.tenant(retry_undelivered=True, retry_unreported_after=10)
     return sender
@@ -38,21 +38,21 @@ async def sender(request: pytest.FixtureRequest, sender: Sender) -> Sender:
 
 @dataclass
 class Plan:
-    """What Twilio reports on a message before it answers our request, and how it calls the message."""
+    """The reports that Twilio sends before its response, and the message SID."""
 
     early: Order
     sid: str
 
 
 class Postman:
-    """A carrier that takes every message, and reports on it as is planned for its number."""
+    """A carrier that accepts every message and sends the planned reports."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self.plans: dict[str, Plan] = {}
 
     async def take(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        """Take a message, after the early reports."""
+        """Accept a message after the early reports."""
         plan = self.plans[request.form["To"]]
         await self.report(request, plan.early)
         await answer(201, {"sid": plan.sid, "status": "accepted"})(request, writer)
@@ -65,7 +65,7 @@ class Postman:
 
 
 def orders(statuses: Order) -> Iterator[tuple[Order, Order]]:
-    """Every order of reports, cut at every place: what is early, what is late. Up to two of them come twice each."""
+    """Yield every order of reports, split into early and late ones; up to two are sent twice."""
     for order in sorted(set(permutations(statuses * 2 if len(statuses) <= 2 else statuses))):
         for cut in range(len(order) + 1):
             yield order[:cut], order[cut:]
@@ -91,7 +91,7 @@ async def test_any_order_of_delivery_reports_gives_the_same_row(
 
 
 def outcome(row: asyncpg.Record) -> tuple[object, ...]:
-    """All of a row that tells what became of a message."""
+    """Return the columns of a row that show the outcome of a message."""
     return (
         *(row[name] for name in ("state", "provider", "error", "trying", "claimed_until")),
         row["receipt_due_at"] is not None,
@@ -99,7 +99,7 @@ def outcome(row: asyncpg.Record) -> tuple[object, ...]:
 
 
 def final(statuses: Order, otherwise: tuple[str, str | None]) -> tuple[str, str | None]:
-    """What is known in the end: state and error."""
+    """Return the expected final state and error."""
     if "delivered" in statuses:
         return "delivered", None
     errors = [f"{status}:{FAILURES[status]}" for status in statuses if status in FAILURES]
@@ -118,14 +118,14 @@ OURS = {
 
 
 class Message:
-    """A message that is being handed to Twilio, and what is learned of it. Time passes where the test says so."""
+    """A message in transit to Twilio; the test decides when its facts arrive."""
 
     def __init__(self, sender: Sender) -> None:
         self._postgres, self._books, self._tenant_id = sender.door.services.postgres, sender.books, sender.id
         self._id = new_id("msg")
 
     async def hand_over(self) -> "Message":
-        """Leave it as it is in the moment before Twilio hears of it."""
+        """Create the message as it is just before Twilio receives it."""
         sql = (
             "insert into messages (tenant_id, id, challenge_id, identifier, channel, trying, claimed_until)"
             " values ($1, $2, $3, '+15551234567', 'sms', 'twilio', now() + interval '1 day')"
@@ -134,7 +134,7 @@ class Message:
         return self
 
     async def learn(self, fact: str) -> None:
-        """Hear of a receipt, or of ourselves."""
+        """Process a delivery report or our own send result."""
         match fact:
             case "we sent it":
                 await self.record("sent", "twilio", SID, None)
@@ -155,7 +155,7 @@ class Message:
                 await store.record_delivery_report(self._postgres, receipt, EventContext("twilio"), is_retryable=True)
 
     async def record(self, state: str, provider: str, sid: str | None, error: str | None) -> None:
-        """Write down what we learned when we handed it over."""
+        """Record our own send result."""
         receipt_in = 600 if (state, provider) == ("sent", "twilio") else None
         event_id = new_id("evt")
         delivery = Delivery(
@@ -211,7 +211,7 @@ async def test_any_order_of_send_result_and_delivery_reports_gives_the_same_row(
 
 @pytest.mark.parametrize("status", ["delivered", "undelivered"])
 async def test_delivery_report_settles_a_send_with_a_lost_response(sender: Sender, phone: str, status: str) -> None:
-    """Our own "it may have been sent" comes after it, and is no event any more."""
+    """Our own unknown result arrives later and creates no event."""
     postman = Postman(sender)
     postman.plans[phone] = Plan((status,), SID)
 
@@ -268,7 +268,7 @@ async def test_delivery_report_racing_the_send_result_is_not_lost(sender: Sender
 
 @pytest.mark.parametrize("ours", ["we sent it", "we cannot tell", "another provider sent it"])
 async def test_concurrent_updates_of_a_message_are_serialized(sender: Sender, database_url: str, ours: str) -> None:
-    """All wait for one lock, so that each has a snapshot that is older than what the one before it wrote."""
+    """All wait for one lock, so each has a snapshot older than the previous write."""
     facts = [ours, "delivered", "sent", "undelivered", "delivered"]
     locker = await asyncpg.connect(database_url)
     for _ in range(20):
@@ -292,7 +292,7 @@ async def test_concurrent_updates_of_a_message_are_serialized(sender: Sender, da
 
 
 async def lined_up(books: Books, count: int) -> None:
-    """Wait until so many statements wait for a lock, but not for as long as they themselves would."""
+    """Wait until a number of statements wait for a lock, with a shorter timeout than theirs."""
     sql = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
     with suppress(TimeoutError):
         async with asyncio.timeout(0.3):

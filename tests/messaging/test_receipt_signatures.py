@@ -1,4 +1,4 @@
-"""Whose a status callback is: known by its signature over the URL of our settings, and by nothing else."""
+"""Status callbacks are authenticated only by their signature over the URL of the settings."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ SHA_256 = {"x-twilio-webhooks-signature-settings": "key=webhooks_sharedkey_0123,
 
 
 def forgeries(url: str, other_url: str) -> dict[str, tuple[str, Report]]:
-    """Signatures that are not Twilio's, each with what it is sent with."""
+    """Return invalid signatures with their requests."""
     report = Report(url, "delivered")
     pairs = report.pairs
     return {

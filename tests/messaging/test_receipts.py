@@ -1,4 +1,4 @@
-"""Twilio's status callbacks by the front door: what they change, and what they cannot."""
+"""Twilio's status callbacks through the API: what they change, and what they cannot change."""
 
 import pytest
 from prometheus_client import REGISTRY
@@ -91,7 +91,7 @@ async def test_replayed_delivery_report_changes_nothing(sender: Sender, phone: s
 
 
 async def test_delivery_report_for_another_tenant_changes_nothing(sender: Sender, phone: str, url: str) -> None:
-    """Twilio signs whatever URL it was given, but nobody else is ever given one."""
+    """Twilio signs any URL it was given, but only its own tenant is given one."""
     other = (await sender.door.tenant())["tenant_id"]
     before = await sender.message(phone)
 

@@ -1,4 +1,4 @@
-"""A tenant's messages: as a list, and as what they add up to."""
+"""A tenant's messages as a list and as statistics."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ async def listed(sender: Sender, **query: Any) -> list[dict[str, Any]]:
 
 
 async def make(sender: Sender, age: timedelta = timedelta(), **columns: Any) -> str:
-    """A message of some time ago: its id."""
+    """Create a message with an age; return its id."""
     at = datetime.now(UTC) - age
     row = {"channel": "sms", "country": "US", "state": "sent", "provider": "twilio", "price": None, "took": None}
     row |= {"challenge_id": new_id("ch"), "identifier": "+12015550142"} | columns
@@ -52,7 +52,7 @@ async def make(sender: Sender, age: timedelta = timedelta(), **columns: Any) -> 
 
 
 async def verify(sender: Sender, message_id: str, status: str = "answered") -> None:
-    """The challenge of a message was answered, and it was its newest."""
+    """Record the verification of the challenge of a message."""
     challenge_id = await sender.books.connection.fetchval("select challenge_id from messages where id = $1", message_id)
     await sender.books.do(ANSWERED, sender.id, challenge_id, status, message_id)
 
@@ -261,7 +261,7 @@ async def test_failed_message_and_its_retry_are_listed_separately(sender: Sender
 
 @pytest.fixture(scope="module")
 async def replica_url(postgres_server: PostgresServer) -> str:
-    """A database that is as far behind as one can be."""
+    """Return an empty database, which stands for a replica that lags behind."""
     return await new_database(postgres_server, "auth1_replica")
 
 

@@ -1,4 +1,4 @@
-"""Whom an SMS is from: the operator's sender, or one that a tenant has for the country."""
+"""SMS sender IDs: the operator's, or the tenant's for a country."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Our request, compared with that of Twilio's own client; and what follows from each of Twilio's answers."""
+"""Our request compared with that of Twilio's own client, and the outcome of each Twilio response."""
 
 import logging
 from typing import Any
@@ -39,7 +39,7 @@ def rfc_9457(code: int, status: int) -> Behaviour:
 
 
 class Capture(HttpClient):  # type: ignore[misc]  # Twilio's client is untyped
-    """In the place of the wire under Twilio's own client: keeps what it would send."""
+    """Records the requests of Twilio's own client instead of sending them."""
 
     def __init__(self) -> None:
         super().__init__(logging.getLogger(__name__), False)
@@ -51,7 +51,7 @@ class Capture(HttpClient):  # type: ignore[misc]  # Twilio's client is untyped
 
 
 def official(**message: object) -> dict[str, Any]:
-    """What Twilio's own client sends for a message."""
+    """Return the request that Twilio's own client sends for a message."""
     wire = Capture()
     ours = {} if "from_" in message else {"messaging_service_sid": SERVICE_SID}
     Client(ACCOUNT_SID, AUTH_TOKEN, http_client=wire).messages.create(**ours | message)

@@ -1,4 +1,4 @@
-"""What may have been sent is unknown: it is never sent again by itself, it counts, and asking again is open at once."""
+"""Ambiguous Twilio responses are unknown, counted and not retried; a new request is allowed immediately."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ SID = "SM" + "0" * 32
 
 
 async def hang_after_headers(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Promise a body and send none."""
+    """Announce a body and send none."""
     writer.write(b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
     await writer.drain()
     await hang(request, writer)
@@ -26,7 +26,7 @@ async def hang_up_in_body(request: Request, writer: asyncio.StreamWriter) -> Non
 
 
 async def trickle(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Send a byte now and then, for ever: no pause is long enough to be a time-out of its own."""
+    """Send one byte at intervals that are shorter than a read timeout."""
     writer.write(b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 10000\r\n\r\n{")
     while True:
         writer.write(b" ")
@@ -151,7 +151,7 @@ async def test_closed_keep_alive_connection_is_not_reused(sender: Sender, phone:
 
 
 async def test_concurrent_responses_are_matched_to_their_requests(sender: Sender, carrier: TwilioServer) -> None:
-    """Numbers that Twilio refuses stand among those that it takes; each caller hears of its own."""
+    """Rejected and accepted numbers are mixed; each caller gets its own result."""
 
     async def refuse_odd(request: Request, writer: asyncio.StreamWriter) -> None:
         odd = int(request.form["To"]) % 2 == 1

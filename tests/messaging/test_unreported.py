@@ -1,4 +1,4 @@
-"""A message that no receipt came for when its code ended is unknown; a receipt that comes later still counts.
+"""A message without a delivery report at code expiry is unknown; a later report still counts.
 
 The database is this file's own: the outbox settles whatever it finds, also messages of other tests.
 """
@@ -154,7 +154,7 @@ async def test_failed_over_message_does_not_wait_for_the_twilio_report(
 async def test_message_sent_by_the_outbox_waits_for_its_delivery_report(
     sender: Sender, carrier: TwilioServer, phone: str
 ) -> None:
-    """By the outbox, with what is left of its code."""
+    """It is due after the remaining lifetime of the code."""
 
     async def die(request: Request, writer: asyncio.StreamWriter) -> None:
         await sender.books.do("update messages set trying = null, claimed_until = null where identifier = $1", phone)
@@ -212,7 +212,7 @@ async def test_delivery_report_racing_the_expiry_is_not_lost(sender: Sender) -> 
 
 
 async def test_delivery_report_settles_a_message_of_a_crashed_process(sender: Sender, phone: str, url: str) -> None:
-    """It died before it could record the answer; the receipt of another message of it has come, and of this one too."""
+    """The process died before it recorded the response; the report arrives."""
     died = (
         "update messages set state = 'queued', trying = 'twilio', provider = null, provider_message_id = null,"
         " receipt_due_at = null, claimed_until = now() - interval '1 s' where identifier = $1"

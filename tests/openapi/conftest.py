@@ -1,4 +1,4 @@
-"""Auth1 as a real process, with everybody who may call it."""
+"""Auth1 as a real process, with one caller of each kind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ class Callers:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the commands of the description name in the shell."""
+        """Return the shell variables of the commands in the description."""
         return {
             "API_KEY": self.tenant["api_key"],
             "SECRET_KEY": self.tenant["secret_key"],
@@ -57,7 +57,7 @@ async def auth1(environment: dict[str, str], tmp_path_factory: pytest.TempPathFa
 
 
 async def run(*command: str, environment: dict[str, str], directory: Path, timeout_s: float = 110) -> tuple[int, str]:
-    """Run a program to its end: exit code and all that it printed."""
+    """Run a program to its end; return its exit code and output."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env=environment,

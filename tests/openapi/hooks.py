@@ -1,4 +1,4 @@
-"""What schemathesis loads: it signs each request as one of those who may send it, one after the other."""
+"""Schemathesis hooks: sign each request as one of the permitted callers, in turn."""
 
 import itertools
 import json
@@ -40,7 +40,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
-    """Take another session where one was ended."""
+    """Use another session after one was revoked."""
     global _session
     if response.status_code == 204 and case.operation.definition.raw["operationId"] in ENDS_A_SESSION:
         _session = next(_ended)

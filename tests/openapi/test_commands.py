@@ -1,4 +1,4 @@
-"""The commands that the page shows are run as they stand, in a shell, against a server."""
+"""The commands of the API reference are run in a shell against a server."""
 
 import os
 import shutil

@@ -62,7 +62,7 @@ def test_component_and_operation_names_are_identifiers() -> None:
 
 
 def test_every_component_is_used() -> None:
-    """Linters warn about the others. A method that a path does not support has no operation that could refer to it."""
+    """Linters warn about unused ones. No operation can refer to the response of an unsupported method."""
     text = json.dumps(DOCUMENT)
     for kind in ("schemas", "responses", "headers"):
         for name in DOCUMENT["components"][kind]:

@@ -1,4 +1,4 @@
-"""Schemathesis asks a real server for what its description does not allow.
+"""Schemathesis looks for responses of a real server that the description does not allow.
 
 CI takes a few examples of each operation, always the same; `just fuzz` takes as many as one likes, new ones each time.
 """
@@ -75,7 +75,7 @@ async def test_responses_match_the_api_description(auth1: Auth1, twilio_server: 
 
 
 async def with_real_ids(auth1: Auth1, managed: Callers, people: Callers) -> dict[str, Any]:
-    """The description with ids in its paths that there are; those of what is to be ended are of no other use."""
+    """Return the description with existing ids in its paths; ids to be deleted are used once."""
     document = copy.deepcopy(described.snapshot())
     tenant_id = managed.tenant["tenant_id"]
     spare = [(await auth1.tenant())["tenant_id"] for _ in range(3)]

@@ -1,4 +1,4 @@
-"""A PostgreSQL as compose.yaml makes it: its role and database come from ops/postgres, and passwords are checked."""
+"""A PostgreSQL as compose.yaml creates it: role and database of ops/postgres, with passwords."""
 
 import os
 import subprocess
@@ -26,12 +26,12 @@ class ComposePostgres:
 
     @property
     def url(self) -> str:
-        """Auth1's DATABASE_URL."""
+        """Return Auth1's DATABASE_URL."""
         return f"postgresql://auth1:{self.password}@127.0.0.1:{self.server.port}/auth1_db"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the PostgreSQL programs of the docs run with: their folder first in PATH, and the server as default."""
+        """Return the environment of the PostgreSQL programs in the docs."""
         programs = f"{find_programs()}{os.pathsep}{os.environ['PATH']}"
         return {"PATH": programs, "PGHOST": "127.0.0.1", "PGPORT": str(self.server.port), "PGUSER": "superuser"}
 

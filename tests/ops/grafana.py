@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules of ops/grafana, their expressions taken apart, and Prometheus' own checker."""
+"""The dashboard and the alert rules of ops/grafana, a parser of their expressions, and promtool."""
 
 import json
 import re
@@ -24,7 +24,7 @@ needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not in
 
 
 class Selector(NamedTuple):
-    """A metric as an expression names it, with its matchers: label, operator, value."""
+    """A metric of an expression with its matchers: label, operator, value."""
 
     metric: str
     matchers: list[tuple[str, str, str]]
@@ -47,7 +47,7 @@ EXPRESSIONS = [*alert_expressions(), *dashboard_expressions(), *variable_queries
 
 
 def known_series() -> dict[str, set[str]]:
-    """The names of all series that auth1/metrics.py makes, each with its labels."""
+    """Return the names of all series of auth1/metrics.py with their labels."""
     series: dict[str, set[str]] = {"up": set()}  # Prometheus' own: whether the last scrape worked
     for collector in vars(metrics).values():
         if not isinstance(collector, MetricWrapperBase):
@@ -69,7 +69,7 @@ SERIES = known_series()
 
 
 def selectors(expression: str) -> list[Selector]:
-    """Find the metrics in an expression: names that are no function, no keyword and no label of a grouping."""
+    """Return the metrics of an expression, without functions, keywords and grouping labels."""
     rest = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", expression)
     found = []
     for match in re.finditer(r'"[^"]*"|\[[^\]]*\]|\b\d\w*|([a-zA-Z_:][\w:]*)\s*(\{[^}]*\})?(\s*\()?', rest):
@@ -80,7 +80,7 @@ def selectors(expression: str) -> list[Selector]:
 
 
 def groupings(expression: str) -> list[tuple[set[str], list[Selector]]]:
-    """Find the labels by which each aggregation groups, with the metrics inside it; joins hold for all metrics."""
+    """Return the labels of each aggregation with the metrics inside it; joins apply to all metrics."""
     found = []
     for match in re.finditer(r"\b(by|without|on|ignoring)\s*\(([^)]*)\)\s*(\()?", expression):
         keyword, labels, parenthesis = match.groups()
@@ -93,7 +93,7 @@ def groupings(expression: str) -> list[tuple[set[str], list[Selector]]]:
 
 
 def parenthesised(text: str) -> str:
-    """Return the beginning of a text up to the parenthesis that closes its first."""
+    """Return the text up to the parenthesis that closes its first one."""
     depth = 0
     for position, sign in enumerate(text):
         depth += {"(": 1, ")": -1}.get(sign, 0)

@@ -54,7 +54,7 @@ class Proxy:
             connection.close()
 
     def send_raw(self, data: bytes) -> bytes:
-        """Send bytes that no HTTP client would send, and return the whole answer."""
+        """Send bytes that no HTTP client would send, and return the whole response."""
         with (
             socket.create_connection(("127.0.0.1", self.https_port), timeout=10) as plain,
             self.context.wrap_socket(plain, server_hostname=HOST) as secure,
@@ -66,7 +66,7 @@ class Proxy:
             return answer
 
     def access_lines(self, number: int) -> list[dict[str, Any]]:
-        """Wait until the access log has so many lines, and return all of them."""
+        """Wait until the access log has a number of lines, and return all of them."""
         log = self.folder / "auth1.log"
         wait_until(lambda: log.exists() and log.read_text().count("\n") >= number)
         return [json.loads(line) for line in log.read_text().splitlines()]
@@ -95,7 +95,7 @@ def listens(port: int) -> bool:
 
 
 def write_certificate(folder: Path) -> None:
-    """Write a self-signed certificate for HOST, under certbot's names of files."""
+    """Write a self-signed certificate for HOST, with certbot's file names."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
     now = datetime.datetime.now(datetime.UTC)
@@ -117,7 +117,7 @@ def write_certificate(folder: Path) -> None:
 
 
 def replace(text: str, old: str, new: str) -> str:
-    """Replace what must be there."""
+    """Replace a text that must be present."""
     assert old in text
     return text.replace(old, new)
 

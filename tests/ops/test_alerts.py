@@ -1,4 +1,4 @@
-"""ops/grafana/alerts.yaml: each alert fires when it should, and only then."""
+"""ops/grafana/alerts.yaml: each alert fires only under its condition."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_prometheus_accepts_the_rules() -> None:
 
 
 class Case(NamedTuple):
-    """Samples, one a minute, and what of an alert (a regular expression) fires after so many minutes: its labels."""
+    """Samples, one a minute, and the labels of an alert that fires after a number of minutes."""
 
     alert: str
     series: dict[str, str]
@@ -31,7 +31,7 @@ class Case(NamedTuple):
 
 
 def of(metric: str, **labels: str) -> str:
-    """Name a series of the one instance that the cases have."""
+    """Return a series name of the single instance of the cases."""
     pairs = ",".join(f'{name}="{value}"' for name, value in (labels | TARGET).items())
     return f"{metric}{{{pairs}}}"
 
@@ -56,7 +56,7 @@ FAST_SENDS = of("auth1_message_send_duration_seconds_bucket", provider="twilio",
 
 
 def bucket(series: str, le: str) -> str:
-    """Name another bucket of the same histogram."""
+    """Return the name of another bucket of the same histogram."""
     return re.sub(r'le="[^"]*"', f'le="{le}"', series)
 
 
@@ -135,7 +135,7 @@ def test_each_alert_fires_only_under_its_condition(tmp_path: Path) -> None:
 
 
 def as_test(case: Case) -> dict[str, Any]:
-    """Put a case into promtool's words. ALERTS is asked, not the alert: texts are for people and not compared."""
+    """Convert a case to promtool's format. It queries ALERTS, so that annotations are not compared."""
     firing = {"alertname": case.alert, "alertstate": "firing"}
     query = f'ALERTS{{alertname=~"{case.alert}",alertstate="firing"}}'
     samples = [{"labels": series_of(firing | labels), "value": 1} for labels in case.firing]

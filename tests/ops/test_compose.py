@@ -1,4 +1,4 @@
-"""compose.yaml: valid by the Compose Specification, and what the guide promises. Starting it takes Docker."""
+"""compose.yaml: valid by the Compose Specification, and as documented. Starting it takes Docker."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ops/grafana: every query names metrics and labels that Auth1 has, and the dashboard is complete.
+"""ops/grafana: every query uses existing metrics and labels, and the dashboard is complete.
 
 Without promtool, Prometheus' own checker, names and labels are still checked. Grafana itself is not run.
 """

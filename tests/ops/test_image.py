@@ -1,6 +1,4 @@
-"""The image. No image is built, for that takes a Docker daemon: the Dockerfile is linted, and the instructions of its
-build stage are carried out, as they stand, in a directory of their own instead of a container.
-"""
+"""The image: the Dockerfile is linted, and its build stage is run in a directory, because Docker is unavailable."""
 
 import json
 import os
@@ -84,7 +82,7 @@ needs_download = pytest.mark.timeout(600)  # of what the image would download to
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Carry out the build stage below a directory that stands for the image's root."""
+    """Run the build stage below a directory that stands for the image's root."""
     root = tmp_path_factory.mktemp("image")
     # The Python that runs the tests stands for the image's: a fresh environment, with `python` and `pip` alone.
     subprocess.run([sys.executable, "-m", "venv", root / "usr"], check=True)
@@ -120,7 +118,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copy(sources: list[str], target: Path) -> None:
-    """Do what COPY does: a directory's content goes into the target, a file into it or under its name."""
+    """Perform COPY: a directory's content goes into the target, a file into it or under its name."""
     for source in sources:
         path = ROOT / source
         if path.is_dir():
@@ -207,7 +205,7 @@ def test_installed_program_serves_passes_health_check_and_stops_on_sigterm(
 
 
 def health_check() -> list[str]:
-    """The command of HEALTHCHECK."""
+    """Return the command of HEALTHCHECK."""
     command = dict(instructions(1))["HEALTHCHECK"].split(" CMD ")[1]
     return [str(word) for word in json.loads(command)]
 
@@ -220,7 +218,7 @@ def run_health_check(environ: dict[str, str]) -> int:
 
 @contextmanager
 def readiness(status: int) -> Iterator[tuple[int, list[str]]]:
-    """Serve one answer to everything; give the port and the paths that were asked for."""
+    """Serve one response to every request; yield the port and the requested paths."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

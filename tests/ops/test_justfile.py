@@ -1,4 +1,4 @@
-"""The justfile: formatted, explained, and a deployment that says what it does and refuses to do it half-way."""
+"""The justfile: formatted, documented, and a deployment that checks its preconditions."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_lock_writes_all_requirements_files(recipes: dict[str, Any]) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> dict[str, str]:
-    """An environment in which `kubectl` notes its calls; the secret is there when the file `secret` is."""
+    """Return an environment whose `kubectl` records its calls; the secret exists when the file `secret` exists."""
     if KUBECTL is None:
         pytest.skip("kubectl is not installed")
     program = tmp_path / "kubectl"
@@ -104,7 +104,7 @@ esac
 
 
 def changes(folder: Path) -> list[str]:
-    """The calls that changed the cluster or waited for it."""
+    """Return the calls that changed the cluster or waited for it."""
     return [call for call in (folder / "calls").read_text().splitlines() if not call.startswith(("config ", "get "))]
 
 

@@ -1,4 +1,4 @@
-"""ops/k8s: built by kustomize, validated against the schemas of Kubernetes, and what the guide promises.
+"""ops/k8s: built by kustomize, validated against the schemas of Kubernetes, and as documented.
 
 No cluster is asked: nothing here shows that the manifests were ever applied.
 """

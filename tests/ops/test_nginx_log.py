@@ -1,4 +1,4 @@
-"""The access log of ops/nginx: the route and the client's network of each request, and no secret."""
+"""The access log of ops/nginx has the route and the client's network of each request, and no secret."""
 
 import ipaddress
 import re
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """An nginx without Auth1 that takes the client's address from X-Forwarded-For."""
+    """Return an nginx without Auth1 that takes the client's address from X-Forwarded-For."""
     with running(tmp_path_factory.mktemp("log"), free_port(), trust_peer=True) as proxy:
         yield proxy
 
@@ -45,7 +45,7 @@ def maps() -> dict[str, list[tuple[str, str]]]:
 
 
 def apply(name: str, address: str) -> str:
-    """Map an address as nginx does: the first expression that matches."""
+    """Map an address as nginx does: by the first expression that matches."""
     for pattern, result in maps()[name]:
         if match := re.search(pattern, address):
             return result.replace("$1", match[1])

@@ -1,4 +1,4 @@
-"""docs/deployment.md and docs/operations.md: their tables agree with the files, and backup and restore are run."""
+"""docs/deployment.md and docs/operations.md: tables match the files, and backup and restore are run."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""ops/postgres: Auth1's role is no superuser, owns its database, and is enough for Auth1."""
+"""ops/postgres: Auth1's role is no superuser, owns its database, and is sufficient for Auth1."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ FLAGS = ("rolsuper", "rolcreatedb", "rolcreaterole", "rolreplication", "rolbypas
 
 @pytest.fixture
 async def role(compose_postgres: ComposePostgres) -> asyncpg.Connection:
-    """A connection as Auth1 makes it, with its password."""
+    """Return a connection with Auth1's role and password."""
     return await asyncpg.connect(compose_postgres.url)
 
 

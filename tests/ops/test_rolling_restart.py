@@ -1,4 +1,4 @@
-"""Two real instances of Auth1 behind a real nginx: restarted one after the other under load, and killed."""
+"""Two real instances of Auth1 behind a real nginx: restarted in turn under load, and killed."""
 
 import asyncio
 import http.client
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 
 class Load:
-    """Clients that log in through the sandbox and create users, each on a connection that it keeps."""
+    """Clients that log in through the sandbox and create users, each on its own connection."""
 
     def __init__(self, proxy: Proxy, tenants: list[dict[str, Any]]) -> None:
         self._proxy = proxy
@@ -78,7 +78,7 @@ class Load:
 
 @pytest.fixture
 async def instances(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[list[Auth1]]:
-    """Two instances, as two systemd units would run them."""
+    """Return two instances, as two systemd units run them."""
     async with AsyncExitStack() as stack:
         made = []
         for number in range(2):
@@ -100,7 +100,7 @@ async def restart(instance: Auth1) -> None:
 
 
 async def ready(instance: Auth1) -> bool:
-    """Say whether an instance accepts requests; it answers before it is ready."""
+    """Return whether an instance accepts requests."""
     return await instance.status("/health/ready") == 200
 
 
@@ -136,7 +136,7 @@ async def test_request_of_a_killed_instance_is_repeated_and_sends_one_message(
     folder.mkdir()
 
     async def kill_sender(request: Request, writer: asyncio.StreamWriter) -> None:
-        """Accept the message, and kill the instance before it knows."""
+        """Accept the message, and kill the instance before it receives the response."""
         os.killpg(instances[0].process.pid, signal.SIGKILL)
         writer.close()
 

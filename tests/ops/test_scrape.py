@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real Auth1: every query of the dashboard succeeds, and none is empty without a reason."""
+"""A real Prometheus scrapes a real Auth1: every dashboard query succeeds and returns data."""
 
 import asyncio
 import shutil
@@ -43,7 +43,7 @@ class Prometheus:
         return samples
 
     async def scraped(self, times: int) -> bool:
-        """Say whether Auth1 has been scraped so many times."""
+        """Return whether Auth1 has been scraped a number of times."""
         with suppress(httpx.TransportError):
             if (await self._client.get("/-/ready")).status_code == 200:
                 samples = await self.query("count_over_time(auth1_build_info[1h])")

@@ -1,4 +1,4 @@
-"""The sources as a whole: no registry and no machine of ours is named in them, and the requirements are in step."""
+"""The sources name no package registry and no local machine, and the requirements are consistent."""
 
 import re
 import subprocess
@@ -41,7 +41,7 @@ FOLDERS = ["/" + "/".join(pieces) + "/" for pieces in (("work", "main"), ("work"
 
 @cache
 def sources() -> dict[str, str]:
-    """Every text file that is tracked or would be, by its path."""
+    """Return every text file that is tracked or would be, by its path."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -79,7 +79,7 @@ def test_no_file_names_a_local_folder() -> None:
 
 
 def pinned(group: str) -> dict[str, str]:
-    """What pyproject.toml pins for a requirements file: name and version. Groups include those that they name."""
+    """Return the names and versions that pyproject.toml pins for a requirements file, with included groups."""
     if group == "serve":
         return split(PROJECT["project"]["dependencies"])
     items: list[Any] = PROJECT["dependency-groups"][group]
@@ -99,7 +99,7 @@ def normalised(name: str) -> str:
 
 
 def locked(group: str) -> dict[str, tuple[str, int]]:
-    """What a requirements file holds: name to version and number of hashes."""
+    """Return the packages of a requirements file: name to version and number of hashes."""
     text = (ROOT / f"requirements/{group}.txt").read_text().replace("\\\n", " ")
     entries = {}
     for line in text.splitlines():
@@ -134,7 +134,7 @@ def test_and_bench_groups_lock_the_serve_versions() -> None:
 
 
 def test_dev_group_locks_the_serve_versions_except_sns() -> None:
-    """`auth1 dev` needs no SNS, which is as large as all the rest together."""
+    """`auth1 dev` does not need SNS, whose packages are as large as all others."""
     served, developed = locked("serve"), locked("dev")
     assert served.keys() - developed.keys() >= {"aioboto3", "botocore"}
     assert {name for name in served.keys() & developed.keys() if served[name] != developed[name]} == set()

@@ -1,4 +1,4 @@
-"""ops/systemd: units that systemd accepts. No service manager runs here, so they are not started."""
+"""ops/systemd: units that systemd accepts. They are not started, because no service manager runs here."""
 
 import configparser
 import re

@@ -1,4 +1,4 @@
-"""A real SMTP server (aiosmtpd) in the mail server's place. It keeps what it was sent and answers as it is told."""
+"""A real SMTP server (aiosmtpd) that records messages and replies as configured."""
 
 import asyncio
 import datetime
@@ -27,7 +27,7 @@ Behaviour = Callable[[SMTP], Awaitable[str]]
 
 
 def answer(reply: str) -> Behaviour:
-    """Answer a command with this line."""
+    """Reply to a command with this line."""
 
     async def behave(server: SMTP) -> str:
         return reply
@@ -36,13 +36,13 @@ def answer(reply: str) -> Behaviour:
 
 
 async def hang(server: SMTP) -> str:
-    """Never answer."""
+    """Never reply."""
     await asyncio.sleep(60)
     return "451 slow"
 
 
 async def hang_up(server: SMTP) -> str:
-    """Close the connection in the client's face."""
+    """Close the connection."""
     assert isinstance(server.transport, asyncio.Transport)
     server.transport.abort()
     await asyncio.sleep(60)  # nothing more is written to what is gone
@@ -51,7 +51,7 @@ async def hang_up(server: SMTP) -> str:
 
 @dataclass
 class Received:
-    """A message that was taken, with its envelope."""
+    """A message that was accepted, with its envelope."""
 
     sender: str
     recipients: list[str]
@@ -60,13 +60,13 @@ class Received:
 
     @property
     def mail(self) -> EmailMessage:
-        """The message as a mail client reads it."""
+        """Return the message as a mail client parses it."""
         parsed = email.message_from_bytes(self.raw, policy=email.policy.default)
         assert isinstance(parsed, EmailMessage)
         return parsed
 
     def part(self, kind: str) -> str:
-        """The text of the part `plain` or `html`."""
+        """Return the text of the part `plain` or `html`."""
         found = self.mail.get_body((kind,))
         assert found is not None
         content: str = found.get_content()
@@ -87,7 +87,7 @@ class Received:
 
 @dataclass
 class SmtpServer:
-    """Started with `async with`. `on` holds a behaviour for a command: MAIL, RCPT, DATA (its end) or EHLO."""
+    """A server, started with `async with`. `on` holds a behaviour for MAIL, RCPT, DATA (its end) or EHLO."""
 
     certificate: Path | None = None  # with its key: STARTTLS is offered, or TLS is spoken at once
     tls_at_once: bool = False
@@ -102,7 +102,7 @@ class SmtpServer:
         return f"smtp://127.0.0.1:{self.port}"
 
     def sent_to(self, address: str) -> list[Received]:
-        """All messages to an address, oldest first."""
+        """Return all messages to an address, oldest first."""
         return [message for message in self.received if message.recipients == [address]]
 
     def newest(self, address: str) -> Received:
@@ -136,7 +136,7 @@ class SmtpServer:
         await asyncio.sleep(0)
 
     def hang_up_all(self) -> None:
-        """End every connection, as a server that is restarted does."""
+        """Close every connection, as a restart does."""
         for protocol in self._protocols:
             if isinstance(protocol.transport, asyncio.Transport):
                 protocol.transport.abort()
@@ -153,7 +153,7 @@ class _Server(SMTP):
 
 
 class _Handler:
-    """aiosmtpd calls these by their names."""
+    """Handlers that aiosmtpd calls by name."""
 
     def __init__(self, owner: SmtpServer) -> None:
         self.owner = owner
@@ -202,7 +202,7 @@ def _check(server: SMTP, session: Session, envelope: Envelope, mechanism: str, d
 
 @lru_cache(maxsize=1)
 def certificate_for_localhost() -> bytes:
-    """A key and a certificate for 127.0.0.1 that nobody has signed but itself, as one PEM."""
+    """Return a self-signed key and certificate for 127.0.0.1 as one PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example.com")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""A small real HTTP server in SNS' place (Query API, answers in XML), and in those of whoever lends credentials."""
+"""A real HTTP server in place of SNS (Query API, XML) and of the AWS credential services."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
 
 
 def answer(status: int, body: bytes | str, headers: dict[str, str] | None = None) -> Behaviour:
-    """Answer with a status and a body as it is."""
+    """Respond with a status and a body."""
 
     async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
         payload = body.encode() if isinstance(body, str) else body
@@ -36,31 +36,31 @@ def answer(status: int, body: bytes | str, headers: dict[str, str] | None = None
 
 
 def refuse(code: str, message: str = "no", status: int = 400) -> Behaviour:
-    """Refuse as the Query API does."""
+    """Respond with an error of the Query API."""
     sentence = f"<Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
     return answer(status, f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{sentence}</Error></ErrorResponse>')
 
 
 def taken(message_id: str) -> Behaviour:
-    """Take the message under an id."""
+    """Return a behaviour that accepts the message under an id."""
     result = f"<PublishResult><MessageId>{escape(message_id)}</MessageId></PublishResult>"
     return answer(200, f'<PublishResponse xmlns="{NAMESPACE}">{result}</PublishResponse>')
 
 
 async def take(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Take the message."""
+    """Accept the message."""
     await taken(str(uuid.uuid4()))(request, writer)
 
 
 async def reset(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Read the request and reset the connection: no FIN, but RST."""
+    """Read the request and reset the connection with RST."""
     no_goodbye = struct.pack("ii", 1, 0)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_goodbye)
     writer.transport.abort()
 
 
 def lend_role(access_key_id: str) -> Behaviour:
-    """Answer sts:AssumeRoleWithWebIdentity with credentials for an hour."""
+    """Respond to sts:AssumeRoleWithWebIdentity with credentials for an hour."""
     expires = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     fields = f"<AccessKeyId>{access_key_id}</AccessKeyId><SecretAccessKey>{SECRET_ACCESS_KEY}</SecretAccessKey>"
     fields += f"<SessionToken>{secrets.token_hex(8)}</SessionToken><Expiration>{expires}</Expiration>"
@@ -70,7 +70,7 @@ def lend_role(access_key_id: str) -> Behaviour:
 
 
 def lend(access_key_id: str, for_s: int) -> Behaviour:
-    """Answer as a container's metadata does, with credentials for a while."""
+    """Respond as a container's metadata endpoint, with temporary credentials."""
     expires = (datetime.now(UTC) + timedelta(seconds=for_s)).isoformat()
     document = {"AccessKeyId": access_key_id, "SecretAccessKey": SECRET_ACCESS_KEY, "Token": "t", "Expiration": expires}
     return answer(200, json.dumps(document))
@@ -78,27 +78,27 @@ def lend(access_key_id: str, for_s: int) -> Behaviour:
 
 @dataclass
 class SnsServer(TwilioServer):
-    """The same server with SNS' answers. `behaviour` holds for every request, `script` for the next ones, one each."""
+    """The same server with SNS responses. `behaviour` applies to every request, `script` to the next ones."""
 
     behaviour: Behaviour = take
 
     @property
     def published(self) -> list[dict[str, str]]:
-        """The fields of every message that came."""
+        """Return the fields of every published message."""
         return [request.form for request in self.requests if request.form.get("Action") == "Publish"]
 
     def sent_to(self, phone: str) -> list[str]:
-        """The texts of all messages to a number."""
+        """Return the texts of all messages to a number."""
         return [form["Message"] for form in self.published if form["PhoneNumber"] == phone]
 
 
 def credential(request: Request) -> str:
-    """Whom a request says it comes from, and for what: key id/date/region/service/aws4_request."""
+    """Return the credential scope of a request: key id/date/region/service/aws4_request."""
     return authorization(request)["Credential"]
 
 
 def is_signed(request: Request, secret: str = SECRET_ACCESS_KEY) -> bool:
-    """Whether the signature fits what arrived (AWS Signature Version 4)."""
+    """Return whether the signature matches the request (AWS Signature Version 4)."""
     parts = authorization(request)
     names = parts["SignedHeaders"].split(";")
     headers = "".join(f"{name}:{' '.join(request.headers[name].split())}\n" for name in names)
@@ -118,7 +118,7 @@ def is_signed(request: Request, secret: str = SECRET_ACCESS_KEY) -> bool:
 
 
 def authorization(request: Request) -> dict[str, str]:
-    """The fields of the Authorization header."""
+    """Return the fields of the Authorization header."""
     scheme, _, rest = request.headers["authorization"].partition(" ")
     assert scheme == "AWS4-HMAC-SHA256"
     return dict(part.strip().split("=", 1) for part in rest.split(","))

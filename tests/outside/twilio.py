@@ -1,4 +1,4 @@
-"""A small real HTTP server in Twilio's place. It keeps what it was sent and answers as it is told."""
+"""A real HTTP server in Twilio's place that records requests and responds as configured."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ SERVICE_SID = "MG" + "0" * 32
 
 @dataclass
 class Request:
-    """What arrived."""
+    """A received request."""
 
     method: str
     path: str
@@ -38,7 +38,7 @@ Behaviour = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 def answer(status: int, body: object, headers: dict[str, str] | None = None) -> Behaviour:
-    """Answer with a status and JSON, or with bytes as they are."""
+    """Respond with a status and JSON, or with raw bytes."""
 
     async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -51,29 +51,29 @@ def answer(status: int, body: object, headers: dict[str, str] | None = None) -> 
 
 
 def refuse(code: int, status: int = 400) -> Behaviour:
-    """Refuse as the API does: its legacy error document."""
+    """Respond with an error of the API: its legacy error document."""
     return answer(status, {"code": code, "message": "no", "more_info": "", "status": status})
 
 
 async def take(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Take the message."""
+    """Accept the message."""
     sid = "SM" + secrets.token_hex(16)
     await answer(201, {"sid": sid, "status": "accepted", "error_code": None, "num_segments": "0"})(request, writer)
 
 
 async def hang(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Never answer."""
+    """Never respond."""
     await asyncio.sleep(60)
 
 
 async def hang_up(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Close the connection in the caller's face."""
+    """Close the connection."""
     writer.close()
 
 
 @dataclass
 class TwilioServer:
-    """Started with `async with`. `behaviour` holds for every message, `script` for the next ones, one each."""
+    """A server, started with `async with`. `behaviour` applies to every message, `script` to the next ones."""
 
     behaviour: Behaviour = take
     script: list[Behaviour] = field(default_factory=list)
@@ -85,11 +85,11 @@ class TwilioServer:
         return f"http://127.0.0.1:{self.port}"
 
     def sent_to(self, phone: str) -> list[str]:
-        """The texts of all messages to a number."""
+        """Return the texts of all messages to a number."""
         return [request.form["Body"] for request in self.requests if request.form.get("To") == phone]
 
     def code_for(self, phone: str) -> str:
-        """The code in the newest message to a number."""
+        """Return the code in the newest message to a number."""
         found = re.search(r": (\d{4,10})\.", self.sent_to(phone)[-1])
         assert found is not None
         return found[1]

@@ -1,4 +1,4 @@
-"""What the races share: two applications on one database, a person who logs in, a barrier, a time machine."""
+"""Fixtures of the race tests: two applications on one database, a user that logs in, a barrier, time travel."""
 
 import asyncio
 import itertools
@@ -44,7 +44,7 @@ update messages set created_at = created_at - $3::interval where tenant_id = $1 
 
 @pytest.fixture(scope="session")
 async def races_url(postgres_server: PostgresServer) -> str:
-    """A database of the races' own, where a deadlock is found before anybody's patience ends."""
+    """Return a database of the races, where a deadlock is detected before a statement timeout."""
     connection = await asyncpg.connect(postgres_server.url())
     await connection.execute(f"create database {DATABASE}")
     await connection.execute(f"alter database {DATABASE} set deadlock_timeout = '20ms'")
@@ -61,12 +61,12 @@ async def first(start_app: Started, races_url: str) -> Door:
 
 @pytest.fixture(scope="session")
 async def second(start_app: Started, races_url: str) -> Door:
-    """Another instance on the same database."""
+    """Return another instance on the same database."""
     return await warm(await start_app(DATABASE_URL=races_url, DATABASE_POOL_SIZE=POOL_SIZE))
 
 
 async def warm(door: Door) -> Door:
-    """Open all connections of its pool, so that a race is one of statements."""
+    """Open all connections of a pool, so that a race is one of statements."""
     nap = Query("nap", "select pg_sleep(0.1)")
     naps: list[object] = [Unavailable()]
     while any(isinstance(one, Unavailable) for one in naps):
@@ -89,14 +89,14 @@ async def database(races_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(autouse=True)
 def no_deadlock(postgres_server: PostgresServer) -> Iterator[None]:
-    """Nobody's statement may have been the victim of a deadlock."""
+    """Fail when a statement was aborted by a deadlock."""
     beginning = postgres_server.log.stat().st_size
     yield
     assert b"deadlock detected" not in postgres_server.log.read_bytes()[beginning:]
 
 
 async def at_once(*calls: Callable[[], Awaitable[httpx.Response]]) -> list[httpx.Response]:
-    """Begin all calls at one moment; their answers in the order of the calls."""
+    """Start all calls concurrently; return their responses in the order of the calls."""
     barrier = asyncio.Barrier(len(calls))
 
     async def begin(call: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
@@ -107,18 +107,18 @@ async def at_once(*calls: Callable[[], Awaitable[httpx.Response]]) -> list[httpx
 
 
 def outcome(answer: httpx.Response) -> str:
-    """200, or the code of the refusal."""
+    """Return 200, or the error code."""
     return "200" if answer.status_code == 200 else str(answer.json()["code"])
 
 
 def outcomes(answers: list[httpx.Response]) -> dict[str, int]:
-    """How often each outcome came."""
+    """Count each outcome."""
     names = [outcome(answer) for answer in answers]
     return {name: names.count(name) for name in sorted(set(names))}
 
 
 def assert_told(answers: list[httpx.Response], expected: dict[str, int], *people: "Person") -> None:
-    """Compare what came how often. To a caller who was told 503 and came again, another answer may have been lost."""
+    """Compare the outcome counts, allowing for responses that were lost to a repeated 503."""
     seen, lost = outcomes(answers), sum(person.retries for person in people)
     if not lost:
         assert seen == expected
@@ -128,7 +128,7 @@ def assert_told(answers: list[httpx.Response], expected: dict[str, int], *people
 
 @dataclass
 class Person:
-    """Somebody with a phone and a tenant's app, whose calls go to the instances by turns."""
+    """A user with a phone at a tenant, whose calls alternate between the instances."""
 
     doors: list[Door]
     tenant: dict[str, Any]
@@ -146,16 +146,16 @@ class Person:
 
     @property
     def code(self) -> str:
-        """What the newest message says."""
+        """Return the code of the newest message."""
         return self.twilio.code_for(self.phone)
 
     @property
     def codes(self) -> list[str]:
-        """What all messages said."""
+        """Return the codes of all messages."""
         return [text.partition("code is: ")[2].partition(".")[0] for text in self.twilio.sent_to(self.phone)]
 
     def wrong(self, number: int = 0) -> str:
-        """A wrong code, for each number another."""
+        """Return a wrong code, a different one for each number."""
         code = self.code
         return f"{(int(code) + 1 + number) % 10 ** len(code):0{len(code)}d}"
 
@@ -163,7 +163,7 @@ class Person:
         return await self._post("/api/auth/request", {"phone": self.phone, **more})
 
     async def asked(self, **more: object) -> str:
-        """Ask, and be told a challenge: its id."""
+        """Request a code; return the id of the challenge."""
         answer = await self.ask(**more)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["challenge_id"])
@@ -172,7 +172,7 @@ class Person:
         return await self._post("/api/auth/verify", {"phone": self.phone, "code": code, **more})
 
     async def _post(self, path: str, body: dict[str, object]) -> httpx.Response:
-        """Call, and again where the service had no room or no time."""
+        """Call, with retries while the service is unavailable."""
         answer = await next(self._turns).post(path, body, self.tenant["api_key"])
         if outcome(answer) != "unavailable":
             return answer
@@ -184,11 +184,11 @@ class Person:
         return answer
 
     async def later(self, seconds: float) -> None:
-        """Let time pass, for all that the database knows of this phone."""
+        """Move all times of this phone in the database into the past."""
         await self.database.execute(_AGE.replace("$3::interval", f"interval '{seconds} s'"), self.tenant_id, self.phone)
 
     async def row(self) -> asyncpg.Record:
-        """The identifier's row."""
+        """Return the identifier's row."""
         row = await self.database.fetchrow(
             "select * from identifiers where tenant_id = $1 and identifier = $2", self.tenant_id, self.phone
         )
@@ -196,7 +196,7 @@ class Person:
         return row
 
     async def count(self, table: str) -> int:
-        """How many rows of a table are the tenant's."""
+        """Return the number of rows of a table that belong to the tenant."""
         number: int = await self.database.fetchval(f"select count(*) from {table} where tenant_id = $1", self.tenant_id)
         return number
 
@@ -212,7 +212,7 @@ NewPerson = Callable[..., Awaitable[Person]]
 
 @pytest.fixture
 def new_person(first: Door, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewPerson:
-    """Make a person, at a tenant with some settings, who comes in by one instance unless told otherwise."""
+    """Create a user at a tenant with some settings, by default on one instance."""
 
     async def make(doors: list[Door] | None = None, **settings: object) -> Person:
         return Person(doors or [first], await first.tenant(**settings), twilio_server, database)

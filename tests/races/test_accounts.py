@@ -1,4 +1,4 @@
-"""Identifiers of an account, changed by several at once: one owner, one phone, no session that should have ended."""
+"""Concurrent changes of account identifiers: one owner, one phone, no session that should be revoked."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ NewMember = Callable[..., Awaitable[Member]]
 
 @pytest.fixture
 def new_member(first: Door, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewMember:
-    """Let somebody log in at a tenant, of their own unless told otherwise."""
+    """Log a user in, by default at a new tenant."""
 
     async def make(like: Member | None = None) -> Member:
         tenant = like.tenant if like else await first.tenant(rate_limit_per_hour=100)
@@ -35,7 +35,7 @@ def new_member(first: Door, twilio_server: TwilioServer, database: asyncpg.Conne
 
 
 def patient(call: Call) -> Call:
-    """The same call, again where the service had no room or no time."""
+    """Return the same call with retries while the service is unavailable."""
 
     async def again() -> httpx.Response:
         answer = await call()
@@ -193,7 +193,7 @@ async def test_swapping_numbers_concurrently_does_not_deadlock(new_member: NewMe
 async def test_identifiers_are_locked_in_order(
     new_member: NewMember, database: asyncpg.Connection, races_url: str
 ) -> None:
-    """The order of locks is seen for itself: a deadlock takes a moment that a race rarely meets."""
+    """The lock order is observed directly, because a race rarely meets a deadlock."""
     one = await new_member()
     two = await new_member(like=one)
     low, high = sorted((one, two), key=lambda member: member.identifier)

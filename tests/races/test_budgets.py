@@ -1,4 +1,4 @@
-"""What a tenant may spend and send a day: exact, however many ask at once; who has no budget waits for nobody."""
+"""Daily budgets of a tenant are exact under concurrency, and cost nothing without a budget."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ SPENT = "select coalesce(sum(messages), 0)::int, coalesce(sum(microdollars), 0):
 
 @pytest.fixture(scope="module")
 async def carrier() -> AsyncIterator[TwilioServer]:
-    """A carrier that may refuse without others noticing."""
+    """Return a carrier of the test, which may reject messages."""
     async with TwilioServer() as server:
         yield server
 
@@ -42,7 +42,7 @@ async def own_door(start_app: Started, races_url: str, carrier: TwilioServer) ->
 
 
 def crowd(person: Person, number: int) -> list[Person]:
-    """People at the same tenant, each of a number block of their own, where a message costs a cent."""
+    """Return users of the same tenant with numbers of different prefixes, where a message costs a cent."""
     phones = [phone for phone in spread_phones(200) if parse_phone(phone).country == "US"]
     return [Person(person.doors, person.tenant, person.twilio, person.database, phone) for phone in phones[:number]]
 
@@ -53,24 +53,24 @@ def pair(row: asyncpg.Record | None) -> tuple[int, int]:
 
 
 async def ask_once(person: Person) -> httpx.Response:
-    """Ask, and take a 503 for an answer."""
+    """Request a code without retrying a 503."""
     return await person.doors[0].post("/api/auth/request", {"phone": person.phone}, person.tenant["api_key"])
 
 
 async def slot_of(door: Door) -> int:
-    """The slot of the counters that the only connection of an application writes to."""
+    """Return the counter slot that an application's only connection writes to."""
     row = await door.services.postgres.row(Query("slot", "select pg_backend_pid() % 16"))
     assert row is not None
     return int(row[0])
 
 
 async def spent(person: Person) -> tuple[int, int]:
-    """Messages and microdollars, by the counters."""
+    """Return messages and microdollars of the counters."""
     return pair(await person.database.fetchrow(SPENT, person.tenant_id))
 
 
 async def of_messages(person: Person) -> tuple[int, int]:
-    """Messages and microdollars, by the messages themselves."""
+    """Return messages and microdollars of the messages themselves."""
     return pair(await person.database.fetchrow(OF_MESSAGES, person.tenant_id))
 
 
@@ -82,7 +82,7 @@ async def budget(person: Person) -> tuple[int, int]:
 
 
 async def marks(person: Person) -> list[tuple[str, str, float]]:
-    """What the events of the tenant's budgets say."""
+    """Return the data of the tenant's budget events."""
     rows = await person.database.fetch(
         "select data from events where tenant_id = $1 and subject = $1 and type = 'budget.reached' order by id",
         person.tenant_id,

@@ -1,4 +1,4 @@
-"""A code opens one door, once, in time: that of its tenant, its phone and its purpose."""
+"""A code is valid once, in time, and only for its tenant, phone and purpose."""
 
 from tests.races.conftest import NewPerson, Person, outcome
 

@@ -1,4 +1,4 @@
-"""Twenty-five wrong answers an hour, a hundred in a row: whoever guesses, and over however many codes."""
+"""Limits of wrong codes per identifier: 25 an hour, and 100 in a row, over all codes."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ IN_A_ROW = 100
 
 
 async def guess(person: Person, guesses: int) -> dict[str, int]:
-    """Answer wrong, one after another, asking for a new code whenever the attempts of one are spent."""
+    """Submit wrong codes one after another, with a new code whenever the attempts are exhausted."""
     seen = []
     for number in range(guesses):
         answer = await person.answer(person.wrong(number))

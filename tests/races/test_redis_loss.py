@@ -1,4 +1,4 @@
-"""Redis may be emptied, killed or filled at any moment: a live code still works, and no budget is refilled."""
+"""Redis may be flushed, killed or filled at any moment: codes stay valid, and no limit is reset."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SMALL = ["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"]
 
 @pytest.fixture
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A small Redis of the test's own, that throws out what was not used for long."""
+    """Return a small Redis of the test that evicts keys."""
     with RedisServer(tmp_path_factory.mktemp("redis"), arguments=SMALL) as server:
         yield server
 
@@ -84,7 +84,7 @@ async def empty(redis: RedisServer) -> None:
 
 
 async def spend_the_budgets(person: Person) -> None:
-    """Use all sends of an hour, and all wrong answers of an hour."""
+    """Use all sends and all wrong codes of an hour."""
     guesses = 0
     for _ in range(SENDS):
         await person.asked()

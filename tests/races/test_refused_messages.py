@@ -1,4 +1,4 @@
-"""A message that every provider refused was never sent: what it opened is taken back, and nothing else is."""
+"""A message that every provider rejected is rolled back with its challenge, and nothing else is."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ BUSY = refuse(20429, status=429)
 
 @pytest.fixture(scope="module")
 async def carrier() -> AsyncIterator[TwilioServer]:
-    """A carrier that may refuse without others noticing."""
+    """Return a carrier of the test, which may reject messages."""
     async with TwilioServer() as server:
         yield server
 
@@ -25,7 +25,7 @@ async def carrier() -> AsyncIterator[TwilioServer]:
 async def person(
     start_app: Started, races_url: str, carrier: TwilioServer, database: asyncpg.Connection
 ) -> AsyncIterator[Person]:
-    """At an instance of their own: one that has seen many refusals stops trying."""
+    """Return a user on an instance of the test, because circuit breakers keep state."""
     door: Door = await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, DATABASE_POOL_SIZE="4")
     yield Person([door], await door.tenant(), carrier, database)
     carrier.behaviour = take
@@ -105,7 +105,7 @@ async def test_login_and_delivery_failure_lock_rows_in_the_same_order(
 
 
 async def waiting(database: asyncpg.Connection, number: int, last: asyncio.Task[httpx.Response]) -> None:
-    """Return when so many statements wait for a lock, or the last of them has lost its patience."""
+    """Return when a number of statements wait for a lock, or the last of them timed out."""
     blocked = "select count(*) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
     while await database.fetchval(blocked) < number and not last.done():
         pass

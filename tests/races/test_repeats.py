@@ -1,4 +1,4 @@
-"""One Idempotency-Key, many requests: one of them does it, the others learn what it was told."""
+"""Concurrent requests with one Idempotency-Key: one is executed, and the others get its response."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ HALF_A_MINUTE = "update idempotency set claimed_at = claimed_at - interval '31 s
 
 @pytest.fixture(scope="module")
 async def carrier() -> AsyncIterator[TwilioServer]:
-    """A carrier that may refuse without others noticing."""
+    """Return a carrier of the test, which may reject messages."""
     async with TwilioServer() as server:
         yield server
 
@@ -31,13 +31,13 @@ async def own_door(start_app: Started, races_url: str, carrier: TwilioServer) ->
 
 @pytest.fixture
 async def person(own_door: Door, carrier: TwilioServer, database: asyncpg.Connection) -> AsyncIterator[Person]:
-    """At an instance of their own: one that has seen many refusals stops trying."""
+    """Return a user on an instance of the test, because circuit breakers keep state."""
     yield Person([own_door], await own_door.tenant(), carrier, database)
     carrier.behaviour = take
 
 
 async def ask(person: Person, key: str, **more: object) -> httpx.Response:
-    """Ask once, with an Idempotency-Key, at one instance or the other."""
+    """Request once with an Idempotency-Key, at either instance."""
     body = {"phone": person.phone, **more}
     return await next(person._turns).post(REQUEST, body, person.tenant["api_key"], idempotency_key=key)
 
@@ -47,7 +47,7 @@ def replayed(answer: httpx.Response) -> bool:
 
 
 def held(behaviour: Behaviour) -> tuple[Behaviour, asyncio.Event, asyncio.Event]:
-    """A behaviour that waits; when it was met, and when it may go on."""
+    """Return a behaviour that waits, the event of its arrival, and the event that releases it."""
     arrived, decided = asyncio.Event(), asyncio.Event()
 
     async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -85,7 +85,7 @@ async def test_nineteen_requests_with_one_idempotency_key_send_one_sms(
 
 
 def assert_one_answer(answers: list[httpx.Response], later: list[httpx.Response]) -> None:
-    """One has done it; whoever came meanwhile was told to wait, and whoever came later was told the same."""
+    """Check that one request was executed, concurrent ones conflicted, and later ones were replayed."""
     first = [answer for answer in answers if answer.status_code == 200 and not replayed(answer)]
     assert len(first) <= 1, "the answer of the first may be lost, where the service had no time"
     assert set(outcomes(answers)) <= {"200", "conflict", "unavailable"}

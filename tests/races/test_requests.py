@@ -1,4 +1,4 @@
-"""However many ask at once, one message is sent; and never more than an hour or a day allows."""
+"""Concurrent code requests: one message is sent, within the hourly and daily limits."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Asking again: the same code while it is good, longer and longer waits, and which challenges live on."""
+"""Resends: the same code while it is valid, growing delays, and which challenges stay open."""
 
 from tests.races.conftest import NewPerson, Person, outcome, outcomes
 

@@ -1,4 +1,4 @@
-"""However many right answers come at once, one person comes in once."""
+"""Concurrent correct codes create one session."""
 
 import itertools
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a request costs: counted by the service, and counted behind its back by those it calls."""
+"""The number of calls per request, counted by the service and by the servers it calls."""
 
 import asyncio
 import re
@@ -22,14 +22,14 @@ from tests.races.conftest import DAY_S, Person, outcome
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One that nobody else calls."""
+    """Return a Redis that only this file uses."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 async def counted_url(postgres_server: PostgresServer) -> str:
-    """A database whose server writes down whatever it is sent there."""
+    """Return a database whose server logs every statement."""
     url = await new_database(postgres_server, "auth1_counted")
     connection = await asyncpg.connect(url)
     await connection.execute("alter database auth1_counted set log_min_duration_statement = 0")
@@ -44,7 +44,7 @@ async def door(start_app: Started, counted_url: str, redis: RedisServer) -> Door
 
 @dataclass
 class Counts:
-    """What one call cost: by our counters, and what PostgreSQL, Redis and Twilio saw."""
+    """The calls of one request: by our counters, and as PostgreSQL, Redis and Twilio saw them."""
 
     postgres: int
     redis: int
@@ -66,7 +66,7 @@ class Meter:
     async def measure(
         self, person: Person, prepare: Callable[[], Awaitable[object]], call: Callable[[], Awaitable[httpx.Response]]
     ) -> tuple[httpx.Response, Counts]:
-        """Count what a call costs; once more where the machine was so slow that the service gave a server up."""
+        """Count the calls of a request; repeat it when a call timed out."""
         redis = self.door.services.redis
         while True:
             await prepare()
@@ -86,13 +86,13 @@ class Meter:
         return Counts(trips[0] - before[0], trips[1] - before[1], statements, commands, trips[2] - before[2])
 
     def _statements(self) -> list[str]:
-        """What PostgreSQL was sent: kinds of messages, such as bind and execute."""
+        """Return the messages that PostgreSQL received, such as bind and execute."""
         log = self.postgres_server.log.read_bytes()
         start, self._log_end = getattr(self, "_log_end", 0), len(log)
         return re.findall(r"LOG:  duration: [\d.]+ ms  (\w+)", log[start:].decode())
 
     async def _commands(self) -> list[str]:
-        """What Redis was sent by others than us and by others than scripts, but for questions whether it lives."""
+        """Return the commands that Redis received, without those of scripts, the test and health checks."""
         await self.caller.call("ECHO", "enough")
         commands: list[str] = []
         while True:
@@ -120,7 +120,7 @@ async def meter(
 
 @pytest.fixture
 async def person(door: Door, twilio_server: TwilioServer, counted_url: str) -> AsyncIterator[Person]:
-    """Somebody whose tenant is known to the worker, whose statements the connection has prepared."""
+    """Return a user whose tenant is cached and whose statements are prepared."""
     database = await asyncpg.connect(counted_url, server_settings={"log_min_duration_statement": "-1"})
     person = Person([door], await door.tenant(), twilio_server, database)
     await person.asked()

@@ -1,4 +1,4 @@
-"""Whoever steals all of PostgreSQL and all of Redis finds no code, no key and no token in it."""
+"""A dump of PostgreSQL and Redis contains no code, key or token."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ SCHEMES = ("sha1", "sha256", "sha512", "md5", "blake2b", "sha3_256")
 
 
 async def dump_of_postgres(database: asyncpg.Connection) -> str:
-    """All rows of all tables, as text; bytes in hex."""
+    """Return all rows of all tables as text; bytes in hex."""
     tables = await database.fetch(
         "select oid::regclass::text as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
     )
@@ -28,7 +28,7 @@ async def dump_of_postgres(database: asyncpg.Connection) -> str:
 
 
 async def dump_of_redis(url: str) -> bytes:
-    """All keys and their values."""
+    """Return all keys and their values."""
     wire = await Wire.connect(url)
     keys = await wire.call("KEYS", "*")
     values = [await wire.call("GET", key) for key in keys]
@@ -75,7 +75,7 @@ async def test_no_secret_appears_in_a_database_dump(
 
 
 def guesses_of_a_thief(code: str, context: bytes, known: list[bytes]) -> Iterator[bytes]:
-    """What could be kept of a code by somebody with no secret: digests and MACs over all that a dump tells.
+    """Return digests and MACs of a code that an attacker without a secret can compute.
 
     `context` is what the program itself authenticates with a code: its sources are no secret.
     """

@@ -1,4 +1,4 @@
-"""A login races with what is done to its user: a ban ends every session, an erasure leaves nothing behind."""
+"""Logins race with bans and erasures of their user."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ ROUNDS = 12
 
 
 async def race(login: Callable[[], Awaitable[httpx.Response]], act: Callable[[], Awaitable[None]]) -> httpx.Response:
-    """Begin both at one moment; the answer of the login."""
+    """Start both concurrently; return the response of the login."""
     barrier = asyncio.Barrier(2)
 
     async def begin_login() -> httpx.Response:
@@ -30,7 +30,7 @@ async def race(login: Callable[[], Awaitable[httpx.Response]], act: Callable[[],
 
 
 async def ban(database: asyncpg.Connection, tenant_id: str, user_id: str) -> None:
-    """Two statements: the second sees the sessions of logins that the first had to wait for."""
+    """Run two statements: the second sees the sessions of logins that the first waited for."""
     async with database.transaction():
         await database.execute(
             "update users set banned_until = 'infinity' where tenant_id = $1 and id = $2", tenant_id, user_id
@@ -42,7 +42,7 @@ async def ban(database: asyncpg.Connection, tenant_id: str, user_id: str) -> Non
 
 
 async def erase(database: asyncpg.Connection, tenant_id: str, user_id: str) -> None:
-    """First the identifiers, then the user: a login locks in that order, too."""
+    """Delete the identifiers first, then the user, in the lock order of a login."""
     async with database.transaction():
         await database.execute(
             "select 1 from identifiers where tenant_id = $1 and user_id = $2 order by identifier for update",
@@ -52,7 +52,7 @@ async def erase(database: asyncpg.Connection, tenant_id: str, user_id: str) -> N
 
 
 async def logged_in(person: Person) -> str:
-    """Come in, and ask for the next code: the user's id."""
+    """Log in and request the next code; return the user's id."""
     await person.asked()
     verified = await person.answer(person.code)
     assert verified.status_code == 200, verified.text

@@ -1,4 +1,4 @@
-"""Parallel guesses past the cap: exactly as many are compared as a code or a challenge has attempts."""
+"""Concurrent guesses above the limit: exactly the allowed attempts are compared."""
 
 from functools import partial
 

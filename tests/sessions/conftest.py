@@ -1,4 +1,4 @@
-"""A person who has logged in, and what may be done with the tokens."""
+"""A user that has logged in, and operations on its tokens."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,7 +18,7 @@ SESSIONS = "/api/auth/me/sessions"
 
 @dataclass
 class Person:
-    """Somebody with a phone at a tenant. Calls go to the instances by turns."""
+    """A user with a phone at a tenant. Calls alternate between the instances."""
 
     doors: list[Door]
     tenant: dict[str, Any]
@@ -35,7 +35,7 @@ class Person:
         return next(self._turns)
 
     async def log_in(self, **device: str) -> dict[str, Any]:
-        """Log in on one more device; returns the answer of /verify."""
+        """Log in on another device; return the response of /verify."""
         await self.database.execute("update identifiers set sent_at = '{}' where identifier = $1", self.phone)
         asked = await self.door.post("/api/auth/request", {"phone": self.phone}, self.tenant[self.key], **device)
         assert asked.status_code == 200, asked.text
@@ -69,14 +69,14 @@ class Person:
         return told
 
     async def is_live(self, token: str) -> bool:
-        """What introspection and the user's own routes say; they must agree, at every instance."""
+        """Return whether introspection and the user's routes accept a token; all instances must agree."""
         told = {(await self.introspect(token))["active"] for _ in self.doors}
         seen = {(await self.call("GET", SESSIONS, token)).status_code for _ in self.doors}
         assert seen == ({200} if told == {True} else {401}), (told, seen)
         return told == {True}
 
     async def age(self, session_id: str, seconds: float) -> None:
-        """Let time pass for all that the database knows of a session."""
+        """Move all times of a session in the database into the past."""
         await self.database.execute(
             f"""update sessions set created_at = created_at - i, refreshed_at = refreshed_at - i,
                 rotated_at = array(select r - i from unnest(rotated_at) with ordinality as u (r, n) order by n),
@@ -104,7 +104,7 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(scope="session")
 async def doors(start_app: Started) -> list[Door]:
-    """Two instances on the same servers, which hear of each other's changes."""
+    """Return two instances on the same servers, which share invalidations."""
     doors = [await start_app(), await start_app()]
     for door in doors:
         await door.services.tenants.start()
@@ -113,7 +113,7 @@ async def doors(start_app: Started) -> list[Door]:
 
 @pytest.fixture
 def new_person(door: Door, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewPerson:
-    """Make a person at a tenant with some settings."""
+    """Create a user at a tenant with some settings."""
 
     async def make(doors: list[Door] | None = None, key: str = "api_key", **settings: object) -> Person:
         return Person(doors or [door], await door.tenant(**settings), twilio_server, database, key=key)

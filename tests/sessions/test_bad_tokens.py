@@ -1,4 +1,4 @@
-"""Tokens that somebody has tampered with or made: 401, whatever they are; never a 500 (RFC 8725)."""
+"""Forged and altered tokens are rejected with 401 and never cause a 500 (RFC 8725)."""
 
 import base64
 import hmac
@@ -24,7 +24,7 @@ def encoded(value: object) -> str:
 
 
 class Forge:
-    """Makes tokens like a real one, with one thing changed."""
+    """Makes tokens like a real one, with one part changed."""
 
     def __init__(self, person: Person, token: str) -> None:
         self.person, self.token = person, token
@@ -33,7 +33,7 @@ class Forge:
         self.secret = person.tenant["jwt_secret"]
 
     def sign(self, claims: dict[str, Any] | None = None, secret: str | None = None, **header: Any) -> str:
-        """Sign rightly; a field of the header given as None is left out."""
+        """Sign correctly; a header field of None is left out."""
         head = {name: value for name, value in (self.header | header).items() if value is not None}
         return self.raw(head, self.claims | (claims or {}), secret)
 
@@ -198,7 +198,7 @@ async def test_sandbox_and_live_tokens_are_not_interchangeable(person: Person) -
 
 
 async def test_clock_skew_between_instances_logs_no_user_out(person: Person, start_app: Started) -> None:
-    """What is signed by a clock ten minutes off is good at one that is right, for as long as both agree it lives."""
+    """A token signed by a clock ten minutes off is valid at an instance with a correct clock."""
     login = await person.log_in()
     forge = Forge(person, login["token"])
 

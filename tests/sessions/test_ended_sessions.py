@@ -1,4 +1,4 @@
-"""Whoever ends a session, every instance refuses its tokens from then on."""
+"""Revoked sessions are rejected by every instance."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from tests.sessions.conftest import LOGOUT, SESSIONS, NewPerson, Person
 
 @pytest.fixture
 async def everywhere(new_person: NewPerson, doors: list[Door]) -> Person:
-    """A person whose calls go to two instances by turns."""
+    """Return a user whose calls alternate between two instances."""
     return await new_person(doors)
 
 
@@ -208,7 +208,7 @@ async def test_revocation_is_published_to_redis_after_recovery(person: Person, d
 
 
 async def test_stale_read_is_not_cached_after_a_revocation(person: Person, door: Door) -> None:
-    """A reader that is slow between PostgreSQL and Redis must not bring a dead session back."""
+    """A reader that is slow between PostgreSQL and Redis must not restore a revoked session."""
     login = await person.log_in()
     key = cache._key(person.tenant["tenant_id"], login["session_id"])
     assert await person.is_live(login["token"])

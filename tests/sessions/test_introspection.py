@@ -1,4 +1,4 @@
-"""Is this token good now? (RFC 7662); and what asking costs."""
+"""Token introspection (RFC 7662) and its number of calls."""
 
 import jwt
 import pytest

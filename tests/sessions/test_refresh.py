@@ -1,4 +1,4 @@
-"""A refresh token is changed for the next one; one that is used again after that ends its session."""
+"""Refresh tokens are rotated; reuse after the grace period revokes the session."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Keys for signing: the operator's own (ES256, EdDSA), a tenant's secret, and how both are replaced."""
+"""Signing keys: the operator's (ES256, EdDSA), the tenant's secret, and their rotation."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,7 +32,7 @@ MAKE: dict[str, Callable[[], Any]] = {"ES256": ec_key, "EdDSA": ed25519.Ed25519P
 
 
 async def verify(door: Door, token: str, tenant: dict[str, Any], audience: str | None = None) -> dict[str, Any]:
-    """Check a token as an application does that knows nothing but the public keys."""
+    """Verify a token with the public keys only."""
     keys = jwt.PyJWKSet.from_dict((await door.client.get(JWKS)).json())
     header = jwt.get_unverified_header(token)
     key = keys[header["kid"]]
@@ -122,7 +122,7 @@ async def test_token_signed_with_tenant_secret_is_rejected_with_an_operator_key(
 
 
 async def test_operator_key_rotation_causes_no_failed_check(start_app: Started, new_person: NewPerson) -> None:
-    """In three steps of a rolling restart: the new key is known everywhere, then it signs, then the old one goes."""
+    """Three rolling restarts: the new key is published, then it signs, then the old one is removed."""
     old, new = ec_key(), ed25519.Ed25519PrivateKey.generate()
     steps = [("ES256", [old]), ("ES256", [old, new]), ("EdDSA", [new, old])]
     doors = [
@@ -188,7 +188,7 @@ async def test_tenant_secret_rotation_under_load_causes_no_failed_check(
 async def test_tenant_reads_all_secrets_that_verify_its_tokens(
     new_person: NewPerson, start_app: Started, door: Door
 ) -> None:
-    """Also while the operator changes JWT_SECRET: who checks tokens itself can have the new one before it signs."""
+    """While JWT_SECRET is rotated, applications can fetch the new secret before it signs."""
     person = await new_person()
     first = (await person.manage("GET", "/jwt-secret")).json()
     assert first == {"jwt_secret": person.tenant["jwt_secret"], "kid": f"{person.tenant['tenant_id']}.1", "others": []}

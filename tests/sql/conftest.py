@@ -1,4 +1,4 @@
-"""Databases of a test's own, on the server that all tests share."""
+"""Databases of a test on the server that all tests share."""
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +16,7 @@ Connect = Callable[[str], Awaitable[asyncpg.Connection]]
 
 @pytest.fixture(scope="session")
 async def new_database(postgres_server: PostgresServer) -> NewDatabase:
-    """Make an empty database and return its URL; it goes with the server."""
+    """Create an empty database and return its URL."""
 
     async def make() -> str:
         name = f"empty_{secrets.token_hex(6)}"
@@ -30,7 +30,7 @@ async def new_database(postgres_server: PostgresServer) -> NewDatabase:
 
 @pytest.fixture(scope="module")
 async def migrated_url(new_database: NewDatabase) -> str:
-    """A migrated database for the tests of one file."""
+    """Return a migrated database for the tests of one file."""
     url = await new_database()
     await migrate(url)
     return url
@@ -38,13 +38,13 @@ async def migrated_url(new_database: NewDatabase) -> str:
 
 @pytest.fixture(scope="module")
 async def app(start_app: Started, migrated_url: str) -> Door:
-    """The application on a database where only this file's rows are."""
+    """Return an application on a database of this file."""
     return await start_app(DATABASE_URL=migrated_url, DATABASE_POOL_SIZE="4")
 
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Connect to a database; whoever waits for a lock fails, long before the test would be ended."""
+    """Connect to a database with a short lock timeout."""
     opened: list[asyncpg.Connection] = []
 
     async def connect(url: str) -> asyncpg.Connection:
@@ -58,5 +58,5 @@ async def connect() -> AsyncIterator[Connect]:
 
 @pytest.fixture
 async def connection(migrated_url: str, connect: Connect) -> asyncpg.Connection:
-    """A connection to the migrated database."""
+    """Return a connection to the migrated database."""
     return await connect(migrated_url)

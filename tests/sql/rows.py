@@ -1,4 +1,4 @@
-"""Rows as they would be left by logins long ago."""
+"""Insert rows of old logins."""
 
 import asyncpg
 

@@ -1,4 +1,4 @@
-"""What a database looks like, in a form that can be compared."""
+"""Describe a database schema in a comparable form."""
 
 import asyncpg
 
@@ -27,6 +27,6 @@ select proname, pg_get_functiondef(oid) from pg_proc where pronamespace = 'publi
 
 
 async def describe(connection: asyncpg.Connection) -> list[tuple[object, ...]]:
-    """Tables with their columns, constraints, indexes, partitions and functions."""
+    """Return tables with their columns, constraints, indexes, partitions and functions."""
     questions = (_TABLES, _CONSTRAINTS, _INDEXES, _PARTITIONS, _FUNCTIONS)
     return [tuple(row) for question in questions for row in await connection.fetch(question)]

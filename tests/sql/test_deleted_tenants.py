@@ -1,4 +1,4 @@
-"""A deleted tenant goes with all that hangs on it; nobody else's rows do."""
+"""A deleted tenant is purged with all its rows, and no other tenant's rows."""
 
 import secrets
 
@@ -18,7 +18,7 @@ OLD_ENOUGH = "update tenants set deleted_at = now() - interval '61 seconds' wher
 
 
 async def fill(connection: asyncpg.Connection, tenant: str) -> None:
-    """One young row of everything."""
+    """Insert one recent row into every table."""
     await make_challenge(connection, tenant, "ch_1", "0")
     await make_message(connection, tenant, "msg_1", "0", "queued")
     await make_session(connection, tenant, "ses_1", "-1 day", None)
@@ -28,7 +28,7 @@ async def fill(connection: asyncpg.Connection, tenant: str) -> None:
 
 
 async def left(connection: asyncpg.Connection, tenant: str) -> dict[str, int]:
-    """How many rows of a tenant there are in each table."""
+    """Return the number of rows of a tenant in each table."""
     return {
         table: await connection.fetchval(f"select count(*) from {table} where tenant_id = $1", tenant)
         for table in (*DELETED, "keys")
@@ -36,7 +36,7 @@ async def left(connection: asyncpg.Connection, tenant: str) -> dict[str, int]:
 
 
 async def deleted_tenant(app: Door, connection: asyncpg.Connection) -> str:
-    """A tenant with one row of everything, in its sandbox too, deleted a little more than a minute ago."""
+    """Return a tenant with rows in each table and its sandbox, deleted over a minute ago."""
     tenant: str = (await app.tenant())["tenant_id"]
     for scope in (tenant, f"{tenant}:test"):
         await fill(connection, scope)

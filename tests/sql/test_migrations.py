@@ -1,4 +1,4 @@
-"""Migrations: any number of times, any number at once, on every PostgreSQL that is supported."""
+"""Migrations are idempotent, safe to run concurrently, and work on every supported PostgreSQL."""
 
 import asyncio
 import os
@@ -105,7 +105,7 @@ def test_every_migration_has_a_unique_number() -> None:
 
 
 def other_programs() -> dict[str, Path]:
-    """Where older versions may be: in the wheel that has two, and where Debian puts them."""
+    """Return where older versions may be installed: a wheel, and Debian's directories."""
     chosen = find_programs()
     return {
         "16": chosen.parents[1] / "pginstall" / "bin",

@@ -1,4 +1,4 @@
-"""Months of events: made ahead of time, filled with what came too early, dropped as a whole."""
+"""Monthly partitions of events: created in advance, filled from the default partition, dropped as a whole."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ TENANT = "tn_partitions"
 
 
 def month(offset: int) -> date:
-    """The first day of a month, counted from this one."""
+    """Return the first day of a month, counted from this one."""
     today = datetime.now(UTC).date()
     number = today.year * 12 + today.month - 1 + offset
     return date(number // 12, number % 12 + 1, 1)
@@ -29,7 +29,7 @@ def name_of(first: date) -> str:
 
 @pytest.fixture(autouse=True)
 async def no_other_partitions(connection: asyncpg.Connection) -> None:
-    """Only this month and the next two, and no events."""
+    """Keep only the partitions of three months, and no events."""
     await connection.execute("truncate events")
     expected = [name_of(month(offset)) for offset in range(3)]
     for partition in await partitions(connection):
@@ -38,7 +38,7 @@ async def no_other_partitions(connection: asyncpg.Connection) -> None:
 
 
 async def partitions(connection: asyncpg.Connection) -> list[str]:
-    """The partitions of months."""
+    """Return the monthly partitions."""
     rows = await connection.fetch("""
         select inhrelid::regclass::text from pg_inherits
         where inhparent = 'events'::regclass and inhrelid::regclass::text <> 'events_rest' order by 1""")
@@ -46,7 +46,7 @@ async def partitions(connection: asyncpg.Connection) -> list[str]:
 
 
 async def insert(connection: asyncpg.Connection, moment: datetime, after_ms: int = 0) -> str:
-    """Insert an event with an id of a moment; returns the id."""
+    """Insert an event with an id of a timestamp; return the id."""
     event_id: str = await connection.fetchval(
         """insert into events (tenant_id, id, type, actor, subject, created_at)
            values ($1, id_floor('evt', $2) || right($3, 16), 'user.created', 'auth1', 'usr_1', $2) returning id""",
@@ -56,7 +56,7 @@ async def insert(connection: asyncpg.Connection, moment: datetime, after_ms: int
 
 
 async def where(connection: asyncpg.Connection) -> dict[str, str]:
-    """The partition of each event, by its id."""
+    """Return the partition of each event by its id."""
     rows = await connection.fetch(
         "select id, tableoid::regclass::text as name from events where tenant_id = $1", TENANT
     )

@@ -1,4 +1,4 @@
-"""The named blocks of `sql/queries`: each is sound SQL, says what its parameters are, and is used."""
+"""The named queries of `sql/queries`: valid, documented and used."""
 
 import ast
 import importlib
@@ -26,19 +26,19 @@ every_block = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.key
 
 
 def comment_of(query: Query) -> str:
-    """The comment at the head of a block."""
+    """Return the comment at the head of a query."""
     found = re.match(r"(--.*\n)*", query.text)
     assert found is not None
     return found[0]
 
 
 def parameters_of(query: Query) -> set[int]:
-    """The numbers of the parameters that the SQL itself has."""
+    """Return the numbers of the parameters of the SQL."""
     return {int(number) for number in re.findall(r"\$(\d+)", re.sub(r"--.*", "", query.text))}
 
 
 def used_names() -> set[str]:
-    """What the program asks `Queries` for, by its syntax trees: `slice.name`."""
+    """Return the query names that the program uses, from its syntax trees."""
     used = {f"retention.{name}" for name in (*retention.TABLE_SCANS, *retention.INDEXED_PURGES)}
     for file in Path(auth1.__file__).parent.rglob("*.py"):
         tree = ast.parse(file.read_text())

@@ -1,4 +1,4 @@
-"""What is old goes, all of it and nothing else, and nobody waits for it."""
+"""Retention deletes all expired rows and nothing else, without blocking."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ QUERIES = Queries("retention")
 
 
 class Purge(NamedTuple):
-    """A purge, how rows for it are made, and by name what makes a row old or keeps it; times are ages."""
+    """A purge, how to create its rows, and which ages are expired or kept."""
 
     query: str
     table: str

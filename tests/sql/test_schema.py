@@ -1,4 +1,4 @@
-"""What holds for the whole schema: ids that sort by time, tenants in front of every key."""
+"""Rules of the whole schema: ids that sort by time, and primary keys that begin with the tenant."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ moments = st.timedeltas(timedelta(0), timedelta(days=100_000)).map(lambda age: E
 
 
 def lowest_id(prefix: str, moment: datetime) -> str:
-    """The lowest id that can be made at a moment: its milliseconds, then only zeros."""
+    """Return the lowest id of a timestamp: its milliseconds, then zeros."""
     number = (moment - EPOCH) // timedelta(milliseconds=1) << 80
     return f"{prefix}_" + "".join(DIGITS[number >> 5 * place & 31] for place in reversed(range(26)))
 

@@ -115,7 +115,7 @@ odd = st.sampled_from(
 @given(st.lists(pieces | odd | st.text(max_size=3), max_size=8).map("".join))
 @example("{code}{{brand}}")
 def test_text_is_rejected_or_renders_only_the_three_values(text: str) -> None:
-    """Compare with `str.format`, of which this grammar is the harmless part."""
+    """Compare with `str.format`, of which this grammar is a safe subset."""
     names, sound = [], True
     try:
         for _, name, spec, conversion in string.Formatter().parse(text):

@@ -57,7 +57,7 @@ ADD = {
 
 
 def own(**templates: str) -> Branding:
-    """A brand with templates by locale; `pt_BR=` is pt-BR."""
+    """Return a brand with templates by locale; `pt_BR=` is pt-BR."""
     return Branding("MyApp", texts=Texts(sms={tag.replace("_", "-"): text for tag, text in templates.items()}))
 
 

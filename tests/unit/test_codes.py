@@ -1,4 +1,4 @@
-"""Codes are uniform."""
+"""Generated codes are uniform, and ids are unique and ordered."""
 
 from collections import Counter
 

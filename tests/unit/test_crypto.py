@@ -1,4 +1,4 @@
-"""Keys of the one secret."""
+"""Keys derived from JWT_SECRET."""
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF

@@ -1,4 +1,4 @@
-"""What a phone and an email can be."""
+"""Validation and normalization of phones and emails."""
 
 import pytest
 from hypothesis import given

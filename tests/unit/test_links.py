@@ -1,4 +1,4 @@
-"""A link's token is derived again for the outbox, also while the operator changes the secret."""
+"""Link tokens are derived again for the outbox, also during a secret rotation."""
 
 from auth1.challenges import magic_link
 from auth1.core.crypto import Keyring, digest

@@ -1,4 +1,4 @@
-"""Log lines: JSON or text, events with a switch of their own."""
+"""Log lines: JSON or text, and a separate switch for events."""
 
 import os
 import re

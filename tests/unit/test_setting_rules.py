@@ -1,4 +1,4 @@
-"""A tenant's name and settings are checked by meaning."""
+"""A tenant's name and settings are validated."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""JWT_PRIVATE_KEY, read: what is taken, and what is refused with a sentence."""
+"""JWT_PRIVATE_KEY: accepted keys, and the message for each rejected one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The table of prices: read exactly, or refused with every problem named."""
+"""The price table: read exactly, or rejected with every problem reported."""
 
 from pathlib import Path
 

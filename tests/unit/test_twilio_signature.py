@@ -57,7 +57,7 @@ def test_signature_of_the_twilio_library_is_valid(app_url: str, target: str, pai
 def test_validation_agrees_with_the_twilio_validator(
     app_url: str, signed_url: str, target: str, pairs: Pairs, signed_pairs: Pairs
 ) -> None:
-    """Also where another URL or another form was signed, or the same URL with its port or without."""
+    """Includes signatures of another URL, another form, and the URL with or without its port."""
     for signed in (signature(signed_url + target, signed_pairs, TOKEN), signature(signed_url + target, pairs, TOKEN)):
         theirs = RequestValidator(TOKEN).validate(app_url + target, Parameters(pairs), signed)
 

@@ -1,4 +1,4 @@
-"""The tenant and the database connection of the tests of users."""
+"""The tenant and the database connection of the user tests."""
 
 from tests.users.conftest import database, house
 

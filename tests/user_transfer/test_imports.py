@@ -1,4 +1,4 @@
-"""All of a tenant's users, in by NDJSON and CSV and out again."""
+"""Import and export of a tenant's users as NDJSON and CSV."""
 
 import asyncio
 import csv
@@ -253,7 +253,7 @@ async def test_export_reads_pages_and_resumes_after_a_user(house: House, monkeyp
 
 
 class Client:
-    """Whoever takes a stream piece by piece, and may hang up."""
+    """A client that reads a stream piece by piece and may disconnect."""
 
     def __init__(self, door: Door) -> None:
         self._app: App[Services] = build_app(door.settings, door.services.log)
@@ -288,7 +288,7 @@ class Client:
         self._taken.release()
 
     async def take(self) -> None:
-        """Take one more piece, when it comes."""
+        """Read one more piece."""
         self.room.release()
         await self._taken.acquire()
 

@@ -29,7 +29,7 @@ def read(kind: parsers.Format, raw: bytes, fields: field_map.FieldMap = OURS) ->
 
 
 def errors(lines: Sequence[Line]) -> list[tuple[int, int]]:
-    """The first and last line of each error."""
+    """Return the first and last line of each error."""
     return [(line.number, max(line.number, line.last)) for line in lines if line.error]
 
 

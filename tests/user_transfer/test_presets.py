@@ -1,4 +1,4 @@
-"""Exports of other products, in the forms that their documentation gives."""
+"""Exports of other products in their documented formats."""
 
 import io
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ BOB = datetime(2024, 2, 29, 23, 59, 59, 999000, UTC)
 
 
 def read(name: str, preset: str | None, more: str = "") -> tuple[list[Row], list[int]]:
-    """The users of a sample, and the lines of those that cannot be users."""
+    """Return the users of a sample, and the lines that were rejected."""
     kind: parsers.Format = {"ndjson": "ndjson", "csv": "csv", "json": "json"}[name.rpartition(".")[2]]  # type: ignore[assignment]
     fields = field_map.parse(more, preset)
     users, rejected = [], []

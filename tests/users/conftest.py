@@ -1,4 +1,4 @@
-"""A tenant that manages its users by its secret key, and people who log in."""
+"""A tenant that manages its users with its secret key, and users that log in."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ USERS = "/api/tenant/users"
 
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the tests' own, for what the front door does not show."""
+    """Return a database connection of the test."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
@@ -26,7 +26,7 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @dataclass
 class House:
-    """A tenant of a test's own."""
+    """A tenant of one test."""
 
     door: Door
     twilio: TwilioServer
@@ -44,7 +44,7 @@ class House:
         return await self.door.client.request(method, USERS + path, headers=headers, **more)
 
     async def make(self, **user: object) -> dict[str, Any]:
-        """Make a user, with a phone of its own unless told otherwise."""
+        """Create a user, by default with a new phone."""
         answer = await self.call(
             "POST", "", user if "email" in user or "phone" in user else {"phone": new_phone(), **user}
         )
@@ -53,7 +53,7 @@ class House:
         return made
 
     async def find(self, **query: str) -> list[str]:
-        """The ids that a search finds on its first page."""
+        """Return the ids on the first page of a search."""
         answer = await self.call("GET", params=query)
         assert answer.status_code == 200, answer.text
         return [user["user_id"] for user in answer.json()["data"]]
@@ -63,7 +63,7 @@ class House:
         return await self.call("POST", "/import", content=raw, headers=headers, params=query)
 
     async def request(self, phone: str) -> str:
-        """Ask for a code: what it is."""
+        """Request a code; return the code."""
         answer = await self.door.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
         assert answer.status_code == 200, answer.text
         return self.twilio.code_for(phone)
@@ -78,14 +78,14 @@ class House:
         return tokens
 
     async def is_live(self, tokens: dict[str, Any]) -> bool:
-        """Whether a token is good for anything."""
+        """Return whether a token is accepted."""
         body = {"token": tokens["token"]}
         answer = await self.door.post("/api/auth/introspect", body, self.tenant["secret_key"])
         live: bool = answer.json()["active"]
         return live
 
     async def events(self, database: asyncpg.Connection) -> list[str]:
-        """The types of the tenant's events, in order."""
+        """Return the types of the tenant's events in order."""
         rows = await database.fetch("select type from events where tenant_id = $1 order by id", self.tenant_id)
         return [row["type"] for row in rows]
 
@@ -100,7 +100,7 @@ def new_email() -> str:
 
 
 async def at_once(*calls: Any) -> list[Any]:
-    """Await all from one moment on."""
+    """Run all calls concurrently."""
     barrier = asyncio.Barrier(len(calls))
 
     async def begin(call: Any) -> Any:

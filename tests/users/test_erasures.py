@@ -1,4 +1,4 @@
-"""Erasing and banning race with all that can be done to the same user."""
+"""Erasures and bans race with other operations on the same user."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ ROUNDS = 50
 
 @pytest.fixture(autouse=True)
 def no_deadlock(postgres_server: PostgresServer) -> Iterator[None]:
-    """Nobody's statement may have been the victim of a deadlock."""
+    """Fail when a statement was aborted by a deadlock."""
     beginning = postgres_server.log.stat().st_size
     yield
     assert b"deadlock detected" not in postgres_server.log.read_bytes()[beginning:]
 
 
 def distant_phone() -> str:
-    """A number with few others in its block: of those who are not answered a block has no more than twenty."""
+    """Return a number of a rarely used prefix, because a prefix allows twenty unverified codes."""
     return [new_phone() for _ in range(10)][-1]
 
 
 async def orphans(database: asyncpg.Connection, house: House) -> int:
-    """Sessions and identifiers of a user that is not there; the keys of the tables should make it impossible."""
+    """Count sessions and identifiers without a user, which foreign keys should prevent."""
     number: int = await database.fetchval(
         "select (select count(*) from sessions s where s.tenant_id = $1"
         "   and not exists (select from users u where u.tenant_id = $1 and u.id = s.user_id))"

@@ -1,4 +1,4 @@
-"""Finding users: what each search finds, page after page, and that it stays fast when there are millions."""
+"""User search: results, pagination and query plans on large tables."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +19,7 @@ QUERIES = Queries("users")
 
 
 async def walk(house: House, limit: int, **query: str) -> list[str]:
-    """All ids that a search finds, page by page."""
+    """Return all ids of a search, page by page."""
     found: list[str] = []
     more: dict[str, str] = {}
     while True:
@@ -135,7 +135,7 @@ async def test_invalid_search_is_rejected(house: House, query: dict[str, str]) -
 
 @pytest.fixture(scope="module")
 async def crowd(postgres_server: PostgresServer) -> AsyncIterator[asyncpg.Connection]:
-    """A database with 20,000 users of one tenant, as many of another, and what they left."""
+    """Return a database with 20,000 users of one tenant, as many of another, and their rows."""
     connection = await asyncpg.connect(await new_database(postgres_server, "crowd"))
     await connection.execute(
         "insert into users (tenant_id, id, external_id, metadata)"
@@ -208,6 +208,6 @@ async def test_no_search_reads_a_whole_table(
 
 
 def literal(value: object) -> str:
-    """A value as SQL has it."""
+    """Return a value as an SQL literal."""
     text = "{" + ",".join(map(str, value)) + "}" if isinstance(value, list) else str(value)
     return f"'{text}'"

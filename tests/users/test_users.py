@@ -1,4 +1,4 @@
-"""The tenant's users by API: made, found, changed, banned, shown, erased."""
+"""The user API of a tenant: create, search, change, ban, export and erase."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

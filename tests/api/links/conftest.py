@@ -1,4 +1,4 @@
-"""A mail server, an application that sends through it, and somebody who gets the mail."""
+"""A mail server, an application that sends through it, and a recipient."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Somebody who logs in by a link, and what answers look like."""
+"""A user that logs in by a link, and helpers to compare responses."""
 
 import asyncio
 import base64
@@ -25,13 +25,13 @@ _people = itertools.count()
 
 
 def new_address() -> str:
-    """An address that nobody else uses in this run."""
+    """Return an address that no other test uses."""
     return f"ben.{next(_people)}@example.com"
 
 
 @dataclass
 class Person:
-    """Somebody at a tenant, in a tab that logs in and before a mail program."""
+    """A user of a tenant with a browser tab and a mailbox."""
 
     door: Door
     server: SmtpServer
@@ -54,7 +54,7 @@ class Person:
 
     @property
     def path(self) -> str:
-        """The newest link, as a path."""
+        """Return the path of the newest link."""
         return self.mail.link.removeprefix(APP_URL)
 
     async def open(self, method: str = "GET", path: str | None = None, **headers: str) -> httpx.Response:
@@ -70,7 +70,7 @@ class Person:
         return await self.door.post("/api/auth/token", grant, key or self.tenant["api_key"])
 
     async def redeem(self, asked: dict[str, Any], key: str | None = None) -> httpx.Response:
-        """Redeem as the tab that asked."""
+        """Redeem the link from the requesting tab."""
         named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
         return await self.token(key, grant_type="challenge", **named)
 
@@ -84,7 +84,7 @@ class Person:
 
 
 def pkce() -> tuple[str, str]:
-    """A verifier and its challenge."""
+    """Return a PKCE verifier and its challenge."""
     verifier = secrets.token_urlsafe(32)
     digest = hashlib.sha256(verifier.encode()).digest()
     return verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -105,7 +105,7 @@ def is_dead(answer: httpx.Response) -> bool:
 
 
 async def at_a_barrier(count: int, *acts: Any) -> list[httpx.Response]:
-    """Do all of them, `count` times each, at once. Who is told 503, because the machine is slow, comes again."""
+    """Run all calls concurrently, `count` times each. Repeat calls that got a 503."""
     barrier = asyncio.Barrier(count * len(acts))
 
     async def run(act: Any) -> httpx.Response:
@@ -126,7 +126,7 @@ async def sessions_of(database: asyncpg.Connection, person: Person) -> int:
 
 
 def opening(person: Person) -> Any:
-    """GET by a path, as a function."""
+    """Return a function that opens a path with GET."""
 
     async def get(path: str) -> httpx.Response:
         return await person.open("GET", path)

@@ -1,4 +1,4 @@
-"""Of code, link and all their redemptions one session comes at most, however they are raced."""
+"""Races of a code, a link and their redemptions: at most one session is created."""
 
 from collections import Counter
 from collections.abc import Awaitable

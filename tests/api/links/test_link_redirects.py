@@ -1,4 +1,4 @@
-"""Links that lead into an app: only where its tenant said, once, and to whoever asked (PKCE)."""
+"""Links that redirect to an app: registered URIs only, once, with PKCE."""
 
 import secrets
 

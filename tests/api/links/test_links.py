@@ -1,4 +1,4 @@
-"""Links in emails: confirmed, redeemed, and everything that must not work."""
+"""Links in emails: confirmed, redeemed, and rejected."""
 
 import base64
 import secrets

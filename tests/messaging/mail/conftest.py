@@ -1,4 +1,4 @@
-"""A mail server, what sends to it, and somebody to send to."""
+"""A mail server, an application that sends to it, and a recipient."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable
@@ -29,7 +29,7 @@ async def module_server() -> AsyncIterator[SmtpServer]:
 
 @pytest.fixture
 def server(module_server: SmtpServer) -> SmtpServer:
-    """A mail server that takes everything, until a test says otherwise."""
+    """Return a mail server that accepts everything by default."""
     module_server.on.clear()
     module_server.received.clear()
     return module_server
@@ -64,7 +64,7 @@ async def failure_of(sending: Awaitable[object]) -> tuple[Failure, str]:
 
 
 async def ask(door: Door, person: str, **fields: object) -> tuple[int, dict[str, object]]:
-    """Ask for a code for an address, by a tenant of its own: status and body."""
+    """Request a code for an address at a new tenant; return the status and body."""
     tenant = await door.tenant(sms_branding="MyApp")
     asked = await door.post("/api/auth/request", {"email": person, **fields}, tenant["api_key"])
     return asked.status_code, asked.json()

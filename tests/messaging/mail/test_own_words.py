@@ -1,4 +1,4 @@
-"""A tenant's own words in emails: position, validation, fallback and preview."""
+"""A tenant's custom email texts: position, validation, fallback and preview."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ async def preview(door: Door, tenant: dict[str, Any], **body: object) -> Any:
 
 
 async def refusals(door: Door, tenant: dict[str, Any], email: object) -> list[list[str]]:
-    """The fields that are refused when these words are made, patched, and seen beforehand."""
+    """Return the rejected fields when these texts are created, patched and previewed."""
     settings = {"texts": {"email": email}}
     made = {"name": "My App", "slug": tenant["slug"] + "-x", "settings": settings}
     answers = [

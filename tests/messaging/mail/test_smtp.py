@@ -1,4 +1,4 @@
-"""SMTP against a real server: what each answer means, TLS, and how connections are kept."""
+"""SMTP against a real server: replies, TLS, and connection reuse."""
 
 import asyncio
 import ssl

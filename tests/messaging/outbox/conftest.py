@@ -1,6 +1,4 @@
-"""What the tests of the outbox share. The database is their own: the outbox takes whatever it finds, also messages of
-other tests.
-"""
+"""Fixtures of the outbox tests. Their database is separate, because the outbox processes all messages."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -34,12 +32,12 @@ async def module_door(start_app: Started, module_carrier: TwilioServer, own_data
 
 @pytest.fixture(scope="module")
 async def other_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
-    """Another worker."""
+    """Return another worker."""
     return await start_app(TWILIO_API_URL=module_carrier.url, DATABASE_URL=own_database_url)
 
 
 async def queue(sender: Sender, phone: str, api_key: str | None = None) -> None:
-    """Ask for a code while as many messages as there is room for are under way."""
+    """Request a code while the in-flight limit is reached."""
     with ExitStack() as full:
         for _ in range(dispatcher.MAX_IN_FLIGHT):
             full.enter_context(sender.door.services.messenger.reserve_capacity("sms", sandbox=False))

@@ -1,4 +1,4 @@
-"""The outbox settles what nobody can know: what a dead process was handing over, what could not be written down."""
+"""The outbox settles messages of crashed processes and deliveries that could not be recorded."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ CLAIM_HAS_RUN_OUT = "update messages set claimed_until = now() - interval '1 s' 
 
 
 async def hold_in_hand(sender: Sender, phone: str) -> None:
-    """Leave behind what a process leaves that dies between the commit and the provider's answer."""
+    """Leave a message as a process does that dies between the commit and the provider's response."""
     await queue(sender, phone)
     sql = "update messages set trying = 'twilio', claimed_until = now() + interval '15 s' where identifier = $1"
     await sender.books.do(sql, phone)
@@ -58,7 +58,7 @@ async def test_two_workers_mark_a_lost_message_unknown_once(sender: Sender, othe
 
 
 async def test_late_provider_response_does_not_change_a_settled_message(sender: Sender, phone: str) -> None:
-    """The process was not dead but slow: twenty seconds later it comes back with Twilio's answer."""
+    """The process is slow: Twilio's response arrives twenty seconds later."""
 
     async def settle_first(request: Request, writer: asyncio.StreamWriter) -> None:
         await sender.books.do(CLAIM_HAS_RUN_OUT, phone)
@@ -78,7 +78,7 @@ async def test_late_provider_response_does_not_change_a_settled_message(sender: 
 async def test_delivery_is_recorded_later_when_the_row_is_locked(
     sender: Sender, own_database_url: str, phone: str
 ) -> None:
-    """The row is locked for longer than a statement may take, just when Twilio has taken the message."""
+    """The row is locked for longer than the statement timeout when Twilio accepts the message."""
     locker = await asyncpg.connect(own_database_url)
     lock = locker.transaction()
 

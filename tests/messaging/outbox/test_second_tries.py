@@ -1,4 +1,4 @@
-"""What Twilio took and did not deliver is sent by another provider: where the tenant wants that, and once."""
+"""Undelivered messages are retried by another provider: once, and only if the tenant enables it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ LATER = "update messages set retry_at = retry_at - interval '10 s' where identif
 
 @pytest.fixture(scope="module")
 async def start(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Start:
-    """Start an instance with Twilio, which reports, and a terminal."""
+    """Start an instance with Twilio and the console as providers."""
 
     async def with_both(**changes: str) -> Door:
         settings = {"DATABASE_URL": own_database_url, "TWILIO_API_URL": module_carrier.url, "APP_URL": APP_URL}
@@ -42,13 +42,13 @@ async def module_door(start: Start) -> Door:
 
 @pytest.fixture(scope="module")
 async def other_door(start: Start) -> Door:
-    """Another instance."""
+    """Return another instance."""
     return await start()
 
 
 @pytest.fixture
 async def sender(sender: Sender) -> Sender:
-    """A tenant that wants both kinds of second try, and whose money is counted."""
+    """Return a tenant with both kinds of retry and a budget."""
     wanted = {"retry_undelivered": True, "retry_unreported_after": 10, "sms_budget_per_day": 1}
     sender.tenant = await sender.door.tenant(**wanted)
     return sender
@@ -59,19 +59,19 @@ def report(sender: Sender, phone: str, status: str, **more: str) -> Report:
 
 
 async def printed(door: Door, phone: str) -> list[str]:
-    """What the terminal has shown for a number."""
+    """Return the texts that the console printed for a number."""
     return [line for line in (await door.log()).splitlines() if f"message to {phone}: " in line]
 
 
 async def only(sender: Sender, phone: str) -> asyncpg.Record:
-    """The message to a number, which has had no second."""
+    """Return the message to a number that has no retry."""
     await sender.door.services.outbox.run_once()
     assert await printed(sender.door, phone) == []
     return await sender.message(phone)
 
 
 async def spent(sender: Sender) -> list[tuple[int, int]]:
-    """Messages and microdollars as they are counted for reports, and against the tenant's budget."""
+    """Return messages and microdollars of the reports and of the tenant's budget."""
     spending = "select sum(messages)::int, sum(microdollars)::int from spending where tenant_id = $1"
     budget = "select messages::int, microdollars::int from budgets where tenant_id = $1"
     rows = [await sender.books.connection.fetchrow(sql, sender.id) for sql in (spending, budget)]
@@ -156,7 +156,7 @@ async def test_no_retry_without_the_retry_undelivered_setting(sender: Sender, ph
 
 @pytest.mark.parametrize("code", [21211, 21217, 21614, 30005, 30006, 21610, 30004, 30007, 30450, None])
 async def test_permanent_delivery_error_is_not_retried(sender: Sender, phone: str, url: str, code: int | None) -> None:
-    """A number that cannot be, an owner who has opted out, a text that was filtered, a message that was cancelled."""
+    """An invalid number, an opted-out recipient, a filtered text, a cancelled message."""
     status, more = ("undelivered", {"ErrorCode": str(code)}) if code is not None else ("canceled", {})
 
     await Report(url, status, more=more).send(sender.door)
@@ -270,7 +270,7 @@ async def test_no_retry_without_another_provider(start: Start, sender: Sender, p
 async def test_provider_that_may_have_sent_the_code_is_excluded_from_retry(
     sender: Sender, phone: str, url: str
 ) -> None:
-    """The terminal came first, and gave no answer; then Twilio took it."""
+    """The console was first and did not respond; then Twilio accepted it."""
     await sender.books.do("update messages set avoid = '{console}' where identifier = $1", phone)
 
     await Report(url, "undelivered", more=UNDELIVERED).send(sender.door)
@@ -279,8 +279,7 @@ async def test_provider_that_may_have_sent_the_code_is_excluded_from_retry(
 
 
 async def test_no_retry_while_failover_is_in_progress(sender: Sender, phone: str) -> None:
-    """Twilio reports a failure and hangs up: it may have sent, so the next provider gets the message at once, and only
-    once."""
+    """Twilio reports a failure and hangs up: the next provider sends the message immediately and once."""
 
     async def report_and_hang_up(request: Request, writer: asyncio.StreamWriter) -> None:
         await report(sender, phone, "failed", ErrorCode="30008").send(sender.door)

@@ -1,4 +1,4 @@
-"""The outbox: what was accepted and not sent is sent, once; what has ended meanwhile is not."""
+"""The outbox sends accepted messages once, and does not send expired codes."""
 
 import asyncio
 import itertools
@@ -78,7 +78,7 @@ async def test_racing_outbox_workers_send_each_message_once(
 
 
 async def test_outbox_sends_the_code_of_the_request(sender: Sender, phone: str) -> None:
-    """Asked for twice before anything was sent: two messages, one code."""
+    """Two requests before the first send: two messages with one code."""
     await queue(sender, phone)
     await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
     await queue(sender, phone)

@@ -1,4 +1,4 @@
-"""What the tests of SNS share: a server in its place, an environment that names it, and a provider that is ready."""
+"""Fixtures of the SNS tests: a server in its place, an AWS environment, and a ready provider."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ async def module_server() -> AsyncIterator[SnsServer]:
 
 
 def environment(patch: pytest.MonkeyPatch, server: SnsServer) -> None:
-    """Name the server and credentials as every AWS client reads them, and hide what this machine has of AWS."""
+    """Set the server and credentials as AWS clients read them, and hide the AWS settings of this machine."""
     for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "no_proxy"):
         patch.delenv(proxy, raising=False)
     for name in list(os.environ):
@@ -39,7 +39,7 @@ def environment(patch: pytest.MonkeyPatch, server: SnsServer) -> None:
 
 @pytest.fixture
 def server(module_server: SnsServer, monkeypatch: pytest.MonkeyPatch) -> SnsServer:
-    """A server in SNS' place that takes messages until a test says otherwise."""
+    """Return a server in SNS's place that accepts messages by default."""
     environment(monkeypatch, module_server)
     module_server.behaviour = aws.take
     module_server.script.clear()
@@ -49,7 +49,7 @@ def server(module_server: SnsServer, monkeypatch: pytest.MonkeyPatch) -> SnsServ
 
 @pytest.fixture(scope="module")
 async def sns(module_server: SnsServer) -> AsyncIterator[Sns]:
-    """A provider that is ready."""
+    """Return a ready provider."""
     provider = Sns("eu-central-1", None)
     with pytest.MonkeyPatch.context() as patch:
         environment(patch, module_server)
@@ -63,7 +63,7 @@ def to(phone: str) -> OutgoingMessage:
 
 
 async def failure(sns: Sns, phone: str) -> tuple[Failure, str]:
-    """Send what is not taken; nothing that the error says is about the person."""
+    """Send a message that fails; check that the error has no personal data."""
     async with asyncio.timeout(60):
         for _ in range(RETRY_DELAYS_S):
             with pytest.raises(SendError) as caught:
@@ -76,7 +76,7 @@ async def failure(sns: Sns, phone: str) -> tuple[Failure, str]:
 
 
 async def send(sns: Sns, phone: str, senders: Senders | None = None) -> str | None:
-    """Send what is taken, with patience: on a slow machine the client or a connection may not be made in time."""
+    """Send a message that succeeds, with retries for a slow machine."""
     async with asyncio.timeout(60):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""AWS SNS: what aioboto3 really sends, and what we make of each refusal."""
+"""AWS SNS: the requests of aioboto3, and the failure for each error response."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""SNS behind Twilio, from the front door: the next provider gets the same code; what nobody took is given back."""
+"""SNS as the second provider after Twilio: it sends the same code, and rejected sends are refunded."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.outside.twilio import refuse as twilio_refuse
 async def sender(
     start_app: Started, server: SnsServer, sns: Sns, module_carrier: TwilioServer, carrier: TwilioServer, books: Books
 ) -> Sender:
-    """A tenant of an application whose breakers have seen nothing yet; `sns` has loaded what is slow to load."""
+    """Return a tenant of an application with new circuit breakers; `sns` has loaded its libraries."""
     door = await start_app(
         TWILIO_API_URL=module_carrier.url, AWS_SNS_REGION="eu-central-1", SNS_ORIGINATION_NUMBER="+12015550123"
     )

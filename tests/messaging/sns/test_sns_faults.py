@@ -1,4 +1,4 @@
-"""What SNS may have sent is unknown: it is never tried again by itself. What it provably did not send is told apart."""
+"""Ambiguous SNS responses are unknown and not retried; definite failures are recognized."""
 
 import asyncio
 
@@ -14,14 +14,14 @@ from tests.outside.sns import Behaviour, Request, SnsServer, answer, hang, hang_
 
 
 async def hang_after_headers(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Promise a body and send none."""
+    """Announce a body and send none."""
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<")
     await writer.drain()
     await hang(request, writer)
 
 
 async def trickle(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Send a byte now and then, for ever: no pause is long enough to be a time-out of its own."""
+    """Send one byte at intervals that are shorter than a read timeout."""
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n<")
     while True:
         writer.write(b" ")
@@ -36,7 +36,7 @@ async def speak_nonsense(request: Request, writer: asyncio.StreamWriter) -> None
 
 
 async def go_on_for_ever(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Answer without an end."""
+    """Send a response without an end."""
     writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     while True:
         writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")

@@ -1,4 +1,4 @@
-"""Getting ready for SNS: credentials as every AWS client finds them, and a library that is loaded when it is needed."""
+"""Startup of the SNS provider: credentials, and libraries that are loaded on first use."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_invalid_aws_environment_is_a_configuration_failure(
 
 @pytest.fixture
 def role(server: SnsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SnsServer:
-    """A role to be assumed with a token from a file, as in Kubernetes; STS is the same server."""
+    """Return a role that is assumed with a web identity token, as in Kubernetes; STS is the same server."""
     token = tmp_path / "token"
     token.write_text("a web identity")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -115,7 +115,7 @@ async def test_unavailable_sts_is_transient_failure(
 
 @pytest.fixture
 def container(server: SnsServer, monkeypatch: pytest.MonkeyPatch) -> SnsServer:
-    """A container whose metadata lend credentials; they are the same server."""
+    """Return a container metadata endpoint with credentials on the same server."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://localhost:{server.port}/credentials")
@@ -198,7 +198,7 @@ async def test_close_without_a_send_succeeds() -> None:
 
 
 def run(code: str) -> str:
-    """Run Python in a process of its own and return what it printed."""
+    """Run Python in a separate process and return its output."""
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
