@@ -8,13 +8,13 @@ FORM = (b"content-type", b"application/x-www-form-urlencoded")
 SIGNATURE = (b"x-twilio-signature", b"invalid")
 
 
-async def test_callback_without_a_signature_is_refused_unread(wire: Wire) -> None:
+async def test_callback_without_a_signature_is_rejected_unread(wire: Wire) -> None:
     response = await wire.answer("POST", CALLBACK_PATH, [FORM], [b"a="], then="stall")
 
     assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
-async def test_callback_is_refused_unread_when_twilio_is_not_configured(start_app: Started) -> None:
+async def test_callback_is_rejected_unread_when_twilio_is_not_configured(start_app: Started) -> None:
     nothing = {"TWILIO_ACCOUNT_SID": "", "TWILIO_AUTH_TOKEN": "", "TWILIO_MESSAGING_SERVICE_SID": ""}
     wire = Wire(await start_app(**nothing))
 

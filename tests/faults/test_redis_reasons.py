@@ -42,7 +42,7 @@ def reasons(tmp_path: Path) -> Connect:
     return connect
 
 
-async def test_refused_connection_is_named(reasons: Connect) -> None:
+async def test_refused_connection_is_logged(reasons: Connect) -> None:
     assert await reasons(f"redis://127.0.0.1:{free_port()}") == ["connection refused"]
 
 

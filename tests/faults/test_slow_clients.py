@@ -205,7 +205,7 @@ async def test_malformed_chunk_returns_a_problem_document(server: Auth1, chunk: 
     assert answer.json["code"] == "bad_request"
 
 
-async def test_half_closed_connection_with_half_a_body_gets_no_plain_error(server: Auth1, phone: str) -> None:
+async def test_half_closed_connection_with_half_a_body_returns_no_plain_error(server: Auth1, phone: str) -> None:
     key = (await server.tenant())["api_key"]
 
     async with Wire(server.port) as wire:

@@ -132,7 +132,7 @@ def test_nginx_accepts_the_configuration_without_a_warning(upstream_ports: list[
     assert [line for line in done.stderr.splitlines() if "warn" in line and newer not in line] == []
 
 
-def test_the_two_configurations_differ_in_the_upstream_only() -> None:
+def test_two_configurations_differ_in_the_upstream_only() -> None:
     def rest(text: str) -> str:
         return re.sub(r"\A.*?    keepalive 64;", "", text, flags=re.DOTALL)
 
@@ -275,7 +275,7 @@ def test_unavailable_auth1_is_a_503_with_retry_after(orphan: Proxy) -> None:
         ("GET / HTTP/1.1\r\n\r\n", 400, "bad_request"),
     ],
 )
-def test_malformed_request_gets_a_problem_document(data: str, status: int, code: str, proxy: Proxy) -> None:
+def test_malformed_request_returns_a_problem_document(data: str, status: int, code: str, proxy: Proxy) -> None:
     head, _, body = proxy.send_raw(data.encode()).partition(b"\r\n\r\n")
     assert int(head.split()[1]) == status
     assert b"content-type: application/problem+json" in head.lower()
