@@ -47,6 +47,9 @@ def make_app() -> App[Services]:
     settings = load_settings(os.environ)
     log = Log(settings.log_level, format=settings.log_format, events=settings.log_events)
     logging.getLogger().addHandler(LogHandler(log))
+    for finding in check_settings(settings):
+        if finding.status != "ok":
+            log.warn(finding.message, check=finding.check, fix=finding.fix)
     return build_app(settings, log)
 
 
@@ -132,9 +135,6 @@ async def start_services(
 
 async def _start_background(services: Services, cold: list[Sns]) -> None:
     """Start what a worker does beside requests."""
-    for finding in check_settings(services.settings):
-        if finding.status != "ok":
-            services.log.warn(finding.message, check=finding.check, fix=finding.fix)
     await services.tenants.start()
     metrics.BUILD_INFO.labels(__version__).set(1)
     services.background.extend(
