@@ -65,6 +65,9 @@ create function open_challenges(requests open_challenge[]) returns setof challen
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   deadline constant timestamptz := (select min(r.deadline) from unnest(requests) as r);

@@ -33,6 +33,9 @@ create function prove_identifier(request prove_identifier) returns proof_result
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   held identifiers;

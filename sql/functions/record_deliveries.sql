@@ -48,6 +48,9 @@ create function record_deliveries(requests record_delivery[]) returns setof deli
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   recorded recorded_delivery[];

@@ -33,6 +33,9 @@ create function redeem_link(request redeem_link) returns link_result
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   link links;

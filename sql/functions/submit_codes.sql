@@ -43,6 +43,9 @@ create function submit_codes(requests submit_code[]) returns setof code_result
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   deadline constant timestamptz := (select min(r.deadline) from unnest(requests) as r);
