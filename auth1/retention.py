@@ -1,7 +1,7 @@
-"""What is old goes: months of events as whole partitions, all else in small steps that no login has to wait for.
+"""Purge expired rows: events as whole monthly partitions, other tables in small steps that do not delay logins.
 
-Every step stays far below the deadline of a statement, however large its table is: it follows an index, or looks at a
-few pages of the table. A round looks at some of a large table, anywhere in it, so that what is old is found in hours.
+Each step stays far below the deadline of a statement: it follows an index, or reads a few pages of a table. One round
+reads a random sample of a large table, so that all expired rows are purged within hours.
 """
 
 import random
@@ -77,9 +77,9 @@ _PAGES = _QUERIES.statement("pages", _Table, _Pages)
 
 
 async def run_once(app: Services) -> None:
-    """One round. Any number of workers may run it: each step takes rows that nobody else is taking.
+    """Run one round. Any number of workers may run it: each step skips rows that another one has locked.
 
-    What one table's turn fails with, which is logged where it happens, is no reason to keep the others from theirs.
+    A failure in one table is logged where it happens and does not stop the others.
     """
     with suppress(Unavailable):
         await app.postgres.rows(_MAKE_PARTITIONS, NO_PARAMS)
@@ -101,7 +101,7 @@ async def _sweep(app: Services, statement: Statement[_PageRange, _Purged], table
 
 
 def sample_page_ranges(pages: int) -> list[int]:
-    """Where this round looks, by first pages: everywhere, or of too many stretches at some that chance chooses."""
+    """Return the first pages of the ranges that this round reads: all of them, or a random sample."""
     firsts = range(0, pages, STRETCH)
     return random.sample(firsts, min(len(firsts), MAX_STRETCHES))
 

@@ -1,4 +1,4 @@
-"""Who one is, and the metadata that one may write oneself."""
+"""Profile and user metadata of the signed-in user."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from auth1.users import metadata, service
 
 
 async def get_me(app: Services, request: Request[LoggedIn]) -> Me:
-    """Say who the user is. All of it is known since the token was checked."""
+    """Return the user of the session. The session guard has loaded it."""
     return _me(request.caller, request.caller.user.user_metadata)
 
 

@@ -1,7 +1,6 @@
 """Phone and email of a user: added, changed and removed; each proven by a challenge, after a recent login.
 
-One that is not proven belongs to nobody: whoever begins to add somebody else's gains nothing, and its owner's login
-makes an account of its own. Who owns one already is told to nobody but to whoever has the right code.
+An identifier belongs to no user until it is proven. Only the right code shows that it is linked to another account.
 """
 
 from auth1 import metrics
@@ -87,7 +86,7 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
     log_events(app.log, proved.events)
     await app.sessions.revoke(tenant.id, proved.revoked_sessions)
     await app.sessions.invalidate(tenant.id, proved.live_sessions)
-    _refuse_unproven(proved)
+    _raise_for_verdict(proved)
     if identifier.block is not None:
         app.limiter.release_later(block_rate_limit(tenant, identifier.block))
     return IdentifierOut(identifier.type, identifier.value)
@@ -125,7 +124,7 @@ def _notice_channels(app: Services, tenant: Tenant) -> list[str]:
     return [] if tenant.sandbox else app.messenger.channels
 
 
-def _refuse_unproven(proved: ProofResult) -> None:
+def _raise_for_verdict(proved: ProofResult) -> None:
     match proved.verdict:
         case "wrong":
             raise InvalidCode(attempts_remaining=proved.attempts_remaining)

@@ -28,7 +28,7 @@ from auth1.users.store import Row
 BATCH = 500
 BATCH_BYTES = 128 * 1024  # of metadata: a driver encodes a batch in one go
 WORK_S = 0.002  # of parsing and checks in one go, while other requests wait
-REST = 1.5  # pause of the parsing, as a multiple of the work before it
+REST = 1.0  # pause of the parsing, as a multiple of the work before it
 MAX_RETRIES = 5  # after concurrent updates
 RETRY_DELAYS_S = (0.2, 1.0, 3.0)  # while the database is unavailable
 REFUSED = (

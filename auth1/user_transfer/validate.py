@@ -67,7 +67,7 @@ def check(raw: Mapping[str, Any], fields: FieldMap, *, trust_unverified: bool = 
 def _missing(unverified: Mapping[IdentifierType, str]) -> str:
     if unverified:
         return "Must be verified, or the row must have an external_id."
-    return "Required: a phone or an email."
+    return "A phone or an email is required."
 
 
 def _is_verified(row: Mapping[str, Any], fields: FieldMap, name: str) -> bool:

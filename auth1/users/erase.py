@@ -1,7 +1,7 @@
-"""Erase a user: it, its sessions, its identifiers and all that was asked of them, in one transaction.
+"""Erase a user with its sessions, identifiers, challenges, messages and links in one transaction.
 
-Whoever writes down a delivery locks the message first and its identifier then; an erasure the other way round. It
-waits for no message: one that is held means to let go of everything, and to begin anew a moment later.
+A delivery report locks the message before its identifier; an erasure locks them in the other order. So it does not wait
+for a locked message: it rolls back and retries a moment later.
 """
 
 import asyncio
@@ -60,14 +60,14 @@ ERASE_USER = _QUERIES.statement("erase_user", EraseUser, EraseUserRow)
 
 
 class Erased(NamedTuple):
-    """A user that is no more: its event, and the sessions that went with it."""
+    """An erased user: the event and the sessions that were erased."""
 
     events: list[RecordedEvent]
     sessions: list[str]
 
 
 class _Busy(Exception):
-    """Somebody is changing what is to be erased."""
+    """Another transaction is changing the rows to erase."""
 
 
 async def erase_user(
@@ -79,10 +79,10 @@ async def erase_user(
     *,
     keep_budgets: bool = False,
 ) -> Erased | None:
-    """Erase a user; None when there is none. Raises Unavailable when others go on changing it.
+    """Erase a user; return None when there is none. Raises Unavailable while other transactions change it.
 
-    `keep_budgets` leaves its phone and address behind for two days, with what was sent to them and nothing else.
-    `on_uncertain_commit` hears of sessions of which nobody knows whether they went: whoever tries again finds no user.
+    `keep_budgets` keeps its phone and email for two days, with the times of sends and wrong codes only.
+    `on_uncertain_commit` receives the sessions when the result of the commit is unknown.
     """
     for _ in range(TRIES):
         try:

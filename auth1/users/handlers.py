@@ -1,4 +1,4 @@
-"""A tenant's users, for whoever manages it."""
+"""Routes for the users of a tenant."""
 
 from auth1.core.http.request import Request
 from auth1.services import Services
@@ -14,12 +14,12 @@ async def list_users(app: Services, request: Request[TenantAdmin], query: UserQu
 
 
 async def create_user(app: Services, request: Request[TenantAdmin], body: UserIn) -> UserOut:
-    """Make a user before its first login."""
+    """Create a user before the first login."""
     return await service.create_user(app, request.caller, body)
 
 
 async def get_user(app: Services, request: Request[TenantAdmin]) -> UserOut:
-    """Show a user."""
+    """Return a user."""
     return await service.get_user(app, request.caller, request.parameters["user_id"])
 
 
@@ -29,7 +29,7 @@ async def update_user(app: Services, request: Request[TenantAdmin], body: UserPa
 
 
 async def erase_user(app: Services, request: Request[TenantAdmin]) -> None:
-    """Erase a user and all that was asked of it; events keep its id."""
+    """Erase a user with all challenges and messages; events keep the id."""
     await service.erase_user(app, request.caller, request.parameters["user_id"])
 
 
@@ -39,10 +39,10 @@ async def ban_user(app: Services, request: Request[TenantAdmin], body: Ban) -> U
 
 
 async def unban_user(app: Services, request: Request[TenantAdmin]) -> UserOut:
-    """Let a banned user log in again."""
+    """Lift a ban, so that the user can log in again."""
     return await service.unban_user(app, request.caller, request.parameters["user_id"])
 
 
 async def export_user(app: Services, request: Request[TenantAdmin]) -> Person:
-    """Show all that is kept of one person."""
+    """Return all data of one person."""
     return await service.export_person(app, request.caller, request.parameters["user_id"])

@@ -1,4 +1,4 @@
-"""What goes into the management of users, and what comes out (contract: section 6)."""
+"""Requests and responses of user management."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -103,7 +103,7 @@ class KeptSession(Out):
 
 
 class KeptChallenge(Out):
-    """One asking. Of the code nothing is kept."""
+    """One challenge. The code is not stored."""
 
     challenge_id: str
     identifier: str
@@ -114,7 +114,7 @@ class KeptChallenge(Out):
 
 
 class KeptMessage(Out):
-    """One SMS or email, and what became of it. Its text is not kept; a `notice` told of something else than a code."""
+    """One SMS or email and its delivery state. Its text is not stored; a `notice` contains no code."""
 
     message_id: str
     challenge_id: str | None

@@ -69,14 +69,14 @@ def _filter(query: UserQuery) -> tuple[str | None, str]:
     if not given:
         return None, ""
     name, text = given[0]
-    # Empty, because somebody forgot to fill it in, must not mean everybody.
+    # An empty value, such as an unset variable, must not match all users.
     if name != "metadata" and (not text or not text.isprintable()):
         raise ValidationFailed(errors=[FieldError(name, f"Must be 1 to {MAX_TEXT} printable characters.")])
     return name, text
 
 
 def _with_plus(text: str) -> str:
-    """A plus that was not percent-encoded arrives as a space, and nothing that we look for begins with one."""
+    """Return a text with its plus: one that was not percent-encoded arrives as a space."""
     return "+" + text[1:] if text[:1] == " " else text
 
 

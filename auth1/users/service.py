@@ -1,4 +1,4 @@
-"""What can be done with one user. Each act is committed with its event, told on stdout, and heard by all workers."""
+"""Operations on one user. Each is committed with its event, logged, and published to all workers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,11 +17,11 @@ from auth1.tenants.settings import TenantAdmin
 from auth1.users import erase, export, metadata, store
 from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
 
-MAX_RETRIES = 5  # how often somebody else may be faster
+MAX_RETRIES = 5  # after concurrent updates
 
 
 async def get_user(app: Services, manager: TenantAdmin, user_id: str) -> UserOut:
-    """Raises NotFound."""
+    """Return a user. Raises NotFound."""
     found = await store.get_users(app.postgres, manager.tenant_id, [user_id])
     if not found:
         raise NotFound
@@ -29,7 +29,7 @@ async def get_user(app: Services, manager: TenantAdmin, user_id: str) -> UserOut
 
 
 async def create_user(app: Services, manager: TenantAdmin, wanted: UserIn) -> UserOut:
-    """Make a user. Raises Conflict when somebody has its phone, its email or its external id already."""
+    """Create a user. Raises Conflict when a user has its phone, email or external id."""
     if wanted.created_at is not None:
         timestamps.check("created_at", wanted.created_at, first_year=FIRST_YEAR)
     user = store.Row(
@@ -101,9 +101,9 @@ async def unban_user(app: Services, manager: TenantAdmin, user_id: str) -> UserO
 
 
 async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
-    """Erase a user and all that was asked of it. Raises NotFound, Unavailable.
+    """Erase a user with all challenges and messages. Raises NotFound, Unavailable.
 
-    Who erases itself gets no new budget of sends for that.
+    A user that erases its own account gets no new budget of sends.
     """
     own = manager.actor == user_id
     on_uncertain_commit = partial(app.sessions.invalidate, manager.tenant_id)
@@ -122,7 +122,7 @@ async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Pe
 
 
 async def _create(manager: TenantAdmin, user: store.Row, transaction: Transaction) -> list[RecordedEvent]:
-    _refuse_what_is_taken(user, await store.find_owners(transaction, manager.tenant_id, [user]))
+    _check_owners(user, await store.find_owners(transaction, manager.tenant_id, [user]))
     return await store.make_users(transaction, manager.tenant_id, [user], new_id("evt"), manager.context)
 
 
@@ -142,7 +142,7 @@ def _identifiers(wanted: UserIn) -> dict[IdentifierType, str]:
     return identifiers
 
 
-def _refuse_what_is_taken(user: store.Row, owners: store.Owners) -> None:
+def _check_owners(user: store.Row, owners: store.Owners) -> None:
     taken: set[str] = {kind for kind, value in user.identifiers.items() if value in owners.of_identifiers}
     taken |= {"external_id"} if owners.of_external_ids else set()
     if taken:

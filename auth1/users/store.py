@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 class Owners(NamedTuple):
-    """Who has an identifier, who has an external id, and which external id those have."""
+    """The users that own identifiers and external ids, and the external ids of these users."""
 
     of_identifiers: dict[str, str]
     of_external_ids: dict[str, str]
@@ -55,7 +55,7 @@ class Found(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What is to change of a user; None where nothing. `identifiers` by type: null takes that away."""
+    """Changes of a user; None means unchanged. `identifiers` are by type; null removes one."""
 
     identifiers: dict[IdentifierType, str | None]
     external_id: str | msgspec.UnsetType | None
@@ -79,7 +79,7 @@ class Changed(NamedTuple):
 
 
 class ConcurrentUpdate(Exception):
-    """Another transaction was faster; look again."""
+    """Another transaction changed the same rows; read again."""
 
 
 async def lock_account(transaction: Transaction, tenant_id: str, user_id: str) -> None:
