@@ -1,4 +1,4 @@
-"""One-time codes and links: open a challenge, send it, verify it. The main job.
+"""One-time codes and links: open a challenge, send a code, verify it.
 
 handlers    POST /api/auth/request and /api/auth/verify, GET /api/auth/challenges/{id}
 send_code   the step that sends a code

@@ -1,7 +1,7 @@
-"""The digits: made, sealed for sending them again, and authenticated for comparing them.
+"""Create codes, encrypt them to send them again, and authenticate them to compare them.
 
-Postgres keeps only an HMAC and an AES-GCM box under keys that it never sees, bound to tenant, identifier and purpose:
-who steals the database finds no code, and cannot move one to another row.
+PostgreSQL stores only an HMAC and an AES-GCM box, under keys that it never sees, bound to tenant, identifier and
+purpose. So a stolen database reveals no code, and a code cannot be moved to another row.
 """
 
 import secrets
@@ -14,24 +14,24 @@ ADDING = "identifier"  # that of one that gives an identifier to a user
 
 
 def adding(session_id: str) -> str:
-    """The purpose of a code that gives an identifier to a user: of no use but in the session that asked for it."""
+    """Return the purpose of a code that adds an identifier to a user. The code is valid only in this session."""
     return f"{ADDING}:{session_id}"
 
 
 class SealedCode(NamedTuple):
-    """What is kept of a code."""
+    """A code as it is stored."""
 
     mac: bytes
     box: bytes
 
 
 def new_code(length: int) -> str:
-    """Draw a code: every value is equally likely, leading zeros are kept."""
+    """Draw a code. Every value is equally likely; leading zeros are kept."""
     return f"{secrets.randbelow(10**length):0{length}d}"
 
 
 def seal(keyring: Keyring, tenant_id: str, identifier: str, code: str, purpose: str = LOGIN) -> SealedCode:
-    """Make what is kept of a code."""
+    """Authenticate and encrypt a code for storage."""
     context = _context(tenant_id, identifier, purpose)
     return SealedCode(
         mac=keyring.macs("code-mac", context + code.encode())[0],
@@ -40,7 +40,7 @@ def seal(keyring: Keyring, tenant_id: str, identifier: str, code: str, purpose: 
 
 
 def macs(keyring: Keyring, tenant_id: str, identifier: str, code: str, purpose: str = LOGIN) -> list[bytes]:
-    """What the kept code may be equal to, if this code is right: one per accepted secret."""
+    """Return the HMACs of a submitted code, one per accepted secret; the right code matches one."""
     return keyring.macs("code-mac", _context(tenant_id, identifier, purpose) + code.encode())
 
 
@@ -50,7 +50,7 @@ def box_prefixes(keyring: Keyring) -> list[bytes]:
 
 
 def unseal(keyring: Keyring, tenant_id: str, identifier: str, box: bytes, purpose: str = LOGIN) -> str | None:
-    """Read a code to send it again; None when the secret has changed since."""
+    """Decrypt a code to send it again; None when its secret is no longer accepted."""
     code = keyring.open("code-box", box, _context(tenant_id, identifier, purpose))
     return code.decode() if code is not None else None
 

@@ -1,4 +1,4 @@
-"""What goes into the main job and what comes out (contract: sections 4 and 5)."""
+"""Bodies of requests and responses: request and verify a code, redeem a link, show a challenge."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -26,11 +26,13 @@ METADATA_BYTES = 1024
 
 
 class CodeRequest(In):
-    """Ask for a one-time code: `phone` or `email`."""
+    """Request a one-time code for a `phone` or an `email`."""
 
     phone: Phone | None = None
     email: Email | None = None
-    mode: Annotated[Literal["code", "link", "both"], msgspec.Meta(description="A link goes by email only.")] = "code"
+    mode: Annotated[Literal["code", "link", "both"], msgspec.Meta(description="Only an email can contain a link.")] = (
+        "code"
+    )
     locale: LocaleHint | None = None
     redirect_to: Annotated[
         Annotated[str, msgspec.Meta(max_length=2048)] | None,
@@ -42,17 +44,17 @@ class CodeRequest(In):
     code_challenge_method: Annotated[
         Literal["S256"] | None, msgspec.Meta(description="The method of code_challenge; S256 is the only one.")
     ] = None
-    challenge_id: Annotated[ChallengeId | None, msgspec.Meta(description="To ask again and keep the challenge.")] = None
+    challenge_id: Annotated[ChallengeId | None, msgspec.Meta(description="The challenge to repeat.")] = None
     metadata: Annotated[dict[str, Any] | None, msgspec.Meta(description="At most 1 KiB; goes into the event only.")] = (
         None
     )
 
 
 class CodeSent(Out):
-    """A code is on its way. `status` is `sent` when a provider took it and `queued` when one soon will.
+    """The code is `sent` when a provider has accepted the message, `queued` when the message will be sent soon.
 
-    With a link, `challenge_secret` redeems it once it is confirmed. Keep it in the tab that asked. In the sandbox,
-    whose mails nobody gets, `link` is the link itself.
+    `challenge_secret` redeems a link after its confirmation; keep it in the tab that sent this request. A link with
+    `redirect_to` has no secret. In the sandbox, which sends no emails, `link` is the link itself.
     """
 
     challenge_id: str
@@ -67,7 +69,7 @@ class CodeSent(Out):
 
 
 class Device(In):
-    """What the person calls the device."""
+    """The name that the user gave to the device."""
 
     name: Annotated[
         str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE)
@@ -85,7 +87,7 @@ class CodeAnswer(In):
 
 
 class MessageOut(Out):
-    """A message on its way, and how far it has come. `error` is told to secret keys only."""
+    """A message and its delivery state. Only responses to secret keys contain `error`."""
 
     message_id: str
     state: Literal["queued", "sent", "delivered", "failed", "unknown"]
@@ -96,7 +98,7 @@ class MessageOut(Out):
 
 
 class ChallengeOut(Out):
-    """What became of a challenge, and of the newest message that was sent for it."""
+    """The status of a challenge, and its newest message."""
 
     challenge_id: str
     channel: str
@@ -107,7 +109,7 @@ class ChallengeOut(Out):
 
 
 class CodeGrant(In, tag_field="grant_type", tag="authorization_code"):
-    """Redeem what the page behind a link sent to `redirect_to`."""
+    """Redeem the code that a confirmed link sent to `redirect_to`."""
 
     code: Annotated[
         str, msgspec.Meta(min_length=1, max_length=128, examples=["Jq2vC0mQ9sL4tR7yB1dF6hJ3kP8wZ5aE0gU2iO4xV6c"])
@@ -124,7 +126,7 @@ class CodeGrant(In, tag_field="grant_type", tag="authorization_code"):
 
 
 class ChallengeGrant(In, tag_field="grant_type", tag="challenge"):
-    """Redeem a confirmed link where it was asked for."""
+    """Redeem a confirmed link without `redirect_to`, in the tab that requested it."""
 
     challenge_id: Annotated[ChallengeId, msgspec.Meta(examples=["ch_01jd8k2m4n6p8q0r2s4t6v8w0x"])]
     challenge_secret: Annotated[

@@ -35,7 +35,7 @@ Rejection = Literal["reused", "replayed", "in_flight", "messages", "money", "ful
 
 
 class Price(NamedTuple):
-    """The estimated price of a message, and what its tenant may spend and send a day; money in microdollars.
+    """The estimated price of a message, and the budgets of its tenant a day; money in microdollars.
 
     `soft`: the amount at which an event warns before the budget is spent. None: no limit.
     """
@@ -117,7 +117,7 @@ class SubmitCode(NamedTuple):
 
 
 class CodeResult(NamedTuple):
-    """What was decided about a submitted code."""
+    """The result of a submitted code."""
 
     verdict: Verdict
     challenge_id: str | None

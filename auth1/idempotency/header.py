@@ -29,7 +29,7 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 def read_claim(request: Request[Any], caller: object, route: str, body: object) -> Claim | None:
     """Return the use of an Idempotency-Key, None without the header. Raises ValidationFailed, BadRequest.
 
-    `caller` is who owns the key: a Tenant, a TenantAdmin or the operator.
+    `caller` owns the key: a Tenant, a TenantAdmin or the operator.
     """
     text = request.header(HEADER)
     if text is None:

@@ -59,7 +59,7 @@ async def run_idempotent(app: Services, route: Route, request: Request[Any], arg
 
 
 def seal_response(keyring: Keyring, claim: Claim, status: int, result: object) -> bytes:
-    """Encrypt the response to what a handler returned. `status` is the route's."""
+    """Encrypt the response of a handler. `status` is the route's."""
     if result is None:
         return _seal(keyring, claim, _StoredResponse(204, b"", b""))
     if isinstance(result, Response):

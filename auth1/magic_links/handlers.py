@@ -1,8 +1,7 @@
-"""Open a link, confirm it, and redeem what it gives away.
+"""Show, confirm and redeem links.
 
 Opening a link consumes nothing, because mail scanners, previews and prefetching browsers open links. Pressing the
-button does.
-A scanner that presses buttons, too, confirms for whoever asked: that cannot be told from the person.
+button confirms the link. A scanner that also presses buttons cannot be distinguished from a person.
 """
 
 import secrets
@@ -32,7 +31,7 @@ POLL_S = 2
 
 
 async def show_link(app: Services, request: Request[None]) -> Response:
-    """Show what a link is for. Consumes nothing."""
+    """Show the confirmation page of a link. Consumes nothing."""
     link = await store.find_link(app.postgres, digest(request.parameters["token"]))
     if link is None or not link.is_open:
         return _expired(request, link)
@@ -42,7 +41,7 @@ async def show_link(app: Services, request: Request[None]) -> Response:
 
 
 async def confirm_link(app: Services, request: Request[None]) -> Response:
-    """Complete a challenge by its link, once; the code dies with it. No session is opened yet."""
+    """Confirm a link, once. This answers its challenge, so the code ends too; no session is opened yet."""
     code = secrets.token_urlsafe(32)
     token_digest = digest(request.parameters["token"])
     confirmation = ConfirmLink(
@@ -67,7 +66,7 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
 
 
 async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:
-    """Open the session that a confirmed link stands for."""
+    """Redeem a confirmed link: open a session, and return its tokens."""
     tenant = request.caller
     redemption = RedeemLink(
         tenant_id=tenant.id,
@@ -87,8 +86,8 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
             raise AuthorizationPending(retry_after=POLL_S)
         case "none":
             raise NoActiveChallenge
-    assert redeemed.identifier is not None, "what was redeemed has one"
-    assert redeemed.user_id is not None, "what was redeemed has one"
+    assert redeemed.identifier is not None, "a redeemed link has an identifier"
+    assert redeemed.user_id is not None, "a redeemed link has a user"
     identifier = parse_email(redeemed.identifier)
     return await create.issue_tokens(
         app, tenant, redemption.session, redeemed.user_id, identifier, is_new_user=redeemed.is_new_user

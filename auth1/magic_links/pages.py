@@ -1,6 +1,6 @@
 """The pages behind a link, as responses: plain HTML that loads nothing and needs no script.
 
-Everyone who holds a link can open them. They name the tenant, and never contain the link or the email address.
+Anyone with a link can open them. They name the tenant, and never contain the link or the email address.
 """
 
 from auth1.core.http.request import Response

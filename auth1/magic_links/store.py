@@ -14,7 +14,7 @@ _QUERIES = Queries("links")
 
 
 class Link(NamedTuple):
-    """A link: its tenant, the language of its message, where it leads, and who requested it, as far as that is known.
+    """A link: its tenant, the language of its message, its destination, and the origin of its request.
 
     Only an open link can be confirmed.
     """
@@ -61,7 +61,7 @@ class Confirmed(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What proves a redemption: authorization code and code challenge, or challenge and secret."""
+    """The proof of a redemption: authorization code and code challenge, or challenge and secret."""
 
     grant_digest: bytes | None = None
     code_challenge: str | None = None
@@ -82,7 +82,7 @@ class RedeemLink(NamedTuple):
 
 
 class Redeemed(NamedTuple):
-    """What was decided about a redemption."""
+    """The result of a redemption."""
 
     verdict: Literal["ok", "banned", "pending", "none"]
     challenge_id: str | None

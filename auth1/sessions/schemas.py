@@ -1,4 +1,4 @@
-"""What goes into sessions and what comes out (contract: section 5)."""
+"""Bodies of requests and responses: tokens, sessions, introspection, public keys."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ BEARER = "Bearer"  # the scheme of RFC 6750
 
 
 class SessionUser(msgspec.Struct, frozen=True, array_like=True):
-    """A live session and its user, as kept in Redis for those who check tokens. Moments in seconds since 1970."""
+    """A live session and its user, as the cache in Redis contains it. Times in seconds since 1970."""
 
     user_id: str
     channel: str
@@ -26,7 +26,7 @@ class SessionUser(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RefreshGrant(In, tag_field="grant_type", tag="refresh_token"):
-    """Change a refresh token for a new pair of tokens."""
+    """Exchange a refresh token for a new pair of tokens."""
 
     refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -56,7 +56,7 @@ class Logout(In):
 
 
 class SessionOut(Out):
-    """A live session. `network` is the /24 (IPv6: /48) that it was opened from; `channel` what it was proven by."""
+    """A live session. `network` is the /24 (IPv6: /48) that it was opened from; `channel` is how it was opened."""
 
     session_id: str
     channel: str
@@ -70,21 +70,21 @@ class SessionOut(Out):
 
 
 class SessionPage(Out):
-    """Some of a user's sessions, newest first; `next_cursor` leads to the rest."""
+    """A page of a user's sessions, newest first; `next_cursor` is the start of the next page."""
 
     data: list[SessionOut]
     next_cursor: str | None
 
 
 class Introspection(In, kw_only=True):
-    """A token to look into (RFC 7662, 2.1). The hint is not needed: a token says itself what it is."""
+    """A token to introspect (RFC 7662, 2.1). The hint is ignored."""
 
     token: Annotated[str, msgspec.Meta(max_length=10_000)]
     token_type_hint: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
 class Introspected(Out, omit_defaults=True, kw_only=True):
-    """What a live token says (RFC 7662, 2.2); of any other only that it is not active."""
+    """The claims of an active token (RFC 7662, 2.2); for any other token only `active`."""
 
     active: bool
     token_type: str | None = None
@@ -109,7 +109,7 @@ class Jwks(Out):
 
 
 class Metadata(Out):
-    """Who issues tokens, and where its keys are. Our endpoints are not those of OAuth, so none of them is named."""
+    """The issuer of tokens and the address of its keys. It names no endpoints, because they are not those of OAuth."""
 
     issuer: str
     jwks_uri: str

@@ -38,7 +38,7 @@ CACHED_S = 60  # longer than a session is kept in Redis
 
 
 class Refreshed(NamedTuple):
-    """What `refresh_session` decided; `number` is that of the live token."""
+    """The result of a refresh. `number` is that of the live token."""
 
     verdict: Literal["rotated", "repeated", "reused", "revoked"]
     number: int

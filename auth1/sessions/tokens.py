@@ -39,7 +39,7 @@ _Seconds = Annotated[int, msgspec.Meta(ge=0, le=_LAST_S)]
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a token says (RFC 9068, 2.2); `amr` as in RFC 8176, times in seconds since 1970."""
+    """The claims of a token (RFC 9068, 2.2); `amr` as in RFC 8176, times in seconds since 1970."""
 
     iss: str
     aud: str
@@ -62,7 +62,7 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Subject(NamedTuple):
-    """Whom a token is for: a user, by a session that was opened over a channel, with what was proven there."""
+    """The subject of a token: a user and a session, and the channel and identifier that opened it."""
 
     user_id: str
     session_id: str
@@ -88,7 +88,7 @@ class Signer:
 
     @property
     def algorithms(self) -> list[str]:
-        """What tokens may be signed with, outside of the sandbox."""
+        """The algorithms of tokens outside of the sandbox."""
         return sorted({key.algorithm for key in self._public.values()} | ({"HS256"} if self._own is None else set()))
 
     @property
@@ -97,11 +97,11 @@ class Signer:
         return {"keys": [key.jwk for key in self._public.values()]}
 
     def secrets(self, tenant_id: str, version: int) -> list[str]:
-        """A tenant's `jwt_secret`, 43 characters of base64url, 256 bits; then the one of the previous JWT_SECRET."""
+        """Return a tenant's `jwt_secret` (256 bits in base64url), then that of the previous JWT_SECRET."""
         return [secret.decode() for secret in self._secrets(tenant_id, version)]
 
     def sign(self, tenant: Tenant, subject: Subject) -> str:
-        """Sign a token of a session."""
+        """Return the signed token of a session."""
         now = int(time.time())
         claims = Claims(
             iss=self._issuer,
@@ -126,7 +126,7 @@ class Signer:
         return (text + b"." + _base64url(_ALGORITHMS[name].sign(text, key))).decode()
 
     def check(self, tenant: Tenant, token: str) -> Claims:
-        """Read a token that we signed for this tenant. Raises InvalidToken, TokenExpired."""
+        """Verify a token of this tenant and return its claims. Raises InvalidToken, TokenExpired."""
         parts = _PARTS.fullmatch(token)
         if parts is None:
             raise InvalidToken
@@ -148,12 +148,12 @@ class Signer:
         now = time.time()
         if claims.exp <= now:
             raise TokenExpired
-        if claims.exp > now + MAX_TOKEN_LIFE_S + _SKEW_S:  # whoever has the tenant's secret could write anything
+        if claims.exp > now + MAX_TOKEN_LIFE_S + _SKEW_S:  # only a holder of the tenant's secret can write such a token
             raise InvalidToken
         return claims
 
     def _keys(self, tenant: Tenant, kid: str) -> tuple[str, tuple[Any, ...]]:
-        """The algorithm and the keys that a kid stands for at this tenant; no keys where it stands for nothing."""
+        """Return the algorithm and the keys of a kid at this tenant; no keys for an unknown kid."""
         if not tenant.sandbox and (key := self._public.get(kid)) is not None:
             return key.algorithm, (key.public,)
         owner, _, version = kid.rpartition(".")
@@ -166,7 +166,7 @@ class Signer:
         return "HS256", self._secrets(tenant.id, number)
 
     def _derive(self, tenant_id: str, version: int) -> tuple[bytes, ...]:
-        """The tenant's key as bytes of text: under the current JWT_SECRET, then under the previous one."""
+        """Derive the tenant's key as bytes of text, under the current JWT_SECRET, then under the previous one."""
         return tuple(map(_base64url, self._keyring.derive_all(f"jwt:{tenant_id}:{version}")))
 
 
