@@ -173,9 +173,9 @@ async def read_body(
     length = request.header(b"content-length") or "0"
     if not length.isascii() or not length.isdigit():
         raise BadRequest("Content-Length is not a number.")
-    too_large = PayloadTooLarge(f"The body is larger than {limit.max_bytes // 1024} KiB.")
+    too_large = f"The body is larger than {limit.max_bytes // 1024} KiB."
     if len(length) > 18 or int(length) > limit.max_bytes:  # int() refuses thousands of digits
-        raise too_large
+        raise PayloadTooLarge(too_large)
     body = bytearray()
     try:
         async with asyncio.timeout(limit.seconds):
@@ -185,7 +185,7 @@ async def read_body(
                     raise ClientDisconnected
                 body += message.get("body", b"")
                 if len(body) > limit.max_bytes:
-                    raise too_large
+                    raise PayloadTooLarge(too_large)
                 if not message.get("more_body", False):
                     return media_type, bytes(body)
     except TimeoutError:
