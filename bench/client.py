@@ -95,8 +95,8 @@ class Phone:
 class Person:
     """Someone with a phone: asks Auth1 for a code, reads it on the phone, logs in with it."""
 
-    def __init__(self, door: Connection, phone: Phone, api_key: str) -> None:
-        self._door = door
+    def __init__(self, api: Connection, phone: Phone, api_key: str) -> None:
+        self._api = api
         self._phone = phone
         self._headers = f"host: localhost\r\ncontent-type: application/json\r\nx-api-key: {api_key}\r\n"
 
@@ -105,7 +105,7 @@ class Person:
         return cls(await Connection.open(port), await Phone.at(codes_port), api_key)
 
     def leave(self) -> None:
-        self._door.close()
+        self._api.close()
         self._phone.close()
 
     async def ask(self, number: str) -> Response:
@@ -122,7 +122,7 @@ class Person:
 
     async def _post(self, path: str, body: str) -> Response:
         head = f"POST {path} HTTP/1.1\r\n{self._headers}content-length: {len(body)}\r\n\r\n"
-        return await self._door.send((head + body).encode())
+        return await self._api.send((head + body).encode())
 
 
 def expect(response: Response, status: int) -> Response:

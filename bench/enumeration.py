@@ -116,8 +116,8 @@ def run() -> None:
     columns = f"{'account':>10}{'stranger':>10}{'difference':>12}{'by chance':>11}{'slower':>8}"
     print(f"{f'{options.samples} samples each, ms':30}{columns}")
     for one in comparisons:
-        told = abs(one.difference_ms) > max(BOUND_MS, one.chance_ms)
-        verdict = f"   more than {BOUND_MS:g} ms" if told else ""
+        reported = abs(one.difference_ms) > max(BOUND_MS, one.chance_ms)
+        verdict = f"   more than {BOUND_MS:g} ms" if reported else ""
         print(
             f"{one.call:30}{one.account_ms:10.3f}{one.stranger_ms:10.3f}{one.difference_ms:+12.3f}"
             f"{one.chance_ms:11.3f}{one.slower:8.0%}{verdict}"

@@ -1,20 +1,16 @@
 """Fixtures of all tests: real PostgreSQL and Redis, the application, and a server in Twilio's place."""
 
-import asyncio
 import itertools
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
 from auth1.app import build_app, start_services, stop_services
-from auth1.config.settings import Settings, load_settings
+from auth1.config.settings import load_settings
 from auth1.core.http.asgi import App
 from auth1.core.log import Log
 from auth1.core.postgres.migrations import migrate
@@ -22,12 +18,12 @@ from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.identifiers import parse_phone
 from auth1.services import Services
-from tests import described
 from tests.declared_errors import DeclaredErrors
-from tests.outside import twilio
-from tests.outside.twilio import TwilioServer
+from tests.support import described
+from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.providers import twilio
+from tests.support.providers.twilio import TwilioServer
 
-ADMIN_TOKEN = "the operator's token, as long as it has to be"
 JWT_SECRET = "a secret for signing that only the tests know"
 
 
@@ -87,43 +83,7 @@ def environment(database_url: str, redis_server: RedisServer, twilio_server: Twi
     }
 
 
-Started = Callable[..., Awaitable["Door"]]
-
-
-@dataclass
-class Door:
-    """An HTTP client of the application, with access to its services."""
-
-    client: httpx.AsyncClient
-    services: Services
-    settings: Settings
-    log_path: Path
-
-    async def post(self, path: str, body: object = None, key: str | None = None, **headers: str) -> httpx.Response:
-        """POST JSON, with an API key and other headers (`x_forwarded_for=` becomes x-forwarded-for)."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        if key is not None:
-            named["x-api-key"] = key
-        return await self.client.post(path, json=body, headers=named)
-
-    async def admin(self, method: str, path: str, body: object = None) -> httpx.Response:
-        """Call as the operator."""
-        headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
-        arguments: dict[str, Any] = {} if body is None else {"json": body}
-        return await self.client.request(method, path, headers=headers, **arguments)
-
-    async def tenant(self, **settings: object) -> dict[str, Any]:
-        """Create a tenant; return the response of POST /api/admin/tenants."""
-        slug = f"t{secrets.token_hex(6)}"
-        answer = await self.admin("POST", "/api/admin/tenants", {"name": "My App", "slug": slug, "settings": settings})
-        assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()
-        return made
-
-    async def log(self) -> str:
-        """Return everything that was written to stdout."""
-        await asyncio.sleep(0.05)
-        return self.log_path.read_text()
+Started = Callable[..., Awaitable[ApiClient]]
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +91,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
     """Start an application with a changed environment; all are stopped at the end."""
     started: list[Services] = []
 
-    async def start(*, background: bool = False, **changes: str) -> Door:
+    async def start(*, background: bool = False, **changes: str) -> ApiClient:
         settings = load_settings(environment | changes)
         log_path = tmp_path_factory.mktemp("log") / "stdout"
         log = Log("debug", os.open(log_path, os.O_WRONLY | os.O_CREAT))
@@ -141,7 +101,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
         client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=30)
         client.event_hooks["response"].append(described.hold)
-        return Door(client, app.services, settings, log_path)
+        return ApiClient(client, app.services, settings, log_path)
 
     yield start
     for services in started:
@@ -149,7 +109,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-async def door(start_app: Started) -> Door:
+async def api(start_app: Started) -> ApiClient:
     """Return an application with default settings."""
     return await start_app()
 

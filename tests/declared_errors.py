@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from auth1.routes import ROUTES
-from tests import described
+from tests.support import described
 
 _KEY = "seen_errors"
 

@@ -6,10 +6,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.account.member import Member
-from tests.conftest import Door, Started
-from tests.outside.smtp import SmtpServer
-from tests.outside.twilio import TwilioServer
+from tests.account.user import AccountUser
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.providers.smtp import SmtpServer
+from tests.support.providers.twilio import TwilioServer
 
 
 @pytest.fixture(scope="package")
@@ -19,7 +20,7 @@ async def mail_server() -> AsyncIterator[SmtpServer]:
 
 
 @pytest.fixture(scope="package")
-async def account_door(start_app: Started, mail_server: SmtpServer) -> Door:
+async def account_api(start_app: Started, mail_server: SmtpServer) -> ApiClient:
     return await start_app(SMTP_URL=mail_server.url, EMAIL_FROM="no-reply@example.com")
 
 
@@ -32,32 +33,32 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def tenant(account_door: Door) -> dict[str, Any]:
-    return await account_door.tenant(sms_branding="MyApp")
+async def tenant(account_api: ApiClient) -> dict[str, Any]:
+    return await account_api.tenant(sms_branding="MyApp")
 
 
-NewMember = Callable[..., Awaitable[Member]]
+NewUser = Callable[..., Awaitable[AccountUser]]
 
 
 @pytest.fixture
-def new_member(
-    account_door: Door,
+def new_user(
+    account_api: ApiClient,
     mail_server: SmtpServer,
     twilio_server: TwilioServer,
     database: asyncpg.Connection,
     tenant: dict[str, Any],
-) -> NewMember:
+) -> NewUser:
     """Log a user in, by default with a new phone and the publishable key."""
 
-    async def make(key: str = "api_key", **fields: Any) -> Member:
-        member = Member(account_door, twilio_server, mail_server, database, tenant, tenant[key], **fields)
-        await member.log_in()
-        return member
+    async def make(key: str = "api_key", **fields: Any) -> AccountUser:
+        user = AccountUser(account_api, twilio_server, mail_server, database, tenant, tenant[key], **fields)
+        await user.log_in()
+        return user
 
     return make
 
 
 @pytest.fixture
-async def member(new_member: NewMember) -> Member:
+async def user(new_user: NewUser) -> AccountUser:
     """Return a user that is logged in by phone."""
-    return await new_member()
+    return await new_user()

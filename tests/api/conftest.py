@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
-from tests.api.wire import Wire
-from tests.conftest import Door
+from tests.support.api_client import ApiClient
+from tests.support.raw_asgi import RawAsgi
 
 
 @pytest.fixture(scope="session")
@@ -20,15 +20,15 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture(scope="session")
-async def tenant(door: Door) -> dict[str, str]:
+async def tenant(api: ApiClient) -> dict[str, str]:
     """Return a tenant with default settings; tests must not change it."""
-    return await door.tenant()
+    return await api.tenant()
 
 
 @pytest.fixture(scope="session")
-def wire(door: Door) -> Wire:
+def raw_asgi(api: ApiClient) -> RawAsgi:
     """Return a raw ASGI client of the default application."""
-    return Wire(door)
+    return RawAsgi(api)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> bool:
@@ -41,11 +41,11 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.
     return True
 
 
-async def fill_pool(door: Door) -> None:
+async def fill_pool(api: ApiClient) -> None:
     """Open twenty connections, so that a race does not wait for new ones."""
 
     async def is_full() -> bool:
-        answers = await asyncio.gather(*(door.admin("GET", "/api/admin/tenants/tn_none") for _ in range(20)))
+        answers = await asyncio.gather(*(api.admin("GET", "/api/admin/tenants/tn_none") for _ in range(20)))
         return all(answer.status_code == 404 for answer in answers)
 
     assert await until(is_full)

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.api.world import REQUEST, TENANTS, VERIFY
-from tests.conftest import ADMIN_TOKEN, Door
-from tests.outside.twilio import TwilioServer
+from tests.api.scenario import REQUEST, TENANTS, VERIFY
+from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 
-async def send(door: Door, path: str, tenant: dict[str, str], body: bytes, method: str = "POST") -> httpx.Response:
+async def send(api: ApiClient, path: str, tenant: dict[str, str], body: bytes, method: str = "POST") -> httpx.Response:
     """Send bytes as JSON with every credential that a route may need."""
     headers = {
         "x-api-key": tenant["api_key"],
         "authorization": f"Bearer {ADMIN_TOKEN}",
         "content-type": "application/json",
     }
-    return await door.client.request(method, path, content=body, headers=headers)
+    return await api.client.request(method, path, content=body, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -46,25 +46,27 @@ async def send(door: Door, path: str, tenant: dict[str, str], body: bytes, metho
     ],
     ids=lambda body: repr(body[:24]),
 )
-async def test_invalid_json_or_utf_8_is_bad_json(door: Door, tenant: dict[str, str], body: bytes) -> None:
-    answer = await send(door, REQUEST, tenant, body)
+async def test_invalid_json_or_utf_8_is_bad_json(api: ApiClient, tenant: dict[str, str], body: bytes) -> None:
+    answer = await send(api, REQUEST, tenant, body)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
 
 
 @pytest.mark.parametrize("document", ["null", "true", "0", "[]", '"phone"', '["phone"]', "-1e400", "1" * 5000])
-async def test_json_that_is_not_an_object_fails_validation(door: Door, tenant: dict[str, str], document: str) -> None:
-    assert (await send(door, REQUEST, tenant, document.encode())).json()["code"] == "validation_failed"
+async def test_json_that_is_not_an_object_fails_validation(
+    api: ApiClient, tenant: dict[str, str], document: str
+) -> None:
+    assert (await send(api, REQUEST, tenant, document.encode())).json()["code"] == "validation_failed"
 
 
-async def test_hundred_thousand_brackets_are_too_large(door: Door, tenant: dict[str, str]) -> None:
-    assert (await send(door, REQUEST, tenant, b"[" * 100_000)).json()["code"] == "payload_too_large"
+async def test_hundred_thousand_brackets_are_too_large(api: ApiClient, tenant: dict[str, str]) -> None:
+    assert (await send(api, REQUEST, tenant, b"[" * 100_000)).json()["code"] == "payload_too_large"
 
 
 async def test_last_duplicate_json_key_wins(
-    door: Door, tenant: dict[str, str], twilio_server: TwilioServer, phone: str
+    api: ApiClient, tenant: dict[str, str], twilio_server: TwilioServer, phone: str
 ) -> None:
-    answer = await send(door, REQUEST, tenant, f'{{"phone": "+15551234567", "phone": "{phone}"}}'.encode())
+    answer = await send(api, REQUEST, tenant, f'{{"phone": "+15551234567", "phone": "{phone}"}}'.encode())
 
     assert answer.status_code == 200
     assert len(twilio_server.sent_to(phone)) == 1
@@ -96,9 +98,9 @@ async def test_last_duplicate_json_key_wins(
     ],
 )
 async def test_validation_error_names_the_field(
-    door: Door, tenant: dict[str, str], path: str, body: dict[str, Any], field: str
+    api: ApiClient, tenant: dict[str, str], path: str, body: dict[str, Any], field: str
 ) -> None:
-    answer = await send(door, path, tenant, json.dumps(body).encode())
+    answer = await send(api, path, tenant, json.dumps(body).encode())
 
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
@@ -130,18 +132,18 @@ NUL_BODIES: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("method", "path", "body"), NUL_BODIES, ids=lambda value: str(value)[:70])
 async def test_nul_character_is_rejected_in_every_string(
-    door: Door, tenant: dict[str, str], method: str, path: str, body: dict[str, Any]
+    api: ApiClient, tenant: dict[str, str], method: str, path: str, body: dict[str, Any]
 ) -> None:
-    answer = await send(door, path.format(**tenant), tenant, json.dumps(body).encode(), method)
+    answer = await send(api, path.format(**tenant), tenant, json.dumps(body).encode(), method)
 
     assert answer.status_code == 422, answer.text
 
 
-async def test_nul_character_is_rejected_in_urls(door: Door) -> None:
-    assert (await door.admin("GET", f"{TENANTS}/tn_%00")).status_code == 404
-    assert (await door.admin("GET", f"{TENANTS}?cursor=%00")).status_code == 422
-    assert (await door.admin("GET", f"{TENANTS}?cursor=%ff")).status_code == 400
-    assert (await door.admin("GET", f"{TENANTS}?limit=%00")).status_code == 422
+async def test_nul_character_is_rejected_in_urls(api: ApiClient) -> None:
+    assert (await api.admin("GET", f"{TENANTS}/tn_%00")).status_code == 404
+    assert (await api.admin("GET", f"{TENANTS}?cursor=%00")).status_code == 422
+    assert (await api.admin("GET", f"{TENANTS}?cursor=%ff")).status_code == 400
+    assert (await api.admin("GET", f"{TENANTS}?limit=%00")).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -152,18 +154,18 @@ async def test_nul_character_is_rejected_in_urls(door: Door) -> None:
     ],
 )
 async def test_metadata_accepts_any_json(
-    door: Door, tenant: dict[str, str], phone: str, metadata: dict[str, Any]
+    api: ApiClient, tenant: dict[str, str], phone: str, metadata: dict[str, Any]
 ) -> None:
-    assert (await door.post(REQUEST, {"phone": phone, "metadata": metadata}, tenant["api_key"])).status_code == 200
+    assert (await api.post(REQUEST, {"phone": phone, "metadata": metadata}, tenant["api_key"])).status_code == 200
 
 
 @pytest.mark.parametrize("value", ["1" + "0" * 300, "[" * 400 + "]" * 400, "-0", "1e308", "0.1" + "0" * 900])
 async def test_extreme_metadata_causes_no_server_error(
-    door: Door, tenant: dict[str, str], phone: str, value: str
+    api: ApiClient, tenant: dict[str, str], phone: str, value: str
 ) -> None:
     body = f'{{"phone": "{phone}", "metadata": {{"value": {value}}}}}'
 
-    assert (await send(door, REQUEST, tenant, body.encode())).status_code in (200, 422)
+    assert (await send(api, REQUEST, tenant, body.encode())).status_code in (200, 422)
 
 
 any_json = st.recursive(
@@ -242,11 +244,11 @@ BODIES = {
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 async def test_no_body_causes_a_server_error(
-    door: Door, tenant: dict[str, str], route: tuple[str, str], data: st.DataObject
+    api: ApiClient, tenant: dict[str, str], route: tuple[str, str], data: st.DataObject
 ) -> None:
     method, path = route
     body = data.draw(st.binary(max_size=200) | any_json.map(as_json) | BODIES[route].map(as_json))
 
-    answer = await send(door, path.format(**tenant), tenant, body, method)
+    answer = await send(api, path.format(**tenant), tenant, body, method)
 
     assert answer.status_code < 500 or answer.json()["code"] == "channel_unavailable", answer.text

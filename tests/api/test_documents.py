@@ -10,16 +10,16 @@ from auth1.core.http.static import accepts_gzip
 from auth1.errors import Unavailable
 from auth1.openapi.page import SNAPSHOT
 from auth1.routes import DOCUMENTS, ROUTES
-from tests.api.wire import Wire
+from tests.support.raw_asgi import RawAsgi
 
 PATHS = ("/openapi.json", "/docs")
 GZIP = (b"accept-encoding", b"gzip")
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_document_is_compressed_for_clients_that_accept_it(wire: Wire, path: str) -> None:
-    plain = await wire.answer("GET", path)
-    compressed = await wire.answer("GET", path, [(b"accept-encoding", b"br, gzip;q=0.5")])
+async def test_document_is_compressed_for_clients_that_accept_it(raw_asgi: RawAsgi, path: str) -> None:
+    plain = await raw_asgi.answer("GET", path)
+    compressed = await raw_asgi.answer("GET", path, [(b"accept-encoding", b"br, gzip;q=0.5")])
 
     assert "content-encoding" not in plain.headers
     assert compressed.headers["content-encoding"] == "gzip"
@@ -29,34 +29,36 @@ async def test_document_is_compressed_for_clients_that_accept_it(wire: Wire, pat
     assert plain.headers["etag"] != compressed.headers["etag"]
 
 
-async def test_openapi_document_is_the_committed_file(wire: Wire) -> None:
-    assert (await wire.answer("GET", "/openapi.json")).content == SNAPSHOT.read_bytes()
+async def test_openapi_document_is_the_committed_file(raw_asgi: RawAsgi) -> None:
+    assert (await raw_asgi.answer("GET", "/openapi.json")).content == SNAPSHOT.read_bytes()
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("headers", [[], [GZIP]])
-async def test_matching_etag_returns_not_modified(wire: Wire, path: str, headers: list[tuple[bytes, bytes]]) -> None:
-    tag = (await wire.answer("GET", path, headers)).headers["etag"]
+async def test_matching_etag_returns_not_modified(
+    raw_asgi: RawAsgi, path: str, headers: list[tuple[bytes, bytes]]
+) -> None:
+    tag = (await raw_asgi.answer("GET", path, headers)).headers["etag"]
 
     for known in (tag, f'"other", W/{tag}', "*"):
-        again = await wire.answer("GET", path, [*headers, (b"if-none-match", known.encode())])
+        again = await raw_asgi.answer("GET", path, [*headers, (b"if-none-match", known.encode())])
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
         assert "content-length" not in again.headers
-    assert (await wire.answer("GET", path, [*headers, (b"if-none-match", b'"other"')])).status_code == 200
+    assert (await raw_asgi.answer("GET", path, [*headers, (b"if-none-match", b'"other"')])).status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_connection_closes_after_a_document(wire: Wire, path: str) -> None:
-    assert (await wire.answer("GET", path)).headers["connection"] == "close"
+async def test_connection_closes_after_a_document(raw_asgi: RawAsgi, path: str) -> None:
+    assert (await raw_asgi.answer("GET", path)).headers["connection"] == "close"
 
 
-async def test_concurrent_document_requests_per_address_are_limited(wire: Wire) -> None:
-    reading = [asyncio.create_task(wire.stall("GET", "/openapi.json")) for _ in range(DOCUMENTS)]
+async def test_concurrent_document_requests_per_address_are_limited(raw_asgi: RawAsgi) -> None:
+    reading = [asyncio.create_task(raw_asgi.stall("GET", "/openapi.json")) for _ in range(DOCUMENTS)]
     try:
         await asyncio.sleep(0.05)
-        refused = await wire.answer("GET", "/openapi.json")
-        other = await wire.answer("GET", "/openapi.json", client=("198.51.100.7", 4000))
-        live = await wire.answer("GET", "/health/live")
+        refused = await raw_asgi.answer("GET", "/openapi.json")
+        other = await raw_asgi.answer("GET", "/openapi.json", client=("198.51.100.7", 4000))
+        live = await raw_asgi.answer("GET", "/health/live")
     finally:
         for task in reading:
             task.cancel()
@@ -64,7 +66,7 @@ async def test_concurrent_document_requests_per_address_are_limited(wire: Wire) 
 
     assert (refused.status_code, refused.json()["code"], refused.headers["connection"]) == (503, "unavailable", "close")
     assert (other.status_code, live.status_code) == (200, 200)
-    assert (await wire.answer("GET", "/openapi.json")).status_code == 200
+    assert (await raw_asgi.answer("GET", "/openapi.json")).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,23 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.api.world import REQUEST, VERIFY
-from tests.conftest import Door, new_phone
-from tests.outside.twilio import TwilioServer
+from tests.api.scenario import REQUEST, VERIFY
+from tests.conftest import new_phone
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 SKIPPED = {"x-request-id", "ratelimit", "content-length"}
 
 
 @pytest.fixture(scope="module")
-async def tenant(door: Door) -> dict[str, Any]:
-    return await door.tenant()
+async def tenant(api: ApiClient) -> dict[str, Any]:
+    return await api.tenant()
 
 
-async def log_in(door: Door, tenant: dict[str, Any], twilio: TwilioServer, phone: str) -> None:
-    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+async def log_in(api: ApiClient, tenant: dict[str, Any], twilio: TwilioServer, phone: str) -> None:
+    await api.post(REQUEST, {"phone": phone}, tenant["api_key"])
     body = {"phone": phone, "code": twilio.code_for(phone)}
-    assert (await door.post(VERIFY, body, tenant["api_key"])).json()["is_new_user"] is True
+    assert (await api.post(VERIFY, body, tenant["api_key"])).json()["is_new_user"] is True
 
 
 async def ban(database: asyncpg.Connection, tenant: dict[str, Any], phone: str) -> None:
@@ -42,21 +43,21 @@ def shape(answer: httpx.Response) -> tuple[int, list[str], list[str], dict[str, 
 
 @pytest.mark.parametrize("banned", [False, True], ids=["a user", "a banned user"])
 async def test_responses_are_equal_for_known_and_unknown_phones(
-    door: Door, tenant: dict[str, Any], twilio_server: TwilioServer, database: asyncpg.Connection, banned: bool
+    api: ApiClient, tenant: dict[str, Any], twilio_server: TwilioServer, database: asyncpg.Connection, banned: bool
 ) -> None:
     user, stranger = new_phone(), new_phone()
-    await log_in(door, tenant, twilio_server, user)
+    await log_in(api, tenant, twilio_server, user)
     if banned:
         await ban(database, tenant, user)
     shapes = []
     for phone in (user, stranger):
         key = tenant["api_key"]
-        never_asked = await door.post(VERIFY, {"phone": phone, "code": "000000"}, key)
-        asked = await door.post(REQUEST, {"phone": phone}, key)
-        too_soon = await door.post(REQUEST, {"phone": phone}, key)
+        never_asked = await api.post(VERIFY, {"phone": phone, "code": "000000"}, key)
+        asked = await api.post(REQUEST, {"phone": phone}, key)
+        too_soon = await api.post(REQUEST, {"phone": phone}, key)
         right = twilio_server.code_for(phone)
         wrong = {"phone": phone, "code": f"{(int(right) + 1) % 10**6:06d}"}
-        attempts = [await door.post(VERIFY, wrong, key) for _ in range(6)]
+        attempts = [await api.post(VERIFY, wrong, key) for _ in range(6)]
         shapes.append([shape(answer) for answer in (never_asked, asked, too_soon, *attempts)])
 
     of_user, of_stranger = shapes

@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 
 from auth1.core.http.asgi import BODIES_AT_ONCE
-from tests.api.wire import HOST, JSON, Header, Wire
-from tests.api.world import REQUEST, TENANTS, VERIFY
-from tests.conftest import ADMIN_TOKEN, Door, new_phone
-from tests.outside.twilio import TwilioServer
+from tests.api.scenario import REQUEST, TENANTS, VERIFY
+from tests.conftest import new_phone
+from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.providers.twilio import TwilioServer
+from tests.support.raw_asgi import HOST, JSON, Header, RawAsgi
 
 BEARER: Header = (b"authorization", f"Bearer {ADMIN_TOKEN}".encode())
 
@@ -31,14 +32,14 @@ def key(tenant: dict[str, str]) -> Header:
     [[], [HOST, HOST], [(b"host", b"")], [(b"host", b"a b")], [(b"host", b"a/b")], [(b"host", b"a\xff")]],
     ids=["missing", "doubled", "empty", "with a space", "with a slash", "not ASCII"],
 )
-async def test_invalid_host_is_rejected_on_every_route(wire: Wire, host: Sequence[Header]) -> None:
+async def test_invalid_host_is_rejected_on_every_route(raw_asgi: RawAsgi, host: Sequence[Header]) -> None:
     for method, path in (("GET", "/health/live"), ("POST", REQUEST), ("OPTIONS", REQUEST), ("GET", "/nothing")):
-        assert (await wire.answer(method, path, host=host)).json()["code"] == "bad_request"
+        assert (await raw_asgi.answer(method, path, host=host)).json()["code"] == "bad_request"
 
 
 @pytest.mark.parametrize("host", [b"auth.example.com", b"localhost:3000", b"[::1]:3000", b"auth_1"])
-async def test_valid_host_is_accepted(wire: Wire, host: bytes) -> None:
-    assert (await wire.answer("GET", "/health/live", host=[(b"host", host)])).status_code == 200
+async def test_valid_host_is_accepted(raw_asgi: RawAsgi, host: bytes) -> None:
+    assert (await raw_asgi.answer("GET", "/health/live", host=[(b"host", host)])).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,8 @@ async def test_valid_host_is_accepted(wire: Wire, host: bytes) -> None:
         *("signed length", "hexadecimal length", "Arabic digits", "type twice", "key twice", "origin twice"),
     ],
 )
-async def test_ambiguous_framing_is_rejected(wire: Wire, key: Header, headers: list[Header]) -> None:
-    answer = await wire.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
+async def test_ambiguous_framing_is_rejected(raw_asgi: RawAsgi, key: Header, headers: list[Header]) -> None:
+    answer = await raw_asgi.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
@@ -78,14 +79,14 @@ async def test_ambiguous_framing_is_rejected(wire: Wire, key: Header, headers: l
         [(b"content-encoding", b"Identity")],
     ],
 )
-async def test_ordinary_framing_is_accepted(wire: Wire, key: Header, headers: list[Header]) -> None:
-    answer = await wire.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
+async def test_ordinary_framing_is_accepted(raw_asgi: RawAsgi, key: Header, headers: list[Header]) -> None:
+    answer = await raw_asgi.answer("POST", REQUEST, [key, JSON, *headers], b"{}")
 
     assert answer.json()["code"] == "validation_failed"
 
 
-async def test_content_length_of_thousands_of_digits_is_too_large(wire: Wire, key: Header) -> None:
-    answer = await wire.answer("POST", REQUEST, [key, JSON, (b"content-length", b"9" * 5000)], b"{}")
+async def test_content_length_of_thousands_of_digits_is_too_large(raw_asgi: RawAsgi, key: Header) -> None:
+    answer = await raw_asgi.answer("POST", REQUEST, [key, JSON, (b"content-length", b"9" * 5000)], b"{}")
 
     assert answer.json()["code"] == "payload_too_large"
 
@@ -95,16 +96,16 @@ async def test_content_length_of_thousands_of_digits_is_too_large(wire: Wire, ke
     [(many(99), 200), (many(100), 400), (many(8, 2030), 200), (many(8, 2048), 400), (many(1, 17_000), 400)],
     ids=["100 with Host", "101 with Host", "under 16 KiB", "over 16 KiB", "one over 16 KiB"],
 )
-async def test_header_count_and_size_are_limited(wire: Wire, headers: list[Header], status: int) -> None:
-    assert (await wire.answer("GET", "/health/live", headers)).status_code == status
+async def test_header_count_and_size_are_limited(raw_asgi: RawAsgi, headers: list[Header], status: int) -> None:
+    assert (await raw_asgi.answer("GET", "/health/live", headers)).status_code == status
 
 
-async def test_path_and_query_share_one_length_limit(wire: Wire) -> None:
+async def test_path_and_query_share_one_length_limit(raw_asgi: RawAsgi) -> None:
     path = "/health/live"
 
-    fits = await wire.answer("GET", path, query=b"q" * (2048 - len(path)))
-    long_query = await wire.answer("GET", path, query=b"q" * (2049 - len(path)))
-    long_path = await wire.answer("GET", "/" + "é" * 1024)
+    fits = await raw_asgi.answer("GET", path, query=b"q" * (2048 - len(path)))
+    long_query = await raw_asgi.answer("GET", path, query=b"q" * (2049 - len(path)))
+    long_path = await raw_asgi.answer("GET", "/" + "é" * 1024)
 
     assert fits.status_code == 200
     assert long_query.json()["code"] == "uri_too_long"
@@ -112,8 +113,8 @@ async def test_path_and_query_share_one_length_limit(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "BREW", "get", "POST2", "PUT", ""])
-async def test_unsupported_methods_are_rejected(wire: Wire, method: str) -> None:
-    known, unknown = [await wire.answer(method, path) for path in (REQUEST, "/nothing")]
+async def test_unsupported_methods_are_rejected(raw_asgi: RawAsgi, method: str) -> None:
+    known, unknown = [await raw_asgi.answer(method, path) for path in (REQUEST, "/nothing")]
 
     assert (known.status_code, known.headers["allow"]) == (405, "OPTIONS, POST")
     assert unknown.status_code == 404
@@ -126,9 +127,9 @@ async def test_unsupported_methods_are_rejected(wire: Wire, method: str) -> None
         *(f"{TENANTS}/{end}" for end in ("", "tn_a/b", "tn_a\0", "tn_é", "a" * 65, "tn_a/keys/")),
     ],
 )
-async def test_non_canonical_path_is_not_found(wire: Wire, path: str) -> None:
+async def test_non_canonical_path_is_not_found(raw_asgi: RawAsgi, path: str) -> None:
     for method in ("GET", "POST"):
-        assert (await wire.answer(method, path, [BEARER])).status_code == 404
+        assert (await raw_asgi.answer(method, path, [BEARER])).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -139,24 +140,24 @@ async def test_non_canonical_path_is_not_found(wire: Wire, path: str) -> None:
         *(f"{TENANTS}/{end}" for end in ("%74n_a", "tn%5Fa", "tn_a%3atest", "..", "%2e%2e", ".")),
     ],
 )
-async def test_percent_encoded_path_is_not_found(wire: Wire, path: str) -> None:
-    response = await wire("GET", unquote(path), [BEARER], raw_path=path.encode())
+async def test_percent_encoded_path_is_not_found(raw_asgi: RawAsgi, path: str) -> None:
+    response = await raw_asgi("GET", unquote(path), [BEARER], raw_path=path.encode())
 
     assert response is not None
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
-async def test_percent_encoded_colon_in_an_id_is_accepted(wire: Wire) -> None:
+async def test_percent_encoded_colon_in_an_id_is_accepted(raw_asgi: RawAsgi) -> None:
     path = f"{TENANTS}/tn_a%3Atest/settings"
 
-    response = await wire.answer("GET", unquote(path), raw_path=path.encode())
+    response = await raw_asgi.answer("GET", unquote(path), raw_path=path.encode())
 
     assert response.status_code == 401
 
 
-async def test_http_1_0_does_not_require_a_host(wire: Wire) -> None:
-    without = await wire.answer("GET", "/health/live", host=[], version="1.0")
-    twice = await wire.answer("GET", "/health/live", host=[HOST, HOST], version="1.0")
+async def test_http_1_0_does_not_require_a_host(raw_asgi: RawAsgi) -> None:
+    without = await raw_asgi.answer("GET", "/health/live", host=[], version="1.0")
+    twice = await raw_asgi.answer("GET", "/health/live", host=[HOST, HOST], version="1.0")
 
     assert (without.status_code, twice.status_code) == (200, 400)
 
@@ -184,9 +185,9 @@ async def test_http_1_0_does_not_require_a_host(wire: Wire) -> None:
     ],
 )
 async def test_only_uncompressed_utf_8_json_bodies_are_accepted(
-    wire: Wire, key: Header, headers: list[Header], taken: bool
+    raw_asgi: RawAsgi, key: Header, headers: list[Header], taken: bool
 ) -> None:
-    answer = await wire.answer("POST", VERIFY, [key, *headers], json.dumps({"phone": "1", "code": "0000"}).encode())
+    answer = await raw_asgi.answer("POST", VERIFY, [key, *headers], json.dumps({"phone": "1", "code": "0000"}).encode())
 
     assert answer.json()["code"] == ("invalid_phone" if taken else "unsupported_media_type")
 
@@ -211,27 +212,27 @@ def padded(size: int) -> bytes:
     ids=["16 KiB", "more", "16 KiB in two", "more in two", "empty pieces", "256 pieces", "257 pieces", "no end"],
 )
 async def test_body_size_limit_counts_received_bytes(
-    wire: Wire, key: Header, body: bytes | list[bytes], code: str
+    raw_asgi: RawAsgi, key: Header, body: bytes | list[bytes], code: str
 ) -> None:
-    assert (await wire.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == code
+    assert (await raw_asgi.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == code
 
 
-async def test_oversized_content_length_is_rejected_without_reading(wire: Wire, key: Header) -> None:
+async def test_oversized_content_length_is_rejected_without_reading(raw_asgi: RawAsgi, key: Header) -> None:
     announced = [key, JSON, (b"content-length", b"16385")]
 
-    answer = await wire.answer("POST", REQUEST, announced, [b"{"], then="stall")
+    answer = await raw_asgi.answer("POST", REQUEST, announced, [b"{"], then="stall")
 
     assert answer.json()["code"] == "payload_too_large"
 
 
 async def test_disconnect_during_the_body_sends_no_code(
-    wire: Wire, key: Header, tenant: dict[str, str], database: asyncpg.Connection, twilio_server: TwilioServer
+    raw_asgi: RawAsgi, key: Header, tenant: dict[str, str], database: asyncpg.Connection, twilio_server: TwilioServer
 ) -> None:
     phone = new_phone()
     body = json.dumps({"phone": phone}).encode()  # whole, but its end was not announced
 
     for pieces in ([body], []):
-        response = await wire.answer("POST", REQUEST, [key, JSON], pieces, then="hang up")
+        response = await raw_asgi.answer("POST", REQUEST, [key, JSON], pieces, then="hang up")
         assert (response.status_code, response.json()["code"]) == (400, "bad_request")
 
     assert await database.fetchval("select count(*) from messages where identifier = $1", phone) == 0
@@ -240,21 +241,21 @@ async def test_disconnect_during_the_body_sends_no_code(
 
 
 async def test_disconnect_during_the_body_spends_no_attempt(
-    wire: Wire, door: Door, key: Header, tenant: dict[str, str], twilio_server: TwilioServer, phone: str
+    raw_asgi: RawAsgi, api: ApiClient, key: Header, tenant: dict[str, str], twilio_server: TwilioServer, phone: str
 ) -> None:
-    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    await api.post(REQUEST, {"phone": phone}, tenant["api_key"])
     code = twilio_server.code_for(phone)
     body = json.dumps({"phone": phone, "code": code}).encode()
 
-    assert (await wire.answer("POST", VERIFY, [key, JSON], [body], then="hang up")).status_code == 400
+    assert (await raw_asgi.answer("POST", VERIFY, [key, JSON], [body], then="hang up")).status_code == 400
 
-    wrong = await door.post(VERIFY, {"phone": phone, "code": f"{(int(code) + 1) % 10**6:06d}"}, tenant["api_key"])
+    wrong = await api.post(VERIFY, {"phone": phone, "code": f"{(int(code) + 1) % 10**6:06d}"}, tenant["api_key"])
     assert wrong.json()["attempts_remaining"] == 4
-    assert (await door.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
+    assert (await api.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
 
 
-async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(door: Door) -> None:
-    crowded = Wire(door)
+async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(api: ApiClient) -> None:
+    crowded = RawAsgi(api)
     addresses = [f"198.51.100.{number}" for number in range(1, 5)]
     stalled = [
         asyncio.create_task(
@@ -280,18 +281,18 @@ async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(door: Doo
 @pytest.mark.parametrize("body", [b'{"metadata":%b1%b}', b'{"phone":%b1%b}'])
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")])
 async def test_deeply_nested_json_is_bad_json(
-    wire: Wire, key: Header, depth: int, body: bytes, brackets: tuple[bytes, bytes]
+    raw_asgi: RawAsgi, key: Header, depth: int, body: bytes, brackets: tuple[bytes, bytes]
 ) -> None:
     opening, closing = brackets
     nested = body % (opening * (depth - 1), closing * (depth - 1))
 
-    response = await wire.answer("POST", REQUEST, [key, JSON], nested)
+    response = await raw_asgi.answer("POST", REQUEST, [key, JSON], nested)
 
     expected = (413, "payload_too_large") if len(nested) > 16 * 1024 else (400, "bad_json")
     assert (response.status_code, response.json()["code"]) == expected
 
 
-async def test_brackets_inside_strings_do_not_count_as_nesting(wire: Wire, key: Header) -> None:
+async def test_brackets_inside_strings_do_not_count_as_nesting(raw_asgi: RawAsgi, key: Header) -> None:
     body = json.dumps({"phone": '[{"\\' * 100}).encode()
 
-    assert (await wire.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == "validation_failed"
+    assert (await raw_asgi.answer("POST", REQUEST, [key, JSON], body)).json()["code"] == "validation_failed"

@@ -4,14 +4,15 @@ import secrets
 
 import pytest
 
-from tests.api.world import TENANTS
-from tests.conftest import ADMIN_TOKEN, Door, Started
+from tests.api.scenario import TENANTS
+from tests.conftest import Started
+from tests.support.api_client import ADMIN_TOKEN, ApiClient
 
 LIMIT = 3
 
 
 @pytest.fixture
-async def limited(start_app: Started) -> Door:
+async def limited(start_app: Started) -> ApiClient:
     return await start_app(RATE_LIMIT_MAX=str(LIMIT), TRUSTED_PROXIES="127.0.0.1/32")
 
 
@@ -20,7 +21,7 @@ def from_address(address: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["sk", "test"])
-async def test_invented_keys_reach_the_database_only_up_to_the_limit(limited: Door, kind: str) -> None:
+async def test_invented_keys_reach_the_database_only_up_to_the_limit(limited: ApiClient, kind: str) -> None:
     statuses = []
     before = limited.services.postgres.round_trips
     for _ in range(20):
@@ -33,7 +34,7 @@ async def test_invented_keys_reach_the_database_only_up_to_the_limit(limited: Do
     assert limited.services.postgres.round_trips - before <= LIMIT + 3  # a full limit is looked at again each second
 
 
-async def test_admin_token_guesses_are_limited_per_address(limited: Door) -> None:
+async def test_admin_token_guesses_are_limited_per_address(limited: ApiClient) -> None:
     async def attempt(token: str, address: str) -> int:
         headers = {"authorization": f"Bearer {token}", **from_address(address)}
         return (await limited.client.get(TENANTS, headers=headers)).status_code
@@ -44,7 +45,7 @@ async def test_admin_token_guesses_are_limited_per_address(limited: Door) -> Non
     assert await attempt(ADMIN_TOKEN, "198.51.100.22") == 200
 
 
-async def test_valid_keys_are_not_counted_as_guesses(limited: Door) -> None:
+async def test_valid_keys_are_not_counted_as_guesses(limited: ApiClient) -> None:
     tenant = await limited.tenant()
     headers = {"x-api-key": tenant["secret_key"], **from_address("198.51.100.23")}
 
@@ -54,17 +55,17 @@ async def test_valid_keys_are_not_counted_as_guesses(limited: Door) -> None:
 
 async def test_link_page_is_limited_per_address(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auth1.authn.guards.POLLS", LIMIT)
-    door = await start_app()
+    api = await start_app()
 
     statuses = [
-        (await door.client.get(f"/api/auth/link/{secrets.token_urlsafe(32)}")).status_code for _ in range(LIMIT + 1)
+        (await api.client.get(f"/api/auth/link/{secrets.token_urlsafe(32)}")).status_code for _ in range(LIMIT + 1)
     ]
 
     assert statuses == [400] * LIMIT + [429]
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
-async def test_health_checks_share_one_query_a_second(limited: Door, path: str) -> None:
+async def test_health_checks_share_one_query_a_second(limited: ApiClient, path: str) -> None:
     before = limited.services.postgres.round_trips
     for _ in range(20):
         assert (await limited.client.get(path)).status_code == 200

@@ -13,8 +13,9 @@ from auth1.core.schemas import Out
 from auth1.idempotency import run_idempotent
 from auth1.routes import ROUTES
 from tests.api.conftest import dump
-from tests.conftest import ADMIN_TOKEN, Door, new_phone
-from tests.outside.twilio import TwilioServer
+from tests.conftest import new_phone
+from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 REQUEST, TENANTS = "/api/auth/request", "/api/admin/tenants"
 
@@ -23,11 +24,11 @@ class Made(Out):
     name: str
 
 
-async def ask(door: Door, key: str, phone: str, idempotency_key: str | bytes, **headers: str) -> httpx.Response:
+async def ask(api: ApiClient, key: str, phone: str, idempotency_key: str | bytes, **headers: str) -> httpx.Response:
     value = idempotency_key.encode() if isinstance(idempotency_key, str) else idempotency_key
     named = {b"x-api-key": key.encode(), b"idempotency-key": value}
     named |= {name.encode(): value.encode() for name, value in headers.items()}
-    return await door.client.post(REQUEST, json={"phone": phone}, headers=named)
+    return await api.client.post(REQUEST, json={"phone": phone}, headers=named)
 
 
 def replayed(answer: httpx.Response) -> bool:
@@ -46,10 +47,10 @@ def replayed(answer: httpx.Response) -> bool:
         "a;b=c,d",
     ],
 )
-async def test_idempotency_key_is_accepted_with_or_without_quotes(door: Door, key: str) -> None:
-    tenant, phone = await door.tenant(), new_phone()
+async def test_idempotency_key_is_accepted_with_or_without_quotes(api: ApiClient, key: str) -> None:
+    tenant, phone = await api.tenant(), new_phone()
 
-    first, second = [await ask(door, tenant["test_key"], phone, key) for _ in range(2)]
+    first, second = [await ask(api, tenant["test_key"], phone, key) for _ in range(2)]
 
     assert (first.status_code, replayed(first)) == (200, False)
     assert (second.status_code, replayed(second)) == (200, True)
@@ -63,103 +64,105 @@ async def test_idempotency_key_is_accepted_with_or_without_quotes(door: Door, ke
      '"a\\b"', "é".encode(), "ключ".encode(), b"\x80"],
 )  # fmt: skip
 async def test_invalid_idempotency_key_is_rejected_without_a_send(
-    door: Door, tenant: dict[str, str], twilio_server: TwilioServer, key: str | bytes
+    api: ApiClient, tenant: dict[str, str], twilio_server: TwilioServer, key: str | bytes
 ) -> None:
     phone = new_phone()
 
-    answer = await ask(door, tenant["api_key"], phone, key)
+    answer = await ask(api, tenant["api_key"], phone, key)
 
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == ["idempotency-key"]
     assert twilio_server.sent_to(phone) == []
 
 
-async def test_duplicate_idempotency_key_header_is_rejected(door: Door, tenant: dict[str, str]) -> None:
+async def test_duplicate_idempotency_key_header_is_rejected(api: ApiClient, tenant: dict[str, str]) -> None:
     headers = [("x-api-key", tenant["test_key"]), ("idempotency-key", "a"), ("idempotency-key", "a")]
-    answer = await door.client.post(REQUEST, json={"phone": new_phone()}, headers=headers)
+    answer = await api.client.post(REQUEST, json={"phone": new_phone()}, headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
-async def test_quoted_and_unquoted_idempotency_keys_are_equal(door: Door, tenant: dict[str, str]) -> None:
+async def test_quoted_and_unquoted_idempotency_keys_are_equal(api: ApiClient, tenant: dict[str, str]) -> None:
     phone = new_phone()
-    first = await ask(door, tenant["test_key"], phone, "the-same")
+    first = await ask(api, tenant["test_key"], phone, "the-same")
 
-    assert (await ask(door, tenant["test_key"], phone, '"the-same"')).content == first.content
+    assert (await ask(api, tenant["test_key"], phone, '"the-same"')).content == first.content
 
 
-async def test_equivalent_json_bodies_are_equal(door: Door, tenant: dict[str, str]) -> None:
+async def test_equivalent_json_bodies_are_equal(api: ApiClient, tenant: dict[str, str]) -> None:
     headers = {"x-api-key": tenant["test_key"], "idempotency-key": "spelled", "content-type": "application/json"}
     bodies = [
         b'{"phone": "+12015550142", "metadata": {"a": 1, "b": 2}}',
         b'{"metadata":{"b":2,"a":1},"phone":"+12015550142"}',
     ]
 
-    answers = [await door.client.post(REQUEST, content=body, headers=headers) for body in bodies]
+    answers = [await api.client.post(REQUEST, content=body, headers=headers) for body in bodies]
 
     assert [(answer.status_code, replayed(answer)) for answer in answers] == [(200, False), (200, True)]
 
 
-async def test_idempotency_keys_are_separate_per_tenant(door: Door, tenant: dict[str, str]) -> None:
-    phone, other = new_phone(), await door.tenant()
+async def test_idempotency_keys_are_separate_per_tenant(api: ApiClient, tenant: dict[str, str]) -> None:
+    phone, other = new_phone(), await api.tenant()
 
     for key in (tenant["test_key"], other["test_key"], tenant["secret_key"]):
-        answer = await ask(door, key, phone, "shared")
+        answer = await ask(api, key, phone, "shared")
         assert (answer.status_code, replayed(answer)) == (200, False)
 
 
-async def test_publishable_key_replays_for_the_same_address_only(door: Door) -> None:
-    tenant, phone = await door.tenant(), new_phone()
-    first = await ask(door, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.1"})
+async def test_publishable_key_replays_for_the_same_address_only(api: ApiClient) -> None:
+    tenant, phone = await api.tenant(), new_phone()
+    first = await ask(api, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.1"})
     assert first.status_code == 200
 
-    stranger = await ask(door, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.2"})
-    again = await ask(door, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.1"})
+    stranger = await ask(api, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.2"})
+    again = await ask(api, tenant["api_key"], phone, "guessed", **{"x-forwarded-for": "203.0.113.1"})
 
     assert (stranger.status_code, stranger.json()["code"]) == (429, "resend_too_soon")
     assert (again.content, replayed(again)) == (first.content, True)
 
 
 async def test_early_rejection_releases_the_idempotency_key(
-    door: Door, tenant: dict[str, str], twilio_server: TwilioServer
+    api: ApiClient, tenant: dict[str, str], twilio_server: TwilioServer
 ) -> None:
     taken, wrong = new_phone(), "5551234567"
-    assert (await door.post(REQUEST, {"phone": taken}, tenant["api_key"])).status_code == 200
+    assert (await api.post(REQUEST, {"phone": taken}, tenant["api_key"])).status_code == 200
     for phone, code in ((wrong, "invalid_phone"), (taken, "resend_too_soon")):
-        refused = await ask(door, tenant["api_key"], phone, "freed")
+        refused = await ask(api, tenant["api_key"], phone, "freed")
         assert refused.json()["code"] == code
 
-    answer = await ask(door, tenant["api_key"], phone := new_phone(), "freed")
+    answer = await ask(api, tenant["api_key"], phone := new_phone(), "freed")
 
     assert (answer.status_code, replayed(answer)) == (200, False)
     assert len(twilio_server.sent_to(phone)) == 1
 
 
-async def test_queued_response_is_replayed(door: Door) -> None:
-    tenant, phone = await door.tenant(), new_phone()
-    door.services.messenger._in_flight += 1000
+async def test_queued_response_is_replayed(api: ApiClient) -> None:
+    tenant, phone = await api.tenant(), new_phone()
+    api.services.messenger._in_flight += 1000
     try:
-        first = await ask(door, tenant["test_key"], phone, "queued")
+        first = await ask(api, tenant["test_key"], phone, "queued")
     finally:
-        door.services.messenger._in_flight -= 1000
+        api.services.messenger._in_flight -= 1000
 
-    again = await ask(door, tenant["test_key"], phone, "queued")
+    again = await ask(api, tenant["test_key"], phone, "queued")
 
     assert first.json()["status"] == "queued"
     assert (again.content, replayed(again)) == (first.content, True)
 
 
-async def operate(door: Door, path: str, body: object, key: str) -> httpx.Response:
+async def operate(api: ApiClient, path: str, body: object, key: str) -> httpx.Response:
     headers = {"authorization": f"Bearer {ADMIN_TOKEN}", "idempotency-key": key}
-    return await door.client.post(path, json=body, headers=headers)
+    return await api.client.post(path, json=body, headers=headers)
 
 
-async def test_tenant_is_created_once_and_its_secrets_are_replayed(door: Door, database: asyncpg.Connection) -> None:
+async def test_tenant_is_created_once_and_its_secrets_are_replayed(
+    api: ApiClient, database: asyncpg.Connection
+) -> None:
     body = {"name": "My App", "slug": f"once-{new_phone()[1:]}"}
-    first = await operate(door, TENANTS, body, key := f"tenant-{body['slug']}")
+    first = await operate(api, TENANTS, body, key := f"tenant-{body['slug']}")
 
-    again = await operate(door, TENANTS, body, key)
-    other = await operate(door, TENANTS, body | {"name": "Another"}, key)
+    again = await operate(api, TENANTS, body, key)
+    other = await operate(api, TENANTS, body | {"name": "Another"}, key)
 
     assert (first.status_code, again.status_code, replayed(again)) == (201, 201, True)
     assert again.content == first.content
@@ -169,51 +172,51 @@ async def test_tenant_is_created_once_and_its_secrets_are_replayed(door: Door, d
         assert first.json()[name] not in kept
         assert first.json()[name].encode().hex() not in kept
     assert key not in kept
-    assert (await door.post(REQUEST, {"phone": new_phone()}, again.json()["api_key"])).status_code == 200
+    assert (await api.post(REQUEST, {"phone": new_phone()}, again.json()["api_key"])).status_code == 200
 
 
-async def test_api_key_is_created_and_rotated_once(door: Door) -> None:
-    tenant, other = await door.tenant(), await door.tenant()
+async def test_api_key_is_created_and_rotated_once(api: ApiClient) -> None:
+    tenant, other = await api.tenant(), await api.tenant()
     path = f"{TENANTS}/{tenant['tenant_id']}/keys"
-    made, again = [await operate(door, path, {"kind": "sk"}, tenant["slug"]) for _ in range(2)]
+    made, again = [await operate(api, path, {"kind": "sk"}, tenant["slug"]) for _ in range(2)]
     assert (made.status_code, again.content, replayed(again)) == (201, made.content, True)
-    elsewhere = await operate(door, f"{TENANTS}/{other['tenant_id']}/keys", {"kind": "sk"}, tenant["slug"])
-    assert (elsewhere.status_code, replayed(elsewhere)) == (201, False), "a key is a tenant's, whoever manages it"
+    elsewhere = await operate(api, f"{TENANTS}/{other['tenant_id']}/keys", {"kind": "sk"}, tenant["slug"])
+    assert (elsewhere.status_code, replayed(elsewhere)) == (201, False), "an idempotency key belongs to a tenant"
 
     rotate = f"{path}/{made.json()['key_id']}/rotate"
-    rotated, again = [await operate(door, rotate, {}, tenant["slug"]) for _ in range(2)]
+    rotated, again = [await operate(api, rotate, {}, tenant["slug"]) for _ in range(2)]
 
     assert (rotated.status_code, again.content, replayed(again)) == (201, rotated.content, True)
-    listed = (await door.admin("GET", path)).json()["data"]
+    listed = (await api.admin("GET", path)).json()["data"]
     assert len(listed) == 3 + 2
 
 
-async def test_tenant_routes_replay_without_a_second_effect(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_tenant_routes_replay_without_a_second_effect(api: ApiClient) -> None:
+    tenant = await api.tenant()
     headers = {"x-api-key": tenant["secret_key"], "idempotency-key": "one"}
     for path, body in (("/api/tenant/keys", {"kind": "pk"}), ("/api/tenant/jwt-secret/rotate", None)):
-        first, again = [await door.client.post(path, json=body, headers=headers) for _ in range(2)]
+        first, again = [await api.client.post(path, json=body, headers=headers) for _ in range(2)]
         assert first.status_code in (200, 201), first.text
         assert (again.status_code, again.content, replayed(again)) == (first.status_code, first.content, True)
 
 
-async def test_rejected_creation_releases_its_idempotency_key(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_rejected_creation_releases_its_idempotency_key(api: ApiClient) -> None:
+    tenant = await api.tenant()
     taken = {"name": "Another", "slug": tenant["slug"]}
     for _ in range(2):
-        refused = await operate(door, TENANTS, taken, f"freed-{tenant['slug']}")
+        refused = await operate(api, TENANTS, taken, f"freed-{tenant['slug']}")
         assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
         assert not replayed(refused)
 
-    made = await operate(door, TENANTS, taken | {"slug": f"{tenant['slug']}-2"}, f"freed-{tenant['slug']}")
+    made = await operate(api, TENANTS, taken | {"slug": f"{tenant['slug']}-2"}, f"freed-{tenant['slug']}")
 
     assert made.status_code == 201
 
 
-async def test_cors_allows_the_idempotency_key_and_exposes_the_replay_header(door: Door) -> None:
+async def test_cors_allows_the_idempotency_key_and_exposes_the_replay_header(api: ApiClient) -> None:
     origin = {"origin": "https://app.example.com"}
-    preflight = await door.client.options(REQUEST, headers=origin)
-    answer = await door.client.get("/health", headers=origin)
+    preflight = await api.client.options(REQUEST, headers=origin)
+    answer = await api.client.get("/health", headers=origin)
 
     assert "idempotency-key" in preflight.headers["access-control-allow-headers"]
     assert "idempotent-replayed" in answer.headers["access-control-expose-headers"]
@@ -227,13 +230,15 @@ def test_every_creating_route_supports_idempotency_keys() -> None:
     assert creating | {REQUEST, "/api/auth/me/identifiers"} == honouring
 
 
-async def test_response_sealed_with_an_unknown_secret_is_a_conflict(door: Door, database: asyncpg.Connection) -> None:
-    tenant, phone = await door.tenant(), new_phone()
-    await ask(door, tenant["test_key"], phone, "sealed")
+async def test_response_sealed_with_an_unknown_secret_is_a_conflict(
+    api: ApiClient, database: asyncpg.Connection
+) -> None:
+    tenant, phone = await api.tenant(), new_phone()
+    await ask(api, tenant["test_key"], phone, "sealed")
     other_secret = "update idempotency set answer_box = '\\x00000000' || substr(answer_box, 5) where tenant_id = $1"
     await database.execute(other_secret, f"{tenant['tenant_id']}:test")
 
-    answer = await ask(door, tenant["test_key"], phone, "sealed")
+    answer = await ask(api, tenant["test_key"], phone, "sealed")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 
@@ -246,7 +251,7 @@ async def test_response_sealed_with_an_unknown_secret_is_a_conflict(door: Door, 
         (Made("one"), (201, b'{"name":"one"}')),
     ],
 )
-async def test_any_handler_result_is_replayed(door: Door, result: object, expected: tuple[int, bytes]) -> None:
+async def test_any_handler_result_is_replayed(api: ApiClient, result: object, expected: tuple[int, bytes]) -> None:
     runs = 0
 
     async def make(app: object, call: object) -> object:
@@ -258,9 +263,9 @@ async def test_any_handler_result_is_replayed(door: Door, result: object, expect
     call: Request[Any] = Request("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
     call.caller = None
 
-    assert await run_idempotent.run_idempotent(door.services, route, call, []) == result
+    assert await run_idempotent.run_idempotent(api.services, route, call, []) == result
     with pytest.raises(ReplayedResponse) as again:
-        await run_idempotent.run_idempotent(door.services, route, call, [])
+        await run_idempotent.run_idempotent(api.services, route, call, [])
 
     assert (again.value.answer.status, again.value.answer.body) == expected
     assert (runs, call.headers) == (1, [(b"idempotent-replayed", b"true")])

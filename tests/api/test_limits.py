@@ -14,9 +14,10 @@ from prometheus_client import REGISTRY
 
 from auth1.dev.redis import RedisServer
 from tests.api.conftest import until
-from tests.api.world import REQUEST, VERIFY
-from tests.conftest import Door, Started, new_phone
-from tests.outside.twilio import TwilioServer
+from tests.api.scenario import REQUEST, VERIFY
+from tests.conftest import Started, new_phone
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 HOUR_S = 3600
 MINUTE_S = 60
@@ -38,13 +39,13 @@ def environment_of_limits(request: pytest.FixtureRequest, redis_server: RedisSer
 
 
 @pytest.fixture(scope="module")
-async def limited(start_app: Started, environment_of_limits: dict[str, str]) -> Door:
+async def limited(start_app: Started, environment_of_limits: dict[str, str]) -> ApiClient:
     """Return an application with five requests an hour per address."""
     return await start_app(RATE_LIMIT_MAX="5", **environment_of_limits)
 
 
 @pytest.fixture(scope="module")
-async def free(start_app: Started, environment_of_limits: dict[str, str]) -> Door:
+async def free(start_app: Started, environment_of_limits: dict[str, str]) -> ApiClient:
     """Return an application without a relevant IP rate limit."""
     return await start_app(RATE_LIMIT_MAX="1000000", **environment_of_limits)
 
@@ -61,7 +62,7 @@ def client() -> str:
 def unless_redis_was_slow(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Repeat a test that failed while limits were decided without Redis.
 
-    Redis counts as away when it does not answer in 50 ms, which a busy machine makes it do now and then; the process
+    Redis counts as unavailable when it does not respond in 50 ms, as on a busy machine; the process
     then counts by itself, from nought.
     """
 
@@ -83,15 +84,15 @@ def unless_redis_was_slow(test: Callable[..., Awaitable[None]]) -> Callable[...,
 
 def limits(answer: httpx.Response) -> dict[str, dict[str, int]]:
     """Return the limits of a response by name: q and w of the policy, r and t of the state."""
-    told: dict[str, dict[str, int]] = {}
+    reported: dict[str, dict[str, int]] = {}
     for header, parameters in (("ratelimit-policy", {"q", "w"}), ("ratelimit", {"r", "t"})):
         items: Any = http_sf.parse(", ".join(answer.headers.get_list(header)).encode(), tltype="list")
         for name, numbers in items:
             assert isinstance(name, str)
             assert set(numbers) == parameters
             assert all(isinstance(number, int) and number >= 0 for number in numbers.values())
-            told.setdefault(name, {}).update(numbers)
-    return told
+            reported.setdefault(name, {}).update(numbers)
+    return reported
 
 
 def wait_of(answer: httpx.Response, name: str) -> int:
@@ -105,7 +106,7 @@ def wait_of(answer: httpx.Response, name: str) -> int:
 
 
 @unless_redis_was_slow
-async def test_requests_above_the_rate_limit_are_rejected(limited: Door) -> None:
+async def test_requests_above_the_rate_limit_are_rejected(limited: ApiClient) -> None:
     mine, other = client(), client()
     for remaining in (4, 3, 2, 1, 0):
         answer = await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
@@ -119,7 +120,7 @@ async def test_requests_above_the_rate_limit_are_rejected(limited: Door) -> None
 
 
 @unless_redis_was_slow
-async def test_consecutive_rejections_have_the_same_retry_after(limited: Door) -> None:
+async def test_consecutive_rejections_have_the_same_retry_after(limited: ApiClient) -> None:
     mine = client()
     for _ in range(5):
         await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
@@ -130,7 +131,7 @@ async def test_consecutive_rejections_have_the_same_retry_after(limited: Door) -
 
 
 @unless_redis_was_slow
-async def test_request_and_verify_share_one_rate_limit(limited: Door) -> None:
+async def test_request_and_verify_share_one_rate_limit(limited: ApiClient) -> None:
     mine, tenant = client(), await limited.tenant()
     for path in (REQUEST, VERIFY, REQUEST, VERIFY, REQUEST):
         answer = await limited.post(path, {}, tenant["api_key"], x_forwarded_for=mine)
@@ -141,7 +142,7 @@ async def test_request_and_verify_share_one_rate_limit(limited: Door) -> None:
 
 
 @unless_redis_was_slow
-async def test_parallel_requests_stay_within_the_rate_limit(limited: Door) -> None:
+async def test_parallel_requests_stay_within_the_rate_limit(limited: ApiClient) -> None:
     mine = client()
 
     answers = await asyncio.gather(*(limited.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(40)))
@@ -154,13 +155,13 @@ async def test_parallel_requests_stay_within_the_rate_limit(limited: Door) -> No
 async def test_request_is_accepted_after_retry_after(
     start_app: Started, environment_of_limits: dict[str, str], window_ms: int
 ) -> None:
-    door = await start_app(RATE_LIMIT_MAX="2", RATE_LIMIT_WINDOW_MS=str(window_ms), **environment_of_limits)
+    api = await start_app(RATE_LIMIT_MAX="2", RATE_LIMIT_WINDOW_MS=str(window_ms), **environment_of_limits)
     mine = client()
     refused: list[httpx.Response] = []
 
     async def is_refused() -> bool:
         """Send three concurrent requests, again if the window passed between them."""
-        answers = await asyncio.gather(*(door.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(3)))
+        answers = await asyncio.gather(*(api.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(3)))
         refused.extend(answer for answer in answers if answer.status_code == 429)
         return bool(refused)
 
@@ -170,11 +171,11 @@ async def test_request_is_accepted_after_retry_after(
 
     await asyncio.sleep(wait_s)  # the very promise that is tested
 
-    assert (await door.post(VERIFY, {}, "none", x_forwarded_for=mine)).status_code == 401
+    assert (await api.post(VERIFY, {}, "none", x_forwarded_for=mine)).status_code == 401
 
 
 @unless_redis_was_slow
-async def test_tenant_rate_limit_follows_its_setting(free: Door, twilio_server: TwilioServer) -> None:
+async def test_tenant_rate_limit_follows_its_setting(free: ApiClient, twilio_server: TwilioServer) -> None:
     tenant, other = await free.tenant(requests_per_minute=2), await free.tenant(requests_per_minute=2)
     phones = [new_phone() for _ in range(4)]
     for phone in phones[:2]:
@@ -189,7 +190,7 @@ async def test_tenant_rate_limit_follows_its_setting(free: Door, twilio_server: 
 
 
 @unless_redis_was_slow
-async def test_secret_key_sees_all_limits_and_publishable_key_the_ip_limit(free: Door) -> None:
+async def test_secret_key_sees_all_limits_and_publishable_key_the_ip_limit(free: ApiClient) -> None:
     tenant = await free.tenant(requests_per_minute=7)
 
     secret = await free.post(REQUEST, {"phone": new_phone()}, tenant["secret_key"])
@@ -201,7 +202,7 @@ async def test_secret_key_sees_all_limits_and_publishable_key_the_ip_limit(free:
 
 
 @unless_redis_was_slow
-async def test_identifier_limit_is_thirty_requests_a_minute(free: Door, twilio_server: TwilioServer) -> None:
+async def test_identifier_limit_is_thirty_requests_a_minute(free: ApiClient, twilio_server: TwilioServer) -> None:
     tenant, (phone, neighbour, *_) = await free.tenant(), block()
     codes = []
     for _ in range(30):
@@ -213,13 +214,13 @@ async def test_identifier_limit_is_thirty_requests_a_minute(free: Door, twilio_s
     assert codes == [None] + ["resend_too_soon"] * 29
     assert 0 < wait_of(refused, "identifier") <= MINUTE_S
     assert len(twilio_server.sent_to(phone)) == 1
-    # One message was sent to the block: whoever asked so often for it has not locked its other numbers out.
+    # One message was sent to the prefix: repeated requests do not limit its other numbers.
     answer = await free.post(REQUEST, {"phone": neighbour}, tenant["secret_key"])
     assert limits(answer)["prefix"]["r"] == 18
 
 
 @unless_redis_was_slow
-async def test_prefix_limit_is_twenty_unverified_codes(free: Door, twilio_server: TwilioServer) -> None:
+async def test_prefix_limit_is_twenty_unverified_codes(free: ApiClient, twilio_server: TwilioServer) -> None:
     tenant, other, numbers = await free.tenant(), await free.tenant(), block()
     for phone in numbers[:20]:
         assert (await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
@@ -227,7 +228,7 @@ async def test_prefix_limit_is_twenty_unverified_codes(free: Door, twilio_server
     refused = await free.post(REQUEST, {"phone": numbers[20]}, tenant["api_key"])
 
     assert 0 < wait_of(refused, "prefix") <= 600
-    assert set(limits(refused)) == {"ip", "prefix"}  # the door's, which let it in, and the one that refused
+    assert set(limits(refused)) == {"ip", "prefix"}  # the IP limit, which passed, and the one that was exceeded
     assert (limits(refused)["prefix"]["q"], limits(refused)["prefix"]["w"]) == (20, 600)
     assert twilio_server.sent_to(numbers[20]) == []
     assert (await free.post(REQUEST, {"phone": block()[0]}, tenant["api_key"])).status_code == 200
@@ -235,7 +236,7 @@ async def test_prefix_limit_is_twenty_unverified_codes(free: Door, twilio_server
 
 
 @unless_redis_was_slow
-async def test_verification_releases_the_prefix_limit(free: Door, twilio_server: TwilioServer) -> None:
+async def test_verification_releases_the_prefix_limit(free: ApiClient, twilio_server: TwilioServer) -> None:
     tenant, numbers = await free.tenant(), block()
 
     async def ask(phone: str) -> httpx.Response:
@@ -257,7 +258,7 @@ async def test_verification_releases_the_prefix_limit(free: Door, twilio_server:
 
 
 @unless_redis_was_slow
-async def test_wrong_code_releases_no_rate_limit(free: Door, twilio_server: TwilioServer) -> None:
+async def test_wrong_code_releases_no_rate_limit(free: ApiClient, twilio_server: TwilioServer) -> None:
     tenant, numbers = await free.tenant(), block()
     for phone in numbers[:20]:
         await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
@@ -271,11 +272,11 @@ async def test_wrong_code_releases_no_rate_limit(free: Door, twilio_server: Twil
 @unless_redis_was_slow
 async def test_workers_count_locally_when_redis_is_unavailable(start_app: Started, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis:
-        door = await start_app(RATE_LIMIT_MAX="3", REDIS_URL=redis.url())
+        api = await start_app(RATE_LIMIT_MAX="3", REDIS_URL=redis.url())
         mine = client()
 
         async def ask() -> int:
-            return (await door.post(VERIFY, {}, "none", x_forwarded_for=mine)).status_code
+            return (await api.post(VERIFY, {}, "none", x_forwarded_for=mine)).status_code
 
         assert [await ask() for _ in range(3)] == [401] * 3
         redis.kill()

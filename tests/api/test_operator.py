@@ -5,9 +5,10 @@ import re
 import pytest
 
 from auth1 import routes
-from tests.api.wire import Wire
-from tests.api.world import TENANTS
-from tests.conftest import Door, Started
+from tests.api.scenario import TENANTS
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.raw_asgi import RawAsgi
 
 TABLE = [(route.method, route.path.removeprefix(TENANTS)) for route in routes.ROUTES if route.path.startswith(TENANTS)]
 ROUTES = [(method, re.sub(r"\{\w+\}", "x_1", end.replace("{tenant_id}", "tn_1"))) for method, end in TABLE]
@@ -15,7 +16,7 @@ ROUTES = [(method, re.sub(r"\{\w+\}", "x_1", end.replace("{tenant_id}", "tn_1"))
 
 @pytest.mark.parametrize(("method", "end"), ROUTES)
 async def test_every_operator_route_requires_the_admin_token(
-    door: Door, tenant: dict[str, str], method: str, end: str
+    api: ApiClient, tenant: dict[str, str], method: str, end: str
 ) -> None:
     for headers, code in (
         ({}, "not_authenticated"),
@@ -23,22 +24,22 @@ async def test_every_operator_route_requires_the_admin_token(
         ({"authorization": f"Bearer {tenant['secret_key']}"}, "invalid_token"),
         ({"x-api-key": tenant["secret_key"]}, "not_authenticated"),
     ):
-        answer = await door.client.request(method, TENANTS + end, headers=headers)
+        answer = await api.client.request(method, TENANTS + end, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, code)
 
 
 async def test_admin_api_is_disabled_without_an_admin_token(start_app: Started) -> None:
-    door = await start_app(ADMIN_TOKEN="")
+    api = await start_app(ADMIN_TOKEN="")
     for method, end in ROUTES:
-        answer = await door.admin(method, TENANTS + end)
+        answer = await api.admin(method, TENANTS + end)
         assert (answer.status_code, answer.json()["code"]) == (403, "admin_disabled")
 
 
 @pytest.mark.parametrize(("method", "end"), [route for route in ROUTES if route[1]])
-async def test_unknown_tenant_is_not_found(door: Door, method: str, end: str) -> None:
+async def test_unknown_tenant_is_not_found(api: ApiClient, method: str, end: str) -> None:
     body: dict[str, object] | None = {"kind": "pk"} if end.endswith("keys") else {}
 
-    answer = await door.admin(method, TENANTS + end, body)
+    answer = await api.admin(method, TENANTS + end, body)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
@@ -60,12 +61,12 @@ async def test_unknown_tenant_is_not_found(door: Door, method: str, end: str) ->
     ],
 )
 async def test_metrics_are_readable_from_private_addresses_only(
-    wire: Wire, peer: str, forwarded_for: str | None, status: int
+    raw_asgi: RawAsgi, peer: str, forwarded_for: str | None, status: int
 ) -> None:
     headers = [(b"origin", b"https://app.example.com")]
     headers += [(b"x-forwarded-for", forwarded_for.encode())] if forwarded_for else []
 
-    answer = await wire.answer("GET", "/metrics", headers, client=(peer, 4000))
+    answer = await raw_asgi.answer("GET", "/metrics", headers, client=(peer, 4000))
 
     assert answer.status_code == status
     if status == 200:
@@ -79,25 +80,25 @@ async def test_metrics_are_readable_from_private_addresses_only(
 
 @pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via", b"cf-connecting-ip"])
 @pytest.mark.parametrize("value", [b"127.0.0.1", b"for=127.0.0.1", b"unknown", b""])
-async def test_metrics_are_rejected_through_an_untrusted_proxy(wire: Wire, header: bytes, value: bytes) -> None:
-    answer = await wire.answer("GET", "/metrics", [(header, value)], client=("192.168.0.7", 4000))
+async def test_metrics_are_rejected_through_an_untrusted_proxy(raw_asgi: RawAsgi, header: bytes, value: bytes) -> None:
+    answer = await raw_asgi.answer("GET", "/metrics", [(header, value)], client=("192.168.0.7", 4000))
 
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
 
 
-async def test_metrics_have_no_preflight(wire: Wire) -> None:
-    answer = await wire.answer("OPTIONS", "/metrics", [(b"origin", b"https://app.example.com")])
+async def test_metrics_have_no_preflight(raw_asgi: RawAsgi) -> None:
+    answer = await raw_asgi.answer("OPTIONS", "/metrics", [(b"origin", b"https://app.example.com")])
 
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
 async def test_metrics_require_the_metrics_token_when_set(start_app: Started) -> None:
-    door = await start_app(METRICS_TOKEN="a token for reading the metrics")
+    api = await start_app(METRICS_TOKEN="a token for reading the metrics")
 
-    without = await door.client.get("/metrics")
-    wrong = await door.admin("GET", "/metrics")
-    right = await door.client.get("/metrics", headers={"authorization": "Bearer a token for reading the metrics"})
+    without = await api.client.get("/metrics")
+    wrong = await api.admin("GET", "/metrics")
+    right = await api.client.get("/metrics", headers={"authorization": "Bearer a token for reading the metrics"})
 
     assert (without.status_code, wrong.status_code, right.status_code) == (401, 401, 200)
     assert [answer.headers["www-authenticate"][:6] for answer in (without, wrong)] == ["Bearer", "Bearer"]

@@ -7,10 +7,11 @@ import asyncpg
 import pytest
 
 from tests.api.conftest import until
-from tests.api.keys import SHOWN, add, code_for, end, listed, patch, rotate
-from tests.api.world import REQUEST, TENANTS
-from tests.conftest import Door, Started
-from tests.outside.twilio import TwilioServer
+from tests.api.scenario import REQUEST, TENANTS
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.api_keys import SHOWN, add, code_for, end, listed, patch, rotate
+from tests.support.providers.twilio import TwilioServer
 
 APP = "https://app.example.com"
 ELSEWHERE = "https://evil.example.com"
@@ -36,37 +37,37 @@ SPELLINGS = [
 
 
 @pytest.fixture(scope="module")
-async def narrow(start_app: Started) -> Door:
+async def narrow(start_app: Started) -> ApiClient:
     """Return an application that allows two requests per address."""
     return await start_app(RATE_LIMIT_MAX="2")
 
 
-async def spent(door: Door) -> tuple[int, int]:
+async def spent(api: ApiClient) -> tuple[int, int]:
     """Return the number of PostgreSQL and Redis round trips."""
-    return door.services.postgres.round_trips, door.services.redis.round_trips
+    return api.services.postgres.round_trips, api.services.redis.round_trips
 
 
 @pytest.mark.parametrize("origin", SPELLINGS)
 @pytest.mark.parametrize("kind", ["pk", "sk", "test"])
-async def test_allowed_origin_requires_an_exact_match(door: Door, kind: str, origin: str) -> None:
-    tenant = await door.tenant()
-    key = (await add(door, tenant, kind=kind, allowed_origins=[APP]))["api_key"]
+async def test_allowed_origin_requires_an_exact_match(api: ApiClient, kind: str, origin: str) -> None:
+    tenant = await api.tenant()
+    key = (await add(api, tenant, kind=kind, allowed_origins=[APP]))["api_key"]
 
     for _ in range(2):  # unknown to the worker, and known
-        assert await code_for(door, key, origin=origin) == "origin_not_allowed"
-    assert await code_for(door, key, origin=APP) is None
-    assert await code_for(door, key) is None, "who is no page has none"
+        assert await code_for(api, key, origin=origin) == "origin_not_allowed"
+    assert await code_for(api, key, origin=APP) is None
+    assert await code_for(api, key) is None, "a request without a page has no origin"
 
 
-async def test_key_without_allowed_origins_accepts_any_origin(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_key_without_allowed_origins_accepts_any_origin(api: ApiClient) -> None:
+    tenant = await api.tenant()
 
     for name in ("api_key", "secret_key", "test_key"):
-        assert await code_for(door, tenant[name], origin=ELSEWHERE) is None
+        assert await code_for(api, tenant[name], origin=ELSEWHERE) is None
 
 
 async def test_rejected_origin_uses_no_rate_limit(
-    narrow: Door, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
+    narrow: ApiClient, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await narrow.tenant()
     key = (await add(narrow, tenant, allowed_origins=[APP]))["api_key"]
@@ -85,7 +86,7 @@ async def test_rejected_origin_uses_no_rate_limit(
     assert later == ["resend_too_soon", "rate_limited"]
 
 
-async def test_rate_limit_is_released_after_an_uncached_origin_rejection(narrow: Door, phone: str) -> None:
+async def test_rate_limit_is_released_after_an_uncached_origin_rejection(narrow: ApiClient, phone: str) -> None:
     tenant = await narrow.tenant()
     visitor = {"x_forwarded_for": "203.0.113.42"}
     for _ in range(3):
@@ -96,36 +97,36 @@ async def test_rate_limit_is_released_after_an_uncached_origin_rejection(narrow:
     assert [await code_for(narrow, key, origin=APP, **visitor) for _ in "123"] == [None, None, "rate_limited"]
 
 
-async def test_only_allowed_origins_may_read_responses(door: Door) -> None:
-    tenant = await door.tenant()
-    key = (await add(door, tenant, allowed_origins=[APP, "http://localhost:5173"]))["api_key"]
+async def test_only_allowed_origins_may_read_responses(api: ApiClient) -> None:
+    tenant = await api.tenant()
+    key = (await add(api, tenant, allowed_origins=[APP, "http://localhost:5173"]))["api_key"]
 
     for origin in (APP, "http://localhost:5173"):
-        answer = await door.post(REQUEST, {}, key, origin=origin)
+        answer = await api.post(REQUEST, {}, key, origin=origin)
         assert answer.headers["access-control-allow-origin"] == origin
         assert answer.headers["vary"] == "origin"
     for origin in (ELSEWHERE, "null"):
-        refused = await door.post(REQUEST, {}, key, origin=origin)
+        refused = await api.post(REQUEST, {}, key, origin=origin)
         assert "access-control-allow-origin" not in refused.headers
         assert refused.headers["vary"] == "origin"
     # A preflight has no key: it is answered by CORS_ORIGINS, which are all here.
-    preflight = await door.client.options(REQUEST, headers={"origin": ELSEWHERE})
+    preflight = await api.client.options(REQUEST, headers={"origin": ELSEWHERE})
     assert preflight.headers["access-control-allow-origin"] == "*"
 
 
 async def test_cors_origins_apply_in_addition_to_key_origins(start_app: Started) -> None:
-    door = await start_app(CORS_ORIGINS=f"{APP},https://second.example.com")
-    tenant = await door.tenant()
-    key = (await add(door, tenant, allowed_origins=[APP, "https://third.example.com"]))["api_key"]
-    assert await code_for(door, key, origin=APP) is None
-    before = await spent(door)
+    api = await start_app(CORS_ORIGINS=f"{APP},https://second.example.com")
+    tenant = await api.tenant()
+    key = (await add(api, tenant, allowed_origins=[APP, "https://third.example.com"]))["api_key"]
+    assert await code_for(api, key, origin=APP) is None
+    before = await spent(api)
 
     for origin in ("https://second.example.com", "https://third.example.com"):
-        answer = await door.post(REQUEST, {}, key, origin=origin)
+        answer = await api.post(REQUEST, {}, key, origin=origin)
         assert answer.json()["code"] == "origin_not_allowed"
         assert answer.headers.get("access-control-allow-origin") is None
 
-    assert await spent(door) == before
+    assert await spent(api) == before
 
 
 @pytest.mark.parametrize(
@@ -143,49 +144,49 @@ async def test_cors_origins_apply_in_addition_to_key_origins(start_app: Started)
         ),
     ],
 )
-async def test_invalid_allowed_origin_is_rejected(door: Door, origin: str) -> None:
-    tenant = await door.tenant()
+async def test_invalid_allowed_origin_is_rejected(api: ApiClient, origin: str) -> None:
+    tenant = await api.tenant()
     path = f"{TENANTS}/{tenant['tenant_id']}/keys"
-    key_id = (await listed(door, tenant))[0]["key_id"]
+    key_id = (await listed(api, tenant))[0]["key_id"]
 
     for answer in (
-        await door.admin("POST", path, {"kind": "pk", "allowed_origins": [origin]}),
-        await door.admin("PATCH", f"{path}/{key_id}", {"allowed_origins": [origin]}),
+        await api.admin("POST", path, {"kind": "pk", "allowed_origins": [origin]}),
+        await api.admin("PATCH", f"{path}/{key_id}", {"allowed_origins": [origin]}),
     ):
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "allowed_origins[0]")
 
 
-async def test_valid_allowed_origins_are_accepted(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_valid_allowed_origins_are_accepted(api: ApiClient) -> None:
+    tenant = await api.tenant()
     origins = [APP, f"{APP}:8443", "http://localhost:3000", "http://127.0.0.1:8044", "https://[::1]:3000"]
     origins += ["https://xn--bcher-kva.example", "http://a_b.example:443", "https://a.example:80"]
     origins += ["capacitor://localhost", "ionic://localhost", "app.example.mobile://callback"]
 
-    key = await add(door, tenant, allowed_origins=origins)
+    key = await add(api, tenant, allowed_origins=origins)
 
     assert key["allowed_origins"] == origins
     for origin in origins:
-        assert await code_for(door, key["api_key"], origin=origin) is None
+        assert await code_for(api, key["api_key"], origin=origin) is None
 
 
-async def test_key_origins_and_expiry_are_updated(door: Door, database: asyncpg.Connection) -> None:
-    tenant = await door.tenant()
-    key = await add(door, tenant, allowed_origins=[APP])
-    assert await code_for(door, key["api_key"], origin=ELSEWHERE) == "origin_not_allowed"
+async def test_key_origins_and_expiry_are_updated(api: ApiClient, database: asyncpg.Connection) -> None:
+    tenant = await api.tenant()
+    key = await add(api, tenant, allowed_origins=[APP])
+    assert await code_for(api, key["api_key"], origin=ELSEWHERE) == "origin_not_allowed"
 
-    changed = await patch(door, tenant, key["key_id"], allowed_origins=[ELSEWHERE])
+    changed = await patch(api, tenant, key["key_id"], allowed_origins=[ELSEWHERE])
 
     assert set(changed) == SHOWN
     assert changed == {name: key[name] for name in SHOWN} | {"allowed_origins": [ELSEWHERE]}
-    assert await code_for(door, key["api_key"], origin=ELSEWHERE) is None
-    assert await code_for(door, key["api_key"], origin=APP) == "origin_not_allowed"
-    assert (await patch(door, tenant, key["key_id"], allowed_origins=[]))["allowed_origins"] == []
-    assert await code_for(door, key["api_key"], origin=APP) is None
+    assert await code_for(api, key["api_key"], origin=ELSEWHERE) is None
+    assert await code_for(api, key["api_key"], origin=APP) == "origin_not_allowed"
+    assert (await patch(api, tenant, key["key_id"], allowed_origins=[]))["allowed_origins"] == []
+    assert await code_for(api, key["api_key"], origin=APP) is None
 
-    ends = await patch(door, tenant, key["key_id"], expires_at="2031-01-01T02:00:00+02:00", allowed_origins=[APP])
+    ends = await patch(api, tenant, key["key_id"], expires_at="2031-01-01T02:00:00+02:00", allowed_origins=[APP])
     assert (ends["expires_at"], ends["allowed_origins"]) == ("2031-01-01T00:00:00Z", [APP])
-    assert (await patch(door, tenant, key["key_id"], expires_at=None))["expires_at"] is None
-    unchanged = await patch(door, tenant, key["key_id"])
+    assert (await patch(api, tenant, key["key_id"], expires_at=None))["expires_at"] is None
+    unchanged = await patch(api, tenant, key["key_id"])
     assert (unchanged["expires_at"], unchanged["allowed_origins"]) == (None, [APP])
 
     rows = await database.fetch(
@@ -202,29 +203,29 @@ async def test_key_origins_and_expiry_are_updated(door: Door, database: asyncpg.
     ], "and none for what changed nothing"
 
 
-async def test_new_expiry_applies_to_a_cached_key(door: Door) -> None:
-    tenant = await door.tenant()
-    key = await add(door, tenant)
-    assert await code_for(door, key["api_key"]) is None
+async def test_new_expiry_applies_to_a_cached_key(api: ApiClient) -> None:
+    tenant = await api.tenant()
+    key = await add(api, tenant)
+    assert await code_for(api, key["api_key"]) is None
 
     ends = datetime.now(UTC) + timedelta(seconds=2)
-    await patch(door, tenant, key["key_id"], expires_at=ends.isoformat())
+    await patch(api, tenant, key["key_id"], expires_at=ends.isoformat())
 
     async def has_ended() -> bool:
-        return await code_for(door, key["api_key"]) == "invalid_api_key"
+        return await code_for(api, key["api_key"]) == "invalid_api_key"
 
     assert await until(has_ended)
     assert datetime.now(UTC) >= ends
-    again = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}/keys/{key['key_id']}", {"expires_at": None})
+    again = await api.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}/keys/{key['key_id']}", {"expires_at": None})
     assert (again.status_code, again.json()["code"]) == (409, "conflict"), "what has ended does not come back"
 
 
-async def test_rotated_key_can_be_updated_during_its_grace_period(door: Door) -> None:
-    tenant = await door.tenant()
-    old = await add(door, tenant)
-    await rotate(door, tenant, old["key_id"], grace_in=3600)
+async def test_rotated_key_can_be_updated_during_its_grace_period(api: ApiClient) -> None:
+    tenant = await api.tenant()
+    old = await add(api, tenant)
+    await rotate(api, tenant, old["key_id"], grace_in=3600)
 
-    assert (await patch(door, tenant, old["key_id"], allowed_origins=[APP]))["revoked_at"] is not None
+    assert (await patch(api, tenant, old["key_id"], allowed_origins=[APP]))["revoked_at"] is not None
 
 
 @pytest.mark.parametrize(
@@ -239,33 +240,33 @@ async def test_rotated_key_can_be_updated_during_its_grace_period(door: Door) ->
         ({"revoked_at": None}, "revoked_at"),
     ],
 )
-async def test_invalid_key_update_is_rejected(door: Door, body: dict[str, Any], field: str) -> None:
-    tenant = await door.tenant()
-    before = await listed(door, tenant)
+async def test_invalid_key_update_is_rejected(api: ApiClient, body: dict[str, Any], field: str) -> None:
+    tenant = await api.tenant()
+    before = await listed(api, tenant)
 
-    answer = await door.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}/keys/{before[0]['key_id']}", body)
+    answer = await api.admin("PATCH", f"{TENANTS}/{tenant['tenant_id']}/keys/{before[0]['key_id']}", body)
 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
-    assert await listed(door, tenant) == before
+    assert await listed(api, tenant) == before
 
 
-async def test_only_own_active_keys_can_be_updated(door: Door) -> None:
-    tenant, other = await door.tenant(), await door.tenant()
-    key, gone = await add(door, other), await add(door, tenant)
-    await end(door, tenant, gone["key_id"])
+async def test_only_own_active_keys_can_be_updated(api: ApiClient) -> None:
+    tenant, other = await api.tenant(), await api.tenant()
+    key, gone = await add(api, other), await add(api, tenant)
+    await end(api, tenant, gone["key_id"])
 
     for key_id, status in ((key["key_id"], 404), ("key_none", 404), (gone["key_id"], 409)):
         path = f"{TENANTS}/{tenant['tenant_id']}/keys/{key_id}"
-        assert (await door.admin("PATCH", path, {"allowed_origins": [APP]})).status_code == status
-    own = await door.client.patch(
+        assert (await api.admin("PATCH", path, {"allowed_origins": [APP]})).status_code == status
+    own = await api.client.patch(
         f"/api/tenant/keys/{key['key_id']}", json={"allowed_origins": [APP]}, headers={"x-api-key": other["secret_key"]}
     )
     assert (own.status_code, own.json()["allowed_origins"]) == (200, [APP])
-    stranger = await door.client.patch(
+    stranger = await api.client.patch(
         f"/api/tenant/keys/{key['key_id']}", json={"allowed_origins": []}, headers={"x-api-key": tenant["secret_key"]}
     )
     assert stranger.status_code == 404
-    public = await door.client.patch(
+    public = await api.client.patch(
         f"/api/tenant/keys/{key['key_id']}", json={"allowed_origins": []}, headers={"x-api-key": key["api_key"]}
     )
     assert public.status_code == 403

@@ -1,17 +1,17 @@
 """The client address behind proxies, seen by its rate limit (contract: sections 2 and 7).
 
-In these applications one request an address is allowed; so of two requests the second is refused where, and only
-where, both come from the same address.
+These applications allow one request per address: a second request is rejected only from the same address.
 """
 
 import itertools
 
 import pytest
 
-from tests.api.keys import made_up
-from tests.api.wire import JSON, Wire
-from tests.api.world import VERIFY
-from tests.conftest import Door, Started
+from tests.api.scenario import VERIFY
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.api_keys import made_up
+from tests.support.raw_asgi import JSON, RawAsgi
 
 Peer = str | None
 PROXY = "10.0.0.1"
@@ -28,25 +28,25 @@ def address() -> str:
 
 
 @pytest.fixture(scope="module")
-async def once(start_app: Started) -> Door:
+async def once(start_app: Started) -> ApiClient:
     """Return an application that allows one request per address, behind trusted proxies."""
     proxies = "10.0.0.0/8,fd00::/8"
     return await start_app(RATE_LIMIT_MAX="1", TRUSTED_PROXIES=proxies, REDIS_URL=NO_REDIS)
 
 
-async def passes(door: Door, peer: Peer, *forwarded_for: str, key: str = "none", named: str | None = None) -> bool:
+async def passes(api: ApiClient, peer: Peer, *forwarded_for: str, key: str = "none", named: str | None = None) -> bool:
     """Send an invalid request; return whether the rate limit let it pass."""
     headers = [(b"x-forwarded-for", value.encode()) for value in forwarded_for]
     headers += [(b"x-api-key", key.encode()), JSON]
     if named is not None:
         headers.append((b"auth1-forwarded-for", named.encode()))
     client = None if peer is None else (peer, 4000)
-    answer = await Wire(door).answer("POST", VERIFY, headers, b"{}", client=client)
+    answer = await RawAsgi(api).answer("POST", VERIFY, headers, b"{}", client=client)
     assert answer.json()["code"] in ("invalid_api_key", "validation_failed", "rate_limited")
     return answer.status_code != 429
 
 
-async def test_untrusted_peer_is_the_client_despite_forwarded_headers(once: Door) -> None:
+async def test_untrusted_peer_is_the_client_despite_forwarded_headers(once: ApiClient) -> None:
     peer = address()
 
     assert await passes(once, peer, address())
@@ -54,7 +54,7 @@ async def test_untrusted_peer_is_the_client_despite_forwarded_headers(once: Door
     assert not await passes(once, peer)
 
 
-async def test_trusted_proxy_forwards_the_client_address(once: Door) -> None:
+async def test_trusted_proxy_forwards_the_client_address(once: ApiClient) -> None:
     client = address()
 
     assert await passes(once, PROXY, client)
@@ -64,8 +64,8 @@ async def test_trusted_proxy_forwards_the_client_address(once: Door) -> None:
 
 
 async def test_untrusted_proxy_is_logged_once(start_app: Started) -> None:
-    door = await start_app(TRUSTED_PROXIES="10.0.0.0/8", REDIS_URL=NO_REDIS)
-    wire = Wire(door)
+    api = await start_app(TRUSTED_PROXIES="10.0.0.0/8", REDIS_URL=NO_REDIS)
+    raw_asgi = RawAsgi(api)
     calls: list[tuple[str, bytes | None]] = [
         ("10.0.0.1", b"1.2.3.4"),
         ("1.2.3.5", b"1.2.3.4"),
@@ -76,16 +76,16 @@ async def test_untrusted_proxy_is_logged_once(start_app: Started) -> None:
     for number, (peer, forwarded_for) in enumerate(calls):
         headers = [(b"x-request-id", b"request-%d" % number)]
         headers += [(b"x-forwarded-for", forwarded_for)] if forwarded_for else []
-        await wire.answer("GET", "/health/live", headers, client=(peer, 4000))
+        await raw_asgi.answer("GET", "/health/live", headers, client=(peer, 4000))
 
-    while "request-4" not in (told := await door.log()):
+    while "request-4" not in (reported := await api.log()):
         pass
-    lines = [line for line in told.splitlines() if "Ignoring forwarding headers from an untrusted peer" in line]
+    lines = [line for line in reported.splitlines() if "Ignoring forwarding headers from an untrusted peer" in line]
     assert len(lines) == 1
     assert '"peer":"192.168.0.2"' in lines[0]
 
 
-async def test_client_supplied_forwarded_addresses_are_ignored(once: Door) -> None:
+async def test_client_supplied_forwarded_addresses_are_ignored(once: ApiClient) -> None:
     client, victim = address(), address()
 
     assert await passes(once, PROXY, f"{victim}, {client}")
@@ -95,7 +95,7 @@ async def test_client_supplied_forwarded_addresses_are_ignored(once: Door) -> No
     assert await passes(once, victim)
 
 
-async def test_proxy_chain_is_read_from_the_right(once: Door) -> None:
+async def test_proxy_chain_is_read_from_the_right(once: ApiClient) -> None:
     client = address()
 
     assert await passes(once, PROXY, f"{address()}, {client}, 10.0.0.2, 10.0.0.3")
@@ -103,7 +103,7 @@ async def test_proxy_chain_is_read_from_the_right(once: Door) -> None:
     assert not await passes(once, PROXY, f"{client}, fd00::1")
 
 
-async def test_proxy_with_an_invalid_address_is_the_client(once: Door) -> None:
+async def test_proxy_with_an_invalid_address_is_the_client(once: ApiClient) -> None:
     proxy = "10.1.0.1"
 
     assert await passes(once, proxy, f"{address()}, garbage")
@@ -112,12 +112,12 @@ async def test_proxy_with_an_invalid_address_is_the_client(once: Door) -> None:
     assert not await passes(once, proxy)
 
 
-async def test_first_address_is_the_client_when_all_are_proxies(once: Door) -> None:
+async def test_first_address_is_the_client_when_all_are_proxies(once: ApiClient) -> None:
     assert await passes(once, PROXY, "10.2.0.1, 10.2.0.2")
     assert not await passes(once, "10.2.0.1")
 
 
-async def test_overlong_proxy_chain_is_not_read_completely(once: Door) -> None:
+async def test_overlong_proxy_chain_is_not_read_completely(once: ApiClient) -> None:
     far = address()
     hops = ", ".join(f"10.3.0.{number}" for number in range(1, 17))
 
@@ -126,7 +126,7 @@ async def test_overlong_proxy_chain_is_not_read_completely(once: Door) -> None:
     assert await passes(once, far)
 
 
-async def test_ipv6_network_shares_one_rate_limit(once: Door) -> None:
+async def test_ipv6_network_shares_one_rate_limit(once: ApiClient) -> None:
     assert await passes(once, "2001:db8:1:1::1")
     assert not await passes(once, "2001:db8:1:1:ffff:ffff:ffff:ffff")
     assert not await passes(once, "2001:0DB8:0001:0001:0:0:0:2")
@@ -134,7 +134,7 @@ async def test_ipv6_network_shares_one_rate_limit(once: Door) -> None:
     assert await passes(once, "2001:db8:1:2::1")
 
 
-async def test_ipv4_mapped_ipv6_address_is_ipv4(once: Door) -> None:
+async def test_ipv4_mapped_ipv6_address_is_ipv4(once: ApiClient) -> None:
     client = address()
 
     assert await passes(once, f"::ffff:{client}")
@@ -143,35 +143,35 @@ async def test_ipv4_mapped_ipv6_address_is_ipv4(once: Door) -> None:
     assert not await passes(once, PROXY, f"::FFFF:{client}")
 
 
-async def test_unix_socket_peer_is_a_trusted_proxy(once: Door) -> None:
+async def test_unix_socket_peer_is_a_trusted_proxy(once: ApiClient) -> None:
     client = address()
 
     assert await passes(once, None, client)
     assert not await passes(once, client)
     assert not await passes(once, "", client)
-    assert await passes(once, None)  # nobody was named: one slot for all of these
+    assert await passes(once, None)  # no client address: these share one rate limit
     assert not await passes(once, None)
     assert not await passes(once, "", "garbage")
 
 
 async def test_only_loopback_is_a_trusted_proxy_by_default(start_app: Started) -> None:
-    door = await start_app(RATE_LIMIT_MAX="1", REDIS_URL=NO_REDIS)
+    api = await start_app(RATE_LIMIT_MAX="1", REDIS_URL=NO_REDIS)
     client = address()
 
-    assert await passes(door, "127.0.0.1", client)
-    assert not await passes(door, "::1", client)
-    assert await passes(door, "10.4.0.1", client)
-    assert not await passes(door, "10.4.0.1", address())
+    assert await passes(api, "127.0.0.1", client)
+    assert not await passes(api, "::1", client)
+    assert await passes(api, "10.4.0.1", client)
+    assert not await passes(api, "10.4.0.1", address())
 
 
 async def test_loopback_is_untrusted_when_trusted_proxies_excludes_it(start_app: Started) -> None:
-    door = await start_app(RATE_LIMIT_MAX="1", TRUSTED_PROXIES="192.0.2.1", REDIS_URL=NO_REDIS)
+    api = await start_app(RATE_LIMIT_MAX="1", TRUSTED_PROXIES="192.0.2.1", REDIS_URL=NO_REDIS)
 
-    assert await passes(door, "127.0.0.1", address())
-    assert not await passes(door, "127.0.0.1", address())
+    assert await passes(api, "127.0.0.1", address())
+    assert not await passes(api, "127.0.0.1", address())
 
 
-async def test_secret_key_is_exempt_and_may_forward_the_client_address(once: Door) -> None:
+async def test_secret_key_is_exempt_and_may_forward_the_client_address(once: ApiClient) -> None:
     tenant, server, person = await once.tenant(), address(), address()
     secret = tenant["secret_key"]
     for _ in range(3):
@@ -185,7 +185,7 @@ async def test_secret_key_is_exempt_and_may_forward_the_client_address(once: Doo
     assert await passes(once, server, key=secret)
 
 
-async def test_forwarded_address_limit_is_separate_per_tenant(once: Door) -> None:
+async def test_forwarded_address_limit_is_separate_per_tenant(once: ApiClient) -> None:
     tenant, other, person = await once.tenant(), await once.tenant(), address()
     assert await passes(once, address(), key=tenant["secret_key"], named=person)
     assert not await passes(once, address(), key=tenant["secret_key"], named=person)
@@ -195,7 +195,7 @@ async def test_forwarded_address_limit_is_separate_per_tenant(once: Door) -> Non
     assert not await passes(once, person, key=other["api_key"])
 
 
-async def test_publishable_key_cannot_forward_a_client_address(once: Door) -> None:
+async def test_publishable_key_cannot_forward_a_client_address(once: ApiClient) -> None:
     tenant, client, person = await once.tenant(), address(), address()
 
     assert await passes(once, client, key=tenant["api_key"], named=person)
@@ -204,16 +204,16 @@ async def test_publishable_key_cannot_forward_a_client_address(once: Door) -> No
 
 
 @pytest.mark.parametrize("named", ["", "somebody", "1.2.3.4, 5.6.7.8", "1.2.3.4:80", "127.1", " 1.2.3.4"])
-async def test_invalid_forwarded_client_address_is_rejected(once: Door, named: str) -> None:
+async def test_invalid_forwarded_client_address_is_rejected(once: ApiClient, named: str) -> None:
     secret = (await once.tenant())["secret_key"]
     headers = [(b"x-api-key", secret.encode()), (b"auth1-forwarded-for", named.encode()), JSON]
 
-    answer = await Wire(once).answer("POST", VERIFY, headers, b"{}")
+    answer = await RawAsgi(once).answer("POST", VERIFY, headers, b"{}")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
-async def test_invalid_keys_use_the_ip_rate_limit(once: Door) -> None:
+async def test_invalid_keys_use_the_ip_rate_limit(once: ApiClient) -> None:
     for key in (made_up("pk"), made_up("sk"), made_up("test"), "anything"):
         client = address()
         assert await passes(once, client, key=key)

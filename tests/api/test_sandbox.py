@@ -5,8 +5,8 @@ import jwt
 import pytest
 
 from auth1.authn.guards import TEST_KEY_REQUESTS
-from tests.conftest import Door
-from tests.outside.twilio import TwilioServer
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 OUTCOMES = [
     # number, status and code of the answer, and what GET /api/auth/challenges/{id} tells: state and provider
@@ -27,64 +27,64 @@ def asking(identifier: str) -> dict[str, str]:
     return {"email" if "@" in identifier else "phone": identifier}
 
 
-async def state_of(door: Door, key: str, challenge_id: str) -> tuple[str, str]:
-    answer = await door.client.get(f"/api/auth/challenges/{challenge_id}", headers={"x-api-key": key})
+async def state_of(api: ApiClient, key: str, challenge_id: str) -> tuple[str, str]:
+    answer = await api.client.get(f"/api/auth/challenges/{challenge_id}", headers={"x-api-key": key})
     assert answer.status_code == 200, answer.text
     message = answer.json()["message"]
     return message["state"], message["provider"]
 
 
-@pytest.mark.parametrize(("identifier", "status", "code", "told"), OUTCOMES)
+@pytest.mark.parametrize(("identifier", "status", "code", "reported"), OUTCOMES)
 async def test_sandbox_number_selects_the_outcome(
-    door: Door, twilio_server: TwilioServer, identifier: str, status: int, code: str | None, told: object
+    api: ApiClient, twilio_server: TwilioServer, identifier: str, status: int, code: str | None, reported: object
 ) -> None:
-    tenant = await door.tenant()
+    tenant = await api.tenant()
     sent_before = len(twilio_server.requests)
 
-    answer = await door.post("/api/auth/request", asking(identifier), tenant["test_key"])
+    answer = await api.post("/api/auth/request", asking(identifier), tenant["test_key"])
 
     assert answer.status_code == status
     assert answer.json().get("code") == code
     assert ("retry-after" in answer.headers) == (status in (429, 502))
     assert len(twilio_server.requests) == sent_before
-    if told is not None:
+    if reported is not None:
         assert answer.json()["status"] == "sent"
-        assert await state_of(door, tenant["test_key"], answer.json()["challenge_id"]) == told
+        assert await state_of(api, tenant["test_key"], answer.json()["challenge_id"]) == reported
 
 
 @pytest.mark.parametrize("identifier", [row[0] for row in OUTCOMES if row[3] is not None])
-async def test_undelivered_sandbox_message_can_be_verified(door: Door, identifier: str) -> None:
-    tenant = await door.tenant()
-    await door.post("/api/auth/request", asking(identifier), tenant["test_key"])
+async def test_undelivered_sandbox_message_can_be_verified(api: ApiClient, identifier: str) -> None:
+    tenant = await api.tenant()
+    await api.post("/api/auth/request", asking(identifier), tenant["test_key"])
 
-    answer = await door.post("/api/auth/verify", asking(identifier) | {"code": "000000"}, tenant["test_key"])
+    answer = await api.post("/api/auth/verify", asking(identifier) | {"code": "000000"}, tenant["test_key"])
 
     assert (answer.status_code, answer.json()["is_new_user"]) == (200, True)
 
 
-async def test_unsent_sandbox_message_has_no_active_challenge(door: Door) -> None:
-    tenant = await door.tenant()
-    for number, *_, told in OUTCOMES:
-        if told is None:
-            await door.post("/api/auth/request", {"phone": number}, tenant["test_key"])
-            answer = await door.post("/api/auth/verify", {"phone": number, "code": "000000"}, tenant["test_key"])
+async def test_unsent_sandbox_message_has_no_active_challenge(api: ApiClient) -> None:
+    tenant = await api.tenant()
+    for number, *_, reported in OUTCOMES:
+        if reported is None:
+            await api.post("/api/auth/request", {"phone": number}, tenant["test_key"])
+            answer = await api.post("/api/auth/verify", {"phone": number, "code": "000000"}, tenant["test_key"])
             # The number that is said to be invalid is, all the same, one that can be asked for.
             assert answer.json()["code"] == "no_active_challenge"
 
 
-async def test_sandbox_numbers_are_ordinary_for_live_keys(door: Door, twilio_server: TwilioServer) -> None:
-    tenant = await door.tenant(voip_blocking=False)
+async def test_sandbox_numbers_are_ordinary_for_live_keys(api: ApiClient, twilio_server: TwilioServer) -> None:
+    tenant = await api.tenant(voip_blocking=False)
 
-    answer = await door.post("/api/auth/request", {"phone": "+15005550002"}, tenant["api_key"])
+    answer = await api.post("/api/auth/request", {"phone": "+15005550002"}, tenant["api_key"])
 
     assert answer.status_code == 200
     assert twilio_server.code_for("+15005550002")
 
 
-async def test_sandbox_emits_delivery_events(door: Door, database: asyncpg.Connection) -> None:
-    tenant = await door.tenant()
+async def test_sandbox_emits_delivery_events(api: ApiClient, database: asyncpg.Connection) -> None:
+    tenant = await api.tenant()
     for number in ("+15005550000", "+15005550005"):
-        await door.post("/api/auth/request", {"phone": number}, tenant["test_key"])
+        await api.post("/api/auth/request", {"phone": number}, tenant["test_key"])
 
     events = await database.fetch(
         "select type, actor, data ->> 'error' as error from events where tenant_id = $1 and type like 'message.%'"
@@ -96,22 +96,22 @@ async def test_sandbox_emits_delivery_events(door: Door, database: asyncpg.Conne
         ("message.delivered", "sandbox", None),
         ("message.failed", "sandbox", "undelivered:magic_number"),
     ]
-    written = await door.log()
+    written = await api.log()
     assert tenant["tenant_id"] in written
     assert '"type":"message.delivered"' in written.replace(" ", "")
 
 
-async def test_sandbox_email_needs_no_mail_server(door: Door) -> None:
-    assert "email" not in door.services.messenger.channels
-    tenant = await door.tenant(rate_limit_per_hour=1)
+async def test_sandbox_email_needs_no_mail_server(api: ApiClient) -> None:
+    assert "email" not in api.services.messenger.channels
+    tenant = await api.tenant(rate_limit_per_hour=1)
 
     for _ in range(5):
-        asked = await door.post("/api/auth/request", {"email": "ann@example.com"}, tenant["test_key"])
+        asked = await api.post("/api/auth/request", {"email": "ann@example.com"}, tenant["test_key"])
         assert (asked.status_code, asked.json()["resend_after"]) == (200, 0)
-    test = await door.post("/api/auth/verify", {"email": "ann@example.com", "code": "000000"}, tenant["test_key"])
-    again = await door.post("/api/auth/request", {"email": "ANN@example.com"}, tenant["test_key"])
-    assert await state_of(door, tenant["test_key"], again.json()["challenge_id"]) == ("delivered", "sandbox")
-    live = await door.client.get(
+    test = await api.post("/api/auth/verify", {"email": "ann@example.com", "code": "000000"}, tenant["test_key"])
+    again = await api.post("/api/auth/request", {"email": "ANN@example.com"}, tenant["test_key"])
+    assert await state_of(api, tenant["test_key"], again.json()["challenge_id"]) == ("delivered", "sandbox")
+    live = await api.client.get(
         f"/api/auth/challenges/{again.json()['challenge_id']}", headers={"x-api-key": tenant["api_key"]}
     )
 
@@ -119,68 +119,66 @@ async def test_sandbox_email_needs_no_mail_server(door: Door) -> None:
     assert live.status_code == 404, "another pool"
 
 
-async def test_sandbox_response_contains_a_working_link(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_sandbox_response_contains_a_working_link(api: ApiClient) -> None:
+    tenant = await api.tenant()
     body = {"email": "ann@example.com", "mode": "link"}
-    asked = (await door.post("/api/auth/request", body, tenant["test_key"])).json()
-    link = asked["link"].removeprefix(door.settings.app_url)
+    asked = (await api.post("/api/auth/request", body, tenant["test_key"])).json()
+    link = asked["link"].removeprefix(api.settings.app_url)
 
-    assert (await door.client.get(link)).status_code == 200
-    assert (await door.client.post(link)).status_code == 200
+    assert (await api.client.get(link)).status_code == 200
+    assert (await api.client.post(link)).status_code == 200
 
     grant = {"grant_type": "challenge"} | {name: asked[name] for name in ("challenge_id", "challenge_secret")}
-    redeemed = await door.post("/api/auth/token", grant, tenant["test_key"])
+    redeemed = await api.post("/api/auth/token", grant, tenant["test_key"])
     assert redeemed.json()["verified"] is True
-    code_alone = (await door.post("/api/auth/request", {"email": "ben@example.com"}, tenant["test_key"])).json()
+    code_alone = (await api.post("/api/auth/request", {"email": "ben@example.com"}, tenant["test_key"])).json()
     assert "link" not in code_alone
 
 
-async def test_sandbox_code_is_all_zeros(door: Door) -> None:
-    tenant = await door.tenant(otp_length=8)
-    await door.post("/api/auth/request", {"phone": "+15005550000"}, tenant["test_key"])
+async def test_sandbox_code_is_all_zeros(api: ApiClient) -> None:
+    tenant = await api.tenant(otp_length=8)
+    await api.post("/api/auth/request", {"phone": "+15005550000"}, tenant["test_key"])
 
-    wrong = await door.post("/api/auth/verify", {"phone": "+15005550000", "code": "00000001"}, tenant["test_key"])
-    right = await door.post("/api/auth/verify", {"phone": "+15005550000", "code": "00000000"}, tenant["test_key"])
+    wrong = await api.post("/api/auth/verify", {"phone": "+15005550000", "code": "00000001"}, tenant["test_key"])
+    right = await api.post("/api/auth/verify", {"phone": "+15005550000", "code": "00000000"}, tenant["test_key"])
 
     assert wrong.json()["code"] == "invalid_code"
     assert right.json()["is_new_user"] is True
 
 
-async def test_sandbox_uses_no_rate_limit_or_budget(door: Door, phone: str) -> None:
-    tenant = await door.tenant(rate_limit_per_hour=1, requests_per_minute=1)
+async def test_sandbox_uses_no_rate_limit_or_budget(api: ApiClient, phone: str) -> None:
+    tenant = await api.tenant(rate_limit_per_hour=1, requests_per_minute=1)
     for _ in range(30):
-        answer = await door.post("/api/auth/request", {"phone": phone}, tenant["test_key"])
+        answer = await api.post("/api/auth/request", {"phone": phone}, tenant["test_key"])
         assert answer.status_code == 200
         assert answer.json()["resend_after"] == 0
         assert '"ip"' not in answer.headers["ratelimit-policy"]
 
-    live = await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    live = await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
     assert live.status_code == 200, "nor one of the live tenant"
 
 
-async def test_key_has_its_own_rate_limit(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_key_has_its_own_rate_limit(api: ApiClient) -> None:
+    tenant = await api.tenant()
     answers = [
-        (await door.post("/api/auth/request", {"phone": "+15005550009"}, tenant["test_key"])).headers[
-            "ratelimit-policy"
-        ]
+        (await api.post("/api/auth/request", {"phone": "+15005550009"}, tenant["test_key"])).headers["ratelimit-policy"]
         for _ in range(2)
     ]
     assert answers[0] == f'"key";q={TEST_KEY_REQUESTS};w=60'
 
 
-async def test_sandbox_users_and_codes_are_separate(door: Door, twilio_server: TwilioServer, phone: str) -> None:
-    tenant = await door.tenant()
-    await door.post("/api/auth/request", {"phone": phone}, tenant["test_key"])
+async def test_sandbox_users_and_codes_are_separate(api: ApiClient, twilio_server: TwilioServer, phone: str) -> None:
+    tenant = await api.tenant()
+    await api.post("/api/auth/request", {"phone": phone}, tenant["test_key"])
 
-    elsewhere = await door.post("/api/auth/verify", {"phone": phone, "code": "000000"}, tenant["api_key"])
+    elsewhere = await api.post("/api/auth/verify", {"phone": phone, "code": "000000"}, tenant["api_key"])
     assert elsewhere.json()["code"] == "no_active_challenge"
 
-    await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
-    live = await door.post(
+    await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    live = await api.post(
         "/api/auth/verify", {"phone": phone, "code": twilio_server.code_for(phone)}, tenant["api_key"]
     )
-    test = await door.post("/api/auth/verify", {"phone": phone, "code": "000000"}, tenant["test_key"])
+    test = await api.post("/api/auth/verify", {"phone": phone, "code": "000000"}, tenant["test_key"])
     assert live.json()["user_id"] != test.json()["user_id"]
 
     with pytest.raises(jwt.InvalidSignatureError):

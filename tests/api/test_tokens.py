@@ -9,21 +9,22 @@ import jwt
 import pytest
 
 from tests.api.conftest import dump
-from tests.api.world import REQUEST, VERIFY
-from tests.conftest import JWT_SECRET, Door, Started
-from tests.outside.twilio import TwilioServer
+from tests.api.scenario import REQUEST, VERIFY
+from tests.conftest import JWT_SECRET, Started
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 ISSUER = "http://localhost:3000"
 
 
 async def login(
-    door: Door, twilio: TwilioServer, tenant: dict[str, Any], phone: str, key: str = "api_key", **body: object
+    api: ApiClient, twilio: TwilioServer, tenant: dict[str, Any], phone: str, key: str = "api_key", **body: object
 ) -> dict[str, Any]:
     """Log in; return the response of /verify."""
-    asked = await door.post(REQUEST, {"phone": phone}, tenant[key])
+    asked = await api.post(REQUEST, {"phone": phone}, tenant[key])
     assert asked.status_code == 200, asked.text
     code = "000000" if key == "test_key" else twilio.code_for(phone)
-    verified = await door.post(VERIFY, {"phone": phone, "code": code, **body}, tenant[key])
+    verified = await api.post(VERIFY, {"phone": phone, "code": code, **body}, tenant[key])
     assert verified.status_code == 200, verified.text
     answer: dict[str, Any] = verified.json()
     return answer
@@ -42,9 +43,9 @@ def decode(token: str, secret: str, audience: str) -> dict[str, Any]:
 
 
 async def test_verification_response_has_the_documented_fields(
-    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+    api: ApiClient, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
-    answer = await login(door, twilio_server, tenant, phone)
+    answer = await login(api, twilio_server, tenant, phone)
 
     assert set(answer) == set(
         "verified token token_type expires_in refresh_token user_id session_id is_new_user".split()
@@ -56,10 +57,10 @@ async def test_verification_response_has_the_documented_fields(
 
 
 async def test_token_verifies_with_the_tenant_secret_and_has_the_user_claims(
-    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+    api: ApiClient, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
     before = int(time.time())
-    answer = await login(door, twilio_server, tenant, phone)
+    answer = await login(api, twilio_server, tenant, phone)
 
     claims = decode(answer["token"], tenant["jwt_secret"], tenant["tenant_id"])
 
@@ -85,9 +86,9 @@ async def test_token_verifies_with_the_tenant_secret_and_has_the_user_claims(
 
 
 async def test_each_login_has_its_own_session_and_tokens(
-    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+    api: ApiClient, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
-    first, second = [await login(door, twilio_server, tenant, phone) for _ in range(2)]
+    first, second = [await login(api, twilio_server, tenant, phone) for _ in range(2)]
 
     assert (first["is_new_user"], second["is_new_user"]) == (True, False)
     assert first["user_id"] == second["user_id"]
@@ -98,10 +99,10 @@ async def test_each_login_has_its_own_session_and_tokens(
 
 
 async def test_token_does_not_verify_with_another_secret(
-    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+    api: ApiClient, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
-    other = await door.tenant()
-    token = (await login(door, twilio_server, tenant, phone))["token"]
+    other = await api.tenant()
+    token = (await login(api, twilio_server, tenant, phone))["token"]
 
     for secret in (other["jwt_secret"], JWT_SECRET, tenant["tenant_id"].ljust(32), tenant["secret_key"]):
         with pytest.raises(jwt.InvalidSignatureError):
@@ -111,20 +112,20 @@ async def test_token_does_not_verify_with_another_secret(
 
 
 async def test_same_phone_is_a_different_user_at_each_tenant(
-    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+    api: ApiClient, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
-    here = await login(door, twilio_server, tenant, phone)
-    there = await login(door, twilio_server, await door.tenant(), phone)
+    here = await login(api, twilio_server, tenant, phone)
+    there = await login(api, twilio_server, await api.tenant(), phone)
 
     assert there["is_new_user"] is True
     assert here["user_id"] != there["user_id"]
 
 
 async def test_sandbox_token_is_marked_and_has_a_separate_signing_key(
-    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
+    api: ApiClient, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str
 ) -> None:
-    live = await login(door, twilio_server, tenant, phone)
-    test = await login(door, twilio_server, tenant, phone, key="test_key")
+    live = await login(api, twilio_server, tenant, phone)
+    test = await login(api, twilio_server, tenant, phone, key="test_key")
 
     assert test["is_new_user"] is True  # users are separate
     with pytest.raises(jwt.InvalidSignatureError):
@@ -135,8 +136,8 @@ async def test_sandbox_token_is_marked_and_has_a_separate_signing_key(
 
 
 async def test_issuer_is_app_url(start_app: Started, twilio_server: TwilioServer, phone: str) -> None:
-    door = await start_app(APP_URL="https://auth.example.com/")
-    answer = await login(door, twilio_server, await door.tenant(), phone)
+    api = await start_app(APP_URL="https://auth.example.com/")
+    answer = await login(api, twilio_server, await api.tenant(), phone)
 
     claims = jwt.decode(answer["token"], options={"verify_signature": False})
 
@@ -144,9 +145,9 @@ async def test_issuer_is_app_url(start_app: Started, twilio_server: TwilioServer
 
 
 async def test_refresh_token_is_not_stored(
-    door: Door, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str, database: asyncpg.Connection
+    api: ApiClient, twilio_server: TwilioServer, tenant: dict[str, Any], phone: str, database: asyncpg.Connection
 ) -> None:
-    answer = await login(door, twilio_server, tenant, phone, device={"name": "Ümläut's phone"})
+    answer = await login(api, twilio_server, tenant, phone, device={"name": "Ümläut's phone"})
 
     row = await database.fetchrow("select * from sessions where id = $1", answer["session_id"])
     assert row is not None
@@ -163,11 +164,11 @@ async def test_refresh_token_is_not_stored(
 
 
 async def test_code_sent_under_the_previous_secret_is_accepted(
-    door: Door, start_app: Started, twilio_server: TwilioServer, phone: str
+    api: ApiClient, start_app: Started, twilio_server: TwilioServer, phone: str
 ) -> None:
-    tenant = await door.tenant()
+    tenant = await api.tenant()
     rotated = await start_app(JWT_SECRET="another secret that only the tests know", JWT_SECRET_PREVIOUS=JWT_SECRET)
-    assert (await door.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
+    assert (await api.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
     body = {"phone": phone, "code": twilio_server.code_for(phone)}
 
     answer = await rotated.post(VERIFY, body, tenant["api_key"])
@@ -178,11 +179,11 @@ async def test_code_sent_under_the_previous_secret_is_accepted(
 
 
 async def test_resend_after_secret_rotation_sends_the_same_code(
-    door: Door, start_app: Started, twilio_server: TwilioServer, phone: str, database: asyncpg.Connection
+    api: ApiClient, start_app: Started, twilio_server: TwilioServer, phone: str, database: asyncpg.Connection
 ) -> None:
-    tenant = await door.tenant()
+    tenant = await api.tenant()
     rotated = await start_app(JWT_SECRET="another secret that only the tests know", JWT_SECRET_PREVIOUS=JWT_SECRET)
-    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    await api.post(REQUEST, {"phone": phone}, tenant["api_key"])
     first = twilio_server.code_for(phone)
     await database.execute("update identifiers set resend_at = now() where identifier = $1", phone)  # 30 s pass
 
@@ -193,25 +194,25 @@ async def test_resend_after_secret_rotation_sends_the_same_code(
 
 
 async def test_code_of_an_unknown_secret_is_invalid(
-    door: Door, start_app: Started, twilio_server: TwilioServer, phone: str
+    api: ApiClient, start_app: Started, twilio_server: TwilioServer, phone: str
 ) -> None:
-    tenant = await door.tenant()
+    tenant = await api.tenant()
     forgetful = await start_app(JWT_SECRET="another secret that only the tests know")
-    await door.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    await api.post(REQUEST, {"phone": phone}, tenant["api_key"])
     body = {"phone": phone, "code": twilio_server.code_for(phone)}
 
     assert (await forgetful.post(VERIFY, body, tenant["api_key"])).json()["code"] == "invalid_code"
-    assert (await door.post(VERIFY, body, tenant["api_key"])).status_code == 200
+    assert (await api.post(VERIFY, body, tenant["api_key"])).status_code == 200
 
 
 async def test_secret_change_without_the_previous_secret_creates_a_new_code(
-    start_app: Started, door: Door, twilio_server: TwilioServer, phone: str
+    start_app: Started, api: ApiClient, twilio_server: TwilioServer, phone: str
 ) -> None:
-    tenant = await door.tenant()
-    await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    tenant = await api.tenant()
+    await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
     old_code = twilio_server.code_for(phone)
     changed = await start_app(JWT_SECRET="another secret for signing, as long as it has to be")
-    async with door.services.postgres._connection("test") as connection:
+    async with api.services.postgres._connection("test") as connection:
         await connection.execute("update identifiers set resend_at = null where identifier = $1", phone)
 
     asked = await changed.post("/api/auth/request", {"phone": phone}, tenant["api_key"])

@@ -7,9 +7,10 @@ import pytest
 
 from auth1.dev.redis import RedisServer
 from tests.api.conftest import until
-from tests.api.keys import add, code_for, end, patch, rotate
-from tests.api.world import TENANTS
-from tests.conftest import Door, Started, new_phone
+from tests.api.scenario import TENANTS
+from tests.conftest import Started, new_phone
+from tests.support.api_client import ApiClient
+from tests.support.api_keys import add, code_for, end, patch, rotate
 
 # The contract says 1 s. A busy machine gets more, but less than the life of an entry, which is what the
 # announcement saves the other worker from.
@@ -18,16 +19,16 @@ LIFE_S = 30.0
 
 
 @pytest.fixture(scope="module")
-async def workers(start_app: Started) -> tuple[Door, Door]:
+async def workers(start_app: Started) -> tuple[ApiClient, ApiClient]:
     return await start_app(background=True), await start_app(background=True)
 
 
-async def is_known(door: Door, key: str) -> bool:
+async def is_known(api: ApiClient, key: str) -> bool:
     """Return whether the key is valid and cached by the worker."""
-    assert await code_for(door, key) is None
-    before = door.services.postgres.round_trips
-    assert await code_for(door, key) is None
-    return door.services.postgres.round_trips == before
+    assert await code_for(api, key) is None
+    before = api.services.postgres.round_trips
+    assert await code_for(api, key) is None
+    return api.services.postgres.round_trips == before
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ async def is_known(door: Door, key: str) -> bool:
 )
 @pytest.mark.parametrize("kind", ["pk", "sk", "test"])
 async def test_other_worker_rejects_a_revoked_key_or_tenant(
-    workers: tuple[Door, Door], method: str, path: str, code: str, kind: str
+    workers: tuple[ApiClient, ApiClient], method: str, path: str, code: str, kind: str
 ) -> None:
     here, there = workers
     tenant = await here.tenant()
@@ -59,7 +60,7 @@ async def test_other_worker_rejects_a_revoked_key_or_tenant(
     assert await until(is_seen, SEEN_S)
 
 
-async def test_other_worker_accepts_a_resumed_tenant(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_accepts_a_resumed_tenant(workers: tuple[ApiClient, ApiClient]) -> None:
     here, there = workers
     tenant = await here.tenant()
     await here.admin("POST", f"{TENANTS}/{tenant['tenant_id']}/suspend")
@@ -77,7 +78,7 @@ async def test_other_worker_accepts_a_resumed_tenant(workers: tuple[Door, Door])
     assert await until(is_resumed, SEEN_S)
 
 
-async def test_other_worker_uses_the_changed_origins(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_uses_the_changed_origins(workers: tuple[ApiClient, ApiClient]) -> None:
     here, there = workers
     tenant = await here.tenant()
     key = await add(here, tenant, allowed_origins=["https://old.example.com"])
@@ -92,7 +93,7 @@ async def test_other_worker_uses_the_changed_origins(workers: tuple[Door, Door])
     assert await code_for(there, key["api_key"], origin="https://new.example.com") is None
 
 
-async def test_other_worker_uses_the_changed_setting(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_uses_the_changed_setting(workers: tuple[ApiClient, ApiClient]) -> None:
     here, there = workers
     tenant = await here.tenant()
     assert await until(lambda: is_known(there, tenant["api_key"]))
@@ -113,7 +114,7 @@ async def test_other_worker_uses_the_changed_setting(workers: tuple[Door, Door])
     assert await until(is_seen, SEEN_S)
 
 
-async def test_other_worker_rejects_a_rotated_key(workers: tuple[Door, Door]) -> None:
+async def test_other_worker_rejects_a_rotated_key(workers: tuple[ApiClient, ApiClient]) -> None:
     here, there = workers
     tenant = await here.tenant()
     key = await add(here, tenant)
@@ -155,6 +156,6 @@ async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(start
         assert await until(is_seen, SEEN_S)
 
 
-def longest_life_s(door: Door) -> float:
+def longest_life_s(api: ApiClient) -> float:
     """Return the longest remaining cache lifetime, read from the cache itself to avoid waiting."""
-    return max(entry[0] for entry in door.services.tenants._entries.values()) - time.monotonic()
+    return max(entry[0] for entry in api.services.tenants._entries.values()) - time.monotonic()

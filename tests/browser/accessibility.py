@@ -1,6 +1,6 @@
 """Accessibility checks of a rendered page: the basics of WCAG 2.2.
 
-Asked of the page as it is shown, so that what a style sheet does to it counts.
+They use the rendered page, so that style sheets are included.
 """
 
 import itertools

@@ -10,9 +10,9 @@ import pytest
 from auth1.dev.processes import free_port
 from tests.browser import chromium
 from tests.browser.chromium import Chromium
-from tests.faults.process import Auth1
-from tests.outside.smtp import SmtpServer
-from tests.outside.twilio import TwilioServer, answer
+from tests.support.process import Auth1
+from tests.support.providers.smtp import SmtpServer
+from tests.support.providers.twilio import TwilioServer, answer
 
 BROWSER = chromium.find()
 

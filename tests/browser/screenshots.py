@@ -13,9 +13,10 @@ from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from tests.browser import chromium
 from tests.browser.chromium import Chromium, Page
-from tests.conftest import ADMIN_TOKEN, JWT_SECRET
-from tests.faults.process import Auth1
-from tests.outside.smtp import Received, SmtpServer
+from tests.conftest import JWT_SECRET
+from tests.support.api_client import ADMIN_TOKEN
+from tests.support.process import Auth1
+from tests.support.providers.smtp import Received, SmtpServer
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 APP_URL = "https://auth.example.com"

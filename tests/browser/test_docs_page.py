@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import described
 from tests.browser import accessibility, chromium
 from tests.browser.chromium import Chromium, Page
 from tests.browser.conftest import BROWSER
-from tests.faults.process import Auth1
+from tests.support import described
+from tests.support.process import Auth1
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
 

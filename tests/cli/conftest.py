@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import auth1
-from tests.faults.process import Auth1
+from tests.support.process import Auth1
 
 CODE = Path(auth1.__file__).parents[1]
 PATIENCE_S = 60.0

@@ -13,7 +13,7 @@ from auth1.core.postgres.migrations import migrations
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import free_port
 from tests.cli.conftest import Run
-from tests.faults.process import Auth1, until
+from tests.support.process import Auth1, until
 
 COMMANDS = [
     ["serve"],
@@ -162,12 +162,12 @@ async def test_created_key_is_accepted_by_a_running_server(run: Run, server: Aut
 
 
 async def test_keys_are_listed_as_text_and_json(run: Run, slug: str) -> None:
-    told = await run("keys", "list", "--tenant", slug)
+    reported = await run("keys", "list", "--tenant", slug)
     listed = json.loads((await run("keys", "list", "--tenant", slug, "--json")).out)
 
     assert {key["kind"] for key in listed} == {"pk", "sk", "test"}
-    assert [line.split()[:2] for line in told.out.splitlines()] == [[key["key_id"], key["kind"]] for key in listed]
-    assert all(key["hint"] in told.out for key in listed)
+    assert [line.split()[:2] for line in reported.out.splitlines()] == [[key["key_id"], key["kind"]] for key in listed]
+    assert all(key["hint"] in reported.out for key in listed)
 
 
 async def test_created_key_is_limited_to_its_origins(run: Run, server: Auth1, slug: str) -> None:
@@ -187,10 +187,10 @@ async def test_revoked_key_is_rejected_by_a_running_server(run: Run, server: Aut
 
     revoked = await run("keys", "revoke", made["key_id"], "--tenant", slug, *form)
 
-    told = '{"revoked":true}\n' if form else f"revoked: {made['key_id']}\n"
-    assert revoked == (0, told, "")
+    reported = '{"revoked":true}\n' if form else f"revoked: {made['key_id']}\n"
+    assert revoked == (0, reported, "")
     assert await until(lambda: refuses(server, made["api_key"])) < CACHE_S / 2  # it did not simply forget the key
-    assert await run("keys", "revoke", made["key_id"], "--tenant", slug, *form) == (0, told, "")
+    assert await run("keys", "revoke", made["key_id"], "--tenant", slug, *form) == (0, reported, "")
 
 
 async def test_rotated_key_and_successor_are_valid_during_the_grace_period(run: Run, server: Auth1, slug: str) -> None:

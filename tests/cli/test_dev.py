@@ -16,7 +16,7 @@ import pytest
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import children, is_locked
 from auth1.dev.redis import RedisServer
-from tests.faults.process import Auth1, until
+from tests.support.process import Auth1, until
 
 SERVERS = ("postgres", "redis")
 

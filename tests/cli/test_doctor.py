@@ -15,8 +15,8 @@ from auth1.config.settings import load_settings
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from tests.cli.conftest import Ended, Run
-from tests.outside.smtp import SmtpServer
-from tests.outside.twilio import TwilioServer, answer
+from tests.support.providers.smtp import SmtpServer
+from tests.support.providers.twilio import TwilioServer, answer
 
 
 def checks(ended: Ended) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.process import Auth1, until
+from tests.support.process import Auth1, until
 
 
 @pytest.mark.parametrize(("switch", "is_written"), [("on", True), ("off", False)])

@@ -92,7 +92,7 @@ def test_root_runs_programs_in_another_users_home(
     home.mkdir()
     copy_code(home)
     os.chown(home, 1234, 1234)
-    home.chmod(0o700)  # in its namespace root has no power over others' files, and nobody has never any
+    home.chmod(0o700)  # root in a namespace and an unprivileged user cannot read files of other users
     root = parent(tmp_path, "serve", code=home)
     _, _, postgres_url, _, owner, _ = root.line().split()
     assert owner == str(UNPRIVILEGED_UID)
@@ -107,7 +107,7 @@ def test_ordinary_user_runs_both_servers(parent: Callable[..., Parent], query: C
     try:
         os.chown(home, UNPRIVILEGED_UID, UNPRIVILEGED_UID)
         copy_code(home)
-        user = parent(home, "serve", code=home, python=python_for_nobody(), user=UNPRIVILEGED_UID)
+        user = parent(home, "serve", code=home, python=python_for_unprivileged_user(), user=UNPRIVILEGED_UID)
         _, _, postgres_url, redis_port, *owners = user.line().split()
         assert owners == [str(UNPRIVILEGED_UID)] * 2
         assert query(postgres_url, "SELECT 1") == 1
@@ -129,7 +129,7 @@ def copy_code(target: Path) -> None:
             shutil.copytree(libraries, target / libraries.name)
 
 
-def python_for_nobody() -> str:
+def python_for_unprivileged_user() -> str:
     """Return an interpreter outside of home directories."""
     check = "import sys, ctypes, socket; sys.exit(sys.version_info < (3, 11))"
     for name in (sys.executable, *(f"/usr/bin/python3{minor}" for minor in (".13", ".12", ".11", ""))):

@@ -163,7 +163,7 @@ def test_stale_pid_file_is_ignored(postgres: PostgresServer) -> None:
         if stale is not None:
             pid_file.write_text(stale)
         postgres.start()
-    (postgres.data_dir / "server.lock").unlink()  # now the server looks like one that somebody started by hand
+    (postgres.data_dir / "server.lock").unlink()  # now the server looks like one that was started by hand
     with pytest.raises(AlreadyRunning, match="we did not start it"):
         PostgresServer(postgres.data_dir).start()
     assert works(postgres)

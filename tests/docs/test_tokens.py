@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from auth1.dev.processes import free_port
 from tests.conftest import new_phone
-from tests.faults.process import Auth1
-from tests.outside.twilio import TwilioServer
+from tests.support.process import Auth1
+from tests.support.providers.twilio import TwilioServer
 
 PAGE = Path(__file__).parents[2] / "docs" / "tokens.md"
 SNIPPETS = dict(re.findall(r"<!-- run ([\w.]+) -->\n```\w+\n(.*?)```\n", PAGE.read_text(), re.DOTALL))

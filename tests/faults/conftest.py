@@ -12,10 +12,11 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import ADMIN_TOKEN, JWT_SECRET, new_database
-from tests.faults.process import Auth1
-from tests.outside import twilio
-from tests.outside.twilio import TwilioServer, take
+from tests.conftest import JWT_SECRET, new_database
+from tests.support.api_client import ADMIN_TOKEN
+from tests.support.process import Auth1
+from tests.support.providers import twilio
+from tests.support.providers.twilio import TwilioServer, take
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
 """A relay between the program and PostgreSQL that can hold a statement or lose its result.
 
-It reads just enough of the protocol (PostgreSQL's manual, "Message Formats"): the client's Parse names a statement and
-its text, Bind says which is to be executed, Sync ends what belongs together, and Query is all of that at once; the
-server's ReadyForQuery ends the answer.
+It parses a part of the protocol (PostgreSQL's manual, "Message Formats"): Parse names a statement and its text, Bind
+selects the statement to execute, Sync ends a group, and Query combines them; ReadyForQuery ends the response.
 """
 
 import asyncio

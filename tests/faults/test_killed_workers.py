@@ -1,7 +1,7 @@
 """kill -9 of a worker at each step between accepting a request and sending its response.
 
-A relay holds the statements, so that each step is hit and not just aimed at. What was accepted is never lost: it was
-not begun, it is finished, or within 30 s its fate is known to be unknown. No message leaves twice.
+A relay holds the statements, so that each step is hit. An accepted request is never lost: it is not begun, finished, or
+unknown within 30 s. No message is sent twice.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ import pytest
 
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
-from tests.faults.process import Auth1, until
 from tests.faults.relay import Relay
 from tests.faults.test_lost_commits import ANSWER_CHALLENGE, OPEN_CHALLENGE, RECORD_DELIVERY
-from tests.outside.twilio import Request, TwilioServer, hang, take
+from tests.support.process import Auth1, until
+from tests.support.providers.twilio import Request, TwilioServer, hang, take
 
 SETTLED_S = 30.0  # the contract's bound
 SLOW_MACHINE_S = 90.0
 
 
-class Scene:
+class CrashScenario:
     """A program behind a relay, and a user that logs in."""
 
     def __init__(self, server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Pool) -> None:
@@ -78,7 +78,7 @@ async def pool(own_database_url: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-Stage = Callable[..., Awaitable[Scene]]
+Stage = Callable[..., Awaitable[CrashScenario]]
 
 
 @pytest.fixture
@@ -91,17 +91,17 @@ async def scene(
 ) -> Stage:
     """Return a scene whose tenant has these settings."""
 
-    async def make(**settings: object) -> Scene:
+    async def make(**settings: object) -> CrashScenario:
         relay = await stack.enter_async_context(Relay(own_database_url))
         server = await stack.enter_async_context(module_launcher(DATABASE_URL=relay.url))
-        made = Scene(server, relay, carrier, pool)
+        made = CrashScenario(server, relay, carrier, pool)
         made.key = (await server.tenant(**settings))["api_key"]
         return made
 
     return make
 
 
-async def before_the_statement(scene: Scene) -> None:
+async def before_the_statement(scene: CrashScenario) -> None:
     """Kill before the database receives the request."""
     hold = scene.relay.hold(OPEN_CHALLENGE)
     await scene.kill_when(hold.caught, scene.ask)
@@ -109,14 +109,14 @@ async def before_the_statement(scene: Scene) -> None:
     assert await scene.state() is None
 
 
-async def after_the_commit(scene: Scene) -> None:
+async def after_the_commit(scene: CrashScenario) -> None:
     """Kill after the row is committed and before Twilio is called."""
     hold = scene.relay.hold_answer(OPEN_CHALLENGE)
     await scene.kill_when(hold.caught, scene.ask)
     hold.cut()
 
 
-async def while_twilio_has_it(scene: Scene) -> None:
+async def while_twilio_has_it(scene: CrashScenario) -> None:
     """Kill while Twilio has the message and has not responded."""
     arrived = asyncio.Event()
 
@@ -130,14 +130,14 @@ async def while_twilio_has_it(scene: Scene) -> None:
     await scene.kill_when(arrived, scene.ask)
 
 
-async def before_it_is_written_down(scene: Scene) -> None:
+async def before_it_is_written_down(scene: CrashScenario) -> None:
     """Kill after Twilio accepted the message and before that is recorded."""
     hold = scene.relay.hold(RECORD_DELIVERY)
     await scene.kill_when(hold.caught, scene.ask)
     hold.cut()
 
 
-async def before_the_answer(scene: Scene) -> None:
+async def before_the_answer(scene: CrashScenario) -> None:
     """Kill after the delivery is recorded and before the caller gets the response."""
     hold = scene.relay.hold_answer(RECORD_DELIVERY)
     await scene.kill_when(hold.caught, scene.ask)
@@ -154,7 +154,7 @@ async def test_worker_killed_during_a_code_request_sends_no_duplicate(scene: Sta
         before_the_answer: ("sent", 1),
     }
 
-    async def die_and_settle(death: Callable[[Scene], Awaitable[None]], state: str | None, sent: int) -> None:
+    async def die_and_settle(death: Callable[[CrashScenario], Awaitable[None]], state: str | None, sent: int) -> None:
         played = await scene()
         await death(played)
         took_s = await until(played.settled, SLOW_MACHINE_S)
@@ -189,7 +189,7 @@ async def test_worker_killed_during_verification_leaves_a_session_or_a_valid_cod
     if committed:
         assert await played.sessions() == 1
         assert (await played.answer()).json()["code"] == "no_active_challenge"
-        # Nobody got the tokens of that session; a new code can be had at once.
+        # No client received the tokens of that session; a new code can be requested immediately.
         assert (await played.ask()).status_code == 200
         assert (await played.answer()).status_code == 200
     else:
@@ -210,7 +210,7 @@ async def test_orphaned_statement_is_not_executed_after_its_lock_wait(scene: Sta
             pass
         a_statement_waits.set()
 
-    async def nobody_waits() -> bool:
+    async def no_statement_waits() -> bool:
         return not await played.database.fetchval(waiting)
 
     async with played.database.acquire() as locker, locker.transaction():
@@ -218,7 +218,7 @@ async def test_orphaned_statement_is_not_executed_after_its_lock_wait(scene: Sta
         watching = asyncio.create_task(watch())
         await played.kill_when(a_statement_waits, played.answer)
         await watching
-        await until(nobody_waits)
+        await until(no_statement_waits)
 
     assert await played.sessions() == 0
     assert (await played.answer()).status_code == 200

@@ -7,9 +7,9 @@ import pytest
 
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
-from tests.faults.process import Auth1
 from tests.faults.relay import Relay
-from tests.outside.twilio import TwilioServer
+from tests.support.process import Auth1
+from tests.support.providers.twilio import TwilioServer
 
 OPEN_CHALLENGE = "open_challenges("  # parts of the statements that no other statement has
 ANSWER_CHALLENGE = "submit_codes("

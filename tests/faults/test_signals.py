@@ -13,8 +13,8 @@ import pytest
 from auth1.core.supervisor import KILL_AFTER_S
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
-from tests.faults.process import START_S, Auth1, until
-from tests.outside.twilio import Request, TwilioServer, take
+from tests.support.process import START_S, Auth1, until
+from tests.support.providers.twilio import Request, TwilioServer, take
 
 STARTS = 20
 FORCED = "did not stop in time"  # what is logged of a worker that had to be killed
@@ -103,7 +103,7 @@ async def test_sigterm_at_any_moment_of_startup_stops_the_server(module_launcher
 
     async def start_and_stop(number: int) -> None:
         async with four_at_a_time:
-            # The directory is ours: where the signal kills it at once, nobody is left to remove one of its own.
+            # The test owns the directory, because a process that is killed early cannot remove its own.
             shared = {"WORKERS": "2", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if number % 2 else {}
             process = module_launcher(**shared)
             process.spawn()

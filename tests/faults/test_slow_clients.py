@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from tests.conftest import new_phone
-from tests.faults.process import Auth1, until
-from tests.faults.wire import Wire, head, post
-from tests.outside.twilio import TwilioServer
+from tests.support.process import Auth1, until
+from tests.support.providers.twilio import TwilioServer
+from tests.support.raw_http import RawHttp, head, post
 
 REQUEST, VERIFY = "/api/auth/request", "/api/auth/verify"
 LIVE = head("GET", "/health/live")
@@ -17,12 +17,12 @@ async def test_slow_body_times_out(server: Auth1, carrier: TwilioServer, phone: 
     key = (await server.tenant())["api_key"]
     whole = post(REQUEST, {"phone": phone}, x_api_key=key)
 
-    async with Wire(server.port) as wire:
-        await wire.send(whole[:-10])
-        answering = asyncio.create_task(wire.answer())
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(whole[:-10])
+        answering = asyncio.create_task(raw_http.answer())
         for byte in whole[-10:-1]:  # never the last one
             await asyncio.sleep(0.3)
-            await wire.send(bytes([byte]))
+            await raw_http.send(bytes([byte]))
         answer = await answering
 
     assert answer is not None
@@ -31,16 +31,16 @@ async def test_slow_body_times_out(server: Auth1, carrier: TwilioServer, phone: 
 
 
 async def test_slow_headers_time_out(server: Auth1) -> None:
-    async with Wire(server.port) as wire:
-        await wire.send(b"GET /health/live HTTP/1.1\r\nHost: loc")
-        answer = await wire.answer()
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(b"GET /health/live HTTP/1.1\r\nHost: loc")
+        answer = await raw_http.answer()
         assert answer is None or answer.status == 408
 
 
 async def test_idle_connection_does_not_block_others(server: Auth1) -> None:
-    async with Wire(server.port), Wire(server.port) as wire:
-        await wire.send(LIVE)
-        answer = await wire.answer()
+    async with RawHttp(server.port), RawHttp(server.port) as raw_http:
+        await raw_http.send(LIVE)
+        answer = await raw_http.answer()
         assert answer is not None
         assert answer.status == 200
 
@@ -59,9 +59,9 @@ async def test_connection_closed_during_the_body_has_no_effect(
         post(VERIFY, {"phone": known, "code": wrong}, x_api_key=key),
         post(REQUEST, {"phone": new}, x_api_key=key),
     ):
-        async with Wire(server.port) as wire:
-            await wire.send(whole[:-missing])
-            wire.hang_up()
+        async with RawHttp(server.port) as raw_http:
+            await raw_http.send(whole[:-missing])
+            raw_http.hang_up()
 
     await until(lambda: len(gone(server)) == gone_before + 2, explain=server.text)
     assert carrier.sent_to(new) == []
@@ -83,23 +83,23 @@ async def test_unread_body_of_a_rejected_request_is_not_parsed_as_a_request(
     """Request smuggling: what follows a rejected request head is a body."""
     smuggled = (LIVE * 100)[:4000]
 
-    async with Wire(server.port) as wire:
-        await wire.send(head("POST", REQUEST, len(smuggled), **headers))
-        refusal = await wire.answer()
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(head("POST", REQUEST, len(smuggled), **headers))
+        refusal = await raw_http.answer()
         assert refusal is not None
         assert refusal.status == status
-        await wire.send(smuggled)
-        await wire.send(head("GET", "/nowhere"))
+        await raw_http.send(smuggled)
+        await raw_http.send(head("GET", "/nowhere"))
 
-        after = await wire.answer()
+        after = await raw_http.answer()
         # Closed, or in step: the next answer is that of the next request.
         assert after is None or after.status == 404
-        assert after is None or await still_in_step(wire)
+        assert after is None or await still_in_step(raw_http)
 
 
-async def still_in_step(wire: Wire) -> bool:
-    await wire.send(LIVE)
-    answer = await wire.answer()
+async def still_in_step(raw_http: RawHttp) -> bool:
+    await raw_http.send(LIVE)
+    answer = await raw_http.answer()
     return answer is None or answer.status == 200
 
 
@@ -108,46 +108,46 @@ async def test_rate_limited_request_with_a_pending_body_keeps_the_connection_usa
     assert (await server.ask(phone, key)).status_code == 200
     whole = post(REQUEST, {"phone": new_phone()}, x_api_key=key)
 
-    async with Wire(server.port) as wire:
+    async with RawHttp(server.port) as raw_http:
         for _ in range(3):
-            await wire.send(whole)
-            limited = await wire.answer()
+            await raw_http.send(whole)
+            limited = await raw_http.answer()
             assert limited is not None
             assert (limited.status, limited.json["code"]) == (429, "rate_limited")
-        assert await still_in_step(wire)
+        assert await still_in_step(raw_http)
 
 
 async def test_oversized_body_is_rejected_before_it_is_read(server: Auth1) -> None:
     key = (await server.tenant())["api_key"]
 
-    async with Wire(server.port) as wire:
-        await wire.send(head("POST", REQUEST, 100_000_000, x_api_key=key))
-        refusal = await wire.answer()
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(head("POST", REQUEST, 100_000_000, x_api_key=key))
+        refusal = await raw_http.answer()
         assert refusal is not None
         assert (refusal.status, refusal.json["code"]) == (413, "payload_too_large")
-        await wire.send(LIVE * 20_000)  # a megabyte of what might be requests
-        after = await wire.answer()
+        await raw_http.send(LIVE * 20_000)  # a megabyte of what might be requests
+        after = await raw_http.answer()
         assert after is None
 
 
 async def test_pipelined_requests_get_responses_in_order(server: Auth1, carrier: TwilioServer, phone: str) -> None:
     key = (await server.tenant())["api_key"]
 
-    async with Wire(server.port) as wire:
-        await wire.send(
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(
             post(REQUEST, {"phone": phone}, x_api_key=key)
             + post(VERIFY, {"phone": phone, "code": "00000"}, x_api_key=key)
             + head("GET", "/nowhere")
             + LIVE
         )
-        answers = [await wire.answer() for _ in range(4)]
+        answers = [await raw_http.answer() for _ in range(4)]
 
     assert [answer and answer.status for answer in answers] == [200, 400, 404, 200]
 
 
 async def test_one_connection_serves_successes_and_errors(server: Auth1, carrier: TwilioServer, phone: str) -> None:
     key = (await server.tenant())["api_key"]
-    async with Wire(server.port) as wire:
+    async with RawHttp(server.port) as raw_http:
         statuses = []
         for request in (
             post(REQUEST, {"phone": phone}, x_api_key=key),
@@ -157,8 +157,8 @@ async def test_one_connection_serves_successes_and_errors(server: Auth1, carrier
             head("DELETE", REQUEST),
             head("GET", "/health/ready"),
         ):
-            await wire.send(request)
-            answer = await wire.answer()
+            await raw_http.send(request)
+            answer = await raw_http.answer()
             statuses.append(answer and answer.status)
     assert statuses == [200, 429, 422, 422, 405, 200]
 
@@ -169,9 +169,9 @@ async def test_one_connection_serves_successes_and_errors(server: Auth1, carrier
     ids=["1.0 without Host", "1.1 without Host", "1.0 with two"],
 )
 async def test_host_header_is_required_since_http_1_1(server: Auth1, version: str, headers: str, status: int) -> None:
-    async with Wire(server.port) as wire:
-        await wire.send(f"GET /health/live HTTP/{version}\r\n{headers}\r\n".encode())
-        answer = await wire.answer()
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(f"GET /health/live HTTP/{version}\r\n{headers}\r\n".encode())
+        answer = await raw_http.answer()
 
     assert answer is not None
     assert answer.status == status
@@ -181,9 +181,9 @@ async def test_transfer_encoding_is_case_insensitive(server: Auth1) -> None:
     key = (await server.tenant())["api_key"]
     chunked = head("POST", REQUEST, transfer_encoding="Chunked", x_api_key=key, content_type="application/json")
 
-    async with Wire(server.port) as wire:
-        await wire.send(chunked + b"2\r\n{}\r\n0\r\n\r\n")
-        answer = await wire.answer()
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(chunked + b"2\r\n{}\r\n0\r\n\r\n")
+        answer = await raw_http.answer()
 
     assert answer is not None
     assert (answer.status, answer.json["code"]) == (422, "validation_failed")
@@ -196,9 +196,9 @@ async def test_malformed_chunk_returns_a_problem_document(server: Auth1, chunk: 
     key = (await server.tenant())["api_key"]
     chunked = head("POST", REQUEST, transfer_encoding="chunked", x_api_key=key, content_type="application/json")
 
-    async with Wire(server.port) as wire:
-        await wire.send(chunked + chunk)
-        answer = await wire.answer()
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(chunked + chunk)
+        answer = await raw_http.answer()
 
     assert answer is not None
     assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
@@ -208,9 +208,9 @@ async def test_malformed_chunk_returns_a_problem_document(server: Auth1, chunk: 
 async def test_half_closed_connection_with_half_a_body_returns_no_plain_error(server: Auth1, phone: str) -> None:
     key = (await server.tenant())["api_key"]
 
-    async with Wire(server.port) as wire:
-        await wire.send(post(REQUEST, {"phone": phone}, x_api_key=key)[:-5])
-        wire.end_input()
-        answer = await wire.answer()
+    async with RawHttp(server.port) as raw_http:
+        await raw_http.send(post(REQUEST, {"phone": phone}, x_api_key=key)[:-5])
+        raw_http.end_input()
+        answer = await raw_http.answer()
 
     assert answer is None or (answer.status, answer.json["code"]) == (400, "bad_request")

@@ -12,7 +12,7 @@ import httpx
 from auth1.core.supervisor import FIRST_DELAY_S, MAX_DELAY_S, MAX_FAILED_STARTS, Worker
 from auth1.dev.postgres import PostgresServer
 from tests.faults.conftest import Launcher
-from tests.faults.process import Auth1, until
+from tests.support.process import Auth1, until
 
 DEATHS = 8
 

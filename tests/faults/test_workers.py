@@ -8,8 +8,8 @@ from auth1.authn.tenant_cache import LIFE_S as CACHE_S
 from auth1.dev.redis import RedisServer
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
-from tests.faults.process import START_S, Auth1, until
-from tests.outside.twilio import TwilioServer
+from tests.support.process import START_S, Auth1, until
+from tests.support.providers.twilio import TwilioServer
 
 POOL_SIZE = 20
 

@@ -10,7 +10,7 @@ import pytest
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from tests.conftest import new_database
-from tests.faults.process import Auth1
+from tests.support.process import Auth1
 
 
 @dataclass

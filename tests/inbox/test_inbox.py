@@ -5,9 +5,10 @@ from pathlib import Path
 
 from auth1.inbox.store import MAX_MESSAGES, InboxStore
 from auth1.messaging.providers.protocol import OutgoingMessage
-from tests.conftest import Door, new_phone
-from tests.faults.process import Auth1
+from tests.conftest import new_phone
 from tests.inbox.conftest import Dev
+from tests.support.api_client import ApiClient
+from tests.support.process import Auth1
 
 
 async def test_sms_and_email_are_shown_by_every_worker(dev: Dev) -> None:
@@ -90,8 +91,8 @@ async def test_banner_names_the_inbox_and_the_reference(dev: Dev) -> None:
     assert text.startswith("Applying migrations")
 
 
-async def test_store_is_bounded(door: Door) -> None:
-    store = InboxStore(door.services.redis, door.services.log)
+async def test_store_is_bounded(api: ApiClient) -> None:
+    store = InboxStore(api.services.redis, api.services.log)
     await store.clear()
     for number in range(MAX_MESSAGES + 5):
         await store.add(OutgoingMessage("tn_1", f"msg_{number}", "+12015550100", "text", 600))

@@ -8,28 +8,28 @@ import pytest
 from auth1.core.log import Log
 from auth1.core.redis import Redis
 from auth1.dev.redis import RedisServer
-from tests.lua.wire import Wire
+from tests.support.raw_redis import RawRedis
 
-NewWire = Callable[[], Awaitable[Wire]]
+NewWire = Callable[[], Awaitable[RawRedis]]
 
 
 @pytest.fixture
-async def new_wire(redis_server: RedisServer) -> AsyncIterator[NewWire]:
+async def new_raw_redis(redis_server: RedisServer) -> AsyncIterator[NewWire]:
     """Open a connection; all are closed at the end."""
-    opened: list[Wire] = []
+    opened: list[RawRedis] = []
 
-    async def connect() -> Wire:
-        opened.append(await Wire.connect(redis_server.url()))
+    async def connect() -> RawRedis:
+        opened.append(await RawRedis.connect(redis_server.url()))
         return opened[-1]
 
     yield connect
-    for wire in opened:
-        wire.close()
+    for raw_redis in opened:
+        raw_redis.close()
 
 
 @pytest.fixture
-async def wire(new_wire: NewWire) -> Wire:
-    return await new_wire()
+async def raw_redis(new_raw_redis: NewWire) -> RawRedis:
+    return await new_raw_redis()
 
 
 @pytest.fixture

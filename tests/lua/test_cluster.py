@@ -12,8 +12,8 @@ from auth1.fraud.assess import block_rate_limit, rate_limits
 from auth1.identifiers import Identifier, parse_identifier
 from auth1.tenants.settings import Tenant, TenantSettings
 from tests.conftest import Started, new_phone
-from tests.lua.wire import Wire
-from tests.outside.twilio import TwilioServer
+from tests.support.providers.twilio import TwilioServer
+from tests.support.raw_redis import RawRedis
 
 TAKE = Script.load("ratelimit_acquire")
 TENANT = Tenant(
@@ -39,7 +39,7 @@ def hash_tag(key: str) -> str:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Return a cluster of one node, which rejects cross-slot calls like any other."""
-    # By itself it would talk with others on a port that may belong to somebody's outgoing connection.
+    # Otherwise it would use a cluster bus port that may be in use by an outgoing connection.
     arguments = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
     with RedisServer(tmp_path_factory.mktemp("cluster"), arguments=arguments) as server:
         yield server
@@ -68,16 +68,16 @@ def test_rate_limits_of_a_request_share_the_tenant_hash_tag(tenant_id: str, iden
 async def test_login_works_with_a_redis_cluster(
     start_app: Started, cluster: RedisServer, twilio_server: TwilioServer
 ) -> None:
-    wire = await Wire.connect(cluster.url())
-    assert await wire.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383) == b"OK"
-    while b"cluster_state:ok" not in await wire.call("CLUSTER", "INFO"):
+    raw_redis = await RawRedis.connect(cluster.url())
+    assert await raw_redis.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383) == b"OK"
+    while b"cluster_state:ok" not in await raw_redis.call("CLUSTER", "INFO"):
         pass
-    refused = await wire.call("EVAL", TAKE.text, 2, "one", "another", 1, 1000, 1, 1000)
+    refused = await raw_redis.call("EVAL", TAKE.text, 2, "one", "another", 1, 1000, 1, 1000)
     assert isinstance(refused, hiredis.ReplyError)
     assert str(refused).startswith("CROSSSLOT")  # so strictly
-    await wire.call("CONFIG", "RESETSTAT")
-    door = await start_app(REDIS_URL=cluster.url(), DATABASE_POOL_SIZE="2")
-    made = await door.tenant()
+    await raw_redis.call("CONFIG", "RESETSTAT")
+    api = await start_app(REDIS_URL=cluster.url(), DATABASE_POOL_SIZE="2")
+    made = await api.tenant()
 
     for key, headers in (
         (made["api_key"], {}),
@@ -86,17 +86,17 @@ async def test_login_works_with_a_redis_cluster(
         (made["test_key"], {}),
     ):
         phone = new_phone()
-        asked = await door.post("/api/auth/request", {"phone": phone}, key, **headers)
+        asked = await api.post("/api/auth/request", {"phone": phone}, key, **headers)
         assert asked.status_code == 200, asked.text
         code = "0" * 6 if key == made["test_key"] else twilio_server.code_for(phone)
-        verified = await door.post("/api/auth/verify", {"phone": phone, "code": code}, key, **headers)
+        verified = await api.post("/api/auth/verify", {"phone": phone, "code": code}, key, **headers)
         assert verified.status_code == 200, verified.text
-    await door.services.limiter.flush_releases()
+    await api.services.limiter.flush_releases()
 
-    errors = (await wire.call("INFO", "errorstats")).decode()
+    errors = (await raw_redis.call("INFO", "errorstats")).decode()
     assert [line for line in errors.splitlines() if line.startswith("errorstat_") and "NOSCRIPT" not in line] == []
-    keys = [key.decode() for key in await wire.call("KEYS", "slots:*")]
+    keys = [key.decode() for key in await raw_redis.call("KEYS", "slots:*")]
     kinds = {key.rpartition("}")[2].split(":")[1] for key in keys}
     assert kinds >= {"ip", "tenant", "identifier", "prefix"}
     assert all(hash_tag(key) != key for key in keys)
-    wire.close()
+    raw_redis.close()

@@ -12,7 +12,7 @@ from auth1.core.ratelimit import RateLimit
 from auth1.core.redis import Script
 from tests.lua.conftest import NewWire, new_key
 from tests.lua.model import Model
-from tests.lua.wire import Wire
+from tests.support.raw_redis import RawRedis
 
 TAKE = Script.load("ratelimit_acquire")
 HOUR_MS = 3_600_000
@@ -22,9 +22,9 @@ def bucket(key: str, limit: int, window_ms: int = HOUR_MS) -> RateLimit:
     return RateLimit("any", key, limit, window_ms)
 
 
-async def take(wire: Wire, *buckets: RateLimit) -> list[int]:
+async def take(raw_redis: RawRedis, *buckets: RateLimit) -> list[int]:
     arguments = [number for one in buckets for number in (one.limit, one.window_ms)]
-    answer: list[int] = await wire.run(TAKE, [one.key for one in buckets], arguments)
+    answer: list[int] = await raw_redis.run(TAKE, [one.key for one in buckets], arguments)
     return answer
 
 
@@ -38,47 +38,47 @@ def contract(script: Script) -> dict[str, str]:
     }
 
 
-async def test_acquire_returns_the_documented_values(wire: Wire, key: str) -> None:
+async def test_acquire_returns_the_documented_values(raw_redis: RawRedis, key: str) -> None:
     parts = contract(TAKE)
     assert parts["KEYS"] == "the rate limits; all share one hash tag"
     assert parts["ARGV"] == "limit and window in ms for each rate limit, in the order of KEYS"
     assert parts["Returns"].startswith("{refused, retry_after_ms, remaining 1, reset_ms 1, remaining 2, reset_ms 2, …}")
 
     narrow, wide = bucket(f"{key}:a", 1), bucket(f"{key}:b", 3)
-    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await take(wire, narrow, wide)
+    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await take(raw_redis, narrow, wide)
 
     assert (refused, retry_after_ms, remaining_1, remaining_2) == (0, 0, 0, 2)
     assert 0.9 * HOUR_MS < reset_ms_1 <= HOUR_MS
     assert 0.9 * HOUR_MS < reset_ms_2 <= HOUR_MS
 
-    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await take(wire, narrow, wide)
+    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await take(raw_redis, narrow, wide)
 
     assert (refused, remaining_1, remaining_2) == (1, 0, 2)
     assert 0 < retry_after_ms == reset_ms_1 <= HOUR_MS
 
 
-async def test_longest_wait_of_several_full_limits_is_reported(wire: Wire, key: str) -> None:
+async def test_longest_wait_of_several_full_limits_is_reported(raw_redis: RawRedis, key: str) -> None:
     short, long = bucket(f"{key}:a", 1, HOUR_MS), bucket(f"{key}:b", 1, 24 * HOUR_MS)
-    await take(wire, short, long)
+    await take(raw_redis, short, long)
 
-    refused, retry_after_ms, *_ = await take(wire, short, long)
+    refused, retry_after_ms, *_ = await take(raw_redis, short, long)
 
     assert refused == 2
     assert retry_after_ms > 0.9 * 24 * HOUR_MS
 
 
-async def test_rate_limit_is_one_string_that_expires_with_its_window(wire: Wire, key: str) -> None:
+async def test_rate_limit_is_one_string_that_expires_with_its_window(raw_redis: RawRedis, key: str) -> None:
     window_ms = 60_000
-    await take(wire, bucket(key, 5, window_ms))
+    await take(raw_redis, bucket(key, 5, window_ms))
 
-    assert 0.9 * window_ms < await wire.call("PTTL", key) <= window_ms
-    assert re.fullmatch(rb"\d+:1(,0){9}", await wire.call("GET", key))
+    assert 0.9 * window_ms < await raw_redis.call("PTTL", key) <= window_ms
+    assert re.fullmatch(rb"\d+:1(,0){9}", await raw_redis.call("GET", key))
 
 
-async def test_two_hundred_concurrent_acquires_stay_within_a_limit_of_fifty(new_wire: NewWire, key: str) -> None:
-    wires = [await new_wire() for _ in range(8)]
+async def test_two_hundred_concurrent_acquires_stay_within_a_limit_of_fifty(new_raw_redis: NewWire, key: str) -> None:
+    connections = [await new_raw_redis() for _ in range(8)]
 
-    answers = await asyncio.gather(*(one.calls([("EVAL", TAKE.text, 1, key, 50, HOUR_MS)] * 25) for one in wires))
+    answers = await asyncio.gather(*(one.calls([("EVAL", TAKE.text, 1, key, 50, HOUR_MS)] * 25) for one in connections))
 
     outcomes = [reply for replies in answers for reply in replies]
     assert sum(refused == 0 for refused, *_ in outcomes) == 50
@@ -86,12 +86,12 @@ async def test_two_hundred_concurrent_acquires_stay_within_a_limit_of_fifty(new_
     assert all(retry_after_ms > 0 for refused, retry_after_ms, *_ in outcomes if refused)
 
 
-async def test_several_limits_are_acquired_atomically(new_wire: NewWire) -> None:
+async def test_several_limits_are_acquired_atomically(new_raw_redis: NewWire) -> None:
     buckets = [bucket(new_key("together"), limit) for limit in (40, 60, 90)]
     dice = random.Random(1)
 
     async def taker() -> list[tuple[list[RateLimit], Any]]:
-        one = await new_wire()
+        one = await new_raw_redis()
         subsets = [dice.sample(buckets, dice.randint(1, 3)) for _ in range(25)]
         commands: list[tuple[str | bytes | int, ...]] = [
             ("EVAL", TAKE.text, len(subset), *(b.key for b in subset), *(n for b in subset for n in (b.limit, HOUR_MS)))
@@ -101,50 +101,50 @@ async def test_several_limits_are_acquired_atomically(new_wire: NewWire) -> None
 
     outcomes = [outcome for outcomes in await asyncio.gather(*(taker() for _ in range(8))) for outcome in outcomes]
 
-    wire = await new_wire()
+    raw_redis = await new_raw_redis()
     for one in buckets:
         taken = sum(one in subset for subset, (refused, *_) in outcomes if refused == 0)
         asked = sum(one in subset for subset, _ in outcomes)
         assert asked > one.limit
         # Asking with a higher limit tells how many are taken: one more than before, because it takes one.
-        _, _, remaining, _ = await take(wire, one._replace(limit=1000))
+        _, _, remaining, _ = await take(raw_redis, one._replace(limit=1000))
         assert taken <= one.limit
         assert 1000 - remaining - 1 == taken
     assert any(refused == 0 for _, (refused, *_) in outcomes)
     assert any(len(subset) > 1 and refused for subset, (refused, *_) in outcomes)
 
 
-async def test_full_limit_leaves_other_limits_unchanged(wire: Wire, key: str) -> None:
+async def test_full_limit_leaves_other_limits_unchanged(raw_redis: RawRedis, key: str) -> None:
     full, empty = bucket(f"{key}:full", 1), bucket(f"{key}:empty", 1)
-    await take(wire, full)
+    await take(raw_redis, full)
 
-    refused, _, _, _, remaining, _ = await take(wire, full, empty)
+    refused, _, _, _, remaining, _ = await take(raw_redis, full, empty)
 
     assert (refused, remaining) == (1, 1)
-    assert await wire.call("EXISTS", empty.key) == 0
+    assert await raw_redis.call("EXISTS", empty.key) == 0
 
 
-async def test_changed_limit_applies_immediately(wire: Wire, key: str) -> None:
+async def test_changed_limit_applies_immediately(raw_redis: RawRedis, key: str) -> None:
     for _ in range(5):
-        await take(wire, bucket(key, 5))
+        await take(raw_redis, bucket(key, 5))
 
-    assert (await take(wire, bucket(key, 3)))[0::2] == [1, 0]
-    assert (await take(wire, bucket(key, 6)))[0::2] == [0, 0]
+    assert (await take(raw_redis, bucket(key, 3)))[0::2] == [1, 0]
+    assert (await take(raw_redis, bucket(key, 6)))[0::2] == [0, 0]
 
 
-async def test_requests_stay_counted_when_the_clock_goes_back(wire: Wire, key: str) -> None:
+async def test_requests_stay_counted_when_the_clock_goes_back(raw_redis: RawRedis, key: str) -> None:
     window_ms = 1000
-    future = (await milliseconds(wire) + HOUR_MS) // (window_ms // 10)
-    await wire.call("SET", key, f"{future}:2,0,0,1,0,0,0,0,0,0", "PX", window_ms)
+    future = (await milliseconds(raw_redis) + HOUR_MS) // (window_ms // 10)
+    await raw_redis.call("SET", key, f"{future}:2,0,0,1,0,0,0,0,0,0", "PX", window_ms)
 
-    refused, retry_after_ms, *_ = await take(wire, bucket(key, 3, window_ms))
+    refused, retry_after_ms, *_ = await take(raw_redis, bucket(key, 3, window_ms))
 
     assert refused == 1
     assert 0 < retry_after_ms <= window_ms
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_script_matches_the_model_within_one_tenth(wire: Wire, seed: int) -> None:
+async def test_script_matches_the_model_within_one_tenth(raw_redis: RawRedis, seed: int) -> None:
     # So wide a window that we are in the middle of one of its tenths, and stay there.
     window_ms = 10 * int(time.time() * 1000 / 1.5)
     dice = random.Random(seed)
@@ -153,12 +153,12 @@ async def test_script_matches_the_model_within_one_tenth(wire: Wire, seed: int) 
 
     for _ in range(40):
         subset = tuple(dice.sample(buckets, dice.randint(1, 3)))
-        before = await milliseconds(wire)
-        answer = await take(wire, *subset)
-        assert_agrees(model, subset, answer, before, await milliseconds(wire))
+        before = await milliseconds(raw_redis)
+        answer = await take(raw_redis, *subset)
+        assert_agrees(model, subset, answer, before, await milliseconds(raw_redis))
 
 
-async def test_script_matches_the_model_while_the_window_slides(wire: Wire) -> None:
+async def test_script_matches_the_model_while_the_window_slides(raw_redis: RawRedis) -> None:
     dice = random.Random(2)
     buckets = [bucket(new_key("model"), limit, 1000) for limit in (2, 3)]
     model = Model()
@@ -166,14 +166,14 @@ async def test_script_matches_the_model_while_the_window_slides(wire: Wire) -> N
     for _ in range(30):
         await asyncio.sleep(dice.uniform(0, 0.15))  # the time that passes is what is tested
         subset = tuple(dice.sample(buckets, dice.randint(1, 2)))
-        before = await milliseconds(wire)
-        answer = await take(wire, *subset)
-        assert_agrees(model, subset, answer, before, await milliseconds(wire))
+        before = await milliseconds(raw_redis)
+        answer = await take(raw_redis, *subset)
+        assert_agrees(model, subset, answer, before, await milliseconds(raw_redis))
 
 
-async def milliseconds(wire: Wire) -> int:
+async def milliseconds(raw_redis: RawRedis) -> int:
     """Return the server's time."""
-    seconds, microseconds = await wire.call("TIME")
+    seconds, microseconds = await raw_redis.call("TIME")
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 from twilio.request_validator import RequestValidator
 
-from tests.conftest import Door
-from tests.outside.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID
 
 PATH = "/api/callbacks/twilio/status"
 SID = "SM" + "5" * 32
@@ -61,11 +61,11 @@ class Report:
         }
         return list((named | self.more).items())
 
-    async def send(self, door: Door, signed: str | None = None, **headers: str) -> httpx.Response:
+    async def send(self, api: ApiClient, signed: str | None = None, **headers: str) -> httpx.Response:
         """Send the callback to an application, by default signed for the URL."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         named["x-twilio-signature"] = signature(self.url, self.pairs) if signed is None else signed
-        return await post_form(door, target(self.url), self.pairs, named)
+        return await post_form(api, target(self.url), self.pairs, named)
 
 
 def target(url: str) -> str:
@@ -74,10 +74,10 @@ def target(url: str) -> str:
     return PATH + (f"?{parts.query}" if parts.query else "")
 
 
-async def post_form(door: Door, path: str, pairs: Pairs, headers: dict[str, str]) -> httpx.Response:
+async def post_form(api: ApiClient, path: str, pairs: Pairs, headers: dict[str, str]) -> httpx.Response:
     content = urlencode(pairs)
     named = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"} | headers
-    return await door.client.post(
+    return await api.client.post(
         path, content=content, headers=[(n.encode(), v.encode("latin-1")) for n, v in named.items()]
     )
 

@@ -7,8 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.conftest import Door, Started
-from tests.outside.twilio import Request, TwilioServer, take
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import Request, TwilioServer, take
 
 # Nothing listens there: a test that reports as Twilio would hands its request to the application itself.
 APP_URL = "https://auth.example.com"
@@ -30,7 +31,7 @@ def carrier(module_carrier: TwilioServer) -> TwilioServer:
 
 
 @pytest.fixture(scope="module")
-async def module_door(start_app: Started, module_carrier: TwilioServer) -> Door:
+async def module_api(start_app: Started, module_carrier: TwilioServer) -> ApiClient:
     return await start_app(TWILIO_API_URL=module_carrier.url, APP_URL=APP_URL)
 
 
@@ -40,7 +41,7 @@ def spread_phones(count: int) -> list[str]:
 
 
 @dataclass
-class Books:
+class MessageDatabase:
     """Queries for a tenant's messages, and statements that replace waiting."""
 
     connection: asyncpg.Connection
@@ -75,19 +76,19 @@ class Books:
 
 
 @pytest.fixture(scope="module")
-async def books(database_url: str) -> AsyncIterator[Books]:
+async def message_db(database_url: str) -> AsyncIterator[MessageDatabase]:
     connection = await asyncpg.connect(database_url)
-    yield Books(connection)
+    yield MessageDatabase(connection)
     await connection.close()
 
 
 @dataclass
-class Sender:
+class TenantApp:
     """A tenant that requests codes."""
 
-    door: Door
+    api: ApiClient
     carrier: TwilioServer
-    books: Books
+    message_db: MessageDatabase
     tenant: dict[str, Any]
 
     @property
@@ -96,35 +97,35 @@ class Sender:
 
     async def ask(self, phone: str) -> tuple[int, dict[str, Any]]:
         """Request a code; return the status and body."""
-        answer = await self.door.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
+        answer = await self.api.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
         return answer.status_code, answer.json()
 
     async def log_in(self, phone: str) -> int:
         """Verify the newest code; return the status."""
         body = {"phone": phone, "code": self.carrier.code_for(phone)}
-        return (await self.door.post("/api/auth/verify", body, self.tenant["api_key"])).status_code
+        return (await self.api.post("/api/auth/verify", body, self.tenant["api_key"])).status_code
 
     def handed_over(self, phone: str) -> list[Request]:
         """Return the requests that the carrier received for a number."""
         return [request for request in self.carrier.requests if request.form.get("To") == phone]
 
     async def message(self, phone: str) -> asyncpg.Record:
-        return await self.books.message(self.id, phone)
+        return await self.message_db.message(self.id, phone)
 
     async def sends_counted(self, phone: str) -> int:
         """Return how many sends count against the number's limit."""
-        return len((await self.books.identifier(self.id, phone))["sent_at"])
+        return len((await self.message_db.identifier(self.id, phone))["sent_at"])
 
 
 @pytest.fixture
-async def sender(module_door: Door, carrier: TwilioServer, books: Books) -> Sender:
+async def app(module_api: ApiClient, carrier: TwilioServer, message_db: MessageDatabase) -> TenantApp:
     """Return a new tenant whose messages go to the carrier."""
-    return Sender(module_door, carrier, books, await module_door.tenant(sms_branding="MyApp"))
+    return TenantApp(module_api, carrier, message_db, await module_api.tenant(sms_branding="MyApp"))
 
 
 @pytest.fixture
-async def url(sender: Sender, phone: str) -> str:
+async def url(app: TenantApp, phone: str) -> str:
     """Return the status callback URL of the message that was just accepted for `phone`."""
-    status, asked = await sender.ask(phone)
+    status, asked = await app.ask(phone)
     assert (status, asked["status"]) == (200, "sent")
-    return sender.handed_over(phone)[-1].form["StatusCallback"]
+    return app.handed_over(phone)[-1].form["StatusCallback"]

@@ -8,34 +8,35 @@ from dataclasses import dataclass
 import pytest
 
 from auth1.core.circuit_breaker import MAX_FAILURES
-from tests.conftest import Door, Started, new_phone
-from tests.messaging.conftest import Books, spread_phones
+from tests.conftest import Started, new_phone
+from tests.messaging.conftest import MessageDatabase, spread_phones
 from tests.messaging.sns.conftest import environment
-from tests.outside import sns as aws
-from tests.outside import twilio
-from tests.outside.sns import SnsServer
-from tests.outside.twilio import TwilioServer
+from tests.support.api_client import ApiClient
+from tests.support.providers import sns as aws
+from tests.support.providers import twilio
+from tests.support.providers.sns import SnsServer
+from tests.support.providers.twilio import TwilioServer
 
 
 @dataclass
-class World:
+class FailoverScenario:
     """An application with two providers and the servers in their places."""
 
-    door: Door
+    api: ApiClient
     twilio: TwilioServer
     sns: SnsServer
 
 
 @pytest.fixture
-async def world(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def scenario(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FailoverScenario]:
     """Return a new application for each test, because circuit breakers keep state."""
     async with TwilioServer() as twilio_server, SnsServer() as sns_server:
         environment(monkeypatch, sns_server)
         sns_server.behaviour = aws.take
-        door = await start_app(
+        api = await start_app(
             TWILIO_API_URL=twilio_server.url, SMS_PROVIDERS="twilio,sns", AWS_ENDPOINT_URL_SNS=sns_server.url
         )
-        yield World(door, twilio_server, sns_server)
+        yield FailoverScenario(api, twilio_server, sns_server)
 
 
 def code_in(text: str) -> str:
@@ -47,7 +48,7 @@ def code_in(text: str) -> str:
 @pytest.mark.parametrize(
     "behaviour",
     [
-        twilio.answer(503, b"away"),
+        twilio.answer(503, b"unavailable"),
         twilio.refuse(20429, 429),
         twilio.refuse(20003, 401),
         twilio.refuse(21408),
@@ -56,127 +57,137 @@ def code_in(text: str) -> str:
     ids=["unavailable", "throttled", "credentials", "no permission for the country", "connection lost"],
 )
 async def test_message_rejected_by_twilio_is_sent_by_sns(
-    world: World, books: Books, behaviour: twilio.Behaviour, phone: str
+    scenario: FailoverScenario, message_db: MessageDatabase, behaviour: twilio.Behaviour, phone: str
 ) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = behaviour
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = behaviour
 
-    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
     assert asked.json()["status"] == "sent"
-    assert len(world.twilio.requests) == 1
-    [published] = world.sns.requests
+    assert len(scenario.twilio.requests) == 1
+    [published] = scenario.sns.requests
     code = code_in(published.form["Message"])
-    assert code_in(world.twilio.requests[0].form["Body"]) == code
-    message = await books.message(tenant["tenant_id"], phone)
+    assert code_in(scenario.twilio.requests[0].form["Body"]) == code
+    message = await message_db.message(tenant["tenant_id"], phone)
     assert (message["state"], message["provider"]) == ("sent", "sns")
-    verified = await world.door.post("/api/auth/verify", {"phone": phone, "code": code}, tenant["api_key"])
+    verified = await scenario.api.post("/api/auth/verify", {"phone": phone, "code": code}, tenant["api_key"])
     assert verified.status_code == 200
 
 
 @pytest.mark.parametrize(("code", "error"), [(21610, "recipient_opted_out"), (21211, "invalid_phone")])
-async def test_opted_out_or_invalid_number_is_not_failed_over(world: World, code: int, error: str, phone: str) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = twilio.refuse(code)
+async def test_opted_out_or_invalid_number_is_not_failed_over(
+    scenario: FailoverScenario, code: int, error: str, phone: str
+) -> None:
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = twilio.refuse(code)
 
-    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
     assert asked.json()["code"] == error
-    assert world.sns.requests == []
+    assert scenario.sns.requests == []
 
 
-async def test_send_rejected_by_all_providers_is_refunded(world: World, books: Books, phone: str) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = twilio.refuse(20429, 429)
-    world.sns.behaviour = aws.refuse("Throttled", status=429)
+async def test_send_rejected_by_all_providers_is_refunded(
+    scenario: FailoverScenario, message_db: MessageDatabase, phone: str
+) -> None:
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = twilio.refuse(20429, 429)
+    scenario.sns.behaviour = aws.refuse("Throttled", status=429)
 
     for _ in range(2):  # a second time at once: nothing was spent
-        asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
         assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
-    identifier = await books.identifier(tenant["tenant_id"], phone)
+    identifier = await message_db.identifier(tenant["tenant_id"], phone)
     assert list(identifier["sent_at"]) == []
 
 
-async def test_send_with_an_unknown_outcome_is_counted(world: World, books: Books, phone: str) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = twilio.answer(503, b"away")
-    world.sns.behaviour = aws.refuse("Throttled", status=429)
+async def test_send_with_an_unknown_outcome_is_counted(
+    scenario: FailoverScenario, message_db: MessageDatabase, phone: str
+) -> None:
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = twilio.answer(503, b"unavailable")
+    scenario.sns.behaviour = aws.refuse("Throttled", status=429)
 
-    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
     assert asked.json()["code"] == "delivery_failed"
-    message = await books.message(tenant["tenant_id"], phone)
+    message = await message_db.message(tenant["tenant_id"], phone)
     assert message["state"] == "unknown"
-    identifier = await books.identifier(tenant["tenant_id"], phone)
+    identifier = await message_db.identifier(tenant["tenant_id"], phone)
     assert len(identifier["sent_at"]) == 1
 
 
-async def test_unavailable_twilio_is_skipped_by_the_circuit_breaker(world: World) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = twilio.answer(503, b"away")
+async def test_unavailable_twilio_is_skipped_by_the_circuit_breaker(scenario: FailoverScenario) -> None:
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = twilio.answer(503, b"unavailable")
 
     for phone in spread_phones(100):
-        asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
         assert asked.json()["status"] == "sent"
 
-    assert len(world.sns.requests) == 100
-    assert len(world.twilio.requests) <= MAX_FAILURES
-    health = (await world.door.client.get("/health")).json()
+    assert len(scenario.sns.requests) == 100
+    assert len(scenario.twilio.requests) <= MAX_FAILURES
+    health = (await scenario.api.client.get("/health")).json()
     assert health["providers"] == {"twilio": "failing", "sns": "ok"}
     assert health["status"] == "healthy"
 
 
 @pytest.mark.parametrize("code", [21408, 21612, 30450, 21211, 21614, 21610, 30003, 21608, 21999])
-async def test_failures_of_recipients_do_not_open_the_circuit_breaker(world: World, code: int) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = twilio.refuse(code)
+async def test_failures_of_recipients_do_not_open_the_circuit_breaker(scenario: FailoverScenario, code: int) -> None:
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = twilio.refuse(code)
     phones = spread_phones(MAX_FAILURES + 2)
     for phone in phones[:-1]:
-        await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert world.door.services.messenger.breakers["twilio"] == "closed"
-    world.twilio.behaviour = twilio.take
-    asked = await world.door.post("/api/auth/request", {"phone": phones[-1]}, tenant["api_key"])
+    assert scenario.api.services.messenger.breakers["twilio"] == "closed"
+    scenario.twilio.behaviour = twilio.take
+    asked = await scenario.api.post("/api/auth/request", {"phone": phones[-1]}, tenant["api_key"])
     assert asked.json()["status"] == "sent"
-    assert world.twilio.requests[-1].form["To"] == phones[-1]
+    assert scenario.twilio.requests[-1].form["To"] == phones[-1]
 
 
 @pytest.mark.parametrize("failure", [(20003, 401), (20005, 403), (20429, 429), (21703, 400)])
-async def test_failures_of_the_account_open_the_circuit_breaker(world: World, failure: tuple[int, int]) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = twilio.refuse(*failure)
+async def test_failures_of_the_account_open_the_circuit_breaker(
+    scenario: FailoverScenario, failure: tuple[int, int]
+) -> None:
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = twilio.refuse(*failure)
 
     for phone in spread_phones(MAX_FAILURES):
-        await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert world.door.services.messenger.breakers["twilio"] == "open"
+    assert scenario.api.services.messenger.breakers["twilio"] == "open"
 
 
-async def test_open_circuit_breaker_is_ignored_without_an_alternative(world: World, books: Books, phone: str) -> None:
-    tenant = await world.door.tenant()
-    world.twilio.behaviour = twilio.refuse(20429, 429)
-    world.sns.behaviour = aws.refuse("Throttled", status=429)
+async def test_open_circuit_breaker_is_ignored_without_an_alternative(
+    scenario: FailoverScenario, message_db: MessageDatabase, phone: str
+) -> None:
+    tenant = await scenario.api.tenant()
+    scenario.twilio.behaviour = twilio.refuse(20429, 429)
+    scenario.sns.behaviour = aws.refuse("Throttled", status=429)
     refused = [
-        (await world.door.post("/api/auth/request", {"phone": new_phone()}, tenant["api_key"])).status_code
+        (await scenario.api.post("/api/auth/request", {"phone": new_phone()}, tenant["api_key"])).status_code
         for _ in range(2 * MAX_FAILURES)
     ]
     assert set(refused) == {502}
-    world.twilio.behaviour = twilio.take
+    scenario.twilio.behaviour = twilio.take
 
-    asked = await world.door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
     assert asked.json()["status"] == "sent"
-    assert (await books.message(tenant["tenant_id"], phone))["provider"] == "twilio"
-    assert (await world.door.client.get("/health")).json()["providers"]["twilio"] == "ok"
+    assert (await message_db.message(tenant["tenant_id"], phone))["provider"] == "twilio"
+    assert (await scenario.api.client.get("/health")).json()["providers"]["twilio"] == "ok"
 
 
-async def test_sandbox_has_no_circuit_breaker(world: World) -> None:
-    tenant = await world.door.tenant()
+async def test_sandbox_has_no_circuit_breaker(scenario: FailoverScenario) -> None:
+    tenant = await scenario.api.tenant()
     statuses = await asyncio.gather(
         *(
-            world.door.post("/api/auth/request", {"phone": "+15005550002"}, tenant["test_key"])
+            scenario.api.post("/api/auth/request", {"phone": "+15005550002"}, tenant["test_key"])
             for _ in range(2 * MAX_FAILURES)
         )
     )
     assert {answer.status_code for answer in statuses} == {502}
-    assert (await world.door.client.get("/health")).json()["providers"] == {"twilio": "ok", "sns": "ok"}
+    assert (await scenario.api.client.get("/health")).json()["providers"] == {"twilio": "ok", "sns": "ok"}

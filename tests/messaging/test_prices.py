@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Door, Started
-from tests.messaging.conftest import Books, Sender
-from tests.outside.twilio import TwilioServer, answer
+from tests.conftest import Started
+from tests.messaging.conftest import MessageDatabase, TenantApp
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer, answer
 
 SID = "SM" + "0" * 32
 SPENT = (
@@ -24,21 +25,21 @@ SPENT = (
     ],
 )
 async def test_twilio_price_replaces_the_estimate(
-    sender: Sender, carrier: TwilioServer, books: Books, said: dict[str, object], price: int
+    app: TenantApp, carrier: TwilioServer, message_db: MessageDatabase, said: dict[str, object], price: int
 ) -> None:
-    await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}", {"settings": {"sms_budget_per_day": 1}})
+    await app.api.admin("PATCH", f"/api/admin/tenants/{app.id}", {"settings": {"sms_budget_per_day": 1}})
     carrier.script.append(answer(201, {"sid": SID, "status": "accepted", **said}))
     phone = "+12015550142"
 
-    assert (await sender.ask(phone))[0] == 200
+    assert (await app.ask(phone))[0] == 200
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["price_microdollars"], row["price_source"], row["segments"]) == (price, "provider", 1)
-    counted = await books.connection.fetchrow(SPENT, sender.id)
+    counted = await message_db.connection.fetchrow(SPENT, app.id)
     assert counted is not None
     assert tuple(counted) == (1, price)
     budget = "select microdollars from budgets where tenant_id = $1"
-    assert await books.connection.fetchval(budget, sender.id) == price
+    assert await message_db.connection.fetchval(budget, app.id) == price
 
 
 @pytest.mark.parametrize(
@@ -55,34 +56,34 @@ async def test_twilio_price_replaces_the_estimate(
     ],
 )
 async def test_estimate_is_kept_without_a_valid_twilio_price(
-    sender: Sender, carrier: TwilioServer, said: dict[str, object]
+    app: TenantApp, carrier: TwilioServer, said: dict[str, object]
 ) -> None:
     carrier.script.append(answer(201, {"sid": SID, "status": "accepted", **said}))
     phone = "+12015550142"
 
-    assert (await sender.ask(phone))[0] == 200
+    assert (await app.ask(phone))[0] == 200
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["price_microdollars"], row["price_source"], row["state"]) == (10_000, "estimate", "sent")
 
 
 async def test_operator_price_list_sets_the_price_and_cost_metric(
-    start_app: Started, carrier: TwilioServer, books: Books, tmp_path: Path
+    start_app: Started, carrier: TwilioServer, message_db: MessageDatabase, tmp_path: Path
 ) -> None:
     (tmp_path / "rates.csv").write_text("*,9\nGB,0.04\n")
-    door = await start_app(TWILIO_API_URL=carrier.url, SMS_RATES_FILE=str(tmp_path / "rates.csv"))
-    sender = Sender(door, carrier, books, await door.tenant(sms_branding="Zoë ❤ and her friends"))
-    before = await cost(door)
+    api = await start_app(TWILIO_API_URL=carrier.url, SMS_RATES_FILE=str(tmp_path / "rates.csv"))
+    app = TenantApp(api, carrier, message_db, await api.tenant(sms_branding="Zoë ❤ and her friends"))
+    before = await cost(api)
 
-    assert (await sender.ask("+447700900142"))[0] == 200
+    assert (await app.ask("+447700900142"))[0] == 200
 
-    row = await sender.message("+447700900142")
+    row = await app.message("+447700900142")
     assert (row["country"], row["segments"], row["price_microdollars"]) == ("GB", 2, 80_000)
-    assert await cost(door) - before == pytest.approx(0.08)
+    assert await cost(api) - before == pytest.approx(0.08)
 
 
-async def cost(door: Door) -> float:
+async def cost(api: ApiClient) -> float:
     """Return the cost metric of Twilio and the United Kingdom."""
-    text = (await door.client.get("/metrics")).text
+    text = (await api.client.get("/metrics")).text
     lines = [line for line in text.splitlines() if line.startswith("auth1_message_cost_dollars_total{")]
     return sum(float(line.split()[-1]) for line in lines if 'country="GB",provider="twilio"' in line)

@@ -5,9 +5,9 @@ import pytest
 from auth1.core.circuit_breaker import MAX_FAILURES
 from auth1.tenants.settings import OPERATOR_SETTINGS, TenantSettings
 from tests.conftest import Started
-from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
+from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp, spread_phones
 from tests.messaging.test_twilio import official
-from tests.outside.twilio import SERVICE_SID, TwilioServer, refuse
+from tests.support.providers.twilio import SERVICE_SID, TwilioServer, refuse
 
 SERVICE, NUMBER, NAME = "MG" + "b" * 32, "+12015550123", "My App & Co"
 GERMAN, FRENCH = "+491713920001", "+33639980001"  # of the ranges that are kept free for drama
@@ -24,54 +24,54 @@ GERMAN, FRENCH = "+491713920001", "+33639980001"  # of the ranges that are kept 
     ],
 )
 async def test_sender_parameter_equals_that_of_the_twilio_client(
-    sender: Sender, phone: str, senders: dict[str, object], named: dict[str, str]
+    app: TenantApp, phone: str, senders: dict[str, object], named: dict[str, str]
 ) -> None:
-    sender.tenant = await sender.door.tenant(sms_senders=senders)
+    app.tenant = await app.api.tenant(sms_senders=senders)
 
-    assert (await sender.ask(phone))[0] == 200
+    assert (await app.ask(phone))[0] == 200
 
-    [ours] = sender.handed_over(phone)
+    [ours] = app.handed_over(phone)
     theirs = official(to=phone, body=ours.form["Body"], validity_period=600, **named)
     assert ours.form == {name: str(value) for name, value in theirs["data"].items()} | {
         "StatusCallback": ours.form["StatusCallback"]
     }
 
 
-async def test_country_sender_is_used_before_the_wildcard_sender(sender: Sender, phone: str) -> None:
+async def test_country_sender_is_used_before_the_wildcard_sender(app: TenantApp, phone: str) -> None:
     senders = {"DE": {"twilio": "MyApp DE"}, "FR": {"sns": "MyAppFR"}, "*": {"twilio": NUMBER}}
-    sender.tenant = await sender.door.tenant(sms_senders=senders)
+    app.tenant = await app.api.tenant(sms_senders=senders)
 
     for to in (GERMAN, FRENCH, phone):
-        assert (await sender.ask(to))[0] == 200
+        assert (await app.ask(to))[0] == 200
 
-    froms = [sender.handed_over(to)[-1].form["From"] for to in (GERMAN, FRENCH, phone)]
+    froms = [app.handed_over(to)[-1].form["From"] for to in (GERMAN, FRENCH, phone)]
     assert froms == ["MyApp DE", NUMBER, NUMBER]
 
 
 async def test_invalid_tenant_sender_does_not_open_the_circuit_breaker(
-    start_app: Started, carrier: TwilioServer, books: Books
+    start_app: Started, carrier: TwilioServer, message_db: MessageDatabase
 ) -> None:
-    door = await start_app(TWILIO_API_URL=carrier.url, APP_URL=APP_URL)
-    sender = Sender(door, carrier, books, await door.tenant(sms_senders={"*": {"twilio": NUMBER}}))
+    api = await start_app(TWILIO_API_URL=carrier.url, APP_URL=APP_URL)
+    app = TenantApp(api, carrier, message_db, await api.tenant(sms_senders={"*": {"twilio": NUMBER}}))
     carrier.behaviour = refuse(21606)
 
     for phone in spread_phones(MAX_FAILURES + 1):
-        assert (await sender.ask(phone))[0] == 502
-    assert door.services.messenger.breakers["twilio"] == "closed"
+        assert (await app.ask(phone))[0] == 502
+    assert api.services.messenger.breakers["twilio"] == "closed"
 
-    sender.tenant = await door.tenant()  # with the operator's sender it is the operator's matter
+    app.tenant = await api.tenant()  # with the operator's sender it is the operator's matter
     for phone in spread_phones(MAX_FAILURES):
-        await sender.ask(phone)
-    assert door.services.messenger.breakers["twilio"] == "open"
+        await app.ask(phone)
+    assert api.services.messenger.breakers["twilio"] == "open"
 
 
-async def test_tenant_reads_senders_and_only_the_operator_sets_them(sender: Sender) -> None:
-    headers, senders = {"x-api-key": sender.tenant["secret_key"]}, {"US": {"twilio": "MyApp", "sns": None}}
+async def test_tenant_reads_senders_and_only_the_operator_sets_them(app: TenantApp) -> None:
+    headers, senders = {"x-api-key": app.tenant["secret_key"]}, {"US": {"twilio": "MyApp", "sns": None}}
     wanted = {"sms_senders": senders}
 
-    refused = await sender.door.client.patch("/api/tenant/settings", json=wanted, headers=headers)
-    done = await sender.door.admin("PATCH", f"/api/admin/tenants/{sender.id}/settings", wanted)
-    seen = await sender.door.client.get("/api/tenant/settings", headers=headers)
+    refused = await app.api.client.patch("/api/tenant/settings", json=wanted, headers=headers)
+    done = await app.api.admin("PATCH", f"/api/admin/tenants/{app.id}/settings", wanted)
+    seen = await app.api.client.get("/api/tenant/settings", headers=headers)
 
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert "sms_senders" in refused.json()["detail"]

@@ -10,8 +10,8 @@ from twilio.rest import Client
 
 from auth1.messaging.providers.protocol import Failure
 from tests.conftest import Started
-from tests.messaging.conftest import APP_URL, Books, Sender
-from tests.outside.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, Behaviour, TwilioServer, answer, refuse
+from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp
+from tests.support.providers.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, Behaviour, TwilioServer, answer, refuse
 
 # Twilio's error codes with the status they come with, and what we make of them ("Error and Warning Dictionary").
 REFUSALS = {
@@ -60,16 +60,16 @@ def official(**message: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("app_url", ["", APP_URL])
 async def test_request_equals_that_of_the_twilio_client(
-    start_app: Started, carrier: TwilioServer, books: Books, phone: str, app_url: str
+    start_app: Started, carrier: TwilioServer, message_db: MessageDatabase, phone: str, app_url: str
 ) -> None:
-    door = await start_app(TWILIO_API_URL=carrier.url, APP_URL=app_url)
-    tenant = await door.tenant(sms_branding="Zoë & Söhne + 100 %=?#")
+    api = await start_app(TWILIO_API_URL=carrier.url, APP_URL=app_url)
+    tenant = await api.tenant(sms_branding="Zoë & Söhne + 100 %=?#")
 
-    assert (await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
+    assert (await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
 
     [ours] = carrier.requests
     text = f"Your Zoë & Söhne + 100 %=?# verification code is: {carrier.code_for(phone)}. Expires in 10 minutes."
-    message_id = (await books.message(tenant["tenant_id"], phone))["id"]
+    message_id = (await message_db.message(tenant["tenant_id"], phone))["id"]
     ids = f"tenant_id={tenant['tenant_id']}&message_id={message_id}"
     callback = {"status_callback": f"{APP_URL}/api/callbacks/twilio/status?{ids}"} if app_url else {}
     theirs = official(to=phone, body=text, validity_period=600, **callback)
@@ -81,21 +81,23 @@ async def test_request_equals_that_of_the_twilio_client(
     assert ("StatusCallback" in ours.form) is bool(app_url)
 
 
-async def test_validity_period_equals_the_remaining_code_lifetime(sender: Sender, books: Books, phone: str) -> None:
-    await sender.ask(phone)
-    await books.do(
+async def test_validity_period_equals_the_remaining_code_lifetime(
+    app: TenantApp, message_db: MessageDatabase, phone: str
+) -> None:
+    await app.ask(phone)
+    await message_db.do(
         "update identifiers set resend_at = null, code_expires_at = now() + interval '301 s' where identifier = $1",
         phone,
     )
 
-    status, asked = await sender.ask(phone)
+    status, asked = await app.ask(phone)
 
     assert status == 200
-    first, again = (request.form for request in sender.handed_over(phone))
+    first, again = (request.form for request in app.handed_over(phone))
     assert first["ValidityPeriod"] == "600"
     assert again["ValidityPeriod"] == str(asked["expires_in"])
     assert 60 < asked["expires_in"] <= 301
-    assert sender.carrier.code_for(phone) in first["Body"]
+    assert app.carrier.code_for(phone) in first["Body"]
 
 
 async def test_proxy_from_the_environment_is_ignored(
@@ -106,60 +108,60 @@ async def test_proxy_from_the_environment_is_ignored(
         monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{unused_tcp_port}")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    door = await start_app(TWILIO_API_URL=carrier.url)
-    tenant = await door.tenant()
+    api = await start_app(TWILIO_API_URL=carrier.url)
+    tenant = await api.tenant()
 
-    assert (await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
+    assert (await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
     assert carrier.sent_to(phone)
 
 
 @pytest.mark.parametrize("error_code", ["30007", 30007, 1.5, {"code": 1}, [], True])
-async def test_created_message_with_an_odd_error_code_is_sent(sender: Sender, phone: str, error_code: object) -> None:
+async def test_created_message_with_an_odd_error_code_is_sent(app: TenantApp, phone: str, error_code: object) -> None:
     sid = "SM" + "0123456789abcdefABCDEF0123456789"
-    sender.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": error_code, "code": []}))
+    app.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": error_code, "code": []}))
 
-    status, asked = await sender.ask(phone)
+    status, asked = await app.ask(phone)
 
     assert (status, asked["status"]) == (200, "sent")
-    assert (await sender.message(phone))["provider_message_id"] == sid
+    assert (await app.message(phone))["provider_message_id"] == sid
 
 
-async def test_accepted_message_is_recorded_with_its_sid(sender: Sender, phone: str) -> None:
+async def test_accepted_message_is_recorded_with_its_sid(app: TenantApp, phone: str) -> None:
     sid = "SM" + "0123456789abcdefABCDEF0123456789"
-    sender.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": None, "price": None}))
+    app.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": None, "price": None}))
 
-    status, asked = await sender.ask(phone)
+    status, asked = await app.ask(phone)
 
     assert (status, asked["status"]) == (200, "sent")
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["provider_message_id"]) == ("sent", "twilio", sid)
     assert (row["error"], row["trying"], row["claimed_until"]) == (None, None, None)
-    assert await sender.sends_counted(phone) == 1
+    assert await app.sends_counted(phone) == 1
 
 
 @pytest.mark.parametrize("shape", [refuse, rfc_9457])
 @pytest.mark.parametrize(("failure", "code", "status"), CASES)
 async def test_definite_failure_is_reported_and_refunded(
-    sender: Sender, phone: str, failure: Failure, code: int, status: int, shape: Any
+    app: TenantApp, phone: str, failure: Failure, code: int, status: int, shape: Any
 ) -> None:
-    sender.carrier.script.append(shape(code, status))
+    app.carrier.script.append(shape(code, status))
 
-    got_status, problem = await sender.ask(phone)
+    got_status, problem = await app.ask(phone)
 
     assert (got_status, problem["code"]) == ANSWERS.get(failure, (502, "delivery_failed"))
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("failed", "twilio", f"{failure}:{code}")
-    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    [(event, data)] = await app.message_db.events(app.id, row["id"])
     assert event == "message.failed"
     assert str(code) in data
-    identifier = await sender.books.identifier(sender.id, phone)
+    identifier = await app.message_db.identifier(app.id, phone)
     assert (identifier["sent_at"], identifier["resend_at"], identifier["challenge_ids"]) == ([], None, [])
 
     # Nothing stands in the way of another try.
-    status, asked = await sender.ask(phone)
+    status, asked = await app.ask(phone)
     assert (status, asked["status"]) == (200, "sent")
     assert asked["resend_after"] == 30
-    assert await sender.log_in(phone) == 200
+    assert await app.log_in(phone) == 200
 
 
 @pytest.mark.parametrize(
@@ -175,36 +177,36 @@ async def test_definite_failure_is_reported_and_refunded(
     ],
 )
 async def test_error_without_a_code_is_classified_by_its_status(
-    sender: Sender, phone: str, status: int, body: bytes, error: str
+    app: TenantApp, phone: str, status: int, body: bytes, error: str
 ) -> None:
-    sender.carrier.script.append(answer(status, body))
+    app.carrier.script.append(answer(status, body))
 
-    await sender.ask(phone)
+    await app.ask(phone)
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["error"]) == ("failed", error)
-    assert await sender.sends_counted(phone) == 0
+    assert await app.sends_counted(phone) == 0
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirect_is_not_followed(sender: Sender, phone: str, status: int) -> None:
+async def test_redirect_is_not_followed(app: TenantApp, phone: str, status: int) -> None:
     async with TwilioServer() as elsewhere:
-        sender.carrier.script.append(answer(status, b"", {"location": f"{elsewhere.url}/"}))
+        app.carrier.script.append(answer(status, b"", {"location": f"{elsewhere.url}/"}))
 
-        got_status, problem = await sender.ask(phone)
+        got_status, problem = await app.ask(phone)
 
         assert elsewhere.requests == []
     assert (got_status, problem["code"]) == (502, "delivery_failed")
-    assert (await sender.message(phone))["error"] == f"configuration:http_{status}"
+    assert (await app.message(phone))["error"] == f"configuration:http_{status}"
 
 
-async def test_twilio_credentials_are_not_exposed(sender: Sender, phone: str) -> None:
-    sender.carrier.script.append(refuse(20003, 401))
+async def test_twilio_credentials_are_not_exposed(app: TenantApp, phone: str) -> None:
+    app.carrier.script.append(refuse(20003, 401))
 
-    _, problem = await sender.ask(phone)
+    _, problem = await app.ask(phone)
 
-    log = await sender.door.log()
+    log = await app.api.log()
     for secret in (AUTH_TOKEN, ACCOUNT_SID, "20003"):
         assert secret not in str(problem)
-    for secret in (AUTH_TOKEN, phone, sender.carrier.code_for(phone)):
+    for secret in (AUTH_TOKEN, phone, app.carrier.code_for(phone)):
         assert secret not in log

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.conftest import Started
-from tests.messaging.conftest import Books, Sender
-from tests.outside.twilio import Behaviour, Request, TwilioServer, answer, hang, hang_up, take
+from tests.messaging.conftest import MessageDatabase, TenantApp
+from tests.support.providers.twilio import Behaviour, Request, TwilioServer, answer, hang, hang_up, take
 
 SID = "SM" + "0" * 32
 
@@ -61,59 +61,59 @@ MAYBE_SENT: list[tuple[Behaviour, str]] = [
 
 @pytest.mark.parametrize(("behaviour", "error"), MAYBE_SENT)
 async def test_ambiguous_twilio_response_is_unknown_and_counted(
-    sender: Sender, phone: str, behaviour: Behaviour, error: str
+    app: TenantApp, phone: str, behaviour: Behaviour, error: str
 ) -> None:
-    sender.carrier.script.append(behaviour)
+    app.carrier.script.append(behaviour)
 
-    status, problem = await sender.ask(phone)
+    status, problem = await app.ask(phone)
 
     assert (status, problem["code"]) == (502, "delivery_failed")
     assert problem["retry_after"] > 0
-    assert len(sender.handed_over(phone)) == 1
-    row = await sender.message(phone)
+    assert len(app.handed_over(phone)) == 1
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("unknown", "twilio", f"unknown:{error}")
-    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    [(event, data)] = await app.message_db.events(app.id, row["id"])
     assert event == "message.unknown"
     assert error in data
-    assert await sender.sends_counted(phone) == 1
+    assert await app.sends_counted(phone) == 1
 
     # If it did arrive, it works.
-    assert await sender.log_in(phone) == 200
+    assert await app.log_in(phone) == 200
 
 
 async def test_unknown_send_allows_immediate_resend_within_the_rate_limit(
-    sender: Sender, carrier: TwilioServer, phone: str
+    app: TenantApp, carrier: TwilioServer, phone: str
 ) -> None:
     carrier.behaviour = hang_up
     for _ in range(4):
-        assert (await sender.ask(phone))[0] == 502
+        assert (await app.ask(phone))[0] == 502
     carrier.behaviour = take
 
-    status, asked = await sender.ask(phone)
+    status, asked = await app.ask(phone)
 
     assert (status, asked["status"]) == (200, "sent")
-    assert len({request.form["Body"] for request in sender.handed_over(phone)}) == 1
-    await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
-    status, problem = await sender.ask(phone)
+    assert len({request.form["Body"] for request in app.handed_over(phone)}) == 1
+    await app.message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+    status, problem = await app.ask(phone)
     assert (status, problem["code"]) == (429, "rate_limited")
-    assert len(sender.handed_over(phone)) == 5
+    assert len(app.handed_over(phone)) == 5
 
 
 async def test_refused_connection_is_transient_failure(
-    start_app: Started, books: Books, phone: str, unused_tcp_port: int
+    start_app: Started, message_db: MessageDatabase, phone: str, unused_tcp_port: int
 ) -> None:
-    door = await start_app(TWILIO_API_URL=f"http://127.0.0.1:{unused_tcp_port}")
-    tenant = await door.tenant()
+    api = await start_app(TWILIO_API_URL=f"http://127.0.0.1:{unused_tcp_port}")
+    tenant = await api.tenant()
 
-    answered = await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    answered = await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
     assert (answered.status_code, answered.json()["code"]) == (502, "delivery_failed")
-    row = await books.message(tenant["tenant_id"], phone)
+    row = await message_db.message(tenant["tenant_id"], phone)
     assert (row["state"], row["error"]) == ("failed", "transient:no_connection")
-    assert (await books.identifier(tenant["tenant_id"], phone))["sent_at"] == []
+    assert (await message_db.identifier(tenant["tenant_id"], phone))["sent_at"] == []
 
 
-async def test_endless_response_is_aborted(sender: Sender, phone: str) -> None:
+async def test_endless_response_is_aborted(app: TenantApp, phone: str) -> None:
     hung_up = asyncio.Event()
 
     async def go_on_for_ever(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -125,15 +125,15 @@ async def test_endless_response_is_aborted(sender: Sender, phone: str) -> None:
         except ConnectionError:
             hung_up.set()
 
-    sender.carrier.script.append(go_on_for_ever)
+    app.carrier.script.append(go_on_for_ever)
 
-    assert (await sender.ask(phone))[0] == 502
-    assert (await sender.message(phone))["error"] == "unknown:answer_too_long"
+    assert (await app.ask(phone))[0] == 502
+    assert (await app.message(phone))["error"] == "unknown:answer_too_long"
     async with asyncio.timeout(30):
         await hung_up.wait()
 
 
-async def test_closed_keep_alive_connection_is_not_reused(sender: Sender, phone: str) -> None:
+async def test_closed_keep_alive_connection_is_not_reused(app: TenantApp, phone: str) -> None:
     closed = asyncio.Event()
 
     async def take_and_close(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -142,15 +142,15 @@ async def test_closed_keep_alive_connection_is_not_reused(sender: Sender, phone:
         await writer.wait_closed()
         closed.set()
 
-    sender.carrier.script.append(take_and_close)
-    await sender.ask(phone)
+    app.carrier.script.append(take_and_close)
+    await app.ask(phone)
     await closed.wait()
-    await sender.books.do("update identifiers set resend_at = null where identifier = $1", phone)
+    await app.message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
 
-    assert (await sender.ask(phone))[0] == 200
+    assert (await app.ask(phone))[0] == 200
 
 
-async def test_concurrent_responses_are_matched_to_their_requests(sender: Sender, carrier: TwilioServer) -> None:
+async def test_concurrent_responses_are_matched_to_their_requests(app: TenantApp, carrier: TwilioServer) -> None:
     """Rejected and accepted numbers are mixed; each caller gets its own result."""
 
     async def refuse_odd(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -160,6 +160,6 @@ async def test_concurrent_responses_are_matched_to_their_requests(sender: Sender
     carrier.behaviour = refuse_odd
     phones = [f"+120155501{n:02d}" for n in range(16)]
 
-    statuses = [status for status, _ in await asyncio.gather(*(sender.ask(phone) for phone in phones))]
+    statuses = [status for status, _ in await asyncio.gather(*(app.ask(phone) for phone in phones))]
 
     assert statuses == [422 if int(phone) % 2 else 200 for phone in phones]

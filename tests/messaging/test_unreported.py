@@ -1,6 +1,6 @@
 """A message without a delivery report at code expiry is unknown; a later report still counts.
 
-The database is this file's own: the outbox settles whatever it finds, also messages of other tests.
+The database is separate, because the outbox processes all messages.
 """
 
 import asyncio
@@ -12,10 +12,11 @@ from prometheus_client import REGISTRY
 
 from auth1.dev.postgres import PostgresServer
 from auth1.messaging import outbox
-from tests.conftest import Door, Started, new_database
+from tests.conftest import Started, new_database
 from tests.messaging.callbacks import UNDELIVERED, Report
-from tests.messaging.conftest import APP_URL, Books, Sender, spread_phones
-from tests.outside.twilio import Request, TwilioServer, hang_up, take
+from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp, spread_phones
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import Request, TwilioServer, hang_up, take
 
 CODE_ENDS = (
     "update messages set receipt_due_at = now() - interval '1 s' where tenant_id = $1 and receipt_due_at > now()"
@@ -28,14 +29,14 @@ async def own_database_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="module")
-async def books(own_database_url: str) -> AsyncIterator[Books]:
+async def message_db(own_database_url: str) -> AsyncIterator[MessageDatabase]:
     connection = await asyncpg.connect(own_database_url)
-    yield Books(connection)
+    yield MessageDatabase(connection)
     await connection.close()
 
 
 @pytest.fixture(scope="module")
-async def module_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
+async def module_api(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> ApiClient:
     return await start_app(TWILIO_API_URL=module_carrier.url, APP_URL=APP_URL, DATABASE_URL=own_database_url)
 
 
@@ -45,34 +46,34 @@ def counted() -> float:
 
 
 async def test_message_without_delivery_report_becomes_unknown_at_code_expiry(
-    sender: Sender, phone: str, url: str
+    app: TenantApp, phone: str, url: str
 ) -> None:
     before = counted()
-    sent = await sender.message(phone)
-    assert sent["receipt_due_at"] >= (await sender.books.identifier(sender.id, phone))["code_expires_at"]
-    await sender.door.services.outbox.run_once()
-    assert await sender.message(phone) == sent
+    sent = await app.message(phone)
+    assert sent["receipt_due_at"] >= (await app.message_db.identifier(app.id, phone))["code_expires_at"]
+    await app.api.services.outbox.run_once()
+    assert await app.message(phone) == sent
 
-    await sender.books.do(CODE_ENDS, sender.id)
+    await app.message_db.do(CODE_ENDS, app.id)
     for _ in range(2):
-        await sender.door.services.outbox.run_once()
+        await app.api.services.outbox.run_once()
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("unknown", "twilio", "no_receipt")
     assert row["provider_message_id"] == sent["provider_message_id"]
-    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    [(event, data)] = await app.message_db.events(app.id, row["id"])
     assert event == "message.unknown"
     assert "no_receipt" in data
     assert row["challenge_id"] in data
     assert counted() == before + 1
-    assert '"error":"no_receipt"' in await sender.door.log()
+    assert '"error":"no_receipt"' in await app.api.log()
 
 
-async def test_delivery_report_is_due_at_code_expiry(sender: Sender, phone: str) -> None:
-    sender.tenant = await sender.door.tenant(otp_expiry_minutes=3)
-    await sender.ask(phone)
+async def test_delivery_report_is_due_at_code_expiry(app: TenantApp, phone: str) -> None:
+    app.tenant = await app.api.tenant(otp_expiry_minutes=3)
+    await app.ask(phone)
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["receipt_due_at"] - row["updated_at"]).total_seconds() == 180
 
 
@@ -85,17 +86,17 @@ async def test_delivery_report_is_due_at_code_expiry(sender: Sender, phone: str)
     ],
 )
 async def test_delivery_report_after_expiry_still_counts(
-    sender: Sender, phone: str, url: str, status: str, more: dict[str, str], state: str, error: str | None
+    app: TenantApp, phone: str, url: str, status: str, more: dict[str, str], state: str, error: str | None
 ) -> None:
-    await sender.books.do(CODE_ENDS, sender.id)
-    await sender.door.services.outbox.run_once()
+    await app.message_db.do(CODE_ENDS, app.id)
+    await app.api.services.outbox.run_once()
 
-    await Report(url, status, more=more).send(sender.door)
-    await sender.door.services.outbox.run_once()
+    await Report(url, status, more=more).send(app.api)
+    await app.api.services.outbox.run_once()
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["error"]) == (state, error)
-    events = [event for event, _ in await sender.books.events(sender.id, row["id"])]
+    events = [event for event, _ in await app.message_db.events(app.id, row["id"])]
     assert events == ["message.unknown", *([f"message.{state}"] if state != "unknown" else [])]
 
 
@@ -103,126 +104,131 @@ async def test_delivery_report_after_expiry_still_counts(
     ("status", "state"), [("delivered", "delivered"), ("undelivered", "failed"), ("sent", "unknown")]
 )
 async def test_reported_message_is_unchanged_at_expiry(
-    sender: Sender, phone: str, url: str, status: str, state: str
+    app: TenantApp, phone: str, url: str, status: str, state: str
 ) -> None:
-    await Report(url, status).send(sender.door)
+    await Report(url, status).send(app.api)
 
-    await sender.books.do(CODE_ENDS, sender.id)
-    await sender.door.services.outbox.run_once()
+    await app.message_db.do(CODE_ENDS, app.id)
+    await app.api.services.outbox.run_once()
 
-    assert (await sender.message(phone))["state"] == state
+    assert (await app.message(phone))["state"] == state
 
 
 @pytest.mark.parametrize("changes", [{"APP_URL": ""}, {"APP_URL": APP_URL, "SMS_PROVIDERS": "console"}])
 async def test_message_without_expected_report_stays_sent(
-    start_app: Started, own_database_url: str, carrier: TwilioServer, books: Books, phone: str, changes: dict[str, str]
+    start_app: Started,
+    own_database_url: str,
+    carrier: TwilioServer,
+    message_db: MessageDatabase,
+    phone: str,
+    changes: dict[str, str],
 ) -> None:
-    door = await start_app(TWILIO_API_URL=carrier.url, DATABASE_URL=own_database_url, **changes)
-    sender = Sender(door, carrier, books, await door.tenant())
-    assert (await door.post("/api/auth/request", {"phone": phone}, sender.tenant["api_key"])).status_code == 200
+    api = await start_app(TWILIO_API_URL=carrier.url, DATABASE_URL=own_database_url, **changes)
+    app = TenantApp(api, carrier, message_db, await api.tenant())
+    assert (await api.post("/api/auth/request", {"phone": phone}, app.tenant["api_key"])).status_code == 200
 
-    await books.do("update messages set updated_at = now() - interval '1 day' where identifier = $1", phone)
-    await door.services.outbox.run_once()
+    await message_db.do("update messages set updated_at = now() - interval '1 day' where identifier = $1", phone)
+    await api.services.outbox.run_once()
 
-    row = await books.message(sender.id, phone)
+    row = await message_db.message(app.id, phone)
     assert (row["state"], row["receipt_due_at"]) == ("sent", None)
     assert all("StatusCallback" not in request.form for request in carrier.requests)
 
 
 async def test_failed_over_message_does_not_wait_for_the_twilio_report(
-    start_app: Started, own_database_url: str, carrier: TwilioServer, books: Books, phone: str
+    start_app: Started, own_database_url: str, carrier: TwilioServer, message_db: MessageDatabase, phone: str
 ) -> None:
-    door = await start_app(
+    api = await start_app(
         TWILIO_API_URL=carrier.url, DATABASE_URL=own_database_url, APP_URL=APP_URL, SMS_PROVIDERS="twilio,console"
     )
-    sender = Sender(door, carrier, books, await door.tenant())
+    app = TenantApp(api, carrier, message_db, await api.tenant())
     carrier.script.append(hang_up)
 
-    assert (await sender.ask(phone))[0] == 200
+    assert (await app.ask(phone))[0] == 200
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["receipt_due_at"]) == ("sent", "console", None)
     # Twilio did have it, and fails: the console's message is not touched by that. Or brings it: good.
     url = carrier.requests[-1].form["StatusCallback"]
-    await Report(url, "undelivered").send(door)
-    assert await sender.message(phone) == row
-    await Report(url, "delivered").send(door)
-    row = await sender.message(phone)
+    await Report(url, "undelivered").send(api)
+    assert await app.message(phone) == row
+    await Report(url, "delivered").send(api)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("delivered", "twilio", None)
 
 
 async def test_message_sent_by_the_outbox_waits_for_its_delivery_report(
-    sender: Sender, carrier: TwilioServer, phone: str
+    app: TenantApp, carrier: TwilioServer, phone: str
 ) -> None:
     """It is due after the remaining lifetime of the code."""
 
     async def die(request: Request, writer: asyncio.StreamWriter) -> None:
-        await sender.books.do("update messages set trying = null, claimed_until = null where identifier = $1", phone)
+        await app.message_db.do("update messages set trying = null, claimed_until = null where identifier = $1", phone)
         await take(request, writer)
 
     carrier.script.append(die)
-    await sender.ask(phone)
-    assert (await sender.message(phone))["state"] == "queued"
+    await app.ask(phone)
+    assert (await app.message(phone))["state"] == "queued"
 
-    await sender.door.services.outbox.run_once()
+    await app.api.services.outbox.run_once()
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert row["state"] == "sent"
-    assert row["receipt_due_at"] >= (await sender.books.identifier(sender.id, phone))["code_expires_at"]
-    await Report(carrier.requests[-1].form["StatusCallback"], "delivered").send(sender.door)
-    assert (await sender.message(phone))["state"] == "delivered"
+    assert row["receipt_due_at"] >= (await app.message_db.identifier(app.id, phone))["code_expires_at"]
+    await Report(carrier.requests[-1].form["StatusCallback"], "delivered").send(app.api)
+    assert (await app.message(phone))["state"] == "delivered"
 
 
 @pytest.mark.parametrize("rounds", [1, 6])
 async def test_concurrent_outbox_runs_expire_each_unreported_message_once(
-    sender: Sender, start_app: Started, own_database_url: str, rounds: int
+    app: TenantApp, start_app: Started, own_database_url: str, rounds: int
 ) -> None:
-    other = await start_app(TWILIO_API_URL=sender.carrier.url, APP_URL=APP_URL, DATABASE_URL=own_database_url)
+    other = await start_app(TWILIO_API_URL=app.carrier.url, APP_URL=APP_URL, DATABASE_URL=own_database_url)
     count = 2 * outbox.SETTLE_BATCH + 50
     sql = (
         "insert into messages (tenant_id, id, challenge_id, identifier, channel, state, provider, receipt_due_at)"
         " select $1, 'msg_' || lpad(n::text, 26, '0'), 'ch_' || n, '+15551234567', 'sms', 'sent', 'twilio', now()"
         " from generate_series(1, $2::int) as n"
     )
-    await sender.books.do(sql, sender.id, count)
+    await app.message_db.do(sql, app.id, count)
 
-    doors = [sender.door, other] * 3
-    await asyncio.gather(*(door.services.outbox.run_once() for door in doors[:rounds]))
+    apis = [app.api, other] * 3
+    await asyncio.gather(*(api.services.outbox.run_once() for api in apis[:rounds]))
 
-    rows = await sender.books.messages(sender.id, "+15551234567")
+    rows = await app.message_db.messages(app.id, "+15551234567")
     assert [row["state"] for row in rows] == ["unknown"] * count
-    events = await sender.books.connection.fetch(
-        "select subject from events where tenant_id = $1 and type = 'message.unknown'", sender.id
+    events = await app.message_db.connection.fetch(
+        "select subject from events where tenant_id = $1 and type = 'message.unknown'", app.id
     )
     assert sorted(event["subject"] for event in events) == sorted(row["id"] for row in rows)
 
 
-async def test_delivery_report_racing_the_expiry_is_not_lost(sender: Sender) -> None:
+async def test_delivery_report_racing_the_expiry_is_not_lost(app: TenantApp) -> None:
     phones = spread_phones(20)
     for phone in phones:
-        assert (await sender.ask(phone))[0] == 200
-    await sender.books.do(CODE_ENDS, sender.id)
+        assert (await app.ask(phone))[0] == 200
+    await app.message_db.do(CODE_ENDS, app.id)
 
-    reports = [Report(request.form["StatusCallback"], "delivered") for request in sender.carrier.requests]
-    settling = [sender.door.services.outbox.run_once() for _ in range(3)]
-    await asyncio.gather(*settling, *(report.send(sender.door) for report in reports))
+    reports = [Report(request.form["StatusCallback"], "delivered") for request in app.carrier.requests]
+    settling = [app.api.services.outbox.run_once() for _ in range(3)]
+    await asyncio.gather(*settling, *(report.send(app.api) for report in reports))
 
     for phone in phones:
-        assert (await sender.message(phone))["state"] == "delivered"
+        assert (await app.message(phone))["state"] == "delivered"
 
 
-async def test_delivery_report_settles_a_message_of_a_crashed_process(sender: Sender, phone: str, url: str) -> None:
+async def test_delivery_report_settles_a_message_of_a_crashed_process(app: TenantApp, phone: str, url: str) -> None:
     """The process died before it recorded the response; the report arrives."""
     died = (
         "update messages set state = 'queued', trying = 'twilio', provider = null, provider_message_id = null,"
         " receipt_due_at = null, claimed_until = now() - interval '1 s' where identifier = $1"
     )
-    await sender.books.do(died, phone)
+    await app.message_db.do(died, phone)
 
-    await Report(url, "delivered").send(sender.door)
-    await sender.door.services.outbox.run_once()
+    await Report(url, "delivered").send(app.api)
+    await app.api.services.outbox.run_once()
 
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("delivered", "twilio", None)
     assert (row["trying"], row["claimed_until"]) == (None, None)
-    assert [event for event, _ in await sender.books.events(sender.id, row["id"])] == ["message.delivered"]
+    assert [event for event, _ in await app.message_db.events(app.id, row["id"])] == ["message.delivered"]

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ADMIN_TOKEN, new_phone
-from tests.faults.process import Auth1
-from tests.outside.twilio import TwilioServer
+from tests.conftest import new_phone
+from tests.support.api_client import ADMIN_TOKEN
+from tests.support.process import Auth1
+from tests.support.providers.twilio import TwilioServer
 
 
 @dataclass

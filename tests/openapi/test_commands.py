@@ -9,10 +9,10 @@ import pytest
 
 from auth1.openapi.metadata import FIELDS as EXAMPLES
 from auth1.openapi.operation import HOST, command
-from tests import described
-from tests.faults.process import Auth1
 from tests.openapi.conftest import Callers, run
-from tests.outside.twilio import TwilioServer
+from tests.support import described
+from tests.support.process import Auth1
+from tests.support.providers.twilio import TwilioServer
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 

@@ -3,9 +3,10 @@
 import pytest
 
 from auth1.routes import ROUTES
-from tests.conftest import Door, new_phone
+from tests.conftest import new_phone
 from tests.declared_errors import unseen
-from tests.outside.twilio import TwilioServer
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 MISSING_ID = "01kf0fv2z4z60fen5rnweennx2"
 
@@ -13,67 +14,67 @@ MISSING_ID = "01kf0fv2z4z60fen5rnweennx2"
 @pytest.mark.parametrize(
     ("fields", "code"), [({"phone": "5551234567"}, "invalid_phone"), ({"email": "a"}, "invalid_email")]
 )
-async def test_verify_checks_the_identifier(door: Door, fields: dict[str, str], code: str) -> None:
-    tenant = await door.tenant()
+async def test_verify_checks_the_identifier(api: ApiClient, fields: dict[str, str], code: str) -> None:
+    tenant = await api.tenant()
 
-    answer = await door.post("/api/auth/verify", {**fields, "code": "123456"}, tenant["api_key"])
+    answer = await api.post("/api/auth/verify", {**fields, "code": "123456"}, tenant["api_key"])
 
     assert (answer.status_code, answer.json()["code"]) == (422, code)
 
 
-async def test_unknown_challenge_is_not_found(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_unknown_challenge_is_not_found(api: ApiClient) -> None:
+    tenant = await api.tenant()
 
-    answer = await door.client.get(f"/api/auth/challenges/ch_{MISSING_ID}", headers={"x-api-key": tenant["api_key"]})
+    answer = await api.client.get(f"/api/auth/challenges/ch_{MISSING_ID}", headers={"x-api-key": tenant["api_key"]})
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_refresh_with_an_invalid_token_is_refused(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_refresh_with_an_invalid_token_is_rejected(api: ApiClient) -> None:
+    tenant = await api.tenant()
 
     grant = {"grant_type": "refresh_token", "refresh_token": "auth1_rt_invented"}
-    answer = await door.post("/api/auth/token", grant, tenant["api_key"])
+    answer = await api.post("/api/auth/token", grant, tenant["api_key"])
 
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
 
 
-async def test_user_cannot_get_an_invalid_email(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_user_cannot_get_an_invalid_email(api: ApiClient) -> None:
+    tenant = await api.tenant()
     users = f"/api/admin/tenants/{tenant['tenant_id']}/users"
-    user = (await door.admin("POST", users, {"phone": new_phone()})).json()
+    user = (await api.admin("POST", users, {"phone": new_phone()})).json()
 
-    answer = await door.admin("PATCH", f"{users}/{user['user_id']}", {"email": "a"})
+    answer = await api.admin("PATCH", f"{users}/{user['user_id']}", {"email": "a"})
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_email")
 
 
-async def test_revoked_key_cannot_be_changed_or_rotated(door: Door) -> None:
-    tenant = await door.tenant()
+async def test_revoked_key_cannot_be_changed_or_rotated(api: ApiClient) -> None:
+    tenant = await api.tenant()
     keys = f"/api/admin/tenants/{tenant['tenant_id']}/keys"
-    key_id = (await door.admin("POST", keys, {"kind": "pk"})).json()["key_id"]
-    await door.admin("DELETE", f"{keys}/{key_id}")
+    key_id = (await api.admin("POST", keys, {"kind": "pk"})).json()["key_id"]
+    await api.admin("DELETE", f"{keys}/{key_id}")
 
-    changed = await door.admin("PATCH", f"{keys}/{key_id}", {"allowed_origins": ["https://app.example.com"]})
-    rotated = await door.admin("POST", f"{keys}/{key_id}/rotate")
+    changed = await api.admin("PATCH", f"{keys}/{key_id}", {"allowed_origins": ["https://app.example.com"]})
+    rotated = await api.admin("POST", f"{keys}/{key_id}/rotate")
 
     assert [answer.json()["code"] for answer in (changed, rotated)] == ["conflict", "conflict"]
 
 
-async def test_adding_an_identifier_needs_a_channel_and_a_budget(door: Door, twilio_server: TwilioServer) -> None:
-    tenant, phone = await door.tenant(messages_per_day=1), new_phone()
-    assert (await door.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
+async def test_adding_an_identifier_needs_a_channel_and_a_budget(api: ApiClient, twilio_server: TwilioServer) -> None:
+    tenant, phone = await api.tenant(messages_per_day=1), new_phone()
+    assert (await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])).status_code == 200
     body = {"phone": phone, "code": twilio_server.code_for(phone)}
-    tokens = (await door.post("/api/auth/verify", body, tenant["api_key"])).json()
+    tokens = (await api.post("/api/auth/verify", body, tenant["api_key"])).json()
     authorization = f"Bearer {tokens['token']}"
 
     answers = [
-        await door.post("/api/auth/me/identifiers", fields, tenant["api_key"], authorization=authorization)
+        await api.post("/api/auth/me/identifiers", fields, tenant["api_key"], authorization=authorization)
         for fields in ({"email": "ada@example.com"}, {"phone": new_phone()})
     ]
     session = f"/api/auth/me/sessions/ses_{MISSING_ID}"
     headers = {"authorization": authorization, "x-api-key": tenant["api_key"]}
-    missing = await door.client.delete(session, headers=headers)
+    missing = await api.client.delete(session, headers=headers)
 
     assert [answer.json()["code"] for answer in answers] == ["channel_unavailable", "budget_exceeded"]
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

@@ -27,8 +27,8 @@ from auth1.routes import ROUTES
 from auth1.services import Services
 from auth1.sessions import refresh_tokens
 from auth1.sessions.tokens import Claims
-from tests import described
-from tests.conftest import Door
+from tests.support import described
+from tests.support.api_client import ApiClient
 
 DOCUMENT = described.snapshot()
 OPERATIONS = [
@@ -175,8 +175,8 @@ def test_each_operation_is_complete(path: str, verb: str, operation: dict[str, A
     assert listed == set(operation["x-error-codes"])
 
 
-async def test_document_is_served_as_committed(door: Door) -> None:
-    answer = await door.client.get("/openapi.json")
+async def test_document_is_served_as_committed(api: ApiClient) -> None:
+    answer = await api.client.get("/openapi.json")
 
     assert (answer.status_code, answer.content) == (200, SNAPSHOT.read_bytes())
     assert answer.headers["content-type"] == "application/json"

@@ -1,6 +1,6 @@
 """Schemathesis looks for responses of a real server that the description does not allow.
 
-CI takes a few examples of each operation, always the same; `just fuzz` takes as many as one likes, new ones each time.
+CI runs a few fixed examples of each operation; `just fuzz` runs a given number of new ones.
 """
 
 import copy
@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests import described
-from tests.conftest import ADMIN_TOKEN
-from tests.faults.process import Auth1
 from tests.openapi.conftest import Callers, run
-from tests.outside.twilio import TwilioServer
+from tests.support import described
+from tests.support.api_client import ADMIN_TOKEN
+from tests.support.process import Auth1
+from tests.support.providers.twilio import TwilioServer
 
 EXAMPLES = int(os.environ.get("AUTH1_FUZZ_EXAMPLES", "3"))
 ONLY = os.environ.get("AUTH1_FUZZ_ONLY", "")

@@ -1,6 +1,6 @@
 """A real nginx with one of the configurations of ops/nginx.
 
-Only what belongs to the machine is changed: the ports, the certificate, the paths of the logs and Auth1's addresses.
+Only local values are changed: the ports, the certificate, the log paths and Auth1's addresses.
 """
 
 import datetime

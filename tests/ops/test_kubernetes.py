@@ -1,6 +1,6 @@
 """ops/k8s: built by kustomize, validated against the schemas of Kubernetes, and as documented.
 
-No cluster is asked: nothing here shows that the manifests were ever applied.
+No cluster is used: these tests do not apply the manifests.
 """
 
 import ipaddress

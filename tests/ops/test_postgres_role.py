@@ -7,8 +7,8 @@ import sys
 import asyncpg
 import pytest
 
-from tests.faults.process import Auth1
 from tests.ops.conftest import ComposePostgres
+from tests.support.process import Auth1
 
 FLAGS = ("rolsuper", "rolcreatedb", "rolcreaterole", "rolreplication", "rolbypassrls")
 

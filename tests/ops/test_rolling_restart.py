@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from auth1.dev.processes import free_port
-from tests.faults.process import Auth1, until
 from tests.ops.nginx import HOST, NGINX, Proxy, running
-from tests.outside.twilio import Request, TwilioServer
+from tests.support.process import Auth1, until
+from tests.support.providers.twilio import Request, TwilioServer
 
 CLIENTS = 4
 ROUNDS = 2  # how often each instance is restarted

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from auth1.dev.processes import free_port
-from tests.faults.process import Auth1, until
 from tests.ops.grafana import DASHBOARD, ROOT, alert_expressions, needs_promtool, promtool
+from tests.support.process import Auth1, until
 
 PROMETHEUS = shutil.which("prometheus")
 SAMPLE = ROOT / "ops/prometheus/prometheus.yml"

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-# In pieces, so that this file does not name them itself. Where packages come from is the business of whoever installs.
+# Split, so that this file does not name them itself. The package source is the operator's choice.
 REGISTRIES = [
     ".".join(pieces)
     for pieces in (

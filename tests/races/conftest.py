@@ -14,13 +14,14 @@ from auth1.core.postgres import Query
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import Unavailable
-from tests.conftest import Door, Started, new_phone
-from tests.outside.twilio import TwilioServer
+from tests.conftest import Started, new_phone
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 DATABASE = "auth1_races"
 # Enough to race, and few enough to be served within the service's deadlines on a slow machine.
 POOL_SIZE = "6"
-# Those who come again come a few at a time: a machine too slow for the whole crowd would be too slow for ever.
+# Retries run a few at a time, because a slow machine cannot serve all of them at once.
 _PATIENCE = asyncio.Semaphore(4)
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
@@ -55,28 +56,28 @@ async def races_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
-async def first(start_app: Started, races_url: str) -> Door:
+async def first(start_app: Started, races_url: str) -> ApiClient:
     return await warm(await start_app(DATABASE_URL=races_url, DATABASE_POOL_SIZE=POOL_SIZE))
 
 
 @pytest.fixture(scope="session")
-async def second(start_app: Started, races_url: str) -> Door:
+async def second(start_app: Started, races_url: str) -> ApiClient:
     """Return another instance on the same database."""
     return await warm(await start_app(DATABASE_URL=races_url, DATABASE_POOL_SIZE=POOL_SIZE))
 
 
-async def warm(door: Door) -> Door:
+async def warm(api: ApiClient) -> ApiClient:
     """Open all connections of a pool, so that a race is one of statements."""
     nap = Query("nap", "select pg_sleep(0.1)")
     naps: list[object] = [Unavailable()]
     while any(isinstance(one, Unavailable) for one in naps):
-        everybody = (door.services.postgres.row(nap) for _ in range(door.settings.pool_size_per_worker))
+        everybody = (api.services.postgres.row(nap) for _ in range(api.settings.pool_size_per_worker))
         naps = list(await asyncio.gather(*everybody, return_exceptions=True))
-    return door
+    return api
 
 
 @pytest.fixture(params=["one instance", "two instances"])
-def doors(request: pytest.FixtureRequest, first: Door, second: Door) -> list[Door]:
+def apis(request: pytest.FixtureRequest, first: ApiClient, second: ApiClient) -> list[ApiClient]:
     return [first] if request.param == "one instance" else [first, second]
 
 
@@ -117,9 +118,9 @@ def outcomes(answers: list[httpx.Response]) -> dict[str, int]:
     return {name: names.count(name) for name in sorted(set(names))}
 
 
-def assert_told(answers: list[httpx.Response], expected: dict[str, int], *people: "Person") -> None:
+def assert_outcomes(answers: list[httpx.Response], expected: dict[str, int], *users: "RaceUser") -> None:
     """Compare the outcome counts, allowing for responses that were lost to a repeated 503."""
-    seen, lost = outcomes(answers), sum(person.retries for person in people)
+    seen, lost = outcomes(answers), sum(user.retries for user in users)
     if not lost:
         assert seen == expected
     assert seen.keys() <= expected.keys()
@@ -127,10 +128,10 @@ def assert_told(answers: list[httpx.Response], expected: dict[str, int], *people
 
 
 @dataclass
-class Person:
+class RaceUser:
     """A user with a phone at a tenant, whose calls alternate between the instances."""
 
-    doors: list[Door]
+    apis: list[ApiClient]
     tenant: dict[str, Any]
     twilio: TwilioServer
     database: asyncpg.Connection
@@ -138,7 +139,7 @@ class Person:
     retries: int = 0  # each may stand for an answer that was lost
 
     def __post_init__(self) -> None:
-        self._turns = itertools.cycle(self.doors)
+        self._turns = itertools.cycle(self.apis)
 
     @property
     def tenant_id(self) -> str:
@@ -207,19 +208,19 @@ class Person:
         return number
 
 
-NewPerson = Callable[..., Awaitable[Person]]
+NewUser = Callable[..., Awaitable[RaceUser]]
 
 
 @pytest.fixture
-def new_person(first: Door, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewPerson:
+def new_user(first: ApiClient, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewUser:
     """Create a user at a tenant with some settings, by default on one instance."""
 
-    async def make(doors: list[Door] | None = None, **settings: object) -> Person:
-        return Person(doors or [first], await first.tenant(**settings), twilio_server, database)
+    async def make(apis: list[ApiClient] | None = None, **settings: object) -> RaceUser:
+        return RaceUser(apis or [first], await first.tenant(**settings), twilio_server, database)
 
     return make
 
 
 @pytest.fixture
-async def person(new_person: NewPerson) -> Person:
-    return await new_person()
+async def user(new_user: NewUser) -> RaceUser:
+    return await new_user()

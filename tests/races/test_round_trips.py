@@ -14,10 +14,11 @@ import pytest
 from auth1.core.redis import RETRY_S
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import Door, Started, new_database
-from tests.lua.wire import Wire
-from tests.outside.twilio import TwilioServer
-from tests.races.conftest import DAY_S, Person, outcome
+from tests.conftest import Started, new_database
+from tests.races.conftest import DAY_S, RaceUser, outcome
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
+from tests.support.raw_redis import RawRedis
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ async def counted_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="module")
-async def door(start_app: Started, counted_url: str, redis: RedisServer) -> Door:
+async def api(start_app: Started, counted_url: str, redis: RedisServer) -> ApiClient:
     return await start_app(DATABASE_URL=counted_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="1")
 
 
@@ -57,29 +58,29 @@ class Counts:
 class Meter:
     """Counts from one reading to the next."""
 
-    door: Door
+    api: ApiClient
     postgres_server: PostgresServer
     twilio: TwilioServer
-    monitor: Wire
-    caller: Wire
+    monitor: RawRedis
+    caller: RawRedis
 
     async def measure(
-        self, person: Person, prepare: Callable[[], Awaitable[object]], call: Callable[[], Awaitable[httpx.Response]]
+        self, user: RaceUser, prepare: Callable[[], Awaitable[object]], call: Callable[[], Awaitable[httpx.Response]]
     ) -> tuple[httpx.Response, Counts]:
         """Count the calls of a request; repeat it when a call timed out."""
-        redis = self.door.services.redis
+        redis = self.api.services.redis
         while True:
             await prepare()
             await self.read()
-            connection, retries = redis._connection, person.retries
+            connection, retries = redis._connection, user.retries
             answer = await call()
             counts = await self.read()
-            if connection is not None and connection is redis._connection and retries == person.retries:
+            if connection is not None and connection is redis._connection and retries == user.retries:
                 return answer, counts
             await asyncio.sleep(RETRY_S)
 
     async def read(self) -> Counts:
-        services = self.door.services
+        services = self.api.services
         trips = (services.postgres.round_trips, services.redis.round_trips, len(self.twilio.requests))
         before, self._before = getattr(self, "_before", (0, 0, 0)), trips
         statements, commands = self._statements(), await self._commands()
@@ -107,11 +108,11 @@ class Meter:
 
 @pytest.fixture
 async def meter(
-    door: Door, postgres_server: PostgresServer, twilio_server: TwilioServer, redis: RedisServer
+    api: ApiClient, postgres_server: PostgresServer, twilio_server: TwilioServer, redis: RedisServer
 ) -> AsyncIterator[Meter]:
-    monitor, caller = await Wire.connect(redis.url()), await Wire.connect(redis.url())
+    monitor, caller = await RawRedis.connect(redis.url()), await RawRedis.connect(redis.url())
     assert await monitor.call("MONITOR") == b"OK"
-    meter = Meter(door, postgres_server, twilio_server, monitor, caller)
+    meter = Meter(api, postgres_server, twilio_server, monitor, caller)
     await meter.read()
     yield meter
     monitor.close()
@@ -119,117 +120,115 @@ async def meter(
 
 
 @pytest.fixture
-async def person(door: Door, twilio_server: TwilioServer, counted_url: str) -> AsyncIterator[Person]:
+async def user(api: ApiClient, twilio_server: TwilioServer, counted_url: str) -> AsyncIterator[RaceUser]:
     """Return a user whose tenant is cached and whose statements are prepared."""
     database = await asyncpg.connect(counted_url, server_settings={"log_min_duration_statement": "-1"})
-    person = Person([door], await door.tenant(), twilio_server, database)
-    await person.asked()
-    await person.answer(person.code)
-    yield person
+    user = RaceUser([api], await api.tenant(), twilio_server, database)
+    await user.asked()
+    await user.answer(user.code)
+    yield user
     await database.close()
 
 
 ONE = ["bind", "execute"]  # a statement that was prepared before
 
 
-async def test_code_request_makes_two_redis_two_postgres_and_one_provider_call(person: Person, meter: Meter) -> None:
-    answer, counts = await meter.measure(person, partial(person.later, DAY_S), person.ask)
+async def test_code_request_makes_two_redis_two_postgres_and_one_provider_call(user: RaceUser, meter: Meter) -> None:
+    answer, counts = await meter.measure(user, partial(user.later, DAY_S), user.ask)
 
     assert answer.status_code == 200
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
 
-async def test_idempotency_key_adds_no_statement(person: Person, meter: Meter) -> None:
-    body = {"phone": person.phone}
+async def test_idempotency_key_adds_no_statement(user: RaceUser, meter: Meter) -> None:
+    body = {"phone": user.phone}
 
     async def ask() -> httpx.Response:
-        path, key = "/api/auth/request", person.tenant["api_key"]
-        return await person.doors[0].post(path, body, key, idempotency_key="one")
+        path, key = "/api/auth/request", user.tenant["api_key"]
+        return await user.apis[0].post(path, body, key, idempotency_key="one")
 
     async def forget() -> None:
-        await person.later(DAY_S)
-        await person.database.execute("delete from idempotency")
+        await user.later(DAY_S)
+        await user.database.execute("delete from idempotency")
 
-    answer, counts = await meter.measure(person, forget, ask)
+    answer, counts = await meter.measure(user, forget, ask)
     assert answer.status_code == 200
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
-    again, counts = await meter.measure(person, ask, ask)
+    again, counts = await meter.measure(user, ask, ask)
     assert again.content == answer.content
     assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
 
 
-async def test_rejected_request_releases_its_idempotency_key_in_one_statement(person: Person, meter: Meter) -> None:
+async def test_rejected_request_releases_its_idempotency_key_in_one_statement(user: RaceUser, meter: Meter) -> None:
     async def ask() -> httpx.Response:
-        path, key = "/api/auth/request", person.tenant["api_key"]
-        return await person.doors[0].post(path, {"phone": person.phone}, key, idempotency_key="two")
+        path, key = "/api/auth/request", user.tenant["api_key"]
+        return await user.apis[0].post(path, {"phone": user.phone}, key, idempotency_key="two")
 
-    await meter.measure(person, person.ask, ask)
-    answer, counts = await meter.measure(person, person.ask, ask)
+    await meter.measure(user, user.ask, ask)
+    answer, counts = await meter.measure(user, user.ask, ask)
 
     assert outcome(answer) == "resend_too_soon"
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=0)
 
 
-async def test_budget_adds_no_statement(person: Person, meter: Meter, door: Door) -> None:
+async def test_budget_adds_no_statement(user: RaceUser, meter: Meter, api: ApiClient) -> None:
     settings = {"sms_budget_per_day": 1, "messages_per_day": 100}
-    await door.admin("PATCH", f"/api/admin/tenants/{person.tenant_id}", {"settings": settings})
+    await api.admin("PATCH", f"/api/admin/tenants/{user.tenant_id}", {"settings": settings})
 
     async def prepare() -> None:
         for _ in range(2):  # the first makes the row
-            await person.later(DAY_S)
-            await person.asked()
-        await person.later(DAY_S)
+            await user.later(DAY_S)
+            await user.asked()
+        await user.later(DAY_S)
 
-    answer, counts = await meter.measure(person, prepare, person.ask)
+    answer, counts = await meter.measure(user, prepare, user.ask)
 
     assert answer.status_code == 200
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
 
-async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(person: Person, meter: Meter) -> None:
-    answer, counts = await meter.measure(person, person.ask, person.ask)
+async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(user: RaceUser, meter: Meter) -> None:
+    answer, counts = await meter.measure(user, user.ask, user.ask)
 
     assert outcome(answer) == "resend_too_soon"
     assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
 
 
 @pytest.mark.parametrize("right", [True, False])
-async def test_verification_makes_one_redis_and_one_postgres_call(person: Person, meter: Meter, right: bool) -> None:
+async def test_verification_makes_one_redis_and_one_postgres_call(user: RaceUser, meter: Meter, right: bool) -> None:
     async def prepare() -> None:
-        await person.later(DAY_S)
-        await person.asked()
+        await user.later(DAY_S)
+        await user.asked()
 
-    answer, counts = await meter.measure(
-        person, prepare, lambda: person.answer(person.code if right else person.wrong())
-    )
+    answer, counts = await meter.measure(user, prepare, lambda: user.answer(user.code if right else user.wrong()))
 
     assert (answer.status_code == 200) is right
     assert counts == Counts(postgres=1, redis=1, statements=ONE, commands=["EVALSHA"], messages=0)
 
 
-async def test_first_call_with_an_api_key_adds_one_statement(person: Person, meter: Meter, door: Door) -> None:
+async def test_first_call_with_an_api_key_adds_one_statement(user: RaceUser, meter: Meter, api: ApiClient) -> None:
     async def prepare() -> None:
-        person.tenant = await door.tenant()
+        user.tenant = await api.tenant()
 
     for statements in (2, 1):
-        answer, counts = await meter.measure(person, prepare, lambda: person.answer("000000"))
+        answer, counts = await meter.measure(user, prepare, lambda: user.answer("000000"))
 
         assert outcome(answer) == "no_active_challenge"
         assert counts == Counts(
             postgres=statements, redis=1, statements=ONE * statements, commands=["EVALSHA"], messages=0
         )
-        prepare = partial(person.answer, "000000")  # type: ignore[assignment]
+        prepare = partial(user.answer, "000000")  # type: ignore[assignment]
 
 
 async def test_rate_limited_flood_makes_at_most_one_redis_call_a_second(
-    start_app: Started, counted_url: str, redis: RedisServer, person: Person, meter: Meter
+    start_app: Started, counted_url: str, redis: RedisServer, user: RaceUser, meter: Meter
 ) -> None:
-    meter.door = door = await start_app(
+    meter.api = api = await start_app(
         DATABASE_URL=counted_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="1", RATE_LIMIT_MAX="1"
     )
     await meter.caller.call("FLUSHALL")
-    flooder = Person([door], person.tenant, person.twilio, person.database)
+    flooder = RaceUser([api], user.tenant, user.twilio, user.database)
     for expected in ("no_active_challenge", "rate_limited"):
         assert outcome(await flooder.answer("000000")) == expected
     await meter.read()

@@ -7,8 +7,8 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import Door
-from tests.races.conftest import NewPerson, Person, outcome
+from tests.races.conftest import NewUser, RaceUser, outcome
+from tests.support.api_client import ApiClient
 
 ROUNDS = 12
 
@@ -51,90 +51,90 @@ async def erase(database: asyncpg.Connection, tenant_id: str, user_id: str) -> N
         await database.execute("delete from users where tenant_id = $1 and id = $2", tenant_id, user_id)
 
 
-async def logged_in(person: Person) -> str:
+async def logged_in(user: RaceUser) -> str:
     """Log in and request the next code; return the user's id."""
-    await person.asked()
-    verified = await person.answer(person.code)
+    await user.asked()
+    verified = await user.answer(user.code)
     assert verified.status_code == 200, verified.text
-    await person.asked()
+    await user.asked()
     return str(verified.json()["user_id"])
 
 
-async def test_ban_racing_a_login_revokes_all_sessions(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_ban_racing_a_login_revokes_all_sessions(new_user: NewUser, apis: list[ApiClient]) -> None:
     for _ in range(ROUNDS):
-        person = await new_person(doors)
-        user_id = await logged_in(person)
+        user = await new_user(apis)
+        user_id = await logged_in(user)
 
         answer = await race(
-            lambda person=person: person.answer(person.code),  # type: ignore[misc]
-            lambda person=person, user_id=user_id: ban(person.database, person.tenant_id, user_id),  # type: ignore[misc]
+            lambda user=user: user.answer(user.code),  # type: ignore[misc]
+            lambda user=user, user_id=user_id: ban(user.database, user.tenant_id, user_id),  # type: ignore[misc]
         )
 
         assert outcome(answer) in ("200", "user_banned")
-        sessions = await person.database.fetch("select revoked_at from sessions where user_id = $1", user_id)
+        sessions = await user.database.fetch("select revoked_at from sessions where user_id = $1", user_id)
         assert len(sessions) == (2 if answer.status_code == 200 else 1)
         assert all(row["revoked_at"] is not None for row in sessions)
 
 
-async def test_ban_is_reported_after_a_correct_code_only(person: Person) -> None:
-    user_id = await logged_in(person)
-    await ban(person.database, person.tenant_id, user_id)
+async def test_ban_is_reported_after_a_correct_code_only(user: RaceUser) -> None:
+    user_id = await logged_in(user)
+    await ban(user.database, user.tenant_id, user_id)
 
-    assert outcome(await person.answer(person.wrong())) == "invalid_code"
-    refused = await person.answer(person.code)
+    assert outcome(await user.answer(user.wrong())) == "invalid_code"
+    refused = await user.answer(user.code)
 
     assert (refused.status_code, outcome(refused)) == (403, "user_banned")
-    assert outcome(await person.answer(person.code)) == "no_active_challenge"
-    assert (await person.ask()).status_code == 200, "asking tells nothing of a ban"
-    assert await person.events("login.denied") == 1
-    assert await person.count("sessions") == 1
+    assert outcome(await user.answer(user.code)) == "no_active_challenge"
+    assert (await user.ask()).status_code == 200, "a code request does not reveal the ban"
+    assert await user.events("login.denied") == 1
+    assert await user.count("sessions") == 1
 
 
-async def test_user_can_log_in_after_the_ban_expires(person: Person) -> None:
-    user_id = await logged_in(person)
-    await person.database.execute("update users set banned_until = now() where id = $1", user_id)
+async def test_user_can_log_in_after_the_ban_expires(user: RaceUser) -> None:
+    user_id = await logged_in(user)
+    await user.database.execute("update users set banned_until = now() where id = $1", user_id)
 
-    verified = await person.answer(person.code)
+    verified = await user.answer(user.code)
 
     assert verified.status_code == 200
     assert verified.json()["user_id"] == user_id
 
 
-async def test_erasure_racing_a_login_leaves_no_user_data(new_person: NewPerson, doors: list[Door]) -> None:
+async def test_erasure_racing_a_login_leaves_no_user_data(new_user: NewUser, apis: list[ApiClient]) -> None:
     for _ in range(ROUNDS):
-        person = await new_person(doors)
-        erased = await logged_in(person)
+        user = await new_user(apis)
+        erased = await logged_in(user)
 
         answer = await race(
-            lambda person=person: person.answer(person.code),  # type: ignore[misc]
-            lambda person=person, erased=erased: erase(person.database, person.tenant_id, erased),  # type: ignore[misc]
+            lambda user=user: user.answer(user.code),  # type: ignore[misc]
+            lambda user=user, erased=erased: erase(user.database, user.tenant_id, erased),  # type: ignore[misc]
         )
 
         assert answer.status_code == 200, answer.text
-        now_known_as = (await person.row())["user_id"]
-        assert await person.database.fetchval("select count(*) from users where id = $1", erased) == 0
-        assert await person.database.fetchval("select count(*) from sessions where user_id = $1", erased) == 0
+        now_known_as = (await user.row())["user_id"]
+        assert await user.database.fetchval("select count(*) from users where id = $1", erased) == 0
+        assert await user.database.fetchval("select count(*) from sessions where user_id = $1", erased) == 0
         if answer.json()["user_id"] == erased:  # the login came first, and was erased with all else
             assert now_known_as is None
         else:
             assert answer.json()["is_new_user"] is True
             assert now_known_as == answer.json()["user_id"]
             sessions = "select count(*) from sessions where user_id = $1"
-            assert await person.database.fetchval(sessions, now_known_as) == 1
+            assert await user.database.fetchval(sessions, now_known_as) == 1
 
 
 @pytest.mark.parametrize("first_to_come", ["login", "erasure"])
 async def test_login_waiting_for_an_erasure_creates_a_new_user(
-    person: Person, races_url: str, first_to_come: str
+    user: RaceUser, races_url: str, first_to_come: str
 ) -> None:
-    erased = await logged_in(person)
+    erased = await logged_in(user)
     eraser = await asyncpg.connect(races_url)
 
     async with eraser.transaction():
         await eraser.execute("select 1 from identifiers where user_id = $1 for update", erased)
-        login = asyncio.create_task(person.answer(person.code))
+        login = asyncio.create_task(user.answer(user.code))
         if first_to_come == "login":
-            while not await person.database.fetchval(
+            while not await user.database.fetchval(
                 "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))", eraser.get_server_pid()
             ):
                 assert not login.done()

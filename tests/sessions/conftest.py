@@ -9,18 +9,19 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import Door, Started, new_phone
-from tests.outside.twilio import TwilioServer
+from tests.conftest import Started, new_phone
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 TOKEN, LOGOUT, INTROSPECT = "/api/auth/token", "/api/auth/logout", "/api/auth/introspect"
 SESSIONS = "/api/auth/me/sessions"
 
 
 @dataclass
-class Person:
+class SessionUser:
     """A user with a phone at a tenant. Calls alternate between the instances."""
 
-    doors: list[Door]
+    apis: list[ApiClient]
     tenant: dict[str, Any]
     twilio: TwilioServer
     database: asyncpg.Connection
@@ -28,52 +29,52 @@ class Person:
     key: str = "api_key"
 
     def __post_init__(self) -> None:
-        self._turns: Iterator[Door] = itertools.cycle(self.doors)
+        self._turns: Iterator[ApiClient] = itertools.cycle(self.apis)
 
     @property
-    def door(self) -> Door:
+    def api(self) -> ApiClient:
         return next(self._turns)
 
     async def log_in(self, **device: str) -> dict[str, Any]:
         """Log in on another device; return the response of /verify."""
         await self.database.execute("update identifiers set sent_at = '{}' where identifier = $1", self.phone)
-        asked = await self.door.post("/api/auth/request", {"phone": self.phone}, self.tenant[self.key], **device)
+        asked = await self.api.post("/api/auth/request", {"phone": self.phone}, self.tenant[self.key], **device)
         assert asked.status_code == 200, asked.text
         code = "000000" if self.key == "test_key" else self.twilio.code_for(self.phone)
         body = {"phone": self.phone, "code": code}
-        verified = await self.door.post("/api/auth/verify", body, self.tenant[self.key], **device)
+        verified = await self.api.post("/api/auth/verify", body, self.tenant[self.key], **device)
         assert verified.status_code == 200, verified.text
         answer: dict[str, Any] = verified.json()
         return answer
 
-    async def refresh(self, refresh_token: str, door: Door | None = None) -> httpx.Response:
+    async def refresh(self, refresh_token: str, api: ApiClient | None = None) -> httpx.Response:
         grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        return await (door or self.door).post(TOKEN, grant, self.tenant[self.key])
+        return await (api or self.api).post(TOKEN, grant, self.tenant[self.key])
 
     async def call(self, method: str, path: str, token: str, body: object = None) -> httpx.Response:
         """Call as the user."""
         headers = {"x-api-key": self.tenant[self.key], "authorization": f"Bearer {token}"}
         arguments: dict[str, Any] = {} if body is None else {"json": body}
-        return await self.door.client.request(method, path, headers=headers, **arguments)
+        return await self.api.client.request(method, path, headers=headers, **arguments)
 
     async def manage(self, method: str, path: str, body: object = None) -> httpx.Response:
         """Call as the tenant's server."""
         headers = {"x-api-key": self.tenant["secret_key"]}
         arguments: dict[str, Any] = {} if body is None else {"json": body}
-        return await self.door.client.request(method, "/api/tenant" + path, headers=headers, **arguments)
+        return await self.api.client.request(method, "/api/tenant" + path, headers=headers, **arguments)
 
     async def introspect(self, token: str, key: str = "secret_key") -> dict[str, Any]:
-        answer = await self.door.post(INTROSPECT, {"token": token}, self.tenant[key])
+        answer = await self.api.post(INTROSPECT, {"token": token}, self.tenant[key])
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        reported: dict[str, Any] = answer.json()
+        return reported
 
     async def is_live(self, token: str) -> bool:
         """Return whether introspection and the user's routes accept a token; all instances must agree."""
-        told = {(await self.introspect(token))["active"] for _ in self.doors}
-        seen = {(await self.call("GET", SESSIONS, token)).status_code for _ in self.doors}
-        assert seen == ({200} if told == {True} else {401}), (told, seen)
-        return told == {True}
+        reported = {(await self.introspect(token))["active"] for _ in self.apis}
+        seen = {(await self.call("GET", SESSIONS, token)).status_code for _ in self.apis}
+        assert seen == ({200} if reported == {True} else {401}), (reported, seen)
+        return reported == {True}
 
     async def age(self, session_id: str, seconds: float) -> None:
         """Move all times of a session in the database into the past."""
@@ -92,7 +93,7 @@ class Person:
         return rows
 
 
-NewPerson = Callable[..., Awaitable[Person]]
+NewUser = Callable[..., Awaitable[SessionUser]]
 
 
 @pytest.fixture
@@ -103,24 +104,24 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture(scope="session")
-async def doors(start_app: Started) -> list[Door]:
+async def apis(start_app: Started) -> list[ApiClient]:
     """Return two instances on the same servers, which share invalidations."""
-    doors = [await start_app(), await start_app()]
-    for door in doors:
-        await door.services.tenants.start()
-    return doors
+    apis = [await start_app(), await start_app()]
+    for api in apis:
+        await api.services.tenants.start()
+    return apis
 
 
 @pytest.fixture
-def new_person(door: Door, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewPerson:
+def new_user(api: ApiClient, twilio_server: TwilioServer, database: asyncpg.Connection) -> NewUser:
     """Create a user at a tenant with some settings."""
 
-    async def make(doors: list[Door] | None = None, key: str = "api_key", **settings: object) -> Person:
-        return Person(doors or [door], await door.tenant(**settings), twilio_server, database, key=key)
+    async def make(apis: list[ApiClient] | None = None, key: str = "api_key", **settings: object) -> SessionUser:
+        return SessionUser(apis or [api], await api.tenant(**settings), twilio_server, database, key=key)
 
     return make
 
 
 @pytest.fixture
-async def person(new_person: NewPerson) -> Person:
-    return await new_person()
+async def user(new_user: NewUser) -> SessionUser:
+    return await new_user()

@@ -8,7 +8,8 @@ import pytest
 
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
-from tests.conftest import Door, Started
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
 
 NewDatabase = Callable[[], Awaitable[str]]
 Connect = Callable[[str], Awaitable[asyncpg.Connection]]
@@ -37,7 +38,7 @@ async def migrated_url(new_database: NewDatabase) -> str:
 
 
 @pytest.fixture(scope="module")
-async def app(start_app: Started, migrated_url: str) -> Door:
+async def app(start_app: Started, migrated_url: str) -> ApiClient:
     """Return an application on a database of this file."""
     return await start_app(DATABASE_URL=migrated_url, DATABASE_POOL_SIZE="4")
 

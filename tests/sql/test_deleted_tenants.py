@@ -7,9 +7,9 @@ import pytest
 
 from auth1 import retention
 from auth1.core.postgres import Queries
-from tests.conftest import Door
 from tests.sql.conftest import Connect
 from tests.sql.rows import BUDGET, USER, make_challenge, make_identifier, make_message, make_session, make_spending
+from tests.support.api_client import ApiClient
 
 QUERIES = Queries("retention")
 # What hangs on a tenant, from the leaves up: the order in which it goes.
@@ -35,7 +35,7 @@ async def left(connection: asyncpg.Connection, tenant: str) -> dict[str, int]:
     }
 
 
-async def deleted_tenant(app: Door, connection: asyncpg.Connection) -> str:
+async def deleted_tenant(app: ApiClient, connection: asyncpg.Connection) -> str:
     """Return a tenant with rows in each table and its sandbox, deleted over a minute ago."""
     tenant: str = (await app.tenant())["tenant_id"]
     for scope in (tenant, f"{tenant}:test"):
@@ -45,7 +45,7 @@ async def deleted_tenant(app: Door, connection: asyncpg.Connection) -> str:
     return tenant
 
 
-async def test_deleted_tenant_is_purged_with_its_sandbox_only(app: Door, connection: asyncpg.Connection) -> None:
+async def test_deleted_tenant_is_purged_with_its_sandbox_only(app: ApiClient, connection: asyncpg.Connection) -> None:
     other = (await app.tenant())["tenant_id"]
     for scope in (other, f"{other}:test"):
         await fill(connection, scope)
@@ -63,7 +63,7 @@ async def test_deleted_tenant_is_purged_with_its_sandbox_only(app: Door, connect
     assert await connection.fetchval("select count(*) from events where tenant_id = $1", gone) == 2
 
 
-async def test_deleted_tenant_keeps_its_rows_for_a_minute(app: Door, connection: asyncpg.Connection) -> None:
+async def test_deleted_tenant_keeps_its_rows_for_a_minute(app: ApiClient, connection: asyncpg.Connection) -> None:
     tenant = await deleted_tenant(app, connection)
     await connection.execute("update tenants set deleted_at = now() - interval '50 seconds' where id = $1", tenant)
 
@@ -76,7 +76,9 @@ async def test_deleted_tenant_keeps_its_rows_for_a_minute(app: Door, connection:
 
 
 @pytest.mark.parametrize("table", [table for table in DELETED if table != "budgets"])  # of which a tenant has one
-async def test_tenant_purge_is_limited_to_its_batch_size(app: Door, connection: asyncpg.Connection, table: str) -> None:
+async def test_tenant_purge_is_limited_to_its_batch_size(
+    app: ApiClient, connection: asyncpg.Connection, table: str
+) -> None:
     tenant = (await app.tenant())["tenant_id"]
     for _ in range(4):
         name = secrets.token_hex(8)
@@ -106,7 +108,7 @@ async def test_tenant_purge_is_limited_to_its_batch_size(app: Door, connection: 
 
 @pytest.mark.parametrize("table", DELETED)
 async def test_tenant_purge_skips_locked_rows_and_completes_later(
-    app: Door, connection: asyncpg.Connection, connect: Connect, migrated_url: str, table: str
+    app: ApiClient, connection: asyncpg.Connection, connect: Connect, migrated_url: str, table: str
 ) -> None:
     tenant = await deleted_tenant(app, connection)
     holder = await connect(migrated_url)

@@ -12,9 +12,9 @@ from auth1.core.postgres.functions import functions
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations, pending
 from auth1.dev.postgres import PostgresServer, find_programs
 from tests.conftest import Started
-from tests.outside.twilio import TwilioServer
 from tests.sql.conftest import Connect, NewDatabase
 from tests.sql.schema import describe
+from tests.support.providers.twilio import TwilioServer
 
 ALL = [migration.name for migration in migrations()]
 RELEASE = functions().schema
@@ -131,15 +131,15 @@ async def test_login_works_on_an_older_postgresql(
         connection = await connect(server.url())
         assert connection.get_server_version().major == int(version)
         await migrate(server.url())
-        door = await start_app(DATABASE_URL=server.url())
+        api = await start_app(DATABASE_URL=server.url())
 
-        key = (await door.tenant())["api_key"]
-        assert (await door.post("/api/auth/request", {"phone": phone}, key)).status_code == 200
+        key = (await api.tenant())["api_key"]
+        assert (await api.post("/api/auth/request", {"phone": phone}, key)).status_code == 200
         code = twilio_server.code_for(phone)
-        verified = await door.post("/api/auth/verify", {"phone": phone, "code": code}, key)
+        verified = await api.post("/api/auth/verify", {"phone": phone, "code": code}, key)
 
         assert verified.status_code == 200, verified.text
-        await door.services.postgres.stop()
+        await api.services.postgres.stop()
         for path in sorted((sql_directory() / "queries").glob("*.sql")):
             for query in Queries(path.stem).blocks.values():
                 if query.name not in ("create_migrations", "create_database", "call_function"):

@@ -10,7 +10,6 @@ import pytest
 from auth1 import retention
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
-from tests.conftest import Door
 from tests.sql.conftest import Connect
 from tests.sql.rows import (
     make_challenge,
@@ -21,6 +20,7 @@ from tests.sql.rows import (
     make_session,
     make_spending,
 )
+from tests.support.api_client import ApiClient
 
 QUERIES = Queries("retention")
 
@@ -171,7 +171,7 @@ async def test_purge_skips_locked_rows(
     assert await purged(connection, purge.query, 1000) == 1
 
 
-async def test_one_retention_run_deletes_several_batches(app: Door, connection: asyncpg.Connection) -> None:
+async def test_one_retention_run_deletes_several_batches(app: ApiClient, connection: asyncpg.Connection) -> None:
     tenant = new_id("tn")
     many = 2 * retention.BATCH + 1
     await connection.execute(
@@ -186,7 +186,7 @@ async def test_one_retention_run_deletes_several_batches(app: Door, connection: 
     assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 0
 
 
-async def test_concurrent_retention_runs_are_independent(app: Door, connection: asyncpg.Connection) -> None:
+async def test_concurrent_retention_runs_are_independent(app: ApiClient, connection: asyncpg.Connection) -> None:
     tenant = new_id("tn")
     for number in range(50):
         await make_challenge(connection, tenant, f"ch_{number}", "31 days")
@@ -266,7 +266,7 @@ def test_page_ranges_cover_small_tables_at_once_and_large_tables_over_time() -> 
 
 
 async def test_failed_purge_of_a_table_does_not_block_other_tables(
-    app: Door, connection: asyncpg.Connection, connect: Connect, migrated_url: str
+    app: ApiClient, connection: asyncpg.Connection, connect: Connect, migrated_url: str
 ) -> None:
     tenant = new_id("tn")
     await make_challenge(connection, tenant, "ch_1", "31 days")

@@ -1,5 +1,5 @@
 """The tenant and the database connection of the user tests."""
 
-from tests.users.conftest import database, house
+from tests.users.conftest import admin, database
 
-__all__ = ["database", "house"]
+__all__ = ["admin", "database"]

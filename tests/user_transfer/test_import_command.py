@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import Run, run
-from tests.users.conftest import House, new_email
+from tests.users.conftest import TenantAdmin, new_email
 
 __all__ = ["run"]
 
@@ -21,10 +21,10 @@ def write(path: Path, *rows: object) -> str:
     return str(path)
 
 
-async def test_command_imports_and_exports_users(house: House, run: Run, tmp_path: Path) -> None:
+async def test_command_imports_and_exports_users(admin: TenantAdmin, run: Run, tmp_path: Path) -> None:
     emails = [new_email() for _ in range(3)]
     file = write(tmp_path / "in.ndjson", *({"mail": email} for email in emails), {"mail": "invalid"})
-    tenant = ("--tenant", house.tenant["slug"])
+    tenant = ("--tenant", admin.tenant["slug"])
 
     imported = await run("users", "import", *tenant, "--map", "email=mail", file, "--json")
 
@@ -45,16 +45,16 @@ async def test_command_imports_and_exports_users(house: House, run: Run, tmp_pat
 
 
 async def test_resume_continues_an_interrupted_import(
-    house: House,
+    admin: TenantAdmin,
     run: Run,
     tmp_path: Path,
     database: asyncpg.Connection,
 ) -> None:
     file = write(tmp_path / "in.ndjson", *({"email": new_email()} for _ in range(1200)), {"email": "invalid"})
     size = (tmp_path / "in.ndjson").stat().st_size
-    arguments = ("users", "import", "--tenant", house.tenant_id, file, "--resume", "--rejects", str(tmp_path / "no"))
+    arguments = ("users", "import", "--tenant", admin.tenant_id, file, "--resume", "--rejects", str(tmp_path / "no"))
     state = {
-        "tenant": house.tenant_id,
+        "tenant": admin.tenant_id,
         "size": size,
         "line": 1000,
         "read": 1000,
@@ -74,9 +74,9 @@ async def test_resume_continues_an_interrupted_import(
         "read 1201  created 1198  existing 1  skipped 0  rejected 2  unverified 0\n",
     )
     assert (tmp_path / "no").read_text().startswith(f"{file}:1201: ")
-    assert await database.fetchval("select count(*) from users where tenant_id = $1", house.tenant_id) == 200
+    assert await database.fetchval("select count(*) from users where tenant_id = $1", admin.tenant_id) == 200
     assert not beside.exists()
-    skipped = await run("users", "import", "--tenant", house.tenant_id, file, "--skip", "1200")
+    skipped = await run("users", "import", "--tenant", admin.tenant_id, file, "--skip", "1200")
     assert skipped.out == "read 1201  created 0  existing 0  skipped 1200  rejected 1  unverified 0\n"
 
 

@@ -18,8 +18,9 @@ from auth1.identifiers import IdentifierType
 from auth1.services import Services
 from auth1.user_transfer import exporter, importer
 from auth1.users import store
-from tests.conftest import Door, new_phone
-from tests.users.conftest import House, at_once, new_email
+from tests.conftest import new_phone
+from tests.support.api_client import ApiClient
+from tests.users.conftest import TenantAdmin, at_once, new_email
 
 NOTHING = {"read": 0, "created": 0, "existing": 0, "skipped": 0, "rejected": 0, "unverified": 0, "rejects": []}
 KEPT = ("phone", "email", "external_id", "created_at", "banned_until", "ban_reason", "metadata", "user_metadata")
@@ -29,8 +30,8 @@ def ndjson(*rows: object) -> bytes:
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
-async def exported(house: House, **query: str) -> list[dict[str, Any]]:
-    answer = await house.call("GET", "/export", params=query)
+async def exported(admin: TenantAdmin, **query: str) -> list[dict[str, Any]]:
+    answer = await admin.call("GET", "/export", params=query)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert answer.headers["cache-control"] == "no-store"
@@ -38,23 +39,23 @@ async def exported(house: House, **query: str) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in answer.content.splitlines()]
 
 
-async def test_import_restores_an_export(house: House) -> None:
+async def test_import_restores_an_export(admin: TenantAdmin) -> None:
     made = [
-        await house.make(
+        await admin.make(
             external_id="1", metadata={"plan": "pro", "a": [1, {"ü": None}]}, created_at="2001-02-03T04:05:06Z"
         ),
-        await house.make(email=new_email(), phone=new_phone(), user_metadata={"name": 'Ada, "the first"'}),
-        await house.make(email=f"=a1+{new_email()}", external_id="'=7"),
+        await admin.make(email=new_email(), phone=new_phone(), user_metadata={"name": 'Ada, "the first"'}),
+        await admin.make(email=f"=a1+{new_email()}", external_id="'=7"),
     ]
-    banned = (await house.call("POST", f"/{made[0]['user_id']}/ban", {"reason": "spam"})).json()
-    text = await house.call("GET", "/export")
-    table = await house.call("GET", "/export", params={"format": "csv"})
+    banned = (await admin.call("POST", f"/{made[0]['user_id']}/ban", {"reason": "spam"})).json()
+    text = await admin.call("GET", "/export")
+    table = await admin.call("GET", "/export", params={"format": "csv"})
     assert table.headers["content-type"] == "text/csv"
     assert "attachment" in table.headers["content-disposition"]
     assert f",'{made[2]['email']},''=7," in table.text, "no spreadsheet takes it for a formula"
 
     for raw, media_type in ((text.content, "application/x-ndjson"), (table.content, "text/csv")):
-        other = House(house.door, house.twilio, await house.door.tenant())
+        other = TenantAdmin(admin.api, admin.twilio, await admin.api.tenant())
         answer = await other.upload(raw, media_type)
         assert answer.json() == {**NOTHING, "read": 3, "created": 3}
         users = [{name: user[name] for name in KEPT} for user in await exported(other)]
@@ -65,9 +66,11 @@ async def test_import_restores_an_export(house: House) -> None:
         assert again.json() == {**NOTHING, "read": 3, "existing": 3}
 
 
-async def test_each_rejected_line_is_named_and_others_are_imported(house: House, database: asyncpg.Connection) -> None:
-    known = await house.make(email=new_email(), external_id="known")
-    other = await house.make(email=new_email(), external_id="other")
+async def test_each_rejected_line_is_named_and_others_are_imported(
+    admin: TenantAdmin, database: asyncpg.Connection
+) -> None:
+    known = await admin.make(email=new_email(), external_id="known")
+    other = await admin.make(email=new_email(), external_id="other")
     same = new_phone()
     lines = [
         (ndjson({"phone": same, "external_id": "first"}), None),
@@ -97,7 +100,7 @@ async def test_each_rejected_line_is_named_and_others_are_imported(house: House,
         (ndjson({"email": new_email(), "external_id": 7})[:-1], None),
     ]
 
-    answer = (await house.upload(b"".join(line for line, _ in lines))).json()
+    answer = (await admin.upload(b"".join(line for line, _ in lines))).json()
 
     wrong = [(n, reason) for n, (_, reason) in enumerate(lines, 1) if reason not in (None, "existing")]
     assert [reject["line"] for reject in answer["rejects"]] == [n for n, _ in wrong]
@@ -105,11 +108,11 @@ async def test_each_rejected_line_is_named_and_others_are_imported(house: House,
         assert reason in reject["reason"]
     assert (answer["created"], answer["existing"], answer["rejected"]) == (2, 3, len(wrong))
     assert (answer["read"], answer["skipped"]) == (len(lines), 1)
-    assert len(await house.find()) == 4
-    assert [kind for kind in await house.events(database) if kind == "users.imported"] == ["users.imported"]
+    assert len(await admin.find()) == 4
+    assert [kind for kind in await admin.events(database) if kind == "users.imported"] == ["users.imported"]
 
 
-async def test_invalid_csv_row_does_not_affect_other_rows(house: House) -> None:
+async def test_invalid_csv_row_does_not_affect_other_rows(admin: TenantAdmin) -> None:
     good, better = new_email(), new_email()
     raw = (
         b"\xef\xbb\xbfemail,external_id\r\n"
@@ -119,17 +122,17 @@ async def test_invalid_csv_row_does_not_affect_other_rows(house: House) -> None:
         + f"{better}\r\n".encode()
     )
 
-    answer = (await house.upload(raw, "text/csv")).json()
+    answer = (await admin.upload(raw, "text/csv")).json()
 
     assert [reject["line"] for reject in answer["rejects"]] == [3, 5, 6]
     assert answer["created"] == 2
-    assert await house.find(external_id="1") == await house.find(email=good)
+    assert await admin.find(external_id="1") == await admin.find(email=good)
 
 
-async def test_csv_with_unknown_columns_is_rejected_as_a_whole(house: House) -> None:
+async def test_csv_with_unknown_columns_is_rejected_as_a_whole(admin: TenantAdmin) -> None:
     raw = b"mobile,email,Plan\n" + b"".join(f"x,{new_email()},pro\n".encode() for _ in range(50))
 
-    refused = (await house.upload(raw, "text/csv")).json()
+    refused = (await admin.upload(raw, "text/csv")).json()
 
     reason = "Unknown columns: mobile, Plan; a map names the column of each field. No line was imported."
     assert refused == {
@@ -138,19 +141,19 @@ async def test_csv_with_unknown_columns_is_rejected_as_a_whole(house: House) -> 
         "rejected": 51,
         "rejects": [{"line": 1, "reason": reason, "last_line": 51}],
     }
-    mapped = await house.upload(raw, "text/csv", map="email=email,metadata.plan=Plan")
+    mapped = await admin.upload(raw, "text/csv", map="email=email,metadata.plan=Plan")
     assert (mapped.json()["created"], mapped.json()["rejected"]) == (50, 0)
 
 
 async def test_row_that_only_the_database_rejects_is_named(
-    house: House, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    admin: TenantAdmin, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An operator's own constraint, of which the program knows nothing.
     await database.execute("alter table users add constraint own check (external_id <> 'forbidden by the operator')")
     rows = [{"email": new_email(), "external_id": f"{n}"} for n in range(20)]
     rows[13]["external_id"] = "forbidden by the operator"
     try:
-        answer = (await house.upload(ndjson(*rows))).json()
+        answer = (await admin.upload(ndjson(*rows))).json()
     finally:
         await database.execute("alter table users drop constraint own")
 
@@ -158,54 +161,56 @@ async def test_row_that_only_the_database_rejects_is_named(
     assert answer["rejects"] == [{"line": 14, "reason": "Rejected by the database (23514)."}]
 
 
-async def test_map_names_the_columns_of_fields(house: House) -> None:
+async def test_map_names_the_columns_of_fields(admin: TenantAdmin) -> None:
     email = new_email()
     row = {"profile": {"mail": email}, "Plan": "pro", "id": 7, "secret": "left out"}
 
-    answer = await house.upload(ndjson(row), map="email=mail|profile.mail,metadata.plan=Plan,external_id=id")
+    answer = await admin.upload(ndjson(row), map="email=mail|profile.mail,metadata.plan=Plan,external_id=id")
 
     assert answer.json()["created"] == 1, answer.text
-    (user,) = await exported(house)
+    (user,) = await exported(admin)
     assert (user["email"], user["external_id"], user["metadata"]) == (email, "7", {"plan": "pro"})
     for query in ({"map": "name=x"}, {"from": "nobody"}):
-        assert (await house.upload(ndjson(row), **query)).status_code == 422
+        assert (await admin.upload(ndjson(row), **query)).status_code == 422
 
 
-async def test_upload_is_limited_in_bytes_and_lines(house: House) -> None:
+async def test_upload_is_limited_in_bytes_and_lines(admin: TenantAdmin) -> None:
     large = ndjson(*({"email": new_email(), "metadata": {"x": "y" * 1000}} for _ in range(100)))
-    assert (await house.upload(large)).json()["created"] == 100
-    assert (await house.upload(b" " * (4 * 1024 * 1024 + 1))).json()["code"] == "payload_too_large"
-    assert (await house.upload(b"\n" * 50_001)).json()["code"] == "payload_too_large"
-    assert (await house.upload(b"{}", "application/json")).json()["code"] == "unsupported_media_type"
-    assert (await house.upload(b"")).json()["created"] == 0
-    assert (await house.call("GET", "/export", params={"format": "xml"})).status_code == 422
-    assert (await house.call("GET", "/export", params={"after": "x" * 65})).status_code == 422
+    assert (await admin.upload(large)).json()["created"] == 100
+    assert (await admin.upload(b" " * (4 * 1024 * 1024 + 1))).json()["code"] == "payload_too_large"
+    assert (await admin.upload(b"\n" * 50_001)).json()["code"] == "payload_too_large"
+    assert (await admin.upload(b"{}", "application/json")).json()["code"] == "unsupported_media_type"
+    assert (await admin.upload(b"")).json()["created"] == 0
+    assert (await admin.call("GET", "/export", params={"format": "xml"})).status_code == 422
+    assert (await admin.call("GET", "/export", params={"after": "x" * 65})).status_code == 422
 
 
-async def test_concurrent_imports_and_logins_create_each_user_once(house: House, database: asyncpg.Connection) -> None:
+async def test_concurrent_imports_and_logins_create_each_user_once(
+    admin: TenantAdmin, database: asyncpg.Connection
+) -> None:
     phones = [new_phone() for _ in range(10)]
-    codes = [await house.request(phone) for phone in phones]
+    codes = [await admin.request(phone) for phone in phones]
     rows = [{"phone": phone, "email": new_email(), "external_id": phone} for phone in phones]
 
     answers = await at_once(
-        *(lambda rows=rows: house.upload(ndjson(*rows)) for rows in (rows, rows[::-1])),  # as many as may be under way
-        *(lambda phone=phone, code=code: house.verify(phone, code) for phone, code in zip(phones, codes, strict=True)),
+        *(lambda rows=rows: admin.upload(ndjson(*rows)) for rows in (rows, rows[::-1])),  # as many as may be under way
+        *(lambda phone=phone, code=code: admin.verify(phone, code) for phone, code in zip(phones, codes, strict=True)),
     )
 
     for answer in answers[:2]:
         assert answer.status_code == 200, answer.text
         assert answer.json()["rejected"] == 0
     assert [answer.status_code for answer in answers[2:]] == [200] * 10
-    users = await exported(house)
+    users = await exported(admin)
     assert sorted(user["phone"] for user in users) == sorted(phones)
     assert {answer.json()["user_id"] for answer in answers[2:]} == {user["user_id"] for user in users}
 
 
 @pytest.mark.parametrize("taken", ["phone", "external_id"])
 async def test_batch_is_rolled_back_after_a_concurrent_update(
-    house: House, database: asyncpg.Connection, taken: str
+    admin: TenantAdmin, database: asyncpg.Connection, taken: str
 ) -> None:
-    phone, email, tenant_id = new_phone(), new_email(), house.tenant_id
+    phone, email, tenant_id = new_phone(), new_email(), admin.tenant_id
     owned_phone: dict[IdentifierType, str] = {"phone": phone}
     owned_email: dict[IdentifierType, str] = {"email": email}
     rows = [
@@ -214,7 +219,7 @@ async def test_batch_is_rolled_back_after_a_concurrent_update(
     ]
 
     async def make() -> None:
-        async with house.door.services.postgres.transaction() as transaction:
+        async with admin.api.services.postgres.transaction() as transaction:
             assert await store.find_owners(transaction, tenant_id, rows) == ({}, {}, {})
             await database.execute("insert into users (tenant_id, id) values ($1, 'usr_x')", tenant_id)
             if taken == "phone":
@@ -230,42 +235,42 @@ async def test_batch_is_rolled_back_after_a_concurrent_update(
     with pytest.raises(store.ConcurrentUpdate):
         await make()
 
-    assert [user["user_id"] for user in await exported(house)] == ["usr_x"]
+    assert [user["user_id"] for user in await exported(admin)] == ["usr_x"]
     raw = ndjson({"phone": phone, "external_id": "ext-0"}, {"email": email, "external_id": "ext-1"})
-    assert (await house.upload(raw)).json()["created"] == 1
+    assert (await admin.upload(raw)).json()["created"] == 1
 
 
-async def test_export_reads_pages_and_resumes_after_a_user(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_export_reads_pages_and_resumes_after_a_user(admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "PAGE", 3)
     rows = [{"email": f"{n}.{secrets.token_hex(4)}@example.com"} for n in range(7)]
-    assert (await house.upload(ndjson(*rows))).json()["created"] == 7
+    assert (await admin.upload(ndjson(*rows))).json()["created"] == 7
 
-    users = await exported(house)
+    users = await exported(admin)
 
     assert sorted(user["email"] for user in users) == sorted(row["email"] for row in rows)
     ids = [user["user_id"] for user in users]
     assert ids == sorted(ids)
-    assert [user["user_id"] for user in await exported(house, after=ids[4])] == ids[5:]
-    table = (await house.call("GET", "/export", params={"format": "csv"})).text
+    assert [user["user_id"] for user in await exported(admin, after=ids[4])] == ids[5:]
+    table = (await admin.call("GET", "/export", params={"format": "csv"})).text
     assert [row["user_id"] for row in csv.DictReader(io.StringIO(table))] == ids
-    head = await house.call("HEAD", "/export")
+    head = await admin.call("HEAD", "/export")
     assert (head.status_code, head.content) == (200, b"")
 
 
 class Client:
     """A client that reads a stream piece by piece and may disconnect."""
 
-    def __init__(self, door: Door) -> None:
-        self._app: App[Services] = build_app(door.settings, door.services.log)
-        self._app.services = door.services
+    def __init__(self, api: ApiClient) -> None:
+        self._app: App[Services] = build_app(api.settings, api.services.log)
+        self._app.services = api.services
         self.sent: list[Mapping[str, Any]] = []
         self.room = asyncio.Semaphore(0)
         self.gone = asyncio.Event()
         self._taken = asyncio.Semaphore(0)
         self._asked = False
 
-    async def get(self, house: House) -> None:
-        headers = [(b"host", b"localhost"), (b"x-api-key", house.tenant["secret_key"].encode())]
+    async def get(self, admin: TenantAdmin) -> None:
+        headers = [(b"host", b"localhost"), (b"x-api-key", admin.tenant["secret_key"].encode())]
         scope = {
             "type": "http",
             "method": "GET",
@@ -298,37 +303,37 @@ class Client:
 
 
 @pytest.fixture
-async def full_house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+async def full_tenant(admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch) -> TenantAdmin:
     monkeypatch.setattr(exporter, "PAGE", 2)
-    await house.upload(ndjson(*({"email": new_email()} for _ in range(20))))
-    return house
+    await admin.upload(ndjson(*({"email": new_email()} for _ in range(20))))
+    return admin
 
 
-async def last_request(door: Door) -> dict[str, Any]:
-    lines = [line for line in (await door.log()).splitlines() if '"msg":"request"' in line]
+async def last_request(api: ApiClient) -> dict[str, Any]:
+    lines = [line for line in (await api.log()).splitlines() if '"msg":"request"' in line]
     found: dict[str, Any] = msgspec.json.decode(lines[-1])
     return found
 
 
-async def test_export_reads_no_page_before_the_client_takes_the_last(full_house: House) -> None:
-    client = Client(full_house.door)
-    export = asyncio.create_task(client.get(full_house))
+async def test_export_reads_no_page_before_the_client_takes_the_last(full_tenant: TenantAdmin) -> None:
+    client = Client(full_tenant.api)
+    export = asyncio.create_task(client.get(full_tenant))
     for _ in ("the head", "a piece", "another"):
         await client.take()
-    trips = full_house.door.services.postgres.round_trips
+    trips = full_tenant.api.services.postgres.round_trips
     await asyncio.sleep(0.1)
 
-    assert full_house.door.services.postgres.round_trips - trips <= 1
+    assert full_tenant.api.services.postgres.round_trips - trips <= 1
     for _ in range(20):
         client.room.release()
     await export
     assert client.ended
-    assert (await last_request(full_house.door)).get("broken") is None
+    assert (await last_request(full_tenant.api)).get("broken") is None
 
 
-async def test_export_ends_when_the_client_disconnects(full_house: House) -> None:
-    client = Client(full_house.door)
-    export = asyncio.create_task(client.get(full_house))
+async def test_export_ends_when_the_client_disconnects(full_tenant: TenantAdmin) -> None:
+    client = Client(full_tenant.api)
+    export = asyncio.create_task(client.get(full_tenant))
     await client.take()
     await client.take()
 
@@ -336,36 +341,36 @@ async def test_export_ends_when_the_client_disconnects(full_house: House) -> Non
     await export
 
     assert not client.ended
-    told = await last_request(full_house.door)
-    assert (told["status"], told["broken"]) == (200, "client")
+    reported = await last_request(full_tenant.api)
+    assert (reported["status"], reported["broken"]) == (200, "client")
 
 
 async def test_export_without_database_ends_without_its_last_chunk(
-    full_house: House, monkeypatch: pytest.MonkeyPatch
+    full_tenant: TenantAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Client(full_house.door)
-    export = asyncio.create_task(client.get(full_house))
+    client = Client(full_tenant.api)
+    export = asyncio.create_task(client.get(full_tenant))
     await client.take()
     await client.take()
     monkeypatch.setattr(exporter, "RETRY_DELAYS_S", ())
-    await full_house.door.services.postgres.stop()
+    await full_tenant.api.services.postgres.stop()
     try:
         for _ in range(20):
             client.room.release()
         await export
     finally:
-        await full_house.door.services.postgres.start()
+        await full_tenant.api.services.postgres.start()
 
     assert not client.ended
-    assert (await last_request(full_house.door))["broken"] == "unavailable"
+    assert (await last_request(full_tenant.api))["broken"] == "unavailable"
 
 
-async def test_import_continues_after_lost_connections(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_import_continues_after_lost_connections(admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "RETRY_DELAYS_S", (0.01, 0.1, 1.0))
-    killer = await asyncpg.connect(house.door.settings.database_url)
+    killer = await asyncpg.connect(admin.api.settings.database_url)
     rows = [{"email": new_email()} for _ in range(1500)]
-    upload = asyncio.create_task(house.upload(ndjson(*rows)))
-    while not await killer.fetchval("select count(*) from users where tenant_id = $1", house.tenant_id):
+    upload = asyncio.create_task(admin.upload(ndjson(*rows)))
+    while not await killer.fetchval("select count(*) from users where tenant_id = $1", admin.tenant_id):
         assert not upload.done()
     await killer.execute(
         "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -376,5 +381,5 @@ async def test_import_continues_after_lost_connections(house: House, monkeypatch
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["created"] == 1500
-    assert await killer.fetchval("select count(*) from users where tenant_id = $1", house.tenant_id) == 1500
+    assert await killer.fetchval("select count(*) from users where tenant_id = $1", admin.tenant_id) == 1500
     await killer.close()

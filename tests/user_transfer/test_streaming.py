@@ -15,8 +15,8 @@ from auth1.core.http.request import Stream
 from auth1.errors import Unavailable
 from tests.api.conftest import until
 from tests.cli.conftest import server
-from tests.faults.process import Auth1
-from tests.users.conftest import House, new_email
+from tests.support.process import Auth1
+from tests.users.conftest import TenantAdmin, new_email
 
 __all__ = ["server"]
 
@@ -84,13 +84,13 @@ async def test_stream_that_waits_for_its_source_is_not_unread(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("hang_up", [False, True])
-async def test_export_is_streamed_over_a_real_connection(server: Auth1, house: House, hang_up: bool) -> None:
+async def test_export_is_streamed_over_a_real_connection(server: Auth1, admin: TenantAdmin, hang_up: bool) -> None:
     count = 3000 if hang_up else 700
     rows = [{"email": new_email(), "metadata": {"x": "y" * 1500}} for _ in range(count)]
     for start in range(0, count, 2000):
         raw = b"".join(msgspec.json.encode(row) + b"\n" for row in rows[start : start + 2000])
-        assert (await house.upload(raw)).status_code == 200
-    headers = {"x-api-key": house.tenant["secret_key"], "x-request-id": f"stream-{house.tenant_id}"}
+        assert (await admin.upload(raw)).status_code == 200
+    headers = {"x-api-key": admin.tenant["secret_key"], "x-request-id": f"stream-{admin.tenant_id}"}
 
     async with (
         httpx.AsyncClient(base_url=server.url, headers=headers) as client,
@@ -104,15 +104,15 @@ async def test_export_is_streamed_over_a_real_connection(server: Auth1, house: H
             if hang_up:
                 break
 
-    async def told() -> bool:
+    async def reported() -> bool:
         lines = [line for line in server.text().splitlines() if headers["x-request-id"] in line]
         return any(('"broken":"client"' in line) == hang_up for line in lines)
 
-    assert await until(told)
+    assert await until(reported)
     assert found == (1 if hang_up else count)
 
 
-async def test_concurrent_imports_are_limited_to_two_per_tenant(house: House) -> None:
+async def test_concurrent_imports_are_limited_to_two_per_tenant(admin: TenantAdmin) -> None:
     begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def slow() -> AsyncGenerator[bytes, None]:
@@ -121,26 +121,26 @@ async def test_concurrent_imports_are_limited_to_two_per_tenant(house: House) ->
         yield msgspec.json.encode({"email": new_email()})
 
     async def upload() -> httpx.Response:
-        return await house.call("POST", "/import", content=slow(), headers={"content-type": "application/x-ndjson"})
+        return await admin.call("POST", "/import", content=slow(), headers={"content-type": "application/x-ndjson"})
 
     under_way = [asyncio.create_task(upload()) for _ in range(2)]
     for _ in under_way:
         await begun.acquire()
 
-    refused = await house.upload(b"")
+    refused = await admin.upload(b"")
 
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "5")
-    other = House(house.door, house.twilio, await house.door.tenant())
+    other = TenantAdmin(admin.api, admin.twilio, await admin.api.tenant())
     assert (await other.upload(b"")).status_code == 200
     go_on.set()
     assert [(await one).json()["created"] for one in under_way] == [1, 1]
-    assert (await house.upload(b"")).status_code == 200
+    assert (await admin.upload(b"")).status_code == 200
 
 
-async def test_completed_export_releases_its_concurrency_limit(house: House) -> None:
+async def test_completed_export_releases_its_concurrency_limit(admin: TenantAdmin) -> None:
     for _ in range(3):
-        assert (await house.call("GET", "/export")).status_code == 200
-        assert (await house.call("GET", "/export", params={"format": "xml"})).status_code == 422
+        assert (await admin.call("GET", "/export")).status_code == 200
+        assert (await admin.call("GET", "/export", params={"format": "xml"})).status_code == 422
 
 
 def test_concurrency_limit_of_a_worker_applies_to_all_tenants() -> None:

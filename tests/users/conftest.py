@@ -10,8 +10,9 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import Door, new_phone
-from tests.outside.twilio import TwilioServer
+from tests.conftest import new_phone
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 USERS = "/api/tenant/users"
 
@@ -25,10 +26,10 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @dataclass
-class House:
+class TenantAdmin:
     """A tenant of one test."""
 
-    door: Door
+    api: ApiClient
     twilio: TwilioServer
     tenant: dict[str, Any] = field(default_factory=dict)
 
@@ -41,7 +42,7 @@ class House:
         headers = {"x-api-key": self.tenant["secret_key"], **more.pop("headers", {})}
         if body is not None:
             more["json"] = body
-        return await self.door.client.request(method, USERS + path, headers=headers, **more)
+        return await self.api.client.request(method, USERS + path, headers=headers, **more)
 
     async def make(self, **user: object) -> dict[str, Any]:
         """Create a user, by default with a new phone."""
@@ -64,12 +65,12 @@ class House:
 
     async def request(self, phone: str) -> str:
         """Request a code; return the code."""
-        answer = await self.door.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
+        answer = await self.api.post("/api/auth/request", {"phone": phone}, self.tenant["api_key"])
         assert answer.status_code == 200, answer.text
         return self.twilio.code_for(phone)
 
     async def verify(self, phone: str, code: str) -> httpx.Response:
-        return await self.door.post("/api/auth/verify", {"phone": phone, "code": code}, self.tenant["api_key"])
+        return await self.api.post("/api/auth/verify", {"phone": phone, "code": code}, self.tenant["api_key"])
 
     async def login(self, phone: str) -> dict[str, Any]:
         answer = await self.verify(phone, await self.request(phone))
@@ -80,7 +81,7 @@ class House:
     async def is_live(self, tokens: dict[str, Any]) -> bool:
         """Return whether a token is accepted."""
         body = {"token": tokens["token"]}
-        answer = await self.door.post("/api/auth/introspect", body, self.tenant["secret_key"])
+        answer = await self.api.post("/api/auth/introspect", body, self.tenant["secret_key"])
         live: bool = answer.json()["active"]
         return live
 
@@ -91,8 +92,8 @@ class House:
 
 
 @pytest.fixture
-async def house(door: Door, twilio_server: TwilioServer) -> House:
-    return House(door, twilio_server, await door.tenant())
+async def admin(api: ApiClient, twilio_server: TwilioServer) -> TenantAdmin:
+    return TenantAdmin(api, twilio_server, await api.tenant())
 
 
 def new_email() -> str:

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.api.links.person import APP_URL, CALLBACK, Person, new_address
-from tests.conftest import Door, Started
-from tests.outside.smtp import SmtpServer
+from tests.api.links.user import APP_URL, CALLBACK, LinkUser, new_address
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.providers.smtp import SmtpServer
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +17,13 @@ async def mail_server() -> AsyncIterator[SmtpServer]:
 
 
 @pytest.fixture(scope="module")
-async def mail_door(start_app: Started, mail_server: SmtpServer) -> Door:
+async def mail_api(start_app: Started, mail_server: SmtpServer) -> ApiClient:
     return await start_app(SMTP_URL=mail_server.url, EMAIL_FROM="no-reply@example.com", APP_URL=APP_URL)
 
 
 @pytest.fixture
-async def person(mail_door: Door, mail_server: SmtpServer) -> Person:
-    tenant = await mail_door.tenant(
+async def user(mail_api: ApiClient, mail_server: SmtpServer) -> LinkUser:
+    tenant = await mail_api.tenant(
         sms_branding="MyApp", rate_limit_per_hour=100, redirect_uris=[CALLBACK, "http://localhost:5173/?a=b"]
     )
-    return Person(mail_door, mail_server, tenant, new_address())
+    return LinkUser(mail_api, mail_server, tenant, new_address())

@@ -3,22 +3,22 @@
 import pytest
 
 from auth1.magic_links.devices import describe_device
-from tests.api.links.person import CALLBACK, Person, pkce
+from tests.api.links.user import CALLBACK, LinkUser, pkce
 
 _FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0"
 _BODY = {"mode": "link", "redirect_to": CALLBACK}
 
 
-async def _request(person: Person, key: str, **headers: str) -> str:
+async def _request(user: LinkUser, key: str, **headers: str) -> str:
     """Request a link with other headers, and return the text of its page."""
-    body = _BODY | {"email": person.email, "code_challenge": pkce()[1]}
-    answer = await person.door.post("/api/auth/request", body, person.tenant[key], user_agent=_FIREFOX, **headers)
+    body = _BODY | {"email": user.email, "code_challenge": pkce()[1]}
+    answer = await user.api.post("/api/auth/request", body, user.tenant[key], user_agent=_FIREFOX, **headers)
     assert answer.status_code == 200, answer.text
-    return (await person.open()).text
+    return (await user.open()).text
 
 
-async def test_page_shows_app_device_and_network_of_the_request(person: Person) -> None:
-    page = await _request(person, "api_key", x_forwarded_for="198.51.100.23")
+async def test_page_shows_app_device_and_network_of_the_request(user: LinkUser) -> None:
+    page = await _request(user, "api_key", x_forwarded_for="198.51.100.23")
 
     assert "Sign in to MyApp" in page
     assert "Requested from" in page
@@ -27,15 +27,15 @@ async def test_page_shows_app_device_and_network_of_the_request(person: Person) 
     assert "198.51.100.23" not in page
 
 
-async def test_page_of_a_server_request_shows_only_the_network_that_it_names(person: Person) -> None:
-    page = await _request(person, "secret_key", auth1_forwarded_for="2001:db8:7:1::5")
+async def test_page_of_a_server_request_shows_only_the_network_that_it_names(user: LinkUser) -> None:
+    page = await _request(user, "secret_key", auth1_forwarded_for="2001:db8:7:1::5")
 
     assert "2001:db8:7::/48" in page
     assert "Firefox" not in page
 
 
-async def test_page_of_a_server_request_without_an_address_shows_no_origin(person: Person) -> None:
-    page = await _request(person, "secret_key")
+async def test_page_of_a_server_request_without_an_address_shows_no_origin(user: LinkUser) -> None:
+    page = await _request(user, "secret_key")
 
     assert "Requested from" not in page
     assert "127.0.0" not in page

@@ -6,40 +6,41 @@ import secrets
 import asyncpg
 import pytest
 
-from tests.api.links.person import (
+from tests.api.links.user import (
     APP_URL,
     CALLBACK,
-    Person,
+    LinkUser,
     is_dead,
     new_address,
     opening,
     pkce,
     refused,
 )
-from tests.conftest import Door, Started
-from tests.outside.smtp import SmtpServer
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.providers.smtp import SmtpServer
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_opening_a_link_consumes_nothing(person: Person, database: asyncpg.Connection, method: str) -> None:
-    asked = await person.ask()
+async def test_opening_a_link_consumes_nothing(user: LinkUser, database: asyncpg.Connection, method: str) -> None:
+    asked = await user.ask()
     rows = "select i::text, c::text, l::text from identifiers i, challenges c, links l where i.tenant_id = $1" + (
         " and c.tenant_id = $1 and l.tenant_id = $1"
     )
-    before = await database.fetch(rows, person.tenant["tenant_id"])
+    before = await database.fetch(rows, user.tenant["tenant_id"])
 
-    answers = [await person.open(method) for _ in range(5)]
+    answers = [await user.open(method) for _ in range(5)]
 
     assert {answer.status_code for answer in answers} == {200}
-    assert await database.fetch(rows, person.tenant["tenant_id"]) == before
-    assert refused(await person.redeem(asked), 400, "authorization_pending")
-    assert (await person.confirm()).status_code == 200
+    assert await database.fetch(rows, user.tenant["tenant_id"]) == before
+    assert refused(await user.redeem(asked), 400, "authorization_pending")
+    assert (await user.confirm()).status_code == 200
 
 
-async def test_page_names_only_the_tenant(person: Person) -> None:
-    await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+async def test_page_names_only_the_tenant(user: LinkUser) -> None:
+    await user.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
 
-    page = await person.open()
+    page = await user.open()
 
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["cache-control"] == "no-store"
@@ -55,46 +56,46 @@ async def test_page_names_only_the_tenant(person: Person) -> None:
     assert "Sign in to MyApp" in page.text
     assert page.text.count("<form") == page.text.count("<button") == 1
     assert "<script" not in page.text
-    for secret in (person.email, person.path.rpartition("/")[2], person.tenant["tenant_id"], "http"):
+    for secret in (user.email, user.path.rpartition("/")[2], user.tenant["tenant_id"], "http"):
         assert secret not in page.text
 
 
-async def test_tenant_name_is_escaped_on_the_page(mail_door: Door, mail_server: SmtpServer) -> None:
+async def test_tenant_name_is_escaped_on_the_page(mail_api: ApiClient, mail_server: SmtpServer) -> None:
     name = "Tom & Jerry's"
     body = {"name": name, "slug": f"t{secrets.token_hex(6)}"}
-    tenant = (await mail_door.admin("POST", "/api/admin/tenants", body)).json()
-    person = Person(mail_door, mail_server, tenant, new_address())
-    await person.ask()
+    tenant = (await mail_api.admin("POST", "/api/admin/tenants", body)).json()
+    user = LinkUser(mail_api, mail_server, tenant, new_address())
+    await user.ask()
 
-    page = await person.open()
+    page = await user.open()
 
     assert "Tom & Jerry" not in page.text
     assert "Tom &amp; Jerry&#39;s" in page.text
 
 
-async def test_used_and_expired_links_return_the_same_page(person: Person, database: asyncpg.Connection) -> None:
-    await person.ask()
-    used = person.path
-    await person.confirm()
-    await person.ask()
-    expired = person.path
-    await database.execute("update links set expires_at = now() where tenant_id = $1", person.tenant["tenant_id"])
+async def test_used_and_expired_links_return_the_same_page(user: LinkUser, database: asyncpg.Connection) -> None:
+    await user.ask()
+    used = user.path
+    await user.confirm()
+    await user.ask()
+    expired = user.path
+    await database.execute("update links set expires_at = now() where tenant_id = $1", user.tenant["tenant_id"])
 
-    pages = [await act(path) for path in (used, expired) for act in (person.confirm, opening(person))]
+    pages = [await act(path) for path in (used, expired) for act in (user.confirm, opening(user))]
 
     assert all(is_dead(page) for page in pages)
     assert len({page.text for page in pages}) == 1
     assert len({tuple(sorted(set(page.headers) - {"ratelimit", "ratelimit-policy"})) for page in pages}) == 1
-    assert (await person.open("HEAD", used)).status_code == 400
+    assert (await user.open("HEAD", used)).status_code == 400
 
 
-async def test_unknown_link_returns_a_page_without_a_tenant(person: Person) -> None:
-    await person.ask()
-    used = person.path
-    await person.confirm()
+async def test_unknown_link_returns_a_page_without_a_tenant(user: LinkUser) -> None:
+    await user.ask()
+    used = user.path
+    await user.confirm()
 
     for path in ("/api/auth/link/" + secrets.token_urlsafe(32), used[:-1]):
-        for page in (await person.confirm(path), await person.open("GET", path)):
+        for page in (await user.confirm(path), await user.open("GET", path)):
             assert is_dead(page)
             assert "MyApp" not in page.text
             assert "<a " not in page.text
@@ -111,12 +112,12 @@ async def test_unknown_link_returns_a_page_without_a_tenant(person: Person) -> N
     ],
 )
 async def test_used_link_page_links_to_the_application(
-    mail_door: Door, mail_server: SmtpServer, uris: list[str], redirect_to: str | None, home: str | None
+    mail_api: ApiClient, mail_server: SmtpServer, uris: list[str], redirect_to: str | None, home: str | None
 ) -> None:
-    tenant = await mail_door.tenant(sms_branding="MyApp", redirect_uris=uris, default_locale="de")
-    person = Person(mail_door, mail_server, tenant, new_address())
-    await person.ask(**({"redirect_to": redirect_to, "code_challenge": pkce()[1]} if redirect_to else {}))
-    pages = [await person.confirm(), await person.open(accept_language="fr")]
+    tenant = await mail_api.tenant(sms_branding="MyApp", redirect_uris=uris, default_locale="de")
+    user = LinkUser(mail_api, mail_server, tenant, new_address())
+    await user.ask(**({"redirect_to": redirect_to, "code_challenge": pkce()[1]} if redirect_to else {}))
+    pages = [await user.confirm(), await user.open(accept_language="fr")]
 
     for page in pages if redirect_to is None else pages[1:]:
         found = re.findall(r'<a class="button" href="([^"]+)">MyApp öffnen</a>', page.text)
@@ -130,12 +131,12 @@ async def test_used_link_page_links_to_the_application(
     [("de-AT", "en", "de"), ("pt_BR", "fr", "pt"), (None, "it", "it"), ("tlh", "es-MX", "es"), (None, "en", "en")],
 )
 async def test_page_is_in_the_language_of_its_message(
-    mail_door: Door, mail_server: SmtpServer, locale: str | None, default: str, lang: str
+    mail_api: ApiClient, mail_server: SmtpServer, locale: str | None, default: str, lang: str
 ) -> None:
-    person = Person(mail_door, mail_server, await mail_door.tenant(default_locale=default), new_address())
-    await person.ask(locale=locale)
+    user = LinkUser(mail_api, mail_server, await mail_api.tenant(default_locale=default), new_address())
+    await user.ask(locale=locale)
 
-    pages = [await person.open(accept_language="fr"), await person.confirm(accept_language="fr")]
+    pages = [await user.open(accept_language="fr"), await user.confirm(accept_language="fr")]
 
     assert all(f'<html lang="{lang}" dir="ltr">' in page.text for page in pages)
 
@@ -144,37 +145,37 @@ async def test_page_is_in_the_language_of_its_message(
     ("wanted", "lang"),
     [("de-CH,fr;q=0.5", "de"), ("tlh, it;q=0.2, es;q=0.7", "es"), ("", "en"), ("*", "en"), ("\xff;q=,,;", "en")],
 )
-async def test_unknown_link_page_is_in_the_browser_language(door: Door, wanted: str, lang: str) -> None:
+async def test_unknown_link_page_is_in_the_browser_language(api: ApiClient, wanted: str, lang: str) -> None:
     headers = [(b"accept-language", wanted.encode("latin-1"))]
     pages = [
-        await door.client.request(method, "/api/auth/link/" + secrets.token_urlsafe(32), headers=headers)
+        await api.client.request(method, "/api/auth/link/" + secrets.token_urlsafe(32), headers=headers)
         for method in ("GET", "POST")
     ]
 
     assert [page.status_code for page in pages] == [400, 400]
     assert all(f'<html lang="{lang}" dir="ltr">' in page.text for page in pages)
     twice = [(b"accept-language", b"tlh"), (b"accept-language", b"fr")]
-    assert '<html lang="fr" dir="ltr">' in (await door.client.get("/api/auth/link/" + "x" * 43, headers=twice)).text
+    assert '<html lang="fr" dir="ltr">' in (await api.client.get("/api/auth/link/" + "x" * 43, headers=twice)).text
 
 
-async def test_links_of_a_suspended_tenant_show_the_expired_page(person: Person) -> None:
-    await person.ask()
-    await person.door.admin("POST", f"/api/admin/tenants/{person.tenant['tenant_id']}/suspend")
+async def test_links_of_a_suspended_tenant_show_the_expired_page(user: LinkUser) -> None:
+    await user.ask()
+    await user.api.admin("POST", f"/api/admin/tenants/{user.tenant['tenant_id']}/suspend")
 
-    for page in (await person.open(), await person.confirm()):
+    for page in (await user.open(), await user.confirm()):
         assert is_dead(page)
         assert "MyApp" not in page.text
 
 
 async def test_confirmations_are_rate_limited_per_client_address(start_app: Started, mail_server: SmtpServer) -> None:
-    door = await start_app(
+    api = await start_app(
         SMTP_URL=mail_server.url, EMAIL_FROM="no-reply@example.com", APP_URL=APP_URL, RATE_LIMIT_MAX="3"
     )
     client = {"x-forwarded-for": "203.0.113.77"}
     path = "/api/auth/link/" + secrets.token_urlsafe(32)
 
-    answers = [await door.client.post(path, headers=client) for _ in range(4)]
-    opened = [await door.client.get(path, headers=client) for _ in range(4)]
+    answers = [await api.client.post(path, headers=client) for _ in range(4)]
+    opened = [await api.client.get(path, headers=client) for _ in range(4)]
 
     assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
     assert int(answers[3].headers["retry-after"]) >= 1
@@ -182,13 +183,13 @@ async def test_confirmations_are_rate_limited_per_client_address(start_app: Star
 
 
 async def test_form_is_confirmed_regardless_of_cors_origins(start_app: Started, mail_server: SmtpServer) -> None:
-    door = await start_app(
+    api = await start_app(
         SMTP_URL=mail_server.url,
         EMAIL_FROM="no-reply@example.com",
         APP_URL=APP_URL,
         CORS_ORIGINS="https://app.example.com",
     )
-    person = Person(door, mail_server, await door.tenant(), new_address())
-    await person.ask()
+    user = LinkUser(api, mail_server, await api.tenant(), new_address())
+    await user.ask()
 
-    assert (await person.confirm(origin="null")).status_code == 200
+    assert (await user.confirm(origin="null")).status_code == 200

@@ -14,9 +14,9 @@ from auth1.core.postgres import Queries
 from auth1.dev.postgres import PostgresServer
 from auth1.magic_links import store
 from auth1.magic_links.store import Confirmed, ConfirmLink
-from tests.api.links.person import (
+from tests.api.links.user import (
     CALLBACK,
-    Person,
+    LinkUser,
     at_a_barrier,
     code_in,
     is_dead,
@@ -25,125 +25,125 @@ from tests.api.links.person import (
     refused,
     sessions_of,
 )
-from tests.conftest import Door
-from tests.outside.smtp import SmtpServer
+from tests.support.api_client import ApiClient
+from tests.support.providers.smtp import SmtpServer
 
 
-async def test_one_of_fifty_concurrent_confirmations_succeeds(person: Person) -> None:
-    await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
-    path = person.path
+async def test_one_of_fifty_concurrent_confirmations_succeeds(user: LinkUser) -> None:
+    await user.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+    path = user.path
 
-    answers = await at_a_barrier(50, lambda: person.confirm(path))
+    answers = await at_a_barrier(50, lambda: user.confirm(path))
 
     assert Counter(answer.status_code for answer in answers) == Counter({303: 1, 400: 49})
 
 
 @pytest.mark.parametrize("by_code", [True, False])
 async def test_one_of_fifty_concurrent_redemptions_creates_a_session(
-    person: Person, database: asyncpg.Connection, by_code: bool
+    user: LinkUser, database: asyncpg.Connection, by_code: bool
 ) -> None:
     verifier, challenge = pkce()
-    asked = await person.ask(**({"redirect_to": CALLBACK, "code_challenge": challenge} if by_code else {}))
-    confirmed = await person.confirm()
+    asked = await user.ask(**({"redirect_to": CALLBACK, "code_challenge": challenge} if by_code else {}))
+    confirmed = await user.confirm()
 
     answers = await at_a_barrier(
-        50, lambda: person.exchange(code_in(confirmed), verifier) if by_code else person.redeem(asked)
+        50, lambda: user.exchange(code_in(confirmed), verifier) if by_code else user.redeem(asked)
     )
 
     assert Counter(answer.status_code for answer in answers) == Counter({200: 1, 400: 49})
-    assert await sessions_of(database, person) == 1
+    assert await sessions_of(database, user) == 1
 
 
-async def test_redirecting_link_rejects_the_challenge_grant(person: Person, database: asyncpg.Connection) -> None:
+async def test_redirecting_link_rejects_the_challenge_grant(user: LinkUser, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
-    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "guessed"}
-    assert refused(await person.redeem(asked), 400, "no_active_challenge")  # not `authorization_pending`
-    code = code_in(await person.confirm())
+    asked = await user.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "guessed"}
+    assert refused(await user.redeem(asked), 400, "no_active_challenge")  # not `authorization_pending`
+    code = code_in(await user.confirm())
 
-    answers = await at_a_barrier(10, lambda: person.redeem(asked), lambda: person.exchange(code, verifier))
+    answers = await at_a_barrier(10, lambda: user.redeem(asked), lambda: user.exchange(code, verifier))
 
     assert Counter(answer.status_code for answer in answers) == Counter({400: len(answers) - 1, 200: 1})
     assert all(refused(answer, 400, "no_active_challenge") for answer in answers[::2])
-    assert await sessions_of(database, person) == 1
+    assert await sessions_of(database, user) == 1
 
 
 async def test_secret_of_an_older_release_redeems_no_redirecting_link(
-    person: Person, database: asyncpg.Connection
+    user: LinkUser, database: asyncpg.Connection
 ) -> None:
     verifier, challenge = pkce()
-    asked = await person.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "older"}
+    asked = await user.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "older"}
     older = "update links set secret_digest = $1 where tenant_id = $2"
-    await database.execute(older, digest("older"), person.tenant["tenant_id"])
-    code = code_in(await person.confirm())
+    await database.execute(older, digest("older"), user.tenant["tenant_id"])
+    code = code_in(await user.confirm())
 
-    assert refused(await person.redeem(asked), 400, "no_active_challenge")
+    assert refused(await user.redeem(asked), 400, "no_active_challenge")
 
-    assert (await person.exchange(code, verifier)).status_code == 200
+    assert (await user.exchange(code, verifier)).status_code == 200
 
 
 async def test_code_and_link_together_create_one_session(
-    mail_door: Door, mail_server: SmtpServer, database: asyncpg.Connection
+    mail_api: ApiClient, mail_server: SmtpServer, database: asyncpg.Connection
 ) -> None:
     for _ in range(10):
-        tenant = await mail_door.tenant()
-        person = Person(mail_door, mail_server, tenant, new_address())
-        asked = await person.ask(mode="both")
-        code, path = person.mail.code, person.path
+        tenant = await mail_api.tenant()
+        user = LinkUser(mail_api, mail_server, tenant, new_address())
+        asked = await user.ask(mode="both")
+        code, path = user.mail.code, user.path
 
-        async def by_link(person: Person = person, path: str = path, asked: dict[str, Any] = asked) -> httpx.Response:
-            await person.confirm(path)
-            return await person.redeem(asked)
+        async def by_link(user: LinkUser = user, path: str = path, asked: dict[str, Any] = asked) -> httpx.Response:
+            await user.confirm(path)
+            return await user.redeem(asked)
 
-        async def by_code(person: Person = person, code: str = code) -> httpx.Response:
-            return await person.verify(code)
+        async def by_code(user: LinkUser = user, code: str = code) -> httpx.Response:
+            return await user.verify(code)
 
         answers = await at_a_barrier(4, by_link, by_code)
 
         assert Counter(answer.status_code for answer in answers)[200] == 1
-        assert await sessions_of(database, person) == 1
+        assert await sessions_of(database, user) == 1
 
 
-async def test_confirmed_link_invalidates_the_code_and_vice_versa(person: Person) -> None:
-    asked = await person.ask(mode="both")
-    code = person.mail.code
-    assert (await person.confirm()).status_code == 200
-    assert refused(await person.verify(code), 400, "no_active_challenge")
-    assert refused(await person.verify(code, challenge_id=asked["challenge_id"]), 400, "no_active_challenge")
+async def test_confirmed_link_invalidates_the_code_and_vice_versa(user: LinkUser) -> None:
+    asked = await user.ask(mode="both")
+    code = user.mail.code
+    assert (await user.confirm()).status_code == 200
+    assert refused(await user.verify(code), 400, "no_active_challenge")
+    assert refused(await user.verify(code, challenge_id=asked["challenge_id"]), 400, "no_active_challenge")
 
-    again = await person.ask(mode="both")
-    assert (await person.verify(person.mail.code)).status_code == 200
-    assert is_dead(await person.open())
-    assert is_dead(await person.confirm())
-    assert refused(await person.redeem(again), 400, "no_active_challenge")
-
-
-async def test_confirming_creates_no_session(person: Person, database: asyncpg.Connection) -> None:
-    await person.ask()
-
-    await person.confirm()
-
-    assert await sessions_of(database, person) == 0
-    assert await database.fetchval("select count(*) from users where tenant_id = $1", person.tenant["tenant_id"]) == 0
+    again = await user.ask(mode="both")
+    assert (await user.verify(user.mail.code)).status_code == 200
+    assert is_dead(await user.open())
+    assert is_dead(await user.confirm())
+    assert refused(await user.redeem(again), 400, "no_active_challenge")
 
 
-async def test_confirming_one_of_two_links_ends_both(person: Person, database: asyncpg.Connection) -> None:
-    first = await person.ask()
-    first_path = person.path
-    await database.execute("update identifiers set resend_at = null where tenant_id = $1", person.tenant["tenant_id"])
-    second = await person.ask()
-    second_path = person.path
+async def test_confirming_creates_no_session(user: LinkUser, database: asyncpg.Connection) -> None:
+    await user.ask()
+
+    await user.confirm()
+
+    assert await sessions_of(database, user) == 0
+    assert await database.fetchval("select count(*) from users where tenant_id = $1", user.tenant["tenant_id"]) == 0
+
+
+async def test_confirming_one_of_two_links_ends_both(user: LinkUser, database: asyncpg.Connection) -> None:
+    first = await user.ask()
+    first_path = user.path
+    await database.execute("update identifiers set resend_at = null where tenant_id = $1", user.tenant["tenant_id"])
+    second = await user.ask()
+    second_path = user.path
     assert first_path != second_path
 
-    assert (await person.confirm(first_path)).status_code == 200
+    assert (await user.confirm(first_path)).status_code == 200
 
-    assert is_dead(await person.confirm(second_path))
-    assert refused(await person.redeem(second), 400, "no_active_challenge")
-    assert (await person.redeem(first)).status_code == 200
+    assert is_dead(await user.confirm(second_path))
+    assert refused(await user.redeem(second), 400, "no_active_challenge")
+    assert (await user.redeem(first)).status_code == 200
 
 
-async def test_confirmation_with_a_lost_commit_is_found_again(person: Person, database: asyncpg.Connection) -> None:
-    await person.ask()
-    postgres, token_digest = person.door.services.postgres, digest(person.path.rpartition("/")[2])
+async def test_confirmation_with_a_lost_commit_is_found_again(user: LinkUser, database: asyncpg.Connection) -> None:
+    await user.ask()
+    postgres, token_digest = user.api.services.postgres, digest(user.path.rpartition("/")[2])
     event_ids = [new_id("evt") for _ in range(3)]
 
     def confirm(grant_digest: bytes, event_id: str) -> Awaitable[Confirmed | None]:
@@ -161,37 +161,37 @@ async def test_confirmation_with_a_lost_commit_is_found_again(person: Person, da
     assert [row["id"] for row in found] == event_ids[:1]
 
 
-async def test_redemption_with_a_lost_commit_is_found_again(person: Person, database: asyncpg.Connection) -> None:
-    asked = await person.ask()
-    await person.confirm()
-    redeemed = (await person.redeem(asked)).json()
+async def test_redemption_with_a_lost_commit_is_found_again(user: LinkUser, database: asyncpg.Connection) -> None:
+    asked = await user.ask()
+    await user.confirm()
+    redeemed = (await user.redeem(asked)).json()
     [(subject, event_id)] = await database.fetch(
         "select subject, id from events where tenant_id = $1 and type = 'challenge.answered'",
-        person.tenant["tenant_id"],
+        user.tenant["tenant_id"],
     )
 
-    found = await person.door.services.postgres.row(
-        Queries("links")["find_redemption"], person.tenant["tenant_id"], event_id
+    found = await user.api.services.postgres.row(
+        Queries("links")["find_redemption"], user.tenant["tenant_id"], event_id
     )
 
     assert found is not None
-    assert tuple(found) == ("ok", subject, person.email, redeemed["user_id"], True)
+    assert tuple(found) == ("ok", subject, user.email, redeemed["user_id"], True)
 
 
-async def test_confirmations_and_logins_do_not_deadlock(person: Person, postgres_server: PostgresServer) -> None:
+async def test_confirmations_and_logins_do_not_deadlock(user: LinkUser, postgres_server: PostgresServer) -> None:
     beginning = postgres_server.log.stat().st_size
     for _ in range(5):
-        asked = await person.ask(mode="both")
-        code, path = person.mail.code, person.path
+        asked = await user.ask(mode="both")
+        code, path = user.mail.code, user.path
 
         async def confirm(path: str = path) -> httpx.Response:
-            return await person.confirm(path)
+            return await user.confirm(path)
 
         async def verify(code: str = code) -> httpx.Response:
-            return await person.verify(code)
+            return await user.verify(code)
 
         async def redeem(asked: dict[str, Any] = asked) -> httpx.Response:
-            return await person.redeem(asked)
+            return await user.redeem(asked)
 
         await at_a_barrier(5, confirm, verify, redeem)
 

@@ -5,28 +5,28 @@ import secrets
 import asyncpg
 import pytest
 
-from tests.api.links.person import CALLBACK, Person, code_in, is_dead, pkce, refused
-from tests.conftest import Door
+from tests.api.links.user import CALLBACK, LinkUser, code_in, is_dead, pkce, refused
+from tests.support.api_client import ApiClient
 
 
-async def test_redirect_logs_in_the_app(person: Person) -> None:
+async def test_redirect_logs_in_the_app(user: LinkUser) -> None:
     verifier, challenge = pkce()
-    await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    await user.ask(redirect_to=CALLBACK, code_challenge=challenge)
 
-    confirmed = await person.confirm()
+    confirmed = await user.confirm()
 
     code = code_in(confirmed)
     assert confirmed.headers["location"] == f"{CALLBACK}?code={code}"
     assert confirmed.headers["referrer-policy"] == "no-referrer"
-    answer = (await person.exchange(code, verifier)).json()
+    answer = (await user.exchange(code, verifier)).json()
     assert answer["verified"] is True
-    assert refused(await person.exchange(code, verifier), 400, "no_active_challenge")
+    assert refused(await user.exchange(code, verifier), 400, "no_active_challenge")
 
 
-async def test_redirect_keeps_the_query_of_its_uri(person: Person) -> None:
-    await person.ask(redirect_to="http://localhost:5173/?a=b", code_challenge=pkce()[1])
+async def test_redirect_keeps_the_query_of_its_uri(user: LinkUser) -> None:
+    await user.ask(redirect_to="http://localhost:5173/?a=b", code_challenge=pkce()[1])
 
-    code = code_in(answer := await person.confirm())
+    code = code_in(answer := await user.confirm())
 
     assert answer.headers["location"] == f"http://localhost:5173/?a=b&code={code}"
 
@@ -56,22 +56,22 @@ async def test_redirect_keeps_the_query_of_its_uri(person: Person) -> None:
     ],
 )
 async def test_redirect_to_an_unregistered_uri_is_rejected(
-    person: Person, fields: dict[str, object], field: str
+    user: LinkUser, fields: dict[str, object], field: str
 ) -> None:
-    answer = await person.request(**({"code_challenge": pkce()[1]} | fields))
+    answer = await user.request(**({"code_challenge": pkce()[1]} | fields))
 
     assert refused(answer, 422, "validation_failed")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
-    assert person.server.sent_to(person.email) == []
+    assert user.server.sent_to(user.email) == []
 
 
-async def test_removed_redirect_uri_expires_the_link(person: Person) -> None:
-    await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
-    path = f"/api/admin/tenants/{person.tenant['tenant_id']}"
-    await person.door.admin("PATCH", path, {"settings": {"redirect_uris": []}})
+async def test_removed_redirect_uri_expires_the_link(user: LinkUser) -> None:
+    await user.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+    path = f"/api/admin/tenants/{user.tenant['tenant_id']}"
+    await user.api.admin("PATCH", path, {"settings": {"redirect_uris": []}})
 
-    assert is_dead(await person.open())
-    assert is_dead(await person.confirm())
+    assert is_dead(await user.open())
+    assert is_dead(await user.confirm())
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ async def test_removed_redirect_uri_expires_the_link(person: Person) -> None:
         "myapp://cb#x",
     ],
 )
-async def test_unsafe_redirect_uri_is_rejected(mail_door: Door, uri: str) -> None:
+async def test_unsafe_redirect_uri_is_rejected(mail_api: ApiClient, uri: str) -> None:
     body = {"name": "My App", "slug": f"t{secrets.token_hex(6)}", "settings": {"redirect_uris": [uri]}}
 
-    answer = await mail_door.admin("POST", "/api/admin/tenants", body)
+    answer = await mail_api.admin("POST", "/api/admin/tenants", body)
 
     assert refused(answer, 422, "validation_failed")
     assert answer.json()["errors"][0]["field"].startswith("settings.redirect_uris")
@@ -117,40 +117,40 @@ async def test_unsafe_redirect_uri_is_rejected(mail_door: Door, uri: str) -> Non
         "http://localhost",
     ],
 )
-async def test_redirect_uri_may_have_a_port_a_path_and_a_query(mail_door: Door, uri: str) -> None:
-    assert (await mail_door.tenant(redirect_uris=[uri]))["settings"]["redirect_uris"] == [uri]
+async def test_redirect_uri_may_have_a_port_a_path_and_a_query(mail_api: ApiClient, uri: str) -> None:
+    assert (await mail_api.tenant(redirect_uris=[uri]))["settings"]["redirect_uris"] == [uri]
 
 
-async def test_wrong_pkce_verifier_is_rejected_without_spending_the_code(person: Person) -> None:
+async def test_wrong_pkce_verifier_is_rejected_without_spending_the_code(user: LinkUser) -> None:
     verifier, challenge = pkce()
-    await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
-    code = code_in(await person.confirm())
+    await user.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await user.confirm())
 
     for wrong in (pkce()[0], challenge, verifier + "x"):
-        assert refused(await person.exchange(code, wrong), 400, "no_active_challenge")
+        assert refused(await user.exchange(code, wrong), 400, "no_active_challenge")
 
-    assert (await person.exchange(code, verifier)).status_code == 200
+    assert (await user.exchange(code, verifier)).status_code == 200
 
 
-async def test_authorization_code_expires_after_a_minute(person: Person, database: asyncpg.Connection) -> None:
+async def test_authorization_code_expires_after_a_minute(user: LinkUser, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
-    await person.ask(redirect_to=CALLBACK, code_challenge=challenge)
-    code = code_in(await person.confirm())
+    await user.ask(redirect_to=CALLBACK, code_challenge=challenge)
+    code = code_in(await user.confirm())
     await database.execute(
-        "update links set confirmed_at = now() - interval '61 s' where tenant_id = $1", person.tenant["tenant_id"]
+        "update links set confirmed_at = now() - interval '61 s' where tenant_id = $1", user.tenant["tenant_id"]
     )
 
-    assert refused(await person.exchange(code, verifier), 400, "no_active_challenge")
+    assert refused(await user.exchange(code, verifier), 400, "no_active_challenge")
 
 
 @pytest.mark.parametrize("uri", ["myapp://callback", "myapp://callback/signed-in?a=b", "com.example.app:/callback"])
-async def test_link_redirects_to_the_private_scheme_of_an_app(mail_door: Door, uri: str) -> None:
-    tenant = await mail_door.tenant(redirect_uris=[uri])
+async def test_link_redirects_to_the_private_scheme_of_an_app(mail_api: ApiClient, uri: str) -> None:
+    tenant = await mail_api.tenant(redirect_uris=[uri])
     body = {"email": "ada@example.com", "mode": "link", "redirect_to": uri, "code_challenge": pkce()[1]}
-    link = (await mail_door.post("/api/auth/request", body, tenant["test_key"])).json()["link"]
+    link = (await mail_api.post("/api/auth/request", body, tenant["test_key"])).json()["link"]
 
-    page = await mail_door.client.get(link)
-    confirmed = await mail_door.client.post(link)
+    page = await mail_api.client.get(link)
+    confirmed = await mail_api.client.post(link)
 
     assert f"form-action 'self' {uri.partition(':')[0]}:;" in page.headers["content-security-policy"]
     assert confirmed.status_code == 303

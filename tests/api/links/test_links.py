@@ -10,10 +10,10 @@ import jwt
 import pytest
 
 from auth1.core.ids import new_id
-from tests.api.links.person import (
+from tests.api.links.user import (
     APP_URL,
     CALLBACK,
-    Person,
+    LinkUser,
     code_in,
     new_address,
     pkce,
@@ -23,20 +23,20 @@ from tests.api.links.person import (
 from tests.conftest import new_phone
 
 
-async def test_requesting_tab_is_logged_in_when_the_link_is_confirmed(person: Person) -> None:
-    asked = await person.ask()
+async def test_requesting_tab_is_logged_in_when_the_link_is_confirmed(user: LinkUser) -> None:
+    asked = await user.ask()
     assert len(base64.urlsafe_b64decode(asked["challenge_secret"] + "=")) == 32
-    assert "verification code" not in person.mail.part("plain")
+    assert "verification code" not in user.mail.part("plain")
 
-    pending = await person.redeem(asked)
+    pending = await user.redeem(asked)
     assert refused(pending, 400, "authorization_pending")
     assert int(pending.headers["retry-after"]) >= 1
 
-    confirmed = await person.confirm()
+    confirmed = await user.confirm()
     assert confirmed.status_code == 200
     assert "Return to the tab or app where you started." in confirmed.text
 
-    redeemed = await person.redeem(asked)
+    redeemed = await user.redeem(asked)
     assert redeemed.status_code == 200, redeemed.text
     answer = redeemed.json()
     assert set(answer) == {
@@ -44,28 +44,28 @@ async def test_requesting_tab_is_logged_in_when_the_link_is_confirmed(person: Pe
     }
     claims = jwt.decode(
         answer["token"],
-        person.tenant["jwt_secret"],
+        user.tenant["jwt_secret"],
         algorithms=["HS256"],
-        audience=person.tenant["tenant_id"],
+        audience=user.tenant["tenant_id"],
         issuer=APP_URL,
     )
     assert (claims["sub"], claims["sid"]) == (answer["user_id"], answer["session_id"])
-    assert (claims["amr"], claims["email"]) == (["otp"], person.email)
+    assert (claims["amr"], claims["email"]) == (["otp"], user.email)
     assert answer["is_new_user"] is True
 
 
-async def test_link_and_code_log_in_the_same_user(person: Person, database: asyncpg.Connection) -> None:
-    asked = await person.ask(mode="both")
-    await person.confirm()
-    by_link = (await person.redeem(asked)).json()
-    await person.ask(mode="code")
-    by_code = (await person.verify(person.mail.code)).json()
+async def test_link_and_code_log_in_the_same_user(user: LinkUser, database: asyncpg.Connection) -> None:
+    asked = await user.ask(mode="both")
+    await user.confirm()
+    by_link = (await user.redeem(asked)).json()
+    await user.ask(mode="code")
+    by_code = (await user.verify(user.mail.code)).json()
 
     assert by_link["user_id"] == by_code["user_id"]
     assert (by_link["is_new_user"], by_code["is_new_user"]) == (True, False)
     events = await database.fetch(
         "select type from events where tenant_id = $1 and subject in ($2, $3)",
-        *(person.tenant["tenant_id"], asked["challenge_id"], by_link["user_id"]),
+        *(user.tenant["tenant_id"], asked["challenge_id"], by_link["user_id"]),
     )
     assert Counter(row["type"] for row in events) == Counter(
         ["challenge.opened", "link.confirmed", "challenge.answered", "user.created"]
@@ -73,86 +73,84 @@ async def test_link_and_code_log_in_the_same_user(person: Person, database: asyn
 
 
 @pytest.mark.parametrize("mode", ["link", "both"])
-async def test_link_mode_is_rejected_for_a_phone(person: Person, mode: str) -> None:
-    answer = await person.door.post("/api/auth/request", {"phone": new_phone(), "mode": mode}, person.tenant["api_key"])
+async def test_link_mode_is_rejected_for_a_phone(user: LinkUser, mode: str) -> None:
+    answer = await user.api.post("/api/auth/request", {"phone": new_phone(), "mode": mode}, user.tenant["api_key"])
 
     assert refused(answer, 422, "validation_failed")
     assert answer.json()["errors"][0]["field"] == "mode"
 
 
-async def test_code_mode_returns_no_challenge_secret(person: Person) -> None:
-    assert "challenge_secret" not in await person.ask(mode="code")
-    assert "http" not in person.mail.part("plain")
+async def test_code_mode_returns_no_challenge_secret(user: LinkUser) -> None:
+    assert "challenge_secret" not in await user.ask(mode="code")
+    assert "http" not in user.mail.part("plain")
 
 
-async def test_link_uses_app_url_for_any_host_header(person: Person) -> None:
+async def test_link_uses_app_url_for_any_host_header(user: LinkUser) -> None:
     headers = {"host": "evil.example.net", "x-forwarded-host": "evil.example.net", "x-forwarded-proto": "http"}
-    body = {"email": person.email, "mode": "link"}
-    asked = await person.door.client.post(
-        "/api/auth/request", json=body, headers=headers | {"x-api-key": person.tenant["api_key"]}
+    body = {"email": user.email, "mode": "link"}
+    asked = await user.api.client.post(
+        "/api/auth/request", json=body, headers=headers | {"x-api-key": user.tenant["api_key"]}
     )
 
     assert asked.status_code == 200, asked.text
-    assert person.mail.link.startswith(APP_URL + "/api/auth/link/")
-    assert b"evil" not in person.mail.raw
-    page = await person.open(host="evil.example.net")
+    assert user.mail.link.startswith(APP_URL + "/api/auth/link/")
+    assert b"evil" not in user.mail.raw
+    page = await user.open(host="evil.example.net")
     assert "evil" not in page.text + page.headers["content-security-policy"]
 
 
-async def test_redemption_with_a_wrong_secret_is_rejected(person: Person) -> None:
-    asked = await person.ask()
-    await person.confirm()
+async def test_redemption_with_a_wrong_secret_is_rejected(user: LinkUser) -> None:
+    asked = await user.ask()
+    await user.confirm()
 
     for wrong in (
         asked | {"challenge_secret": secrets.token_urlsafe(32)},
         asked | {"challenge_secret": asked["challenge_secret"] + "="},
         asked | {"challenge_id": new_id("ch")},
     ):
-        assert refused(await person.redeem(wrong), 400, "no_active_challenge")
+        assert refused(await user.redeem(wrong), 400, "no_active_challenge")
 
-    assert (await person.redeem(asked)).status_code == 200
+    assert (await user.redeem(asked)).status_code == 200
 
 
-async def test_confirmed_link_is_rejected_at_another_tenant(person: Person) -> None:
-    asked = await person.ask()
-    await person.confirm()
-    other_address = Person(person.door, person.server, person.tenant, new_address())
+async def test_confirmed_link_is_rejected_at_another_tenant(user: LinkUser) -> None:
+    asked = await user.ask()
+    await user.confirm()
+    other_address = LinkUser(user.api, user.server, user.tenant, new_address())
     verifier, challenge = pkce()
     await other_address.ask(redirect_to=CALLBACK, code_challenge=challenge)
     code = code_in(await other_address.confirm())
-    other = await person.door.tenant()
+    other = await user.api.tenant()
 
-    for key in (other["api_key"], other["secret_key"], person.tenant["test_key"]):
-        assert refused(await person.redeem(asked, key), 400, "no_active_challenge")
-        assert refused(await person.exchange(code, verifier, key), 400, "no_active_challenge")
+    for key in (other["api_key"], other["secret_key"], user.tenant["test_key"]):
+        assert refused(await user.redeem(asked, key), 400, "no_active_challenge")
+        assert refused(await user.exchange(code, verifier, key), 400, "no_active_challenge")
 
-    assert (await person.redeem(asked)).status_code == 200
-    assert (await person.exchange(code, verifier)).status_code == 200
-
-
-async def test_ban_is_reported_at_redemption_only(person: Person, database: asyncpg.Connection) -> None:
-    await person.ask(mode="both")
-    await person.verify(person.mail.code)
-    await database.execute(
-        "update users set banned_until = 'infinity' where tenant_id = $1", person.tenant["tenant_id"]
-    )
-
-    asked = await person.ask()
-    assert (await person.confirm()).status_code == 200
-
-    assert refused(await person.redeem(asked), 403, "user_banned")
-    assert refused(await person.redeem(asked), 400, "no_active_challenge")
-    assert await sessions_of(database, person) == 1
+    assert (await user.redeem(asked)).status_code == 200
+    assert (await user.exchange(code, verifier)).status_code == 200
 
 
-async def test_known_and_unknown_addresses_get_the_same_responses(person: Person) -> None:
-    known = await person.ask()
-    await person.confirm()
-    await person.redeem(known)
-    stranger = Person(person.door, person.server, person.tenant, new_address())
+async def test_ban_is_reported_at_redemption_only(user: LinkUser, database: asyncpg.Connection) -> None:
+    await user.ask(mode="both")
+    await user.verify(user.mail.code)
+    await database.execute("update users set banned_until = 'infinity' where tenant_id = $1", user.tenant["tenant_id"])
+
+    asked = await user.ask()
+    assert (await user.confirm()).status_code == 200
+
+    assert refused(await user.redeem(asked), 403, "user_banned")
+    assert refused(await user.redeem(asked), 400, "no_active_challenge")
+    assert await sessions_of(database, user) == 1
+
+
+async def test_known_and_unknown_addresses_get_the_same_responses(user: LinkUser) -> None:
+    known = await user.ask()
+    await user.confirm()
+    await user.redeem(known)
+    stranger = LinkUser(user.api, user.server, user.tenant, new_address())
 
     seen = []
-    for who in (person, stranger):
+    for who in (user, stranger):
         asked = await who.request()
         pending = await who.redeem(asked.json())
         page, confirmed = await who.open(), await who.confirm()
@@ -163,38 +161,38 @@ async def test_known_and_unknown_addresses_get_the_same_responses(person: Person
     assert seen[0] == seen[1]
 
 
-async def test_no_link_token_secret_or_code_is_stored_or_logged(person: Person, database: asyncpg.Connection) -> None:
+async def test_no_link_token_secret_or_code_is_stored_or_logged(user: LinkUser, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
-    stranger = Person(person.door, person.server, person.tenant, new_address())
+    stranger = LinkUser(user.api, user.server, user.tenant, new_address())
     asked = await stranger.ask(mode="both")
-    await person.ask(mode="both", redirect_to=CALLBACK, code_challenge=challenge)
-    link = person.path
-    await person.open()
-    code = code_in(await person.confirm())
-    await person.exchange(code, verifier)
+    await user.ask(mode="both", redirect_to=CALLBACK, code_challenge=challenge)
+    link = user.path
+    await user.open()
+    code = code_in(await user.confirm())
+    await user.exchange(code, verifier)
 
     tables = ("links", "identifiers", "challenges", "messages", "events", "sessions")
     rows = [await database.fetch(f"select t::text from {table} t") for table in tables]
-    everything = "\n".join(row[0] for found in rows for row in found) + await person.door.log()
+    everything = "\n".join(row[0] for found in rows for row in found) + await user.api.log()
     for secret in (link.rpartition("/")[2], asked["challenge_secret"], code, verifier):
         assert secret not in everything
         assert secret.encode().hex() not in everything
 
 
-async def test_outbox_resends_the_same_link(person: Person, database: asyncpg.Connection) -> None:
-    asked = await person.ask()
-    first = person.mail
+async def test_outbox_resends_the_same_link(user: LinkUser, database: asyncpg.Connection) -> None:
+    asked = await user.ask()
+    first = user.mail
     await database.execute(
         "update messages set state = 'queued', trying = null, provider = null where tenant_id = $1",
-        person.tenant["tenant_id"],
+        user.tenant["tenant_id"],
     )
 
-    await person.door.services.outbox.run_once()
+    await user.api.services.outbox.run_once()
 
-    assert person.mail is not first
-    assert person.mail.part("plain") == first.part("plain")
-    await person.confirm()
-    assert (await person.redeem(asked)).status_code == 200
+    assert user.mail is not first
+    assert user.mail.part("plain") == first.part("plain")
+    await user.confirm()
+    assert (await user.redeem(asked)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -208,23 +206,23 @@ async def test_outbox_resends_the_same_link(person: Person, database: asyncpg.Co
         {"grant_type": "challenge", "challenge_id": "ch_x", "challenge_secret": "x"},
     ],
 )
-async def test_invalid_grant_is_rejected(person: Person, grant: dict[str, Any]) -> None:
-    assert refused(await person.token(**grant), 422, "validation_failed")
+async def test_invalid_grant_is_rejected(user: LinkUser, grant: dict[str, Any]) -> None:
+    assert refused(await user.token(**grant), 422, "validation_failed")
 
 
-async def test_sandbox_sends_no_email_and_accepts_the_code(person: Person) -> None:
-    key = person.tenant["test_key"]
-    asked = await person.door.post("/api/auth/request", {"email": person.email, "mode": "both"}, key)
+async def test_sandbox_sends_no_email_and_accepts_the_code(user: LinkUser) -> None:
+    key = user.tenant["test_key"]
+    asked = await user.api.post("/api/auth/request", {"email": user.email, "mode": "both"}, key)
 
     assert asked.status_code == 200
-    assert refused(await person.redeem(asked.json(), key), 400, "authorization_pending")
-    answered = await person.door.post("/api/auth/verify", {"email": person.email, "code": "000000"}, key)
+    assert refused(await user.redeem(asked.json(), key), 400, "authorization_pending")
+    answered = await user.api.post("/api/auth/verify", {"email": user.email, "code": "000000"}, key)
     assert answered.status_code == 200
-    assert refused(await person.redeem(asked.json(), key), 400, "no_active_challenge")
-    assert person.server.sent_to(person.email) == []
+    assert refused(await user.redeem(asked.json(), key), 400, "no_active_challenge")
+    assert user.server.sent_to(user.email) == []
 
 
-async def test_redirecting_link_has_no_challenge_secret(person: Person) -> None:
-    asked = await person.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+async def test_redirecting_link_has_no_challenge_secret(user: LinkUser) -> None:
+    asked = await user.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
 
     assert "challenge_secret" not in asked

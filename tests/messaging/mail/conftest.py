@@ -9,8 +9,9 @@ from auth1.config import smtp
 from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError
 from auth1.messaging.providers.smtp import Smtp
 from auth1.templates.email import EmailContent
-from tests.conftest import Door, Started
-from tests.outside.smtp import SmtpServer
+from tests.conftest import Started
+from tests.support.api_client import ApiClient
+from tests.support.providers.smtp import SmtpServer
 
 APP_URL = "https://auth.example.com"
 
@@ -36,7 +37,7 @@ def server(module_server: SmtpServer) -> SmtpServer:
 
 
 @pytest.fixture(scope="module")
-async def mail_door(start_app: Started, module_server: SmtpServer) -> Door:
+async def mail_api(start_app: Started, module_server: SmtpServer) -> ApiClient:
     return await start_app(SMTP_URL=module_server.url, EMAIL_FROM=f"Auth1 <{SENDER}>", APP_URL=APP_URL)
 
 
@@ -63,8 +64,8 @@ async def failure_of(sending: Awaitable[object]) -> tuple[Failure, str]:
     return caught.value.failure, caught.value.code
 
 
-async def ask(door: Door, person: str, **fields: object) -> tuple[int, dict[str, object]]:
+async def ask(api: ApiClient, person: str, **fields: object) -> tuple[int, dict[str, object]]:
     """Request a code for an address at a new tenant; return the status and body."""
-    tenant = await door.tenant(sms_branding="MyApp")
-    asked = await door.post("/api/auth/request", {"email": person, **fields}, tenant["api_key"])
+    tenant = await api.tenant(sms_branding="MyApp")
+    asked = await api.post("/api/auth/request", {"email": person, **fields}, tenant["api_key"])
     return asked.status_code, asked.json()

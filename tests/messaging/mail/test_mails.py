@@ -9,17 +9,17 @@ from auth1.core.circuit_breaker import MAX_FAILURES
 from auth1.messaging.providers.smtp import Smtp
 from auth1.templates.placeholders import to_one_line
 from auth1.templates.strings import STRINGS
-from tests.conftest import Door
-from tests.messaging.conftest import Books
+from tests.messaging.conftest import MessageDatabase
 from tests.messaging.mail.conftest import SENDER, ask, message
-from tests.outside import smtp
-from tests.outside.smtp import SmtpServer, answer, hang_up
+from tests.support.api_client import ApiClient
+from tests.support.providers import smtp
+from tests.support.providers.smtp import SmtpServer, answer, hang_up
 
 
-async def test_user_logs_in_with_a_code_by_email(mail_door: Door, server: SmtpServer, person: str) -> None:
-    tenant = await mail_door.tenant(sms_branding="MyApp")
+async def test_user_logs_in_with_a_code_by_email(mail_api: ApiClient, server: SmtpServer, person: str) -> None:
+    tenant = await mail_api.tenant(sms_branding="MyApp")
 
-    asked = await mail_door.post("/api/auth/request", {"email": person.upper()}, tenant["api_key"])
+    asked = await mail_api.post("/api/auth/request", {"email": person.upper()}, tenant["api_key"])
 
     assert asked.status_code == 200, asked.text
     assert asked.json() | {"challenge_id": ""} == {
@@ -33,14 +33,14 @@ async def test_user_logs_in_with_a_code_by_email(mail_door: Door, server: SmtpSe
     }
     [received] = server.received
     assert (received.sender, received.recipients) == (SENDER, [person])
-    answered = await mail_door.post("/api/auth/verify", {"email": person, "code": received.code}, tenant["api_key"])
+    answered = await mail_api.post("/api/auth/verify", {"email": person, "code": received.code}, tenant["api_key"])
     assert (answered.status_code, answered.json()["is_new_user"]) == (200, True)
 
 
 async def test_email_has_the_headers_and_parts_of_a_valid_email(
-    mail_door: Door, server: SmtpServer, person: str
+    mail_api: ApiClient, server: SmtpServer, person: str
 ) -> None:
-    status, _ = await ask(mail_door, person)
+    status, _ = await ask(mail_api, person)
 
     assert status == 200
     received = server.newest(person)
@@ -61,14 +61,14 @@ async def test_email_has_the_headers_and_parts_of_a_valid_email(
     for word in ("<img", "src=", "<script", "<link", "url(", "@import", "http"):
         assert word not in page
     assert received.code not in mail["Subject"]
-    assert received.code not in await mail_door.log()
+    assert received.code not in await mail_api.log()
 
 
 @pytest.mark.parametrize("locale", ["en", "fr"])
 async def test_both_email_parts_contain_only_the_code_and_the_link(
-    mail_door: Door, server: SmtpServer, person: str, locale: str
+    mail_api: ApiClient, server: SmtpServer, person: str, locale: str
 ) -> None:
-    status, _ = await ask(mail_door, person, mode="both", locale=locale)
+    status, _ = await ask(mail_api, person, mode="both", locale=locale)
 
     assert status == 200
     received = server.newest(person)
@@ -89,12 +89,12 @@ async def test_both_email_parts_contain_only_the_code_and_the_link(
     assert received.part("html").count(f'href="{received.link}"') == 2
 
 
-async def test_email_comes_from_the_tenants_own_address(mail_door: Door, server: SmtpServer, person: str) -> None:
-    tenant = await mail_door.tenant(sms_branding="MyApp", email_from="hello@myapp.example")
+async def test_email_comes_from_the_tenants_own_address(mail_api: ApiClient, server: SmtpServer, person: str) -> None:
+    tenant = await mail_api.tenant(sms_branding="MyApp", email_from="hello@myapp.example")
     other = f"other.{person}"
 
-    for address, key in ((person, tenant["api_key"]), (other, (await mail_door.tenant())["api_key"])):
-        response = await mail_door.post("/api/auth/request", {"email": address}, key)
+    for address, key in ((person, tenant["api_key"]), (other, (await mail_api.tenant())["api_key"])):
+        response = await mail_api.post("/api/auth/request", {"email": address}, key)
         assert response.status_code == 200, response.text
 
     received = server.newest(person)
@@ -104,20 +104,20 @@ async def test_email_comes_from_the_tenants_own_address(mail_door: Door, server:
     assert server.newest(other).sender == SENDER, "on the same connection"
 
 
-async def test_only_the_operator_sets_the_sender_address(mail_door: Door) -> None:
-    tenant = await mail_door.tenant()
+async def test_only_the_operator_sets_the_sender_address(mail_api: ApiClient) -> None:
+    tenant = await mail_api.tenant()
     headers = {"x-api-key": tenant["secret_key"]}
 
-    response = await mail_door.client.patch("/api/tenant/settings", json={"email_from": "a@b.example"}, headers=headers)
+    response = await mail_api.client.patch("/api/tenant/settings", json={"email_from": "a@b.example"}, headers=headers)
 
     assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
 @pytest.mark.parametrize(("locale", "lang"), [(tag, tag) for tag in STRINGS] + [("de-CH", "de"), ("tlh", "en")])
 async def test_email_is_in_the_language_of_the_request(
-    mail_door: Door, server: SmtpServer, person: str, locale: str, lang: str
+    mail_api: ApiClient, server: SmtpServer, person: str, locale: str, lang: str
 ) -> None:
-    assert (await ask(mail_door, person, locale=locale))[0] == 200
+    assert (await ask(mail_api, person, locale=locale))[0] == 200
 
     assert server.newest(person).mail["Subject"] == STRINGS[lang].email.code_subject.format(brand="MyApp")
     assert f'<html lang="{lang}" dir="ltr">' in server.newest(person).part("html")
@@ -154,12 +154,12 @@ async def test_sender_name_cannot_inject_headers(provider: Smtp, server: SmtpSer
 
 
 async def test_tenant_name_is_escaped_and_metadata_is_not_in_the_email(
-    mail_door: Door, server: SmtpServer, person: str
+    mail_api: ApiClient, server: SmtpServer, person: str
 ) -> None:
     name = '"Tom" & Söhne'
-    made = await mail_door.admin("POST", "/api/admin/tenants", {"name": name, "slug": person.split("@")[0][4:] + "x"})
+    made = await mail_api.admin("POST", "/api/admin/tenants", {"name": name, "slug": person.split("@")[0][4:] + "x"})
     metadata = {"note": "X\r\nBcc: eve@example.net"}
-    asked = await mail_door.post("/api/auth/request", {"email": person, "metadata": metadata}, made.json()["api_key"])
+    asked = await mail_api.post("/api/auth/request", {"email": person, "metadata": metadata}, made.json()["api_key"])
 
     assert asked.status_code == 200, asked.text
     received = server.newest(person)
@@ -182,8 +182,8 @@ async def test_tenant_name_is_escaped_and_metadata_is_not_in_the_email(
         "ann@[127.0.0.1]",
     ],
 )
-async def test_address_with_injected_text_is_rejected(mail_door: Door, server: SmtpServer, address: str) -> None:
-    status, body = await ask(mail_door, address)
+async def test_address_with_injected_text_is_rejected(mail_api: ApiClient, server: SmtpServer, address: str) -> None:
+    status, body = await ask(mail_api, address)
 
     assert (status, body["code"]) == (422, "invalid_email")
     assert server.received == []
@@ -200,37 +200,47 @@ async def test_address_with_injected_text_is_rejected(mail_door: Door, server: S
     ],
 )
 async def test_response_shows_the_outcome_of_the_delivery(
-    mail_door: Door, server: SmtpServer, person: str, command: str, behaviour: smtp.Behaviour, status: int, code: str
+    mail_api: ApiClient,
+    server: SmtpServer,
+    person: str,
+    command: str,
+    behaviour: smtp.Behaviour,
+    status: int,
+    code: str,
 ) -> None:
     server.on[command] = behaviour
 
-    found, body = await ask(mail_door, person)
+    found, body = await ask(mail_api, person)
 
     assert (found, body["code"]) == (status, code)
 
 
 async def test_email_that_may_have_been_accepted_is_unknown_and_counted(
-    mail_door: Door, server: SmtpServer, person: str, books: Books
+    mail_api: ApiClient, server: SmtpServer, person: str, message_db: MessageDatabase
 ) -> None:
-    tenant = await mail_door.tenant()
+    tenant = await mail_api.tenant()
     server.on["DATA"] = hang_up
 
-    await mail_door.post("/api/auth/request", {"email": person}, tenant["api_key"])
+    await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
 
-    row = await books.message(tenant["tenant_id"], person)
+    row = await message_db.message(tenant["tenant_id"], person)
     assert (row["state"], row["provider"], row["error"]) == ("unknown", "smtp", "unknown:connection_lost")
-    assert len((await books.identifier(tenant["tenant_id"], person))["sent_at"]) == 1
+    assert len((await message_db.identifier(tenant["tenant_id"], person))["sent_at"]) == 1
 
 
-async def test_outbox_sends_queued_emails(mail_door: Door, server: SmtpServer, person: str, books: Books) -> None:
-    tenant = await mail_door.tenant(sms_branding="MyApp")
+async def test_outbox_sends_queued_emails(
+    mail_api: ApiClient, server: SmtpServer, person: str, message_db: MessageDatabase
+) -> None:
+    tenant = await mail_api.tenant(sms_branding="MyApp")
     body = {"email": person, "locale": "fr"}
-    asked = await mail_door.post("/api/auth/request", body, tenant["api_key"])
+    asked = await mail_api.post("/api/auth/request", body, tenant["api_key"])
     assert asked.status_code == 200
     first = server.newest(person)
-    await books.do("update messages set state = 'queued', trying = null, provider = null where identifier = $1", person)
+    await message_db.do(
+        "update messages set state = 'queued', trying = null, provider = null where identifier = $1", person
+    )
 
-    await mail_door.services.outbox.run_once()
+    await mail_api.services.outbox.run_once()
 
     again = server.newest(person)
     assert again is not first
@@ -238,56 +248,56 @@ async def test_outbox_sends_queued_emails(mail_door: Door, server: SmtpServer, p
 
 
 async def test_greylisted_mail_is_sent_later_while_its_code_lives(
-    mail_door: Door, server: SmtpServer, person: str, books: Books
+    mail_api: ApiClient, server: SmtpServer, person: str, message_db: MessageDatabase
 ) -> None:
-    tenant = await mail_door.tenant()
+    tenant = await mail_api.tenant()
     server.on["RCPT"] = answer("451 4.7.1 Greylisted, try again in five minutes")
 
-    asked = await mail_door.post("/api/auth/request", {"email": person}, tenant["api_key"])
+    asked = await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
 
     assert (asked.status_code, asked.json()["status"]) == (200, "queued")
     server.on.clear()
-    await mail_door.services.outbox.run_once()
+    await mail_api.services.outbox.run_once()
     assert server.sent_to(person) == [], "the outbox waits for the delay"
-    await books.do("update messages set claimed_until = now() where identifier = $1", person)
-    await mail_door.services.outbox.run_once()
+    await message_db.do("update messages set claimed_until = now() where identifier = $1", person)
+    await mail_api.services.outbox.run_once()
     body = {"email": person, "code": server.newest(person).code}
-    assert (await mail_door.post("/api/auth/verify", body, tenant["api_key"])).status_code == 200
-    row = await books.message(tenant["tenant_id"], person)
+    assert (await mail_api.post("/api/auth/verify", body, tenant["api_key"])).status_code == 200
+    row = await message_db.message(tenant["tenant_id"], person)
     assert (row["state"], row["provider"]) == ("sent", "smtp")
 
 
 async def test_mail_greylisted_until_its_code_expires_is_dropped(
-    mail_door: Door, server: SmtpServer, person: str, books: Books
+    mail_api: ApiClient, server: SmtpServer, person: str, message_db: MessageDatabase
 ) -> None:
-    tenant = await mail_door.tenant()
+    tenant = await mail_api.tenant()
     server.on["RCPT"] = answer("450 4.2.0 Greylisted")
-    asked = await mail_door.post("/api/auth/request", {"email": person}, tenant["api_key"])
+    asked = await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
     assert asked.json()["status"] == "queued"
 
-    await books.do("update messages set claimed_until = now() where identifier = $1", person)
-    await mail_door.services.outbox.run_once()
-    assert (await books.message(tenant["tenant_id"], person))["state"] == "queued", "it is deferred again"
-    await books.do("update messages set claimed_until = now() where identifier = $1", person)
-    await books.do("update identifiers set code_expires_at = now() where identifier = $1", person)
-    await mail_door.services.outbox.run_once()
+    await message_db.do("update messages set claimed_until = now() where identifier = $1", person)
+    await mail_api.services.outbox.run_once()
+    assert (await message_db.message(tenant["tenant_id"], person))["state"] == "queued", "it is deferred again"
+    await message_db.do("update messages set claimed_until = now() where identifier = $1", person)
+    await message_db.do("update identifiers set code_expires_at = now() where identifier = $1", person)
+    await mail_api.services.outbox.run_once()
 
-    row = await books.message(tenant["tenant_id"], person)
+    row = await message_db.message(tenant["tenant_id"], person)
     assert (row["state"], row["error"]) == ("failed", "code_ended")
     assert server.sent_to(person) == []
 
 
-async def test_full_mailboxes_do_not_open_the_circuit_breaker(mail_door: Door, server: SmtpServer) -> None:
-    tenant = await mail_door.tenant()
+async def test_full_mailboxes_do_not_open_the_circuit_breaker(mail_api: ApiClient, server: SmtpServer) -> None:
+    tenant = await mail_api.tenant()
     server.on["RCPT"] = answer("552 5.2.2 Mailbox full")
     for n in range(MAX_FAILURES + 1):
-        asked = await mail_door.post("/api/auth/request", {"email": f"full.{n}@example.com"}, tenant["api_key"])
+        asked = await mail_api.post("/api/auth/request", {"email": f"full.{n}@example.com"}, tenant["api_key"])
         assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
 
-    assert mail_door.services.messenger.breakers["smtp"] == "closed"
+    assert mail_api.services.messenger.breakers["smtp"] == "closed"
 
 
-async def test_email_is_unavailable_without_a_mail_server(door: Door, person: str) -> None:
-    status, body = await ask(door, person)
+async def test_email_is_unavailable_without_a_mail_server(api: ApiClient, person: str) -> None:
+    status, body = await ask(api, person)
 
     assert (status, body["code"]) == (503, "channel_unavailable")

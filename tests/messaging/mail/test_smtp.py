@@ -12,8 +12,8 @@ from auth1.config.smtp import read_smtp_url
 from auth1.messaging.providers.protocol import Failure
 from auth1.messaging.providers.smtp import Smtp
 from tests.messaging.mail.conftest import APP_URL, SENDER, failure_of, message
-from tests.outside import smtp
-from tests.outside.smtp import PASSWORD, USER, SmtpServer, answer, hang, hang_up
+from tests.support.providers import smtp
+from tests.support.providers.smtp import PASSWORD, USER, SmtpServer, answer, hang, hang_up
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_untrusted_certificate_is_rejected(certificate: Path, url: Url, tl
 
 @pytest.mark.parametrize("url", [STARTTLS, UNSAID])
 async def test_password_is_never_sent_without_tls(url: Url) -> None:
-    async with SmtpServer(authenticate=True) as server:  # somebody has taken STARTTLS out of its greeting
+    async with SmtpServer(authenticate=True) as server:  # an attacker removed STARTTLS from its greeting
         provider = Smtp(read_smtp_url(url(server), SENDER), APP_URL)
         assert (await failure_of(provider.send(message())))[0] is Failure.CONFIGURATION
 

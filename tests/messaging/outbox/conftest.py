@@ -8,9 +8,10 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.messaging import dispatcher
-from tests.conftest import Door, Started, new_database
-from tests.messaging.conftest import Books, Sender
-from tests.outside.twilio import TwilioServer
+from tests.conftest import Started, new_database
+from tests.messaging.conftest import MessageDatabase, TenantApp
+from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 
 @pytest.fixture(scope="session")
@@ -19,27 +20,27 @@ async def own_database_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="module")
-async def books(own_database_url: str) -> AsyncIterator[Books]:
+async def message_db(own_database_url: str) -> AsyncIterator[MessageDatabase]:
     connection = await asyncpg.connect(own_database_url)
-    yield Books(connection)
+    yield MessageDatabase(connection)
     await connection.close()
 
 
 @pytest.fixture(scope="module")
-async def module_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
+async def module_api(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> ApiClient:
     return await start_app(TWILIO_API_URL=module_carrier.url, DATABASE_URL=own_database_url)
 
 
 @pytest.fixture(scope="module")
-async def other_door(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> Door:
+async def other_api(start_app: Started, module_carrier: TwilioServer, own_database_url: str) -> ApiClient:
     """Return another worker."""
     return await start_app(TWILIO_API_URL=module_carrier.url, DATABASE_URL=own_database_url)
 
 
-async def queue(sender: Sender, phone: str, api_key: str | None = None) -> None:
+async def queue(app: TenantApp, phone: str, api_key: str | None = None) -> None:
     """Request a code while the in-flight limit is reached."""
     with ExitStack() as full:
         for _ in range(dispatcher.MAX_IN_FLIGHT):
-            full.enter_context(sender.door.services.messenger.reserve_capacity("sms", sandbox=False))
-        asked = await sender.door.post("/api/auth/request", {"phone": phone}, api_key or sender.tenant["api_key"])
+            full.enter_context(app.api.services.messenger.reserve_capacity("sms", sandbox=False))
+        asked = await app.api.post("/api/auth/request", {"phone": phone}, api_key or app.tenant["api_key"])
         assert (asked.status_code, asked.json()["status"]) == (200, "queued"), asked.text

@@ -9,8 +9,8 @@ import pytest
 from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError
 from auth1.messaging.providers.sns import Sns
 from auth1.tenants.settings import Senders
-from tests.outside import sns as aws
-from tests.outside.sns import SnsServer
+from tests.support.providers import sns as aws
+from tests.support.providers.sns import SnsServer
 
 TEXT = "Your Ünïcode & Söhne verification code is: 048291. Expires in 10 minutes."
 RETRY_DELAYS_S = 5  # how often a connection that is not made in time is tried again

@@ -9,8 +9,8 @@ from auth1.messaging.providers.protocol import Failure, SendError
 from auth1.messaging.providers.sns import Sns
 from auth1.tenants.settings import Senders
 from tests.messaging.sns.conftest import TEXT, failure, send
-from tests.outside import sns as aws
-from tests.outside.sns import Request, SnsServer, answer, hang_up, refuse
+from tests.support.providers import sns as aws
+from tests.support.providers.sns import Request, SnsServer, answer, hang_up, refuse
 
 IMPOSSIBLE = "Invalid parameter: PhoneNumber Reason: +1 is not valid to publish to"
 

@@ -4,47 +4,52 @@ import pytest
 
 from auth1.messaging.providers.sns import Sns
 from tests.conftest import Started
-from tests.messaging.conftest import Books, Sender
-from tests.outside import sns as aws
-from tests.outside.sns import Behaviour, SnsServer, answer, hang_up, refuse
-from tests.outside.twilio import TwilioServer
-from tests.outside.twilio import answer as twilio_answer
-from tests.outside.twilio import refuse as twilio_refuse
+from tests.messaging.conftest import MessageDatabase, TenantApp
+from tests.support.providers import sns as aws
+from tests.support.providers.sns import Behaviour, SnsServer, answer, hang_up, refuse
+from tests.support.providers.twilio import TwilioServer
+from tests.support.providers.twilio import answer as twilio_answer
+from tests.support.providers.twilio import refuse as twilio_refuse
 
 
 @pytest.fixture
-async def sender(
-    start_app: Started, server: SnsServer, sns: Sns, module_carrier: TwilioServer, carrier: TwilioServer, books: Books
-) -> Sender:
+async def app(
+    start_app: Started,
+    server: SnsServer,
+    sns: Sns,
+    module_carrier: TwilioServer,
+    carrier: TwilioServer,
+    message_db: MessageDatabase,
+) -> TenantApp:
     """Return a tenant of an application with new circuit breakers; `sns` has loaded its libraries."""
-    door = await start_app(
+    api = await start_app(
         TWILIO_API_URL=module_carrier.url, AWS_SNS_REGION="eu-central-1", SNS_ORIGINATION_NUMBER="+12015550123"
     )
-    return Sender(door, carrier, books, await door.tenant())
+    return TenantApp(api, carrier, message_db, await api.tenant())
 
 
 @pytest.mark.parametrize("behaviour", [twilio_refuse(20429, 429), twilio_refuse(20003, 401), twilio_answer(503, b"")])
 async def test_message_rejected_by_twilio_goes_to_sns_with_the_same_code(
-    sender: Sender, server: SnsServer, phone: str, behaviour: Behaviour
+    app: TenantApp, server: SnsServer, phone: str, behaviour: Behaviour
 ) -> None:
-    sender.carrier.script.append(behaviour)
+    app.carrier.script.append(behaviour)
     server.script.append(aws.taken("8ebf4f86-0000-4000-8000-1d1f5b5a9d5a"))
 
-    status, asked = await sender.ask(phone)
+    status, asked = await app.ask(phone)
 
     assert (status, asked["status"]) == (200, "sent")
-    [first] = sender.handed_over(phone)
+    [first] = app.handed_over(phone)
     [second] = server.published
     assert (second["PhoneNumber"], second["Message"]) == (phone, first.form["Body"])
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["error"]) == ("sent", "sns", None)
     assert row["provider_message_id"] == "8ebf4f86-0000-4000-8000-1d1f5b5a9d5a"
-    assert await sender.sends_counted(phone) == 1
-    assert await sender.log_in(phone) == 200
+    assert await app.sends_counted(phone) == 1
+    assert await app.log_in(phone) == 200
 
 
-async def test_message_accepted_by_twilio_is_not_sent_by_sns(sender: Sender, server: SnsServer, phone: str) -> None:
-    assert (await sender.ask(phone))[0] == 200
+async def test_message_accepted_by_twilio_is_not_sent_by_sns(app: TenantApp, server: SnsServer, phone: str) -> None:
+    assert (await app.ask(phone))[0] == 200
 
     assert server.requests == []
 
@@ -59,18 +64,18 @@ async def test_message_accepted_by_twilio_is_not_sent_by_sns(sender: Sender, ser
     ],
 )
 async def test_rejected_send_is_refunded_and_unknown_send_is_counted(
-    sender: Sender, server: SnsServer, phone: str, behaviour: Behaviour, state: str, error: str, counted: int
+    app: TenantApp, server: SnsServer, phone: str, behaviour: Behaviour, state: str, error: str, counted: int
 ) -> None:
-    sender.carrier.script.append(twilio_refuse(20429, 429))
+    app.carrier.script.append(twilio_refuse(20429, 429))
     server.script.append(behaviour)
 
-    status, problem = await sender.ask(phone)
+    status, problem = await app.ask(phone)
 
     assert (status, problem["code"]) == (502, "delivery_failed")
-    row = await sender.message(phone)
+    row = await app.message(phone)
     assert (row["state"], row["provider"], row["error"]) == (state, "sns", error)
-    [(event, data)] = await sender.books.events(sender.id, row["id"])
+    [(event, data)] = await app.message_db.events(app.id, row["id"])
     assert event == f"message.{state}"
     assert error.partition(":")[2] in data
-    assert await sender.sends_counted(phone) == counted
-    assert phone not in await sender.door.log()
+    assert await app.sends_counted(phone) == counted
+    assert phone not in await app.api.log()

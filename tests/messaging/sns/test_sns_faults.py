@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from auth1.messaging.providers.protocol import Failure, SendError
 from auth1.messaging.providers.sns import Sns
 from tests.messaging.sns.conftest import failure, send
-from tests.outside import sns as aws
-from tests.outside.sns import Behaviour, Request, SnsServer, answer, hang, hang_up, refuse, reset
+from tests.support.providers import sns as aws
+from tests.support.providers.sns import Behaviour, Request, SnsServer, answer, hang, hang_up, refuse, reset
 
 
 async def hang_after_headers(request: Request, writer: asyncio.StreamWriter) -> None:

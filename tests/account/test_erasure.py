@@ -1,0 +1,67 @@
+"""Erasing one's own account: no personal data is left, and the same phone becomes a new user."""
+
+import asyncpg
+
+from auth1 import retention
+from tests.account.conftest import NewUser
+from tests.account.user import ME, AccountUser, outcome
+from tests.api.conftest import dump
+
+
+async def test_erased_account_is_removed_everywhere(user: AccountUser, database: asyncpg.Connection) -> None:
+    other_device, token = await user.log_in(), user.tokens["token"]
+    erased = user.user_id
+    assert (await user.me()).status_code == 200
+
+    answer = await user.call("DELETE", ME, token=token)
+
+    assert answer.status_code == 204
+    assert outcome(await user.me(other_device["token"])) == (401, "session_revoked")
+    grant = {"grant_type": "refresh_token", "refresh_token": other_device["refresh_token"]}
+    assert outcome(await user.api.post("/api/auth/token", grant, user.key)) == (401, "session_revoked")
+    [row] = (await dump(database, user.identifier)).splitlines()  # of the phone what was sent to it, and nothing else
+    assert erased not in row
+    assert erased in await dump(database)  # events keep the id, which refers to no user
+    types = await database.fetch("select type from events where tenant_id = $1 and actor = $2", user.tenant_id, erased)
+    assert [row["type"] for row in types] == ["user.erased"]
+
+    again = await user.log_in()
+    assert again["is_new_user"] is True
+    assert again["user_id"] != erased
+
+
+async def test_erasing_an_account_does_not_reset_the_send_limit(
+    user: AccountUser, database: asyncpg.Connection
+) -> None:
+    for _ in range(4):
+        assert (await user.call("DELETE", ME)).status_code == 204
+        await user.log_in()
+    assert (await user.call("DELETE", ME)).status_code == 204
+    await user.wait(user.identifier)
+
+    sixth = await user.api.post("/api/auth/request", {"phone": user.identifier}, user.key)
+
+    assert outcome(sixth) == (429, "rate_limited")
+    later = "update identifiers set sent_at = array[now() - interval '3 days'] where identifier = $1"
+    await database.execute(later, user.identifier)
+    await retention.run_once(user.api.services)
+    assert user.identifier not in await dump(database)
+
+
+async def test_erasing_requires_a_recent_login(user: AccountUser) -> None:
+    user.age(301)
+    refused = await user.call("DELETE", ME)
+
+    assert outcome(refused) == (403, "reauthentication_required")
+    assert (await user.me()).status_code == 200
+    await user.log_in()
+    assert (await user.call("DELETE", ME)).status_code == 204
+
+
+async def test_erasing_a_sandbox_account_keeps_the_live_account(user: AccountUser, new_user: NewUser) -> None:
+    sandbox = await new_user("test_key", identifier=user.identifier)
+
+    assert (await sandbox.call("DELETE", ME)).status_code == 204
+
+    assert outcome(await sandbox.me()) == (401, "session_revoked")
+    assert (await user.me()).status_code == 200

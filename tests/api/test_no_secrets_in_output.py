@@ -1,0 +1,378 @@
+"""Logs and responses contain what is needed and no secret (contract: section 3)."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from twilio.request_validator import RequestValidator
+
+from auth1 import errors
+from auth1.challenges import magic_link
+from auth1.core.postgres.migrations import migrate
+from auth1.dev.postgres import PostgresServer
+from auth1.events.types import EventType
+from auth1.messaging.dispatcher import Messenger
+from auth1.messaging.outbox import Outbox
+from auth1.messaging.providers.console import Console
+from tests.api.conftest import until
+from tests.api.error_triggers import ERROR_TRIGGERS
+from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
+from tests.conftest import JWT_SECRET, Started, new_phone
+from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.api_keys import add, patch, rotate
+from tests.support.providers import twilio
+from tests.support.providers.twilio import TwilioServer, answer, hang_up, refuse
+from tests.support.raw_asgi import RawAsgi
+
+EMAIL = "somebody.special@example.com"
+NOTE = "a note about somebody"
+APP_URL = "https://auth.example.com"
+CODE_LENGTH = 10  # no number in a log line is equal to a code of ten digits by chance
+# Fields that show a secret once, to whom it belongs (contract: section 4).
+SHOWN_ONCE = {"api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret", "link"}
+PERSONAL = ("/api/auth/me", "/api/auth/introspect", "/api/tenant/users")  # routes that show a person's data
+SQL = re.compile(
+    r"\b(select|insert into|update|delete from|returning|on conflict)\b .*\b(from|values|set|where)\b", re.I
+)
+
+
+@dataclass
+class Said:
+    """All output of one application that was used in every way."""
+
+    api: ApiClient
+    twilio: TwilioServer
+    database: asyncpg.Connection
+    tenant: dict[str, Any]
+    secrets: set[str] = field(default_factory=set)
+    phones: list[str] = field(default_factory=list)
+    answers: list[httpx.Response] = field(default_factory=list)
+
+    @property
+    def stdout(self) -> str:
+        return self.api.log_path.read_text()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    def responses(self) -> list[str]:
+        """Return headers and bodies of all responses without the fields that show a secret."""
+        return [f"{dict(answer.headers)} {_without_shown(answer)}" for answer in self.answers]
+
+    def public_texts(self) -> list[str]:
+        """Return the responses without the fields that show personal data to its owner."""
+        pairs = zip(self.answers, self.responses(), strict=True)
+        return [text for answer, text in pairs if not answer.request.url.path.startswith(PERSONAL)]
+
+    def phone(self) -> str:
+        self.phones.append(new_phone())
+        return self.phones[-1]
+
+
+def _is_json(answer: httpx.Response) -> bool:
+    """Return whether the text is one JSON document; an export is many."""
+    return answer.headers.get("content-type", "") in ("application/json", "application/problem+json")
+
+
+def _without_shown(answer: httpx.Response) -> str:
+    if not _is_json(answer):
+        return answer.text
+    body = answer.json()
+    return json.dumps({name: value for name, value in body.items() if name not in SHOWN_ONCE}, ensure_ascii=False)
+
+
+@pytest.fixture(scope="module")
+async def said(
+    start_app: Started,
+    twilio_server: TwilioServer,
+    database: asyncpg.Connection,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Said]:
+    """Log in, trigger every error, manage a tenant, and wait for the last log line."""
+    await database.execute("create database auth1_said")
+    url = postgres_server.url("auth1_said")
+    await migrate(url)
+    api = await start_app(DATABASE_URL=url, APP_URL=APP_URL)
+    said = Said(api, twilio_server, await asyncpg.connect(url), {})
+
+    async def keep(response: httpx.Response) -> None:
+        await response.aread()
+        said.answers.append(response)
+
+    api.client.event_hooks["response"].append(keep)
+    said.tenant = await api.tenant(otp_length=CODE_LENGTH, sms_branding="MyApp", retry_undelivered=True)
+    await log_in_and_fail(said)
+    await log_in_by_link(said)
+    await try_another_provider(said)
+    await let_providers_fail(said)
+    await manage_users(said)
+    await manage(said)
+    await trigger_errors(said, postgres_server, start_app, tmp_path_factory.mktemp("world"))
+    await break_the_schema(said)
+    said.secrets |= {ADMIN_TOKEN, JWT_SECRET, twilio.AUTH_TOKEN, api.settings.database_url, api.settings.redis_url}
+    for response in said.answers:
+        if _is_json(response):
+            said.secrets |= {value for name, value in response.json().items() if name in SHOWN_ONCE}
+    for request in twilio_server.requests:
+        if found := re.search(r"code is: (\d{10})\.", request.form.get("Body", "")):
+            said.secrets.add(found[1])
+    last = said.answers[-1].headers["x-request-id"]
+
+    async def is_written() -> bool:
+        return any(line.get("request_id") == last and line["msg"] == "request" for line in said.lines)
+
+    assert await until(is_written)
+    yield said
+    await said.database.close()
+
+
+async def log_in_and_fail(said: Said) -> None:
+    api, key, phone = said.api, said.tenant["api_key"], said.phone()
+    await api.post(REQUEST, {"phone": phone, "metadata": {"note": NOTE}}, key)
+    code = said.twilio.code_for(phone)
+    wrong = f"{(int(code) + 1) % 10**10:010d}"
+    said.secrets.add(wrong)
+    await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone)
+    await api.post(REQUEST, {"phone": phone}, key)
+    await said.database.execute("update identifiers set resend_at = now() where identifier = $1", phone)  # 30 s pass
+    await api.post(REQUEST, {"phone": phone}, key)
+    await api.post(VERIFY, {"phone": phone, "code": wrong}, key)
+    verified = await api.post(VERIFY, {"phone": phone, "code": code, "device": {"name": "somebody's phone"}}, key)
+    assert verified.status_code == 200
+    await api.post(VERIFY, {"phone": phone, "code": code}, key)
+    await change_the_account(said, phone, verified.json())
+    await refresh_and_log_out(said, verified.json())
+    await api.post(REQUEST, {"email": EMAIL}, key)
+    await api.post(REQUEST, {"phone": phone}, said.tenant["test_key"])
+    await api.client.get(f"/health?key={key}&phone={phone}", headers={"x-api-key": key})
+    await api.client.get("/metrics")
+    await api.client.get("/health/ready")
+
+
+async def change_the_account(said: Said, phone: str, tokens: dict[str, str]) -> None:
+    """Change metadata, and add, change and remove identifiers in the sandbox."""
+    api, path = said.api, "/api/auth/me/identifiers"
+    live = {"x-api-key": said.tenant["api_key"], "authorization": f"Bearer {tokens['token']}"}
+    patched = await api.client.patch("/api/auth/me", json={"user_metadata": {"a note": NOTE}}, headers=live)
+    assert patched.status_code == 200
+    key, code = said.tenant["test_key"], "0" * CODE_LENGTH
+    taken_phone, new = said.phone(), said.phone()
+    for number in (taken_phone, phone):
+        await api.post(REQUEST, {"phone": number}, key)
+        verified = await api.post(VERIFY, {"phone": number, "code": code}, key)
+    test = {"authorization": f"Bearer {verified.json()['token']}"}
+    for named, status in (({"email": EMAIL}, 200), ({"phone": new}, 200), ({"phone": taken_phone}, 409)):
+        assert (await api.post(path, named, key, **test)).status_code == 200
+        assert (await api.post(f"{path}/verify", {**named, "code": code}, key, **test)).status_code == status
+    await api.client.get(path, headers={"x-api-key": key, **test})
+    assert (await api.client.delete(f"{path}/email", headers={"x-api-key": key, **test})).status_code == 204
+
+
+async def refresh_and_log_out(said: Said, tokens: dict[str, str]) -> None:
+    api, key = said.api, said.tenant["api_key"]
+    bearer = {"authorization": f"Bearer {tokens['token']}"}
+    await api.post("/api/auth/token", {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}, key)
+    await api.client.get("/api/auth/me/sessions", headers={"x-api-key": key, **bearer})
+    await api.post("/api/auth/introspect", {"token": tokens["token"]}, said.tenant["secret_key"])
+    assert (await api.post("/api/auth/logout", {"scope": "global"}, key, **bearer)).status_code == 204
+
+
+async def log_in_by_link(said: Said) -> None:
+    """Log in by a sandbox link, which is derived as for an email."""
+    api, key = said.api, said.tenant["test_key"]
+    asked = (await api.post(REQUEST, {"email": EMAIL, "mode": "both"}, key)).json()
+    message_id = await said.database.fetchval("select message_id from challenges where id = $1", asked["challenge_id"])
+    [token] = magic_link.derive(api.services.keyring, f"{said.tenant['tenant_id']}:test", message_id)
+    said.secrets.add(token)
+    await api.client.get(f"/api/auth/link/{token}")
+    await api.client.post(f"/api/auth/link/{token}")
+    named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+    redeemed = await api.post("/api/auth/token", {"grant_type": "challenge", **named}, key)
+    assert redeemed.status_code == 200
+
+
+async def report_delivery(said: Said, callback: str, phone: str, status: str = "delivered") -> None:
+    form = {"MessageSid": "SM" + "0" * 32, "MessageStatus": status, "To": phone}
+    signature = RequestValidator(twilio.AUTH_TOKEN).compute_signature(callback, form)
+    headers = {"x-twilio-signature": signature}
+    reported = await said.api.client.post(callback.removeprefix(APP_URL), data=form, headers=headers)
+    assert reported.status_code == 204
+
+
+async def try_another_provider(said: Said) -> None:
+    """Queue a retry for another provider without sending it, because the console would print the code."""
+    phone, services = said.phone(), said.api.services
+    await said.api.post(REQUEST, {"phone": phone}, said.tenant["api_key"])
+    await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone, "undelivered")
+    messenger = Messenger(services.postgres, services.log, {"sms": [Console(services.log)]})
+    outbox = Outbox(services.postgres, services.log, messenger, services.settings.sms_rates, render=lambda _: None)
+    await outbox.retry()
+
+
+async def let_providers_fail(said: Said) -> None:
+    for behaviour in (refuse(21610), refuse(21211), refuse(20003), answer(500, b"no"), answer(201, b"{"), hang_up):
+        said.twilio.script.append(behaviour)
+        refused = await said.api.post(REQUEST, {"phone": said.phone()}, said.tenant["secret_key"])
+        assert refused.status_code in (422, 502)
+
+
+async def manage_users(said: Said) -> None:
+    api, headers = said.api, {"x-api-key": said.tenant["secret_key"]}
+    users, phone = "/api/tenant/users", said.phone()
+    made = await api.post(users, {"phone": phone, "metadata": {"note": "a note about somebody"}}, headers["x-api-key"])
+    path = f"{users}/{made.json()['user_id']}"
+    await api.client.patch(path, json={"phone": (phone := said.phone())}, headers=headers)
+    for method, end in (("POST", "/ban"), ("POST", "/unban"), ("GET", "/export"), ("GET", ""), ("DELETE", "")):
+        assert (await api.client.request(method, path + end, headers=headers)).status_code in (200, 204)
+    upload = json.dumps({"phone": phone}) + '\n{"phone": "nobody"}\n'
+    ndjson = headers | {"content-type": "application/x-ndjson"}
+    assert (await api.client.post(f"{users}/import", content=upload, headers=ndjson)).json()["rejected"] == 1
+    for query in ("/export", f"?phone={phone}", f"?q={phone[:-1]}"):
+        assert (await api.client.get(users + query, headers=headers)).status_code == 200
+
+
+async def manage(said: Said) -> None:
+    api, path = said.api, f"{TENANTS}/{said.tenant['tenant_id']}"
+    key = await add(api, said.tenant, kind="sk")
+    await patch(api, said.tenant, key["key_id"], allowed_origins=["https://app.example.com"])
+    key = await rotate(api, said.tenant, key["key_id"], grace_in=0)
+    await api.admin("PATCH", path, {"name": "My App"})
+    for method, end in (
+        ("POST", "/suspend"),
+        ("POST", "/resume"),
+        ("GET", ""),
+        ("GET", "/keys"),
+        ("DELETE", f"/keys/{key['key_id']}"),
+        ("GET", "/jwt-secret"),
+        ("POST", "/jwt-secret/rotate"),
+        ("DELETE", "/sessions"),
+        ("DELETE", ""),
+    ):
+        assert (await api.admin(method, path + end)).status_code in (200, 204)
+
+
+async def trigger_errors(said: Said, postgres: PostgresServer, start_app: Started, directory: Path) -> None:
+    """Trigger every error that this application can return."""
+    for kind, provoke in ERROR_TRIGGERS.items():
+        if kind not in (errors.InternalError, errors.Unavailable, errors.AdminDisabled, errors.RequestTimeout):
+            raw_asgi, phone = RawAsgi(said.api), said.phone()
+            scenario = ApiScenario(
+                said.api, raw_asgi, said.twilio, said.database, postgres, start_app, phone, directory
+            )
+            assert (await provoke(scenario)).json()["code"] == kind.code
+
+
+async def break_the_schema(said: Said) -> None:
+    tenant = await said.api.tenant(otp_length=CODE_LENGTH)
+    await said.database.execute("alter table identifiers rename column code_box to code_crate")
+    broken = await said.api.post(REQUEST, {"phone": said.phone()}, tenant["api_key"])
+    assert broken.json()["code"] == "internal_error"
+
+
+def test_stdout_contains_no_secret(said: Said) -> None:
+    assert len(said.secrets) > 20
+    for secret in said.secrets:
+        assert secret not in said.stdout
+
+
+def test_responses_contain_no_secret_outside_documented_fields(said: Said) -> None:
+    for response in said.responses():
+        for secret in said.secrets:
+            assert secret not in response
+
+
+def test_no_phone_or_email_appears_in_full(said: Said) -> None:
+    assert len(said.phones) > 30
+    for text in [said.stdout, *said.public_texts()]:
+        for phone in said.phones:
+            assert phone.removeprefix("+1") not in text
+        assert TOLL_FREE.removeprefix("+44") not in text
+        assert EMAIL not in text
+        assert EMAIL.partition("@")[0] not in text
+
+
+def test_no_sql_or_traceback_is_exposed(said: Said) -> None:
+    for text in [*said.stdout.splitlines(), *said.responses()]:
+        assert not SQL.search(text)
+        assert "Traceback" not in text
+        assert "code_box" not in text
+    for response in said.public_texts():
+        for word in (".py", "asyncpg", "httpx", "/auth1/", "Error("):
+            assert word not in response
+
+
+def test_user_supplied_texts_are_not_repeated(said: Said) -> None:
+    for text in [said.stdout, *said.public_texts()]:
+        assert NOTE not in text
+        assert "somebody's phone" not in text
+        assert "Your MyApp verification" not in text
+
+
+def test_every_log_line_is_json_with_time_level_and_message(said: Said) -> None:
+    for line in said.lines:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["ts"])
+        assert line["level"] in ("debug", "info", "warn", "error")
+        assert line["msg"]
+
+
+async def test_every_event_is_logged(said: Said) -> None:
+    logged = {line["event_id"]: line for line in said.lines if line["msg"] == "event"}
+    kept = await said.database.fetch("select * from events")
+
+    assert {row["id"] for row in kept} == set(logged)
+    for row in kept:
+        line = logged[row["id"]]
+        for name in ("type", "tenant_id", "actor", "subject"):
+            assert line[name] == row[name]
+    assert {row["type"] for row in kept} == {event.value for event in EventType}
+
+
+def test_event_log_line_has_its_request_id(said: Said) -> None:
+    answered = {response.headers["x-request-id"] for response in said.answers}
+    logged = [line for line in said.lines if line["msg"] == "event" and line["actor"] != "auth1"]
+
+    assert [line for line in logged if line.get("request_id") not in answered] == []
+
+
+def test_every_request_is_logged_once(said: Said) -> None:
+    lines = [line for line in said.lines if line["msg"] == "request"]
+    by_id = {line["request_id"]: line for line in lines}
+
+    assert len(by_id) == len(lines)
+    for response in said.answers:
+        line = by_id[response.headers["x-request-id"]]
+        assert line["status"] == response.status_code
+        assert line["method"] == response.request.method
+        assert line["duration_ms"] > 0
+        assert line["route"] == "none" or line["route"].startswith(("/api/", "/health", "/metrics"))
+        assert said.tenant["tenant_id"] not in line["route"]
+        if response.status_code >= 400:
+            assert line["code"] == response.json()["code"]
+
+
+def test_request_log_line_has_the_tenant_and_a_masked_identifier(said: Said) -> None:
+    phone = said.phones[0]
+    lines = [line for line in said.lines if line["msg"] == "request" and line.get("identifier")]
+
+    assert f"+1•••••••{phone[-3:]}" in {line["identifier"] for line in lines}
+    assert "s•••@example.com" in {line["identifier"] for line in lines}
+    for line in lines:
+        assert re.fullmatch(r"tn_[0-9a-z]{26}(:test)?", line["tenant_id"])
+        assert "•••" in line["identifier"]
+    by_route = [line for line in said.lines if line.get("route") in (REQUEST, VERIFY) and line["msg"] == "request"]
+    named = [line for line in by_route if line.get("code") not in ("invalid_api_key", "not_authenticated")]
+    assert all("tenant_id" in line or line["code"] == "method_not_allowed" for line in named)
+
+
+def test_probes_are_logged_at_debug_level(said: Said) -> None:
+    for line in said.lines:
+        if line["msg"] == "request":
+            assert (line["level"] == "debug") == (line["route"].startswith(("/health", "/metrics")))

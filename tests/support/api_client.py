@@ -1,0 +1,50 @@
+"""An HTTP client of the application under test."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from auth1.config.settings import Settings
+from auth1.services import Services
+
+ADMIN_TOKEN = "the operator's token, as long as it has to be"
+
+
+@dataclass
+class ApiClient:
+    """An HTTP client of the application, with access to its services."""
+
+    client: httpx.AsyncClient
+    services: Services
+    settings: Settings
+    log_path: Path
+
+    async def post(self, path: str, body: object = None, key: str | None = None, **headers: str) -> httpx.Response:
+        """POST JSON, with an API key and other headers (`x_forwarded_for=` becomes x-forwarded-for)."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            named["x-api-key"] = key
+        return await self.client.post(path, json=body, headers=named)
+
+    async def admin(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """Call as the operator."""
+        headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+        arguments: dict[str, Any] = {} if body is None else {"json": body}
+        return await self.client.request(method, path, headers=headers, **arguments)
+
+    async def tenant(self, **settings: object) -> dict[str, Any]:
+        """Create a tenant; return the response of POST /api/admin/tenants."""
+        slug = f"t{secrets.token_hex(6)}"
+        answer = await self.admin("POST", "/api/admin/tenants", {"name": "My App", "slug": slug, "settings": settings})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def log(self) -> str:
+        """Return everything that was written to stdout."""
+        await asyncio.sleep(0.05)
+        return self.log_path.read_text()
