@@ -148,7 +148,11 @@ async def test_only_a_form_within_the_size_limit_is_accepted(api: ApiClient) -> 
     signed = {"x-twilio-signature": "invalid"}
     headers = signed | {"content-type": "application/x-www-form-urlencoded"}
     refusals = [
-        (await api.post(PATH, {"MessageStatus": "delivered"}, x_twilio_signature="invalid"), 415, "unsupported_media_type"),
+        (
+            await api.post(PATH, {"MessageStatus": "delivered"}, x_twilio_signature="invalid"),
+            415,
+            "unsupported_media_type",
+        ),
         (await api.client.post(PATH, content=b"", headers=signed), 415, "unsupported_media_type"),
         (await api.client.post(PATH, files={"a": b"1"}, headers=signed), 415, "unsupported_media_type"),
         (await api.client.post(PATH, data={"a": "x" * 16_384}, headers=signed), 413, "payload_too_large"),

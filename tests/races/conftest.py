@@ -1,10 +1,8 @@
 """Fixtures of the race tests: two applications on one database, a user that logs in, a barrier, time travel."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import asyncpg
 import httpx
@@ -14,9 +12,10 @@ from auth1.core.postgres import Query
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import Unavailable
-from tests.conftest import Started, new_phone
+from tests.conftest import Started
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
+from tests.support.user import TestUser
 
 DATABASE = "auth1_races"
 # Enough to race, and few enough to be served within the service's deadlines on a slow machine.
@@ -128,27 +127,10 @@ def assert_outcomes(answers: list[httpx.Response], expected: dict[str, int], *us
 
 
 @dataclass
-class RaceUser:
-    """A user with a phone at a tenant, whose calls alternate between the instances."""
+class RaceUser(TestUser):
+    """A user whose calls are repeated while the service is unavailable."""
 
-    apis: list[ApiClient]
-    tenant: dict[str, Any]
-    twilio: TwilioServer
-    database: asyncpg.Connection
-    phone: str = field(default_factory=new_phone)
-    retries: int = 0  # each may stand for an answer that was lost
-
-    def __post_init__(self) -> None:
-        self._turns = itertools.cycle(self.apis)
-
-    @property
-    def tenant_id(self) -> str:
-        return str(self.tenant["tenant_id"])
-
-    @property
-    def code(self) -> str:
-        """Return the code of the newest message."""
-        return self.twilio.code_for(self.phone)
+    retries: int = 0  # each may stand for a response that was lost
 
     @property
     def codes(self) -> list[str]:
@@ -174,14 +156,14 @@ class RaceUser:
 
     async def _post(self, path: str, body: dict[str, object]) -> httpx.Response:
         """Call, with retries while the service is unavailable."""
-        answer = await next(self._turns).post(path, body, self.tenant["api_key"])
+        answer = await self.api.post(path, body, self.api_key)
         if outcome(answer) != "unavailable":
             return answer
         async with _PATIENCE:
             while outcome(answer) == "unavailable":
                 self.retries += 1
                 await asyncio.sleep(0.05)
-                answer = await next(self._turns).post(path, body, self.tenant["api_key"])
+                answer = await self.api.post(path, body, self.api_key)
         return answer
 
     async def later(self, seconds: float) -> None:

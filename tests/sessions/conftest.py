@@ -1,59 +1,42 @@
 """A user that has logged in, and operations on its tokens."""
 
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import Started, new_phone
+from tests.conftest import Started
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
+from tests.support.user import TestUser
 
 TOKEN, LOGOUT, INTROSPECT = "/api/auth/token", "/api/auth/logout", "/api/auth/introspect"
 SESSIONS = "/api/auth/me/sessions"
 
 
-@dataclass
-class SessionUser:
-    """A user with a phone at a tenant. Calls alternate between the instances."""
-
-    apis: list[ApiClient]
-    tenant: dict[str, Any]
-    twilio: TwilioServer
-    database: asyncpg.Connection
-    phone: str = field(default_factory=new_phone)
-    key: str = "api_key"
-
-    def __post_init__(self) -> None:
-        self._turns: Iterator[ApiClient] = itertools.cycle(self.apis)
-
-    @property
-    def api(self) -> ApiClient:
-        return next(self._turns)
+class SessionUser(TestUser):
+    """A user that logs in, and operations on its tokens."""
 
     async def log_in(self, **device: str) -> dict[str, Any]:
         """Log in on another device; return the response of /verify."""
         await self.database.execute("update identifiers set sent_at = '{}' where identifier = $1", self.phone)
-        asked = await self.api.post("/api/auth/request", {"phone": self.phone}, self.tenant[self.key], **device)
+        asked = await self.api.post("/api/auth/request", {"phone": self.phone}, self.api_key, **device)
         assert asked.status_code == 200, asked.text
-        code = "000000" if self.key == "test_key" else self.twilio.code_for(self.phone)
-        body = {"phone": self.phone, "code": code}
-        verified = await self.api.post("/api/auth/verify", body, self.tenant[self.key], **device)
+        body = {"phone": self.phone, "code": self.code}
+        verified = await self.api.post("/api/auth/verify", body, self.api_key, **device)
         assert verified.status_code == 200, verified.text
         answer: dict[str, Any] = verified.json()
         return answer
 
     async def refresh(self, refresh_token: str, api: ApiClient | None = None) -> httpx.Response:
         grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        return await (api or self.api).post(TOKEN, grant, self.tenant[self.key])
+        return await (api or self.api).post(TOKEN, grant, self.api_key)
 
     async def call(self, method: str, path: str, token: str, body: object = None) -> httpx.Response:
         """Call as the user."""
-        headers = {"x-api-key": self.tenant[self.key], "authorization": f"Bearer {token}"}
+        headers = {"x-api-key": self.api_key, "authorization": f"Bearer {token}"}
         arguments: dict[str, Any] = {} if body is None else {"json": body}
         return await self.api.client.request(method, path, headers=headers, **arguments)
 
@@ -88,7 +71,7 @@ class SessionUser:
 
     async def events(self, kind: str) -> list[asyncpg.Record]:
         rows: list[asyncpg.Record] = await self.database.fetch(
-            "select * from events where tenant_id = $1 and type = $2 order by id", self.tenant["tenant_id"], kind
+            "select * from events where tenant_id = $1 and type = $2 order by id", self.tenant_id, kind
         )
         return rows
 
