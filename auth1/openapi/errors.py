@@ -48,6 +48,8 @@ def derived_errors(route: Route) -> set[type[ApiError]]:
         found.add(errors.RateLimited)
     if not route.page:
         found.add(errors.OriginNotAllowed)
+    if "{" in route.path:
+        found.add(errors.NotFound)  # a value that cannot be an id
     if route.query is not None:
         found.add(errors.ValidationFailed)
     if route.body is not None:

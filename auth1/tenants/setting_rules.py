@@ -93,7 +93,10 @@ def _checks(settings: TenantSettings) -> Iterator[tuple[str, str | None]]:
 
 def _web_problem(url: str) -> str | None:
     """Return why no browser can open the host and port of a URL of the right shape, or None."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "Must have an IPv6 address between the brackets."
     _, colon, port = parts.netloc.rpartition("@")[2].rpartition(":")
     if colon and port.isdigit() and not 0 < int(port) < _FIRST_UNASSIGNED_PORT:
         return "Must have a port from 1 to 65535."
