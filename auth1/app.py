@@ -43,7 +43,7 @@ READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
 
 
 def make_app() -> App[Services]:
-    """Make the application of a worker process; granian calls this in each."""
+    """Create the application of a worker process; granian calls this in each."""
     settings = load_settings(os.environ)
     log = Log(settings.log_level, format=settings.log_format, events=settings.log_events)
     logging.getLogger().addHandler(LogHandler(log))
@@ -54,7 +54,7 @@ def make_app() -> App[Services]:
 
 
 def build_app(settings: Settings, log: Log, *, on_console: OnMessage | None = None) -> App[Services]:
-    """Put the application together; its services start with it. `on_console` receives what the console prints."""
+    """Create the application; its services start with it. `on_console` receives what the console prints."""
 
     async def start_worker() -> Services:
         services = await start_services(settings, log, on_console=on_console)
@@ -78,7 +78,7 @@ def build_app(settings: Settings, log: Log, *, on_console: OnMessage | None = No
 async def start_services(
     settings: Settings, log: Log, *, background: bool = True, on_console: OnMessage | None = None
 ) -> Services:
-    """Make the services. Raises Unavailable when there is no database; a worker (`background`) waits for it."""
+    """Create the services. Raises Unavailable without a database; a worker (`background`) waits for it."""
     timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
     redis = Redis(settings.redis_url, log, timeouts=timeouts)
     postgres = Postgres(
@@ -134,7 +134,7 @@ async def start_services(
 
 
 async def _start_background(services: Services, cold: list[Sns]) -> None:
-    """Start what a worker does beside requests."""
+    """Start the background jobs of a worker."""
     await services.tenants.start()
     metrics.BUILD_INFO.labels(__version__).set(1)
     services.background.extend(
@@ -152,7 +152,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
 
 
 async def stop_services(services: Services) -> None:
-    """Put the services away, what is under way first."""
+    """Stop the background jobs, then close the services."""
     for task in services.background:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
@@ -170,7 +170,7 @@ async def stop_services(services: Services) -> None:
 
 
 def _sms_providers(settings: Settings, console: Console) -> list[Provider]:
-    """The operator's providers in order of trial."""
+    """Return the operator's providers in order of use."""
     providers: list[Provider] = []
     for name in settings.sms_providers:
         if name == "console":
@@ -185,7 +185,7 @@ def _sms_providers(settings: Settings, console: Console) -> list[Provider]:
 
 
 async def _warm_up(provider: Sns, log: Log) -> None:
-    """Do what makes the first message slow before there is one."""
+    """Load in advance what would delay the first message."""
     try:
         await provider.warm_up()
     except SendError as error:
@@ -203,17 +203,17 @@ def _email_providers(settings: Settings, console: Console) -> list[Provider]:
 
 
 def _every(services: Services, seconds: float, act: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:
-    """Do something again and again, whatever becomes of each time."""
+    """Run a job at intervals. A failure does not stop the next run."""
 
     async def rounds() -> None:
         while True:
             await asyncio.sleep(
                 seconds * random.uniform(0.8, 1.2)
-            )  # workers of many instances should not march in step
+            )  # workers of many instances should not run at the same time
             try:
                 await act(services)
             except Unavailable:
-                continue  # was logged where it happened
+                continue  # already logged
             except Exception as error:
                 services.log.error("background task failed", error=error)
 

@@ -101,7 +101,7 @@ def parse_email(text: str) -> Identifier:
 
 
 def mask(value: str) -> str:
-    """What may be shown of an identifier that was normalised, by today's metadata or by earlier ones."""
+    """Mask a normalised identifier, also one that only earlier phone metadata accept."""
     try:
         return (parse_phone if value.startswith("+") else parse_email)(value).masked
     except (InvalidPhone, InvalidEmail):

@@ -15,12 +15,12 @@ from auth1.services import Services
 INTERVAL_S = 600.0
 BATCH = 1000
 MAX_BATCHES = 50  # per table and round
-STRETCH = 1024  # pages (8 MiB) that one step looks at
+STRETCH = 1024  # pages (8 MiB) of one step
 MAX_STRETCHES = 16  # per table and round
-EVENTS_MONTHS = 13  # a year of audit log, and the month that is under way
+EVENTS_MONTHS = 13  # a year of audit log, and the current month
 
 _QUERIES = Queries("retention")
-# By the table whose pages each looks through, in the order in which they are done.
+# By table, in the order of execution.
 TABLE_SCANS = {
     "purge_challenges": "challenges",
     "purge_messages": "messages",
@@ -93,7 +93,7 @@ async def run_once(app: Services) -> None:
 
 
 async def _sweep(app: Services, statement: Statement[_PageRange, _Purged], table: str) -> None:
-    """Look through a table, or through some of a large one."""
+    """Scan a table, or parts of a large one."""
     size = await app.postgres.row(_PAGES, _Table(table))
     batches = MAX_BATCHES
     for first in sample_page_ranges(size.pages if size is not None else 0):
@@ -107,7 +107,7 @@ def sample_page_ranges(pages: int) -> list[int]:
 
 
 async def _purge(app: Services, statement: Statement[Params, _Purged], params: Params, most: int) -> int:
-    """Delete batch after batch until one is not full, or there were `most`; returns how many were full."""
+    """Delete batch after batch until one is not full, or `most` batches ran; return the number of full batches."""
     for full in range(most):
         row = await app.postgres.row(statement, params)
         if row is None or row.purged < BATCH:

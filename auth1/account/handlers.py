@@ -35,7 +35,7 @@ async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) ->
         context=event_context(request, caller.user_id),
     )
     if merged is None:
-        raise SessionRevoked  # ended since the token was checked
+        raise SessionRevoked  # the session ended after the check of the token
     if not merged.fits:
         raise metadata.error_too_large("user_metadata")
     log_events(app.log, merged.events)

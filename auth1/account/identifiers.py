@@ -1,4 +1,4 @@
-"""Phone and email of a user: added, changed and removed; each proven by a challenge, after a recent login.
+"""Add, change and remove a user's phone and email; each is verified by a challenge after a recent login.
 
 An identifier belongs to no user until it is proven. Only the right code shows that it is linked to another account.
 """
@@ -36,14 +36,14 @@ HOUR_MS = 3_600_000
 
 
 async def list_identifiers(app: Services, request: Request[LoggedIn]) -> Identifiers:
-    """List what the user can log in by."""
+    """List the phone and email that the user can log in with."""
     user = request.caller.user
     known: list[tuple[IdentifierType, str | None]] = [("phone", user.phone), ("email", user.email)]
     return Identifiers([IdentifierOut(kind, value) for kind, value in known if value is not None])
 
 
 async def begin_identifier(app: Services, request: Request[LoggedIn], body: IdentifierIn) -> CodeSent:
-    """Send a code to a phone or email that the user wants to add, or to have instead of the one there is."""
+    """Send a code to a phone or email that the user wants to add, or that replaces the current one."""
     caller = request.caller
     require_recent_login(caller)
     identifier = parse_identifier(phone=body.phone, email=body.email)
@@ -62,7 +62,7 @@ async def begin_identifier(app: Services, request: Request[LoggedIn], body: Iden
 
 
 async def prove_identifier(app: Services, request: Request[LoggedIn], body: IdentifierProof) -> IdentifierOut:
-    """Give a phone or an email to the user, who knows the code that was sent there from this session."""
+    """Link a phone or email to the user after the right code. The same session must have requested it."""
     caller = request.caller
     tenant = caller.tenant
     identifier = parse_identifier(phone=body.phone, email=body.email)
@@ -93,7 +93,7 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
 
 
 async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
-    """Let a phone or an email go. The sessions that were opened by it end; the last one cannot go."""
+    """Remove a phone or email and end the sessions that it opened. The last one cannot be removed."""
     caller = request.caller
     tenant_id = caller.tenant.id
     identifier_type = request.parameters["type"]
@@ -112,7 +112,7 @@ async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
     if removed.verdict == "none":
         raise NotFound
     if removed.verdict == "gone":
-        raise SessionRevoked  # since the token was checked
+        raise SessionRevoked  # after the check of the token
     if removed.verdict == "last":
         raise Conflict("A user must keep a phone or an email; add another one first.")
     log_events(app.log, removed.events)

@@ -1,4 +1,4 @@
-"""What goes into the account and what comes out (contract: section 5)."""
+"""Requests and responses of the user's own account (contract: section 5)."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from auth1.templates.schemas import LocaleHint
 
 
 class Me(Out):
-    """The user whom a token is for. `metadata` is the tenant's to write; `user_metadata` the user's own."""
+    """The user of a token. Only the tenant writes `metadata`; the user writes `user_metadata`."""
 
     user_id: str
     phone: str | None
@@ -27,32 +27,32 @@ class Me(Out):
 
 
 class MePatch(In):
-    """Keys of `user_metadata` to set, or to remove where their value is null. The others stay as they are."""
+    """Keys of `user_metadata` to set; null removes a key. Other keys stay unchanged."""
 
     user_metadata: dict[str, Any]
 
 
 class IdentifierOut(Out):
-    """What a user can log in by."""
+    """A phone or email that a user can log in with."""
 
     type: IdentifierType
     value: str
 
 
 class Identifiers(Out):
-    """All that a user can log in by: at most one phone and one email."""
+    """All identifiers that a user can log in with: at most one phone and one email."""
 
     data: list[IdentifierOut]
-    next_cursor: None = None  # as any list has it
+    next_cursor: None = None  # as every list has it
 
 
 class IdentifierIn(In):
-    """A `phone` or an `email` to add, or to have instead of the one there is. A code is sent to it."""
+    """A `phone` or `email` to add, or to replace the current one with. It receives a code."""
 
     phone: Phone | None = None
     email: Email | None = None
     locale: LocaleHint | None = None
-    challenge_id: ChallengeId | None = None  # to ask again and keep the challenge
+    challenge_id: ChallengeId | None = None  # to repeat a request with the same challenge
 
 
 class IdentifierProof(In):

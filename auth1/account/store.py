@@ -27,11 +27,11 @@ from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.identifiers import CHANNELS, Identifier, IdentifierType
 from auth1.users.store import lock_account
 
-IDENTIFIER_REMOVED = "identifier_removed"  # a reason for which sessions end
+IDENTIFIER_REMOVED = "identifier_removed"  # a reason for ended sessions
 
 
 class MergedMetadata(NamedTuple):
-    """What became of the user's own metadata, and the sessions whose cached entries are stale."""
+    """The user's new metadata, and the sessions with stale cache entries."""
 
     fits: bool
     user_metadata: str
@@ -54,7 +54,7 @@ class ProveIdentifier(NamedTuple):
 
 
 class ProofResult(NamedTuple):
-    """What was decided. Tokens of revoked sessions end; the cached users of live ones are stale."""
+    """The result. Tokens of revoked sessions end; the cached users of live sessions are stale."""
 
     verdict: Literal["ok", "kept", "taken", "wrong", "exhausted", "locked", "none", "gone"]
     attempts_remaining: int | None
@@ -76,7 +76,7 @@ class RemoveIdentifier(NamedTuple):
 
 
 class RemovalResult(NamedTuple):
-    """What was decided, the sessions that ended with it, and those that go on."""
+    """The result, the ended sessions, and the live sessions."""
 
     verdict: Literal["ok", "last", "none", "gone"]
     revoked_sessions: list[str]
@@ -110,7 +110,7 @@ async def change_user_metadata(
     async def run() -> MergedRow | None:
         return await postgres.row(CHANGE_USER_METADATA, row)
 
-    # Of two runs the second changes nothing, and has no event: what the first one returned is lost with its connection.
+    # A second run changes nothing and returns no event: the first result is lost with its connection.
     merged = await repeat_once(run, _find_nothing)
     return MergedMetadata(*merged[:-1], events=read_events(merged.events)) if merged else None
 
@@ -120,9 +120,9 @@ async def _find_nothing() -> None:
 
 
 async def prove_identifier(postgres: Postgres, request: ProveIdentifier) -> ProofResult:
-    """Count an attempt, and give a proven identifier to its user, whose other sessions end if it replaces one.
+    """Count an attempt, and link a verified identifier to its user. A replacement ends the user's other sessions.
 
-    After a lost connection, look whether it was done.
+    After a lost connection, check whether it was committed.
     """
     row = ProveRow(
         tenant_id=request.tenant_id,
@@ -161,7 +161,7 @@ async def prove_identifier(postgres: Postgres, request: ProveIdentifier) -> Proo
 
 
 async def remove_identifier(postgres: Postgres, request: RemoveIdentifier) -> RemovalResult:
-    """Take an identifier from a user, and end the sessions that were opened through it."""
+    """Remove an identifier from a user, and end the sessions that it opened."""
     return await postgres.in_transaction(lambda transaction: _remove(transaction, request))
 
 
@@ -193,7 +193,7 @@ async def _remove(transaction: Transaction, request: RemoveIdentifier) -> Remova
     after = await transaction.row(ACCOUNT_AFTER, account)
     assert revoked is not None, "the statement returns a row"
     assert after is not None, "the statement returns a row"
-    if after.is_crowded:  # a change by the tenant at the same moment was not seen
+    if after.is_crowded:  # the statement did not see a concurrent change by the tenant
         raise Unavailable("The account is being changed by another request; retry.", retry_after=1)
     events = read_events(removed.events) + read_events(revoked.events)
     return RemovalResult("ok", revoked.sessions, after.sessions, events)

@@ -1,8 +1,8 @@
-"""Tenants by API key, kept in the process.
+"""Cache tenants by API key in the process.
 
-A change is announced on a Redis channel and drops the tenant here at once, in every worker. An entry lives 30 s at
-most, which is what bounds a change while Redis is away; after each (re)connection everything is dropped, because
-messages may have been missed. A change that could not be announced is announced again until it is.
+A change is published on a Redis channel, and every worker drops the tenant at once. An entry expires after 30 s, which
+limits the delay of a change while Redis is unavailable. Each (re)connection empties the cache, because messages may be
+lost. A failed publication is retried until it succeeds.
 """
 
 import time
@@ -22,7 +22,7 @@ MAX_BYTES = 32 * 1024 * 1024
 
 
 class TenantCache:
-    """Finds tenants. `listener` is a connection of its own: one that listens can do nothing else."""
+    """Finds tenants. `listener` is a separate connection, because a subscribed connection accepts no other commands."""
 
     def __init__(self, postgres: Postgres, redis: Redis, listener: Redis) -> None:
         self._postgres = postgres
@@ -41,7 +41,7 @@ class TenantCache:
         await self._listener.stop()
 
     def get_cached(self, key_digest: bytes) -> Tenant | None:
-        """The tenant of a key if it is known without asking anybody."""
+        """Return the cached tenant of a key, None if there is none."""
         entry = self._entries.get(key_digest)
         if entry is None or entry[0] < time.monotonic():
             return None
@@ -51,15 +51,15 @@ class TenantCache:
         return tenant
 
     async def find(self, key_digest: bytes) -> Tenant | None:
-        """The tenant of a key, from the database; None when the key does not hold."""
+        """Return the tenant of a key from the database; None for an invalid key."""
         generation = self._generation
         tenant = await store.find_tenant(self._postgres, key_digest)
-        if tenant is not None and generation == self._generation:  # else it may have been read before a change
+        if tenant is not None and generation == self._generation:  # else it may be older than a change
             self._store(key_digest, tenant)
         return tenant
 
     def _store(self, key_digest: bytes, tenant: Tenant) -> None:
-        """Cache a tenant; the oldest entries leave when the cache takes too much memory."""
+        """Cache a tenant; the oldest entries are evicted above the memory limit."""
         size = ENTRY_BYTES + 2 * len(encode(tenant.settings))  # as Python strings they take about twice as much
         self._remove(key_digest)
         self._entries[key_digest] = (time.monotonic() + LIFE_S, tenant, size)
@@ -73,13 +73,13 @@ class TenantCache:
             self.size -= entry[2]
 
     async def publish_invalidation(self, tenant_id: str) -> None:
-        """Publish that a tenant, its settings or its keys changed. Request it after the commit."""
+        """Publish that a tenant, its settings or its keys changed. Call it after the commit."""
         self._drop(tenant_id)
         self._unpublished.add(tenant_id)
         await self.retry_publish()
 
     async def retry_publish(self) -> None:
-        """Announce what could not be announced before."""
+        """Retry failed publications."""
         for tenant_id in list(self._unpublished):
             try:
                 await self._redis.call("PUBLISH", CHANNEL, tenant_id)
@@ -88,7 +88,7 @@ class TenantCache:
             self._unpublished.discard(tenant_id)
 
     def _drop(self, tenant_id: str) -> None:
-        """Forget a tenant; all of them for ""."""
+        """Drop a tenant; all tenants for ""."""
         self._generation += 1
         if not tenant_id:
             self._entries.clear()

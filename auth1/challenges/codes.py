@@ -10,7 +10,7 @@ from typing import NamedTuple
 from auth1.core.crypto import Keyring
 
 LOGIN = "login"  # the purpose of a code that opens a session
-ADDING = "identifier"  # that of one that gives an identifier to a user
+ADDING = "identifier"  # the purpose of a code that links an identifier to a user
 
 
 def adding(session_id: str) -> str:
@@ -45,7 +45,7 @@ def macs(keyring: Keyring, tenant_id: str, identifier: str, code: str, purpose: 
 
 
 def box_prefixes(keyring: Keyring) -> list[bytes]:
-    """Return how the boxes begin that can be decrypted: others were encrypted under a secret that has gone."""
+    """Return the prefixes of boxes that can be decrypted. Other boxes need a removed secret."""
     return keyring.seals("code-box")
 
 

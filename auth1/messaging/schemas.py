@@ -48,18 +48,18 @@ class StatisticsQuery(Query):
 
 
 class MessageListed(Out):
-    """A message, without what it said. `price` is in US dollars; null where it is not known."""
+    """A message without its text. `price` is in US dollars; null if unknown."""
 
     message_id: str
     challenge_id: str | None  # null for a notice
-    notice: str | None  # what it tells of, where it brings no code: phone_changed, email_added, …
+    notice: str | None  # the subject of a message without a code: phone_changed, email_added, …
     channel: Literal["sms", "email"]
     destination: str  # masked
     country: str | None  # ISO 3166-1 alpha-2; null for an email
     state: State
     provider: str | None
     error: str | None
-    retry_of: str | None  # the message that this is the second try of
+    retry_of: str | None  # the message that this one retries
     segments: int | None
     price: str | None
     price_source: str | None
@@ -69,28 +69,28 @@ class MessageListed(Out):
 
 
 class MessagePage(Out):
-    """Some messages, newest first; `next_cursor` leads to the rest."""
+    """A page of messages, newest first; `next_cursor` is for the next page."""
 
     data: list[MessageListed]
     next_cursor: str | None
 
 
 class MessageGroup(Out):
-    """What became of the messages of one country, provider or channel."""
+    """Statistics of the messages of one country, provider or channel."""
 
     group: str | None
-    sent: int  # handed to a provider, whatever came of it
+    sent: int  # handed to a provider, in any later state
     delivered: int
     failed: int
     unknown: int
-    verified: int  # whose challenge was answered
+    verified: int  # their challenge was completed
     conversion: float  # verified / sent
-    median_delivery_in: int | None  # seconds, rounded up; null where no receipt came
+    median_delivery_in: int | None  # seconds, rounded up; null without delivery reports
     cost: str  # US dollars
 
 
 class Statistics(Out):
-    """What became of the messages of a span of time, the largest group first."""
+    """Statistics of the messages of a time range, the largest group first."""
 
     group_by: GroupBy
     since: datetime
@@ -99,7 +99,7 @@ class Statistics(Out):
 
 
 class StatusCallbackQuery(msgspec.Struct):
-    """The query that we put into the URL of a status callback."""
+    """The query of the URL of a status callback."""
 
     tenant_id: Annotated[str, msgspec.Meta(description="The tenant of the message.")] = ""
     message_id: Annotated[str, msgspec.Meta(description="The message.")] = ""

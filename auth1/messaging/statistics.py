@@ -1,4 +1,4 @@
-"""SQL of what a tenant reads of its messages, by name."""
+"""The statements of a tenant's message lists and statistics."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
@@ -117,8 +117,8 @@ async def list_messages(postgres: Postgres, tenant_id: str, query: MessageQuery)
 async def message_statistics(
     postgres: Postgres, tenant_id: str, since: datetime, until: datetime, group_by: GroupBy
 ) -> list[MessageGroup]:
-    """What became of the messages of a span of time."""
-    # Whole hours, between since and until, that have been added up; where there are none, all is read singly.
+    """Return statistics of the messages of a time range."""
+    # The aggregated hours between since and until; without any, all messages are read.
     row = await postgres.row(_NEXT_HOUR, _OverFor(0))
     assert row is not None, "the migration made it"
     first, end = _hour(since + HOUR - timedelta(microseconds=1)), min(_hour(until), row.hour)
@@ -142,7 +142,7 @@ async def message_statistics(
 
 
 async def aggregate_hour(postgres: Postgres, over_for_s: int) -> datetime | None:
-    """Add up the next hour that has been over for so long; returns it, None where there is none, or another does it."""
+    """Aggregate the next final hour; return it, None if there is none or another worker aggregates it."""
     row = await postgres.row(_NEXT_HOUR, _OverFor(over_for_s))
     if row is None or not row.is_final:
         return None
@@ -155,6 +155,6 @@ def _hour(moment: datetime) -> datetime:
 
 
 def _dollars(microdollars: int) -> str:
-    """Write an amount without a float's rounding: 7900 is 0.007900."""
+    """Format an amount without the rounding of floats: 7900 is 0.007900."""
     sign, amount = ("-", -microdollars) if microdollars < 0 else ("", microdollars)
     return f"{sign}{amount // MICRO}.{amount % MICRO:06d}"

@@ -21,7 +21,7 @@ class IdempotencyOutcome(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """What became of a message. `give_back`: every provider definitely refused it, so the send is not counted."""
+    """The outcome of a message. `give_back`: every provider definitely rejected it, so the send is not counted."""
 
     tenant_id: str
     context: EventContext
@@ -32,10 +32,10 @@ class Delivery(NamedTuple):
     error: str | None
     give_back: bool
     event_id: str
-    receipt_in: int | None  # seconds for which a delivery report is awaited; None: none will come
+    receipt_in: int | None  # seconds until the delivery report is overdue; None: the provider sends none
     price: int | None = None  # the provider's own, in millionths of a US dollar
     idempotency: IdempotencyOutcome | None = None
-    retry_in: int | None = None  # seconds after which another provider tries, if no report has come
+    retry_in: int | None = None  # seconds without a delivery report until a retry
     avoid: tuple[str, ...] = ()  # providers that may have sent it
     report: "DeliveryReport | None" = None  # what the sandbox reports at once
 
@@ -77,7 +77,7 @@ class _DeliveryResult(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A message of the outbox. Without a box its code has ended, and it is not worth sending."""
+    """A message of the outbox. Without a box its code has expired, and it is not sent."""
 
     settings: str
     tenant_id: str
@@ -103,7 +103,7 @@ class Claimed(NamedTuple):
 
 
 class DeliveryReport(NamedTuple):
-    """What a provider reports of a message that it was handed."""
+    """A provider's report on a message."""
 
     tenant_id: str
     message_id: str
@@ -156,7 +156,7 @@ class _EventKey(NamedTuple):
 
 
 class ChargeNotice(NamedTuple):
-    """What a notice costs."""
+    """The cost of a notice."""
 
     tenant_id: str
     message_id: str
@@ -175,7 +175,7 @@ class _SettledRow(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """How many rows a statement of the outbox settled, and the events of them."""
+    """The number of rows that a statement of the outbox settled, and their events."""
 
     rows: int
     events: list[RecordedEvent]
@@ -197,7 +197,7 @@ _SETTLE_UNREPORTED = _QUERIES.statement("settle_unreported_messages", _EventIds,
 
 
 async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDelivery:
-    """Record what became of a message; the first record counts."""
+    """Record the outcome of a message; the first record counts."""
     key = delivery.idempotency
     row = _DeliveryRow(
         tenant_id=delivery.tenant_id,
@@ -222,17 +222,17 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDel
 
 
 async def defer_message(postgres: Postgres, tenant_id: str, message_id: str, delay_s: int) -> bool:
-    """Return a message to the outbox, which sends it after a delay; False where it is too old to wait."""
+    """Return a message to the outbox, which sends it after a delay; False if it is too old."""
     return await postgres.row(_DEFER_MESSAGE, _DeferMessage(tenant_id, message_id, delay_s)) is not None
 
 
 async def record_delivery_report(
     postgres: Postgres, report: DeliveryReport, context: EventContext, *, is_retryable: bool = False
 ) -> list[RecordedEvent]:
-    """Record what a provider reports; returns the event of a new state.
+    """Record a delivery report; return the event of a new state.
 
-    `is_retryable`: another provider might deliver what failed. A lost connection is retried once, because the provider
-    would not call a second time.
+    `is_retryable`: another provider may deliver the failed message. A lost connection is retried once, because the
+    provider sends a report only once.
     """
     row = _ReportRow(*report, event_id=new_id("evt"), is_retryable=is_retryable, **context._asdict())
 
@@ -253,23 +253,23 @@ async def claim_messages(
 
 
 async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> Settled:
-    """Queue a second message for each whose time for that has come."""
+    """Queue a retry of each message that is due."""
     message_ids, event_ids = ([new_id(prefix) for _ in range(limit)] for prefix in ("msg", "evt"))
     return _settled(await postgres.row(_RETRY_MESSAGES, _RetryMessages(message_ids, event_ids, providers)))
 
 
 async def charge_notice(postgres: Postgres, charge: ChargeNotice) -> None:
-    """Count what a notice costs, once."""
+    """Count the cost of a notice, once."""
     await postgres.row(_CHARGE_NOTICE, charge)
 
 
 async def mark_lost_unknown(postgres: Postgres, limit: int) -> Settled:
-    """Mark what dead processes were handing over as unknown."""
+    """Mark messages of crashed processes as unknown."""
     return _settled(await postgres.row(_SETTLE_LOST, _event_ids(limit)))
 
 
 async def expire_unreported(postgres: Postgres, limit: int) -> Settled:
-    """Mark those as unknown whose code has expired before a report came."""
+    """Mark messages as unknown when their code expired without a delivery report."""
     return _settled(await postgres.row(_SETTLE_UNREPORTED, _event_ids(limit)))
 
 

@@ -60,7 +60,7 @@ def parameters(kind: type[msgspec.Struct]) -> Iterator[Json]:
 
 
 def _without_null(schema: Json) -> Json:
-    """What a parameter can be where it is given at all."""
+    """Return the type of a parameter without its absence."""
     choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
     rest = {key: value for key, value in schema.items() if key != "anyOf" and (key, value) != ("default", None)}
     return rest | choices[0] if len(choices) == 1 else schema

@@ -103,7 +103,7 @@ class Introspected(Out, omit_defaults=True, kw_only=True):
 
 
 class Jwks(Out):
-    """The public keys that tokens are signed with (RFC 7517). Secret ones are never among them."""
+    """The public keys that verify tokens (RFC 7517)."""
 
     keys: list[dict[str, str]]
 

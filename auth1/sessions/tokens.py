@@ -1,12 +1,12 @@
-"""Session tokens: a JWT of type `at+jwt` (RFC 9068) that names a session, and how it is signed and checked.
+"""Sign and check session tokens: JWTs of type `at+jwt` (RFC 9068) that name a session.
 
-HS256 with a key of the tenant's own, derived from JWT_SECRET, tenant and key version, so that no tenant can forge
-another's tokens; the tenant gets it as text (`jwt_secret`), and that text's bytes are the HMAC key, so that it works as
-it is in every JWT library. Or ES256 or EdDSA with the operator's key. The sandbox always has a derived key of its own.
+HS256 uses one key per tenant, derived from JWT_SECRET, tenant and key version. So no tenant can forge another's tokens.
+The tenant gets it as text (`jwt_secret`). The bytes of that text are the HMAC key, as JWT libraries expect. ES256 and
+EdDSA use the operator's key. The sandbox always has a separate derived key.
 
-PyJWT brings the algorithms. The envelope is checked here, because it is only ever one that was written here: three
-parts of unpadded base64url; a header of exactly `alg`, `typ` and `kid`, where the kid alone decides about key and
-algorithm; claims of the types that we write. So there is nothing to confuse (RFC 8725, 3.1, 3.2, 3.11).
+PyJWT has the algorithms. This module checks the envelope, which it also writes: three parts of unpadded base64url; a
+header of exactly `alg`, `typ` and `kid`; claims of fixed types. The kid alone decides about key and algorithm, so no
+confusion is possible (RFC 8725, 3.1, 3.2, 3.11).
 """
 
 import base64
@@ -28,8 +28,8 @@ from auth1.tenants.settings import Tenant
 
 TYPE = "at+jwt"
 MAX_TOKEN_LIFE_S = 3600  # of a tenant's setting
-_LAST_S = 253_402_300_799  # the end of the year 9999, the last moment that can be shown
-_SKEW_S = 600  # by which the clocks of two instances may differ
+_LAST_S = 253_402_300_799  # the end of the year 9999, the maximum of a timestamp
+_SKEW_S = 600  # accepted difference between the clocks of two instances
 _PARTS = re.compile(r"([A-Za-z0-9_-]{1,512})\.([A-Za-z0-9_-]{1,8192})\.([A-Za-z0-9_-]{1,128})", re.ASCII)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _ALGORITHMS: dict[str, Algorithm] = {name: get_default_algorithms()[name] for name in ("HS256", "ES256", "EdDSA")}
@@ -93,7 +93,7 @@ class Signer:
 
     @property
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public keys (RFC 7517). Tenants' HS256 keys are secret and never in it."""
+        """Return the public keys (RFC 7517), without the secret HS256 keys of tenants."""
         return {"keys": [key.jwk for key in self._public.values()]}
 
     def secrets(self, tenant_id: str, version: int) -> list[str]:
@@ -160,7 +160,7 @@ class Signer:
         if owner != tenant.id or not _VERSION.fullmatch(version) or (self._own is not None and not tenant.sandbox):
             return "HS256", ()
         number = int(version)
-        # A version above the one that is known was made a moment ago, by another worker.
+        # Another worker has just created a version above the cached one.
         if number < tenant.jwt_version and tenant.retired_versions.get(number, 0.0) <= time.time():
             return "HS256", ()
         return "HS256", self._secrets(tenant.id, number)
@@ -179,7 +179,7 @@ def _base64url(raw: bytes) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    """Decode base64url that is written in the one way there is. Raises binascii.Error."""
+    """Decode canonical base64url. Raises binascii.Error."""
     raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if _base64url(raw) != text.encode():
         raise binascii.Error("bits are left over")

@@ -118,7 +118,7 @@ async def _erase_in(
     await lock_account(transaction, tenant_id, user_id)
     rows = await transaction.rows(HOLD_IDENTIFIERS_TO_ERASE, key)
     identifiers = [row.identifier for row in rows]
-    # A statement of its own, after the lock: only so it sees what was asked while this waited.
+    # A separate statement after the lock sees the challenges that were opened during the wait.
     asked = await transaction.row(ERASE_ASKED, IdentifierList(tenant_id, identifiers))
     if asked is None or asked.busy:
         raise _Busy
@@ -127,5 +127,5 @@ async def _erase_in(
     params = EraseUser(tenant_id, user_id, identifiers, new_id("evt"), *context, keep_budgets)
     erased = await transaction.row(ERASE_USER, params)
     if erased is None:
-        raise _Busy  # it was given one more identifier meanwhile
+        raise _Busy  # it got another identifier meanwhile
     return Erased(read_events(erased.events), erased.sessions)

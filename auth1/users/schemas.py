@@ -10,7 +10,7 @@ from auth1.core.timestamps import Timestamp
 from auth1.users.metadata import Metadata
 
 FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # how a ban without an end is written
-FIRST_YEAR = 1900  # in which a user may have been made elsewhere
+FIRST_YEAR = 1900  # in which another system may have created a user
 
 _Raw = Annotated[str, msgspec.Meta(max_length=254)]  # parse_identifier says what it may be
 ExternalId = Annotated[
@@ -22,7 +22,7 @@ Reason = Annotated[
 
 
 class UserIn(In):
-    """A new user: a phone, an email, or both, which the tenant vouches for. `created_at` of a user it had before."""
+    """A new user with a phone, an email or both, which the tenant has verified. `created_at` is for imported users."""
 
     phone: _Raw | None = None
     email: Annotated[_Raw, msgspec.Meta(examples=["ada@myapp.example.com"])] | None = None
@@ -33,8 +33,8 @@ class UserIn(In):
 
 
 class UserPatch(In):
-    """What is to change. Metadata are merged: a key given as null goes. A phone or an email takes the place of those
-    that the user had, and null takes it away; the last one cannot go.
+    """Changes of a user. Metadata are merged; null removes a key. A phone or email replaces the current one, and null
+    removes it. The last one cannot be removed.
     """
 
     phone: _Raw | msgspec.UnsetType | None = msgspec.UNSET
@@ -45,7 +45,7 @@ class UserPatch(In):
 
 
 class Ban(In):
-    """A ban, for good unless `until` says how long."""
+    """A ban; permanent without `until`."""
 
     reason: Reason | None = None
     until: Timestamp | None = None
@@ -73,14 +73,14 @@ class UserOut(Out):
 
 
 class UserPage(Out):
-    """Some users, newest first; those found by `q` in the order of what was found. `next_cursor` leads to the rest."""
+    """A page of users, newest first; with `q` by the found text. `next_cursor` is for the next page."""
 
     data: list[UserOut]
     next_cursor: str | None
 
 
 class KeptIdentifier(Out):
-    """A phone or an email, when codes were sent to it lately, and when wrong ones were answered."""
+    """A phone or email, with the times of recent sends and wrong codes."""
 
     identifier: str
     channel: str
@@ -89,7 +89,7 @@ class KeptIdentifier(Out):
 
 
 class KeptSession(Out):
-    """A session, live or ended. `network` is the /24 (IPv6: /48) that it was opened from."""
+    """A session, live or ended. `network` is the /24 (IPv6: /48) of its login."""
 
     session_id: str
     channel: str
@@ -141,9 +141,9 @@ class KeptEvent(Out):
 
 
 class Person(Out):
-    """All that is kept of a person, to be shown to it (GDPR, articles 15 and 20); the newest 1000 of each kind.
+    """All data of one person (GDPR, articles 15 and 20): the newest 1000 of each kind.
 
-    `complete` is false where there is more.
+    `complete` is false if there are more.
     """
 
     user: UserOut

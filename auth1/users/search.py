@@ -1,4 +1,4 @@
-"""Find users by one filter at a time, each with an index of its own."""
+"""Find users by one filter at a time, each with its own index."""
 
 import base64
 import binascii
@@ -98,7 +98,7 @@ def _cursor(found: store.Found) -> str:
 
 
 def _read_cursor(cursor: str) -> tuple[str, int]:
-    """Where the page before ended: a text, and whether that was an external id."""
+    """Return the end of the previous page: a text, and whether it is an external id."""
     if not cursor:
         return "", 0
     try:

@@ -117,7 +117,7 @@ async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
 
 
 async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Person:
-    """All that is kept of a user. Raises NotFound."""
+    """Return all data of a user. Raises NotFound."""
     return await export.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
 
 

@@ -18,9 +18,9 @@ from auth1.users import metadata, statements
 from auth1.users.metadata import Metadata
 from auth1.users.schemas import UserOut
 
-RECENT = 5000  # users among whom what many have is found without its index
-BANNED, IDENTIFIER_CHANGED = "banned", "identifier_changed"  # reasons for which sessions end
-_end_sessions = partial(sessions.end_user_sessions, has_event=False)  # the event of the change says why
+RECENT = 5000  # users that are searched for frequent values without the index
+BANNED, IDENTIFIER_CHANGED = "banned", "identifier_changed"  # reasons for ended sessions
+_end_sessions = partial(sessions.end_user_sessions, has_event=False)  # the event of the change has the reason
 
 
 class Row(NamedTuple):
@@ -47,7 +47,7 @@ class Owners(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Where a prefix was found: the text, and whether that is an external id."""
+    """The position of a prefix match: the text, and whether it is an external id."""
 
     text: str
     kind: int
@@ -71,7 +71,7 @@ class Changes(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """A change that was made: its events, which sessions it ended, and which go on with a changed user."""
+    """A committed change: its events, the ended sessions, and the live sessions of the changed user."""
 
     events: list[RecordedEvent]
     ended: list[str]
@@ -101,7 +101,7 @@ async def export_users(postgres: Postgres, tenant_id: str, after: str, limit: in
 
 
 async def get_users(postgres: Postgres, tenant_id: str, ids: Sequence[str]) -> list[UserOut]:
-    """The users of some ids, in the order of these; those that are no more are left out."""
+    """Return the users with some ids, in the order of the ids, without erased users."""
     rows = await postgres.rows(statements.FIND_USERS, statements.FindUsers(tenant_id, list(ids)))
     found = {row.id: _user(row) for row in rows}
     return [found[user_id] for user_id in ids if user_id in found]
@@ -128,7 +128,7 @@ async def find_by_external_id(postgres: Postgres, tenant_id: str, external_id: s
 async def find_by_prefix(
     postgres: Postgres, tenant_id: str, identifier: str, external_id: str, after: tuple[str, int], limit: int
 ) -> list[Found]:
-    """Users of whom something begins so, each once, in the order of what was found."""
+    """Return users by a prefix of phone, email or external id, each once, in the order of the matches."""
     last = "\U0010ffff"  # above every character that may be in one of them
     ranges = (identifier, identifier + last, external_id, external_id + last)
     rows = await postgres.rows(
@@ -138,7 +138,7 @@ async def find_by_prefix(
 
 
 async def find_by_metadata(postgres: Postgres, tenant_id: str, wanted: str, before: str, limit: int) -> list[str]:
-    """Users whose metadata holds something, newest first: among the newest if many have it, else by the index."""
+    """Return users by a value in their metadata, newest first. Frequent values are searched among the newest users."""
     recent = await postgres.row(
         statements.FIND_RECENT_USERS_BY_METADATA,
         statements.FindRecentUsersByMetadata(tenant_id, wanted, before, RECENT, limit),
@@ -152,7 +152,7 @@ async def find_by_metadata(postgres: Postgres, tenant_id: str, wanted: str, befo
 
 
 async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[Row]) -> Owners:
-    """Lock the identifiers of users to be made, and find out who has which of them, or their external ids."""
+    """Lock the identifiers of new users, and return the owners of these identifiers and external ids."""
     identifiers = [identifier for user in users for identifier in user.identifiers.values()]
     external_ids = [user.external_id for user in users if user.external_id is not None]
     rows = await transaction.rows(statements.HOLD_OWNERS, statements.HoldOwners(tenant_id, identifiers, external_ids))
@@ -167,7 +167,7 @@ async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[
 async def make_users(
     transaction: Transaction, tenant_id: str, users: Sequence[Row], event_id: str | None, context: EventContext
 ) -> list[RecordedEvent]:
-    """Create users whose identifiers and external ids are free. Raises ConcurrentUpdate: then roll back."""
+    """Create users with free identifiers and external ids. Raises ConcurrentUpdate: then roll back."""
     owned = [(user.id, *one) for user in users for one in user.identifiers.items()]
     params = statements.MakeUsers(
         tenant_id=tenant_id,
@@ -204,7 +204,7 @@ async def update_user(
         gets, loses = await _hold_identifiers(transaction, tenant_id, user_id, changes)
         user = await transaction.row(statements.HOLD_USER, statements.UserKey(tenant_id, user_id))
         if user is None:
-            raise NotFound  # the rollback removes the identifiers that were inserted to be locked
+            raise NotFound  # the rollback removes the rows that were inserted for their locks
         params = statements.UpdateUser(
             tenant_id=tenant_id,
             user_id=user_id,
@@ -235,7 +235,7 @@ async def update_user(
 async def _hold_identifiers(
     transaction: Transaction, tenant_id: str, user_id: str, changes: Changes
 ) -> tuple[dict[str, IdentifierType], dict[str, IdentifierType]]:
-    """Lock the identifiers that a change touches; returns those that the user gets and loses, with their types."""
+    """Lock the identifiers of a change; return the added and removed ones with their types."""
     if not changes.identifiers:
         return {}, {}
     await lock_account(transaction, tenant_id, user_id)
@@ -260,7 +260,7 @@ async def _hold_identifiers(
 async def ban_user(
     postgres: Postgres, tenant_id: str, user_id: str, until: datetime | None, reason: str | None, context: EventContext
 ) -> Changed | None:
-    """Ban a user, and end its sessions in a statement of its own, which sees those of logins that were faster."""
+    """Ban a user, and end its sessions in a second statement, which sees the sessions of concurrent logins."""
 
     async def work(transaction: Transaction) -> Changed | None:
         row = await transaction.row(
@@ -277,7 +277,7 @@ async def ban_user(
 async def unban_user(
     postgres: Postgres, tenant_id: str, user_id: str, context: EventContext
 ) -> list[RecordedEvent] | None:
-    """Lift a ban; returns the event if there was one, None when there is no such user."""
+    """Lift a ban; return its event if the user was banned. None if the user does not exist."""
     row = await postgres.row(statements.UNBAN_USER, statements.UnbanUser(tenant_id, user_id, new_id("evt"), *context))
     return read_events(row.events) if row else None
 

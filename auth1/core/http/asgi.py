@@ -1,8 +1,8 @@
-"""ASGI: scope, receive and send on one side, calls of typed handlers on the other.
+"""Map ASGI requests to calls of typed handlers.
 
-One request: find the route -> guard (who calls, is there room for it) -> read at most 16 KiB and decode them into the
-route's Struct -> handler -> encode. Refusals become problem documents in one place, one deadline holds for all of it,
-and one log line tells of it.
+One request: find the route -> guard (authentication, rate limit) -> read at most 16 KiB and decode them into the
+route's Struct -> handler -> encode. Errors become problem documents in one place. A request has one deadline and one
+log line.
 """
 
 import asyncio
@@ -43,8 +43,8 @@ from auth1.errors import (
     Unavailable,
 )
 
-MAX_IN_FLIGHT = 1000  # per worker; more would only wait in line for the pool
-BODIES_AT_ONCE = 512  # being received, per client address; they take no place in MAX_IN_FLIGHT
+MAX_IN_FLIGHT = 1000  # per worker; more would only wait for the pool
+BODIES_AT_ONCE = 512  # being received, per client address; not part of MAX_IN_FLIGHT
 
 Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -57,7 +57,7 @@ _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class App(Generic[Services]):
-    """The ASGI application: `start` makes the services of this worker, `stop` puts them away.
+    """The ASGI application: `start` creates the services of this worker, `stop` closes them.
 
     `once` runs the handlers of routes that are idempotent.
     """
@@ -97,7 +97,7 @@ class App(Generic[Services]):
             self._idle.clear()
             metrics.HTTP_IN_FLIGHT.inc()
             try:
-                with ExitStack() as held:  # until all of the answer has left
+                with ExitStack() as held:  # until the whole response is sent
                     await self._http(scope, receive, send, held)
             finally:
                 self._in_flight -= 1
@@ -110,7 +110,7 @@ class App(Generic[Services]):
         try:
             self.services = await self._start()
         except Exception as error:
-            # Raised, this would be swallowed and the server would go on without services.
+            # The server would swallow an exception and continue without services.
             self._log.error("start failed", error=error, reason=str(error))
             self._log.close()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -123,7 +123,7 @@ class App(Generic[Services]):
     async def finish(self) -> None:
         """End this process once no request is in flight, whatever its connections are waiting for.
 
-        The server would wait for clients that do not read. What it has sent is in the kernel and still leaves.
+        The server would wait for clients that do not read. The kernel still sends the data that it has.
         """
         self._finishing.set()
         await self._idle.wait()
@@ -161,7 +161,7 @@ class App(Generic[Services]):
                 with self._places.take(exempt=route.quiet):
                     status, content_type, body = await self._answer(route, request, receive, held)
         except (ApiError, ClientDisconnected) as error:
-            gone = isinstance(error, ClientDisconnected)  # if it was only malformed, the client does read an answer
+            gone = isinstance(error, ClientDisconnected)  # the client of a malformed request reads a response
             refusal = error if isinstance(error, ApiError) else BadRequest("The body is malformed or incomplete.")
             status, content_type = refusal.status, problems.CONTENT_TYPE
             body = schemas.encode(problems.problem(refusal, request_id))
@@ -258,7 +258,7 @@ class App(Generic[Services]):
     async def _send_head(
         self, scope: Scope, request: Request[Any], status: int, content_type: bytes, length: int | None, send: Send
     ) -> None:
-        """Begin the response; of a stream nobody knows the length."""
+        """Begin the response; the length of a stream is unknown."""
         headers = [(b"x-request-id", request.request_id.encode()), _NO_SNIFF, *request.headers]
         if request.cors:
             origins = request.request_headers.get(b"origin")

@@ -1,4 +1,4 @@
-"""How many requests may run at the same time: of one kind by limit key, and of all kinds together."""
+"""Limit concurrent requests: of one route by limit key, and of all routes together."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from auth1.errors import Unavailable
 
-SHARES = 4  # of all together
+SHARES = 4  # of all routes together
 RETRY_AFTER_S = 5
 
 
@@ -21,7 +21,7 @@ class ConcurrencyLimiter:
         """Count a request while the block runs. Raises Unavailable at the limit."""
         mine, all_of_it = (route, limit_key), (route, "")
         if self._taken[mine] >= max_concurrent or self._taken[all_of_it] >= max_concurrent * SHARES:
-            # Closed, so that a client that sends many requests in one go gets one such response.
+            # The connection is closed, so that a client that pipelines many requests gets one such response.
             raise Unavailable(
                 "Too many concurrent requests of this kind; retry.",
                 retry_after=RETRY_AFTER_S,
@@ -32,11 +32,11 @@ class ConcurrencyLimiter:
             yield
         finally:
             self._taken.subtract((mine, all_of_it))
-            self._taken += Counter()  # forgets those who hold none
+            self._taken += Counter()  # removes keys without requests
 
 
 class Places:
-    """Requests that this worker works on at the same time. One that waits for its client takes no place."""
+    """The concurrent requests of this worker. A request that waits for its client does not count."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -44,7 +44,7 @@ class Places:
 
     @contextmanager
     def take(self, *, exempt: bool) -> Iterator[None]:
-        """Hold a place. Raises Unavailable when none is left, unless the request is exempt."""
+        """Count a request while the block runs. Raises Unavailable at the limit, unless the request is exempt."""
         if self.taken >= self._limit and not exempt:
             raise Unavailable("The server is at capacity; retry.", retry_after=1)
         self.taken += 1
@@ -55,7 +55,7 @@ class Places:
 
     @contextmanager
     def lend(self) -> Iterator[None]:
-        """Give the held place to others for the time of the block."""
+        """Do not count the request while the block runs."""
         self.taken -= 1
         try:
             yield

@@ -1,4 +1,4 @@
-"""A refusal as bytes: `application/problem+json` (RFC 9457)."""
+"""Errors as `application/problem+json` (RFC 9457)."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ class FieldProblem(msgspec.Struct):
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """The body of every refusal. `retry_after` is in seconds."""
+    """The body of every error response. `retry_after` is in seconds."""
 
     type: str
     title: str
@@ -29,7 +29,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 
 def problem(refusal: ApiError, request_id: str) -> Problem:
-    """Describe a refusal to its caller."""
+    """Create the problem document of an error."""
     return Problem(
         type=f"urn:auth1:problem:{refusal.code}",
         title=refusal.code.replace("_", " ").capitalize(),
@@ -44,7 +44,7 @@ def problem(refusal: ApiError, request_id: str) -> Problem:
 
 
 def headers(refusal: ApiError) -> list[tuple[bytes, bytes]]:
-    """Headers that a refusal adds to its response."""
+    """Return the headers of an error response."""
     named = [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
     if refusal.challenge is not None and "www-authenticate" not in refusal.headers:
         named.append((b"www-authenticate", refusal.challenge.encode()))

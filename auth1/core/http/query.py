@@ -20,7 +20,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 class Query(msgspec.Struct, forbid_unknown_fields=True):
-    """The query of a request. Unknown parameters are refused: a misspelled filter would match everything."""
+    """The query of a request. Unknown parameters are rejected, because a misspelled filter would match everything."""
 
 
 def read_query(query_string: bytes, kind: type[QueryT]) -> QueryT:
@@ -36,7 +36,7 @@ def read_query(query_string: bytes, kind: type[QueryT]) -> QueryT:
         if "\0" in value:
             raise _invalid(name, "Must not contain a NUL character.")
         of_field = types.get(name, frozenset())
-        # msgspec reads 1e1 as ten, and the word null as nothing.
+        # msgspec reads 1e1 as 10, and null as None.
         if int in of_field and not _WHOLE.fullmatch(value):
             raise _invalid(name, "Must be a whole number.")
         if NoneType in of_field and str not in of_field and value.lower() == "null":

@@ -1,4 +1,4 @@
-"""One request as handlers see it, what they may answer with, and how its body is read."""
+"""The request of a handler, its possible responses, and the reading of its body."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
@@ -26,11 +26,11 @@ Caller = TypeVar("Caller")
 
 
 class ClientDisconnected(Exception):
-    """The client closed the connection before its request was whole: nothing happened, nobody is to be told."""
+    """The client closed the connection before the end of its request. Nothing happened, and no response is sent."""
 
 
 class BodyLimit(NamedTuple):
-    """How much of a body is read, and for how long: the least that its route can live with."""
+    """The maximum size of a body and the time to read it, as small as the route allows."""
 
     max_bytes: int = MAX_BODY_BYTES
     seconds: float = BODY_S
@@ -42,10 +42,10 @@ class BodyLimit(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """For handlers whose answer is larger than memory: it is sent piece by piece, as fast as the client takes it.
+    """A response that is larger than memory: sent piece by piece, as fast as the client reads.
 
-    What can be refused is refused before: once the first piece is made the status is 200, and all that is left to a
-    stream that breaks is to end the connection, so that no client takes a part for the whole.
+    Raise errors before the first piece: after it the status is 200. A stream that fails later closes the connection, so
+    that no client takes a part for the whole.
     """
 
     pieces: AsyncGenerator[bytes, None]
@@ -54,7 +54,7 @@ class Stream(NamedTuple):
 
 
 class Response(NamedTuple):
-    """For handlers whose answer is more than a Struct."""
+    """A response that is more than a Struct."""
 
     body: msgspec.Struct | bytes
     status: int = 200
@@ -62,7 +62,7 @@ class Response(NamedTuple):
 
 
 class ReplayedResponse(Exception):
-    """The caller asked for the same before: this is the answer it got, and is to get again."""
+    """The stored response to an earlier identical request, which is sent again."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__("answered before")
@@ -70,34 +70,35 @@ class ReplayedResponse(Exception):
 
 
 class Form(NamedTuple):
-    """The body of a route that takes a form: its pairs, decoded, in the order they came."""
+    """The body of a route that takes a form: its decoded pairs, in their order."""
 
     pairs: tuple[tuple[str, str], ...]
 
     @classmethod
     def decode(cls, raw: bytes) -> "Form":
-        """Read a form. Raises BadRequest when it is not one, in UTF-8."""
+        """Read a form. Raises BadRequest unless it is a form in UTF-8."""
         try:
             return cls(tuple(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")))
         except ValueError:
             raise BadRequest("The body is not a form in UTF-8.") from None
 
     def value(self, name: str) -> str | None:
-        """The last value of a name."""
+        """Return the last value of a name."""
         return dict(self.pairs).get(name)
 
 
 class Upload(NamedTuple):
-    """The body of a route that takes a file: as it came, and which of its media types it is."""
+    """The body of a route that takes a file, unchanged, with its media type."""
 
     media_type: str
     raw: bytes
 
 
 class Request(Generic[Caller]):
-    """One request as handlers see it. `log` takes what the log line will say, `headers` what the response will
-    carry, `origins` the only origins whose pages may read it, where the caller has such, `limit_key` who it is counted
-    for where room is shared out."""
+    """The request of a handler.
+
+    `log`: fields of the log line; `headers`: headers of the response; `origins`: the origins that may read it, if the
+    caller limits them; `limit_key`: the key of concurrency limits."""
 
     __slots__ = (
         "caller",
@@ -132,11 +133,11 @@ class Request(Generic[Caller]):
 
     @property
     def network(self) -> str | None:
-        """The network of the client, as it is stored."""
+        """The network of the client, as stored in the database."""
         return client_ip.network_of(self.client)
 
     def header(self, name: bytes) -> str | None:
-        """The value of a header that may come once. Raises BadRequest when it comes twice."""
+        """Return the value of a header that may occur once. Raises BadRequest when it occurs twice."""
         values = self.request_headers.get(name)
         if values is None:
             return None
@@ -151,7 +152,7 @@ def is_bodiless(request: Request[Any]) -> bool:
 
 
 def _parse_content_type(text: str) -> tuple[str, str]:
-    """Return media type and charset in lower case. Other parameters mean nothing here (RFC 9110, 8.3.1)."""
+    """Return media type and charset in lower case. Other parameters are ignored (RFC 9110, 8.3.1)."""
     media_type, *parameters = text.lower().split(";")
     named = (parameter.partition("=") for parameter in parameters)
     charset = next((value for name, _, value in named if name.strip() == "charset"), "utf-8")

@@ -18,8 +18,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 async def send_all(stream: Stream, receive: Receive, send: Send, left_s: float, finishing: asyncio.Event) -> str | None:
     """Send all pieces within `left_s` seconds; return why it ended early: `client`, `unread` or `deadline`.
 
-    A stream that ends early ends without its last piece: the server then closes the connection, and the client can tell
-    a part from the whole. The head must have been sent. Raises what the pieces raise.
+    A stream that ends early lacks its last piece. The server then closes the connection, so the client notices that
+    the response is incomplete. The head must have been sent. Raises what the pieces raise.
     """
     sender = _Sender(send)
     pump = asyncio.ensure_future(sender.pump(stream))
@@ -70,6 +70,6 @@ class _Sender:
 
 
 async def _hang_up(receive: Receive) -> None:
-    """Wait until the client closes the connection; what it may still send is of no interest."""
+    """Wait until the client closes the connection; further data from it is ignored."""
     while (await receive())["type"] != "http.disconnect":
         continue
