@@ -243,7 +243,7 @@ class IdempotencyKeyReused(ApiError):
 
 
 class BudgetExceeded(ApiError):
-    """What this tenant may send today is used up."""
+    """The tenant's daily budget is used up."""
 
     status, code = 429, "budget_exceeded"
 
@@ -255,7 +255,7 @@ class RateLimited(ApiError):
 
 
 class ResendTooSoon(ApiError):
-    """A code was sent a moment ago; wait before asking for another."""
+    """A code was sent recently; wait before requesting another."""
 
     status, code = 429, "resend_too_soon"
 
@@ -267,13 +267,13 @@ class TooManyAttempts(ApiError):
 
 
 class InternalError(ApiError):
-    """Something went wrong on our side; the request id finds it in the log."""
+    """Internal error; the log has the details under the request id."""
 
     status, code = 500, "internal_error"
 
 
 class DeliveryFailed(ApiError):
-    """No provider took the message."""
+    """No provider accepted the message."""
 
     status, code = 502, "delivery_failed"
 

@@ -1,4 +1,4 @@
-"""Is the service well? For people (`/health`, the guide's fields), for Kubernetes (live, ready), for Prometheus."""
+"""Health checks for people (`/health`) and for Kubernetes (live, ready); metrics for Prometheus."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Health(Out):
-    """The guide's answer. `uptime` in seconds; `memory_mb` is this worker's resident memory.
+    """The response of `/health`. `uptime` is in seconds; `memory_mb` is this worker's resident memory.
 
     `providers`: `ok`, or `failing` while this worker skips a provider after repeated failures (open circuit breaker).
     """
@@ -33,20 +33,20 @@ class Health(Out):
 
 
 class Ready(Out):
-    """Whether to send requests here; `reason` when not."""
+    """Readiness; `reason` if the instance is not ready."""
 
     ready: bool
     reason: str | None = None
 
 
 class Live(Out):
-    """The process answers."""
+    """Liveness."""
 
     alive: bool = True
 
 
 async def health(app: Services, request: Request[None]) -> Response:
-    """Tell the state of all dependencies: 503 only while the database is away, because logins go on without Redis."""
+    """Report the state of all dependencies; 503 only without the database, because logins continue without Redis."""
     database = await _database_state(app)
     redis = app.redis.connected
     report = Health(
@@ -67,7 +67,7 @@ async def live(app: Services, request: Request[None]) -> Live:
 
 
 async def ready(app: Services, request: Request[None]) -> Response:
-    """Tell whether the database can be reached, takes writes and has every migration."""
+    """Report whether the database is reachable, accepts writes and has every migration."""
     state = await _database_state(app)
     return Response(Ready(ready=state is None, reason=state), 503 if state is not None else 200)
 
@@ -79,7 +79,7 @@ async def scrape(app: Services, request: Request[None]) -> Response:
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process."""
+    """Return the resident memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
@@ -89,7 +89,7 @@ async def measure_memory(app: Services) -> None:
 
 
 async def _database_state(app: Services) -> str | None:
-    """None when all is well, else `unreachable`, `read-only` or what is wrong with the migrations."""
+    """Return None if the database is usable, else `unreachable`, `read-only` or the problem of the migrations."""
     rows = await app.database_probe.rows()
     if rows is None:
         return "unreachable"

@@ -1,4 +1,4 @@
-"""What a person claims: a phone or an email, parsed strictly and brought to one spelling.
+"""Parse phones and emails strictly, and normalise them.
 
 "Possible" is the test for phones (length and country code), not "valid": numbering plans change faster than metadata,
 and the guide's own +15551234567 is not assigned. The raw text must be plain ASCII first, because the parser would map
@@ -21,7 +21,7 @@ _PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)  # E.164
 _EMAIL_LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
 _EMAIL_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
-# Country codes that are no countries (ITU E.164, assigned): freephone 800, shared cost 808, satellite 870 and 881,
+# Country codes without a country (ITU E.164, assigned): freephone 800, shared cost 808, satellite 870 and 881,
 # personal 878, networks 882 and 883 (satellite and toll-fraud routes), disaster relief 888, premium 979.
 _NON_GEOGRAPHIC = frozenset({800, 808, 870, 878, 881, 882, 883, 888, 979})
 _EMERGENCY = frozenset({"000", "110", "112", "118", "119", "911", "999"})
@@ -32,11 +32,11 @@ CHANNELS: dict[str, Channel] = {"phone": "sms", "email": "email"}
 
 
 class Identifier(NamedTuple):
-    """A normalised claim: +15551234567, or a@b.co in lower case. `country` and `line` are null for an email."""
+    """A normalised identifier: +15551234567, or a@b.co in lower case. `country` and `line` are null for an email."""
 
     value: str
     channel: Channel
-    masked: str  # what may be shown: +1•••••••567, or a•••@b.co
+    masked: str  # the masked form: +1•••••••567, or a•••@b.co
     country: str | None = None  # ISO 3166-1 alpha-2, or 001
     line: int | None = None  # phonenumbers.PhoneNumberType
 
@@ -47,12 +47,12 @@ class Identifier(NamedTuple):
 
     @property
     def block(self) -> str | None:
-        """The 1,000 numbers that this one is among."""
+        """Return the block of 1,000 numbers that contains this one."""
         return self.value[:-_BLOCK_DIGITS] if self.channel == "sms" else None
 
 
 def parse_identifier(*, phone: str | None, email: str | None) -> Identifier:
-    """Parse what a body names. Raises ValidationFailed unless it is exactly one, InvalidPhone, InvalidEmail."""
+    """Parse the identifier of a body. Raises ValidationFailed unless it is exactly one, InvalidPhone, InvalidEmail."""
     if (phone is None) == (email is None):
         raise ValidationFailed(errors=[FieldError("phone", "Exactly one of phone and email is required.")])
     return parse_phone(phone) if phone is not None else parse_email(email or "")

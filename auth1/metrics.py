@@ -66,7 +66,7 @@ BUILD_INFO = Gauge("auth1_build_info", "The running version.", ("version",), mul
 
 
 def render() -> bytes:
-    """Render all samples as Prometheus text (version 0.0.4), those of live and dead workers together."""
+    """Render all samples as Prometheus text (version 0.0.4), of all live and ended workers."""
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if directory is None:
         return generate_latest(REGISTRY)
@@ -83,7 +83,7 @@ def forget_this_process() -> None:
 
 
 def _forget_the_dead(directory: Path) -> None:
-    """Drop the live gauges of workers that were killed: nobody was left to call `forget_this_process`."""
+    """Drop the live gauges of workers that were killed: they cannot call `forget_this_process`."""
     for pid in {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*_*.db")}:
         if not Path(f"/proc/{pid}").exists():
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped

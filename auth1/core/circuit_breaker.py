@@ -27,7 +27,7 @@ class CircuitBreaker:
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock  # in seconds; never goes back
+        self._clock = clock  # in seconds; monotonic
         self._failures: deque[float] = deque(maxlen=MAX_FAILURES)
         self._probe_at: float | None = None  # None while closed
         self._probing = False

@@ -1,4 +1,4 @@
-"""One pipelined connection to Redis that either answers fast or fails at once.
+"""One pipelined connection to Redis with short timeouts.
 
 It replaces redis-py, which costs 149 µs a call against 13 µs here (50 concurrent calls, both with hiredis as the reply
 parser), uses 38 MiB of memory, and retries commands that must not be retried. Calls made in one turn of the event loop

@@ -14,7 +14,7 @@ Reply = Any  # what RESP can carry: bytes, int, None or a list of these
 
 
 class RedisUnavailable(Exception):
-    """Redis did not answer: not connected, too slow, or it refused the command."""
+    """Redis is not connected, too slow, or has rejected the command."""
 
 
 class Connection(asyncio.Protocol):

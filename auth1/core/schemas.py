@@ -21,7 +21,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class In(msgspec.Struct, forbid_unknown_fields=True):
-    """A request body. Unknown fields are refused; of a repeated field the last one counts."""
+    """A request body. Unknown fields are rejected; of a repeated field the last one counts."""
 
 
 class Out(msgspec.Struct):

@@ -103,7 +103,7 @@ def _tags(types: list[_Type]) -> str | None:
 
 
 def _resolve(kind: Any, path: str) -> list[_Type]:
-    """Return the types that may stand at a path."""
+    """Return the possible types at a path."""
     types = list(_flat(kind))
     for step in _STEP.finditer(path):
         inner = [below for outer in types for below in _below(outer.kind, step[1])]

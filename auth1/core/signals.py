@@ -40,7 +40,7 @@ def unblock_after_startup() -> None:
 
 
 def stop_with_parent() -> None:
-    """Stop this worker when its supervisor has died; call it in the worker's event loop."""
+    """Stop this worker when its supervisor has ended; call it in the worker's event loop."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

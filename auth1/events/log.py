@@ -1,4 +1,4 @@
-"""Log and count events. A statement inserts an event and returns it; nothing makes it a second time."""
+"""Log and count events. A statement inserts an event once and returns it."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from auth1.core.http.request import Request
 from auth1.core.log import Log
 from auth1.events.types import EventType
 
-_UNLOGGED = "metadata"  # what the app sent for the event only: it may hold personal data
+_UNLOGGED = "metadata"  # sent by the app for the event only: it may contain personal data
 
 
 class EventContext(NamedTuple):
-    """Who causes an event: the actor, and the request with the network that it came from, where there is one.
+    """The cause of an event: the actor, and the request with its network, if there is one.
 
     `actor` is the id of a key or user, `operator`, `link`, a provider that reports, or `auth1` itself.
     """

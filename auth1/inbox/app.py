@@ -49,7 +49,7 @@ def make_app() -> "DevApp":
 
 
 class DevApp:
-    """Answers below /dev/inbox itself and passes everything else on."""
+    """Serves /dev/inbox and passes other requests to the application."""
 
     def __init__(self, app: App[Services], store: InboxStore, redis: Redis, host: str | None) -> None:
         self._app = app

@@ -25,7 +25,7 @@ _SYSTEMS = (
 
 
 def describe_device(user_agent: str | None) -> str | None:
-    """Return browser and system, as far as they are known; None for a program that is no browser."""
+    """Return browser and system, as far as they are known; None for other programs."""
     if user_agent is None:
         return None
     browser = next((name for token, name in _BROWSERS if token in user_agent), None)

@@ -1,7 +1,7 @@
 """The outbox: sends accepted messages that no process is sending, and settles the rest.
 
-A message waits here when a worker had no capacity for it, when its process died before the dispatch, or when its
-provider asked to try later. Rows that a dead process was handing over become `unknown`: they may have been sent.
+A message waits here when a worker had no capacity for it, when its process crashed before the dispatch, or when its
+provider requested a later attempt. Messages of a crashed process become `unknown`: they may have been sent.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An example of any schema: what its fields give as examples, else what `words` knows of their names."""
+"""An example of any schema: the examples of its fields, else values by their names (`metadata`)."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ from auth1.openapi.metadata import FIELDS, MOMENT, Json
 
 
 class MissingExample(Exception):
-    """A field of which nobody could say what it looks like."""
+    """A field without an example."""
 
 
 def sample(schema: Json, named: dict[str, Json], *, sent: bool, name: str = "") -> Any:

@@ -31,7 +31,7 @@ _INDEX = """\
 
 
 async def index(app: Services, request: Request[None]) -> Response:
-    """Lead people to the API reference."""
+    """Show a page with a link to the API reference."""
     return respond(await _document(_index), request)
 
 
@@ -41,7 +41,7 @@ async def openapi(app: Services, request: Request[None]) -> Response:
 
 
 async def docs(app: Services, request: Request[None]) -> Response:
-    """Show this API to people: every operation with its parameters, answers, refusals and a command to try."""
+    """Show the API reference: each operation with its parameters, responses, errors and a command."""
     return respond(await _document(_docs), request)
 
 

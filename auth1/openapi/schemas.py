@@ -31,7 +31,7 @@ def components(kinds: Iterable[Any]) -> tuple[list[Json], dict[str, Json]]:
         for field in fields:
             _date(schema["properties"][field.encode_name], field.type)
         if issubclass(struct, Out) and not struct.__struct_config__.omit_defaults:
-            # What we answer has all its fields, those with a default too.
+            # Responses contain all fields, also those with a default.
             schema["required"] = [field.encode_name for field in fields if not _mentions(field.type, msgspec.UnsetType)]
     if Problem.__name__ in named:
         named[Problem.__name__]["properties"]["code"] = {

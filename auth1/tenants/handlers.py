@@ -54,7 +54,7 @@ async def delete_tenant(app: Services, request: Request[TenantAdmin]) -> None:
 
 
 async def suspend_tenant(app: Services, request: Request[TenantAdmin]) -> TenantOut:
-    """Suspend a tenant: all its requests are refused until it is resumed."""
+    """Suspend a tenant: all its requests are rejected until it is resumed."""
     return await service.suspend_tenant(app, request.caller, suspend=True)
 
 

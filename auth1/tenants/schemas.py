@@ -87,7 +87,7 @@ class TenantCreated(Out):
 
 
 class TenantPage(Out):
-    """Some tenants, oldest first; `next_cursor` leads to the rest."""
+    """A page of tenants, oldest first; `next_cursor` is for the next page."""
 
     data: list[TenantOut]
     next_cursor: str | None

@@ -85,7 +85,7 @@ async def update_tenant(app: Services, manager: TenantAdmin, patch: TenantPatch)
 
 
 async def update_settings(app: Services, manager: TenantAdmin, changes: SettingsPatch) -> TenantSettings:
-    """Change settings. Raises what `update_tenant` does, of fields as they stand in a body of settings alone."""
+    """Change settings. Raises what `update_tenant` raises, with the field names of a body of settings."""
     try:
         return (await update_tenant(app, manager, TenantPatch(settings=changes))).settings
     except ValidationFailed as failed:

@@ -97,7 +97,7 @@ async def get_tenant(postgres: Postgres, *, tenant_id: str = "", slug: str = "")
 async def update_tenant(
     postgres: Postgres, tenant_id: str, name: str | None, changes: dict[str, object], context: EventContext
 ) -> tuple[TenantOut, Events] | None:
-    """Merge changes into a tenant under its lock; a setting of None goes back to its default.
+    """Merge changes into a tenant under its lock; None restores the default of a setting.
 
     Raises msgspec.ValidationError or ValidationFailed when the merged settings are not valid.
     """

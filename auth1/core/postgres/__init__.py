@@ -4,7 +4,7 @@ pool          connections, deadlines, statements and calls
 connections   how one is made and ended, which errors mean that the database is unavailable
 queries       the statements of sql/queries, with named parameters and typed rows
 functions     the functions of sql/functions, in a schema for each release
-transactions  statements that stand or fall together; statements that are repeated
+transactions  transactions; statements that are repeated
 migrations    sql/migrations, forward only
 probe         the state of the database for health checks, on a connection of its own
 """

@@ -10,7 +10,7 @@ import asyncpg
 from auth1.errors import Unavailable
 
 REPORT_S = 10.0
-MAX_REPORTS = 2  # at a time and worker, so that those who read much leave connections to all others
+MAX_REPORTS = 2  # at a time and worker, so that large reads leave connections to all others
 RETRY_AFTER_S = 1
 
 # Parameters that other drivers' URLs carry and asyncpg would send to the server as settings.
@@ -56,7 +56,7 @@ class Deadlines(NamedTuple):
 
 
 class ConnectionLost(Unavailable):
-    """The service cannot answer right now; try again in a moment.
+    """The service is temporarily unavailable; retry.
 
     The connection broke under a statement: it may or may not have been committed.
     """
@@ -70,7 +70,7 @@ def clean_dsn(url: str) -> str:
 
 
 def end_connection(connection: Any) -> None:
-    with suppress(asyncpg.InterfaceError):  # one that broke has been taken back by the pool
+    with suppress(asyncpg.InterfaceError):  # the pool has already released a broken connection
         connection.terminate()
 
 
@@ -98,7 +98,7 @@ class Connection(asyncpg.Connection):
 
 
 class _Anonymous:
-    """What asyncpg asks of the statement that read the types: whether it took the place of an unnamed one."""
+    """The part of a prepared statement that asyncpg reads: whether it replaced an unnamed one."""
 
     name = ""
 
@@ -110,7 +110,7 @@ class _Named:
 def server_settings(statement_cache_size: int, deadlines: Deadlines) -> dict[str, str]:
     """Let the server keep the deadlines too: a statement that we gave up on must not be executed later.
 
-    PgBouncer, for which the statement cache is 0, refuses such parameters; `alter role … set` does the same there.
+    PgBouncer, which needs a statement cache of 0, rejects such parameters; `alter role … set` does the same there.
     """
     settings = {"application_name": "auth1"}
     if statement_cache_size > 0:
@@ -120,4 +120,4 @@ def server_settings(statement_cache_size: int, deadlines: Deadlines) -> dict[str
 
 
 async def no_reset(connection: Any) -> None:
-    """Leave the connection as it is."""
+    """Do not reset the connection."""

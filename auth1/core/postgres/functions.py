@@ -1,4 +1,4 @@
-"""The SQL functions of this release (`sql/functions`), in a schema of their own that is named by their digest.
+"""The SQL functions of this release (`sql/functions`), in a schema named by their digest.
 
 Composite types have no defaults and functions cannot be replaced under running workers, so a release installs its types
 and functions once, unaltered, and calls them by their qualified names. Workers of the previous release go on calling

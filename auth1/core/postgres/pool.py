@@ -127,7 +127,7 @@ class Postgres:
         return read_rows(statement, await self._run(statement.name, statement.text, arguments_of(statement, arguments)))
 
     async def call(self, function: Function[Params, Row], *requests: Params) -> list[Row]:
-        """Call a function of this release. It does nothing once the caller has given up, and answered 503.
+        """Call a function of this release. It does nothing after its deadline, when the request has returned 503.
 
         Where the server's clock has been set since it was read, it is read again, and the call repeated.
         """
@@ -159,7 +159,7 @@ class Postgres:
     @overload
     async def report(self, statement: Query, /, *arguments: object, readonly: bool = True) -> list[asyncpg.Record]: ...
     async def report(self, statement: Any, /, *arguments: Any, readonly: bool = True) -> Any:
-        """Run a statement that may read much, within its time, when it is its turn."""
+        """Run a statement that may read much, within its own deadline and concurrency limit."""
         try:
             async with asyncio.timeout(self._deadlines.statement_s):
                 await self._reports.acquire()
@@ -186,12 +186,12 @@ class Postgres:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Hold a connection for several statements that stand or fall together (READ COMMITTED)."""
+        """Open a transaction (READ COMMITTED)."""
         async with self._connection("transaction") as connection, connection.transaction(isolation="read_committed"):
             yield Transaction(connection, self._count, self._deadlines.statement_s)
 
     async def in_transaction(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
-        """Run several statements that stand or fall together; once more if the schema was changed meanwhile."""
+        """Run a transaction; repeat it once if the schema was changed meanwhile."""
         try:
             async with self.transaction() as transaction:
                 return await work(transaction)
@@ -254,7 +254,7 @@ class Postgres:
 
     @asynccontextmanager
     async def _connection(self, name: str) -> AsyncIterator[asyncpg.Connection]:
-        """Lend a connection. One that did not answer is ended, because a release waits for what is under way."""
+        """Acquire a connection. One that did not respond is closed, because a release waits for its statement."""
         if self._pool is None:
             raise Unavailable(retry_after=RETRY_AFTER_S)
         started = asyncio.get_running_loop().time()

@@ -1,6 +1,6 @@
 """The state of the database as health checks report it.
 
-Checks have a connection of their own, so that they answer when the pool is exhausted, and share one result for a while,
+Checks have a separate connection, so that they work when the pool is exhausted. They share one result for a while,
 so that they cost the database the same however often they are made.
 """
 
@@ -14,12 +14,12 @@ from auth1.core.postgres.connections import UNAVAILABLE_ERRORS, clean_dsn
 from auth1.core.postgres.queries import Query
 
 FRESH_S = 1.0
-FAILED_S = 0.2  # an outage is over as soon as it is over
+FAILED_S = 0.2  # after a failure, the next check runs soon
 CHECK_S = 1.0
 
 
 class DatabaseProbe:
-    """Runs one query on a connection of its own; None stands for a database that does not answer."""
+    """Runs one query on a separate connection; None means that the database does not respond."""
 
     def __init__(self, url: str, query: Query, *, statement_cache_size: int) -> None:
         self._url = clean_dsn(url)

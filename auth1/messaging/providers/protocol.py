@@ -1,4 +1,4 @@
-"""The interface of providers: a message is accepted, or SendError says why not and whose fault it is."""
+"""The interface of providers: a message is accepted, or SendError has the reason and the cause."""
 
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -11,7 +11,7 @@ class Failure(StrEnum):
     """What follows from a failed send."""
 
     IMPOSSIBLE = "impossible"  # the recipient cannot receive messages: no other provider is tried
-    OPTED_OUT = "opted_out"  # the recipient refuses messages: no other provider is tried
+    OPTED_OUT = "opted_out"  # the recipient rejects messages: no other provider is tried
     THROTTLED = "throttled"  # not processed: the next provider is tried
     TRANSIENT = "transient"  # not processed: the next provider is tried
     DEFERRED = "deferred"  # not processed, and accepted if repeated later (greylisting): the next provider is tried
@@ -25,7 +25,7 @@ class Failure(StrEnum):
 
 
 class Cause(StrEnum):
-    """Where a failure lies. Only failures of the account and of the provider open its circuit breaker."""
+    """The party that caused a failure. Only failures of the account and of the provider open its circuit breaker."""
 
     RECIPIENT = "recipient"
     COUNTRY = "country"
@@ -73,7 +73,7 @@ class SendResult(NamedTuple):
 
 
 class SendError(Exception):
-    """A failed send. `code` is the provider's error code, or a word of ours; it never contains the message."""
+    """A failed send. `code` is the provider's error code, or one of Auth1; it never contains the message."""
 
     def __init__(self, failure: Failure, code: str, cause: Cause | None = None) -> None:
         super().__init__(f"{failure} ({code})")

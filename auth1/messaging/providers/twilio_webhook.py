@@ -37,7 +37,7 @@ async def receive_status(app: Services, request: Request[None], form: Form, quer
     _check_signature(app, request, form)
     report = _parse(query, form)
     if report is None:
-        return  # the message is not ours, or the status says nothing about its delivery
+        return  # the message is not from Auth1, or the status is not about its delivery
     request.log |= {"tenant_id": report.tenant_id, "message_id": report.message_id, "state": report.state}
     is_retryable = twilio.is_retryable(*_reason(form))
     await delivery_reports.record(app.postgres, app.log, report, request.request_id, is_retryable=is_retryable)
