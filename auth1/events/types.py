@@ -1,9 +1,6 @@
 """Every type of event: a closed set, listed in docs/errors-and-events.md. SQL statements insert the rows."""
 
 from enum import StrEnum
-from typing import NamedTuple
-
-from auth1.core.log import Log
 
 
 class EventType(StrEnum):
@@ -45,27 +42,3 @@ class EventType(StrEnum):
     KEY_UPDATED = "key.updated"  # key: its origins or its end
     KEY_ROTATED = "key.rotated"  # key: the old one ends with the overlap
     KEY_REVOKED = "key.revoked"  # key
-
-
-class Event(NamedTuple):
-    """One fact. `actor` is the id of a key or user, `operator`, `link` (whoever holds
-    it), the provider that reports, or `auth1` itself."""
-
-    id: str
-    type: EventType
-    tenant_id: str
-    actor: str
-    subject: str
-
-
-def tell(log: Log, event: Event, request_id: str | None = None, **data: object) -> None:
-    """Write an event that was committed to stdout."""
-    log.event(
-        event_id=event.id,
-        type=event.type.value,
-        tenant_id=event.tenant_id,
-        actor=event.actor,
-        subject=event.subject,
-        request_id=request_id,
-        data=data,
-    )
