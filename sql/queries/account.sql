@@ -1,12 +1,11 @@
--- A user's own account. Whatever gives an identifier to an existing user, or takes one away, first locks the account and then
--- rows in the order of everywhere: identifiers by their key, challenges, users, sessions. A login locks only the row of its
--- identifier and that of the user, in the same order, so neither ever waits for the other in a circle. A session that was
--- revoked since its token was checked changes nothing: what revoked it may have been a change like this one. Proving an
--- identifier is a function (sql/functions/prove_identifier.sql).
+-- A user's own account. A change of a user's identifiers first locks the account, then rows in one order: identifiers by
+-- their key, challenges, users, sessions. A login locks only its identifier and its user, in the same order, so there are
+-- no deadlocks. A session that was revoked after the check of its token changes nothing, because a concurrent change may
+-- have revoked it. sql/functions/prove_identifier.sql verifies a new identifier.
 
 -- name: change_user_metadata
--- Merge the user's own metadata at the top level, unless it would become too large. Repeating is safe. With the sessions
--- whose cached entries are stale. Nothing where the user or the session is gone.
+-- Merge the user's own metadata at the top level, unless it would become too large. Repeating is safe. Returns the
+-- sessions with stale cache entries. No row if the user or the session has ended.
 with locked_user as materialized (
   select user_metadata, (user_metadata || @changes::jsonb) - @removed::text[] as merged
   from users
@@ -48,8 +47,8 @@ select
 from events e where e.tenant_id = @tenant_id and e.id = @event_id
 
 -- name: remove_identifier
--- Take an identifier from its user, who keeps another one, which is sent a notice: at most five a day, because no budget
--- limits them. The code and the budgets of the identifier stay.
+-- Remove an identifier from its user, and queue a notice to the user's other one: at most five a day, because no budget
+-- limits notices. The code and the budgets of the identifier stay.
 with locked_identifier as materialized (
   select identifier, type, channel_of(type) as channel
   from identifiers
@@ -57,7 +56,7 @@ with locked_identifier as materialized (
   order by identifier
   for no key update
 ), locked_user as materialized (
-  -- Locked after the identifiers, so that the sessions of logins that were faster are seen by the next statement.
+  -- Locked after the identifiers, so that the next statement sees the sessions of concurrent logins.
   select id from users
   where tenant_id = @tenant_id and id = (select @user_id::text from locked_identifier where type = @type limit 1)
     and exists (select from sessions where tenant_id = @tenant_id and id = @session_id and user_id = @user_id and revoked_at is null)
@@ -107,8 +106,8 @@ with revoked as (
 select array(select id from revoked) as sessions, (select json_agg(event)::text from new_event) as events
 
 -- name: account_after
--- After the statements of a change: the user's live sessions, whose cached entries are stale; and whether a tenant gave the
--- user one more identifier of a type at the same moment, unseen, so that the change is to be rolled back.
+-- After the statements of a change: the user's live sessions, which have stale cache entries; and whether a concurrent
+-- change by the tenant added a second identifier of a type, so that the change must be rolled back.
 select
   array(select id from sessions
     where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and least(expires_at, idle_at) > now()) as sessions,

@@ -1,4 +1,4 @@
--- Who is calling.
+-- API keys and their tenants.
 
 -- name: find_key
 -- The tenant that a key belongs to.
@@ -7,7 +7,7 @@ select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is n
   (select coalesce(array_agg(extract(epoch from r)::float8 order by n), '{}')
    from unnest(t.retired_at) with ordinality as u(r, n)) as retired_at,
   k.id as key_id, k.kind, k.allowed_origins,
-  -- A rotated key's revocation lies ahead: whoever caches this must know of it.
+  -- A rotated key is revoked in the future, and caches need that time.
   extract(epoch from least(k.expires_at, k.revoked_at))::float8 as key_expires_at
 from keys k join tenants t on t.id = k.tenant_id
 where k.digest = @digest

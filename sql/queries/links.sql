@@ -1,6 +1,6 @@
--- Links in emails. As for codes, the row of identifiers is the lock and the truth: a link is open while the challenge that
--- it answers is among those of a live code, and the statement that closes one closes the other. Redeeming is a function
--- (sql/functions/redeem_link.sql). Rows are locked in one order everywhere: identifiers, challenges, links, users.
+-- Links in emails. As for codes, the row of the identifier is the lock and decides: a link is open while its challenge
+-- belongs to a live code, and one statement closes both. sql/functions/redeem_link.sql redeems a link.
+-- Rows are locked in one order everywhere: identifiers, challenges, links, users.
 
 -- name: find_link
 -- Find a link and return whether it is open, or used or expired. No row for an unknown link, for a link of a suspended
@@ -15,9 +15,8 @@ join identifiers i on i.tenant_id = l.tenant_id and i.identifier = l.identifier
 where l.token_digest = @token_digest and (l.redirect_to is null or t.settings -> 'redirect_uris' ? l.redirect_to)
 
 -- name: confirm_link
--- Answer the challenge of a link: the code and every other link over it end with it. Idempotent by grant_digest: a repetition
--- finds what the first run did. One row, if the link was open or was confirmed with this grant. Nothing once the
--- caller has given up.
+-- Complete the challenge of a link. This ends its code and its other links. Idempotent by grant_digest: a repetition finds
+-- the result of the first run. One row if the link was open or was confirmed with this grant. No row after the deadline.
 with link as materialized (
   select l.tenant_id, l.message_id, l.identifier, l.challenge_id, l.redirect_to, l.grant_digest, l.expires_at,
     t.name, t.settings

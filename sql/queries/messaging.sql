@@ -1,11 +1,10 @@
--- Messages after they were sent, and the outbox, which finishes what a process accepted and did not live to send. The first
--- record of a delivery is a function (sql/functions/record_deliveries.sql).
+-- Delivery reports and the outbox, which sends the accepted messages of crashed processes.
+-- sql/functions/record_deliveries.sql records a delivery first.
 
 -- name: record_report
--- Record what a provider reports of a message that it was handed. Reports come late, twice, in any order, and before the
--- delivery is recorded; the state only moves forward, and every order ends in the same row. Of a message that another
--- provider accepted in the end only its delivery still counts. `is_retryable`: another provider might deliver what failed,
--- so retry_messages decides, where the tenant wants it.
+-- Record a delivery report. Reports arrive late, twice, in any order, and before the delivery is recorded. The state only
+-- moves forward, and every order ends in the same row. For a message that another provider has accepted, only a report of
+-- delivery counts. `is_retryable`: another provider may deliver the failed message, so retry_messages decides.
 with held as materialized (
   select state, provider, provider_message_id, error, challenge_id, channel, retry_at, retry_of, delivered_at,
     further_state(state, @state) as next_state, coalesce(provider = @provider, true) as is_accepted
@@ -21,7 +20,7 @@ with held as materialized (
       else @error end as next_error,
     case
       when @state = 'sent' then retry_at
-      -- Which other providers a process tried is unknown where it died.
+      -- The providers that a crashed process has tried are unknown.
       when next_state = 'delivered' or not @is_retryable or error = 'process_lost' then null
       when state = 'failed' then retry_at
       when channel = 'sms' and retry_of is null
@@ -44,7 +43,7 @@ with held as materialized (
 select (select json_agg(event)::text from new_event) as events from next where next_state <> state
 
 -- name: find_event
--- After a lost commit: the event of ours, if it was recorded.
+-- After a lost commit: our own event, if it was recorded.
 select json_build_array(event_json(e))::text as events from events e where e.tenant_id = @tenant_id and e.id = @event_id
 
 -- name: defer_message
@@ -89,10 +88,9 @@ left join lateral (
 ) as k on true
 
 -- name: retry_messages
--- Queue a second message for each that its provider did not deliver, or did not report on in time, while its code lives.
--- Never a third; never where no other provider is left; and not where another message was requested since: that one is
--- tried in its own right. The identifier's row decides: it names the newest message. What a process is handing over is left
--- alone until it is known which provider has it. `message_ids` and `event_ids` are as many as rows are wanted.
+-- Queue a retry of each message that its provider did not deliver or did not report on in time, while its code is live. A
+-- retry is not retried. Another provider must be left, and no newer message requested: the identifier's row names the
+-- newest one. Messages that a process is sending are skipped. `message_ids` and `event_ids` limit the number of rows.
 with due as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
@@ -162,8 +160,8 @@ on conflict (tenant_id, day, country, channel, slot) do update set
   messages = s.messages + 1, microdollars = s.microdollars + excluded.microdollars
 
 -- name: settle_lost_messages
--- What a dead process was handing to a provider may have been sent or not: unknown, unless a report said more. Another code
--- may be requested at once. `event_ids` are as many as rows are wanted.
+-- A message that a crashed process was sending becomes unknown, unless a report has arrived. Another code may be requested
+-- at once. `event_ids` limits the number of rows.
 with lost as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
@@ -193,8 +191,8 @@ with lost as (
 select count(*) as settled, (select json_agg(event)::text from new_event) as events from settled
 
 -- name: settle_unreported_messages
--- A message whose provider was to report on it and has not, when its code expired: unknown. A report that comes later
--- still counts. `event_ids` are as many as rows are wanted.
+-- A message without a delivery report becomes unknown when its code expires. A later report still counts. `event_ids`
+-- limits the number of rows.
 with silent as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages

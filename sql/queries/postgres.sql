@@ -1,4 +1,4 @@
--- What a connection itself is told.
+-- Settings and state of a connection.
 
 -- name: allow_time
 -- Until the end of the transaction a statement may take longer.

@@ -1,7 +1,7 @@
--- What a tenant reads of its messages. These may be asked of a replica: they change nothing, and decide nothing.
+-- A tenant's message lists and statistics. They only read, and may run on a replica.
 
 -- name: list_messages
--- Newest first. Ids are their time, so a page, and any span of time, is a range of the primary key.
+-- Newest first. Ids contain their time, so a page and a time range are ranges of the primary key.
 select id, challenge_id, notice, channel, identifier, country, state, nullif(provider, 'none') as provider, error, retry_of,
   segments, price_microdollars, price_source, created_at, updated_at, delivered_at
 from messages
@@ -13,7 +13,7 @@ order by id desc
 limit @max_rows
 
 -- name: list_messages_of_challenge
--- The same of one challenge: among all messages to whom it was asked of, which have an index.
+-- The same for one challenge, by the index of messages of its identifier.
 with known as materialized (
   select m.* from challenges c join messages m on m.tenant_id = c.tenant_id and m.identifier = c.identifier
   where c.tenant_id = @tenant_id and c.id = @challenge_id and m.challenge_id = c.id
@@ -29,10 +29,9 @@ order by id desc
 limit @max_rows
 
 -- name: message_statistics
--- What became of all messages that were handed to a provider, by country, provider or channel. A challenge that was
--- answered counts for its newest message. Whole hours that have been added up are read as such, the rest by ranges of
--- the primary key; a challenge that is asked for again keeps its id while its code lives, so it is hardly ever a day
--- older than a message of it. The median is one of whole seconds.
+-- Statistics of all messages that were handed to a provider, by country, provider or channel. A completed challenge counts
+-- for its newest message. Aggregated hours are read as such, the rest by ranges of the primary key. A repeated challenge
+-- keeps its id only while its code is live, so it is at most a day older than its messages. Medians are whole seconds.
 with counted as (
   select l.*
   from (values (id_floor('msg', @since), id_floor('msg', @first_hour)), (id_floor('msg', @end_hour), id_floor('msg', @until))) as edge(low, high)
@@ -72,12 +71,11 @@ group by name
 order by sent desc, name
 
 -- name: next_hour
--- The hour that is to be added up next, and whether it has been over for so long that its codes have ended and their
--- receipts have come.
+-- The next hour to aggregate, and whether it is final: its codes have expired and their delivery reports have arrived.
 select hour, hour + interval '1 hour' + @over_for_s::int * interval '1 s' <= now() as is_final from message_hours_next
 
 -- name: add_up_hour
--- Add up an hour of all tenants, if it is the next one: one worker does. Tenant by tenant, as the index goes.
+-- Aggregate an hour of all tenants, if it is the next one. One worker does it, tenant by tenant, in the order of the index.
 with turn as (
   select 1 from message_hours_next where hour = @hour for no key update skip locked
 ), added as (

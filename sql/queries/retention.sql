@@ -1,18 +1,17 @@
--- What is old goes, in steps small enough that nobody waits for one. A purge skips rows that are locked; the next step or
--- the next round finds them again. Large tables have no index on when a row gets old, which every login would pay for: they
--- are looked through by their pages, some at a time, and what must be kept in mind is only how many pages there are.
+-- Delete old rows in small steps that delay no login. A purge skips locked rows; a later step or round finds them. Large
+-- tables have no index on the age of a row, because it would slow down every login. They are scanned by ranges of pages.
 
 -- name: make_partitions
--- Events of this month and of the next two have a partition of their own.
+-- Create the partitions of events for this month and the next two.
 select make_events_partition((date_trunc('month', now() at time zone 'UTC') + make_interval(months => n))::date)
 from generate_series(0, 2) as n
 
 -- name: drop_partitions
--- Drop the months of events before those that are kept.
+-- Drop partitions of events after the retention period.
 select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => @months))::date)
 
 -- name: pages
--- How many pages a table has.
+-- The number of pages of a table.
 select pg_relation_size(@table_name::text::regclass) / current_setting('block_size')::int as pages
 
 -- name: purge_challenges
@@ -28,7 +27,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_messages
--- What is still queued is never old: the outbox will settle it.
+-- Queued messages are never old: the outbox settles them.
 with old as (
   select tenant_id, id from messages
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -40,7 +39,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_message_hours
--- A little later than the messages themselves. Rows are named by their place: none is ever updated.
+-- A little later than the messages themselves. Rows are selected by ctid, because they are never updated.
 with old as (
   select ctid from message_hours
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -76,7 +75,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_identifiers
--- Claims that nobody proved, once no budget of theirs can still hold.
+-- Unverified identifiers, when none of their budgets applies any more.
 with old as (
   select tenant_id, identifier from identifiers
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -114,8 +113,8 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_sessions
--- A deleted tenant, from the leaves up. No worker's cache can know it any more after a minute. Each takes its rows in
--- the order of the primary key: left to choose, the planner looks for a tenant that has none left in the whole table.
+-- Delete the rows of a deleted tenant, dependent tables first. After a minute no worker has it in its cache. Each statement
+-- reads rows in the order of the primary key: otherwise the planner may scan the whole table for a tenant without rows.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -143,7 +142,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_users
--- Once nothing hangs on any of them any more: a cascade would wait for rows that are locked.
+-- After all dependent rows: a cascade would wait for locked rows.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -228,7 +227,7 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_tenants
--- The row itself, when nothing of it is left. Its events stay until their month goes.
+-- The tenant's row, after all other rows. Its events stay until their partition is dropped.
 with old as (
   select t.id from tenants t
   where t.deleted_at < now() - interval '1 minute'

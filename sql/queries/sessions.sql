@@ -1,8 +1,8 @@
--- Sessions after they have been opened: checked, refreshed, listed and ended. A session is live while it is neither
--- revoked nor past its end nor unused for too long, and was not opened before its tenant ended all of them.
+-- Check, refresh, list and end sessions. A session is live unless it is revoked, expired or idle for too long, or was
+-- opened before its tenant ended all sessions.
 
 -- name: find_session
--- A live session and its user, as checking a token needs them.
+-- A live session and its user, for checks of tokens.
 select s.user_id, s.channel, extract(epoch from s.created_at)::float8 as opened_at,
   extract(epoch from least(s.expires_at, s.idle_at))::float8 as ends_at,
   i.phone, i.email, u.created_at, u.last_login_at, u.metadata, u.user_metadata
@@ -25,7 +25,7 @@ select 1 from users where tenant_id = @tenant_id and id = @user_id
 -- Rotate a session's refresh token, once. A token that was exchanged within the grace period gets the live one, however
 -- many came after it: responses can be lost in a row. A token that is used later was copied, and revokes the session. A
 -- number ahead of the row's was issued by a commit that a restored backup does not contain. Repeating is safe. No row
--- where there is no such session.
+-- for an unknown session.
 with held as materialized (
   select s.*, case
       when s.revoked_at is not null or s.created_at < t.sessions_from then 'revoked'
@@ -67,7 +67,7 @@ where s.tenant_id = @tenant_id and s.user_id = @user_id and (@before = '' or s.i
 order by s.id desc limit @max_rows
 
 -- name: end_session
--- Repeating changes nothing, and tells of nothing. Nothing where the user has no such session.
+-- Repeating changes nothing, and writes no event. No row for an unknown session.
 with held as (
   select id, user_id, revoked_at from sessions where tenant_id = @tenant_id and id = @session_id and user_id = @user_id for no key update
 ), ended as (
@@ -82,8 +82,8 @@ with held as (
 select (select json_agg(event)::text from new_event) as events from held
 
 -- name: end_user_sessions
--- End a user's sessions but one. What ended is to be dropped from the cache. A ban or an erasure runs this as a
--- statement of its own, after the one that locked the user: only so it sees the sessions of logins that were faster.
+-- End a user's sessions but one. Returns the ended ones, which the caller drops from the cache. A ban or an erasure runs
+-- this as a second statement after the one that locked the user, so that it sees the sessions of concurrent logins.
 with ended as (
   update sessions set revoked_at = now()
   where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and id is distinct from @keep::text
@@ -97,13 +97,13 @@ with ended as (
 select array(select id from ended) as sessions, (select json_agg(event)::text from new_event) as events
 
 -- name: list_just_ended
--- Of a user: the sessions that may still be believed in somewhere. Whoever ended them may have died before telling, or
--- not have heard that it was committed; what is then repeated finds nothing left to end, and has to tell all the same.
+-- The recently ended sessions of a user, which caches may still contain. The process that ended them may have crashed
+-- before it updated the cache, or may not know of its commit. A repetition ends nothing, but must update the cache.
 select id from sessions where tenant_id = @tenant_id and user_id = @user_id and revoked_at > now() - @within_s::int * interval '1 s'
 
 -- name: end_surplus_sessions
--- End the oldest of a user's sessions beyond a number. Each login asks this after its own commit, so whoever asks last
--- has seen all of them.
+-- End the oldest of a user's sessions beyond a number. Each login runs this after its commit, so the last one sees all
+-- sessions.
 update sessions set revoked_at = now()
 where tenant_id = @tenant_id and revoked_at is null and id in (
   select id from sessions

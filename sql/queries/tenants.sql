@@ -1,7 +1,7 @@
 -- Tenants and keys, as the operator manages them. Every change writes its event in the same statement.
 
 -- name: create_tenant
--- Nothing when the slug is taken.
+-- Create a tenant. No row if the slug is taken.
 with made as (
   insert into tenants (id, slug, name, settings) values (@tenant_id, @slug, @name, @settings)
   on conflict (slug) where deleted_at is null do nothing
@@ -31,7 +31,7 @@ select id, name, slug, settings, created_at, suspended_at, jwt_version
 from tenants where (id = @tenant_id or slug = @slug) and deleted_at is null
 
 -- name: lock_tenant
--- To read settings, merge and write them under one lock.
+-- Lock a tenant, to merge its settings.
 select id, name, slug, settings, created_at, suspended_at
 from tenants where id = @tenant_id and deleted_at is null for no key update
 
@@ -40,7 +40,7 @@ from tenants where id = @tenant_id and deleted_at is null for no key update
 with changed as (
   update tenants set name = @name, settings = @settings where id = @tenant_id and deleted_at is null returning *
 ), uncounted as (
-  -- The next message makes the row anew from what has been spent: marks that moved are new_event of again.
+  -- The next message creates the row again from the spending, so changed marks are reported again.
   delete from budgets b using changed c where @resets_budget and b.tenant_id = c.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
@@ -52,7 +52,7 @@ select id, name, slug, settings, created_at, suspended_at,
 from changed
 
 -- name: suspend_tenant
--- Repeating changes nothing, and tells of nothing.
+-- Repeating changes nothing, and writes no event.
 with held as (
   select id, suspended_at from tenants where id = @tenant_id and deleted_at is null for no key update
 ), changed as (
@@ -67,7 +67,7 @@ with held as (
 select (select json_agg(event)::text from new_event) as events from held
 
 -- name: delete_tenant
--- Its keys end at once; the purge takes its rows.
+-- Delete a tenant. Its keys end at once; the purge deletes its rows.
 with gone as (
   update tenants set deleted_at = now() where id = @tenant_id and deleted_at is null returning id
 ), ended as (
@@ -80,7 +80,7 @@ with gone as (
 select (select json_agg(event)::text from new_event) as events from gone
 
 -- name: get_jwt_versions
--- The current version, then those that have not retired yet. Whoever has their secrets can write tokens, so it is told.
+-- The current key version, then those that still verify. Their secrets can sign tokens, so reading them writes an event.
 with shown as (
   select id, jwt_version || array(
     select version from unnest(retired_versions, retired_at) as v(version, ends) where ends > now() order by version desc
@@ -94,8 +94,7 @@ with shown as (
 select versions, (select json_agg(event)::text from new_event) as events from shown
 
 -- name: rotate_jwt
--- The version that was current retires after the grace, and with it those before: none outlives what this rotation
--- allows.
+-- Rotate the key version. The current one and all earlier ones verify at most until the end of the grace period.
 with changed as (
   update tenants t set jwt_version = t.jwt_version + 1, (retired_versions, retired_at) = (
     select coalesce(array_agg(version order by version), '{}'), coalesce(array_agg(ends order by version), '{}')
@@ -140,8 +139,8 @@ select k.kind, t.slug from keys k join tenants t on t.id = k.tenant_id
 where k.tenant_id = @tenant_id and k.id = @key_id and t.deleted_at is null
 
 -- name: rotate_key
--- A new key takes over what the old one may do; the old one ends after the overlap, or earlier where it would anyway.
--- Nothing when the old key has ended.
+-- Create a new key with the permissions of the old one. The old key ends after the overlap, or at its own earlier end. No
+-- row if the old key has ended.
 with old as (
   update keys set revoked_at = least(revoked_at, now() + @grace_in::int * interval '1 s')
   where tenant_id = @tenant_id and id = @key_id
@@ -161,8 +160,7 @@ select id, kind, hint, allowed_origins, created_at, expires_at, revoked_at,
 from made
 
 -- name: update_key
--- Change where a key may be used from, or until when; one that has ended stays as it is. Repeating changes nothing, and
--- tells of nothing.
+-- Change the allowed origins or the end of a key, unless it has ended. Repeating changes nothing, and writes no event.
 with held as (
   select *, coalesce(least(revoked_at, expires_at) <= now(), false) as ended
   from keys where tenant_id = @tenant_id and id = @key_id for no key update

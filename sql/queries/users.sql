@@ -1,12 +1,11 @@
--- A tenant's users, as whoever manages it sees them. Whatever changes which identifiers a user has takes lock_account
--- first; then rows are locked in one order everywhere: identifiers, challenges, links, users, sessions. What a statement
--- has to wait for it does not see, so a lock and what is decided under it are two statements of one transaction wherever
--- the second reads what the first waited for. A ban that has ended is shown as none, and the end of one that has no end as
--- the last second that every program can write.
+-- A tenant's users. A change of a user's identifiers takes lock_account first. Rows are locked in one order everywhere:
+-- identifiers, challenges, links, users, sessions. A statement does not see rows that were committed while it waited for a
+-- lock. So the lock and the decision under it are two statements of one transaction where the second reads such rows. A
+-- ban that has ended is shown as none. The end of a permanent ban is the last second of the year 9999.
 
 -- name: lock_account
--- Lock the set of a user's identifiers until the end of the transaction. A row lock is not enough: an identifier that
--- the user gets meanwhile is in no snapshot that is older than the wait for its row.
+-- Lock the set of a user's identifiers until the end of the transaction. Row locks are not enough: a snapshot from before
+-- the wait does not contain an identifier that the user gets meanwhile.
 select pg_advisory_xact_lock(hashtextextended(@tenant_id::text || ' ' || @user_id::text, 6001))
 
 -- name: list_users
@@ -26,7 +25,7 @@ where u.tenant_id = @tenant_id and u.id < coalesce(nullif(@before, ''), '~')
 order by u.id desc limit @max_rows
 
 -- name: find_users
--- The users of some ids, in no order.
+-- Users by ids, unordered.
 select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   case when u.banned_until > now() then least(u.banned_until, timestamptz '9999-12-31 23:59:59Z') end as banned_until,
   case when u.banned_until > now() then u.ban_reason end as ban_reason,
@@ -41,16 +40,16 @@ cross join lateral (
 where u.tenant_id = @tenant_id and u.id = any(@ids::text[])
 
 -- name: find_user_by_identifier
--- See the name.
+-- The id of the user with a phone or email.
 select user_id as id from identifiers where tenant_id = @tenant_id and identifier = @identifier and user_id is not null
 
 -- name: find_user_by_external_id
--- See the name.
+-- The id of the user with an external id.
 select id from users where tenant_id = @tenant_id and external_id = @external_id
 
 -- name: find_users_by_prefix
--- Whose phone, email or external id begins so, in the order of these: two ranges of two indexes, read as far as the
--- page goes. Somebody of whom several begin so is found by the first of them alone.
+-- Users by a prefix of phone, email or external id, in that order: two ranges of two indexes, read to the end of the page.
+-- A user with several matches is returned for the first one.
 select found, kind, id from (
   (select i.identifier as found, 0 as kind, i.user_id as id
    from identifiers i
@@ -75,8 +74,8 @@ select found, kind, id from (
 order by found, kind limit @max_rows
 
 -- name: find_recent_users_by_metadata
--- Among the newest some, whose metadata holds something: enough for a page of what many have. Tells among how many it
--- has looked: fewer than it might have, and there are no more.
+-- Users by a value in their metadata, among the newest users: enough for a page of a frequent value. Returns the number of
+-- users that were read; fewer than allowed means that there are no more.
 with recent as materialized (
   select id, metadata from users where tenant_id = @tenant_id and id < coalesce(nullif(@before, ''), '~') order by id desc limit @max_recent
 )
@@ -84,7 +83,7 @@ select array(select id from recent where metadata @> @metadata order by id desc 
   (select count(*) from recent) as looked
 
 -- name: find_users_by_metadata
--- Whose metadata holds something, by its index: for what few have. Newest first.
+-- Users by a rare value in their metadata, by its index. Newest first.
 with matching as materialized (
   select id from users
   where jsonb_set('{}', array[tenant_id], metadata) @> jsonb_set('{}', array[@tenant_id::text], @metadata::jsonb) and tenant_id = @tenant_id
@@ -92,9 +91,8 @@ with matching as materialized (
 select id from matching where id < coalesce(nullif(@before, ''), '~') order by id desc limit @max_rows
 
 -- name: hold_owners
--- Lock what is known already of some identifiers, in order, and tell whose they are; and who has some external ids.
--- Each is looked up on its own: a table that grows by thousands of rows a second has no statistics to plan anything
--- better by.
+-- Lock existing identifiers in order, and return their users and the users of external ids. Each is a separate index
+-- lookup, because a table that grows by thousands of rows a second has no useful statistics.
 with held as materialized (
   select i.identifier, i.user_id
   from (select name from unnest(@identifiers::text[]) as n(name) order by name collate "C") as wanted
@@ -111,9 +109,9 @@ from unnest(@external_ids::text[]) as wanted(name)
 cross join lateral (select external_id, id from users where tenant_id = @tenant_id and external_id = wanted.name limit 1) as u
 
 -- name: make_users
--- Make users with their identifiers, after hold_owners has found none of them anybody's. An identifier that was asked
--- for before keeps its budgets and its live code. Tells how many identifiers could be had: fewer than were wanted when
--- somebody was faster, and then all of it is to be taken back.
+-- Create users with their identifiers, after hold_owners has found them free. An existing identifier keeps its budgets and
+-- its live code. Returns the number of linked identifiers: if a concurrent transaction has linked one, it is smaller than
+-- the number of requested ones, and the caller rolls back.
 with claimed as (
   insert into identifiers as i (tenant_id, identifier, type, user_id)
   select @tenant_id, c.identifier, c.type, c.user_id
@@ -144,7 +142,7 @@ with claimed as (
 select n as claimed, (select json_agg(event)::text from new_event) as events from counted
 
 -- name: hold_user_identifiers
--- Lock a user's identifiers and those it is to get, made where there are none, in one order; and tell whose each is.
+-- Lock a user's identifiers and the new ones in one order; insert missing ones. Returns the user of each.
 insert into identifiers as i (tenant_id, identifier, type)
 select @tenant_id, w.identifier, w.type from (
   select identifier collate "C" as identifier, type from unnest(@identifiers::text[], @types::text[]) as g(identifier, type)
@@ -155,17 +153,17 @@ on conflict (tenant_id, identifier) do update set tenant_id = excluded.tenant_id
 returning i.identifier, i.user_id, i.type
 
 -- name: cancel_user_challenges
--- Nobody may answer what was asked of an identifier that is a user's no more. The caller holds its lock.
+-- Close the challenges of an identifier that was removed from a user. The caller has locked it.
 update challenges set status = 'cancelled', closed_at = now()
 where tenant_id = @tenant_id and identifier = any(@identifiers::text[]) and status = 'open'
 
 -- name: hold_user
--- Lock a user, and read what a change is merged with.
+-- Lock a user, and read the values that a change is merged into.
 select metadata::text, user_metadata::text, external_id from users where tenant_id = @tenant_id and id = @user_id for no key update
 
 -- name: update_user
--- After hold_user_identifiers and hold_user: everything about the user is as it will be. Released identifiers keep
--- their budgets, and lose their live code.
+-- Write all values of a user, after hold_user_identifiers and hold_user. Released identifiers keep their budgets, and lose
+-- their live code.
 with released as (
   update identifiers set user_id = null, code_mac = null, code_box = null, challenge_ids = '{}', challenge_attempts = '{}'
   where tenant_id = @tenant_id and user_id = @user_id and identifier = any(@loses::text[])
@@ -182,11 +180,11 @@ with released as (
 select (select json_agg(event)::text from new_event) as events from changed
 
 -- name: list_live_sessions
--- The sessions whose cached user is stale once the user has changed.
+-- The live sessions of a changed user, whose cache entries are stale.
 select id from sessions where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and least(expires_at, idle_at) > now()
 
 -- name: ban_user
--- Mark a user, under its lock: from here on no login opens a session, and a statement of its own ends those that are.
+-- Mark a user as banned under its lock. No later login opens a session; a second statement ends the open sessions.
 with changed as (
   update users set banned_until = coalesce(@until, 'infinity'::timestamptz), ban_reason = @reason
   where tenant_id = @tenant_id and id = @user_id
@@ -201,7 +199,7 @@ with changed as (
 select (select json_agg(event)::text from new_event) as events from changed
 
 -- name: unban_user
--- Repeating changes nothing, and tells of nothing.
+-- Lift a ban. Repeating changes nothing, and writes no event.
 with held as materialized (
   select id, banned_until from users where tenant_id = @tenant_id and id = @user_id for no key update
 ), changed as (
@@ -216,12 +214,12 @@ with held as materialized (
 select (select json_agg(event)::text from new_event) as events from held
 
 -- name: hold_identifiers_to_erase
--- The first step of an erasure: whoever logs in by one of them waits, and then finds none.
+-- The first step of an erasure. A concurrent login with one of the identifiers waits, and then finds none.
 select identifier from identifiers where tenant_id = @tenant_id and user_id = @user_id order by identifier for update
 
 -- name: erase_asked
--- All that was asked of some identifiers, and all messages to them. The caller holds the identifiers, and a process
--- that writes down a delivery holds the message first: it is not waited for, but counted, and the erasure begins anew.
+-- Delete the challenges, links and messages of locked identifiers. A recorded delivery locks its message before the
+-- identifier, so locked messages are not waited for: they are counted, and the erasure is retried.
 with held as materialized (
   select id from messages where tenant_id = @tenant_id and identifier = any(@identifiers::text[]) for update skip locked
 ), challenges_gone as (
@@ -235,14 +233,13 @@ select (select count(*) from messages where tenant_id = @tenant_id and identifie
   - (select count(*) from held) as busy
 
 -- name: hold_user_to_erase
--- Nobody can give the user an identifier or a session any more.
+-- Lock the user: it gets no more identifiers or sessions.
 select id from users where tenant_id = @tenant_id and id = @user_id for update
 
 -- name: erase_user
--- The last step of an erasure. Nothing when the user was given an identifier that the first step did not hold. Of the
--- user the events keep the id, which tells nothing. A phone or address may be left behind with what was sent to it and
--- answered wrongly, and nothing else, until it is purged: who could erase an account of its own and begin anew would
--- have no limit of sends.
+-- The last step of an erasure. No row if the user got an identifier that the first step did not lock. Events keep the
+-- user's id. Optionally the phone and email stay until their purge, with their counts of sends and wrong codes only:
+-- otherwise an erasure would reset these limits.
 with erasable as materialized (
   select u.id, array(select s.id from sessions s where s.tenant_id = @tenant_id and s.user_id = u.id and s.revoked_at is null) as sessions
   from users u
@@ -266,7 +263,7 @@ with erasable as materialized (
 select sessions, (select json_agg(event)::text from new_event) as events from erasable
 
 -- name: record_import
--- See the name.
+-- Record the event of an import.
 insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
 values (@tenant_id, @event_id, 'users.imported', @actor, @tenant_id, @request_id, @network,
   @counts::jsonb)
@@ -289,13 +286,13 @@ where u.tenant_id = @tenant_id and u.id > @after
 order by u.id limit @max_rows
 
 -- name: export_identifiers
--- What is kept of a user's phones and addresses: of codes only how often they were sent, and answered wrongly.
+-- A user's phones and emails with their counts of sends and wrong codes, without codes.
 select identifier, channel_of(type) as channel, sent_at, wrong_at
 from identifiers where tenant_id = @tenant_id and user_id = @user_id order by identifier limit @max_rows
 
 -- name: export_sessions
--- All sessions that are kept, ended ones too, newest first. As below, what is theirs is found before it is put in
--- order: by the order of ids a plan would walk through everybody's.
+-- All stored sessions, ended ones included, newest first. Here and below, rows are selected before they are sorted:
+-- otherwise a plan by the order of ids would read the rows of all users.
 with mine as materialized (
   select * from sessions where tenant_id = @tenant_id and user_id = @user_id
 )
