@@ -28,7 +28,7 @@ def cpu_s(root: int) -> float:
 
 
 def pss_mib(pids: Iterable[int]) -> float:
-    """Memory of processes, each page divided by how many share it."""
+    """Return the memory of processes, each page divided by the number of its users."""
     kib = 0
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -41,7 +41,7 @@ _watched: list[int] = []
 
 
 def watch(*pids: int) -> None:
-    """Have `cpu_of_all` count these processes from now on; of none, only our own."""
+    """Set the processes that `cpu_of_all` counts; without any, it counts only this one."""
     while _watched:
         os.close(_watched.pop())
     _watched.extend(os.open(f"/proc/{pid}/schedstat", os.O_RDONLY) for pid in pids)

@@ -1,9 +1,9 @@
-"""How long an import blocks the event loop, and what that does to other requests.
+"""Measure how long an import blocks the event loop, and the effect on other requests.
 
     python -m bench.blocking [--kind nested|wide|plain|csv]
 
-One `auth1 serve` with one worker. A second tenant reads its settings 50 times a second: first alone, then beside two
-imports of 4 MB that are repeated. PostgreSQL and this program take CPU from the worker too, on two cores.
+One `auth1 serve` with one worker. A second tenant reads its settings 50 times a second: first alone, then during two
+repeated imports of 4 MB. PostgreSQL and this program take CPU from the worker too, on two cores.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Print which functions of Auth1 one request runs: a measure of how far a reader has to jump.
+"""Print the functions of Auth1 that one request runs.
 
     python -m bench.call_graph [--functions]
 
@@ -41,7 +41,7 @@ def record_calls(calls: Counter[CodeType]) -> Iterator[None]:
     def profile(frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(str(PACKAGE)) and not code.co_name.startswith("<"):
-            # The argument of RESUME is 0 at the start of a function, and 1 to 3 where a coroutine goes on.
+            # The argument of RESUME is 0 at the start of a function, and 1 to 3 where a coroutine continues.
             calls[code] += code.co_code[frame.f_lasti + 1] == 0
 
     sys.setprofile(profile)
@@ -57,12 +57,12 @@ def module(code: CodeType) -> str:
 
 
 def parameters(code: CodeType) -> int:
-    """Return how many parameters a function takes, `self` included."""
+    """Return the number of parameters of a function, `self` included."""
     return code.co_argcount + code.co_kwonlyargcount
 
 
 def print_calls(title: str, calls: Counter[CodeType], *, functions: bool) -> None:
-    """Print one line of figures; and each function, where they are wanted."""
+    """Print one line of figures; and each function on request."""
     calls = +calls
     modules = {module(code) for code in calls}
     longest = max(calls, key=parameters)

@@ -1,11 +1,11 @@
-"""Log in through nginx and two instances while one thing after the other fails.
+"""Log in through nginx and two instances during a sequence of faults.
 
     python -m bench.chaos [--seconds 60] [--rate 20] [--json]
 
 Ten phases of `--seconds` each (`faults.py`): the default takes about ten minutes, `--seconds 6` one. `--rate` logins
-begin each second; a login is POST /api/auth/request, the code from Twilio's stand-in, POST /api/auth/verify, for a
-number that is never used again. Nothing is retried by the client; nginx repeats a request at the other instance when
-its connection fails, as the configuration in ops/nginx does.
+begin each second. A login is POST /api/auth/request, the code from the fake Twilio, and POST /api/auth/verify, for a
+new number. The client retries nothing. When a connection fails, nginx repeats the request at the other instance, as
+configured in ops/nginx.
 
 For each phase it prints the requests, those that failed and how, and the latency of those that did not. In the end it
 prints the messages that were acknowledged and never sent (lost), those that were sent more than once for one request
@@ -77,7 +77,7 @@ class Report(msgspec.Struct):
 
 
 class Load:
-    """Logins at a steady rate, each on connections of its own."""
+    """Logins at a steady rate, each on its own connections."""
 
     def __init__(self, port: int, codes_port: int, key: str, rate: float) -> None:
         self._port, self._codes_port, self._rate = port, codes_port, rate

@@ -1,6 +1,6 @@
-"""The client of the measurements: raw kept-alive connections, about a tenth of what httpx costs.
+"""The client of the measurements: raw keep-alive connections, at about a tenth of the cost of httpx.
 
-It shares the machine with the servers, so what it takes they cannot have.
+It shares the machine with the servers, so it must use little CPU.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Response(NamedTuple):
-    """An answer. `elapsed_s` is from the write of the request to the last byte of the answer."""
+    """A response. `elapsed_s` is from the write of the request to the last byte of the response."""
 
     status: int
     body: bytes
@@ -69,12 +69,12 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(Response(int(self._data[9:12]), body, elapsed_s))
 
 
-class Refused(Exception):
-    """An answer that a measurement did not expect: its numbers would mean something else."""
+class UnexpectedResponse(Exception):
+    """An unexpected response, which would distort a measurement."""
 
 
 class Phone:
-    """Where codes arrive: Twilio's stand-in."""
+    """The receiver of codes: the fake Twilio."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -84,7 +84,7 @@ class Phone:
         return cls(await Connection.open(port))
 
     async def read(self, number: str) -> str:
-        """Read the code that was sent to a number. Raises Refused when there is none."""
+        """Read the code that was sent to a number. Raises UnexpectedResponse without one."""
         message = await self._connection.send(f"GET /codes/{number} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         return expect(message, 200).body.decode()
 
@@ -93,7 +93,7 @@ class Phone:
 
 
 class Person:
-    """Someone with a phone: asks Auth1 for a code, reads it on the phone, logs in with it."""
+    """A simulated user: requests a code, reads it from the phone, and logs in."""
 
     def __init__(self, api: Connection, phone: Phone, api_key: str) -> None:
         self._api = api
@@ -115,7 +115,7 @@ class Person:
         return await self._post("/api/auth/verify", f'{{"phone":"{number}","code":"{code}"}}')
 
     async def log_in(self, number: str) -> tuple[float, float]:
-        """Log in; returns how long the request and the verification took. Raises Refused."""
+        """Log in; return the times of the request and the verification. Raises UnexpectedResponse."""
         asked = expect(await self.ask(number), 200)
         answered = expect(await self.answer(number, await self._phone.read(number)), 200)
         return asked.elapsed_s, answered.elapsed_s
@@ -126,7 +126,7 @@ class Person:
 
 
 def expect(response: Response, status: int) -> Response:
-    """Pass an answer on if it is what the measurement is about."""
+    """Return a response if it is the expected one. Raises UnexpectedResponse."""
     if response.status != status:
-        raise Refused(f"{response.status} instead of {status}: {response.body.decode(errors='replace')}")
+        raise UnexpectedResponse(f"{response.status} instead of {status}: {response.body.decode(errors='replace')}")
     return response

@@ -1,4 +1,4 @@
-"""The stage of the benchmarks of pieces: real servers, and Auth1 in this process."""
+"""Fixtures of the benchmarks of parts: real servers, and Auth1 in this process."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,7 +13,7 @@ from bench.inside import Inside, inside
 from bench.phones import phones
 from bench.stage import set_up
 
-# Runs a coroutine to its end; between calls the loop stands still, so that nothing else is measured.
+# Runs a coroutine to its end; between calls the loop does not run, so that nothing else is measured.
 Run = Callable[[Coroutine[Any, Any, object]], object]
 
 
@@ -31,13 +31,13 @@ def run(loop: asyncio.AbstractEventLoop) -> Run:
 
 @pytest.fixture(scope="session")
 def numbers() -> Iterator[str]:
-    """Numbers that nobody has asked for yet."""
+    """Unused phone numbers."""
     return phones()
 
 
 @pytest.fixture(scope="session")
 def auth1(loop: asyncio.AbstractEventLoop, numbers: Iterator[str]) -> Iterator[Inside]:
-    """Auth1, warm, with the clock watching its servers."""
+    """Return Auth1, warm, with the CPU of its servers counted."""
     with set_up() as stage:
         stack = AsyncExitStack()
         auth1 = loop.run_until_complete(stack.enter_async_context(inside(stage)))

@@ -1,20 +1,20 @@
-"""Does the time of an answer tell whether a number has an account?
+"""Measure whether the time of a response reveals that a number has an account.
 
     python -m bench.enumeration [--samples 2000] [--flush-ms 0] [--json]
 
-Users log in once, so that they exist. Then, one call at a time over one connection and by turns, a number that has an
-account and one that was never seen:
+Users log in once to create accounts. Then requests alternate over one connection, for a number with an account and for
+a new number:
 
-    verify, nothing asked     a wrong code while no code is live: no_active_challenge for both
-    request                   a code is asked for
-    verify, code live         a wrong code while one is live: invalid_code for both
+    verify, no code           a wrong code without a live code: no_active_challenge for both
+    request                   a request for a code
+    verify, code live         a wrong code with a live code: invalid_code for both
 
-The goal is a difference of medians within 1 ms. `slower` is how often an answer for an account took longer than one for
-a stranger, over all pairs: 50 % when time tells nothing. `by chance` is the same difference of medians within one kind,
-between every other sample and the rest: below it, a difference is noise of this machine.
+The goal is a difference of medians within 1 ms. `slower` is the share of pairs in which the response for an account
+took longer: 50 % if the time reveals nothing. `by chance` is the same difference within one kind, between every second
+sample and the rest: a smaller difference is noise of this machine.
 
-A call that writes waits for the disk, one that only reads does not. Where this disk is too fast to show that (a virtual
-one may take 0.1 ms), --flush-ms makes each flush take longer, as on the disks that servers have: 1 to 5 ms.
+A call that writes waits for the disk; one that only reads does not. A virtual disk may take only 0.1 ms, which hides
+this. --flush-ms makes each flush as slow as on the disks of servers: 1 to 5 ms.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MAX_SAMPLES = (COUNT - REMEMBERED) // 2
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Medians in ms, and how far they tell the two kinds apart."""
+    """Medians in ms, and their difference."""
 
     call: str
     account_ms: float
@@ -63,7 +63,7 @@ async def compare(stage: Stage, server: Serving, samples: int) -> list[Compariso
     async def ask(number: str) -> Response:
         return expect(await person.ask(number), 200)
 
-    # The process remembers the numbers it parsed last; let it forget those that have just logged in.
+    # Evict the numbers that have just logged in from the cache of parsed numbers.
     for number in islice(numbers, REMEMBERED):
         await guess(number)
     calls = {"verify, nothing asked": guess, "request": ask, "verify, code live": guess}
@@ -75,7 +75,7 @@ async def compare(stage: Stage, server: Serving, samples: int) -> list[Compariso
 async def _by_turns(
     call: Callable[[str], Awaitable[Response]], accounts: Sequence[str], strangers: Sequence[str]
 ) -> tuple[list[float], list[float]]:
-    """Call for an account and a stranger, which of them first by lot."""
+    """Call for an account and for a new number, in random order."""
     lot = random.Random(1)
     times: tuple[list[float], list[float]] = ([], [])
     for pair in zip(accounts, strangers, strict=True):
@@ -86,7 +86,7 @@ async def _by_turns(
 
 def _compared(call: str, accounts: list[float], strangers: list[float]) -> Comparison:
     ordered = sorted(strangers)
-    # Ties count half, so that two equal lists come out at 50 %.
+    # Ties count half, so that two equal lists give 50 %.
     wins = sum(bisect_left(ordered, took) + bisect_right(ordered, took) for took in accounts) / 2
     return Comparison(
         call=call,

@@ -1,4 +1,4 @@
-"""The faults of `bench/chaos.py`: each runs for some seconds beside a load of logins and is undone at its end."""
+"""The faults of `bench/chaos.py`: each runs for some seconds during a load of logins and is reverted at its end."""
 
 import asyncio
 import os
@@ -66,7 +66,7 @@ async def none(site: Site, seconds: float) -> None:
 
 
 async def worker_deaths(site: Site, seconds: float) -> None:
-    """A worker is killed (SIGKILL) every few seconds, now and then two within 0.3 s."""
+    """Kill a worker (SIGKILL) every few seconds, sometimes two within 0.3 s."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         if workers := site.workers:
@@ -84,7 +84,7 @@ async def redis_stops(site: Site, seconds: float) -> None:
 
 
 async def redis_freezes(site: Site, seconds: float) -> None:
-    """Redis does not answer for 1 s of every 2 s."""
+    """Freeze Redis for 1 s of every 2 s."""
     for _ in range(max(1, int(seconds / 2))):
         site.stage.redis.freeze()
         await asyncio.sleep(1)
@@ -104,7 +104,7 @@ async def database_stops(site: Site, seconds: float) -> None:
 
 
 async def database_freezes(site: Site, seconds: float) -> None:
-    """PostgreSQL does not answer for 1 s of every 4 s."""
+    """Freeze PostgreSQL for 1 s of every 4 s."""
     for _ in range(max(1, int(seconds / 4))):
         site.stage.postgres.freeze()
         await asyncio.sleep(1)
@@ -135,7 +135,7 @@ async def slow_readers(site: Site, seconds: float) -> None:
 
 
 async def stalled_bodies(site: Site, seconds: float) -> None:
-    """1,000 connections send half of a body, again after each refusal, to the routes that need no credential."""
+    """1,000 connections send half of a body to public routes, again after each error."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         form = HALF_BODY % (CALLBACK, b"application/x-www-form-urlencoded\r\nx-twilio-signature: x")
@@ -144,7 +144,7 @@ async def stalled_bodies(site: Site, seconds: float) -> None:
 
 
 async def rolling_restarts(site: Site, seconds: float) -> None:
-    """The instances are restarted one after the other, without a pause."""
+    """Restart one instance after the other, without a pause."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         for port in site.ports:

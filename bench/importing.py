@@ -1,4 +1,4 @@
-"""How fast users come in and go out by the command line, and in how much memory.
+"""Measure the speed and memory of imports and exports by the command line.
 
     python -m bench.importing [--users 100000] [--format ndjson|csv]
 
@@ -30,9 +30,9 @@ class Run(NamedTuple):
 
 
 def write_users(path: Path, count: int, form: str) -> None:
-    """A file of users, each with a phone kept for fiction, an address, a name and metadata.
+    """Write a file of users, each with a fictional phone, an email, a name and metadata.
 
-    There are not enough such phones for all: the others have an address only.
+    There are too few such phones: the other users have an email only.
     """
     chance = random.Random(1)
     with path.open("w") as file:
@@ -54,7 +54,7 @@ def write_users(path: Path, count: int, form: str) -> None:
 
 
 def run(environment: dict[str, str], *arguments: str) -> Run:
-    """Run `auth1 …`, and look at its memory twenty times a second."""
+    """Run `auth1 …`, and sample its memory twenty times a second."""
     started, memory = time.perf_counter(), []
     process = subprocess.Popen(
         [sys.executable, "-m", "auth1", *arguments],

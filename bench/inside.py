@@ -1,4 +1,4 @@
-"""Auth1 in this process, called as granian would call it: for what cannot be seen from outside."""
+"""Run Auth1 in this process, called as granian calls it, to measure its internals."""
 
 import os
 import secrets
@@ -17,13 +17,13 @@ from auth1.services import Services
 from auth1.tenants import service
 from auth1.tenants.schemas import TenantCreated, TenantIn
 from auth1.tenants.settings import TenantSettings
-from bench.client import Phone, Refused
+from bench.client import Phone, UnexpectedResponse
 from bench.stage import SETTINGS, Stage
 
 
 @dataclass(frozen=True)
 class Inside:
-    """An application with its services, without its background tasks; a tenant of it; and where its codes arrive."""
+    """An application with its services, without background jobs; a tenant; and the receiver of its codes."""
 
     app: App[Services]
     tenant: TenantCreated
@@ -44,7 +44,7 @@ class Inside:
         await self.answer(number, await self.phone.read(number))
 
     async def post(self, path: str, body: bytes) -> None:
-        """POST JSON with the tenant's publishable key. Raises Refused unless the answer is 200."""
+        """POST JSON with the tenant's publishable key. Raises UnexpectedResponse unless the status is 200."""
         headers = [
             (b"host", b"localhost"),
             (b"content-type", b"application/json"),
@@ -56,7 +56,7 @@ class Inside:
     async def call(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes = b"", query: bytes = b""
     ) -> bytes:
-        """Call the application and return the body of its answer. Raises Refused unless it is 200 or 204."""
+        """Call the application; return the body. Raises UnexpectedResponse unless the status is 200 or 204."""
         scope = {
             "type": "http",
             "method": method,
@@ -75,14 +75,14 @@ class Inside:
 
         await self.app(scope, receive, send)
         if sent[0]["status"] not in (200, 204):
-            raise Refused(f"{sent[0]['status']} {sent[1]['body']}")
+            raise UnexpectedResponse(f"{sent[0]['status']} {sent[1]['body']}")
         answer: bytes = sent[1]["body"]
         return answer
 
 
 @asynccontextmanager
 async def inside(stage: Stage) -> AsyncIterator[Inside]:
-    """Start Auth1 here; its log goes nowhere."""
+    """Start Auth1 in this process, without a log."""
     settings = load_settings(stage.environment)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     log = Log(settings.log_level, nowhere)

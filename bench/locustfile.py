@@ -1,15 +1,14 @@
-"""Load on the login flow of a server that runs already: ask for a code, read it, log in with it.
+"""Load the login of a running server: request a code, read it, log in.
 
     AUTH1_KEY=auth1_pk_… AUTH1_CODES=http://127.0.0.1:20001 just load http://127.0.0.1:3000 50 60s --spawn-rate 50
 
-AUTH1_KEY is an API key. AUTH1_CODES is where `GET /codes/{phone}` answers the code that was sent to a number: the
-stand-in of `python -m bench.stage`, which starts a server with high limits to go with it and prints both variables.
+AUTH1_KEY is an API key. AUTH1_CODES is the URL of the fake Twilio of `python -m bench.stage`: `GET /codes/{phone}`
+returns the code of a number. The stage also starts a server with high limits, and prints both variables.
 
-On another server the ordinary limits hold: all of this comes from one address, which RATE_LIMIT_MAX (100 an hour) soon
-refuses; raise it there, or use a secret key (auth1_sk_…), which is exempt. With a test key (auth1_test_…) codes are
-zeros, nothing is sent and AUTH1_CODES is not needed, but 600 calls a minute are its limit: enough to see that all is
-well, and no load. Every login is of another number; numbers begin anew in each process of locust, so use one process.
-Never point this at a server whose Twilio is the real one.
+Another server has its normal limits. All requests come from one address, so RATE_LIMIT_MAX (100 an hour) soon rejects
+them: raise it, or use a secret key (auth1_sk_…), which is exempt. A test key (auth1_test_…) needs no AUTH1_CODES,
+because its codes are zeros, but its limit is 600 requests a minute. Each login uses another number. Numbers start again
+in each process of locust, so use one process. Never use this with a server that sends through the real Twilio.
 """
 
 import os
@@ -30,7 +29,7 @@ _numbers = phones.phones(secrets.randbelow(phones.COUNT))  # a second run within
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # locust leaves it untyped
 def check_environment(**_: Any) -> None:
-    """Say what is missing before anybody is let loose."""
+    """Check the variables before the start."""
     if not KEY:
         raise SystemExit("AUTH1_KEY is not set: an API key of the server (bench/locustfile.py says more)")
     if not KEY.startswith("auth1_test_") and not CODES:
@@ -38,7 +37,7 @@ def check_environment(**_: Any) -> None:
 
 
 class Person(FastHttpUser):
-    """Someone who logs in again and again, each time as somebody else, without a pause."""
+    """A user that logs in repeatedly without a pause, each time with another number."""
 
     abstract = False
 

@@ -1,15 +1,14 @@
-"""Measure a whole server, started as `auth1 serve` starts it: what a login costs, and what the server takes by itself.
+"""Measure `auth1 serve`: the cost of a login and the memory of the server.
 
     python -m bench.measure [--logins 10000] [--concurrency 32] [--rounds 5] [--workers 1] [--rate 40] [--json]
 
-A login is POST /api/auth/request, the code read from Twilio's stand-in, POST /api/auth/verify, each time for a number
-that was never seen, so that every login makes a user and a session. Each round has a tenant of its own; what is shown
-is the median of the rounds, with the least and the most. As many people as --concurrency says log in as fast as they
-can, which shows what is the most that goes, and latencies of a queue; with --rate that many logins begin each second,
-which shows the latency of a server that has time.
+A login is POST /api/auth/request, the code from the fake Twilio, and POST /api/auth/verify, for a new number. So every
+login creates a user and a session. Each round has its own tenant. The output is the median of the rounds, with minimum
+and maximum. With --concurrency, that many users log in as fast as they can: this shows the maximum throughput, and
+latencies of a queue. With --rate, that many logins begin each second: this shows latencies without a queue.
 
-The client is `client.py` (raw kept-alive connections on uvloop) in this process; it and the stand-in are not counted
-as CPU of a login, but the line "not counted" shows them, because they use the same cores.
+The client is `client.py` (raw keep-alive connections on uvloop) in this process. The CPU of a login includes neither
+the client nor the fake Twilio; the line "not counted" shows them, because they use the same cores.
 """
 
 import argparse
@@ -34,7 +33,7 @@ WARM_UP = 100
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to do. `rate` is in logins/s; 0 is as fast as it goes."""
+    """Options. `rate` is in logins/s; 0 is as fast as possible."""
 
     logins: int
     concurrency: int
@@ -65,7 +64,7 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Trips(msgspec.Struct, frozen=True):
-    """Calls that one call makes. `later` are to Redis, after the answer."""
+    """Calls of one request. `later` are to Redis, after the response."""
 
     redis: int
     postgres: int
@@ -73,7 +72,7 @@ class Trips(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All of it."""
+    """All results."""
 
     plan: Plan
     cold_starts_s: list[float]
@@ -85,7 +84,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def measure(stage: Stage, plan: Plan) -> Report:
-    """Measure everything, on a stage that is set."""
+    """Measure everything on a prepared stage."""
     workers = str(plan.workers)
     cold_starts = []
     for _ in range(COLD_STARTS):
@@ -101,7 +100,7 @@ def measure(stage: Stage, plan: Plan) -> Report:
 
 
 async def _round(stage: Stage, server: Serving, plan: Plan, logins: int) -> Round:
-    """Let people log in, each one login after the other, until there were `logins`."""
+    """Let users log in, each one login after another, until `logins` are done."""
     api_key = server.tenant()["api_key"]
     arrivals = (Person.arrive(server.port, stage.twilio.port, api_key) for _ in range(plan.concurrency))
     people = await asyncio.gather(*arrivals)
@@ -132,7 +131,7 @@ async def _round(stage: Stage, server: Serving, plan: Plan, logins: int) -> Roun
 
 
 async def _log_in(person: Person, due: Iterator[tuple[float, str]], times: list[tuple[float, float]]) -> None:
-    for moment, number in due:  # shared: everybody takes the next one
+    for moment, number in due:  # shared: each user takes the next one
         if (wait_s := moment - perf_counter()) > 0:
             await asyncio.sleep(wait_s)
         took = await person.log_in(number)
@@ -140,7 +139,7 @@ async def _log_in(person: Person, due: Iterator[tuple[float, str]], times: list[
 
 
 async def _count_trips(stage: Stage) -> tuple[Trips, Trips]:
-    """Count the calls of a request and of a verification, by a tenant that was met before, on Auth1 in this process."""
+    """Count the calls of a request and of a verification, by a tenant in the cache, on Auth1 in this process."""
     async with inside(stage) as auth1:
         met, number = islice(phones(), 2)
         await auth1.log_in(met)
@@ -164,13 +163,13 @@ def _memory(server: Serving) -> Memory:
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float, float]:
-    """The 50th and 99th percentile, in ms."""
+    """Return the 50th and 99th percentile, in ms."""
     ordered = sorted(seconds)
     return statistics.median(ordered) * 1000, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000
 
 
 def table(report: Report) -> str:
-    """Say it in lines."""
+    """Format the results as text."""
 
     def spread(values: Sequence[float], form: str) -> str:
         low, middle, high = min(values), statistics.median(values), max(values)

@@ -1,4 +1,4 @@
-"""Phone numbers that nobody has: +1 NXX 555 01xx is kept free for fiction."""
+"""Fictional phone numbers: +1 NXX 555 01xx is never assigned."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ COUNT = len(_AREAS) * 100
 
 
 def phones(first: int = 0) -> Iterator[str]:
-    """Give numbers, the same again only after all of them.
+    """Yield numbers; a number repeats only after all others.
 
-    Neighbours have different area codes, so that none of the blocks of 1,000 numbers, each of which has a limit of its
-    own on unverified codes, is asked for more often than the others.
+    Neighbours have different area codes, so that requests are spread evenly over blocks of 1,000 numbers, which have
+    limits on unverified codes.
     """
     for number in itertools.count(first):
         yield f"+1{_AREAS[number % len(_AREAS)]}55501{number // len(_AREAS) % 100:02d}"

@@ -1,9 +1,9 @@
-"""The stage: PostgreSQL with fsync, Valkey, a stand-in for Twilio, and servers as `auth1 serve` starts them.
+"""The stage: PostgreSQL with fsync, Valkey, a fake Twilio, and servers started by `auth1 serve`.
 
-    python -m bench.stage [--port 3000]    set it, say how to use it, and wait for Ctrl-C
+    python -m bench.stage [--port 3000]    start it, print how to use it, and wait for Ctrl-C
 
-Everything is on the loopback and in a temporary directory; it ends with the process that set it, however that ends.
-Limits are high, so that nothing is measured but work: RATE_LIMIT_MAX and the tenant's settings.
+Everything is on the loopback and in a temporary directory; it ends with the process that started it.
+RATE_LIMIT_MAX and the tenant's limits are high, so that no request is limited.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from bench.accounts import ROOT, family
 START_S = 30.0
 STOP_S = 30.0
 DATABASE = "auth1_bench"
-# As far as validation lets them go.
+# The maximum that validation accepts.
 SETTINGS = {"rate_limit_per_hour": 100, "requests_per_minute": 1_000_000}
 LIMITS = {"RATE_LIMIT_MAX": "1000000"}
 
 
 class StageError(Exception):
-    """The stage could not be set."""
+    """The stage could not be started."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Serving:
 
     port: int
     pid: int
-    cold_start_s: float  # from the launch of the process to its first healthy answer
+    cold_start_s: float  # from the launch of the process to its first healthy response
     admin_token: str
 
     @property
@@ -59,11 +59,11 @@ class Serving:
 
     @property
     def workers(self) -> list[int]:
-        """The processes that answer, below the one that started them."""
+        """Return the worker processes of the server."""
         return family(self.pid)[1:]
 
     def tenant(self, **settings: object) -> dict[str, Any]:
-        """Make a tenant with high limits: what POST /api/admin/tenants answers."""
+        """Create a tenant with high limits; return the response of POST /api/admin/tenants."""
         body = {"name": "Bench", "slug": f"b{secrets.token_hex(6)}", "settings": SETTINGS | settings}
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.admin_token}"}
         status, answer = _ask(self.port, "POST", "/api/admin/tenants", json.dumps(body), headers)
@@ -75,7 +75,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a server needs."""
+    """The services that a server needs."""
 
     postgres: PostgresServer
     redis: RedisServer
@@ -85,7 +85,7 @@ class Stage:
 
     @contextmanager
     def serve(self, port: int | None = None, **changes: str) -> Iterator[Serving]:
-        """Run `auth1 serve` until the end of the block, in no environment but ours and its `changes`."""
+        """Run `auth1 serve` until the end of the block, with only the stage's environment and `changes`."""
         port = port or free_port()
         log = self.directory / f"auth1-{port}.log"
         variables = {**self.environment, **changes, "PORT": str(port)}
@@ -112,7 +112,7 @@ class Stage:
 
 @contextmanager
 def set_up(postgres_settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[Stage]:
-    """Start what a server needs, and migrate its database. Settings are those of postgresql.conf."""
+    """Start the services of a server, and migrate its database. Settings are those of postgresql.conf."""
     with (
         tempfile.TemporaryDirectory(prefix="auth1-bench-", ignore_cleanup_errors=True) as temporary,
         PostgresServer(Path(temporary, "postgres"), durable=True, settings=postgres_settings) as postgres,
@@ -126,7 +126,7 @@ def set_up(postgres_settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[Stage
             "JWT_SECRET": secrets.token_hex(32),
             "ADMIN_TOKEN": secrets.token_hex(32),
             "HOST": HOST,
-            "PYTHONPATH": str(ROOT),  # the sources beside this file, of whichever checkout is installed
+            "PYTHONPATH": str(ROOT),  # the sources of this checkout, not of the installed one
             **LIMITS,
             "TWILIO_ACCOUNT_SID": twilio.ACCOUNT_SID,
             "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
@@ -177,7 +177,7 @@ def _wait_here() -> None:
             flush=True,
         )
         ends = [signal.SIGINT, signal.SIGTERM]
-        signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # else they would end us before sigwait returns
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # else they would end this process before sigwait returns
         signal.sigwait(ends)
 
 

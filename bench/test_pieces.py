@@ -1,10 +1,10 @@
-"""The pieces of a login, each by itself (`just bench`).
+"""Measure the parts of a login separately (`just bench`).
 
-All numbers are CPU, not time: what this process used and, except in the group "alone", what the processes of PostgreSQL
-and Valkey used too. So others who use the machine disturb them less than they would disturb times; still compare within
-one run only, and rather the medians. What runs on the event loop includes its start and stop, some 15 µs.
+All numbers are CPU, not time: of this process and, except in the group "alone", of PostgreSQL and Valkey. So other load
+on the machine disturbs them less than times. Compare medians, and only within one run. Calls on the event loop include
+its start and stop, some 15 µs.
 
-    just bench -k phone        what has to do with phone numbers; no servers are started
+    just bench -k phone        phone numbers; no servers are started
     just bench -k challenge    the two statements
 """
 
@@ -72,7 +72,7 @@ def signer(keyring: Keyring) -> Signer:
     return Signer(keyring, "HS256", (), "http://localhost:3000")
 
 
-# --- alone: nobody is asked
+# --- alone: without servers
 
 
 @alone
@@ -161,7 +161,7 @@ def test_find_a_route_with_parameters(benchmark: BenchmarkFixture) -> None:
 
 
 def repeat(benchmark: BenchmarkFixture, run: Run, call: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Measure a call to servers, many of them to a round: a single one is finer than the clock of other processes."""
+    """Measure a call to servers, many per round, because the CPU clock of other processes is coarse."""
     measure: Callable[..., object] = benchmark.pedantic  # which is untyped
     measure(lambda: run(call()), rounds=ROUNDS, iterations=CALLS, warmup_rounds=1)
 
@@ -238,11 +238,11 @@ def test_take_fifty_slots_at_once(benchmark: BenchmarkFixture, auth1: Inside, ru
 
 
 def buckets() -> list[RateLimit]:
-    """Fifty buckets like the door's: one for each client's address."""
+    """Return fifty rate limits like those of routes: one per client address."""
     return [RateLimit("ip", f"slots:{{192.0.2.{n}}}:ip", 1_000_000, 3_600_000) for n in range(50)]
 
 
-# --- whole calls: from the first byte to the last, with everything on, HTTP itself and Twilio's side excepted
+# --- whole requests, without HTTP and without Twilio's side
 
 
 @whole

@@ -1,10 +1,10 @@
-"""A stand-in for Twilio: a small HTTP server in a process of its own, so that what it costs is nobody's.
+"""A fake Twilio: a small HTTP server in a separate process, so that its cost is not counted.
 
-    POST /2010-04-01/Accounts/…/Messages.json    takes every message, at once
+    POST /2010-04-01/Accounts/…/Messages.json    accepts every message at once
     GET  /codes/+12015550100                     the code in the newest message to a number, once
-    GET  /counts                                 how many messages each number has got, as JSON
+    GET  /counts                                 the number of messages of each number, as JSON
 
-Started by `Twilio`; it ends with the end of its standard input, that is with whoever started it.
+`Twilio` starts it. It ends with its standard input, so with the process that started it.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _CODE = re.compile(r"code is: (\d+)\.")
 
 
 class Twilio:
-    """The stand-in's process."""
+    """The process of the fake Twilio."""
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "bench.twilio"]
@@ -59,7 +59,7 @@ class Twilio:
 
 
 class _Connection(asyncio.Protocol):
-    """Requests in, answers out, one after the other."""
+    """Serves the requests of one connection in order."""
 
     _transport: asyncio.Transport
 
@@ -109,7 +109,7 @@ async def _serve() -> None:
     server = await loop.create_server(lambda: _Connection(codes, counts), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     ended = asyncio.Event()
-    loop.add_reader(sys.stdin, ended.set)  # nothing is ever written: readable means that it has ended
+    loop.add_reader(sys.stdin, ended.set)  # nothing is ever written: readable means that the parent has ended
     await ended.wait()
 
 
