@@ -1,4 +1,4 @@
--- Raise an error if a user has two identifiers of a type: another transaction, unseen, gave it one at the same moment.
+-- Raise an error if a user has two identifiers of a type: a concurrent transaction has added one.
 create function check_account(tenant_id text, user_id text) returns void
 language plpgsql
 as $$

@@ -1,4 +1,4 @@
--- Raise an error for a batch that open_challenges does not take.
+-- Raise an error for a batch that open_challenges does not accept.
 create function check_batch(requests open_challenge[]) returns void
 language plpgsql
 as $$

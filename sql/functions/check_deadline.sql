@@ -1,5 +1,5 @@
--- Raise an error when the deadline of a request has passed. Its caller has given up and has answered 503, so nothing may be
--- spent any more: the error rolls back whatever was done.
+-- Raise an error after the deadline of a request. The caller has already returned 503, so nothing may be spent: the error
+-- rolls everything back.
 create function check_deadline(deadline timestamptz) returns void
 language plpgsql
 as $$

@@ -1,5 +1,5 @@
--- Claim the Idempotency-Key of a request. Returns null if it is ours to use, else why not: reused (with another body),
--- replayed (`response` is what was answered), in_flight.
+-- Claim the Idempotency-Key of a request. Returns null if this request has it, else the reason: reused (with another body),
+-- replayed (`response` is the stored response), in_flight.
 create function claim_idempotency_key(request open_challenge, out rejection text, out response bytea)
 language plpgsql
 as $$

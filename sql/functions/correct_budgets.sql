@@ -1,9 +1,9 @@
--- Correct the budgets of today by what messages cost in the end. What an older version sent was not counted.
+-- Correct the budgets of today by the final cost of messages. Messages of older releases were not counted.
 create function correct_budgets(recorded recorded_delivery[]) returns void
 language plpgsql
 as $$
 begin
-  -- Lock them in one order first.
+  -- Lock the budgets in one order first.
   perform from (select distinct (d.request).tenant_id from unnest(recorded) as d order by 1) as t
   cross join lateral (select from budgets b where b.tenant_id = t.tenant_id for no key update) as locked;
   update budgets b set messages = b.messages + c.messages, microdollars = b.microdollars + c.microdollars

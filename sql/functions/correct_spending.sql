@@ -1,4 +1,4 @@
--- Correct what was spent by what messages cost in the end.
+-- Correct the spending by the final cost of messages.
 create function correct_spending(recorded recorded_delivery[]) returns void
 language plpgsql
 as $$

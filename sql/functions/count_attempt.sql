@@ -1,4 +1,4 @@
--- Count an attempt for the challenge at a place; without a place nothing changes.
+-- Count an attempt for the challenge at a position; without a position nothing changes.
 create function count_attempt(challenge_attempts smallint[], place int) returns smallint[]
 language sql immutable
 as $$

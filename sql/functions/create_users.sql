@@ -1,4 +1,4 @@
--- Create the users of logins that have none. They come before the identifiers that refer to them.
+-- Create the users of logins without one, before the identifiers that reference them.
 create function create_users(logins login[]) returns void
 language plpgsql
 as $$

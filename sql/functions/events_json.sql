@@ -1,4 +1,4 @@
--- Write those of some events that have one of two ids as a JSON array, as every statement returns its events; null: none.
+-- Return the events with one of two ids as a JSON array, the format of all statements; null without any.
 create function events_json(new_events new_event[], id text, other_id text) returns text
 language sql stable
 as $$

@@ -1,4 +1,5 @@
--- Return the event of an id as the statement that inserted it did; null if there is none. For a retry after a lost commit.
+-- Return an event by id, in the format of the statement that inserted it; null without one. For retries after a lost
+-- commit.
 create function find_events(tenant_id text, id text) returns text
 language sql stable
 as $$

@@ -1,5 +1,5 @@
--- Return until when an identifier may be sent nothing more, null if it may: `per_hour` sends in a sliding hour, twice as
--- many in a day. `sent_at` is newest first. Zero sends per hour means any number.
+-- Return the time until which the send budget of an identifier is used up, null if it is not: `per_hour` sends in a sliding
+-- hour, twice as many in a day. `sent_at` is newest first. Zero sends per hour means no limit.
 create function full_until(sent_at timestamptz[], per_hour int) returns timestamptz
 language sql stable
 as $$

@@ -1,5 +1,5 @@
--- Insert an identifier that was sent its first message, with the code. Returns a row of nulls if another transaction
--- inserted it first: it is to be locked then.
+-- Insert an identifier with the code of its first message. Returns a row of nulls if another transaction inserted it first:
+-- then lock it.
 create function insert_identifier(request open_challenge, code live_code) returns identifiers
 language plpgsql
 as $$

@@ -1,9 +1,9 @@
 -- The rule that limits wrong codes. Decide about an attempt under the lock of the identifier's row:
---   none       there is no live code, or the named challenge is not one of its challenges
+--   none       no live code, or the named challenge does not belong to it
 --   exhausted  the challenge (or the code, for callers that name no challenge) has no attempts left
 --   locked     the caller names no challenge, and the identifier's budget of 25 wrong codes an hour is spent
 --   ok, wrong  the code was compared
--- `place` is the position of the named challenge. `retry_at` is when waiting helps.
+-- `place` is the position of the named challenge. `retry_at` is the time when a retry can succeed.
 create function judge_attempt(
   code live_code, wrong_at timestamptz[], unnamed_locked_until timestamptz, resend_at timestamptz,
   code_macs bytea[], challenge_id text

@@ -1,5 +1,5 @@
--- Lock and return a tenant's budget of today; create it from what was spent today if there is none. The row is the one lock
--- of a tenant with a budget, so no number of simultaneous requests exceeds it. Around midnight the later day counts.
+-- Lock and return a tenant's budget of today; create it from the spending of today if it is missing. The row is the one
+-- lock of a tenant with a budget, so no number of simultaneous requests exceeds it. Around midnight the later day counts.
 create function lock_budget(tenant_id text) returns budgets
 language plpgsql
 as $$

@@ -1,5 +1,5 @@
--- Lock a user that is logged in by a session, after its identifiers. Returns whether it may go on: not when it was erased or
--- banned, or its session was revoked, since the token was checked.
+-- Lock the user of a session, after its identifiers. Returns false if, after the check of the token, the user was erased or
+-- banned, or the session was revoked.
 create function lock_user(tenant_id text, user_id text, session_id text) returns boolean
 language plpgsql
 as $$

@@ -1,5 +1,5 @@
--- The rule that limits sends. Return null if an identifier may be sent a message, else why not: its budget is full, or the
--- wait since the last message is not over. Zero seconds of first wait mean no wait.
+-- The rule that limits sends. Return null if an identifier may get a message, else the reason: its budget is used up, or
+-- the wait after the last message is not over. Zero seconds of first wait mean no wait.
 create function may_send(sent_at timestamptz[], resend_at timestamptz, per_hour int, first_wait int) returns text
 language sql stable
 as $$

@@ -1,6 +1,5 @@
--- Return the code that a request to send one leads to: the live one, which is sent again, or a new one. A live code keeps
--- its challenges even when a new code replaces it. So a stranger that spends its attempts and requests another cannot
--- invalidate the challenge that the owner names.
+-- Return the code to send: the live one again, or a new one. A live code keeps its challenges even when a new code replaces
+-- it. So an attacker that uses up its attempts and requests another code cannot invalidate the challenge of the owner.
 create function next_code(code live_code, request open_challenge) returns live_code
 language sql stable
 as $$
@@ -17,8 +16,8 @@ as $$
   )::live_code
   from (
     select *,
-      -- With under two minutes left the code would be stale on arrival; with no attempts left it is of no use. One that
-      -- was encrypted under a secret that is no longer accepted cannot be sent again.
+      -- A code with less than two minutes or without attempts left is replaced. So is one that was encrypted under a
+      -- removed secret, because it cannot be sent again.
       not (is_live and code.expires_at > now() + interval '2 min' and code.attempts < code.attempts_max
         and substr(code.box, 1, 4) = any(request.box_prefixes) and (code.mac = '') = (mac = '')) as opens,
       is_live and coalesce(

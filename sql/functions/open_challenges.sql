@@ -1,6 +1,6 @@
 -- Open a challenge for each request, or repeat the live code; count the send and queue the message, or reject the request.
 -- Idempotent by message_id. An identifier is at most once in a batch. A request with an Idempotency-Key or a budget is a
--- batch of its own. Rows are locked in one order: idempotency, budgets, identifiers, challenges, spending.
+-- batch of one. Rows are locked in one order: idempotency, budgets, identifiers, challenges, spending.
 create type open_challenge as (
   tenant_id text,
   identifier text,
@@ -14,8 +14,8 @@ create type open_challenge as (
   attempts_max int,
   box_prefixes bytea[],           -- of encrypted codes that can still be decrypted
   message_id text,
-  provider text,                  -- the provider that is tried at once, or null: the outbox sends the message
-  sends_per_hour int,             -- twice as many a day; 0: any number
+  provider text,                  -- the provider of the first attempt, or null: the outbox sends the message
+  sends_per_hour int,             -- twice as many a day; 0: no limit
   first_wait int,                 -- seconds; 0: no wait
   locale text,
   link_token_digest bytea,        -- null: the message has no link
@@ -102,7 +102,7 @@ begin
     end if;
   end if;
 
-  -- 2. Lock the identifiers in one order; decide, and write what was decided.
+  -- 2. Lock the identifiers in one order; decide, and write the result.
   for request in select * from unnest(requests) as r order by r.tenant_id, r.identifier loop
     exit when rejection is not null;
     result := null;
@@ -154,7 +154,7 @@ begin
   end loop;
   perform check_deadline(deadline);
 
-  -- 3. Write the challenges, links, messages and events of all that were accepted.
+  -- 3. Write the challenges, links, messages and events of accepted requests.
   if cardinality(opened) > 0 then
     new_events := write_challenges(opened);
   end if;

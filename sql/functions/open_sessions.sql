@@ -1,12 +1,12 @@
--- Open the session of each login, unless its user is banned. Locks the users that exist, in one order, after the identifiers.
--- Returns the banned users, and the events of all logins, for record_events.
+-- Open the session of each login, unless its user is banned. Locks the users that exist, in one order, after the
+-- identifiers. Returns the banned users, and the events of all logins, for record_events.
 create function open_sessions(logins login[], out banned text[], out new_events new_event[])
 language plpgsql
 as $$
 begin
   banned := '{}';
   if false = any(select l.is_new_user from unnest(logins) as l) then
-    -- A statement of its own: it sees a ban that was committed while it waited for the user's row.
+    -- A separate statement: it sees a ban that was committed during the wait for the user's row.
     select coalesce(array_agg(locked.id) filter (where locked.banned_until > now()), '{}') into banned
     from (
       select u.id, u.banned_until

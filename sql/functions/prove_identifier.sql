@@ -1,7 +1,7 @@
--- Count an attempt and compare, as submit_codes does; on a right code consume it and give the identifier to a user that is
--- logged in, unless it belongs to another user. The identifier that the user had of this type is released, with its own code
--- and budgets as they are, and the user's other sessions end. The old identifier, or that of the other type where there was
--- none, is sent a notice. Rows are locked in one order: identifiers, challenges, users, sessions.
+-- Count an attempt and compare, as submit_codes does. A right code is consumed, and links the identifier to the signed-in
+-- user, unless it belongs to another user. The user's previous identifier of this type is released with its code and
+-- budgets, and the user's other sessions end. The previous identifier, or else that of the other type, gets a notice. Rows
+-- are locked in one order: identifiers, challenges, users, sessions.
 create type prove_identifier as (
   tenant_id text,
   identifier text,
@@ -10,9 +10,9 @@ create type prove_identifier as (
   code_macs bytea[],
   challenge_id text,              -- the challenge that the caller names, or null
   user_id text,
-  session_id text,                -- which goes on
+  session_id text,                -- stays live
   notice_id text,                 -- message id of the notice
-  notice_channels text[],         -- channels by which notices can go
+  notice_channels text[],         -- channels that can send notices
   event_id text,
   revocation_event_id text,
   request_id text,
@@ -25,7 +25,7 @@ create type proof_result as (
   attempts_remaining int,
   retry_after int,
   revoked_sessions text[],
-  live_sessions text[],           -- whose cached user is stale
+  live_sessions text[],           -- with a stale cached user
   events text
 );
 
@@ -87,7 +87,7 @@ begin
     perform consume_code(i, request.purpose, code, result.challenge_id);
   end if;
 
-  -- 3. Give the identifier to the user, release the old one, send the notice, end the other sessions.
+  -- 3. Link the identifier to the user, release the old one, send the notice, end the other sessions.
   if result.verdict = 'ok' then
     update identifiers as u set user_id = request.user_id where u.tenant_id = i.tenant_id and u.identifier = i.identifier;
     if old.identifier is not null then

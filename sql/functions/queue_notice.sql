@@ -1,5 +1,4 @@
--- Queue a notice to an identifier. No tenant's budget limits notices, and a change costs a user nothing: an identifier is
--- sent at most five a day.
+-- Queue a notice to an identifier: at most five a day, because no tenant's budget limits notices.
 create function queue_notice(i identifiers, message_id text, notice text) returns void
 language plpgsql
 as $$

@@ -1,4 +1,5 @@
--- Return the code of a purpose of a locked identifier; a row of nulls if there is none. That of a login is in the row itself.
+-- Return the code of a purpose of a locked identifier; a row of nulls if there is none. A login code is in the identifier's
+-- row.
 create function read_code(i identifiers, purpose text) returns live_code
 language plpgsql
 as $$

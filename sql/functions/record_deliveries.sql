@@ -1,6 +1,6 @@
--- Record what became of messages that were handed to providers. Where every provider definitely refused one, give the send
--- and its price back, and cancel the challenge, whose id no caller got. A delivery report may have come first: what it
--- said counts, unless its provider was given up and another one accepted the message. The first record of a message counts.
+-- Record the outcome of messages. If every provider definitely rejected one, refund the send and its price, and cancel the
+-- challenge, because no caller got its id. An earlier delivery report takes precedence, unless its provider was abandoned
+-- and another one accepted the message. The first record of a message counts.
 -- Rows are locked in one order: messages, idempotency, budgets, identifiers, challenges, spending.
 create type record_delivery as (
   tenant_id text,
@@ -10,9 +10,9 @@ create type record_delivery as (
   provider_message_id text,
   error text,
   gives_back boolean,
-  report_in int,                  -- seconds for which a delivery report is awaited, or null
+  report_in int,                  -- seconds until a delivery report is overdue, or null
   price_microdollars bigint,      -- the provider's own, or null
-  retry_in int,                   -- seconds after which another provider tries, if no report has come, or null
+  retry_in int,                   -- seconds without a delivery report until a retry, or null
   avoid text[],                   -- providers that may have sent it
   event_id text,
   actor text,
@@ -20,11 +20,11 @@ create type record_delivery as (
   network text,
   route text,                     -- of the Idempotency-Key that the message was requested with, or null
   key_digest bytea,
-  sealed_response bytea           -- what repeats of the key get; null: release the key
+  sealed_response bytea           -- the response to repeats of the key; null: release the key
 );
 create type delivery_result as (
   message_id text,
-  price_microdollars bigint,      -- null for a message that was recorded before
+  price_microdollars bigint,      -- null for a message that was already recorded
   country text,
   events text
 );
@@ -37,11 +37,11 @@ create type recorded_delivery as (
   old_provider text,
   country text,
   channel text,
-  is_reported boolean,            -- a delivery report came first, and counts
+  is_reported boolean,            -- an earlier delivery report takes precedence
   state text,
   price_microdollars bigint,
   counted_microdollars bigint,
-  sends int                       -- how many messages it adds to what was counted
+  sends int                       -- the number of messages to add to the count
 );
 
 create function record_deliveries(requests record_delivery[]) returns setof delivery_result
@@ -59,7 +59,7 @@ declare
   has_charges boolean;
   has_failures boolean;
 begin
-  -- 1. Lock the messages in one order, and decide. What is not being tried any more was recorded before.
+  -- 1. Lock the messages in one order, and decide. Messages that no process is sending were already recorded.
   select array_agg(row(x.request, (x.m).identifier, (x.m).challenge_id, (x.m).created_at, (x.m).state, (x.m).provider,
       (x.m).country, (x.m).channel, d.is_reported,
       case when d.is_reported then further_state((x.m).state, (x.request).state) else (x.request).state end,
@@ -72,7 +72,7 @@ begin
     select r.request, locked.m
     from (select u::record_delivery as request, u.tenant_id, u.message_id from unnest(requests) as u order by 2, 3) as r
     cross join lateral (
-      -- Put so that no other index than the primary key leads to the row.
+      -- Written so that the plan uses the primary key.
       select m from messages m
       where m.tenant_id = r.tenant_id and m.id = r.message_id and coalesce(m.trying, '') <> ''
       for no key update of m
@@ -80,7 +80,7 @@ begin
   ) as x
   cross join lateral (
     select coalesce((x.m).state = 'delivered' or (x.m).provider = (x.request).provider, false) as is_reported,
-      -- A retry of a message was not counted when it was queued: it is now, unless it failed.
+      -- A retry was not counted when it was queued. It counts now, unless it failed.
       case when (x.m).retry_of is null then (x.m).price_microdollars else 0 end as counted,
       case when (x.request).gives_back or ((x.m).retry_of is not null and (x.request).state = 'failed') then 0
         else coalesce((x.request).price_microdollars, (x.m).price_microdollars) end as price,
@@ -122,7 +122,7 @@ begin
     perform correct_budgets(recorded);
   end if;
 
-  -- 5. No provider accepted it, or it is unknown whether one did: another code may be requested at once.
+  -- 5. No provider accepted the message, or this is unknown: another code may be requested at once.
   if has_failures then
     perform release_sends(recorded);
     select array_agg(row(r.tenant_id, r.event_id, 'message.' || r.state, r.actor, r.message_id, r.request_id, r.network,

@@ -1,6 +1,6 @@
--- Open the session that a confirmed link stands for, once, and find or create its user: by authorization code and PKCE
--- within 60 s, or by the secret of the requesting tab while the link lives, unless the link redirects. Of any number of redemptions one succeeds.
--- Rows are locked in one order: identifiers, links, users, sessions.
+-- Open the session of a confirmed link, once, and find or create its user: by authorization code and PKCE within 60 s, or
+-- by the secret of the requesting tab while the link is live, unless the link redirects. Of concurrent redemptions one
+-- succeeds. Rows are locked in one order: identifiers, links, users, sessions.
 create type redeem_link as (
   tenant_id text,
   grant_digest bytea,             -- of the authorization code, or null

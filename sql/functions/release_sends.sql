@@ -1,6 +1,5 @@
--- Open the way to another code after messages that no provider accepted, or of which it is unknown: the wait ends. A send
--- that is given back does not count, and the challenge that it opened is cancelled; a code without a challenge left was
--- sent to nobody.
+-- End the wait for another code after messages that no provider accepted, or with an unknown outcome. A refunded send does
+-- not count, and its challenge is cancelled. A code without a challenge was never sent, and is removed.
 create function release_sends(recorded recorded_delivery[]) returns void
 language plpgsql
 as $$

@@ -1,5 +1,5 @@
--- End a user's sessions but one. Returns their ids. A statement of its own, after the user was locked: so it sees the
--- sessions of logins that were faster.
+-- End a user's sessions but one. Returns their ids. Runs as a separate statement after the lock of the user, so that it
+-- sees the sessions of concurrent logins.
 create function revoke_sessions(tenant_id text, user_id text, kept_session_id text) returns text[]
 language plpgsql
 as $$

@@ -1,4 +1,5 @@
--- Store the code of another purpose than login, under the lock of its identifier. Expired codes of the identifier go.
+-- Store the code of another purpose than login, under the lock of its identifier. Expired codes of the identifier are
+-- deleted.
 create function save_code(request open_challenge, code live_code) returns void
 language plpgsql
 as $$

@@ -1,5 +1,6 @@
 -- Count one attempt for each request, compare, and on a right code consume it, find or create the user and open the
--- session. An identifier is at most once in a batch. Rows are locked in one order: identifiers, challenges, users, sessions.
+-- session. An identifier is at most once in a batch. Rows are locked in one order: identifiers, challenges, users,
+-- sessions.
 create type submit_code as (
   tenant_id text,
   identifier text,
@@ -57,12 +58,12 @@ declare
   changed int;
 begin
   -- 1. Lock the identifiers in one order, and judge what was locked. Without a live code no row is locked: a lock is a
-  -- write, and its time would tell that the identifier is known.
+  -- write, and its time would reveal that the identifier is known.
   select array_agg(row(x.request, (x.i).type, (x.i).user_id, (x.i).challenge_ids,
       j.verdict, j.place, j.attempts_remaining, j.retry_at)::judged_attempt), array_agg(j.verdict)
   into attempts, verdicts
   from (
-    -- A subquery that locks is run once for each request, in their order, by the primary key.
+    -- The locking subquery runs once per request, in their order, by the primary key.
     select r.request, locked.i
     from (select u::submit_code as request, u.tenant_id, u.identifier from unnest(requests) as u order by 2, 3) as r
     cross join lateral (
@@ -141,7 +142,7 @@ begin
     case when a.verdict = 'ok' and coalesce(a.user_id <> all(banned), true) then coalesce(a.user_id, r.new_user_id) end,
     coalesce(a.verdict = 'ok' and a.user_id is null, false),
     a.attempts_remaining,
-    -- Waiting helps until the next code may be sent, or until callers that name no challenge may answer again.
+    -- The time when the next code may be sent, or when callers without a challenge may submit codes again.
     case when a.verdict in ('exhausted', 'locked') then ceil(extract(epoch from a.retry_at - now()))::int end,
     events_json(new_events, r.event_id, r.user_event_id)
   from unnest(requests) as r left join unnest(attempts) as a on (a.request).event_id = r.event_id;

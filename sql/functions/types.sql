@@ -1,17 +1,17 @@
 -- Types that several functions share. A composite type has no defaults: every field is given.
 
--- A live code, whatever its purpose. `mac` is null where there is none.
+-- A live code of any purpose. `mac` is null without one.
 create type live_code as (
   mac bytea,
   box bytea,
   expires_at timestamptz,
   attempts int,                   -- by callers that name no challenge
   attempts_max int,
-  challenge_ids text[],           -- newest first, each with attempts of its own
+  challenge_ids text[],           -- newest first, each with its own attempts
   challenge_attempts smallint[]
 );
 
--- An event to insert, and as a statement returns it.
+-- An event to insert, and an event as statements return it.
 create type new_event as (
   tenant_id text,
   id text,
@@ -23,7 +23,7 @@ create type new_event as (
   data jsonb
 );
 
--- A login whose proof was accepted: its user and its session.
+-- A verified login: its user and its session.
 create type login as (
   tenant_id text,
   user_id text,

@@ -1,11 +1,11 @@
--- Count a send of a locked identifier and store the code that is sent. Returns the row as it is now.
+-- Count a send of a locked identifier and store the code that is sent. Returns the new row.
 create function update_identifier(i identifiers, request open_challenge, code live_code) returns identifiers
 language plpgsql
 as $$
 begin
   i.sends := case when i.sent_at[1] > now() - interval '1 hour' then least(i.sends + 1, 100) else 1 end;
   i.resend_at := now() + request.first_wait * least(2 ^ (i.sends - 1), 4) * interval '1 s';
-  -- Other purposes have half of the budget of logins. They remember as much as a login needs to know.
+  -- Other purposes have half of the budget of logins. The row stores as many sends as logins need.
   i.sent_at := (now() || i.sent_at)[1:case
     when request.purpose = 'login' or request.sends_per_hour = 0 then 2 * request.sends_per_hour
     else 4 * request.sends_per_hour + 2 end];
