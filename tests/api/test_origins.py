@@ -133,7 +133,16 @@ async def test_cors_origins_apply_in_addition_to_key_origins(start_app: Started)
     "origin",
     [
         *(f"{APP}/", f"{APP}:443", f"{APP}:0", f"{APP}:123456", f"{APP}\n", "http://localhost:80", "null", "*"),
-        *("https://App.example.com", "https://*.example.com", "https://a@b.co", "https://a b", "https://-"),
+        *(
+            "https://App.example.com",
+            "https://*.example.com",
+            "https://a@b.co",
+            "https://a b",
+            "https://[30c8]",
+            "http://[3.e]:80",
+            "capacitor://[78.]",
+            "https://-",
+        ),
         *(
             "https://",
             "ftp://a.co",

@@ -22,7 +22,7 @@ REFUSED = {
     "prove_identifier": (400, "no_active_challenge"),
     "remove_identifier": (409, "conflict"),  # the last one stays
     "token": (401, "invalid_token"),
-    "take_twilio_receipt": (403, "forbidden"),
+    "receive_status": (403, "forbidden"),
     "show_link": (400, "This link no longer works"),
     "confirm_link": (400, "This link no longer works"),
 }
