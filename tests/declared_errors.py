@@ -54,4 +54,6 @@ def unseen(seen: set[tuple[str, str, str]]) -> list[str]:
 
 def _is_complete(config: pytest.Config) -> bool:
     options = config.option
-    return config.args == config.getini("testpaths") and not (options.keyword or options.markexpr or options.lf)
+    return config.args == config.getini("testpaths") and not (
+        options.keyword or options.markexpr or getattr(options, "lf", False)
+    )

@@ -83,7 +83,7 @@ def new_phones(number: int) -> list[str]:
     return [f"+1555{secrets.randbelow(10**9):09d}" for _ in range(number)]
 
 
-async def test_a_batch_opens_and_submits_64_rows(connection: asyncpg.Connection) -> None:
+async def test_batch_opens_and_submits_64_rows(connection: asyncpg.Connection) -> None:
     tenant, phones = new_id("tn"), new_phones(64)
 
     opened = await open_all(connection, *(opening(tenant, phone) for phone in phones))
@@ -95,7 +95,7 @@ async def test_a_batch_opens_and_submits_64_rows(connection: asyncpg.Connection)
     assert await connection.fetchval("select count(*) from events where tenant_id = $1", tenant) == 3 * 64
 
 
-async def test_an_identifier_twice_in_a_batch_is_an_error(connection: asyncpg.Connection) -> None:
+async def test_duplicate_identifier_in_a_batch_is_an_error(connection: asyncpg.Connection) -> None:
     tenant, [phone] = new_id("tn"), new_phones(1)
 
     with pytest.raises(asyncpg.RaiseError, match="twice"):
@@ -132,7 +132,7 @@ async def test_one_bad_row_among_32_fails_the_batch_and_the_others_succeed_singl
     assert outcomes == ["ok"] * 7 + ["failed"] + ["ok"] * 24
 
 
-async def test_a_row_whose_lock_is_held_fails_its_batch_within_the_lock_timeout(
+async def test_locked_row_fails_its_batch_within_the_lock_timeout(
     connection: asyncpg.Connection, connect: Connect, migrated_url: str
 ) -> None:
     tenant, phones = new_id("tn"), new_phones(8)
@@ -175,7 +175,7 @@ async def test_crossing_batches_over_users_with_two_identifiers_do_not_deadlock(
         assert verdicts == [["ok"] * 8] * 2
 
 
-async def test_the_same_identifier_in_several_batches_at_once_is_answered_once(
+async def test_same_identifier_in_concurrent_batches_is_answered_once(
     connection: asyncpg.Connection, connect: Connect, migrated_url: str
 ) -> None:
     tenant, connections = new_id("tn"), [await connect(migrated_url) for _ in range(4)]
@@ -209,7 +209,7 @@ async def test_nothing_is_spent_after_the_deadline_of_a_request(connection: asyn
     assert await submit_all(connection, submission(tenant, phone)) == ["ok"]
 
 
-async def test_a_type_is_stored_and_not_read_from_the_text(connection: asyncpg.Connection) -> None:
+async def test_identifier_type_is_stored_and_not_inferred(connection: asyncpg.Connection) -> None:
     tenant, email = new_id("tn"), "+plus@example.com"
     await open_all(connection, opening(tenant, email))
     assert await submit_all(connection, submission(tenant, email)) == ["ok"]
@@ -246,7 +246,7 @@ async def test_functions_of_two_releases_work_side_by_side_and_older_ones_go(con
 
 
 @pytest.mark.parametrize("second_run", ["ends after the first was committed", "violates a unique key"])
-async def test_a_repeated_statement_looks_for_its_own_event_again(second_run: str) -> None:
+async def test_repeated_statement_finds_its_own_event(second_run: str) -> None:
     committed: list[str] = []
     runs = 0
 
