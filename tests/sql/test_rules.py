@@ -11,7 +11,7 @@ import pytest
 
 from auth1.core.ids import new_id
 from auth1.core.postgres.functions import functions
-from tests.sql.test_functions import BOX, MAC, new_phones, open_all, opening, submission, submit_all
+from tests.sql.test_functions import new_phones, open_all, opening, submission, submit_all
 
 MICROSECOND = "interval '1 microsecond'"
 HOUR_AGO, DAY_AGO = "now() - interval '1 hour'", "now() - interval '1 day'"
