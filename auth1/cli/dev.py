@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -27,6 +28,8 @@ from auth1.tenants.settings import OPERATOR, TenantAdmin, TenantSettings
 SLUG = "demo"
 DATABASE = "auth1_db"
 DEMO_CODES_PER_HOUR = 100  # the most that a tenant may allow: nobody is locked out while trying
+EXAMPLE_URL = "http://localhost:8080/"  # of examples/web
+EXAMPLE_REDIRECT_URIS = (EXAMPLE_URL, "http://127.0.0.1:8080/")
 
 _QUERIES = Queries("dev")
 
@@ -76,6 +79,8 @@ def quickstart_text(state: DevState, directory: Path) -> str:
   tenant     {state.tenant_id} ({SLUG})
   secret key {state.secret_key}
   test key   {state.test_key}
+  example    {EXAMPLE_URL}?key={state.api_key}
+             after: python3 -m http.server 8080 --bind 127.0.0.1 --directory examples/web
 
   1. Request a code. It appears here and in the inbox.
 
@@ -149,18 +154,25 @@ async def _demo_tenant(app: Services, state: DevState) -> DevState:
     await migrate(app.settings.database_url)
     found = await store.get_tenant(app.postgres, slug=SLUG)
     if found is None:
-        settings = TenantSettings(rate_limit_per_hour=DEMO_CODES_PER_HOUR)
+        settings = TenantSettings(rate_limit_per_hour=DEMO_CODES_PER_HOUR, redirect_uris=EXAMPLE_REDIRECT_URIS)
         created = await service.create_tenant(app, TenantIn(name="Demo", slug=SLUG, settings=settings))
         tenant_id, keys = created.tenant_id, [created.api_key, created.secret_key, created.test_key]
     else:
         tenant_id, owner = found[0].tenant_id, TenantAdmin(found[0].tenant_id, OPERATOR)
-        if found[0].settings.rate_limit_per_hour == TenantSettings().rate_limit_per_hour:
-            await service.update_settings(app, owner, {"rate_limit_per_hour": DEMO_CODES_PER_HOUR})
+        if changes := _missing_settings(found[0].settings):
+            await service.update_settings(app, owner, changes)
         if tenant_id == state.tenant_id and state.secret_key:
             return state
         keys = [(await service.create_key(app, owner, KeyIn(kind=kind))).api_key for kind in KINDS]
     named = dict(zip(("api_key", "secret_key", "test_key"), keys, strict=True))
     return msgspec.structs.replace(state, tenant_id=tenant_id, **named)
+
+
+def _missing_settings(settings: TenantSettings) -> dict[str, Any]:
+    """Return the demo tenant's settings that still have their default."""
+    demo = {"rate_limit_per_hour": DEMO_CODES_PER_HOUR, "redirect_uris": EXAMPLE_REDIRECT_URIS}
+    default = TenantSettings()
+    return {name: value for name, value in demo.items() if getattr(settings, name) == getattr(default, name)}
 
 
 def _load_state(directory: Path) -> DevState:

@@ -89,12 +89,14 @@ class Chromium:
         return result
 
     @asynccontextmanager
-    async def page(self, *, scripts: bool = True, dark: bool = False) -> AsyncIterator["Page"]:
-        """Open a page in a context of its own with these settings."""
-        context = (await self.call("Target.createBrowserContext"))["browserContextId"]
+    async def page(
+        self, *, scripts: bool = True, dark: bool = False, beside: "Page | None" = None
+    ) -> AsyncIterator["Page"]:
+        """Open a page with these settings in a context of its own, or in that of `beside`."""
+        context = beside.context if beside else (await self.call("Target.createBrowserContext"))["browserContextId"]
         target = (await self.call("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        page = self._pages[session] = Page(self, session)
+        page = self._pages[session] = Page(self, session, context)
         for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
             await page.call(f"{domain}.enable")
         await page.call("Emulation.setScriptExecutionDisabled", value=not scripts)
@@ -104,7 +106,8 @@ class Chromium:
             yield page
         finally:
             del self._pages[session]
-            await self.call("Target.disposeBrowserContext", browserContextId=context)
+            if beside is None:
+                await self.call("Target.disposeBrowserContext", browserContextId=context)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while True:
@@ -119,9 +122,10 @@ class Chromium:
 class Page:
     """One page with its requests and its console errors."""
 
-    def __init__(self, browser: Chromium, session: str) -> None:
+    def __init__(self, browser: Chromium, session: str, context: str) -> None:
         self._browser = browser
         self._session = session
+        self.context = context
         self._loads = 0
         self._loaded = asyncio.Event()
         self.complaints: list[str] = []
