@@ -20,7 +20,7 @@ _TEXTS = """
   })
 """
 _CONTROLS = """
-[...document.querySelectorAll('a[href], button, input, select, textarea')].filter(e => e.getClientRects().length).map(e => {
+[...document.querySelectorAll('a[href], button, input, select, textarea')].filter(e => e.checkVisibility()).map(e => {
   const box = e.getBoundingClientRect();
   return [e.localName, box.width, box.height];
 })
