@@ -30,7 +30,7 @@ async def test_command_imports_and_exports_users(admin: TenantAdmin, run: Run, t
 
     assert imported.code == 1, "a line was rejected"
     assert imported.json() == {**NOTHING, "read": 4, "created": 3, "rejected": 1}
-    assert f"{file}:4: This is not an email address" in imported.err
+    assert f"{file}:4: Must be an email address" in imported.err
     assert "4 rows" in imported.err
     assert os.listdir(tmp_path) == ["in.ndjson"], "no checkpoint is left of what is finished"
     exported = await run("users", "export", *tenant, str(tmp_path / "out.csv"))

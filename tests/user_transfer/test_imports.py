@@ -82,7 +82,7 @@ async def test_each_rejected_line_is_named_and_others_are_imported(
         (ndjson({"email": known["email"], "external_id": "other"}), "belong to different users"),
         (ndjson({"email": other["email"], "external_id": "else"}), "a user with another external_id"),
         (ndjson({"phone": "123"}), "Must be a phone number"),
-        (ndjson({"email": "invalid"}), "not an email"),
+        (ndjson({"email": "invalid"}), "Must be an email address"),
         (ndjson({"external_id": "alone"}), "A phone or an email is required."),
         (ndjson({"email": new_email(), "name": "Ada"}), "name: Unknown field."),
         (ndjson({"email": new_email(), "metadata": {"a": "\0"}}), "NUL"),
