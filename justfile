@@ -1,4 +1,4 @@
-# Everything that one does with these sources. The programs come from .venv, which `just setup` makes.
+# Recipes for development and operation. Programs are in .venv, which `just setup` creates.
 
 bin := ".venv/bin"
 lock_options := "--universal --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet"
@@ -8,7 +8,7 @@ prod := "ops/k8s/overlays/prod"
 default:
     @{{ just_executable() }} --list --unsorted
 
-# Make .venv with everything that the sources, tests and benchmarks need, each package checked against its hash
+# Create .venv with all packages for development, tests and benchmarks, checked by hash
 setup python="python3":
     {{ python }} -m venv .venv
     {{ bin }}/pip install --require-hashes --requirement requirements/bench.txt
@@ -34,25 +34,25 @@ check:
     {{ bin }}/mypy --strict
     {{ just_executable() }} test
 
-# Format the Python sources and this file, and mend what the linter can
+# Format the Python sources and this file, and apply the linter's fixes
 format:
     {{ bin }}/ruff check --fix .
     {{ bin }}/ruff format .
     {{ just_executable() }} --fmt --unstable
 
-# Take the pictures of the docs anew, of the real application in Chromium
+# Recreate the screenshots of the docs from the real application in Chromium
 screenshots:
     {{ bin }}/python -m tests.browser.screenshots
 
-# Ask the API for what its description does not allow, for as long as it takes; `only` is a pattern of paths
+# Fuzz the API with requests outside of its description; `only` is a pattern of paths
 fuzz examples="200" only="":
     AUTH1_FUZZ_EXAMPLES={{ examples }} AUTH1_FUZZ_ONLY='{{ only }}' {{ bin }}/pytest -n 0 tests/openapi/test_fuzz.py
 
-# Measure the pieces, one by one, in one process (the options of the tests share them out)
+# Run the benchmarks of parts in one process (the test options would use several)
 bench *arguments:
     {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}
 
-# Put load on the login flow of a server that runs already
+# Load the login flow of a running server
 load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
     {{ bin }}/locust --locustfile bench/locustfile.py --headless --only-summary --host {{ host }} --users {{ users }} --run-time {{ time }} {{ arguments }}
 
@@ -60,29 +60,29 @@ load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
 chaos *arguments:
     {{ bin }}/python -m bench.chaos {{ arguments }}
 
-# Make the four requirements files anew from pyproject.toml: every package with its version and hashes
+# Regenerate the four requirements files from pyproject.toml, with versions and hashes
 lock:
     {{ bin }}/uv pip compile pyproject.toml --extra sns {{ lock_options }} -o requirements/serve.txt
     {{ bin }}/uv pip compile pyproject.toml --group dev {{ lock_options }} -o requirements/dev.txt
     {{ bin }}/uv pip compile pyproject.toml --group test --extra sns {{ lock_options }} -o requirements/test.txt
     {{ bin }}/uv pip compile pyproject.toml --group bench --extra sns {{ lock_options }} -o requirements/bench.txt
 
-# Regenerate what is made from the routes: the description of the API, and the route labels of nginx's access log
+# Regenerate the API description, and the route labels of nginx's access log
 openapi:
     {{ bin }}/python -m auth1 openapi > auth1/openapi/openapi.json.new
     mv auth1/openapi/openapi.json.new auth1/openapi/openapi.json
     {{ bin }}/python -m tests.ops.nginx_routes
 
-# Apply the migrations that the database in DATABASE_URL lacks
+# Apply missing migrations to the database in DATABASE_URL
 migrate *arguments:
     {{ bin }}/python -m auth1 migrate {{ arguments }}
 
-# Validate the Kubernetes manifests against the schemas of Kubernetes, and what we promise about them
+# Validate the Kubernetes manifests by the schemas of Kubernetes and by the tests
 k8s-validate:
     @command -v kubectl > /dev/null || { echo "kubectl is not installed" >&2; exit 1; }
     {{ bin }}/pytest --quiet tests/ops/test_kubernetes.py
 
-# Validate, say what will change in which cluster, then apply the prod overlay and wait until it runs
+# Validate, print the cluster and the changes, then apply the prod overlay and wait for the rollout
 deploy: k8s-validate
     #!/usr/bin/env bash
     set -euo pipefail
