@@ -22,7 +22,7 @@ PATH = "/api/auth/link/{token}"
 
 
 class LinkOptions(NamedTuple):
-    """A link that a request wants in its email. With `redirect_to` its code goes there, bound to `code_challenge`.
+    """The link of an email. With `redirect_to`, the page redirects there with a code bound to `code_challenge`.
 
     `user_agent` and `network` describe the request on the confirmation page.
     """

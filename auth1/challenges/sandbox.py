@@ -25,7 +25,7 @@ def code(tenant: Tenant) -> str:
 
 
 def raise_for_magic_number(identifier: Identifier) -> None:
-    """Raise the error that a magic number stands for: InvalidPhone, RequestBlocked or RateLimited."""
+    """Raise the error of a magic number: InvalidPhone, RequestBlocked or RateLimited."""
     if identifier.value == _INVALID:
         raise InvalidPhone
     if identifier.value == _VOIP:

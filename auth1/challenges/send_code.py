@@ -90,7 +90,7 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
     with app.messenger.reserve_capacity(identifier.channel, sandbox=tenant.sandbox) as reserved:
         # With sign-up closed the outbox sends every message: the time of a provider would reveal a user.
         provider = reserved if tenant.settings.sign_up == "open" else None
-        # The row is committed before the message is sent. If this process dies after the commit, the outbox sends the
+        # The row is committed before the message is sent. If the process crashes after that, the outbox sends the
         # message, or marks it as unknown.
         opened = await _open_challenge(app, request, tenant, order, message, link, sealed, provider)
         if opened.code_box != sealed.box:  # another code is live: it is sent again, with the minutes that remain

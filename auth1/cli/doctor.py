@@ -52,7 +52,7 @@ def doctor(options: Namespace) -> NoReturn:
 
 
 def report(findings: Iterable[Finding]) -> str:
-    """Return one line for each finding; what to do stands at its end."""
+    """Return one line for each finding, with the fix at its end."""
     lines = []
     for finding in findings:
         fix = f" To do: {finding.fix}." if finding.fix and finding.status != "ok" else ""

@@ -19,7 +19,7 @@ DAY_S = 24 * 3600
 
 
 async def check_public_url(settings: Settings) -> list[Finding]:
-    """Check that APP_URL leads to Auth1, and for how long its certificate is valid."""
+    """Check that Auth1 responds at APP_URL, and how long its certificate is valid."""
     parts = urlsplit(settings.app_url)
     if not settings.app_url_is_set or parts.hostname in LOCAL_HOSTS:
         return []

@@ -1,6 +1,6 @@
 """`auth1 serve`: migrate, check, then serve with granian's workers under our supervisor.
 
-granian's HTTP server runs in each worker; the listening socket and the supervision are ours (`core/supervisor.py`).
+granian's HTTP server runs in each worker; Auth1 has its own listening socket and supervision (`core/supervisor.py`).
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def serve(settings: Settings, target: str = "auth1.app:make_app") -> None:
     listener = bind(settings)
     lines = asyncio.run(_prepare(settings))
     listener.listen(BACKLOG)
-    # From here on a request is answered, if only after the workers are up.
+    # From here on requests are accepted; they wait until the workers are up.
     print("\n".join(lines), flush=True)
     _Server(listener, settings, target).serve()
 
@@ -117,7 +117,7 @@ def check_port(settings: Settings) -> None:
 def bind(settings: Settings) -> socket.socket:
     """Reserve the port; accepted connections inherit the options. Raises StartError.
 
-    All workers accept from this one socket: with a socket each, connections would wait for a worker that has died.
+    All workers accept from this one socket: with a socket each, connections would wait for a crashed worker.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

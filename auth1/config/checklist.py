@@ -27,7 +27,7 @@ class Finding(NamedTuple):
 
 
 def check_settings(settings: Settings) -> list[Finding]:
-    """Return one finding or more for each check that settings alone answer."""
+    """Return one finding or more for each check that needs only the settings."""
     checks = (_secrets, _admin_token, _app_url, _cors, _database_tls, _redis_tls, _proxies, _rate_limit, _sms, _email)
     return [finding for check in checks for finding in check(settings)]
 

@@ -1,6 +1,6 @@
 """The operator's own signing keys, read from JWT_ALGORITHM and JWT_PRIVATE_KEY.
 
-The PEM text contains one key or several. The first signs and all verify, so a new key goes in front while tokens of
+The PEM text contains one key or several. The first signs and all verify, so a new key is put first while tokens of
 the old one are still valid. A key that only verifies may be a public key.
 """
 

@@ -127,7 +127,7 @@ def _has_color(descriptor: int) -> bool:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats the lines of libraries that use `logging` (granian) as ours are."""
+    """Formats the lines of libraries that use `logging` (granian) like Auth1's."""
 
     def format(self, record: logging.LogRecord) -> str:
         now = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

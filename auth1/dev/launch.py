@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1  # sys/prctl.h
 def enter_namespace() -> None:
     """Keep access to root's files without root's uid and capabilities (user_namespaces(7))."""
     _call("unshare", CLONE_NEWUSER)
-    # Refused unless setgroups is given up first, user_namespaces(7).
+    # The kernel requires setgroups to be disabled first, user_namespaces(7).
     for name, line in (("setgroups", "deny"), ("uid_map", f"{INSIDE} 0 1"), ("gid_map", f"{INSIDE} 0 1")):
         descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
         os.write(descriptor, line.encode())

@@ -28,7 +28,7 @@ USER = "auth1"
 VERSION_3 = 3 << 16  # of the protocol
 READY_FOR_QUERY = b"Z\0\0\0\5I"  # idle, outside a transaction
 STATUS_LINE = 7  # of postmaster.pid, counted from 0 (PostgreSQL's pidfile.h)
-# Memory that a crash cannot leave behind in /dev/shm, which containers keep small: it lies in files of the data.
+# Shared memory in files of the data directory: /dev/shm is small in containers, and a crash would leave it there.
 OURS = {"unix_socket_directories": "", "dynamic_shared_memory_type": "mmap"}
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
@@ -37,7 +37,7 @@ NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 class RootMode(Enum):
     """How root runs PostgreSQL."""
 
-    NAMESPACE = "namespace"  # as root under another name; containers often refuse that
+    NAMESPACE = "namespace"  # as root in a user namespace; containers often forbid that
     UNPRIVILEGED = "nobody"  # as uid 65534, where that may reach the programs
     UNPRIVILEGED_WITH_COPY = (
         "nobody with a copy"  # as uid 65534, with a copy of the programs in the temporary directory
@@ -49,7 +49,7 @@ class PostgresServer(Server):
 
     `durable=False` is faster and safe against the end of the process, but a crash (`kill`) may lose what was committed
     in the last second: a test of crashes wants `durable=True`, or `settings={"synchronous_commit": "on"}`.
-    `settings` are those of postgresql.conf, and win over ours. `root_modes` are for root: what to try, in order.
+    `settings` are those of postgresql.conf, and override the defaults. `root_modes`: the modes for root, in order.
     """
 
     name = "PostgreSQL"
@@ -97,7 +97,7 @@ class PostgresServer(Server):
             )
 
     def _answers(self, pid: int, port: int) -> bool:
-        # Asked too early, it would log each of our attempts as fatal.
+        # An early connection would be logged as fatal.
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -139,7 +139,7 @@ class PostgresServer(Server):
         beginning = self._log_size()
         for mode in self._root_modes:
             self._identity = "namespace" if mode is RootMode.NAMESPACE else "nobody"
-            with suppress(OSError):  # a copy may find no room, or no right to give it away
+            with suppress(OSError):  # a copy may fail for lack of space or permission
                 for programs in self._copies() if mode is RootMode.UNPRIVILEGED_WITH_COPY else [self._programs]:
                     probe = [str(programs / "postgres"), "--version"]
                     if self._run(probe, keep_open=[lock], identity=self._identity) == 0:
@@ -173,7 +173,7 @@ class PostgresServer(Server):
         for _, names, files, descriptor in os.fwalk(directory):
             for name in [*names, *files]:
                 os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-        os.chown(directory, uid, uid)  # last: a walk that is cut short begins anew next time
+        os.chown(directory, uid, uid)  # last, so that an interrupted walk is repeated next time
 
     @contextmanager
     def _opened(self, directory: Path) -> Iterator[tuple[str, int]]:
@@ -188,7 +188,7 @@ class PostgresServer(Server):
     def _forget_dead_postmaster(self) -> None:
         """Remove the pid file of a crash, lest PostgreSQL take a process that got the same pid for a server.
 
-        We hold the lock, so no server of ours runs; but somebody may have started one by hand.
+        This process has the lock, so no other Auth1 runs the server; but it may have been started manually.
         """
         file = self._data / "postmaster.pid"
         if sys.platform != "linux" or not file.exists():
@@ -196,7 +196,7 @@ class PostgresServer(Server):
         pid = file.read_text().partition("\n")[0].strip()
         try:
             elsewhere = not self._data.samefile(f"/proc/{pid}/cwd")  # where a server always is
-        except OSError:  # no such process, or not one of ours
+        except OSError:  # no such process, or a foreign one
             elsewhere = True
         if not elsewhere:
             raise AlreadyRunning(f"{self.name} already runs in {self._data} (process {pid}), and we did not start it")

@@ -35,7 +35,7 @@ def launch(
     death_signal: signal.Signals,
     identity: str = "ourselves",
 ) -> subprocess.Popen[bytes]:
-    """Run a program in a session of its own, which Ctrl-C does not reach, until it or our process ends.
+    """Run a program in a separate session, which Ctrl-C does not reach, until it or this process ends.
 
     `keep_open` are descriptors that it and all its children inherit; `death_signal` is sent to it when our process
     ends; `identity` is one of launch.py's.
@@ -63,7 +63,7 @@ def launch(
 
 
 def hold_still(parent: int) -> list[int]:
-    """SIGSTOP a child process of ours and its children, and return all their pids."""
+    """SIGSTOP a child process and its children, and return all their pids."""
     held = [parent]
     send(parent, signal.SIGSTOP)
     if sys.platform == "linux":  # once it has really stopped, it makes no more children
@@ -100,7 +100,7 @@ def send(pid: int, number: signal.Signals) -> None:
 def wake_at_our_death(pids: Sequence[int]) -> subprocess.Popen[bytes]:
     """Send SIGCONT to frozen processes when our process ends, for only then do they hear of that; killed, do nothing.
 
-    The watcher knows by the end of its input, which nobody but us holds open.
+    The watcher sees the end of its input, which only this process has open.
     """
     return subprocess.Popen(
         ["/bin/sh", "-c", 'read -r _; kill -CONT "$@"', "wake", *map(str, pids)],
@@ -111,7 +111,7 @@ def wake_at_our_death(pids: Sequence[int]) -> subprocess.Popen[bytes]:
 
 
 def try_lock(file: int) -> bool:
-    """Lock an open file unless someone else has; the lock ends when the last copy of the descriptor is closed."""
+    """Lock an open file unless it is locked; the lock ends when the last copy of the descriptor is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -120,7 +120,7 @@ def try_lock(file: int) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Say whether someone holds the lock on a file; nobody does on one that is not there."""
+    """Return whether a file is locked; a missing file is not."""
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -132,12 +132,12 @@ def is_locked(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """Pick a port that nobody listens on; another program may still be faster."""
+    """Return a free port; another program may still take it first."""
     return next(port for port in random.sample(PORTS, len(PORTS)) if not port_obstacle(port))
 
 
 def port_obstacle(port: int) -> str | None:
-    """Say why nobody can begin to listen on this port of 127.0.0.1, or None."""
+    """Return why no program can listen on this port of 127.0.0.1, None if one can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an ended connection is no obstacle
         try:

@@ -16,7 +16,7 @@ PROGRAMS = ("valkey-server", "redis-server")
 class RedisServer(Server):
     """Redis on 127.0.0.1. Keeps nothing from one start to the next unless `arguments` say so (`--appendonly yes`).
 
-    `arguments` are those of the server's command line, and win over ours.
+    `arguments` are those of the server's command line, and override the defaults.
     """
 
     name = "Redis"

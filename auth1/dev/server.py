@@ -3,7 +3,7 @@
     data_dir/server.lock   locked by the server and all its children: it, not a pid, says whether one of them lives
     data_dir/server.log    what they printed, start after start
 
-What goes wrong:
+Errors:
 
     ServerError
     ├── ServerNotFound     no program to run
@@ -68,7 +68,7 @@ class Server(ABC):
 
     @abstractmethod
     def _answers(self, pid: int, port: int) -> bool:
-        """Say whether this very process, not a stranger on its port, serves clients."""
+        """Return whether this process, not another one on its port, serves clients."""
 
     @property
     def port(self) -> int:
@@ -90,7 +90,7 @@ class Server(ABC):
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the server and return once it answers. What an earlier start kept is there again.
+        """Start the server and return when it responds. Data of an earlier start are kept.
 
         Raises ServerError or one of its kinds. A start that fails carries the end of the log and leaves no process.
         """

@@ -41,7 +41,7 @@ async def show_link(app: Services, request: Request[None]) -> Response:
 
 
 async def confirm_link(app: Services, request: Request[None]) -> Response:
-    """Confirm a link, once. This answers its challenge, so the code ends too; no session is opened yet."""
+    """Confirm a link, once. This completes its challenge and invalidates the code. It opens no session."""
     code = secrets.token_urlsafe(32)
     token_digest = digest(request.parameters["token"])
     confirmation = ConfirmLink(

@@ -14,7 +14,7 @@ from auth1.templates.schemas import Branding, Purpose
 
 
 class EmailContent(NamedTuple):
-    """The parts of an email beside its plain text. `sender_name` stands beside the sender's address."""
+    """The parts of an email beside its plain text. `sender_name` is the display name of the sender."""
 
     sender_name: str
     subject: str

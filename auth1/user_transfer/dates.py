@@ -4,7 +4,7 @@ ISO 8601 and RFC 3339   2024-05-01T12:00:00Z, 2024-05-01 12:00:00.123+00, 202405
 seconds since 1970      9 or 10 digits before a decimal point: 1973 to 2286
 milliseconds            12 or 13 digits: 1973 to 2286
 
-Any other number is rejected: `20240501` and `45413` are dates of other notations, and `0` stands for no date. So is a
+Any other number is rejected: `20240501` and `45413` are dates of other notations, and `0` means no date. So is a
 number of the rules above that reads as a date too (`202405011200`, `2024050112`).
 """
 

@@ -213,7 +213,7 @@ async def _import_rows(tenant_id: str, batch: Sequence[Entry], transaction: Tran
         users = {owners.of_identifiers[one] for one in row.identifiers.values() if one in owners.of_identifiers}
         if row.external_id in owners.of_external_ids:
             users.add(owners.of_external_ids[row.external_id])
-        if not users or users == {row.id}:  # its own id: created before, by a commit whose answer was lost
+        if not users or users == {row.id}:  # its own id: created before, by a commit without a received result
             if not users:
                 created.append(row)
                 _enter(owners, row)

@@ -9,7 +9,7 @@ from auth1.core.log import Log
 
 
 def log_request(log: Log, route: Route | None, request: Request[Any], status: int, elapsed_s: float) -> None:
-    """Log and count a request that has been answered."""
+    """Log and count a completed request."""
     path = route.path if route else "none"
     method = request.method if route else "other"  # clients can invent methods; a label must be bounded
     metrics.HTTP_REQUESTS.labels(method, path, str(status)).inc()

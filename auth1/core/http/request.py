@@ -175,7 +175,7 @@ async def read_body(
     if not length.isascii() or not length.isdigit():
         raise BadRequest("Content-Length is not a number.")
     too_large = f"The body is larger than {limit.max_bytes // 1024} KiB."
-    if len(length) > 18 or int(length) > limit.max_bytes:  # int() refuses thousands of digits
+    if len(length) > 18 or int(length) > limit.max_bytes:  # int() rejects thousands of digits
         raise PayloadTooLarge(too_large)
     body = bytearray()
     try:
