@@ -165,7 +165,7 @@ async def test_extreme_metadata_causes_no_server_error(
 ) -> None:
     body = f'{{"phone": "{phone}", "metadata": {{"value": {value}}}}}'
 
-    assert (await send(api, REQUEST, tenant, body.encode())).status_code in (200, 422)
+    assert (await send(api, REQUEST, tenant, body.encode())).status_code in (200, 400, 422)
 
 
 any_json = st.recursive(
