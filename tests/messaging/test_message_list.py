@@ -14,7 +14,6 @@ from auth1.errors import Unavailable
 from tests.conftest import Started, new_database
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import TenantApp, spread_phones
-from tests.support.api_client import ApiClient
 
 MESSAGES, STATISTICS = "/api/tenant/messages", "/api/tenant/statistics"
 NEW = """
@@ -294,8 +293,8 @@ async def test_unavailable_replica_affects_reports_only(
     assert (await app.api.client.get("/health/ready")).status_code == 200
 
 
-async def test_report_queries_are_read_only_with_a_longer_timeout(api: ApiClient) -> None:
-    postgres = api.services.postgres
+async def test_report_queries_are_read_only_with_a_longer_timeout(start_app: Started) -> None:
+    postgres = (await start_app(TIMEOUT_SCALE="1")).services.postgres
 
     [row] = await postgres.report(Query("slow", "select current_setting('statement_timeout') from pg_sleep(1.1)"))
 
@@ -307,7 +306,7 @@ async def test_report_queries_are_read_only_with_a_longer_timeout(api: ApiClient
 
 
 async def test_report_limit_leaves_connections_for_other_requests(start_app: Started, app: TenantApp) -> None:
-    app.api = await start_app(DATABASE_POOL_SIZE=str(MAX_REPORTS + 1))
+    app.api = await start_app(DATABASE_POOL_SIZE=str(MAX_REPORTS + 1), TIMEOUT_SCALE="1")
     postgres = app.api.services.postgres
     slow = [asyncio.create_task(postgres.report(Query("slow", "select pg_sleep(3)"))) for _ in range(MAX_REPORTS)]
     await asyncio.sleep(0)
@@ -326,7 +325,7 @@ async def test_report_limit_leaves_connections_for_other_requests(start_app: Sta
 async def test_reports_leave_a_connection_for_logins_in_a_small_pool(
     start_app: Started, app: TenantApp, phone: str
 ) -> None:
-    app.api = await start_app(DATABASE_POOL_SIZE="2")
+    app.api = await start_app(DATABASE_POOL_SIZE="2", TIMEOUT_SCALE="1")
     postgres = app.api.services.postgres
     slow = [asyncio.create_task(postgres.report(Query("slow", "select pg_sleep(1.5)"))) for _ in range(2)]
     await asyncio.sleep(0)
@@ -341,7 +340,7 @@ async def test_reports_leave_a_connection_for_logins_in_a_small_pool(
 
 
 async def test_report_on_the_only_connection_times_out_early(start_app: Started) -> None:
-    postgres = (await start_app(DATABASE_POOL_SIZE="1")).services.postgres
+    postgres = (await start_app(DATABASE_POOL_SIZE="1", TIMEOUT_SCALE="1")).services.postgres
 
     with pytest.raises(Unavailable, match="longer than 1 s"):
         await postgres.report(Query("slow", "select pg_sleep(3)"))
