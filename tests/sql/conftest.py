@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
+from auth1.core.postgres.functions import functions
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from tests.conftest import Started
@@ -61,3 +62,11 @@ async def connect() -> AsyncIterator[Connect]:
 async def connection(migrated_url: str, connect: Connect) -> asyncpg.Connection:
     """Return a connection to the migrated database."""
     return await connect(migrated_url)
+
+
+@pytest.fixture
+async def rules(connection: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    """Return a connection that finds the functions of this release by their names, in a transaction."""
+    async with connection.transaction():
+        await connection.execute(f"set local search_path = {functions().schema}, public")
+        yield connection

@@ -3,27 +3,17 @@
 `now()` is the same throughout a statement, so a boundary is exact to the microsecond.
 """
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
 from auth1.core.ids import new_id
-from auth1.core.postgres.functions import functions
 from tests.sql.test_functions import new_phones, open_all, opening, submission, submit_all
 
 MICROSECOND = "interval '1 microsecond'"
 HOUR_AGO, DAY_AGO = "now() - interval '1 hour'", "now() - interval '1 day'"
 NULL_TIME = "null::timestamptz"
-
-
-@pytest.fixture
-async def rules(connection: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
-    """Return a connection that finds the functions of this release by their names, in a transaction."""
-    async with connection.transaction():
-        await connection.execute(f"set local search_path = {functions().schema}, public")
-        yield connection
 
 
 def times(number: int, oldest: str, step: str = "interval '1 second'") -> str:
