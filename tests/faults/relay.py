@@ -48,7 +48,7 @@ class Relay:
     def __init__(self, database_url: str) -> None:
         self._parts = urlsplit(database_url)
         self._holds: list[Hold] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._server: asyncio.Server
 
     @property
@@ -72,6 +72,16 @@ class Relay:
         hold.cut()
         return hold
 
+    def cut(self, marker: str) -> int:
+        """Close the connections whose newest statement has this text; return their number.
+
+        The server does not notice while it waits for a lock, and executes the statement afterwards.
+        """
+        tasks = [task for task, connection in self._connections.items() if marker.encode() in connection.newest]
+        for task in tasks:
+            task.cancel()
+        return len(tasks)
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
@@ -79,22 +89,21 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         await asyncio.sleep(0)  # who has just connected begins to be served, so that it can be ended
-        for task in self._tasks:
+        for task in self._connections:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        connection = self._connections[task] = _Connection(self._holds, reader, writer)
         try:
-            connection = _Connection(self._holds, reader, writer)
             await connection.run(self._parts.hostname or "", self._parts.port or 5432)
         except asyncio.CancelledError:
-            pass  # the end of the test
+            pass  # the end of the test, or `cut`
         finally:
             writer.close()
-            self._tasks.discard(task)
+            self._connections.pop(task)
 
 
 class _Connection:
@@ -105,6 +114,7 @@ class _Connection:
         self._client_in, self._client_out = reader, writer
         self._statements: dict[bytes, bytes] = {}
         self._held_answer: Hold | None = None
+        self.newest = b""  # the statement that was executed last, or is being executed
 
     async def run(self, host: str, port: int) -> None:
         self._server_in, self._server_out = await asyncio.open_connection(host, port)
@@ -146,6 +156,7 @@ class _Connection:
 
     async def _pass(self, statement: bytes) -> bool:
         """Hold the message if requested; return whether to continue."""
+        self.newest = statement
         for hold in self._holds:
             if hold.marker in statement:
                 self._holds.remove(hold)
