@@ -21,7 +21,7 @@ from auth1.challenges import handlers as challenges
 from auth1.challenges import magic_link
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
 from auth1.core.http.pagination import PageQuery
-from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Upload
+from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Image, Upload
 from auth1.core.http.router import Handler, Route
 from auth1.core.postgres import REPORT_S
 from auth1.health import Health, Ready
@@ -36,6 +36,7 @@ from auth1.sessions import handlers as sessions
 from auth1.sessions.guards import session
 from auth1.sessions.schemas import Introspection, Logout
 from auth1.tenants import handlers as tenants
+from auth1.tenants import logo
 from auth1.tenants.schemas import (
     JwtRotation,
     KeyIn,
@@ -218,6 +219,8 @@ ROUTES = (
     Route("POST", OPERATOR_PATH + "/resume", tenants.resume_tenant, auth=operator_for_tenant),
     *managed("GET", "/settings", tenants.get_settings),
     *managed("PATCH", "/settings", tenants.update_settings, body=SettingsPatch),
+    *managed("PUT", "/logo", logo.put_logo, body=Image, limit=logo.LIMIT, errors=(errors.ValidationFailed,)),
+    *managed("DELETE", "/logo", logo.delete_logo),
     *managed("POST", "/texts/preview", tenants.preview_text, body=TextPreviewIn),
     *managed("POST", "/keys", tenants.create_key, body=KeyIn, status=201, idempotent="yes"),
     *managed("GET", "/keys", tenants.list_keys, query=PageQuery),
@@ -285,6 +288,7 @@ ROUTES = (
     *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
     *managed("GET", "/messages", messaging.list_messages, query=MessageQuery, deadline_s=REPORT_DEADLINE_S),
     *managed("GET", "/statistics", messaging.show_statistics, query=StatisticsQuery, deadline_s=REPORT_DEADLINE_S),
+    Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),
     Route("GET", "/health", health.health, **PROBE, responses=((200, Health), (503, Health))),

@@ -25,10 +25,11 @@ class Envelope(NamedTuple):
     tenant_name: str
     settings: TenantSettings
     locale: str | None
+    app_url: str
 
     @property
     def branding(self) -> Branding:
-        return self.settings.branding(self.tenant_name)
+        return self.settings.branding(self.tenant_name, self.app_url)
 
     @property
     def senders(self) -> Senders:
@@ -49,7 +50,7 @@ def render_code(
     avoid: tuple[str, ...] = (),
 ) -> OutgoingMessage:
     """Render a code, or in an email a link or both. `avoid`: as in OutgoingMessage."""
-    tenant_id, message_id, to, channel, _, settings, locale = envelope
+    tenant_id, message_id, to, channel, _, settings, locale, _ = envelope
     branding, use = envelope.branding, text_purpose(purpose)
     if channel == "email":
         text, content = render_email(branding, locale, code=code, link=link, expires_in=expires_in, purpose=use)
@@ -68,7 +69,7 @@ def render_code(
 
 def render_notice(envelope: Envelope, notice: str) -> OutgoingMessage:
     """Render a notice, which contains no code."""
-    tenant_id, message_id, to, channel, _, _, locale = envelope
+    tenant_id, message_id, to, channel, _, _, locale, _ = envelope
     text, content = notices.render_notice(envelope.branding, locale, notice, channel)
     if channel == "email":
         return OutgoingMessage(tenant_id, message_id, to, text, notices.LIFE_S, content, envelope.settings.email_from)
@@ -85,6 +86,7 @@ def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> Outgoing
         tenant_name=message.tenant_name,
         settings=message.tenant_settings,
         locale=message.locale,
+        app_url=app_url,
     )
     if message.notice is not None:
         return render_notice(envelope, message.notice)

@@ -168,6 +168,7 @@ def _render(
             tenant_name=tenant.name,
             settings=tenant.settings,
             locale=order.locale,
+            app_url=app.settings.app_url,
         ),
         code=code if link is None or link.options.with_code else None,
         link=link.address(app.settings.app_url) if link is not None else None,

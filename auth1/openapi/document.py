@@ -10,7 +10,7 @@ import msgspec
 
 from auth1 import __version__
 from auth1.core.http.problems import Problem
-from auth1.core.http.request import CSV, FORM, HTML, JSON, NDJSON, TEXT, Form, Upload
+from auth1.core.http.request import CSV, FORM, HTML, JSON, NDJSON, PNG, TEXT, Form, Image, Upload
 from auth1.core.http.router import Route
 from auth1.openapi import errors, metadata
 from auth1.openapi.examples import MissingExample, sample
@@ -29,9 +29,10 @@ _DESCRIPTIONS = {
     503: "Unhealthy",
 }
 _TEXT = {"type": "string"}
-_MEDIA: dict[str, Json] = {CSV: _TEXT, HTML: _TEXT, NDJSON: _TEXT, TEXT: _TEXT, JSON: {"type": "object"}}
+_MEDIA: dict[str, Json] = {CSV: _TEXT, HTML: _TEXT, NDJSON: _TEXT, TEXT: _TEXT, PNG: {}, JSON: {"type": "object"}}
 _FILES: dict[Any, Json] = {
     Form: {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}},
+    Image: {PNG: {"schema": {}}},
     Upload: {  # any bytes are a file; the response names the lines that are not users
         NDJSON: {"schema": {}, "example": '{"email":"ada@example.com","external_id":"42"}\n'},
         CSV: {"schema": {}, "example": "email,external_id\r\nada@example.com,42\r\n"},
@@ -229,7 +230,7 @@ def _section(route: Route) -> metadata.Section:
 def _path_parameters(route: Route) -> Iterator[Json]:
     for segment in route.path.split("/"):
         if segment.startswith("{"):
-            name = segment.strip("{}")
+            name = segment.lstrip("{").partition("}")[0]
             if name not in metadata.PARAMETERS:
                 raise _missing(route, f"describe {{{name}}} in PARAMETERS of auth1/openapi/metadata.py")
             description, example = metadata.PARAMETERS[name]

@@ -7,14 +7,14 @@ import msgspec
 
 from auth1 import errors
 from auth1.core.http.problems import CONTENT_TYPE, problem
-from auth1.core.http.request import Form, Upload
+from auth1.core.http.request import Form, Image, Upload
 from auth1.core.http.router import Route
 from auth1.errors import ApiError
 from auth1.openapi import metadata
 from auth1.openapi.metadata import Json
 
 PROBLEM = CONTENT_TYPE.decode()
-FILES: tuple[Any, ...] = (Form, Upload)  # bodies that are not JSON
+FILES: tuple[Any, ...] = (Form, Image, Upload)  # bodies that are not JSON
 
 _ANY_REQUEST = (errors.BadRequest, errors.UriTooLong, errors.Unavailable, errors.InternalError)
 _ANY_BODY = (errors.UnsupportedMediaType, errors.PayloadTooLarge, errors.RequestTimeout)

@@ -96,6 +96,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "challenge_id": ("The challenge, from the response of `/api/auth/request`.", "ch_01kf0fv2z4z60fen5rnweennx2"),
     "token": ("The last part of the link in the email.", "JedJceAYA99JkAfMrPWvbaWbfdqXsuRPAeGj3tcQMWs"),
     "user_id": ("The user.", "usr_01kf0fv2tvh73nvmmgx4kpch9w"),
+    "digest": ("The digest of the image, from `logo` in the tenant's settings.", "8d1c4b0b6f7a4e55a1f0c2d93e7b6a10"),
     "session_id": ("The session.", "ses_01kf0fv37p8dmtqhn3ymsqjh1n"),
     "type": ("The type of the identifier: `phone` or `email`.", "phone"),
 }
@@ -124,6 +125,7 @@ RESPONSE_HEADERS: dict[str, str] = {
     "content-disposition": "The name of the file.",
     "idempotent-replayed": "`true` for the response to an earlier request with the same Idempotency-Key.",
     "content-encoding": "`gzip` if the client accepts it.",
+    "cross-origin-resource-policy": "Which pages may show the image.",
     "etag": "Identifies this version.",
 }
 

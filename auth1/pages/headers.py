@@ -8,14 +8,15 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def page_headers(theme: Theme, redirect_to: str | None = None) -> Headers:
-    """Return the headers of a page that loads nothing and runs no script.
+    """Return the headers of a page that loads only the tenant's logo and runs no script.
 
     Browsers apply `form-action` to the redirect after a form as well, so it includes the origin of `redirect_to`, or
     the private scheme of an app.
     """
     form_action = "'self'" if redirect_to is None else f"'self' {_source(redirect_to)}"
+    image = "" if theme.logo_url is None else "img-src 'self'; "
     policy = (
-        f"default-src 'none'; style-src 'sha256-{theme.stylesheet.sha256}'; form-action {form_action}; "
+        f"default-src 'none'; style-src 'sha256-{theme.stylesheet.sha256}'; {image}form-action {form_action}; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
     return [(b"content-security-policy", policy.encode()), (b"referrer-policy", b"no-referrer")]

@@ -24,10 +24,11 @@ class Stylesheet(NamedTuple):
 
 
 class Theme(NamedTuple):
-    """A language with built-in strings, and the colour of buttons."""
+    """A language with built-in strings, the colour of buttons, and the path of a logo."""
 
     lang: str
     color: str | None = None
+    logo_url: str | None = None
 
     @property
     def stylesheet(self) -> Stylesheet:
@@ -36,7 +37,7 @@ class Theme(NamedTuple):
 
 def tenant_theme(branding: Branding, locale: str | None) -> Theme:
     """Return the theme of a tenant's page, in the language of its message."""
-    return Theme(locales.find(STRINGS, locale, branding.default_locale), branding.color)
+    return Theme(locales.find(STRINGS, locale, branding.default_locale), branding.color, branding.logo_url)
 
 
 def default_theme(accept_language: str) -> Theme:

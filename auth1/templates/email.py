@@ -1,6 +1,7 @@
 """The plain text and HTML of an email with a code, a link, or both.
 
-The code comes first. The HTML loads nothing: no image, no script, no style sheet. Jinja escapes every value.
+The code comes first. The HTML loads nothing but the tenant's logo, and is complete without it. Jinja escapes every
+value.
 """
 
 from typing import NamedTuple
@@ -50,6 +51,7 @@ def render_email(
         dir=direction(words.lang),
         subject=subject,
         brand=brand,
+        logo_url=branding.logo_url,
         heading=None,
         code=code,
         code_intro=code_intro,

@@ -25,6 +25,14 @@ def render_notice(branding: Branding, locale: str | None, notice: str, channel: 
     if channel == "sms":
         return f"{fact} {advice}", None
     page = html.EMAIL.render(
-        lang=lang, dir=direction(lang), subject=fact, brand=brand, heading=fact, code=None, link=None, footer=advice
+        lang=lang,
+        dir=direction(lang),
+        subject=fact,
+        brand=brand,
+        logo_url=branding.logo_url,
+        heading=fact,
+        code=None,
+        link=None,
+        footer=advice,
     )
     return f"{brand}\n\n{fact}\n\n{advice}\n", EmailContent(brand, fact, page, lang)

@@ -9,6 +9,14 @@ from auth1.templates.locales import direction
 from auth1.templates.strings import STRINGS, PageStrings
 
 
+class Look(NamedTuple):
+    """How a page looks: language, content of the style element, and the path of a logo."""
+
+    lang: str
+    style: str
+    logo_url: str | None = None
+
+
 class RequestOrigin(NamedTuple):
     """The device and the network of the request that a link belongs to, as far as they are known."""
 
@@ -23,44 +31,48 @@ class WayBack(NamedTuple):
     url: str | None = None
 
 
-def render_confirm(lang: str, style: str, brand: str, origin: RequestOrigin | None = None) -> str:
+def render_confirm(look: Look, brand: str, origin: RequestOrigin | None = None) -> str:
     """Render the page that shows what a link is for, with a button to confirm it."""
-    strings = STRINGS[lang].pages
-    title = _with_brand(lang, strings.confirm, brand)
+    strings = STRINGS[look.lang].pages
+    title = _with_brand(look.lang, strings.confirm, brand)
     known = [] if origin is None else [(strings.device, origin.device), (strings.network, origin.network)]
     return html.LINK_CONFIRM.render(
-        lang=lang,
-        dir=direction(lang),
+        lang=look.lang,
+        dir=direction(look.lang),
         title=title,
-        style=Markup(style),  # noqa: S704 - a style sheet of ours
+        style=Markup(look.style),  # noqa: S704 - a style sheet of ours
+        logo_url=look.logo_url,
+        logo_alt="",  # the heading has the name
         strings=strings,
         origin=[(label, value) for label, value in known if value],
     )
 
 
-def render_confirmed(lang: str, style: str, back: WayBack) -> str:
+def render_confirmed(look: Look, back: WayBack) -> str:
     """Render the page after a confirmation, which sends the user back to the original tab."""
-    strings = STRINGS[lang].pages
-    return _status(lang, style, strings.confirmed_title, strings.confirmed, back)
+    strings = STRINGS[look.lang].pages
+    return _status(look, strings.confirmed_title, strings.confirmed, back)
 
 
-def render_expired(lang: str, style: str, back: WayBack | None = None) -> str:
+def render_expired(look: Look, back: WayBack | None = None) -> str:
     """Render the page of a link that is unknown, used or expired."""
-    strings = STRINGS[lang].pages
-    return _status(lang, style, strings.expired_title, strings.expired, back)
+    strings = STRINGS[look.lang].pages
+    return _status(look, strings.expired_title, strings.expired, back)
 
 
-def _status(lang: str, style: str, title: str, text: str, back: WayBack | None) -> str:
-    strings: PageStrings = STRINGS[lang].pages
+def _status(look: Look, title: str, text: str, back: WayBack | None) -> str:
+    strings: PageStrings = STRINGS[look.lang].pages
     return html.LINK_STATUS.render(
-        lang=lang,
-        dir=direction(lang),
+        lang=look.lang,
+        dir=direction(look.lang),
         title=title,
-        style=Markup(style),  # noqa: S704 - a style sheet of ours
+        style=Markup(look.style),  # noqa: S704 - a style sheet of ours
+        logo_url=look.logo_url if back is not None else None,
+        logo_alt="" if back is None else back.brand,
         text=text,
         brand=None if back is None else back.brand,
         return_url=None if back is None else back.url,
-        open=None if back is None else _with_brand(lang, strings.open, back.brand),
+        open=None if back is None else _with_brand(look.lang, strings.open, back.brand),
     )
 
 

@@ -52,3 +52,4 @@ class Branding(NamedTuple):
     default_locale: str = "en"
     texts: Texts = Texts()
     autofill_host: str | None = None  # the only host where browsers offer the code of an SMS
+    logo_url: str | None = None  # absolute in emails; a path on pages

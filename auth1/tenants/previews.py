@@ -15,7 +15,7 @@ def preview(tenant: TenantOut, params: TextPreviewIn, app_url: str) -> TextPrevi
     """Render a message with a sample code and a sample link. Raises ValidationFailed."""
     if params.purpose == "add" and params.mode != "code":
         raise ValidationFailed(errors=[FieldError("mode", "Must be code for this purpose.")])
-    branding = tenant.settings.branding(tenant.name)
+    branding = tenant.settings.branding(tenant.name, app_url)
     code, expires_in = SAMPLE_CODE[: tenant.settings.otp_length], tenant.settings.otp_expiry_minutes * 60
     if params.channel == "email":
         return _email(branding, params, code, app_url + SAMPLE_LINK, expires_in)

@@ -121,6 +121,12 @@ class TextPreview(Out):
     html: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class LogoOut(Out):
+    """The logo of a tenant. Its address changes with its content."""
+
+    url: Annotated[str, msgspec.Meta(examples=["https://auth.example.com/logos/8d1c4b0b6f7a4e55a1f0c2d93e7b6a10.png"])]
+
+
 class KeyIn(In):
     """A new key. `allowed_origins` are exact (`https://app.example.com`); none means any."""
 

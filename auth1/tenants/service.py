@@ -35,6 +35,7 @@ async def create_tenant(app: Services, wanted: TenantIn, context: EventContext |
     """Create a tenant and its first three keys. Raises ValidationFailed, and Conflict when the slug is taken."""
     setting_rules.check_name(wanted.name)
     setting_rules.check_settings(wanted.settings, TenantSettings.__struct_fields__)
+    setting_rules.check_logo(wanted.settings, None)
     first_keys = {kind: api_keys.make(kind, wanted.slug) for kind in api_keys.KINDS}
     made = await store.create_tenant(
         app.postgres,
@@ -80,7 +81,7 @@ async def update_tenant(app: Services, manager: TenantAdmin, patch: TenantPatch)
     if updated is None:
         raise NotFound
     tenant, events = updated
-    await _publish(app, manager, events)
+    await publish(app, manager, events)
     return tenant
 
 
@@ -100,7 +101,7 @@ async def suspend_tenant(app: Services, manager: TenantAdmin, *, suspend: bool) 
     if events is None:
         raise NotFound
     if events:
-        await _publish(app, manager, events)
+        await publish(app, manager, events)
     return await get_tenant(app, tenant_id)
 
 
@@ -109,7 +110,7 @@ async def delete_tenant(app: Services, manager: TenantAdmin) -> None:
     events = await store.delete_tenant(app.postgres, manager.tenant_id, manager.context)
     if events is None:
         raise NotFound
-    await _publish(app, manager, events)
+    await publish(app, manager, events)
 
 
 async def get_tenant(app: Services, tenant_id: str) -> TenantOut:
@@ -142,7 +143,7 @@ async def rotate_jwt_secret(app: Services, manager: TenantAdmin, rotation: JwtRo
     if rotated is None:
         raise NotFound
     version, events = rotated
-    await _publish(app, manager, events)
+    await publish(app, manager, events)
     return JwtSecret(app.signer.secrets(manager.tenant_id, version)[0], f"{manager.tenant_id}.{version}")
 
 
@@ -173,7 +174,7 @@ async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: Ke
     if updated.ended:
         raise Conflict("This key is revoked or expired; create a new one.")
     if updated.events:
-        await _publish(app, manager, updated.events)
+        await publish(app, manager, updated.events)
     return updated.key
 
 
@@ -196,18 +197,18 @@ async def revoke_key(app: Services, manager: TenantAdmin, key_id: str) -> None:
     if events is None:
         raise NotFound
     if events:
-        await _publish(app, manager, events)
+        await publish(app, manager, events)
 
 
 async def _created(
     app: Services, manager: TenantAdmin, made: tuple[KeyOut, list[RecordedEvent]], key: api_keys.NewKey
 ) -> KeyCreated:
     shown, events = made
-    await _publish(app, manager, events)
+    await publish(app, manager, events)
     return KeyCreated(**msgspec.structs.asdict(shown), api_key=key.text)
 
 
-async def _publish(app: Services, manager: TenantAdmin, events: list[RecordedEvent]) -> None:
+async def publish(app: Services, manager: TenantAdmin, events: list[RecordedEvent]) -> None:
     """Log the events of a change, and let all workers forget what they know of the tenant."""
     log_events(app.log, events)
     await app.tenants.publish_invalidation(manager.tenant_id)

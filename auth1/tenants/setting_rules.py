@@ -47,6 +47,12 @@ def check_settings(settings: TenantSettings, changed: Collection[str]) -> None:
     check_texts(settings.texts)
 
 
+def check_logo(settings: TenantSettings, stored: str | None) -> None:
+    """Raise ValidationFailed unless the logo is the stored one: only the logo's own routes change it."""
+    if settings.logo != stored:
+        raise ValidationFailed(errors=[FieldError("settings.logo", "Change it with PUT or DELETE /api/tenant/logo.")])
+
+
 def check_origins(origins: Collection[str]) -> None:
     """Raise ValidationFailed unless browsers can send each origin."""
     problems = ((f"allowed_origins[{index}]", _web_problem(origin)) for index, origin in enumerate(origins))

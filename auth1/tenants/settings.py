@@ -96,6 +96,9 @@ _EmailAddress = Annotated[
         extra={"message": "Must be an email address, such as no-reply@example.com."},
     ),
 ]
+_LogoDigest = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z", extra={"message": "Must be 32 lower-case hexadecimal digits."})
+]
 _Place = Annotated[
     str,
     msgspec.Meta(
@@ -203,15 +206,29 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         _EmailAddress | None, msgspec.Meta(description="Sender address of emails; null: EMAIL_FROM.")
     ] = None
 
-    def branding(self, tenant_name: str) -> Branding:
-        """Return the branding of messages and pages; `sms_branding` replaces the tenant's name."""
+    logo: Annotated[
+        _LogoDigest | None, msgspec.Meta(description="Digest of the logo. Change it with PUT or DELETE …/logo.")
+    ] = None
+
+    def branding(self, tenant_name: str, base_url: str = "") -> Branding:
+        """Return the branding of messages and pages; `sms_branding` replaces the tenant's name.
+
+        The logo's address begins with `base_url`; without one it is a path on the same origin.
+        """
         name = self.sms_branding or tenant_name
-        return Branding(name, self.brand_color, self.default_locale, self.texts, self.sms_autofill_host)
+        logo_url = None if self.logo is None else base_url + logo_path(self.logo)
+        return Branding(name, self.brand_color, self.default_locale, self.texts, self.sms_autofill_host, logo_url)
 
 
 # Only the operator changes these: the operator pays for messages and is responsible for their senders.
 BUDGETS = frozenset({"messages_per_day", "sms_budget_per_day", "sms_budget_soft"})
 OPERATOR_SETTINGS = BUDGETS | {"sms_senders", "email_from"}
+
+
+def logo_path(digest: str) -> str:
+    """Return the path of a logo."""
+    return f"/logos/{digest}.png"
+
 
 _decode = msgspec.json.Decoder(TenantSettings).decode
 

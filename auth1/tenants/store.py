@@ -10,7 +10,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Transaction
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.tenants.schemas import KeyOut, KeyPatch, TenantOut
-from auth1.tenants.setting_rules import check_settings
+from auth1.tenants.setting_rules import check_logo, check_settings
 from auth1.tenants.settings import BUDGETS, TenantSettings, read_settings
 from auth1.tenants.statements import (
     CREATE_KEY,
@@ -112,6 +112,7 @@ async def update_tenant(
         before = read_settings(row.settings)
         resets_budget = any(getattr(before, name) != getattr(settings, name) for name in BUDGETS)
         check_settings(settings, changes)
+        check_logo(settings, before.logo)
         changed = [*(["name"] if name is not None else []), *(f"settings.{key}" for key in changes)]
         params = UpdateTenant(
             tenant_id, name or row.name, _json(settings), new_id("evt"), *context, changed, resets_budget

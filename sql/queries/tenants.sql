@@ -200,3 +200,18 @@ with held as (
   returning event_json(e) as event
 )
 select (select json_agg(event)::text from new_event) as events from held
+
+-- name: save_logo
+-- Replace the logo of a tenant. The caller holds the lock of its row.
+insert into logos (tenant_id, digest, image) values (@tenant_id, @digest, @image)
+on conflict (tenant_id) do update set digest = excluded.digest, image = excluded.image
+returning digest
+
+-- name: delete_logo
+-- Delete the logo of a tenant. The caller holds the lock of its row.
+delete from logos where tenant_id = @tenant_id returning digest
+
+-- name: find_logo
+-- Find a logo by its digest. Tenants with the same image have the same digest.
+select l.image from logos l join tenants t on t.id = l.tenant_id and t.deleted_at is null
+where l.digest = @digest limit 1

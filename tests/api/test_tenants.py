@@ -41,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_unreported_after": None,
     "sms_senders": {},
     "email_from": None,
+    "logo": None,
 }
 # What each setting may just be, and what it may just not be.
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
@@ -86,6 +87,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         ["localhost", "login.example.com", "xn--bcher-kva.example", "a" * 63 + ".example"],
         ["", "Example.com", "example.com\n", "https://a.co", "a.co:443", "a..co", ".co", "a.", "127.0.0.1", "a" * 64],
     ),
+    ("logo", [None], ["", "a" * 31, "a" * 33, "A" * 32, "a" * 32, "a" * 31 + "\n", 1]),
     ("retry_undelivered", [True, False], [1, "yes"]),
     ("retry_unreported_after", [10, 300, None], [9, 301, 0, -1, True, "60", 10.5]),
     (

@@ -8,7 +8,7 @@ import pytest
 
 from auth1.pages.headers import page_headers
 from auth1.pages.theme import Theme, default_theme, stylesheet, tenant_theme
-from auth1.templates.pages import RequestOrigin, WayBack, render_confirm, render_confirmed, render_expired
+from auth1.templates.pages import Look, RequestOrigin, WayBack, render_confirm, render_confirmed, render_expired
 from auth1.templates.schemas import Branding
 from auth1.templates.strings import STRINGS
 
@@ -17,7 +17,7 @@ SCRIPT = "<script>alert('1')</script>"
 
 @pytest.mark.parametrize("lang", sorted(STRINGS))
 def test_confirm_page_shows_the_origin_of_the_request(lang: str) -> None:
-    page = render_confirm(lang, "", "MyApp", RequestOrigin("Firefox on Linux", "192.0.2.0/24"))
+    page = render_confirm(Look(lang, ""), "MyApp", RequestOrigin("Firefox on Linux", "192.0.2.0/24"))
 
     strings = STRINGS[lang].pages
     assert f"<dt>{strings.device}</dt><dd>Firefox on Linux</dd>" in page
@@ -35,7 +35,7 @@ def test_confirm_page_shows_the_origin_of_the_request(lang: str) -> None:
     ],
 )
 def test_confirm_page_omits_unknown_parts_of_the_origin(origin: RequestOrigin | None, labels: list[str]) -> None:
-    page = render_confirm("en", "", "MyApp", origin)
+    page = render_confirm(Look("en", ""), "MyApp", origin)
 
     assert re.findall("<dt>(.*?)</dt>", page) == labels
     assert ("Requested from" in page) == bool(labels)
@@ -44,9 +44,9 @@ def test_confirm_page_omits_unknown_parts_of_the_origin(origin: RequestOrigin | 
 def test_every_value_on_a_page_is_escaped() -> None:
     back = WayBack(SCRIPT, 'https://app.example.com/"><script>')
     for page in (
-        render_confirm("en", "", SCRIPT, RequestOrigin(SCRIPT, SCRIPT)),
-        render_confirmed("en", "", back),
-        render_expired("en", "", back),
+        render_confirm(Look("en", ""), SCRIPT, RequestOrigin(SCRIPT, SCRIPT)),
+        render_confirmed(Look("en", ""), back),
+        render_expired(Look("en", ""), back),
     ):
         assert "<script" not in page
         assert "&lt;script&gt;" in page
@@ -56,13 +56,13 @@ def test_every_value_on_a_page_is_escaped() -> None:
 def test_status_pages_link_to_the_application_when_known(lang: str) -> None:
     button = STRINGS[lang].pages.open.format(brand="MyApp")
     for render in (render_confirmed, render_expired):
-        page = render(lang, "", WayBack("MyApp", "https://app.example.com/"))
+        page = render(Look(lang, ""), WayBack("MyApp", "https://app.example.com/"))
         assert f'<a class="button" href="https://app.example.com/">{button}</a>' in page
-        assert "<a " not in render(lang, "", WayBack("MyApp"))
+        assert "<a " not in render(Look(lang, ""), WayBack("MyApp"))
 
 
 def test_expired_page_without_a_tenant_has_no_tenant_name() -> None:
-    assert "brand" not in render_expired("en", "")
+    assert "brand" not in render_expired(Look("en", ""))
 
 
 def test_policy_allows_only_the_style_sheet_and_the_form() -> None:

@@ -11,7 +11,7 @@ from auth1.templates import strings
 from auth1.templates.email import render_email
 from auth1.templates.email_words import RULES
 from auth1.templates.notices import render_notice
-from auth1.templates.pages import WayBack, render_confirm, render_confirmed, render_expired
+from auth1.templates.pages import Look, WayBack, render_confirm, render_confirmed, render_expired
 from auth1.templates.placeholders import parse
 from auth1.templates.schemas import Branding
 from auth1.templates.segments import measure
@@ -79,7 +79,11 @@ def test_new_language_is_one_new_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "NL Enter this code" in text
     assert (email.lang, email.subject) == ("nl", "NL Sign in to MyApp")
     back = WayBack("MyApp")
-    for page in (render_confirm("nl", "", "MyApp"), render_confirmed("nl", "", back), render_expired("nl", "")):
+    for page in (
+        render_confirm(Look("nl", ""), "MyApp"),
+        render_confirmed(Look("nl", ""), back),
+        render_expired(Look("nl", "")),
+    ):
         assert '<html lang="nl" dir="ltr">' in page
         assert "<h1>NL " in page
 

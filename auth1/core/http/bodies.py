@@ -6,7 +6,7 @@ from functools import partial
 import msgspec
 
 from auth1.core import schemas
-from auth1.core.http.request import CSV, FORM, JSON, NDJSON, Form, Upload
+from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Form, Image, Upload
 from auth1.core.http.router import Route
 
 Decode = Callable[[bytes], object]
@@ -18,6 +18,8 @@ def decoders(route: Route) -> dict[str, Decode]:
         return {FORM: Form.decode}
     if route.body is Upload:
         return {media_type: partial(Upload, media_type) for media_type in (NDJSON, CSV)}
+    if route.body is Image:
+        return {PNG: Image}
     by_type: dict[str, Decode] = {JSON: partial(schemas.decode, msgspec.json.Decoder(route.body))}
     if route.form:
         by_type[FORM] = lambda raw: schemas.convert(dict(Form.decode(raw).pairs), route.body)

@@ -16,6 +16,7 @@ HTML = "text/html"
 TEXT = "text/plain"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
+PNG = "image/png"
 MAX_BODY_BYTES = 16 * 1024
 MAX_BODY_CHUNKS = 256
 BODY_S = 5.0
@@ -91,6 +92,12 @@ class Upload(NamedTuple):
     """The body of a route that takes a file, unchanged, with its media type."""
 
     media_type: str
+    raw: bytes
+
+
+class Image(NamedTuple):
+    """The body of a route that takes a PNG image."""
+
     raw: bytes
 
 

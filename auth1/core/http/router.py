@@ -121,9 +121,11 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     parameters = {}
     for expected, actual in zip(pattern, segments, strict=True):
         if expected.startswith("{"):
-            if not _PARAMETER.fullmatch(actual):
+            name, _, suffix = expected[1:].partition("}")
+            value = actual.removesuffix(suffix)
+            if not actual.endswith(suffix) or not _PARAMETER.fullmatch(value):
                 return None
-            parameters[expected.strip("{}")] = actual
+            parameters[name] = value
         elif expected != actual:
             return None
     return parameters
