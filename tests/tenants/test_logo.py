@@ -82,9 +82,7 @@ async def test_new_logo_replaces_the_old_one_and_delete_removes_it(api: ApiClien
     assert (await api.client.get(second)).status_code == 404
 
 
-async def test_operator_manages_the_logo_and_only_changes_write_events(
-    api: ApiClient, tenant: dict[str, Any]
-) -> None:
+async def test_operator_manages_the_logo_and_only_changes_write_events(api: ApiClient, tenant: dict[str, Any]) -> None:
     path = f"/api/admin/tenants/{tenant['tenant_id']}/logo"
     headers = {"authorization": f"Bearer {ADMIN_TOKEN}", "content-type": "image/png"}
     body = image()
@@ -98,9 +96,7 @@ async def test_operator_manages_the_logo_and_only_changes_write_events(
     query = "select actor, data ->> 'changed' from events where tenant_id = $1 and type = 'tenant.updated'"
     rows = await database.fetch(query, tenant["tenant_id"])
     await database.close()
-    assert [tuple(row) for row in rows] == [
-        ("operator", '["settings.logo"]')
-    ] * 2
+    assert [tuple(row) for row in rows] == [("operator", '["settings.logo"]')] * 2
 
 
 @pytest.mark.parametrize(
