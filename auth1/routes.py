@@ -58,7 +58,6 @@ REPORT_DEADLINE_S = REPORT_S + 2.0  # of routes that read many rows
 EXPORT_DEADLINE_S = 900.0  # the time a client may take to read all users of a tenant
 IMPORT_DEADLINE_S = 60.0
 UPLOAD = BodyLimit(4 * 1024 * 1024, 30.0)
-
 # How many requests without a credential run at once, per client address and worker. All addresses share four times it.
 PROBES = 64
 DOCUMENTS = 8  # large responses, held until the client has read them
