@@ -116,9 +116,9 @@ class Person:
 
     async def log_in(self, number: str) -> tuple[float, float]:
         """Log in; return the times of the request and the verification. Raises UnexpectedResponse."""
-        asked = expect(await self.ask(number), 200)
+        requested = expect(await self.ask(number), 200)
         answered = expect(await self.answer(number, await self._phone.read(number)), 200)
-        return asked.elapsed_s, answered.elapsed_s
+        return requested.elapsed_s, answered.elapsed_s
 
     async def _post(self, path: str, body: str) -> Response:
         head = f"POST {path} HTTP/1.1\r\n{self._headers}content-length: {len(body)}\r\n\r\n"

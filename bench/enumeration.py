@@ -66,7 +66,7 @@ async def compare(stage: Stage, server: Serving, samples: int) -> list[Compariso
     # Evict the numbers that have just logged in from the cache of parsed numbers.
     for number in islice(numbers, REMEMBERED):
         await guess(number)
-    calls = {"verify, nothing asked": guess, "request": ask, "verify, code live": guess}
+    calls = {"verify, no live code": guess, "request": ask, "verify, code live": guess}
     comparisons = [_compared(name, *(await _by_turns(call, accounts, strangers))) for name, call in calls.items()]
     person.leave()
     return comparisons

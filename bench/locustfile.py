@@ -49,10 +49,10 @@ class Person(FastHttpUser):
     def log_in(self) -> None:
         number = next(_numbers)
         headers = {"x-api-key": KEY}
-        with self.client.post("/api/auth/request", json={"phone": number}, headers=headers) as asked:
-            if asked.status_code != 200:
+        with self.client.post("/api/auth/request", json={"phone": number}, headers=headers) as requested:
+            if requested.status_code != 200:
                 return
-            code = self._read(number) if self.phone else "0" * asked.json()["code_length"]
+            code = self._read(number) if self.phone else "0" * requested.json()["code_length"]
         self.client.post("/api/auth/verify", json={"phone": number, "code": code}, headers=headers)
 
     def _read(self, number: str) -> str:

@@ -213,10 +213,10 @@ def test_open_a_challenge(benchmark: BenchmarkFixture, auth1: Inside, run: Run, 
 
 @trips
 def test_answer_a_challenge(benchmark: BenchmarkFixture, auth1: Inside, run: Run, numbers: Iterator[str]) -> None:
-    asked = [next(numbers) for _ in range(PREPARED)]
-    for number in asked:
+    requested = [next(numbers) for _ in range(PREPARED)]
+    for number in requested:
         run(open_challenge(auth1, number))
-    repeat(benchmark, run, lambda: submit_code(auth1, asked.pop()))
+    repeat(benchmark, run, lambda: submit_code(auth1, requested.pop()))
 
 
 @fifty

@@ -27,7 +27,7 @@ from auth1.tenants.settings import OPERATOR, TenantAdmin, TenantSettings
 
 SLUG = "demo"
 DATABASE = "auth1_db"
-DEMO_CODES_PER_HOUR = 100  # the most that a tenant may allow: nobody is locked out while trying
+DEMO_CODES_PER_HOUR = 100  # the most that a tenant may allow, so that trying does not lock out
 EXAMPLE_URL = "http://localhost:8080/"  # of examples/web
 EXAMPLE_REDIRECT_URIS = (EXAMPLE_URL, "http://127.0.0.1:8080/")
 

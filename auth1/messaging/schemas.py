@@ -40,10 +40,8 @@ class MessageQuery(PageQuery):
 class StatisticsQuery(Query):
     """The messages to aggregate, and the group."""
 
-    since: Annotated[Timestamp | None, msgspec.Meta(description="From here on; a day before `until` unless told.")] = (
-        None
-    )
-    until: Annotated[Timestamp | None, msgspec.Meta(description="Up to here; now unless told.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="Start; a day before `until` by default.")] = None
+    until: Annotated[Timestamp | None, msgspec.Meta(description="End; now by default.")] = None
     group_by: GroupBy = "country"
 
 

@@ -27,8 +27,8 @@ class IdentifierRow(NamedTuple):
     identifier: str
 
 
-class EraseAskedRow(NamedTuple):
-    """A row of `erase_asked`."""
+class EraseChallengesRow(NamedTuple):
+    """A row of `erase_challenges`."""
 
     busy: int
 
@@ -54,7 +54,7 @@ class EraseUserRow(NamedTuple):
 
 
 HOLD_IDENTIFIERS_TO_ERASE = _QUERIES.statement("hold_identifiers_to_erase", UserKey, IdentifierRow)
-ERASE_ASKED = _QUERIES.statement("erase_asked", IdentifierList, EraseAskedRow)
+ERASE_CHALLENGES = _QUERIES.statement("erase_challenges", IdentifierList, EraseChallengesRow)
 HOLD_USER_TO_ERASE = _QUERIES.statement("hold_user_to_erase", UserKey, IdRow)
 ERASE_USER = _QUERIES.statement("erase_user", EraseUser, EraseUserRow)
 
@@ -119,8 +119,8 @@ async def _erase_in(
     rows = await transaction.rows(HOLD_IDENTIFIERS_TO_ERASE, key)
     identifiers = [row.identifier for row in rows]
     # A separate statement after the lock sees the challenges that were opened during the wait.
-    asked = await transaction.row(ERASE_ASKED, IdentifierList(tenant_id, identifiers))
-    if asked is None or asked.busy:
+    challenges = await transaction.row(ERASE_CHALLENGES, IdentifierList(tenant_id, identifiers))
+    if challenges is None or challenges.busy:
         raise _Busy
     if await transaction.row(HOLD_USER_TO_ERASE, key) is None:
         return None

@@ -217,7 +217,7 @@ select (select json_agg(event)::text from new_event) as events from held
 -- The first step of an erasure. A concurrent login with one of the identifiers waits, and then finds none.
 select identifier from identifiers where tenant_id = @tenant_id and user_id = @user_id order by identifier for update
 
--- name: erase_asked
+-- name: erase_challenges
 -- Delete the challenges, links and messages of locked identifiers. A recorded delivery locks its message before the
 -- identifier, so locked messages are not waited for: they are counted, and the erasure is retried.
 with held as materialized (

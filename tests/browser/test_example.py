@@ -160,7 +160,7 @@ async def test_email_link_returns_with_a_code_that_pkce_exchanges(browser: Chrom
         assert page.complaints + mail.complaints == []
 
 
-async def test_link_in_another_browser_signs_nobody_in(browser: Chromium, example: Example) -> None:
+async def test_link_in_another_browser_does_not_sign_in(browser: Chromium, example: Example) -> None:
     email = "ann.elsewhere@example.com"
     async with browser.page() as page, browser.page() as elsewhere:
         await example.open(page)

@@ -104,7 +104,7 @@ async def test_exhausted_pool_returns_unavailable(
         assert await server.status("/health/live") == 200
 
     def both_happened() -> bool:
-        reasons = {line["reason"] for line in server.lines("postgres is away")}
+        reasons = {line["reason"] for line in server.lines("PostgreSQL is unavailable")}
         return {"TimeoutError", "LockNotAvailableError"} <= reasons
 
     await until(both_happened, explain=server.text)

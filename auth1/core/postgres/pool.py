@@ -286,5 +286,5 @@ class Postgres:
 
     def _unavailable(self, error: BaseException, *, lost: bool = False) -> Unavailable:
         metrics.POSTGRES_ERRORS.inc()
-        self._log.warn("postgres is away", reason=type(error).__name__)
+        self._log.warn("PostgreSQL is unavailable", reason=type(error).__name__)
         return (ConnectionLost if lost else Unavailable)(retry_after=RETRY_AFTER_S)

@@ -1,0 +1,104 @@
+"""The part of the style guide that a program can check: standard terms in names, texts and test names."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*(ROOT / "auth1").rglob("*.py"), *(ROOT / "bench").rglob("*.py")])
+TEXTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "sql" / "functions").rglob("*.sql"),  # migrations that are applied do not change
+        *(ROOT / "sql" / "queries").rglob("*.sql"),
+        *(ROOT / "auth1").rglob("*.lua"),
+        *(ROOT / "ops").rglob("*.yaml"),
+        *(ROOT / "ops").rglob("*.conf"),
+        ROOT / "justfile",
+        ROOT / "compose.yaml",
+        ROOT / "Dockerfile",
+    ]
+)
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+MAX_TEST_NAME = 80
+
+DENIED = re.compile(
+    r"\b(?:whoever|whom|whosoever|somebody|nobody|anybody|told|untold|asked|away|at the door|of the house)\b",
+    re.IGNORECASE,
+)
+DENIED_NAMES = re.compile(r"(?:^|_)(?:tell|told|untold|asked|away|somebody|nobody|whoever|door|take_slot)(?:_|$)")
+DENIED_TEST_NAMES = re.compile(
+    r"^test_(?:what|who|whoever|where|nobody|somebody|of_any|however)_|_(?:told|tells|asked|away|nobody|somebody|whoever|whom)(?:_|$)"
+)
+# Each exception with its reason: a file, and the word that it may use.
+ALLOWED = {
+    ("auth1/dev/launch.py", "nobody"),  # the account `nobody` of Unix
+    ("auth1/dev/postgres.py", "nobody"),
+    ("sql/functions/charge_budget.sql", "told"),  # budgets.told, a column of an applied migration
+    ("sql/functions/lock_budget.sql", "told"),
+    ("sql/queries/messaging.sql", "told"),
+}
+
+
+def is_denied(path: Path, text: str) -> bool:
+    return any((label(path), found.lower()) not in ALLOWED for found in DENIED.findall(text))
+
+
+def words_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the comments and strings of a Python file with their line numbers."""
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            for offset, line in enumerate(token.string.splitlines()):
+                yield token.start[0] + offset, line
+
+
+def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the names that a module defines with their line numbers."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=label)
+def test_comments_and_texts_use_standard_terms(path: Path) -> None:
+    found = [f"{label(path)}:{line}: {text.strip()}" for line, text in words_of(path) if is_denied(path, text)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=label)
+def test_names_use_standard_terms(path: Path) -> None:
+    names = names_of(ast.parse(path.read_text()))
+    found = [f"{label(path)}:{line}: {name}" for line, name in names if DENIED_NAMES.search(name.lower())]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=label)
+def test_documents_and_sql_use_standard_terms(path: Path) -> None:
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    found = [f"{label(path)}:{line}: {text.strip()}" for line, text in lines if is_denied(path, text)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=label)
+def test_test_names_state_behaviour_and_condition(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    tests = [name for name in names if name.startswith("test_")]
+    found = [name for name in tests if len(name) > MAX_TEST_NAME or DENIED_TEST_NAMES.search(name)]
+    assert not found, "\n".join(found)
