@@ -23,6 +23,7 @@ CONF = (FOLDER / "auth1.conf").read_text()
 TWO_INSTANCES = (FOLDER / "auth1-two-instances.conf").read_text()
 CONNECTIONS_PER_ADDRESS = 100
 MIB = 1024 * 1024
+LOGOS = ["/api/tenant/logo", "/api/admin/tenants/tn_1/logo"]
 IMPORTS = ["/api/tenant/users/import", "/api/admin/tenants/tn_1/users/import"]
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -91,6 +92,9 @@ def behind() -> Iterator[Behind]:
             self.respond()
 
         def do_POST(self) -> None:
+            self.respond()
+
+        def do_PUT(self) -> None:
             self.respond()
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -215,13 +219,20 @@ def test_import_of_4_mib_reaches_auth1(path: str, proxy: Proxy, behind: Behind) 
     assert len(behind.seen[-1].body) == 4 * MIB
 
 
+@pytest.mark.parametrize("path", LOGOS)
+def test_logo_of_64_kib_reaches_auth1(path: str, proxy: Proxy, behind: Behind) -> None:
+    assert proxy.send(path, "PUT", body=b"x" * 64 * 1024)[0] == 201
+    assert len(behind.seen[-1].body) == 64 * 1024
+
+
 def test_every_upload_route_accepts_its_documented_body_size() -> None:
-    (pattern,) = re.findall(r"location ~ (\S+import\S+) \{\n *client_max_body_size +4100k;", CONF)
+    limits = re.findall(r"location ~ (\S+) \{\n *client_max_body_size +(\d+)k;", CONF)
     uploads = {route.path: route.limit.max_bytes for route in ROUTES if route.limit.max_bytes > 32 * 1024}
     assert uploads != {}
     for path, size in uploads.items():
-        assert re.fullmatch(pattern.strip("^$"), re.sub(r"\{\w+\}", "tn_1", path))
-        assert size <= 4100 * 1024
+        actual = re.sub(r"\{\w+\}", "tn_1", path)
+        (limit,) = [int(kib) * 1024 for pattern, kib in limits if re.fullmatch(pattern.strip("^$"), actual)]
+        assert size <= limit <= size + 5 * 1024
 
 
 @pytest.mark.parametrize(
@@ -231,6 +242,7 @@ def test_every_upload_route_accepts_its_documented_body_size() -> None:
         ("/api/tenant/users/import/", 33, "16 KiB"),
         ("/api/tenant/users", 33, "16 KiB"),
         (IMPORTS[0], 4101, "4 MiB"),
+        (LOGOS[0], 66, "64 KiB"),
     ],
 )
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
