@@ -4,6 +4,8 @@
     python -m bench.measure        a server started by `auth1 serve`: cold start, memory, logins/s, CPU per login,
                                    latency, round trips; `--logins 10000 --concurrency 32 --rounds 5 --json`
     python -m bench.enumeration    are responses slower for numbers with an account? `--samples 2000 --json`
+    python -m bench.sql_cost       PostgreSQL's CPU per login, by the number of logins a statement; `--sizes 1 8 32`,
+                                   `--against DIR` (another checkout, in the same run)
     just chaos                     chaos.py: logins through nginx during a sequence of faults
     just load                      locustfile.py: load on a running server; the file lists its variables
     python -m bench.stage          such a server, with everything that `just load` needs, until Ctrl-C
