@@ -84,6 +84,7 @@ DOCUMENT: dict[str, Any] = {
     "request_headers": ("accept-encoding", "if-none-match"),
     "response_headers": ("cache-control", "etag", "content-encoding"),
 }
+DOCUMENT_PAGE: dict[str, Any] = DOCUMENT | {"page": True, "responses": ((200, HTML), (304, None))}
 
 TENANT_PATH = "/api/tenant"
 OPERATOR_PATH = "/api/admin/tenants/{tenant_id}"
@@ -293,8 +294,9 @@ ROUTES = (
     Route("GET", "/health", health.health, **PROBE, responses=((200, Health), (503, Health))),
     Route("GET", "/health/live", health.live, **PROBE),
     Route("GET", "/health/ready", health.ready, **PROBE, responses=((200, Ready), (503, Ready))),
-    Route("GET", "/", reference.index, **DOCUMENT, page=True, responses=((200, HTML), (304, None))),
+    Route("GET", "/", reference.index, **DOCUMENT_PAGE),
     Route("GET", "/openapi.json", reference.openapi, **DOCUMENT, responses=((200, JSON), (304, None))),
-    Route("GET", "/docs", reference.docs, **DOCUMENT, page=True, responses=((200, HTML), (304, None))),
+    Route("GET", "/docs", reference.docs, **DOCUMENT_PAGE),
+    Route("GET", "/docs/{section}", reference.docs_section, **DOCUMENT_PAGE, errors=MISSING),
     Route("GET", "/metrics", health.scrape, **PROBE | {"auth": metrics_reader}, cors=False, responses=((200, TEXT),)),
 )

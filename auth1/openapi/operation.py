@@ -20,20 +20,20 @@ _CREDENTIALS = {
 }
 
 
-def article(path: str, method: str, operation: Json, document: Json) -> str:
-    """Render an operation."""
+def article(path: str, method: str, operation: Json, document: Json, host: str) -> str:
+    """Render an operation. `host` begins the address in its command."""
     name = escape(operation["operationId"])
     responses = {
         status: resolve(response, document, "responses") for status, response in operation["responses"].items()
     }
     return (
         f'<article id="{name}" aria-labelledby="{name}-path">'
-        f'<h3 id="{name}-path">{badge(method)} <code>{breakable(path)}</code>'
-        f'<a class="here" href="#{name}" aria-label="Link to this operation">#</a></h3>'
+        f'<h2 id="{name}-path">{badge(method)} <code>{breakable(path)}</code>'
+        f'<a class="here" href="#{name}" aria-label="Link to this operation">#</a></h2>'
         f'<p class="summary">{inline(operation["summary"])}.</p>'
         f'<div class="halves"><div>{_credentials(operation)}{_details(operation, document)}'
         f"{_errors(operation, responses)}</div>"
-        f'<div class="sheets">{sheet("Command", escape(command(path, method, operation)))}'
+        f'<div class="sheets">{sheet("Command", escape(command(path, method, operation, host)))}'
         f"{_examples(responses)}</div></div></article>"
     )
 
@@ -64,7 +64,7 @@ def resolve(thing: Json, document: Json, kind: str) -> Json:
     return found
 
 
-def command(path: str, method: str, operation: Json) -> str:
+def command(path: str, method: str, operation: Json, host: str = HOST) -> str:
     """Return a shell command that calls an operation, with credentials in variables."""
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
@@ -74,7 +74,7 @@ def command(path: str, method: str, operation: Json) -> str:
         for parameter in operation.get("parameters", ())
         if parameter["in"] == "query" and "example" in parameter
     )
-    address = f"{HOST}{path}{f'?{query}' if query else ''}"
+    address = f"{host}{path}{f'?{query}' if query else ''}"
     verb = "" if method == "get" else f"-X {method.upper()} "
     lines = [f"curl {verb}{shlex.quote(address)}"]
     content = operation.get("requestBody", {}).get("content", {})
@@ -108,14 +108,17 @@ def _credentials(operation: Json) -> str:
     if not alternatives:
         return '<p class="who">Needs no credential.</p>'
     named = [
-        " with ".join(f'<a href="#credential-{scheme}">{_words(scheme)}</a>' for scheme in needed) or "nothing"
+        " with ".join(f'<a href="/docs#credential-{scheme}">{_words(scheme)}</a>' for scheme in needed) or "nothing"
         for needed in alternatives
     ]
     needs = f'<p class="who">Needs {", or ".join(named)}.</p>'
     if (path := operation.get("x-operator-path")) is None:
         return needs
-    token = f'<a href="#credential-adminToken">{_words("adminToken")}</a>'
-    return f'{needs}<p class="who">Operator: <code>{breakable(path)}</code> with {token}.</p>'
+    token = f'<a href="/docs#credential-adminToken">{_words("adminToken")}</a>'
+    return (
+        f'{needs}<details class="operator"><summary>As an operator</summary>'
+        f'<p class="who"><code>{breakable(path)}</code> with {token}.</p></details>'
+    )
 
 
 def _words(scheme: str) -> str:
@@ -139,7 +142,7 @@ def _body(operation: Json, document: Json) -> str:
         for choice in choices:
             target = resolve(choice, document, "schemas")
             name = kind(choice) if reference(choice) else escape(media_type)
-            parts.append(f"<h4>Body: {name}</h4>")
+            parts.append(f"<h3>Body: {name}</h3>")
             if said := target.get("description"):
                 parts.append(f'<div class="said">{prose(said)}</div>')
             parts.append(properties(target, ""))
@@ -151,7 +154,7 @@ def _errors(operation: Json, responses: Json) -> str:
     for status, response in responses.items():
         described = operation["responses"][status]["description"]
         if "application/problem+json" in response.get("content", {}):
-            links = re.sub(r"`(\w+)`", r'<a href="#error-\1"><code>\1</code></a>', described)
+            links = re.sub(r"`(\w+)`", r'<a href="/docs/errors#error-\1"><code>\1</code></a>', described)
             items.append(f"<li><b>{status}</b> {links}</li>")
     return f"<details><summary>Errors</summary><ul class=errors>{''.join(items)}</ul></details>"
 

@@ -1,6 +1,6 @@
-"""Render the reference page: one HTML document that loads nothing and needs no script.
+"""Render the API reference: an HTML page for each section, which loads nothing and needs no script.
 
-Its Content-Security-Policy allows its own style and script by their digests. The script may call this server only, to
+The Content-Security-Policy allows its own style and script by their digests. The script may call this server only, to
 try an operation.
 """
 
@@ -9,31 +9,30 @@ import hashlib
 import json
 from html import escape
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
-from auth1.openapi.operation import article, badge, breakable, resolve
+from auth1.openapi.contents import contents, is_for_operators, operations, section_path
+from auth1.openapi.operation import article, resolve
 from auth1.openapi.pieces import Json, properties, prose
-
-Operation: TypeAlias = tuple[str, str, Json]  # path, method, and the operation in the document
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 _STYLE = Path(__file__).with_name("page.css")
 _SCRIPT = Path(__file__).with_name("page.js")
 _PAGE = """\
 <!doctype html>
-<html lang="en">
+<html lang="en" data-host="{host}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
+<title>{heading}</title>
 <style>{style}</style>
 </head>
 <body>
 <a class="skip" href="#content">Skip to the content</a>
 <header>
-<a href="#top">{title}</a> <span>{version}</span><a class="source" href="/openapi.json">openapi.json</a>
+<a href="/docs">{title}</a> <span>{version}</span><a class="source" href="/openapi.json">openapi.json</a>
 </header>
-<div class="page" id="top">
+<div class="page">
 <nav aria-label="Contents"><details open><summary>Contents</summary>{contents}</details></nav>
 <main id="content">{body}</main>
 </div>
@@ -43,59 +42,65 @@ _PAGE = """\
 """
 
 
-def rendered() -> tuple[bytes, bytes]:
-    """Return the page, and its Content-Security-Policy."""
+class Reference(NamedTuple):
+    """The pages of the reference by the name in their path, and their Content-Security-Policy. "" is the first."""
+
+    pages: dict[str, bytes]
+    policy: bytes
+
+
+def reference(host: str) -> Reference:
+    """Render the reference. `host` begins the addresses in commands until the script replaces it."""
     style, script = _STYLE.read_text(), _SCRIPT.read_text()
     policy = (
         f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return render(json.loads(SNAPSHOT.read_bytes()), style, script).encode(), policy.encode()
-
-
-def render(document: Json, style: str, script: str) -> str:
-    """Render the page."""
+    document = json.loads(SNAPSHOT.read_bytes())
     info = document["info"]
-    sections = {tag["name"]: _operations(document, tag["name"]) for tag in document["tags"]}
-    body = [f'<section class="intro"><h1>{escape(info["title"])}</h1>{prose(info["description"])}</section>']
-    body.append(_credentials(document))
-    for tag in document["tags"]:
-        articles = "".join(article(*found, document) for found in sections[tag["name"]])
-        body.append(
-            f'<section id="{_anchor(tag["name"])}"><h2>{escape(tag["name"])}</h2>'
-            f'<p class="lead">{escape(tag["description"])}</p>{articles}</section>'
+    pages = {}
+    for name, (heading, body) in _bodies(document, host).items():
+        title = escape(f"{info['title']} API")
+        text = _PAGE.format(
+            title=title,
+            heading=title if name == "" else f"{escape(heading)} · {title}",
+            version=escape(info["version"]),
+            host=escape(host),
+            style=style,
+            script=script,
+            contents=contents(document, name),
+            body=body,
         )
-    body += [_errors(document), _schemas(document)]
-    return _PAGE.format(
-        title=f"{escape(info['title'])} API",
-        version=escape(info["version"]),
-        style=style,
-        script=script,
-        contents=_contents(sections),
-        body="\n".join(body),
+        pages[name] = text.encode()
+    return Reference(pages, policy.encode())
+
+
+def _bodies(document: Json, host: str) -> dict[str, tuple[str, str]]:
+    """Return the heading and the content of each page by name."""
+    bodies = {"": ("Start here", _first(document))}
+    for tag in document["tags"]:
+        bodies[section_path(tag["name"])] = (tag["name"], _section(document, tag, host))
+    return bodies | {"errors": ("Errors", _errors(document)), "schemas": ("Schemas", _schemas(document))}
+
+
+def _first(document: Json) -> str:
+    info = document["info"]
+    intro = f'<section class="intro"><h1>{escape(info["title"])}</h1>{prose(info["description"])}</section>'
+    return intro + _credentials(document)
+
+
+def _section(document: Json, tag: Json, host: str) -> str:
+    """Render the operations of a section. Those that only an operator can call are folded at its end."""
+    everyone: list[str] = []
+    operator: list[str] = []
+    for path, method, operation in operations(document, tag["name"]):
+        listed = operator if is_for_operators(operation) else everyone
+        listed.append(article(path, method, operation, document, host))
+    folded = f'<details class="operators"><summary>Operator operations</summary>{"".join(operator)}</details>'
+    return (
+        f'<section><h1>{escape(tag["name"])}</h1><p class="lead">{escape(tag["description"])}</p>'
+        f"{''.join(everyone)}{folded if operator else ''}</section>"
     )
-
-
-def _operations(document: Json, section: str) -> list[Operation]:
-    """Return the operations of a section."""
-    return [
-        (path, method, operation)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-        if operation["tags"] == [section]
-    ]
-
-
-def _contents(sections: dict[str, list[Operation]]) -> str:
-    parts = ['<ul><li><a href="#credentials">Credentials</a></li></ul>']
-    for name, operations in sections.items():
-        items = [
-            f'<li><a href="#{escape(operation["operationId"])}">{badge(method)} <code>{breakable(path)}</code></a></li>'
-            for path, method, operation in operations
-        ]
-        parts.append(f'<p><a href="#{_anchor(name)}">{escape(name)}</a></p><ul>{"".join(items)}</ul>')
-    parts.append('<ul><li><a href="#errors">Errors</a></li><li><a href="#schemas">Schemas</a></li></ul>')
-    return "".join(parts)
 
 
 def _credentials(document: Json) -> str:
@@ -120,7 +125,7 @@ def _errors(document: Json) -> str:
             )
     head = "<thead><tr><th>Status</th><th>Code</th><th>Detail</th></tr></thead>"
     return (
-        '<section id="errors"><h2>Errors</h2><p class="lead">Each is a <a href="#schema-Problem">Problem</a>.</p>'
+        '<section><h1>Errors</h1><p class="lead">Each is a <a href="/docs/schemas#schema-Problem">Problem</a>.</p>'
         f'<div class="wide" tabindex="0" role="region" aria-label="Errors"><table>{head}<tbody>{"".join(rows)}</tbody>'
         "</table></div></section>"
     )
@@ -132,13 +137,9 @@ def _schemas(document: Json) -> str:
         listed = properties(resolve(schema, document, "schemas"), "")
         said = prose(schema.get("description", ""))
         parts.append(
-            f'<article class="schema" id="schema-{escape(name)}"><h3>{escape(name)}</h3>{said}{listed}</article>'
+            f'<article class="schema" id="schema-{escape(name)}"><h2>{escape(name)}</h2>{said}{listed}</article>'
         )
-    return f'<section id="schemas"><h2>Schemas</h2>{"".join(parts)}</section>'
-
-
-def _anchor(name: str) -> str:
-    return "section-" + "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+    return f"<section><h1>Schemas</h1>{''.join(parts)}</section>"
 
 
 def _digest(text: str) -> str:

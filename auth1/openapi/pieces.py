@@ -36,7 +36,7 @@ def reference(schema: Json) -> str | None:
 def kind(schema: Json) -> str:
     """Render a type in a few words. Another schema becomes a link."""
     if name := reference(schema):
-        return f'<a href="#schema-{escape(name)}">{escape(name)}</a>'
+        return f'<a href="/docs/schemas#schema-{escape(name)}">{escape(name)}</a>'
     if "const" in schema:
         return f"<code>{escape(json.dumps(schema['const'], ensure_ascii=False))}</code>"
     if enum := schema.get("enum"):
@@ -87,7 +87,7 @@ def fields(rows: list[tuple[str, Json, bool, str]], caption: str) -> str:
             f"<dt><code>{escape(name)}</code> <small>{kind(schema)}</small> {must}</dt>"
             f"<dd>{described}{f'<p class=bounds>{limits}</p>' if limits else ''}</dd>"
         )
-    head = f"<h4>{caption}</h4>" if caption else ""
+    head = f"<h3>{caption}</h3>" if caption else ""
     return f"{head}<dl class=fields>{''.join(items)}</dl>"
 
 

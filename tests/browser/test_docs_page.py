@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from auth1.openapi import contents
 from tests.browser import accessibility, chromium
 from tests.browser.chromium import Chromium, Page
 from tests.browser.conftest import BROWSER
@@ -32,42 +33,63 @@ async def until_shown(page: Page, expression: str) -> Any:
     return value
 
 
+PAGES = ["", *contents.pages(described.snapshot())]
+
+
+def address(auth1: Auth1, name: str) -> str:
+    return f"{auth1.url}/docs/{name}" if name else f"{auth1.url}/docs"
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_docs_page_follows_its_policy_and_loads_nothing(browser: Chromium, auth1: Auth1, scripts: bool) -> None:
     async with browser.page(scripts=scripts) as page:
-        await page.open(f"{auth1.url}/docs")
+        await page.open(f"{auth1.url}/docs/sign-in")
 
         assert page.complaints == []
-        assert page.requests == [f"GET {auth1.url}/docs"]
+        assert page.requests == [f"GET {auth1.url}/docs/sign-in"]
         assert await page.evaluate("getComputedStyle(document.querySelector('header')).position") == "sticky"
         assert await page.evaluate("document.querySelectorAll('.sheets > button').length > 0") is scripts
 
 
-async def test_every_operation_schema_and_error_can_be_linked_to(browser: Chromium, auth1: Auth1) -> None:
+async def test_every_operation_schema_and_error_can_be_linked_to(auth1: Auth1) -> None:
     document = described.snapshot()
-    wanted = {operation["operationId"] for verbs in document["paths"].values() for operation in verbs.values()}
-    wanted |= {f"schema-{name}" for name in document["components"]["schemas"]}
+    operations = {operation["operationId"] for verbs in document["paths"].values() for operation in verbs.values()}
+    schemas = {f"schema-{name}" for name in document["components"]["schemas"]}
     codes = set(document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+    ids: dict[str, list[str]] = {}
+    links: set[tuple[str, str]] = set()
+    for name in PAGES:
+        path = f"/docs/{name}" if name else "/docs"
+        text = (await auth1.client.get(path)).text
+        ids[path] = re.findall(r' id="([^"]+)"', text)
+        targets = [target.partition("#") for target in re.findall(r'<a [^>]*href="([^"]+)"', text)]
+        links |= {(target or path, fragment) for target, _, fragment in targets}
 
-    async with browser.page() as page:
-        await page.open(f"{auth1.url}/docs")
-        ids = await page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
-        links = await page.evaluate("[...document.querySelectorAll('a[href]')].map(e => e.getAttribute('href'))")
-
-        assert len(set(ids)) == len(ids)
-        assert wanted <= set(ids)
-        assert {f"error-{code}" for code in codes} <= set(ids)
-        assert {link[1:] for link in links if link.startswith("#")} <= set(ids), "no link leads nowhere"
-        assert {link for link in links if not link.startswith("#")} == {"/openapi.json"}
-        assert {link for link in links if link[1:] in wanted and not link.startswith("#schema-")} >= {
-            f"#{operation['operationId']}" for verbs in document["paths"].values() for operation in verbs.values()
-        }
+    found = [one for listed in ids.values() for one in listed]
+    assert all(len(set(listed)) == len(listed) for listed in ids.values())
+    assert operations | schemas | {f"error-{code}" for code in codes} <= set(found)
+    assert operations <= {fragment for _, fragment in links}
+    assert {path for path, _ in links} == {*ids, "/openapi.json"}
+    assert [link for link in links if link[1] and link[1] not in ids[link[0]]] == [], "every link has a target"
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_link_to_an_operator_operation_unfolds_it(browser: Chromium, auth1: Auth1, scripts: bool) -> None:
+    folded = "document.querySelector('.operators').open"
+    async with browser.page(scripts=scripts) as page:
+        await page.open(f"{auth1.url}/docs/tenants-and-keys")
+        assert await page.evaluate(folded) is False
+        await page.open(f"{auth1.url}/docs/users")
+        await page.open(f"{auth1.url}/docs/tenants-and-keys#create_tenant")
+
+        assert await until_shown(page, folded)
+
+
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("dark", [False, True])
-async def test_docs_page_is_accessible(browser: Chromium, auth1: Auth1, dark: bool) -> None:
+async def test_docs_page_is_accessible(browser: Chromium, auth1: Auth1, dark: bool, name: str) -> None:
     async with browser.page(dark=dark) as page:
-        await page.open(f"{auth1.url}/docs")
+        await page.open(address(auth1, name))
         await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
 
         # Links within a sentence may be as low as its lines (WCAG 2.2, 2.5.8).
@@ -78,23 +100,25 @@ async def test_docs_page_is_accessible(browser: Chromium, auth1: Auth1, dark: bo
         assert (int(re.findall(r"\d+", ground)[0]) < 64) is dark
 
 
-@pytest.mark.parametrize("width", [360, 800, 1400])
+@pytest.mark.parametrize("width", [320, 800, 1400])
 async def test_docs_page_fits_every_screen(browser: Chromium, auth1: Auth1, width: int) -> None:
     async with browser.page() as page:
         await page.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500
         )
-        await page.open(f"{auth1.url}/docs")
+        for name in PAGES:
+            await page.open(address(auth1, name))
+            await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
 
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
 async def test_docs_page_has_landmarks_for_screen_readers(browser: Chromium, auth1: Auth1) -> None:
     async with browser.page() as page:
-        await page.open(f"{auth1.url}/docs")
+        await page.open(f"{auth1.url}/docs/sign-in")
 
         roles = await page.roles()
-        for role, name in (("main", ""), ("navigation", "Contents"), ("heading", "Auth1"), ("heading", "Errors")):
+        for role, name in (("main", ""), ("navigation", "Contents"), ("heading", "Sign in")):
             assert (role, name) in roles
         assert await page.evaluate("document.documentElement.lang") == "en"
         assert {name for role, name in roles if role == "button"} == {"Try it"}
@@ -104,7 +128,7 @@ async def test_operation_can_be_run_from_the_docs_page(browser: Chromium, auth1:
     tenant = await auth1.tenant()
     form = "document.querySelector('#request_code form')"
     async with browser.page() as page:
-        await page.open(f"{auth1.url}/docs")
+        await page.open(f"{auth1.url}/docs/sign-in")
         await page.evaluate("document.querySelector('#request_code .sheets > button').click()")
         await until_shown(page, f"!!{form}")
         await page.evaluate(f"{form}.querySelector('input').value = '{tenant['test_key']}'")
@@ -114,7 +138,7 @@ async def test_operation_can_be_run_from_the_docs_page(browser: Chromium, auth1:
         assert '"status": "sent"' in answer
         assert page.complaints == []
         assert {urlsplit(request.partition(" ")[2]).path for request in page.requests} == {
-            "/docs",
+            "/docs/sign-in",
             "/openapi.json",
             "/api/auth/request",
         }
@@ -134,7 +158,7 @@ async def test_policy_blocks_an_injected_script(browser: Chromium, auth1: Auth1)
 
 
 async def test_docs_page_has_security_headers(auth1: Auth1) -> None:
-    answer = await auth1.client.get("/docs")
+    answer = await auth1.client.get("/docs/sign-in")
 
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; ")
