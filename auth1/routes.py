@@ -78,12 +78,10 @@ WRONG_CODE = (errors.InvalidCode, errors.NoActiveChallenge, errors.TooManyAttemp
 LINK_PAGE: dict[str, Any] = {"auth": public, "max_concurrent": PROBES, "page": True}
 PROBE: dict[str, Any] = {"auth": public, "quiet": True, "max_concurrent": PROBES}
 WELL_KNOWN: dict[str, Any] = {"auth": public, "max_concurrent": PROBES, "response_headers": ("cache-control",)}
-DOCUMENT: dict[str, Any] = {
-    **PROBE,
-    "max_concurrent": DOCUMENTS,
-    "request_headers": ("accept-encoding", "if-none-match"),
-    "response_headers": ("cache-control", "etag", "content-encoding"),
-}
+CONDITIONS = ("accept-encoding", "if-none-match")
+CACHING = ("cache-control", "etag", "content-encoding")
+CACHED: dict[str, Any] = {"request_headers": CONDITIONS, "response_headers": CACHING}
+DOCUMENT: dict[str, Any] = {**PROBE, **CACHED, "max_concurrent": DOCUMENTS}
 DOCUMENT_PAGE: dict[str, Any] = DOCUMENT | {"page": True, "responses": ((200, HTML), (304, None))}
 
 TENANT_PATH = "/api/tenant"

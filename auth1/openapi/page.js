@@ -1,5 +1,5 @@
 "use strict";
-// "Try it": sends an operation to this very server. Without scripts the page says all that it says with them.
+// Adds to the page: search, copy buttons, this server's address in commands, and "Try it". All text is there without it.
 (() => {
   const CREDENTIALS = {
     publishableKey: ["x-api-key", ""], secretKey: ["x-api-key", ""], testKey: ["x-api-key", ""],
@@ -98,6 +98,52 @@
     form.after(result);
     form.querySelector("input, textarea, button").focus();
   };
+
+  const search = (nav) => {
+    const field = make("input", { type: "search", autocomplete: "off", spellcheck: false });
+    const found = make("p", { className: "found" });
+    found.setAttribute("role", "status");
+    const items = [...nav.querySelectorAll("li")];
+    const groups = [...nav.querySelectorAll("details")];
+    field.addEventListener("input", () => {
+      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      for (const item of items) {
+        const text = `${item.textContent.toLowerCase()} ${item.dataset.words}`;
+        item.hidden = !words.every((word) => text.includes(word));
+      }
+      for (const list of nav.querySelectorAll("ul")) list.hidden = !list.querySelector("li:not([hidden])");
+      for (const group of groups) {
+        group.hidden = !group.querySelector("li:not([hidden])");
+        group.open = words.length > 0;
+      }
+      const count = items.filter((item) => !item.hidden).length;
+      found.textContent = words.length ? `${count} ${count === 1 ? "operation" : "operations"}` : "";
+    });
+    nav.prepend(make("label", { className: "search" }, "Search operations", field), found);
+  };
+
+  const addCopy = (figure) => {
+    const code = figure.querySelector("pre");
+    const button = make("button", { type: "button", className: "copy" }, "Copy");
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Not copied";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    figure.querySelector("figcaption").append(button);
+  };
+
+  const host = document.documentElement.dataset.host;
+  for (const figure of document.querySelectorAll("figure")) {
+    const code = figure.querySelector("pre");
+    if (code.textContent.startsWith("curl ")) code.textContent = code.textContent.replace(host, location.origin);
+    if (navigator.clipboard) addCopy(figure);
+  }
+  search(document.querySelector("nav > details > div"));
 
   for (const article of document.querySelectorAll("article")) {
     const sheets = article.querySelector(".sheets");

@@ -33,7 +33,7 @@ _PAGE = """\
 <a href="/docs">{title}</a> <span>{version}</span><a class="source" href="/openapi.json">openapi.json</a>
 </header>
 <div class="page">
-<nav aria-label="Contents"><details open><summary>Contents</summary>{contents}</details></nav>
+<nav aria-label="Contents"><details open><summary>Contents</summary><div>{contents}</div></details></nav>
 <main id="content">{body}</main>
 </div>
 <script>{script}</script>

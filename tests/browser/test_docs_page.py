@@ -121,7 +121,7 @@ async def test_docs_page_has_landmarks_for_screen_readers(browser: Chromium, aut
         for role, name in (("main", ""), ("navigation", "Contents"), ("heading", "Sign in")):
             assert (role, name) in roles
         assert await page.evaluate("document.documentElement.lang") == "en"
-        assert {name for role, name in roles if role == "button"} == {"Try it"}
+        assert {name for role, name in roles if role == "button"} == {"Copy", "Try it"}
 
 
 async def test_operation_can_be_run_from_the_docs_page(browser: Chromium, auth1: Auth1) -> None:
@@ -142,6 +142,51 @@ async def test_operation_can_be_run_from_the_docs_page(browser: Chromium, auth1:
             "/openapi.json",
             "/api/auth/request",
         }
+
+
+SHOWN = "[...document.querySelectorAll('nav li')].filter(e => e.getClientRects().length).map(e => e.textContent)"
+
+
+async def test_search_shows_the_operations_that_match(browser: Chromium, auth1: Auth1) -> None:
+    async def search(text: str) -> Any:
+        await page.evaluate(f"document.querySelector('nav input').value = {text!r}")
+        await page.evaluate("document.querySelector('nav input').dispatchEvent(new Event('input'))")
+        return await page.evaluate(SHOWN)
+
+    async with browser.page() as page:
+        await page.open(f"{auth1.url}/docs")
+        everything = await page.evaluate(SHOWN)
+
+        assert await search("post ban") == [
+            "POST /api/tenant/users/{user_id}/ban",
+            "POST /api/tenant/users/{user_id}/unban",
+        ]
+        assert await search("create_tenant") == ["POST /api/admin/tenants"], "an operator operation is unfolded"
+        assert await page.evaluate("document.querySelector('nav [role=status]').textContent") == "1 operation"
+        assert await search("no such operation") == []
+        assert await search("") == everything
+        assert page.complaints == []
+
+
+async def test_copy_button_copies_the_command_with_this_servers_address(browser: Chromium, auth1: Auth1) -> None:
+    async with browser.page() as page:
+        await page.open(f"{auth1.url}/docs/sign-in")
+        await page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+        await page.evaluate("document.querySelector('#request_code .copy').click()")
+
+        copied = await until_shown(page, "window.copied")
+        assert copied.startswith(f"curl -X POST {auth1.url}/api/auth/request")
+        assert await until_shown(page, "document.querySelector('#request_code .copy').textContent") == "Copied"
+
+
+async def test_page_without_scripts_has_the_index_and_no_controls(browser: Chromium, auth1: Auth1) -> None:
+    async with browser.page(scripts=False) as page:
+        await page.open(f"{auth1.url}/docs/sign-in")
+
+        assert await page.evaluate("document.querySelectorAll('button, input').length") == 0
+        assert "POST /api/auth/request" in await page.evaluate(SHOWN)
+        command = await page.evaluate("document.querySelector('#request_code pre').textContent")
+        assert command.startswith("curl -X POST http://localhost:3000/api/auth/request")
 
 
 async def test_policy_blocks_an_injected_script(browser: Chromium, auth1: Auth1) -> None:
