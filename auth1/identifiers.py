@@ -61,24 +61,15 @@ def parse_identifier(*, phone: str | None, email: str | None) -> Identifier:
 @lru_cache(maxsize=1024)
 def parse_phone(text: str) -> Identifier:
     """Parse a phone number in E.164. Raises InvalidPhone."""
-    if not _PHONE.fullmatch(text):
+    if not is_e164(text):
         raise InvalidPhone
     try:
         number = phonenumbers.parse(text)
     except phonenumbers.NumberParseException:
         raise InvalidPhone from None
-    line = phonenumbers.number_type(number)
-    if (
-        phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE
-        or number.country_code in _NON_GEOGRAPHIC
-        or line == PhoneNumberType.PREMIUM_RATE
-        or str(number.national_number) in _EMERGENCY
-    ):
+    if not _is_accepted(number):
         raise InvalidPhone
-    value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    plus_code = 1 + len(str(number.country_code))
-    masked = value[:plus_code] + "•" * (len(value) - plus_code - 3) + value[-3:]
-    return Identifier(value, "sms", masked, _country(number), line)
+    return _phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), number)
 
 
 @lru_cache(maxsize=1024)
@@ -100,12 +91,42 @@ def parse_email(text: str) -> Identifier:
     return Identifier(f"{local}@{domain}", "email", f"{local[0]}•••@{domain}")
 
 
-def mask(value: str) -> str:
-    """Mask a normalised identifier, also one that only earlier phone metadata accept."""
+@lru_cache(maxsize=1024)
+def stored_identifier(identifier_type: IdentifierType, value: str) -> Identifier:
+    """Describe a stored phone or email, also one that today's rules reject. An unknown country is None."""
+    if identifier_type == "email":
+        local, _, domain = value.rpartition("@")
+        return Identifier(value, "email", f"{local[:1]}•••@{domain}")
     try:
-        return (parse_phone if value.startswith("+") else parse_email)(value).masked
-    except (InvalidPhone, InvalidEmail):
-        return f"{value[:2]}•••"
+        return _phone(value, phonenumbers.parse(value))
+    except phonenumbers.NumberParseException:
+        return Identifier(value, "sms", _mask(value, 1))
+
+
+def is_e164(text: str) -> bool:
+    """Return whether a text has the form of a phone number, also where no numbering plan contains it."""
+    return _PHONE.fullmatch(text) is not None
+
+
+def _is_accepted(number: PhoneNumber) -> bool:
+    """Return whether today's numbering plans accept a number."""
+    return (
+        phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
+        and number.country_code not in _NON_GEOGRAPHIC
+        and phonenumbers.number_type(number) != PhoneNumberType.PREMIUM_RATE
+        and str(number.national_number) not in _EMERGENCY
+    )
+
+
+def _phone(value: str, number: PhoneNumber) -> Identifier:
+    masked = _mask(value, len(str(number.country_code)))
+    return Identifier(value, "sms", masked, _country(number), phonenumbers.number_type(number))
+
+
+def _mask(phone: str, code_digits: int) -> str:
+    """Hide the digits between the country code and the last three."""
+    plus_code = 1 + code_digits
+    return phone[:plus_code] + "•" * (len(phone) - plus_code - 3) + phone[-3:]
 
 
 def _country(number: PhoneNumber) -> str:

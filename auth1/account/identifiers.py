@@ -8,6 +8,7 @@ from auth1.account import store
 from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers
 from auth1.account.store import ProofResult, ProveIdentifier, RemoveIdentifier
 from auth1.challenges import codes
+from auth1.challenges.recipients import parse_recipient
 from auth1.challenges.schemas import CodeSent
 from auth1.challenges.send_code import CodePurpose, SendCode, send_code
 from auth1.core.http.request import Request
@@ -65,7 +66,7 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
     """Link a phone or email to the user after the right code. The same session must have requested it."""
     caller = request.caller
     tenant = caller.tenant
-    identifier = parse_identifier(phone=body.phone, email=body.email)
+    identifier = await parse_recipient(app, tenant.id, phone=body.phone, email=body.email)
     request.log["identifier"] = identifier.masked
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "This tenant requires it.")])

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from auth1 import metrics
 from auth1.challenges import codes, store
 from auth1.challenges.magic_link import link_options
+from auth1.challenges.recipients import parse_recipient
 from auth1.challenges.schemas import METADATA_BYTES, ChallengeOut, CodeAnswer, CodeRequest, CodeSent
 from auth1.challenges.send_code import LOGIN, SendCode, send_code
 from auth1.challenges.store import CodeResult, SubmitCode
@@ -64,7 +65,7 @@ def check_metadata(metadata: dict[str, Any] | None) -> None:
 async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer) -> Verified:
     """Verify a code: open a session, and return its tokens."""
     tenant = request.caller
-    identifier = parse_identifier(phone=body.phone, email=body.email)
+    identifier = await parse_recipient(app, tenant.id, phone=body.phone, email=body.email)
     request.log["identifier"] = identifier.masked
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "This tenant requires it.")])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from auth1.challenges import codes, magic_link
 from auth1.challenges.codes import LOGIN
 from auth1.core.crypto import Keyring
-from auth1.identifiers import Channel, parse_phone
+from auth1.identifiers import Channel, stored_identifier
 from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.messaging.store import Claimed
 from auth1.templates import notices
@@ -36,7 +36,7 @@ class Envelope(NamedTuple):
         """The senders of an SMS to the recipient's country, completed by those for all countries."""
         senders = self.settings.sms_senders
         rest = senders.get("*", Senders())
-        country = senders.get(parse_phone(self.to).country or "", rest) if senders else rest
+        country = senders.get(stored_identifier("phone", self.to).country or "", rest) if senders else rest
         return Senders(twilio=country.twilio or rest.twilio, sns=country.sns or rest.sns)
 
 

@@ -109,6 +109,19 @@ class EventKey(NamedTuple):
     other_event_id: str
 
 
+class IdentifierKey(NamedTuple):
+    """The key of an identifier."""
+
+    tenant_id: str
+    identifier: str
+
+
+class LiveCode(NamedTuple):
+    """The purpose of a live code."""
+
+    purpose: str
+
+
 class ChallengeKey(NamedTuple):
     """The key of a challenge."""
 
@@ -155,5 +168,6 @@ OPEN_CHALLENGES = function("open_challenges", OpenRow, OpenResult)
 SUBMIT_CODES = function("submit_codes", SubmitRow, SubmitResult)
 FIND_OPENED = _QUERIES.statement("find_opened", EventKey, OpenResult)
 FIND_SUBMITTED = _QUERIES.statement("find_submitted", EventKey, SubmitResult)
+FIND_LIVE_CODE = _QUERIES.statement("find_live_code", IdentifierKey, LiveCode)
 FIND_CHALLENGE = _QUERIES.statement("find_challenge", ChallengeKey, ChallengeRow)
 RECORD_EVENT = _QUERIES.statement("record_event", NewEvent, Recorded)

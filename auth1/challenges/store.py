@@ -9,6 +9,7 @@ from auth1.challenges.magic_link import NewLink
 from auth1.challenges.schemas import ChallengeOut, MessageOut
 from auth1.challenges.statements import (
     FIND_CHALLENGE,
+    FIND_LIVE_CODE,
     FIND_OPENED,
     FIND_SUBMITTED,
     OPEN_CHALLENGES,
@@ -16,6 +17,7 @@ from auth1.challenges.statements import (
     SUBMIT_CODES,
     ChallengeKey,
     EventKey,
+    IdentifierKey,
     NewEvent,
     OpenResult,
     OpenRow,
@@ -220,6 +222,11 @@ async def submit_code(postgres: Postgres, request: SubmitCode) -> CodeResult:
 
     result = await repeat_once(run, find)
     return CodeResult(cast(Verdict, result.verdict), *result[2:-1], read_events(result.events))
+
+
+async def has_live_code(postgres: Postgres, tenant_id: str, identifier: str) -> bool:
+    """Return whether an identifier has a live code, for any purpose."""
+    return await postgres.row(FIND_LIVE_CODE, IdentifierKey(tenant_id, identifier)) is not None
 
 
 async def find_challenge(postgres: Postgres, tenant_id: str, challenge_id: str) -> ChallengeOut | None:

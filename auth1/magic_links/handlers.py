@@ -14,7 +14,7 @@ from auth1.core.http.request import Request, Response
 from auth1.core.ids import new_id
 from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
 from auth1.events.log import event_context, log_events
-from auth1.identifiers import parse_email
+from auth1.identifiers import stored_identifier
 from auth1.magic_links import pages, store
 from auth1.magic_links.devices import describe_device
 from auth1.magic_links.store import ConfirmLink, Proof, RedeemLink
@@ -88,7 +88,7 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
             raise NoActiveChallenge
     assert redeemed.identifier is not None, "a redeemed link has an identifier"
     assert redeemed.user_id is not None, "a redeemed link has a user"
-    identifier = parse_email(redeemed.identifier)
+    identifier = stored_identifier("email", redeemed.identifier)
     return await create.issue_tokens(
         app, tenant, redemption.session, redeemed.user_id, identifier, is_new_user=redeemed.is_new_user
     )

@@ -15,7 +15,7 @@ from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events
-from auth1.identifiers import parse_phone
+from auth1.identifiers import stored_identifier
 from auth1.messaging import store
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.providers.protocol import OutgoingMessage
@@ -101,7 +101,8 @@ class Outbox:
         country = number = None
         cost = 0
         if message.channel == "sms":
-            country, number = parse_phone(message.identifier).country, segments.measure(text).segments
+            country = stored_identifier("phone", message.identifier).country
+            number = segments.measure(text).segments
             cost = self._rates.price(country, number)
         charge = ChargeNotice(message.tenant_id, message.message_id, country, number, cost)
         await store.charge_notice(self._postgres, charge)

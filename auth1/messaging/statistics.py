@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from auth1.config.sms_rates import MICRO
 from auth1.core.postgres import Postgres, Queries
-from auth1.identifiers import mask
+from auth1.identifiers import TYPES, stored_identifier
 from auth1.messaging.schemas import GroupBy, MessageGroup, MessageListed, MessageQuery, State
 
 _QUERIES = Queries("reports")
@@ -97,7 +97,7 @@ async def list_messages(postgres: Postgres, tenant_id: str, query: MessageQuery)
             challenge_id=row.challenge_id,
             notice=row.notice,
             channel=row.channel,
-            destination=mask(row.identifier),
+            destination=stored_identifier(TYPES[row.channel], row.identifier).masked,
             country=row.country,
             state=row.state,
             provider=row.provider,

@@ -40,10 +40,12 @@ REFUSED = (
 
 
 class Entry(NamedTuple):
-    """A valid row and its line."""
+    """A valid row, its first and last line, and how many lines it spans."""
 
     line: int
     row: Row
+    last: int
+    lines: int
 
 
 class Options(NamedTuple):
@@ -138,7 +140,7 @@ def _read(line: Line, options: Options, part: Imported) -> Entry | None:
         if line.row is not None:
             row = validate.check(line.row, options.fields, trust_unverified=options.trust_unverified)
             part.read += 1
-            return Entry(line.number, row)
+            return Entry(line.number, row, line.last, line.lines)
         reject = Reject(line.number, line.error)
     except ApiError as error:
         reject = Reject(line.number, _reason(error))
@@ -210,10 +212,13 @@ async def _import_rows(tenant_id: str, batch: Sequence[Entry], transaction: Tran
     owners = await store.find_owners(transaction, tenant_id, [entry.row for entry in batch])
     for entry in batch:
         row = entry.row
-        users = {owners.of_identifiers[one] for one in row.identifiers.values() if one in owners.of_identifiers}
+        values = (*row.identifiers.values(), row.stored_phone)
+        users = {owners.of_identifiers[one] for one in values if one in owners.of_identifiers}
         if row.external_id in owners.of_external_ids:
             users.add(owners.of_external_ids[row.external_id])
-        if not users or users == {row.id}:  # its own id: created before, by a commit without a received result
+        if row.rejected is not None and not _is_known(owners, row, users):
+            _reject(result, entry, row.rejected)
+        elif not users or users == {row.id}:  # its own id: created before, by a commit without a received result
             if not users:
                 created.append(row)
                 _enter(owners, row)
@@ -227,6 +232,22 @@ async def _import_rows(tenant_id: str, batch: Sequence[Entry], transaction: Tran
     if created:
         await store.make_users(transaction, tenant_id, created, None, EventContext(""))
     return result
+
+
+def _is_known(owners: store.Owners, row: Row, users: set[str]) -> bool:
+    """Return whether a row is a user whose phone was stored before its numbering plan changed."""
+    phones = [phone for phone in (row.identifiers.get("phone"), row.stored_phone) if phone is not None]
+    return bool(users) and (not phones or any(phone in owners.of_identifiers for phone in phones))
+
+
+def _reject(result: Imported, entry: Entry, reason: str) -> None:
+    """Reject a row with all lines that it spans."""
+    reject = Reject(entry.line, reason)
+    if entry.lines > 1:
+        reject.last_line = entry.last
+    result.rejects.append(reject)
+    result.read += entry.lines - 1  # one was counted when the row was read
+    result.rejected += entry.lines
 
 
 def _enter(owners: store.Owners, row: Row) -> None:

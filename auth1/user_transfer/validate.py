@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from auth1.core.ids import new_id
-from auth1.errors import FieldError, ValidationFailed
-from auth1.identifiers import Identifier, IdentifierType, parse_email, parse_phone
+from auth1.errors import FieldError, InvalidPhone, ValidationFailed
+from auth1.identifiers import Identifier, IdentifierType, is_e164, parse_email, parse_phone
 from auth1.user_transfer.dates import parse_timestamp
 from auth1.user_transfer.field_map import FieldMap
 from auth1.users import metadata
@@ -35,16 +35,21 @@ def check(raw: Mapping[str, Any], fields: FieldMap, *, trust_unverified: bool = 
     row = fields.read(raw)
     identifiers: dict[IdentifierType, str] = {}
     unverified: dict[IdentifierType, str] = {}
-    for name, parse in _PARSERS.items():
+    stored_phone = rejected = None
+    for name in _PARSERS:
         value, unproven = _text(row, name), _text(row, f"unverified_{name}")
         if value is None and trust_unverified:
             value, unproven = unproven, None
         if value is not None and (trust_unverified or _is_verified(row, fields, name)):
-            identifiers[name] = parse(value).value
+            identifiers[name], reason = _parse(name, value)
+            rejected = rejected or reason
+            if is_e164(value) and (reason or identifiers[name] != value):
+                stored_phone = value
         elif value is not None:
             unproven = value
         if unproven is not None:
-            unverified[name] = parse(unproven).value
+            unverified[name], reason = _parse(name, unproven)
+            rejected = rejected or reason
     external_id = _external_id(row)
     if not identifiers and (external_id is None or not unverified):
         raise _error("phone", _missing(unverified))
@@ -61,7 +66,22 @@ def check(raw: Mapping[str, Any], fields: FieldMap, *, trust_unverified: bool = 
         ban_reason=reason if banned_until else None,
         unverified_phone=unverified.get("phone"),
         unverified_email=unverified.get("email"),
+        stored_phone=stored_phone,
+        rejected=rejected,
     )
+
+
+def _parse(name: IdentifierType, text: str) -> tuple[str, str | None]:
+    """Return a phone or email, and why today's rules reject it. Only a stored number may be rejected by them.
+
+    Raises InvalidPhone for a text that can be no phone, and InvalidEmail.
+    """
+    try:
+        return _PARSERS[name](text).value, None
+    except InvalidPhone as error:
+        if not is_e164(text):
+            raise
+        return text, error.detail
 
 
 def _missing(unverified: Mapping[IdentifierType, str]) -> str:

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from auth1.core.http.pagination import INVALID_CURSOR, PageQuery
 from auth1.core.http.request import Request
-from auth1.errors import FieldError, ValidationFailed
-from auth1.identifiers import parse_identifier
+from auth1.errors import FieldError, InvalidPhone, ValidationFailed
+from auth1.identifiers import is_e164, parse_identifier
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import metadata, store
@@ -56,10 +56,27 @@ async def search(app: Services, request: Request[TenantAdmin], query: UserQuery)
     elif name == "external_id":
         ids = await store.find_by_external_id(app.postgres, tenant_id, text)
     else:
-        identifier = parse_identifier(**{"phone": None, "email": None, name: _with_plus(text)})
-        ids = await store.find_by_identifier(app.postgres, tenant_id, identifier.value)
+        ids = await _find_by_identifier(app, tenant_id, name, _with_plus(text))
     shown_ids, cursor = query.split(ids, str)
     return UserPage(await store.get_users(app.postgres, tenant_id, shown_ids), cursor)
+
+
+async def _find_by_identifier(app: Services, tenant_id: str, kind: str, text: str) -> list[str]:
+    """Find a phone or email in today's form, or else a phone exactly as it is stored."""
+    values: list[str] = []
+    rejected = None
+    try:
+        values.append(parse_identifier(**{"phone": None, "email": None, kind: text}).value)
+    except InvalidPhone as error:
+        rejected = error
+    if is_e164(text) and text not in values:
+        values.append(text)
+    for value in values:
+        if ids := await store.find_by_identifier(app.postgres, tenant_id, value):
+            return ids
+    if rejected is not None:
+        raise rejected
+    return []
 
 
 def _filter(query: UserQuery) -> tuple[str | None, str]:

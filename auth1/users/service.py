@@ -8,7 +8,7 @@ import msgspec
 from auth1.core import timestamps
 from auth1.core.ids import new_id
 from auth1.core.postgres import Transaction
-from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
+from auth1.errors import Conflict, FieldError, InvalidPhone, NotFound, ValidationFailed
 from auth1.events.log import RecordedEvent, log_events
 from auth1.identifiers import IdentifierType, parse_email, parse_phone
 from auth1.services import Services
@@ -58,7 +58,7 @@ async def update_user(app: Services, manager: TenantAdmin, user_id: str, patch: 
     """Change a user; a changed phone or email ends its sessions. Raises NotFound, Conflict, ValidationFailed."""
     identifiers: dict[IdentifierType, str | None] = {}
     if patch.phone is not msgspec.UNSET:
-        identifiers["phone"] = parse_phone(patch.phone).value if patch.phone is not None else None
+        identifiers["phone"] = await _phone(app, manager, user_id, patch.phone) if patch.phone is not None else None
     if patch.email is not msgspec.UNSET:
         identifiers["email"] = parse_email(patch.email).value if patch.email is not None else None
     changes = store.Changes(
@@ -119,6 +119,22 @@ async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
 async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Person:
     """Return all data of a user. Raises NotFound."""
     return await export.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
+
+
+async def _phone(app: Services, manager: TenantAdmin, user_id: str, text: str) -> str:
+    """Return a phone in today's form, or unchanged when the user has it already. Raises InvalidPhone."""
+    value, rejected = None, None
+    try:
+        value = parse_phone(text).value
+    except InvalidPhone as error:
+        rejected = error
+    if value != text:
+        users = await store.get_users(app.postgres, manager.tenant_id, [user_id])
+        if any(text in (user.phone, user.unverified_phone) for user in users):
+            return text
+    if value is None:
+        raise rejected or InvalidPhone
+    return value
 
 
 async def _create(manager: TenantAdmin, user: store.Row, transaction: Transaction) -> list[RecordedEvent]:

@@ -36,6 +36,8 @@ class Row(NamedTuple):
     ban_reason: str | None
     unverified_phone: str | None = None
     unverified_email: str | None = None
+    stored_phone: str | None = None  # the phone as an export shows it, where today's rules change or reject it
+    rejected: str | None = None  # why this user cannot be created: today's rules reject a phone of it
 
 
 class Owners(NamedTuple):
@@ -108,21 +110,13 @@ async def get_users(postgres: Postgres, tenant_id: str, ids: Sequence[str]) -> l
 
 
 async def find_by_identifier(postgres: Postgres, tenant_id: str, identifier: str) -> list[str]:
-    return [
-        row.id
-        for row in await postgres.rows(
-            statements.FIND_USER_BY_IDENTIFIER, statements.FindUserByIdentifier(tenant_id, identifier)
-        )
-    ]
+    params = statements.FindUserByIdentifier(tenant_id, identifier)
+    return [row.id for row in await postgres.rows(statements.FIND_USER_BY_IDENTIFIER, params)]
 
 
 async def find_by_external_id(postgres: Postgres, tenant_id: str, external_id: str) -> list[str]:
-    return [
-        row.id
-        for row in await postgres.rows(
-            statements.FIND_USER_BY_EXTERNAL_ID, statements.FindUserByExternalId(tenant_id, external_id)
-        )
-    ]
+    params = statements.FindUserByExternalId(tenant_id, external_id)
+    return [row.id for row in await postgres.rows(statements.FIND_USER_BY_EXTERNAL_ID, params)]
 
 
 async def find_by_prefix(
@@ -153,9 +147,12 @@ async def find_by_metadata(postgres: Postgres, tenant_id: str, wanted: str, befo
 
 async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[Row]) -> Owners:
     """Lock the identifiers of new users, and return the owners of these identifiers and external ids."""
-    identifiers = [identifier for user in users for identifier in user.identifiers.values()]
+    identifiers = {identifier for user in users for identifier in user.identifiers.values()}
+    identifiers |= {user.stored_phone for user in users if user.stored_phone is not None}
     external_ids = [user.external_id for user in users if user.external_id is not None]
-    rows = await transaction.rows(statements.HOLD_OWNERS, statements.HoldOwners(tenant_id, identifiers, external_ids))
+    rows = await transaction.rows(
+        statements.HOLD_OWNERS, statements.HoldOwners(tenant_id, list(identifiers), external_ids)
+    )
     owned = [row for row in rows if row.user_id is not None]
     return Owners(
         {row.name: row.user_id for row in owned if not row.is_external},

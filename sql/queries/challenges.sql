@@ -25,6 +25,10 @@ select e.id as event_id,
    where o.tenant_id = @tenant_id and o.id in (@event_id, @other_event_id)) as events
 from events e where e.tenant_id = @tenant_id and e.id = @event_id
 
+-- name: find_live_code
+-- A live code of an identifier.
+select purpose from live_codes where tenant_id = @tenant_id and identifier = @identifier limit 1
+
 -- name: find_challenge
 -- A challenge and its newest message; of a message and its retry, the first one where that arrived.
 select c.id, c.channel,
