@@ -96,7 +96,10 @@ async def get_challenge(app: Services, request: Request[Tenant]) -> ChallengeOut
     challenge = await store.find_challenge(app.postgres, request.caller.id, request.parameters["challenge_id"])
     if challenge is None:
         raise NotFound
-    if challenge.message is not None and request.caller.key_kind != "sk":
+    tenant = request.caller
+    if tenant.key_kind != "sk" and tenant.settings.sign_up == "closed":
+        challenge.message = None  # only known identifiers have one: it would reveal a user
+    elif challenge.message is not None and tenant.key_kind != "sk":
         challenge.message.error = UNSET  # for the tenant's server only: publishable keys are public
     return challenge
 

@@ -98,7 +98,10 @@ class MessageOut(Out):
 
 
 class ChallengeOut(Out):
-    """The status of a challenge, and its newest message."""
+    """The status of a challenge, and its newest message.
+
+    While sign-up is closed, `message` is null except for secret keys: it would show which identifiers have a user.
+    """
 
     challenge_id: str
     channel: str
