@@ -4,6 +4,7 @@ handlers    POST /api/auth/request and /api/auth/verify, GET /api/auth/challenge
 send_code   the step that sends a code
 codes       digits: made, sealed, authenticated
 magic_link  links in emails: created with the challenge
+recipients  the phone or email of a submitted code
 sandbox     magic numbers of test keys
 messages    a message, rendered for its channel
 """
