@@ -87,6 +87,8 @@ def command(path: str, method: str, operation: Json, host: str = HOST) -> str:
         lines.append(f"-d {_quoted(json.dumps(example, ensure_ascii=False))}")
     elif content and "application/json" in content:
         lines.append("-d '{}'")
+    elif "image/png" in content:
+        lines.append("--data-binary @logo.png")
     return " \\\n  ".join(lines)
 
 

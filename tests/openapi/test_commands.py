@@ -11,6 +11,7 @@ from auth1.openapi.metadata import FIELDS as EXAMPLES
 from auth1.openapi.operation import HOST, command
 from tests.openapi.conftest import Callers, run
 from tests.support import described
+from tests.support.png import png
 from tests.support.process import Auth1
 from tests.support.providers.twilio import TwilioServer
 
@@ -24,6 +25,7 @@ REFUSED = {
     "token": (401, "invalid_token"),
     "receive_status": (403, "forbidden"),
     "show_link": (400, "This link no longer works"),
+    "get_logo": (404, "not_found"),
     "confirm_link": (400, "This link no longer works"),
 }
 COMMANDS = [
@@ -38,6 +40,7 @@ async def test_command_of_each_operation_returns_its_example(
     auth1: Auth1, twilio_server: TwilioServer, path: str, verb: str, operation: dict[str, Any], tmp_path: Path
 ) -> None:
     callers = await Callers.new(auth1, twilio_server)
+    (tmp_path / "logo.png").write_bytes(png())
     text = command(path, verb, operation).replace(HOST, auth1.url)
     text = text.replace(str(EXAMPLES["tenant_id"]), callers.tenant["tenant_id"])
     text = text.replace(str(EXAMPLES["user_id"]), callers.login["user_id"])
