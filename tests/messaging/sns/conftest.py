@@ -50,7 +50,7 @@ def server(module_server: SnsServer, monkeypatch: pytest.MonkeyPatch) -> SnsServ
 @pytest.fixture(scope="module")
 async def sns(module_server: SnsServer) -> AsyncIterator[Sns]:
     """Return a ready provider."""
-    provider = Sns("eu-central-1", None)
+    provider = Sns("eu-central-1", None, timeout_scale=4)
     with pytest.MonkeyPatch.context() as patch:
         environment(patch, module_server)
         await provider.warm_up()

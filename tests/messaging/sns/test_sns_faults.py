@@ -107,7 +107,7 @@ async def test_refused_connection_is_transient_failure(
     server: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", f"http://127.0.0.1:{unused_tcp_port}")
-    provider = Sns("eu-central-1", None)
+    provider = Sns("eu-central-1", None, timeout_scale=10)
     await provider.warm_up()
 
     assert await failure(provider, phone) == (Failure.TRANSIENT, "no_connection")
