@@ -35,6 +35,8 @@ async def test_created_user_logs_in_as_the_same_user(admin: TenantAdmin, databas
         "last_login_at": None,
         "banned_until": None,
         "ban_reason": None,
+        "unverified_phone": None,
+        "unverified_email": None,
         "metadata": {"plan": "pro"},
         "user_metadata": {"name": "Ada"},
     }
