@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auth1.openapi.contents import contents, is_for_operators, operations, section_path
-from auth1.openapi.operation import article, resolve
-from auth1.openapi.pieces import Json, properties, prose
+from auth1.openapi.operation import article, command, resolve
+from auth1.openapi.pieces import Json, properties, prose, sheet
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 _STYLE = Path(__file__).with_name("page.css")
@@ -77,16 +77,25 @@ def reference(host: str) -> Reference:
 
 def _bodies(document: Json, host: str) -> dict[str, tuple[str, str]]:
     """Return the heading and the content of each page by name."""
-    bodies = {"": ("Start here", _first(document))}
+    bodies = {"": ("Start here", _first(document, host))}
     for tag in document["tags"]:
         bodies[section_path(tag["name"])] = (tag["name"], _section(document, tag, host))
     return bodies | {"errors": ("Errors", _errors(document)), "schemas": ("Schemas", _schemas(document))}
 
 
-def _first(document: Json) -> str:
+def _first(document: Json, host: str) -> str:
     info = document["info"]
     intro = f'<section class="intro"><h1>{escape(info["title"])}</h1>{prose(info["description"])}</section>'
-    return intro + _credentials(document)
+    return intro + _first_login(document, host) + _credentials(document)
+
+
+def _first_login(document: Json, host: str) -> str:
+    """Render the commands of a first login. With a test key the code is all zeros and nothing is sent."""
+    steps = []
+    for caption, path in (("Request a code", "/api/auth/request"), ("Verify it", "/api/auth/verify")):
+        text = escape(command(path, "post", document["paths"][path]["post"], host))
+        steps.append(sheet(caption, text))
+    return f'<section id="first-login"><h2>First login</h2><div class="sheets">{"".join(steps)}</div></section>'
 
 
 def _section(document: Json, tag: Json, host: str) -> str:
