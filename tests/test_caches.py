@@ -37,6 +37,7 @@ CACHES = {
     "auth1.core.ratelimit.OrderedDict": Bound(2 * ratelimit._LOCAL_KEYS, 512),
     "auth1.identifiers.parse_email": Bound(1024, 1024),
     "auth1.identifiers.parse_phone": Bound(1024, 1024),
+    "auth1.identifiers.stored_identifier": Bound(1024, 1024),
     "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
     "auth1.pages.theme.stylesheet": Bound(256, 16_384),
     "auth1.sessions.tokens": Bound(20_000, 512),

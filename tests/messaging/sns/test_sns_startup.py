@@ -161,7 +161,7 @@ async def test_failed_credentials_renewal_sends_nothing(container: SnsServer, ph
         await (aws.take if publishes else lend("ASIATASK", for_s=60) if asked <= 2 else hang)(request, writer)
 
     container.behaviour = lend_twice
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None)
     await provider.warm_up()
 
     assert await failure(provider, phone) == (Failure.TRANSIENT, "timeout")
