@@ -159,13 +159,21 @@ async def test_metadata_accepts_any_json(
     assert (await api.post(REQUEST, {"phone": phone, "metadata": metadata}, tenant["api_key"])).status_code == 200
 
 
-@pytest.mark.parametrize("value", ["1" + "0" * 300, "[" * 400 + "]" * 400, "-0", "1e308", "0.1" + "0" * 900])
+@pytest.mark.parametrize("value", ["1" + "0" * 300, "[" * 40 + "]" * 40, "-0", "1e308", "0.1" + "0" * 900])
 async def test_extreme_metadata_causes_no_server_error(
     api: ApiClient, tenant: dict[str, str], phone: str, value: str
 ) -> None:
     body = f'{{"phone": "{phone}", "metadata": {{"value": {value}}}}}'
 
-    assert (await send(api, REQUEST, tenant, body.encode())).status_code in (200, 400, 422)
+    assert (await send(api, REQUEST, tenant, body.encode())).status_code in (200, 422)
+
+
+async def test_metadata_nested_too_deeply_is_bad_json(api: ApiClient, tenant: dict[str, str], phone: str) -> None:
+    body = f'{{"phone": "{phone}", "metadata": {{"value": {"[" * 400 + "]" * 400}}}}}'
+
+    response = await send(api, REQUEST, tenant, body.encode())
+
+    assert (response.status_code, response.json()["code"]) == (400, "bad_json")
 
 
 any_json = st.recursive(
