@@ -114,9 +114,14 @@ class RateLimiter:
         self._releases.append(rate_limit)
 
     async def flush_releases(self) -> None:
-        """Release everything that `release_later` collected."""
+        """Release everything that `release_later` collected.
+
+        The first release goes alone, so that an unavailable Redis fails one call and not all of them.
+        """
         rate_limits, self._releases = self._releases, []
-        await asyncio.gather(*(self._release(rate_limit) for rate_limit in rate_limits))
+        if rate_limits:
+            await self._release(rate_limits[0])
+        await asyncio.gather(*(self._release(rate_limit) for rate_limit in rate_limits[1:]))
 
     async def _release(self, rate_limit: RateLimit) -> None:
         try:
