@@ -22,7 +22,6 @@ from auth1.core.log import Log, LogHandler
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
-from auth1.core.redis import Redis, Timeouts
 from auth1.errors import Unavailable
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
@@ -34,7 +33,7 @@ from auth1.messaging.providers.smtp import Smtp
 from auth1.messaging.providers.sns import Sns
 from auth1.messaging.providers.twilio import CALLBACK_PATH, Twilio
 from auth1.routes import ROUTES
-from auth1.services import Services
+from auth1.services import Services, new_redis
 from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
 
@@ -79,8 +78,7 @@ async def start_services(
     settings: Settings, log: Log, *, background: bool = True, on_console: OnMessage | None = None
 ) -> Services:
     """Create the services. Raises Unavailable without a database; a worker (`background`) waits for it."""
-    timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
-    redis = Redis(settings.redis_url, log, timeouts=timeouts)
+    redis = new_redis(settings, log)
     postgres = Postgres(
         settings.database_url,
         log,
@@ -116,7 +114,7 @@ async def start_services(
         ),
         redis=redis,
         limiter=RateLimiter(redis),
-        tenants=TenantCache(postgres, redis, Redis(settings.redis_url, log, name="auth1-listener", timeouts=timeouts)),
+        tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),

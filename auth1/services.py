@@ -10,7 +10,7 @@ from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
-from auth1.core.redis import Redis
+from auth1.core.redis import Redis, Timeouts
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenant_cache import TenantCache
@@ -39,3 +39,9 @@ class Services:
     sessions: "SessionCache"
     started_at: float  # time.monotonic()
     background: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+def new_redis(settings: Settings, log: Log, name: str = "auth1") -> Redis:
+    """Return a connection to Redis with the time limits of the settings. Start it before use."""
+    timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
+    return Redis(settings.redis_url, log, name=name, timeouts=timeouts)

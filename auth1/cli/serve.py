@@ -18,11 +18,11 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from auth1.config.settings import Settings
-from auth1.core.log import JsonFormatter, Log
+from auth1.config.settings import LogFormat, Settings
+from auth1.core.log import LibraryFormatter, Log
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations
-from auth1.core.redis import Redis, Timeouts
 from auth1.core.supervisor import Supervisor
+from auth1.services import new_redis
 
 BACKLOG = 2048
 DATABASE_WAIT_S = 5.0
@@ -68,7 +68,7 @@ class _Server(MPServer):
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BUFFER),
             log_level=LogLevels.warning,
             log_access=False,
-            log_dictconfig=_LOGGING,
+            log_dictconfig=_logging(settings.log_format),
         )
         self._listener = listener
         self._log = Log(settings.log_level, format=settings.log_format)
@@ -100,13 +100,15 @@ def _connections_per_worker(workers: int) -> int:
     return max(1, min(MAX_CONNECTIONS // workers, room))
 
 
-_LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"json": {"()": JsonFormatter}},
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
-    "loggers": {"_granian": {"handlers": ["stdout"], "level": "WARNING", "propagate": False}},
-}
+def _logging(log_format: LogFormat) -> dict[str, Any]:
+    """Return the configuration of granian's own log lines."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"()": LibraryFormatter, "format": log_format}},
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stdout"}},
+        "loggers": {"_granian": {"handlers": ["stdout"], "level": "WARNING", "propagate": False}},
+    }
 
 
 def check_port(settings: Settings) -> None:
@@ -141,8 +143,7 @@ async def _prepare(settings: Settings) -> list[str]:
     """Migrate and look for Redis; returns the guide's four lines, without passwords."""
     await _migrate(settings)
     log = Log("error")
-    timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
-    redis = Redis(settings.redis_url, log, timeouts=timeouts)
+    redis = new_redis(settings, log)
     connected = await redis.start()
     await redis.stop()
     database = unquote(urlsplit(settings.database_url).path.strip("/"))

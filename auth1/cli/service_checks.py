@@ -14,6 +14,7 @@ from auth1.core.log import Log
 from auth1.core.postgres.migrations import MigrationError, migrations, pending
 from auth1.core.postgres.queries import Queries
 from auth1.core.redis import Redis, RedisUnavailable
+from auth1.services import new_redis
 
 MAX_CLOCK_SKEW_S = 2.0  # tokens and rate limits compare clocks in whole seconds
 MAX_LATENCY_MS = {"PostgreSQL": 10.0, "Redis": 5.0}  # a login needs two calls of each
@@ -82,7 +83,7 @@ async def check_migrations(settings: Settings) -> list[Finding]:
 
 async def check_redis(settings: Settings) -> list[Finding]:
     """Check memory, eviction, clock and latency of Redis."""
-    redis = Redis(settings.redis_url, Log("error"), name="auth1-doctor")
+    redis = new_redis(settings, Log("error"), "auth1-doctor")
     try:
         if not await redis.start() and not await _is_connected(redis):
             return [
@@ -140,7 +141,7 @@ def _latency(server: str, milliseconds: float) -> Finding:
 
 
 async def _is_connected(redis: Redis) -> bool:
-    """Wait until the background task has connected; one attempt is cut off after 100 ms."""
+    """Wait until the background task has connected: one attempt may time out."""
     for _ in range(30):
         if redis.connected:
             return True

@@ -126,13 +126,18 @@ def _has_color(descriptor: int) -> bool:
     return os.isatty(descriptor) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-class JsonFormatter(logging.Formatter):
-    """Formats the lines of libraries that use `logging` (granian) like Auth1's."""
+class LibraryFormatter(logging.Formatter):
+    """Formats the lines that a library (granian) writes to stdout through `logging` like Auth1's."""
+
+    def __init__(self, format: Literal["json", "text"]) -> None:  # noqa: A002  # the name that operators know it by
+        super().__init__()
+        text = TextFormat(color=_has_color(sys.stdout.fileno())) if format == "text" else None
+        self._line: Callable[[dict[str, object]], bytes] = text.line if text else _encode
 
     def format(self, record: logging.LogRecord) -> str:
         now = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         level = {"WARNING": "warn", "CRITICAL": "error"}.get(record.levelname, record.levelname.lower())
-        return _encode({"ts": now, "level": level, "msg": record.getMessage(), "logger": record.name}).decode()
+        return self._line({"ts": now, "level": level, "msg": record.getMessage(), "logger": record.name}).decode()
 
 
 class LogHandler(logging.Handler):

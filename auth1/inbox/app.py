@@ -21,7 +21,7 @@ from auth1.core.log import Log, LogHandler
 from auth1.core.redis import Redis, RedisUnavailable
 from auth1.inbox.page import EMAIL_POLICY, frame_email, render_page
 from auth1.inbox.store import InboxStore
-from auth1.services import Services
+from auth1.services import Services, new_redis
 
 PATH = "/dev/inbox"
 MESSAGES_PATH = f"{PATH}/messages"
@@ -43,7 +43,7 @@ def make_app() -> "DevApp":
     settings = load_settings(os.environ)
     log = Log(settings.log_level, format=settings.log_format, events=settings.log_events)
     logging.getLogger().addHandler(LogHandler(log))
-    redis = Redis(settings.redis_url, log, name="auth1-inbox")
+    redis = new_redis(settings, log, "auth1-inbox")
     store = InboxStore(redis, log)
     return DevApp(build_app(settings, log, on_console=store.add), store, redis, urlsplit(settings.app_url).hostname)
 

@@ -1,7 +1,10 @@
 """`auth1 doctor` checks the production checklist: messages, JSON, and exit codes."""
 
+import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,42 @@ async def test_redis_with_limit_and_eviction_is_ok(tmp_path: Path, environment: 
         found = await service_checks.check_redis(load_settings(environment | {"REDIS_URL": redis.url()}))
 
     assert {(finding.check, finding.status) for finding in found} >= {("Redis memory", "ok"), ("Redis eviction", "ok")}
+
+
+@pytest.mark.parametrize(("limit_ms", "status"), [("50", "fail"), ("5000", "ok")])
+async def test_redis_check_uses_the_configured_time_limits(
+    environment: dict[str, str], redis_server: RedisServer, limit_ms: str, status: str
+) -> None:
+    limits = {"REDIS_CONNECT_TIMEOUT_MS": limit_ms, "REDIS_CALL_TIMEOUT_MS": limit_ms}
+    async with slow_relay(redis_server.port, 0.2) as port:
+        settings = load_settings(environment | limits | {"REDIS_URL": f"redis://127.0.0.1:{port}"})
+        found = await service_checks.check_redis(settings)
+
+    assert [finding.status for finding in found if finding.check == "Redis"] == [status]
+
+
+@asynccontextmanager
+async def slow_relay(to_port: int, delay_s: float) -> AsyncIterator[int]:
+    """Relay connections to a port, and delay each reply."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await asyncio.sleep(wait_s)
+                writer.write(data)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relays.append(asyncio.current_task())
+        redis_reader, redis_writer = await asyncio.open_connection("127.0.0.1", to_port)
+        await asyncio.gather(copy(reader, redis_writer, 0), copy(redis_reader, writer, delay_s))
+
+    relays: list[asyncio.Task[None] | None] = []
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*filter(None, relays))
 
 
 @pytest.mark.parametrize("user", ["", "wrong:password@"])

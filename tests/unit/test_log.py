@@ -1,5 +1,6 @@
 """Log lines: JSON or text, and a separate switch for events."""
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from auth1.core.log import Log
+from auth1.core.log import LibraryFormatter, Log
 from auth1.core.log_text import TextFormat
 
 
@@ -71,3 +72,22 @@ def test_colors_are_for_terminals_only(path: Path) -> None:
 
     assert "\x1b" not in path.read_text()
     assert "message to ann@example.com" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("log_format", "pattern"),
+    [
+        ("json", r'\{"ts":"[^"]+Z","level":"warn","msg":"Worker 1 stopped","logger":"_granian"\}'),
+        ("text", r"\d\d:\d\d:\d\d warn  Worker 1 stopped  logger=_granian"),
+    ],
+)
+def test_lines_of_libraries_have_the_log_format(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log_format: Any, pattern: str
+) -> None:
+    with (tmp_path / "stdout").open("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        formatter = LibraryFormatter(log_format)
+
+    record = logging.LogRecord("_granian", logging.WARNING, __file__, 1, "Worker %d stopped", (1,), None)
+
+    assert re.fullmatch(pattern, formatter.format(record))
