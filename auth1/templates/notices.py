@@ -24,10 +24,11 @@ def render_notice(branding: Branding, locale: str | None, notice: str, channel: 
     advice = strings.notices.advice
     if channel == "sms":
         return f"{fact} {advice}", None
+    subject = fact.removesuffix(".")
     page = html.EMAIL.render(
         lang=lang,
         dir=direction(lang),
-        subject=fact,
+        subject=subject,
         brand=brand,
         logo_url=branding.logo_url,
         heading=fact,
@@ -35,4 +36,4 @@ def render_notice(branding: Branding, locale: str | None, notice: str, channel: 
         link=None,
         footer=advice,
     )
-    return f"{brand}\n\n{fact}\n\n{advice}\n", EmailContent(brand, fact, page, lang)
+    return f"{brand}\n\n{fact}\n\n{advice}\n", EmailContent(brand, subject, page, lang)

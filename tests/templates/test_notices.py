@@ -9,7 +9,7 @@ def test_brand_is_escaped_and_on_one_line_in_an_email() -> None:
 
     assert content is not None
     assert "<b>" not in content.html
-    assert content.subject == "Un numéro de téléphone a été ajouté à votre compte <b>My App</b>."
+    assert content.subject == "Un numéro de téléphone a été ajouté à votre compte <b>My App</b>"
     assert text.startswith("<b>My App</b>\n\n")
 
 

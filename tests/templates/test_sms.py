@@ -1,12 +1,13 @@
 """The text of an SMS, and its language."""
 
+import re
 from itertools import product
 
 import pytest
 
 from auth1.errors import ValidationFailed
 from auth1.templates.locales import FALLBACK, normalise
-from auth1.templates.schemas import Branding, Texts
+from auth1.templates.schemas import Branding, Purpose, Texts
 from auth1.templates.segments import measure
 from auth1.templates.sms import find_template, render_sms
 from auth1.templates.strings import STRINGS
@@ -44,15 +45,16 @@ LOGIN = {
 }
 ADD = {
     "en": "Your MyApp code to add this number to your account is: 482913. Expires in 10 minutes. Never share it.",
-    "es": "Tu clave para añadir este teléfono a tu cuenta de MyApp es: 482913. Caduca en 10 minutos. No la compartas.",
-    "fr": "Votre code pour ajouter ce numéro à votre compte MyApp est : 482913. Il expire dans 10 minutes. "
-    "Ne le partagez jamais.",
-    "de": "Ihr Code, um diese Nummer Ihrem Konto bei MyApp hinzuzufügen, lautet: 482913. 10 Minuten gültig. "
-    "Geben Sie ihn nie weiter.",
-    "pt": "Seu PIN para adicionar este telefone à sua conta MyApp é: 482913. Expira em 10 minutos. "
+    "es": "Usa la clave 482913 para añadir este teléfono a tu cuenta de MyApp. Caduca en 10 minutos. "
+    "No la compartas con nadie.",
+    "fr": "Utilisez le code 482913 pour ajouter ce numéro à votre compte MyApp. Il expire dans 10 minutes. "
+    "Ne le partagez avec personne.",
+    "de": "Mit dem Code 482913 fügen Sie diese Nummer Ihrem Konto bei MyApp hinzu. Er ist 10 Minuten gültig. "
+    "Geben Sie ihn nicht weiter.",
+    "pt": "Use o PIN 482913 para adicionar este telefone à sua conta MyApp. Expira em 10 minutos. "
     "Nunca compartilhe este PIN.",
-    "it": "Il tuo codice per aggiungere questo numero al tuo account MyApp è: 482913. Scade tra 10 minuti. "
-    "Non condividerlo mai.",
+    "it": "Usa il codice 482913 per aggiungere questo numero al tuo account MyApp. Scade tra 10 minuti. "
+    "Non condividerlo con nessuno.",
 }
 
 
@@ -97,6 +99,17 @@ def test_add_text_is_one_gsm_segment_with_a_brand_of_30_characters(locale: str) 
         text = render_sms(Branding("M" * 30), locale, "7" * digits, minutes * 60, "add")
 
         assert measure(text)[::2] == ("gsm7", 1), text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("purpose", ["login", "add"])
+def test_word_for_the_code_is_near_the_code(locale: str, purpose: Purpose) -> None:
+    # Android detects a code up to 50 characters after such a word: ExtServices, NotificationOtpDetectionHelper.
+    text = render_sms(Branding("M" * 20), locale, "482913", 600, purpose)
+    between = re.split("code|clave|PIN|codice", text.partition("482913")[0], flags=re.IGNORECASE)
+
+    assert len(between) == 2, text
+    assert len(between[1]) <= 50, text
 
 
 def test_brand_is_the_setting_or_else_the_tenants_name() -> None:
