@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
 
+from auth1 import numbering
 from auth1.errors import FieldError, InvalidEmail, InvalidPhone, ValidationFailed
 
 Channel = Literal["sms", "email"]
@@ -58,18 +59,27 @@ def parse_identifier(*, phone: str | None, email: str | None) -> Identifier:
     return parse_phone(phone) if phone is not None else parse_email(email or "")
 
 
-@lru_cache(maxsize=1024)
 def parse_phone(text: str) -> Identifier:
     """Parse a phone number in E.164. Raises InvalidPhone."""
     if not is_e164(text):
         raise InvalidPhone
+    number = numbering.look_up(text)
+    if number is None:
+        return parse_by_phonenumbers(text)
+    if number.line == PhoneNumberType.PREMIUM_RATE or number.national.lstrip("0") in _EMERGENCY:
+        raise InvalidPhone
+    return _phone(text, number.country_code, number.country, number.line)
+
+
+def parse_by_phonenumbers(text: str) -> Identifier:
+    """Parse a phone number in E.164 with phonenumbers alone. Raises InvalidPhone."""
     try:
         number = phonenumbers.parse(text)
     except phonenumbers.NumberParseException:
         raise InvalidPhone from None
     if not _is_accepted(number):
         raise InvalidPhone
-    return _phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), number)
+    return _describe(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), number)
 
 
 @lru_cache(maxsize=1024)
@@ -91,14 +101,16 @@ def parse_email(text: str) -> Identifier:
     return Identifier(f"{local}@{domain}", "email", f"{local[0]}•••@{domain}")
 
 
-@lru_cache(maxsize=1024)
 def stored_identifier(identifier_type: IdentifierType, value: str) -> Identifier:
     """Describe a stored phone or email, also one that today's rules reject. An unknown country is None."""
     if identifier_type == "email":
         local, _, domain = value.rpartition("@")
         return Identifier(value, "email", f"{local[:1]}•••@{domain}")
+    number = numbering.look_up(value)
+    if number is not None:
+        return _phone(value, number.country_code, number.country, number.line)
     try:
-        return _phone(value, phonenumbers.parse(value))
+        return _describe(value, phonenumbers.parse(value))
     except phonenumbers.NumberParseException:
         return Identifier(value, "sms", _mask(value, 1))
 
@@ -118,18 +130,18 @@ def _is_accepted(number: PhoneNumber) -> bool:
     )
 
 
-def _phone(value: str, number: PhoneNumber) -> Identifier:
-    masked = _mask(value, len(str(number.country_code)))
-    return Identifier(value, "sms", masked, _country(number), phonenumbers.number_type(number))
+def _describe(value: str, number: PhoneNumber) -> Identifier:
+    country = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
+        number.country_code or 0
+    )
+    return _phone(value, str(number.country_code), country, phonenumbers.number_type(number))
+
+
+def _phone(value: str, country_code: str, country: str, line: int) -> Identifier:
+    return Identifier(value, "sms", _mask(value, len(country_code)), country, line)
 
 
 def _mask(phone: str, code_digits: int) -> str:
     """Hide the digits between the country code and the last three."""
     plus_code = 1 + code_digits
     return phone[:plus_code] + "•" * (len(phone) - plus_code - 3) + phone[-3:]
-
-
-def _country(number: PhoneNumber) -> str:
-    return phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
-        number.country_code or 0
-    )

@@ -41,6 +41,7 @@ LAYERS = (
     ("templates",),
     ("events",),
     ("services", "identifiers", "api_keys"),
+    ("numbering",),
     ("core",),
     ("errors", "metrics"),
     ("config.checklist",),

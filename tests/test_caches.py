@@ -36,9 +36,9 @@ CACHES = {
     "auth1.core.postgres.migrations.migrations": Bound(1, MIB),
     "auth1.core.ratelimit.OrderedDict": Bound(2 * ratelimit._LOCAL_KEYS, 512),
     "auth1.identifiers.parse_email": Bound(1024, 1024),
-    "auth1.identifiers.parse_phone": Bound(1024, 1024),
-    "auth1.identifiers.stored_identifier": Bound(1024, 1024),
     "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
+    "auth1.numbering._plan": Bound(256, 512),  # keys are country codes
+    "auth1.numbering._region": Bound(256, 8192),  # keys are countries; a test measures the whole
     "auth1.pages.theme.stylesheet": Bound(256, 16_384),
     "auth1.sessions.tokens": Bound(20_000, 512),
     "auth1.templates.colors.button_colors": Bound(1024, 512),

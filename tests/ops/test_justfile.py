@@ -22,6 +22,7 @@ RECIPES = [
     "format",
     "screenshots",
     "fuzz",
+    "phone-numbers",
     "bench",
     "load",
     "chaos",
