@@ -38,6 +38,7 @@ from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
 
 SOON_S = 1.0
+READY_CONNECTIONS = 4  # per worker, open before it accepts requests
 READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
 
 
@@ -84,6 +85,7 @@ async def start_services(
         log,
         size=settings.pool_size_per_worker,
         statement_cache_size=settings.database_statement_cache_size,
+        ready=READY_CONNECTIONS if background else 1,
         timeout_scale=settings.timeout_scale,
     )
     reads = postgres
@@ -93,7 +95,7 @@ async def start_services(
             log,
             size=READ_POOL_SIZE,
             statement_cache_size=settings.database_statement_cache_size,
-            eager=False,
+            ready=0,
             timeout_scale=settings.timeout_scale,
         )
     console = Console(log, on_console)

@@ -1,12 +1,13 @@
 """PostgreSQL.
 
-pool          connections, deadlines, statements and calls
-connections   how one is made and ended, which errors mean that the database is unavailable
-queries       the statements of sql/queries, with named parameters and typed rows
-functions     the functions of sql/functions, in a schema for each release
-transactions  transactions; statements that are repeated
-migrations    sql/migrations, forward only
-probe         the state of the database for health checks, on a connection of its own
+pool             deadlines, statements and calls
+connection_pool  open connections, and the requests that wait for one
+connections      how one is made and ended, which errors mean that the database is unavailable
+queries          the statements of sql/queries, with named parameters and typed rows
+functions        the functions of sql/functions, in a schema for each release
+transactions     transactions; statements that are repeated
+migrations       sql/migrations, forward only
+probe            the state of the database for health checks, on a connection of its own
 """
 
 from auth1.core.postgres.connections import MAX_REPORTS, REPORT_S, ConnectionLost

@@ -117,7 +117,3 @@ def server_settings(statement_cache_size: int, deadlines: Deadlines) -> dict[str
         settings["statement_timeout"] = f"{int(deadlines.statement_s * 1000)}ms"
         settings["lock_timeout"] = f"{int(deadlines.lock_s * 1000)}ms"
     return settings
-
-
-async def no_reset(connection: Any) -> None:
-    """Do not reset the connection."""

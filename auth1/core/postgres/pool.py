@@ -1,4 +1,4 @@
-"""The pool and its deadlines.
+"""Statements on pooled connections, and their deadlines.
 
 Every error that means that the database is unavailable becomes `Unavailable` (503), within the deadlines here. Nothing
 is retried except by a caller that says it is safe (`repeat_once`), and what was prepared before a schema change.
@@ -15,6 +15,7 @@ import asyncpg
 
 from auth1 import metrics
 from auth1.core.log import Log
+from auth1.core.postgres.connection_pool import ConnectionPool
 from auth1.core.postgres.connections import (
     MAX_REPORTS,
     RETRY_AFTER_S,
@@ -25,7 +26,6 @@ from auth1.core.postgres.connections import (
     Deadlines,
     clean_dsn,
     end_connection,
-    no_reset,
     server_settings,
 )
 from auth1.core.postgres.functions import Function, functions
@@ -37,6 +37,7 @@ Result = TypeVar("Result")
 Request = TypeVar("Request")
 Params = TypeVar("Params")
 Row = TypeVar("Row")
+STOP_S = 2.0
 _DEADLINE_PASSED = "AU001"  # raised by check_deadline
 _ACCOUNT_BUSY = "AU002"  # raised by check_account
 
@@ -47,8 +48,8 @@ _QUERIES = Queries("postgres")
 class Postgres:
     """The pool. `row`, `rows` and `call` run one statement, which is one transaction; `in_transaction` runs several.
 
-    One that is not `eager` connects when it is first used: a service need not wait for what it can do without. Only the
-    eager one is measured.
+    It keeps `ready` connections open. With 0 it connects when it is first used: a service need not wait for what it can
+    do without. Such a pool is not measured.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Postgres:
         *,
         size: int,
         statement_cache_size: int = 100,
-        eager: bool = True,
+        ready: int = 1,
         timeout_scale: float = 1.0,
     ) -> None:
         self._deadlines = Deadlines().scaled(timeout_scale)
@@ -66,48 +67,42 @@ class Postgres:
         self._log = log
         self._size = size
         self._statement_cache_size = statement_cache_size
-        self._eager = eager
+        self._ready = ready
         # One connection at least is left to all others; a report that has the only one takes no longer than they do.
         self._reports = asyncio.Semaphore(max(1, min(MAX_REPORTS, size - 1)))
         self._report_s = self._deadlines.report_s if size > 1 else self._deadlines.statement_s
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: ConnectionPool | None = None
         self._is_prepared = False
         self._clock_offset_s = 0.0  # of the server's clock to our monotonic one
         self.round_trips = 0  # statements sent; tests count them per request
 
     async def start(self, *, required: bool = True) -> None:
-        """Open the pool with one connection. Raises Unavailable when that fails and the database is `required`."""
+        """Open the pool. Raises Unavailable when no connection can be opened and the database is `required`."""
+        self._pool = ConnectionPool(self._connect, size=self._size, ready=self._ready)
+        if self._ready:
+            metrics.POOL_SIZE.set(self._size)
         try:
-            self._pool = await self._open(1 if self._eager else 0)
+            await self._pool.start()
         except UNAVAILABLE_ERRORS as error:
             if required:
+                await self.stop()
                 raise Unavailable(f"The database cannot be reached: {str(error) or 'no answer'}") from error
             self._log.warn("database is unavailable", reason=type(error).__name__)
-            self._pool = await self._open(0)
-        if self._eager:
-            metrics.POOL_SIZE.set(self._size)
 
-    async def _open(self, connections: int) -> "asyncpg.Pool[asyncpg.Record]":
-        pool = await asyncpg.create_pool(
-            self._url,
-            min_size=connections,
-            max_size=self._size,
-            timeout=self._deadlines.connect_s,
-            statement_cache_size=self._statement_cache_size,
-            # Session state never changes here: the reset that asyncpg does on each release is a wasted trip.
-            reset=no_reset,
-            init=self._prepare_connection,
-            connection_class=Connection,
-            server_settings=server_settings(self._statement_cache_size, self._deadlines),
-        )
-        return pool
+    async def _connect(self) -> asyncpg.Connection:
+        async with asyncio.timeout(self._deadlines.connect_s):
+            connection = await asyncpg.connect(
+                self._url,
+                statement_cache_size=self._statement_cache_size,
+                connection_class=Connection,
+                server_settings=server_settings(self._statement_cache_size, self._deadlines),
+            )
+            await self._prepare_connection(connection)
+        return connection
 
     async def stop(self) -> None:
         if self._pool is not None:
-            try:
-                await asyncio.wait_for(self._pool.close(), 2.0)
-            except TimeoutError:
-                self._pool.terminate()
+            await self._pool.close(STOP_S)
 
     @overload
     async def row(self, statement: Statement[Params, Row], params: Params, /) -> Row | None: ...
@@ -249,7 +244,7 @@ class Postgres:
             await self._read_clock_of(connection)
         except BaseException:
             self._is_prepared = False
-            end_connection(connection)  # the pool would wait for it to close
+            end_connection(connection)
             raise
 
     @asynccontextmanager
@@ -260,18 +255,18 @@ class Postgres:
         started = asyncio.get_running_loop().time()
         try:
             connection = await self._pool.acquire(
-                timeout=self._deadlines.acquire_s if self._eager else self._deadlines.connect_s
+                self._deadlines.acquire_s if self._ready else self._deadlines.connect_s
             )
         except UNAVAILABLE_ERRORS as error:
             raise self._unavailable(error) from error
-        metrics.POOL_IN_USE.inc(self._eager)
+        metrics.POOL_IN_USE.inc(bool(self._ready))
         try:
-            yield connection  # type: ignore[misc]  # the pool's proxy is a connection in all but its type
+            yield connection
         except UNAVAILABLE_ERRORS as error:
             if not isinstance(error, asyncpg.PostgresError):
                 end_connection(connection)
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                await self._pool.expire_connections()  # the primary has moved; look its name up again
+                self._pool.expire()  # the primary has moved; look its name up again
             lost = isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError))
             late = isinstance(error, TimeoutError)  # there is no time left to try again
             raise self._unavailable(error, lost=lost and not late) from error
@@ -279,8 +274,8 @@ class Postgres:
             end_connection(connection)
             raise
         finally:
-            metrics.POOL_IN_USE.dec(self._eager)
-            await self._pool.release(connection)
+            metrics.POOL_IN_USE.dec(bool(self._ready))
+            self._pool.release(connection)
             elapsed_s = asyncio.get_running_loop().time() - started
             metrics.POSTGRES_DURATION.labels(name).observe(elapsed_s)
 
