@@ -136,7 +136,7 @@ async def start_services(
 async def _start_background(services: Services, cold: list[Sns]) -> None:
     """Start the background jobs of a worker."""
     await services.tenants.start()
-    metrics.BUILD_INFO.labels(__version__).set(1)
+    metrics.BUILD_INFO[__version__].set(1)
     services.background.extend(
         (
             _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),

@@ -3,6 +3,7 @@
     just bench                     test_pieces.py: each part separately, in one process (pytest-benchmark)
     python -m bench.measure        a server started by `auth1 serve`: cold start, memory, logins/s, CPU per login,
                                    latency, round trips; `--logins 10000 --concurrency 32 --rounds 5 --json`
+    python -m bench.request_cpu    CPU that Auth1 itself uses for one request, in one process; `--against DIR`
     python -m bench.enumeration    are responses slower for numbers with an account? `--samples 2000 --json`
     python -m bench.sql_cost       PostgreSQL's CPU per login, by the number of logins a statement; `--sizes 1 8 32`,
                                    `--against DIR` (another checkout, in the same run)

@@ -83,7 +83,7 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
         notice_channels=_notice_channels(app, tenant),
     )
     proved = await store.prove_identifier(app.postgres, submission)
-    metrics.CODES_VERIFIED.labels(identifier.channel, proved.verdict).inc()
+    metrics.CODES_VERIFIED[identifier.channel, proved.verdict].inc()
     log_events(app.log, proved.events)
     await app.sessions.revoke(tenant.id, proved.revoked_sessions)
     await app.sessions.invalidate(tenant.id, proved.live_sessions)

@@ -81,7 +81,7 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
         user_event_id=new_id("evt"),
     )
     result = await store.submit_code(app.postgres, submission)
-    metrics.CODES_VERIFIED.labels(identifier.channel, result.verdict).inc()
+    metrics.CODES_VERIFIED[identifier.channel, result.verdict].inc()
     log_events(app.log, result.events)
     user_id = _user_of(result)
     if identifier.block is not None:

@@ -217,7 +217,7 @@ async def _open_challenge(
             is_suppressed=settings.sign_up == "closed",
         ),
     )
-    metrics.CODES_REQUESTED.labels(identifier.channel, opened.verdict).inc()
+    metrics.CODES_REQUESTED[identifier.channel, opened.verdict].inc()
     log_events(app.log, opened.events)
     if isinstance(opened, ChallengeRejected):
         if identifier.block is not None:

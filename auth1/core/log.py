@@ -1,7 +1,8 @@
-"""Log lines on stdout, written by a thread of their own: JSON for machines, or text for people.
+"""Log lines on stdout, formatted and written by a thread of their own: JSON for machines, or text for people.
 
 A paused terminal or a stalled log collector must not stop requests. Lines wait in a bounded queue; when it is full they
-are dropped and counted (`auth1_log_lines_dropped_total`).
+are dropped and counted (`auth1_log_lines_dropped_total`). A request adds a tuple to the queue, a tenth of the cost of
+its line. So the fields of a line must not change after the call.
 """
 
 import logging
@@ -23,7 +24,10 @@ from auth1.core.log_text import TextFormat
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 GATHER_S = 0.01  # lines of this time leave in one write: waking the thread costs more than a line
 _QUEUE_LINES = 10_000
+_BATCH_LINES = 64  # formatted at a time: the event loop waits for the interpreter meanwhile
 _OURS = f"{os.sep}auth1{os.sep}"
+
+_Line = tuple[float, str, str, dict[str, object]]
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -44,7 +48,9 @@ class Log:
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
         self._text = TextFormat(color=_has_color(self._descriptor)) if format == "text" else None
         self._format: Callable[[dict[str, object]], bytes] = self._text.line if self._text else _encode
-        self._lines: deque[bytes] = deque()
+        # Lines, unless they are finished: seconds since 1970, level, message, fields.
+        self._lines: deque[bytes | _Line] = deque()
+        self._second = (-1, "")  # the last second that a line began with, and its text
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -87,10 +93,9 @@ class Log:
             self._write_line(level, msg, fields)
 
     def _write_line(self, level: str, msg: str, fields: dict[str, object]) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._put(self._format({"ts": now, "level": level, "msg": msg, **fields}) + b"\n")
+        self._put((time.time(), level, msg, fields))
 
-    def _put(self, line: bytes) -> None:
+    def _put(self, line: bytes | _Line) -> None:
         if len(self._lines) >= _QUEUE_LINES:
             metrics.LOG_LINES_DROPPED.inc()
             return
@@ -109,7 +114,8 @@ class Log:
                 time.sleep(GATHER_S)
             self._wake.clear()
             while self._lines:
-                rest = b"".join([self._lines.popleft() for _ in range(min(len(self._lines), 256))])
+                lines = [self._lines.popleft() for _ in range(min(len(self._lines), _BATCH_LINES))]
+                rest = b"".join([line if isinstance(line, bytes) else self._formatted(line) for line in lines])
                 while rest:
                     try:
                         rest = rest[os.write(self._descriptor, rest) :]
@@ -119,6 +125,21 @@ class Log:
                         break  # the reader has closed the pipe
             if self._closing:
                 return
+
+    def _formatted(self, line: _Line) -> bytes:
+        at, level, msg, fields = line
+        try:
+            return self._format({"ts": self._timestamp(at), "level": level, "msg": msg, **fields}) + b"\n"
+        except Exception as error:  # one line must not end the thread that writes all others
+            cause = {"line": msg, "error": type(error).__qualname__}
+            return _encode({"ts": self._timestamp(at), "level": "error", "msg": "log line failed", **cause}) + b"\n"
+
+    def _timestamp(self, at: float) -> str:
+        """Return RFC 3339 with milliseconds. Lines of one second share its text."""
+        second, fraction = divmod(at, 1)
+        if second != self._second[0]:
+            self._second = (int(second), datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+        return f"{self._second[1]}.{int(fraction * 1000):03d}Z"
 
 
 def _has_color(descriptor: int) -> bool:

@@ -90,7 +90,7 @@ class RateLimiter:
             [Remaining(rate_limit, counters[2 * i], counters[2 * i + 1]) for i, rate_limit in enumerate(rate_limits)],
         )
         if decision.limited_by is not None:
-            metrics.LIMITED.labels(decision.limited_by.policy).inc()
+            metrics.LIMITED[decision.limited_by.policy].inc()
             # Cached for at most a second: by then a request may have been released, or the limit raised.
             now, wait_s = time.monotonic(), retry_after_ms / 1000
             self._remember(self._full, decision.limited_by.key, (now + min(wait_s, 1.0), now + wait_s))

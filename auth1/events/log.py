@@ -53,7 +53,7 @@ def read_events(text: str | None) -> list[RecordedEvent]:
 def log_events(log: Log, events: Iterable[RecordedEvent]) -> None:
     """Write committed events to stdout, and count them."""
     for event in events:
-        metrics.EVENTS.labels(event.type.value).inc()
+        metrics.EVENTS[event.type.value].inc()
         log.event(
             event_id=event.id,
             type=event.type.value,

@@ -26,7 +26,7 @@ class Risk(NamedTuple):
 def assess(tenant: Tenant, line: int | None) -> Risk:
     """Assess a request by the line type of its number."""
     reason = blocked_line(line) if tenant.settings.voip_blocking else None
-    metrics.FRAUD_DECISIONS.labels("block" if reason else "allow", reason or "none").inc()
+    metrics.FRAUD_DECISIONS["block" if reason else "allow", reason or "none"].inc()
     return Risk(1.0, [reason], True) if reason else Risk(0.0, [], False)
 
 

@@ -18,5 +18,5 @@ async def record(
     context = EventContext(report.provider, request_id)
     events = await store.record_delivery_report(postgres, report, context, is_retryable=is_retryable)
     for event in events:
-        metrics.DELIVERIES.labels(report.provider, event.type.removeprefix("message.")).inc()
+        metrics.DELIVERIES[report.provider, event.type.removeprefix("message.")].inc()
     log_events(log, events)

@@ -203,14 +203,14 @@ class Messenger:
                 self._update_breaker(provider, succeeded=True)  # the provider works
             raise
         finally:
-            metrics.MESSAGES_SENT.labels(provider.name, outcome).inc()
-            metrics.MESSAGE_DURATION.labels(provider.name).observe(perf_counter() - started)
+            metrics.MESSAGES_SENT[provider.name, outcome].inc()
+            metrics.MESSAGE_DURATION[provider.name].observe(perf_counter() - started)
 
     def _update_breaker(self, provider: Provider, *, succeeded: bool) -> None:
         breaker = self._breakers.get(provider.name)
         if breaker is not None:
             breaker.succeeded() if succeeded else breaker.failed()
-            metrics.BREAKER_OPEN.labels(provider.name).set(breaker.state != "closed")
+            metrics.BREAKER_OPEN[provider.name].set(breaker.state != "closed")
 
     async def _defer(self, delivery: Delivery) -> bool:
         """Return a message to the outbox for a later try; False where it is too old or the database is unavailable."""
@@ -230,7 +230,7 @@ class Messenger:
             self._pending.append(delivery)
             return
         if price:
-            metrics.MESSAGE_COST.labels(delivery.provider, country or "none").inc(price / MICRO)
+            metrics.MESSAGE_COST[delivery.provider, country or "none"].inc(price / MICRO)
         log_events(self._log, events)
 
 

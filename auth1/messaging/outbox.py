@@ -49,7 +49,7 @@ class Outbox:
             await self._send_queued(channel, sandbox=False)
             await self._send_queued(channel, sandbox=True)
         lost = await store.mark_lost_unknown(self._postgres, BATCH)
-        metrics.OUTBOX_MESSAGES.labels("unknown").inc(len(lost.events))
+        metrics.OUTBOX_MESSAGES["unknown"].inc(len(lost.events))
         log_events(self._log, lost.events)
         await self._expire_unreported()
 
@@ -60,7 +60,7 @@ class Outbox:
             due = await store.retry_messages(self._postgres, providers, SETTLE_BATCH)
             for event in due.events:
                 reason = "no_receipt" if event.data["reason"] == "no_receipt" else "undelivered"
-                metrics.MESSAGE_RETRIES.labels(event.data["provider"], reason).inc()
+                metrics.MESSAGE_RETRIES[event.data["provider"], reason].inc()
             log_events(self._log, due.events)
             if due.rows < SETTLE_BATCH:
                 break
@@ -70,7 +70,7 @@ class Outbox:
         for _ in range(MAX_BATCHES):
             unreported = await store.expire_unreported(self._postgres, SETTLE_BATCH)
             for event in unreported.events:
-                metrics.DELIVERIES.labels(event.data["provider"], "unknown").inc()
+                metrics.DELIVERIES[event.data["provider"], "unknown"].inc()
             log_events(self._log, unreported.events)
             if unreported.rows < SETTLE_BATCH:
                 break
@@ -95,7 +95,7 @@ class Outbox:
                 await self._charge_notice(message, outgoing.text)
         delivery = await self._messenger.send(message.channel, outgoing, context=CONTEXT)
         await self._messenger.record(delivery)
-        metrics.OUTBOX_MESSAGES.labels(delivery.state).inc()
+        metrics.OUTBOX_MESSAGES[delivery.state].inc()
 
     async def _charge_notice(self, message: Claimed, text: str) -> None:
         country = number = None
@@ -124,4 +124,4 @@ class Outbox:
         )
         recorded = await store.record_delivery(self._postgres, delivery)
         log_events(self._log, recorded.events)
-        metrics.OUTBOX_MESSAGES.labels("ended").inc()
+        metrics.OUTBOX_MESSAGES["ended"].inc()

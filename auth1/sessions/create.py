@@ -49,7 +49,7 @@ async def issue_tokens(
 
     Where the tenant limits the sessions of a user, the oldest ones beyond the limit are revoked.
     """
-    metrics.SESSIONS_OPENED.labels("yes" if is_new_user else "no").inc()
+    metrics.SESSIONS_OPENED["yes" if is_new_user else "no"].inc()
     max_sessions = tenant.settings.max_sessions_per_user
     if max_sessions is not None and not is_new_user:
         with suppress(Unavailable):  # the code is consumed already, and the next login repeats this

@@ -20,7 +20,7 @@ async def refresh(app: Services, request: Request[Tenant], grant: RefreshGrant) 
         raise InvalidToken
     context = event_context(request, tenant.key_id)
     refreshed = await store.refresh_session(app.postgres, tenant.id, token, tenant.settings.session_idle_after, context)
-    metrics.SESSIONS_REFRESHED.labels(refreshed.verdict if refreshed else "none").inc()
+    metrics.SESSIONS_REFRESHED[refreshed.verdict if refreshed else "none"].inc()
     if refreshed is None or refreshed.verdict == "revoked":
         raise SessionRevoked
     request.log["user_id"] = refreshed.user_id

@@ -1,13 +1,16 @@
 """Log lines: JSON or text, and a separate switch for events."""
 
+import json
 import logging
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from auth1.core.log import LibraryFormatter, Log
 from auth1.core.log_text import TextFormat
@@ -20,6 +23,10 @@ def path(tmp_path: Path) -> Path:
 
 def log_to(path: Path, level: str = "info", **options: Any) -> Log:
     return Log(level, os.open(path, os.O_WRONLY | os.O_CREAT), **options)
+
+
+def lines_dropped() -> float:
+    return REGISTRY.get_sample_value("auth1_log_lines_dropped_total") or 0.0
 
 
 @pytest.mark.parametrize(("events", "lines"), [(True, 1), (False, 0)])
@@ -91,3 +98,41 @@ def test_lines_of_libraries_have_the_log_format(
     record = logging.LogRecord("_granian", logging.WARNING, __file__, 1, "Worker %d stopped", (1,), None)
 
     assert re.fullmatch(pattern, formatter.format(record))
+
+
+def test_lines_keep_their_order_and_the_time_of_the_call(path: Path) -> None:
+    log = log_to(path)
+    before = datetime.now(UTC)
+    for number in range(500):
+        log.info("request", number=number)
+        log.message("ann@example.com", str(number))
+    log.close()
+
+    written = [line for line in path.read_text().splitlines() if line]
+    assert [json.loads(line)["number"] for line in written[::2]] == list(range(500))
+    times = [datetime.fromisoformat(json.loads(line)["ts"]) for line in written[::2]]
+    assert times == sorted(times)
+    assert timedelta(milliseconds=-1) <= times[0] - before < timedelta(seconds=5)
+
+
+def test_line_that_cannot_be_encoded_does_not_stop_the_next_one(path: Path) -> None:
+    log = log_to(path)
+    log.info("bad", value="\ud800")
+    log.info("good")
+    log.close()
+
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["msg"], line.get("line")) for line in written] == [("log line failed", "bad"), ("good", None)]
+
+
+def test_full_queue_drops_lines_and_counts_them(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = lines_dropped()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(reader, "rb") as pipe:
+        log = Log("info", writer)
+        for _ in range(12_000):
+            log.info("request", filler="x" * 100)
+        assert lines_dropped() > dropped
+        log.close(0.0)
+        assert pipe.read(10) == b'{"ts":"202'

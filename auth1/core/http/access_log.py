@@ -12,8 +12,8 @@ def log_request(log: Log, route: Route | None, request: Request[Any], status: in
     """Log and count a completed request."""
     path = route.path if route else "none"
     method = request.method if route else "other"  # clients can invent methods; a label must be bounded
-    metrics.HTTP_REQUESTS.labels(method, path, str(status)).inc()
-    metrics.HTTP_DURATION.labels(path).observe(elapsed_s)
+    metrics.HTTP_REQUESTS[method, path, str(status)].inc()
+    metrics.HTTP_DURATION[path].observe(elapsed_s)
     write = log.debug if route and route.quiet else log.info
     write(
         "request",

@@ -167,7 +167,7 @@ class App(Generic[Services]):
             body = schemas.encode(problems.problem(refusal, request_id))
             request.headers += problems.headers(refusal)
             request.log["code"] = refusal.code
-            metrics.ERROR_RESPONSES.labels(refusal.code).inc()
+            metrics.ERROR_RESPONSES[refusal.code].inc()
         if isinstance(body, bytes) and len(body) > streaming.PIECE_BYTES and route is not None:
             body = Stream(streaming.pieces(body), content_type, len(body))
         length = body.length if isinstance(body, Stream) else len(body)

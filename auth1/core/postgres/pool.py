@@ -277,7 +277,7 @@ class Postgres:
             metrics.POOL_IN_USE.dec(bool(self._ready))
             self._pool.release(connection)
             elapsed_s = asyncio.get_running_loop().time() - started
-            metrics.POSTGRES_DURATION.labels(name).observe(elapsed_s)
+            metrics.POSTGRES_DURATION[name].observe(elapsed_s)
 
     def _unavailable(self, error: BaseException, *, lost: bool = False) -> Unavailable:
         metrics.POSTGRES_ERRORS.inc()
