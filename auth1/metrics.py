@@ -83,6 +83,9 @@ POSTGRES_ERRORS = Counter("auth1_postgres_errors_total", "Statements that failed
 POSTGRES_DURATION = Labelled(
     Histogram("auth1_postgres_query_duration_seconds", "Time of a statement.", ("query",), buckets=_SECONDS)
 )
+POSTGRES_BATCH_ROWS = Histogram(
+    "auth1_postgres_batch_rows", "Requests that one statement executed.", ("query",), buckets=(1, 2, 4, 8, 16, 32, 64)
+)
 REDIS_UP = Gauge("auth1_redis_up", "Workers whose connection to Redis works.", multiprocess_mode="livesum")
 REDIS_ERRORS = Counter("auth1_redis_errors_total", "Calls to Redis that failed.")
 RATE_LIMIT_FALLBACKS = Counter(

@@ -21,7 +21,7 @@ from auth1.account.statements import (
     RevokeChannel,
 )
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Transaction, repeat_once
+from auth1.core.postgres import Postgres, Transaction, find_nothing, repeat_once
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.identifiers import CHANNELS, Identifier, IdentifierType
@@ -111,12 +111,8 @@ async def change_user_metadata(
         return await postgres.row(CHANGE_USER_METADATA, row)
 
     # A second run changes nothing and returns no event: the first result is lost with its connection.
-    merged = await repeat_once(run, _find_nothing)
+    merged = await repeat_once(run, find_nothing)
     return MergedMetadata(*merged[:-1], events=read_events(merged.events)) if merged else None
-
-
-async def _find_nothing() -> None:
-    return None
 
 
 async def prove_identifier(postgres: Postgres, request: ProveIdentifier) -> ProofResult:

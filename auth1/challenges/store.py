@@ -25,7 +25,7 @@ from auth1.challenges.statements import (
     SubmitRow,
 )
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, repeat_once
+from auth1.core.postgres import Postgres
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.events.types import EventType
 from auth1.idempotency.store import Claim
@@ -134,14 +134,10 @@ async def open_challenge(postgres: Postgres, request: OpenChallenge) -> Challeng
     """Open or repeat a challenge. A lost connection is retried once: the ids make that safe."""
     row = _open_row(request)
 
-    async def run() -> OpenResult:
-        [result] = await postgres.call(OPEN_CHALLENGES, row)
-        return result
-
     async def find() -> OpenResult | None:
         return await postgres.row(FIND_OPENED, EventKey(row.tenant_id, row.event_id, row.budget_event_id))
 
-    result = await repeat_once(run, find)
+    result = await OPEN_CHALLENGES.call(postgres, row, find)
     events = read_events(result.events)
     if result.verdict in ("opened", "repeated") and result.challenge_id is not None and result.code_box is not None:
         verdict = cast(Literal["opened", "repeated"], result.verdict)
@@ -213,14 +209,10 @@ async def submit_code(postgres: Postgres, request: SubmitCode) -> CodeResult:
         **request.context._asdict(),
     )
 
-    async def run() -> SubmitResult:
-        [result] = await postgres.call(SUBMIT_CODES, row)
-        return result
-
     async def find() -> SubmitResult | None:
         return await postgres.row(FIND_SUBMITTED, EventKey(row.tenant_id, row.event_id, row.user_event_id))
 
-    result = await repeat_once(run, find)
+    result = await SUBMIT_CODES.call(postgres, row, find)
     return CodeResult(cast(Verdict, result.verdict), *result[2:-1], read_events(result.events))
 
 

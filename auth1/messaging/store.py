@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Queries, function, repeat_once
+from auth1.core.postgres import Batched, Postgres, Queries, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.idempotency.store import Claim
 from auth1.tenants.settings import TenantSettings, read_settings
@@ -185,7 +185,17 @@ class _Nothing(NamedTuple):
     pass
 
 
-_RECORD = function("record_deliveries", _DeliveryRow, _DeliveryResult)
+def _is_sent(row: _DeliveryRow) -> bool:
+    """Return whether a delivery can share a batch. A message that was not sent also locks its identifier."""
+    return row.state == "sent"
+
+
+_RECORD = Batched(
+    function("record_deliveries", _DeliveryRow, _DeliveryResult),
+    id_field="message_id",
+    lock_fields=("tenant_id", "message_id"),
+    can_share=_is_sent,
+)
 _RECORD_REPORT = _QUERIES.statement("record_report", _ReportRow, _Events)
 _FIND_EVENT = _QUERIES.statement("find_event", _EventKey, _Events)
 _CLAIM_MESSAGES = _QUERIES.statement("claim_messages", _ClaimMessages, Claimed)
@@ -197,7 +207,7 @@ _SETTLE_UNREPORTED = _QUERIES.statement("settle_unreported_messages", _EventIds,
 
 
 async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDelivery:
-    """Record the outcome of a message; the first record counts."""
+    """Record the outcome of a message; the first record counts, so it is repeated after a lost connection."""
     key = delivery.idempotency
     row = _DeliveryRow(
         tenant_id=delivery.tenant_id,
@@ -217,7 +227,7 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDel
         key_digest=key.claim.digest if key else None,
         sealed_response=key.sealed_response if key else None,
     )
-    [result] = await postgres.call(_RECORD, row)
+    result = await _RECORD.call(postgres, row)
     return RecordedDelivery(read_events(result.events), result.price_microdollars, result.country)
 
 

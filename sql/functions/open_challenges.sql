@@ -1,6 +1,7 @@
 -- Open a challenge for each request, or repeat the live code; count the send and queue the message, or reject the request.
 -- Idempotent by message_id. An identifier is at most once in a batch. A request with an Idempotency-Key or a budget is a
--- batch of one. Rows are locked in one order: idempotency, budgets, identifiers, challenges, spending.
+-- batch of one. Rows are locked in one order: idempotency, budgets, identifiers, challenges, spending. A batch waits for no
+-- identifier: one that is locked by another transaction is left out of the result, and its caller repeats it singly.
 create type open_challenge as (
   tenant_id text,
   identifier text,
@@ -82,8 +83,10 @@ declare
   new_events new_event[];
   event new_event;
   has_budget constant boolean := request.budget_microdollars is not null or request.budget_messages is not null;
+  is_batch constant boolean := cardinality(requests) > 1;
+  is_locked boolean;
 begin
-  if cardinality(requests) > 1 then
+  if is_batch then
     perform check_batch(requests);
   end if;
 
@@ -107,9 +110,19 @@ begin
     exit when rejection is not null;
     result := null;
     result.message_id := request.message_id;
+    is_locked := false;
     loop
-      select * into i from identifiers where tenant_id = request.tenant_id and identifier = request.identifier for no key update;
+      if is_batch then
+        select * into i from identifiers where tenant_id = request.tenant_id and identifier = request.identifier
+        for no key update skip locked;
+      else
+        select * into i from identifiers where tenant_id = request.tenant_id and identifier = request.identifier
+        for no key update;
+      end if;
       exit when found;
+      is_locked := is_batch and exists (
+        select from identifiers where tenant_id = request.tenant_id and identifier = request.identifier);
+      exit when is_locked;
       request.is_suppressed := request.is_suppressed and request.purpose = 'login';
       code := next_code(null::live_code, request);
       i := insert_identifier(request, code);
@@ -118,6 +131,7 @@ begin
         exit;
       end if;
     end loop;
+    continue when is_locked;
     if result.verdict is null then
       request.is_suppressed := request.is_suppressed and request.purpose = 'login' and i.user_id is null;
       code := read_code(i, request.purpose);

@@ -1,7 +1,9 @@
 -- Record the outcome of messages. If every provider definitely rejected one, refund the send and its price, and cancel the
 -- challenge, because no caller got its id. An earlier delivery report takes precedence, unless its provider was abandoned
 -- and another one accepted the message. The first record of a message counts.
--- Rows are locked in one order: messages, idempotency, budgets, identifiers, challenges, spending.
+-- Rows are locked in one order: messages, idempotency, budgets, identifiers, challenges, spending. A batch waits for no
+-- message: one that is locked by another transaction is left out of the result, and its caller repeats it singly. A message
+-- that was not sent is a batch of one, because its identifier is locked.
 create type record_delivery as (
   tenant_id text,
   message_id text,
@@ -58,8 +60,22 @@ declare
   keyed record_delivery;
   has_charges boolean;
   has_failures boolean;
+  lockable record_delivery[] := requests;
+  left_out text[] := '{}';
 begin
   -- 1. Lock the messages in one order, and decide. Messages that no process is sending were already recorded.
+  if cardinality(requests) > 1 then
+    if exists (select from unnest(requests) as r where r.state <> 'sent') then
+      raise exception 'a message that was not sent is a batch of its own';
+    end if;
+    select array_agg(r.request) into lockable
+    from (select u::record_delivery as request, u.tenant_id, u.message_id from unnest(requests) as u order by 2, 3) as r
+    cross join lateral (
+      select from messages m
+      where m.tenant_id = r.tenant_id and m.id = r.message_id and coalesce(m.trying, '') <> ''
+      for no key update of m skip locked
+    ) as free;
+  end if;
   select array_agg(row(x.request, (x.m).identifier, (x.m).challenge_id, (x.m).created_at, (x.m).state, (x.m).provider,
       (x.m).country, (x.m).channel, d.is_reported,
       case when d.is_reported then further_state((x.m).state, (x.request).state) else (x.request).state end,
@@ -70,7 +86,7 @@ begin
   into recorded, has_charges, has_failures
   from (
     select r.request, locked.m
-    from (select u::record_delivery as request, u.tenant_id, u.message_id from unnest(requests) as u order by 2, 3) as r
+    from (select u::record_delivery as request, u.tenant_id, u.message_id from unnest(lockable) as u order by 2, 3) as r
     cross join lateral (
       -- Written so that the plan uses the primary key.
       select m from messages m
@@ -138,11 +154,20 @@ begin
     perform correct_spending(recorded);
   end if;
 
-  -- 6. Return. After a lost commit the events are those that the first run recorded.
+  -- 6. Return. After a lost commit the events are those that the first run recorded. A message of a batch that is still
+  -- being sent is left out.
+  if cardinality(requests) > coalesce(cardinality(recorded), 0) and cardinality(requests) > 1 then
+    select coalesce(array_agg(r.message_id), '{}') into left_out
+    from unnest(requests) as r
+    cross join lateral (
+      select from messages m where m.tenant_id = r.tenant_id and m.id = r.message_id and coalesce(m.trying, '') <> ''
+    ) as sending;
+  end if;
   return query
   select r.message_id, d.price_microdollars, d.country,
     case when d.request is null and r.state <> 'sent' then find_events(r.tenant_id, r.event_id)
       else events_json(new_events, r.event_id, null) end
-  from unnest(requests) as r left join unnest(recorded) as d on (d.request).message_id = r.message_id;
+  from unnest(requests) as r left join unnest(recorded) as d on (d.request).message_id = r.message_id
+  where r.message_id <> all(left_out);
 end
 $$;

@@ -1,6 +1,7 @@
 -- Count one attempt for each request, compare, and on a right code consume it, find or create the user and open the
--- session. An identifier is at most once in a batch. Rows are locked in one order: identifiers, challenges, users,
--- sessions.
+-- session. An identifier is at most once in a batch. Rows are locked in one order: identifiers, users, challenges,
+-- sessions. A batch waits for neither identifiers nor users: a request for one that is locked by another transaction is left
+-- out of the result, and its caller repeats it singly.
 create type submit_code as (
   tenant_id text,
   identifier text,
@@ -56,16 +57,29 @@ declare
   banned text[] := '{}';
   new_events new_event[];
   changed int;
+  lockable submit_code[] := requests;
+  free_users text[];
+  left_out text[] := '{}';
 begin
   -- 1. Lock the identifiers in one order, and judge what was locked. Without a live code no row is locked: a lock is a
   -- write, and its time would reveal that the identifier is known.
+  if cardinality(requests) > 1 then
+    select array_agg(r.request) into lockable
+    from (select u::submit_code as request, u.tenant_id, u.identifier from unnest(requests) as u order by 2, 3) as r
+    cross join lateral (
+      select from identifiers i
+      where i.tenant_id = r.tenant_id and i.identifier = r.identifier
+        and i.code_mac is not null and i.code_expires_at > now() and i.code_purpose = 'login'
+      for no key update of i skip locked
+    ) as free;
+  end if;
   select array_agg(row(x.request, (x.i).type, (x.i).user_id, (x.i).challenge_ids,
       j.verdict, j.place, j.attempts_remaining, j.retry_at)::judged_attempt), array_agg(j.verdict)
   into attempts, verdicts
   from (
     -- The locking subquery runs once per request, in their order, by the primary key.
     select r.request, locked.i
-    from (select u::submit_code as request, u.tenant_id, u.identifier from unnest(requests) as u order by 2, 3) as r
+    from (select u::submit_code as request, u.tenant_id, u.identifier from unnest(lockable) as u order by 2, 3) as r
     cross join lateral (
       select i from identifiers i
       where i.tenant_id = r.tenant_id and i.identifier = r.identifier
@@ -77,6 +91,18 @@ begin
     row((x.i).code_mac, (x.i).code_box, (x.i).code_expires_at, (x.i).code_attempts, (x.i).code_attempts_max,
       (x.i).challenge_ids, (x.i).challenge_attempts)::live_code,
     (x.i).wrong_at, (x.i).unnamed_locked_until, (x.i).resend_at, (x.request).code_macs, (x.request).challenge_id) as j;
+  if cardinality(requests) > 1 and 'ok' = any(verdicts) then
+    select array_agg(locked.id) into free_users
+    from (
+      select distinct (a.request).tenant_id, a.user_id from unnest(attempts) as a
+      where a.verdict = 'ok' and a.user_id is not null order by 1, 2
+    ) as known
+    cross join lateral (
+      select id from users where tenant_id = known.tenant_id and id = known.user_id for no key update skip locked
+    ) as locked;
+    select array_agg(a), array_agg(a.verdict) into attempts, verdicts from unnest(attempts) as a
+    where a.verdict <> 'ok' or a.user_id is null or a.user_id = any(free_users);
+  end if;
   perform check_deadline(deadline);
 
   -- 2. Wrong codes: count them.
@@ -131,7 +157,17 @@ begin
     from open_sessions(logins) as s(banned_users, events_of_logins);
   end if;
 
-  -- 4. Return.
+  -- 4. Return. A request of a batch with a live code that was not judged is left out.
+  if cardinality(requests) > coalesce(cardinality(attempts), 0) and cardinality(requests) > 1 then
+    select coalesce(array_agg(r.event_id), '{}') into left_out
+    from unnest(requests) as r
+    cross join lateral (
+      select from identifiers i
+      where i.tenant_id = r.tenant_id and i.identifier = r.identifier
+        and i.code_mac is not null and i.code_expires_at > now() and i.code_purpose = 'login'
+    ) as live
+    where r.event_id <> all(select (a.request).event_id from unnest(attempts) as a);
+  end if;
   if new_events is not null then
     perform record_events(new_events);
   end if;
@@ -145,6 +181,7 @@ begin
     -- The time when the next code may be sent, or when callers without a challenge may submit codes again.
     case when a.verdict in ('exhausted', 'locked') then ceil(extract(epoch from a.retry_at - now()))::int end,
     events_json(new_events, r.event_id, r.user_event_id)
-  from unnest(requests) as r left join unnest(attempts) as a on (a.request).event_id = r.event_id;
+  from unnest(requests) as r left join unnest(attempts) as a on (a.request).event_id = r.event_id
+  where r.event_id <> all(left_out);
 end
 $$;

@@ -3,23 +3,26 @@
 pool             deadlines, statements and calls
 connection_pool  open connections, and the requests that wait for one
 connections      how one is made and ended, which errors mean that the database is unavailable
-queries          the statements of sql/queries, with named parameters and typed rows
-functions        the functions of sql/functions, in a schema for each release
-transactions     transactions; statements that are repeated
+queries          the statements of sql/queries, with named parameters and typed rows; calls of functions
+functions        installs the functions of sql/functions, in a schema for each release
+batches          group commit: requests of several callers share a statement; repeats after a lost connection
+transactions     transactions; the limit of long reads
 migrations       sql/migrations, forward only
 probe            the state of the database for health checks, on a connection of its own
 """
 
+from auth1.core.postgres.batches import Batched, find_nothing, repeat_once
 from auth1.core.postgres.connections import MAX_REPORTS, REPORT_S, ConnectionLost
-from auth1.core.postgres.functions import Function, function
+from auth1.core.postgres.functions import function
 from auth1.core.postgres.pool import Postgres
-from auth1.core.postgres.queries import NO_PARAMS, NoParams, Queries, Query, Statement, sql_directory
-from auth1.core.postgres.transactions import Transaction, repeat_once
+from auth1.core.postgres.queries import NO_PARAMS, Function, NoParams, Queries, Query, Statement, sql_directory
+from auth1.core.postgres.transactions import Transaction
 
 __all__ = [
     "MAX_REPORTS",
     "NO_PARAMS",
     "REPORT_S",
+    "Batched",
     "ConnectionLost",
     "Function",
     "NoParams",
@@ -28,6 +31,7 @@ __all__ = [
     "Query",
     "Statement",
     "Transaction",
+    "find_nothing",
     "function",
     "repeat_once",
     "sql_directory",

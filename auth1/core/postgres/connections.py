@@ -40,6 +40,15 @@ UNAVAILABLE_ERRORS = (
 )
 # What was prepared, or known of types, before a change of the schema: nothing was executed.
 STALE_ERRORS = (asyncpg.InvalidCachedStatementError, asyncpg.UndefinedObjectError, asyncpg.InternalServerError)
+# The statement is known to have had no effect: it can be repeated while there is time.
+ROLLED_BACK_ERRORS = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.RaiseError,
+)
 
 
 class Deadlines(NamedTuple):

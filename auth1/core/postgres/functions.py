@@ -8,14 +8,14 @@ theirs. `auth1 migrate` drops the schemas of releases before the previous one.
 import hashlib
 import re
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
-from auth1.core.postgres.queries import Queries, field_names, sql_directory
+from auth1.core.postgres.queries import Function, Queries, field_names, sql_directory
 
-Params = TypeVar("Params", contravariant=True)
-Row = TypeVar("Row", covariant=True)
+Params = TypeVar("Params")
+Row = TypeVar("Row")
 
 _QUERIES = Queries("functions")
 _TYPE = re.compile(r"^create type (\w+) as \((.*?)^\);\n", re.MULTILINE | re.DOTALL)
@@ -58,31 +58,6 @@ class FunctionSet:
         await connection.fetchrow(f"select {nulls}")
 
 
-class Function(Generic[Params, Row]):
-    """A function of this release, which takes one request or an array of them, with the types of request and result."""
-
-    def __init__(self, functions: FunctionSet, name: str, params: type[Params], row: type[Row]) -> None:
-        type_name, self.takes_array = functions.parameters[name]
-        self.name = name
-        if functions.types[type_name] != field_names(params):
-            raise TypeError(f"{params.__name__} has other fields than {type_name}: {functions.types[type_name]}")
-        array = "[]" if self.takes_array else ""
-        template = _QUERIES["call_function"].text
-        self.text = template.replace("FUNCTION", f"{functions.schema}.{name}").replace(
-            "TYPE", f"{functions.schema}.{type_name}{array}"
-        )
-        self.row = row
-        self._columns = field_names(row)
-
-    def arguments(self, requests: list[Params]) -> list[Any]:
-        """Return the argument: all requests, or the only one."""
-        return [requests] if self.takes_array else requests
-
-    def read(self, record: Any) -> Row:
-        """Return a row by its column names."""
-        return self.row(*[record[name] for name in self._columns])
-
-
 @cache
 def functions() -> FunctionSet:
     """Read the functions of this release."""
@@ -92,7 +67,14 @@ def functions() -> FunctionSet:
 
 def function(name: str, params: type[Params], row: type[Row]) -> Function[Params, Row]:
     """Return a function of this release. Raises TypeError where the fields of `params` are not those of its type."""
-    return Function(functions(), name, params, row)
+    release = functions()
+    type_name, takes_array = release.parameters[name]
+    if release.types[type_name] != field_names(params):
+        raise TypeError(f"{params.__name__} has other fields than {type_name}: {release.types[type_name]}")
+    parameter = f"{release.schema}.{type_name}" + ("[]" if takes_array else "")
+    template = _QUERIES["call_function"].text
+    text = template.replace("FUNCTION", f"{release.schema}.{name}").replace("TYPE", parameter)
+    return Function(name, text, row, takes_array=takes_array)
 
 
 async def installed_functions(connection: asyncpg.Connection) -> list[str]:

@@ -17,7 +17,6 @@ from auth1 import metrics
 from auth1.core.log import Log
 from auth1.core.postgres.connection_pool import ConnectionPool
 from auth1.core.postgres.connections import (
-    MAX_REPORTS,
     RETRY_AFTER_S,
     STALE_ERRORS,
     UNAVAILABLE_ERRORS,
@@ -28,9 +27,9 @@ from auth1.core.postgres.connections import (
     end_connection,
     server_settings,
 )
-from auth1.core.postgres.functions import Function, functions
-from auth1.core.postgres.queries import Queries, Query, Statement, arguments_of, fetch, read_rows
-from auth1.core.postgres.transactions import Transaction
+from auth1.core.postgres.functions import functions
+from auth1.core.postgres.queries import Function, Queries, Query, Statement, arguments_of, fetch, read_rows
+from auth1.core.postgres.transactions import ReportLimit, Transaction
 from auth1.errors import Unavailable
 
 Result = TypeVar("Result")
@@ -63,14 +62,13 @@ class Postgres:
         timeout_scale: float = 1.0,
     ) -> None:
         self._deadlines = Deadlines().scaled(timeout_scale)
+        self.acquire_s, self.statement_s = self._deadlines.acquire_s, self._deadlines.statement_s
         self._url = clean_dsn(url)
         self._log = log
         self._size = size
         self._statement_cache_size = statement_cache_size
         self._ready = ready
-        # One connection at least is left to all others; a report that has the only one takes no longer than they do.
-        self._reports = asyncio.Semaphore(max(1, min(MAX_REPORTS, size - 1)))
-        self._report_s = self._deadlines.report_s if size > 1 else self._deadlines.statement_s
+        self._reports = ReportLimit(size, self._deadlines)
         self._pool: ConnectionPool | None = None
         self._is_prepared = False
         self._clock_offset_s = 0.0  # of the server's clock to our monotonic one
@@ -121,19 +119,28 @@ class Postgres:
         """Run a statement and return its rows."""
         return read_rows(statement, await self._run(statement.name, statement.text, arguments_of(statement, arguments)))
 
-    async def call(self, function: Function[Params, Row], *requests: Params) -> list[Row]:
-        """Call a function of this release. It does nothing after its deadline, when the request has returned 503.
+    async def call(self, function: Function[Params, Row], *requests: Params, time_s: float | None = None) -> list[Row]:
+        """Call a function of this release."""
+        return await self.call_when_connected(function, lambda: requests, time_s)
 
-        Where the server's clock has been set since it was read, it is read again, and the call repeated.
+    async def call_when_connected(
+        self, function: Function[Params, Row], take: Callable[[], Sequence[Params]], time_s: float | None = None
+    ) -> list[Row]:
+        """Call a function with the requests that `take` returns when a connection is acquired; none: do nothing.
+
+        The function does nothing after its deadline, when the request has returned 503. Where the server's clock has
+        been set since it was read, it is read again, and the call repeated.
         """
+        time_s = time_s or self.statement_s
+        requests = list[Params]()
 
-        def arguments() -> list[Any]:
-            return function.arguments([self.before_deadline(request) for request in requests])
+        def arguments() -> Sequence[Any]:
+            requests[:] = requests or take()
+            return requests and function.arguments([self.before_deadline(request, time_s) for request in requests])
 
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.monotonic()
         try:
-            rows = await self._run(function.name, function.text, arguments())
+            rows = await self._run(function.name, function.text, arguments, time_s=time_s)
         except asyncpg.PostgresError as error:
             if error.sqlstate == _ACCOUNT_BUSY:
                 raise Unavailable(
@@ -141,10 +148,10 @@ class Postgres:
                 ) from None
             if error.sqlstate != _DEADLINE_PASSED:
                 raise
-            if loop.time() - started > self._deadlines.statement_s / 2:
-                raise self._unavailable(error) from error
+            if time.monotonic() - started > time_s / 2:
+                raise self.unavailable(error) from error
             await self._read_clock()
-            rows = await self._run(function.name, function.text, arguments())
+            rows = await self._run(function.name, function.text, arguments, time_s=time_s)
         return [function.read(row) for row in rows]
 
     @overload
@@ -155,35 +162,22 @@ class Postgres:
     async def report(self, statement: Query, /, *arguments: object, readonly: bool = True) -> list[asyncpg.Record]: ...
     async def report(self, statement: Any, /, *arguments: Any, readonly: bool = True) -> Any:
         """Run a statement that may read much, within its own deadline and concurrency limit."""
-        try:
-            async with asyncio.timeout(self._deadlines.statement_s):
-                await self._reports.acquire()
-        except TimeoutError:
-            raise Unavailable("Too many concurrent requests of this kind; retry.", retry_after=5) from None
-        time_s = self._report_s if readonly else self._deadlines.report_s
-        started = asyncio.get_running_loop().time()
-        try:
-            async with (
-                self._connection(statement.name) as connection,
-                asyncio.timeout(time_s),
-                connection.transaction(isolation="read_committed", readonly=readonly),
-            ):
-                self.round_trips += 1
-                await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(time_s * 1000)}ms")
-                rows = await connection.fetch(statement.text, *arguments_of(statement, arguments))
-                return read_rows(statement, rows)
-        except Unavailable:
-            if asyncio.get_running_loop().time() - started < time_s:
-                raise
-            raise Unavailable(f"This takes longer than {time_s:.0f} s: ask for less at a time.") from None
-        finally:
-            self._reports.release()
+        async with (
+            self._reports.place(readonly=readonly) as time_s,
+            self._connection(statement.name) as connection,
+            asyncio.timeout(time_s),
+            connection.transaction(isolation="read_committed", readonly=readonly),
+        ):
+            self.round_trips += 1
+            await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(time_s * 1000)}ms")
+            rows = await connection.fetch(statement.text, *arguments_of(statement, arguments))
+            return read_rows(statement, rows)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
         """Open a transaction (READ COMMITTED)."""
         async with self._connection("transaction") as connection, connection.transaction(isolation="read_committed"):
-            yield Transaction(connection, self._count, self._deadlines.statement_s)
+            yield Transaction(connection, self._count, self.statement_s)
 
     async def in_transaction(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
         """Run a transaction; repeat it once if the schema was changed meanwhile."""
@@ -195,10 +189,22 @@ class Postgres:
             async with self.transaction() as transaction:
                 return await work(transaction)
 
-    async def _run(self, name: str, text: str, arguments: Sequence[Any], limit: int = 0) -> list[asyncpg.Record]:
+    async def _run(
+        self,
+        name: str,
+        text: str,
+        arguments: Sequence[Any] | Callable[[], Sequence[Any]],
+        *,
+        limit: int = 0,
+        time_s: float | None = None,
+    ) -> list[asyncpg.Record]:
         async with self._connection(name) as connection:
+            if callable(arguments):
+                arguments = arguments()
+                if not arguments:
+                    return []
             self.round_trips += 1
-            async with asyncio.timeout(self._deadlines.statement_s):
+            async with asyncio.timeout(time_s or self.statement_s):
                 try:
                     return await fetch(connection, text, arguments, limit)
                 except STALE_ERRORS:
@@ -208,17 +214,18 @@ class Postgres:
     def _count(self) -> None:
         self.round_trips += 1
 
-    def before_deadline(self, request: Request) -> Request:
+    def before_deadline(self, request: Request, time_s: float | None = None) -> Request:
         """Set the deadline of a request that has one: when its caller gives up, by the server's clock."""
         if not hasattr(request, "deadline"):
             return request
-        deadline = datetime.fromtimestamp(time.monotonic() + self._clock_offset_s + self._deadlines.statement_s, UTC)
+        now = time.monotonic() + self._clock_offset_s
+        deadline = datetime.fromtimestamp(now + (time_s or self.statement_s), UTC)
         changed: Request = request._replace(deadline=deadline)  # type: ignore[attr-defined]  # a NamedTuple
         return changed
 
     async def _read_clock(self) -> None:
         async with self._connection("clock") as connection:
-            async with asyncio.timeout(self._deadlines.statement_s):
+            async with asyncio.timeout(self.statement_s):
                 await self._read_clock_of(connection)
 
     async def _read_clock_of(self, connection: Any) -> None:
@@ -254,11 +261,9 @@ class Postgres:
             raise Unavailable(retry_after=RETRY_AFTER_S)
         started = asyncio.get_running_loop().time()
         try:
-            connection = await self._pool.acquire(
-                self._deadlines.acquire_s if self._ready else self._deadlines.connect_s
-            )
+            connection = await self._pool.acquire(self.acquire_s if self._ready else self._deadlines.connect_s)
         except UNAVAILABLE_ERRORS as error:
-            raise self._unavailable(error) from error
+            raise self.unavailable(error) from error
         metrics.POOL_IN_USE.inc(bool(self._ready))
         try:
             yield connection
@@ -269,7 +274,7 @@ class Postgres:
                 self._pool.expire()  # the primary has moved; look its name up again
             lost = isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError))
             late = isinstance(error, TimeoutError)  # there is no time left to try again
-            raise self._unavailable(error, lost=lost and not late) from error
+            raise self.unavailable(error, lost=lost and not late) from error
         except asyncio.CancelledError:
             end_connection(connection)
             raise
@@ -279,7 +284,8 @@ class Postgres:
             elapsed_s = asyncio.get_running_loop().time() - started
             metrics.POSTGRES_DURATION[name].observe(elapsed_s)
 
-    def _unavailable(self, error: BaseException, *, lost: bool = False) -> Unavailable:
+    def unavailable(self, error: BaseException, *, lost: bool = False) -> Unavailable:
+        """Log and count an error; return the one that callers get."""
         metrics.POSTGRES_ERRORS.inc()
         self._log.warn("PostgreSQL is unavailable", reason=type(error).__name__)
         return (ConnectionLost if lost else Unavailable)(retry_after=RETRY_AFTER_S)

@@ -1,4 +1,4 @@
-"""The statements of `sql/queries` by name.
+"""The statements of `sql/queries` by name, and calls of functions.
 
 A statement is a block of a file: a line `-- name: find_challenge`, comments that say why, then SQL with named
 parameters (`@tenant_id`), which are compiled to `$1`, `$2`, … in the order of their first use. Its parameters are
@@ -54,6 +54,25 @@ class Statement(Generic[Params, Row]):
     def arguments(self, params: Params) -> list[Any]:
         """Return the arguments in the order of `$1`, `$2`, …"""
         return [getattr(params, name) for name in self._parameters]
+
+    def read(self, record: asyncpg.Record) -> Row:
+        """Return a row by its column names."""
+        return self.row(*[record[name] for name in self._columns])
+
+
+class Function(Generic[Params, Row]):
+    """A function of this release, which takes one request or an array of them, with the types of request and result."""
+
+    def __init__(self, name: str, text: str, row: type[Row], *, takes_array: bool) -> None:
+        self.name = name
+        self.text = text
+        self.row = row
+        self.takes_array = takes_array
+        self._columns = field_names(row)
+
+    def arguments(self, requests: Sequence[Params]) -> Sequence[Any]:
+        """Return the argument: all requests, or the only one."""
+        return [requests] if self.takes_array else requests
 
     def read(self, record: asyncpg.Record) -> Row:
         """Return a row by its column names."""

@@ -1,23 +1,22 @@
-"""Statements of one transaction, and statements that are repeated after a lost connection."""
+"""Statements of one transaction, and the limit of long ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
 import asyncpg
 
-from auth1.core.postgres.connections import RETRY_AFTER_S, ConnectionLost
+from auth1.core.postgres.connections import MAX_REPORTS, Deadlines
 from auth1.core.postgres.queries import Query, Statement, arguments_of, fetch, read_rows
 from auth1.errors import Unavailable
 
-Result = TypeVar("Result")
 Params = TypeVar("Params")
 Row = TypeVar("Row")
 
 
 class Transaction:
-    """Statements of one transaction."""
+    """Statements of one transaction, and the limit of long ones."""
 
     def __init__(self, connection: asyncpg.Connection, count: Callable[[], None], statement_s: float) -> None:
         self._statement_s = statement_s
@@ -48,23 +47,31 @@ class Transaction:
             return read_rows(statement, rows)
 
 
-async def repeat_once(run: Callable[[], Awaitable[Result]], find: Callable[[], Awaitable[Result | None]]) -> Result:
-    """Run a statement, and after a lost connection once more unless `find` finds that it was committed.
+class ReportLimit:
+    """The number of reports that run at once in a worker, and their time."""
 
-    The first run may still wait for a lock and be committed while the second one waits for it. So `find` looks again
-    afterwards, and a unique violation means that the first run was committed.
-    """
-    with suppress(ConnectionLost):
-        return await run()
-    found = await find()
-    if found is not None:
-        return found
-    results: list[Result] = []
-    with suppress(asyncpg.UniqueViolationError):
-        results.append(await run())
-    found = await find()
-    if found is not None:
-        return found
-    if not results:
-        raise Unavailable(retry_after=RETRY_AFTER_S)
-    return results[0]
+    def __init__(self, pool_size: int, deadlines: Deadlines) -> None:
+        # One connection at least is left to all others; a report that has the only one takes no longer than they do.
+        self._places = asyncio.Semaphore(max(1, min(MAX_REPORTS, pool_size - 1)))
+        self._wait_s = deadlines.statement_s
+        self._write_s = deadlines.report_s
+        self._read_s = deadlines.report_s if pool_size > 1 else deadlines.statement_s
+
+    @asynccontextmanager
+    async def place(self, *, readonly: bool) -> AsyncIterator[float]:
+        """Wait for a place; return the time of the report in seconds."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Unavailable("Too many concurrent requests of this kind; retry.", retry_after=5) from None
+        time_s = self._read_s if readonly else self._write_s
+        started = asyncio.get_running_loop().time()
+        try:
+            yield time_s
+        except Unavailable:
+            if asyncio.get_running_loop().time() - started < time_s:
+                raise
+            raise Unavailable(f"This takes longer than {time_s:.0f} s: ask for less at a time.") from None
+        finally:
+            self._places.release()
