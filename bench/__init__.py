@@ -7,6 +7,7 @@
     python -m bench.enumeration    are responses slower for numbers with an account? `--samples 2000 --json`
     python -m bench.sql_cost       PostgreSQL's CPU per login, by the number of logins a statement; `--sizes 1 8 32`,
                                    `--against DIR` (another checkout, in the same run)
+    python -m bench.group_commit   CPU of a flow with group commit against single statements, in one run
     just chaos                     chaos.py: logins through nginx during a sequence of faults
     just load                      locustfile.py: load on a running server; the file lists its variables
     python -m bench.stage          such a server, with everything that `just load` needs, until Ctrl-C

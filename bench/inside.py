@@ -13,6 +13,7 @@ from auth1.app import build_app, start_services, stop_services
 from auth1.config.settings import load_settings
 from auth1.core.http.asgi import App
 from auth1.core.log import Log
+from auth1.messaging.providers.console import OnMessage
 from auth1.services import Services
 from auth1.tenants import service
 from auth1.tenants.schemas import TenantCreated, TenantIn
@@ -36,22 +37,22 @@ class Inside:
     async def ask(self, number: str) -> None:
         await self.post("/api/auth/request", b'{"phone":"%b"}' % number.encode())
 
-    async def answer(self, number: str, code: str) -> None:
-        await self.post("/api/auth/verify", b'{"phone":"%b","code":"%b"}' % (number.encode(), code.encode()))
+    async def answer(self, number: str, code: str) -> bytes:
+        return await self.post("/api/auth/verify", b'{"phone":"%b","code":"%b"}' % (number.encode(), code.encode()))
 
     async def log_in(self, number: str) -> None:
         await self.ask(number)
         await self.answer(number, await self.phone.read(number))
 
-    async def post(self, path: str, body: bytes) -> None:
-        """POST JSON with the tenant's publishable key. Raises UnexpectedResponse unless the status is 200."""
+    async def post(self, path: str, body: bytes) -> bytes:
+        """POST JSON with the tenant's publishable key; return the body. Raises UnexpectedResponse unless it is 200."""
         headers = [
             (b"host", b"localhost"),
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"x-api-key", self.tenant.api_key.encode()),
         ]
-        await self.call("POST", path, headers, body)
+        return await self.call("POST", path, headers, body)
 
     async def call(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes = b"", query: bytes = b""
@@ -81,13 +82,13 @@ class Inside:
 
 
 @asynccontextmanager
-async def inside(stage: Stage) -> AsyncIterator[Inside]:
+async def inside(stage: Stage, on_console: OnMessage | None = None) -> AsyncIterator[Inside]:
     """Start Auth1 in this process, without a log."""
     settings = load_settings(stage.environment)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     log = Log(settings.log_level, nowhere)
     app = build_app(settings, log)
-    app.services = await start_services(settings, log, background=False)
+    app.services = await start_services(settings, log, background=False, on_console=on_console)
     phone = await Phone.at(stage.twilio.port)
     try:
         tenant_in = TenantIn(

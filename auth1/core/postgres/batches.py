@@ -63,7 +63,7 @@ class Batched(Generic[Params, Row]):
         lock_fields: tuple[str, ...] = (),
         can_share: Callable[[Params], bool] = is_shared,
     ) -> None:
-        self._function = function
+        self.function = function
         self._id = attrgetter(id_field)
         self._key = attrgetter(*lock_fields) if lock_fields else None
         self._can_share = can_share
@@ -75,7 +75,7 @@ class Batched(Generic[Params, Row]):
         """Execute a request and return its result. `find` returns its committed result after a lost connection."""
         queue = self._queues.get(postgres)
         if queue is None:
-            queue = self._queues[postgres] = _Queue(postgres, self._function, self._id)
+            queue = self._queues[postgres] = _Queue(postgres, self.function, self._id)
         arrived = queue.now()
         if self._key is None:
             return await self._call(queue, request, find, arrived)
