@@ -9,6 +9,7 @@ import pytest
 
 import auth1
 from auth1.authn import tenant_cache
+from auth1.challenges import messages
 from auth1.core import ratelimit
 
 ROOT = Path(auth1.__file__).parents[1]
@@ -26,6 +27,7 @@ class Bound(NamedTuple):
 # Keys that clients choose are bounded in length before they get here; exceptions are not cached.
 CACHES = {
     "auth1.authn.tenant_cache.OrderedDict": Bound(1, tenant_cache.MAX_BYTES),
+    "auth1.challenges.messages.OrderedDict": Bound(1, messages.MAX_TEXT_BYTES),
     "auth1.core.crypto._hkdf": Bound(64, 512),
     "auth1.core.http.client_ip._parse": Bound(10_000, 512),
     "auth1.core.http.client_ip.is_trusted": Bound(10_000, 512),
@@ -42,7 +44,7 @@ CACHES = {
     "auth1.pages.theme.stylesheet": Bound(256, 16_384),
     "auth1.sessions.tokens": Bound(20_000, 512),
     "auth1.templates.colors.button_colors": Bound(1024, 512),
-    "auth1.templates.placeholders.parse": Bound(1024, 4096),
+    "auth1.templates.placeholders.parse": Bound(512, 4096),
 }
 
 

@@ -26,13 +26,14 @@ from auth1.errors import (
 )
 from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import block_rate_limit
-from auth1.idempotency.header import read_claim
+from auth1.idempotency.header import HEADER, read_claim
 from auth1.identifiers import parse_identifier
 from auth1.services import Services
 from auth1.sessions import create
 from auth1.sessions.schemas import Verified
 from auth1.tenants.settings import Tenant
 
+ROUTE = "POST /api/auth/request"
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON; jsonb cannot store one
 
 
@@ -40,20 +41,22 @@ async def request_code(app: Services, request: Request[Tenant], body: CodeReques
     """Send a one-time code to a phone or email."""
     tenant = request.caller
     identifier = parse_identifier(phone=body.phone, email=body.email)
-    check_metadata(body.metadata)
+    if body.metadata is not None:
+        check_metadata(body.metadata)
+    wants_link = body.mode != "code" or body.redirect_to is not None or body.code_challenge is not None
     order = SendCode(
         identifier=identifier,
         purpose=LOGIN,
-        claim=read_claim(request, tenant, "POST /api/auth/request", body),
+        claim=read_claim(request, tenant, ROUTE, body) if request.header(HEADER) is not None else None,
         locale=body.locale,
         challenge_id=body.challenge_id,
         metadata=body.metadata,
-        link=link_options(request, identifier, body),
+        link=link_options(request, identifier, body) if wants_link else None,
     )
     return await send_code(app, request, tenant, order)
 
 
-def check_metadata(metadata: dict[str, Any] | None) -> None:
+def check_metadata(metadata: dict[str, Any]) -> None:
     """Raise ValidationFailed for metadata that an event cannot store."""
     text = encode(metadata)
     if len(text) > METADATA_BYTES:

@@ -29,7 +29,7 @@ from auth1.errors import (
     RequestBlocked,
     ResendTooSoon,
 )
-from auth1.events.log import event_context, log_events
+from auth1.events.log import EventContext, event_context, log_events
 from auth1.fraud.assess import assess, block_rate_limit, rate_limits
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim, release_key, store_response
@@ -38,7 +38,6 @@ from auth1.messaging.dispatcher import error_for_delivery
 from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.messaging.store import Delivery, IdempotencyOutcome
 from auth1.services import Services
-from auth1.templates import segments
 from auth1.templates.locales import parse_hint
 from auth1.tenants.settings import Tenant
 
@@ -70,26 +69,29 @@ class SendCode(NamedTuple):
 
 async def send_code(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> CodeSent:
     """Send a code to a phone or email. Raises the error of each step."""
-    order = order._replace(locale=_usable_locale(app, request, order.locale))
-    identifier, claim = order.identifier, order.claim
+    if order.locale is not None:
+        order = order._replace(locale=_usable_locale(app, request, order.locale))
+    identifier, claim, is_sandbox = order.identifier, order.claim, tenant.sandbox
+    context = event_context(request, tenant.key_id)
     request.log["identifier"] = identifier.masked
-    app.messenger.first_provider(identifier.channel, sandbox=tenant.sandbox)  # raises ChannelUnavailable
+    provider: str | None = app.messenger.first_provider(identifier.channel, sandbox=is_sandbox)
 
-    if tenant.sandbox:
+    if is_sandbox:
         sandbox.raise_for_magic_number(identifier)
     else:
-        await _check_risk(app, request, tenant, identifier)
+        await _check_risk(app, context, tenant, identifier)
         await _acquire_rate_limits(app, request, tenant, order)
 
     message_id = new_id("msg")
     link = magic_link.create_magic_link(app.keyring, tenant.id, message_id, order.link) if order.link else None
-    code = sandbox.code(tenant) if tenant.sandbox else codes.new_code(tenant.settings.otp_length)
+    code = sandbox.code(tenant) if is_sandbox else codes.new_code(tenant.settings.otp_length)
     sealed = codes.seal(app.keyring, tenant.id, identifier.value, code, order.purpose.name)
     message = _render(app, tenant, order, message_id, link, code, tenant.settings.otp_expiry_minutes * 60)
 
-    with app.messenger.reserve_capacity(identifier.channel, sandbox=tenant.sandbox) as reserved:
+    with app.messenger.reserve_capacity() as has_capacity:
         # With sign-up closed the outbox sends every message: the time of a provider would reveal a user.
-        provider = reserved if tenant.settings.sign_up == "open" else None
+        if not has_capacity or tenant.settings.sign_up == "closed":
+            provider = None
         # The row is committed before the message is sent. If the process crashes after that, the outbox sends the
         # message, or marks it as unknown.
         opened = await _open_challenge(app, request, tenant, order, message, link, sealed, provider)
@@ -105,14 +107,14 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
             resend_after=opened.resend_after,
             code_length=len(code),
             challenge_secret=link.secret if link is not None and link.secret is not None else UNSET,
-            link=link.address(app.settings.app_url) if link is not None and tenant.sandbox else UNSET,
+            link=link.address(app.settings.app_url) if link is not None and is_sandbox else UNSET,
         )
         if provider is None:
             if claim is not None:
                 response = run_idempotent.seal_response(app.keyring, claim, 200, sent)
                 await store_response(app.postgres, claim, message_id, response)
             return sent
-        delivery = await app.messenger.send(identifier.channel, message, context=event_context(request, tenant.key_id))
+        delivery = await app.messenger.send(identifier.channel, message, context=context)
         error = error_for_delivery(delivery, identifier.channel)
         if delivery.state == "queued":  # the provider wants it later
             sent.status = "queued"
@@ -123,15 +125,15 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
     return sent
 
 
-def _usable_locale(app: Services, request: Request[Any], hint: str | None) -> str | None:
+def _usable_locale(app: Services, request: Request[Any], hint: str) -> str | None:
     """Return the locale that a request names; None for one that cannot be used, which is only a hint."""
     locale = parse_hint(hint)
-    if hint is not None and locale is None:
+    if locale is None:
         app.log.debug("locale ignored", request_id=request.request_id, locale=hint[:64])
     return locale
 
 
-async def _check_risk(app: Services, request: Request[Any], tenant: Tenant, identifier: Identifier) -> None:
+async def _check_risk(app: Services, context: EventContext, tenant: Tenant, identifier: Identifier) -> None:
     """Raise CountryNotAllowed or RequestBlocked by the tenant's policy."""
     allowed = tenant.settings.allowed_countries
     if allowed is not None and identifier.country is not None and identifier.country not in allowed:
@@ -139,7 +141,6 @@ async def _check_risk(app: Services, request: Request[Any], tenant: Tenant, iden
     risk = assess(tenant, identifier.line)
     if risk.blocked:
         data = {"channel": identifier.channel, "country": identifier.country, "reasons": risk.reasons}
-        context = event_context(request, tenant.key_id)
         log_events(app.log, await store.record_blocked(app.postgres, tenant.id, context, data))
         # Only the tenant's server learns the reason: publishable keys are public.
         reasons = ", ".join(risk.reasons)
@@ -189,7 +190,7 @@ async def _open_challenge(
     provider: str | None,
 ) -> ChallengeOpened:
     """Open or repeat a challenge in PostgreSQL, which decides. Raises the reason of a rejection, or a replay."""
-    identifier, purpose, settings = order.identifier, order.purpose.name, tenant.settings
+    identifier, purpose, settings, is_sandbox = order.identifier, order.purpose.name, tenant.settings, tenant.sandbox
     opened = await store.open_challenge(
         app.postgres,
         OpenChallenge(
@@ -199,8 +200,8 @@ async def _open_challenge(
             code=code,
             expires_in=settings.otp_expiry_minutes * 60,
             attempts=settings.max_otp_attempts,
-            sends_per_hour=UNLIMITED if tenant.sandbox else _sends_per_hour(tenant, purpose),
-            first_wait=0 if tenant.sandbox else RESEND_S,
+            sends_per_hour=UNLIMITED if is_sandbox else _sends_per_hour(tenant, purpose),
+            first_wait=0 if is_sandbox else RESEND_S,
             repeat_id=order.challenge_id,
             provider=provider,
             data=_event_data(order),
@@ -211,7 +212,7 @@ async def _open_challenge(
             box_prefixes=codes.box_prefixes(app.keyring),
             budget_event_id=new_id("evt"),
             link=link,
-            price=_price(app, tenant, identifier, message.text),
+            price=_price(app, tenant, identifier, message),
             claim=order.claim,
             purpose=purpose,
             is_suppressed=settings.sign_up == "closed",
@@ -240,21 +241,17 @@ def _event_data(order: SendCode) -> dict[str, object]:
     return data if order.purpose.name == codes.LOGIN else data | {"purpose": codes.ADDING}
 
 
-def _price(app: Services, tenant: Tenant, identifier: Identifier, text: str) -> Price:
+def _price(app: Services, tenant: Tenant, identifier: Identifier, message: OutgoingMessage) -> Price:
     """Estimate the price of a message, and return the tenant's budgets. Emails and the sandbox cost nothing."""
-    settings, count, microdollars = tenant.settings, None, 0
-    if identifier.channel == "sms":
-        # A repeated code has the same length and fewer minutes, so its text is no longer than this one.
-        count = segments.measure(text).segments
-        microdollars = 0 if tenant.sandbox else app.settings.sms_rates.price(identifier.country, count)
-    budget = None if settings.sms_budget_per_day is None else round(settings.sms_budget_per_day * MICRO)
-    return Price(
-        segments=count,
-        microdollars=microdollars,
-        budget=None if tenant.sandbox else budget,
-        soft=None if budget is None else round(budget * settings.sms_budget_soft),
-        messages=None if tenant.sandbox else settings.messages_per_day,
-    )
+    # A repeated code has the same length and fewer minutes, so its text is no longer than this one.
+    settings, segments = tenant.settings, message.segments
+    if tenant.sandbox:
+        return Price(segments)
+    microdollars = 0 if segments is None else segments * app.settings.sms_rates[identifier.country]
+    if settings.sms_budget_per_day is None:
+        return Price(segments, microdollars, messages=settings.messages_per_day)
+    budget = round(settings.sms_budget_per_day * MICRO)
+    return Price(segments, microdollars, budget, round(budget * settings.sms_budget_soft), settings.messages_per_day)
 
 
 def _error_for_rejection(

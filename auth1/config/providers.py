@@ -100,7 +100,7 @@ def read_rates(env: Environment) -> Rates:
         return read_sms_rates(Path(own) if own else BUILT_IN)
     except ValueError as error:
         env.problems.extend(f"SMS_RATES_FILE: {problem}" for problem in error.args)
-        return Rates({})
+        return Rates()
 
 
 def read_smtp(env: Environment) -> Smtp | None:

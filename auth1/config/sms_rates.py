@@ -7,8 +7,6 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-import msgspec
-
 from auth1.config.countries import country_problem
 
 BUILT_IN = Path(__file__).parent / "sms_rates.csv"  # rough estimates; SMS_RATES_FILE replaces them
@@ -19,14 +17,11 @@ _COUNTRY = re.compile(r"[A-Z]{2}|\*", re.ASCII)
 _PRICE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?", re.ASCII)
 
 
-class Rates(msgspec.Struct, frozen=True):
-    """Prices per segment by country; `*` is the price of all other countries."""
+class Rates(dict[str | None, int]):
+    """Prices per segment by country; `*` is the price of all other countries, and of an unknown one."""
 
-    prices: dict[str, int]
-
-    def price(self, country: str | None, segments: int) -> int:
-        """Estimate the price of a message."""
-        return segments * self.prices.get(country or "*", self.prices["*"])
+    def __missing__(self, country: str | None) -> int:
+        return self["*"] if country != "*" else 0
 
 
 def read_sms_rates(path: Path) -> Rates:
@@ -41,7 +36,7 @@ def read_sms_rates(path: Path) -> Rates:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8 text')}") from None
     if len(text) > MAX_BYTES:
         raise ValueError(f"{path} is longer than {MAX_BYTES} bytes")
-    prices: dict[str, int] = {}
+    prices = Rates()
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
         content = line.partition("#")[0].strip()
@@ -60,4 +55,4 @@ def read_sms_rates(path: Path) -> Rates:
         problems.append("needs a line for *, the price of all other countries")
     if problems:
         raise ValueError(*problems)
-    return Rates(prices)
+    return prices

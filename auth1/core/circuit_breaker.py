@@ -31,6 +31,7 @@ class CircuitBreaker:
         self._failures: deque[float] = deque(maxlen=MAX_FAILURES)
         self._probe_at: float | None = None  # None while closed
         self._probing = False
+        self.is_idle = True  # closed, without recent failures: `allows` is true, and a success changes nothing
 
     @property
     def state(self) -> State:
@@ -52,12 +53,14 @@ class CircuitBreaker:
 
     def succeeded(self) -> None:
         """Record a success."""
+        self.is_idle = True
         self._failures.clear()
         self._probe_at = None
         self._probing = False
 
     def failed(self) -> None:
         """Record a failure that other calls would meet too."""
+        self.is_idle = False
         self._probing = False
         if self._probe_at is not None:
             return

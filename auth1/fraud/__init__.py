@@ -1,5 +1,4 @@
 """Risk of a request.
 
-line_types  line types that phonenumbers knows without a lookup
-assess      rules -> Risk; velocity limits of a request
+assess  rules -> Risk; velocity limits of a request
 """

@@ -1,10 +1,15 @@
-"""Risk of a request, assessed before anything is spent on it."""
+"""Risk of a request, assessed before anything is spent on it.
+
+phonenumbers knows line types for many countries, but not for North America, where mobiles, landlines and VoIP share
+ranges: distinguishing them needs a paid lookup.
+"""
 
 from typing import NamedTuple
 
+from phonenumbers import PhoneNumberType
+
 from auth1 import metrics
 from auth1.core.ratelimit import RateLimit
-from auth1.fraud.line_types import blocked_line
 from auth1.tenants.settings import Tenant
 
 # Many unverified sends to neighbouring numbers are a sign of SMS pumping (Twilio's guidance on prefix limits).
@@ -13,6 +18,16 @@ BLOCK_WINDOW_MS = 600_000
 # Protects the identifier's row from contention, far above its send budget.
 IDENTIFIER_REQUESTS = 30
 MINUTE_MS = 60_000
+# Line types that `voip_blocking` rejects, and their names.
+BLOCKED_LINES: dict[int | None, str] = {
+    PhoneNumberType.VOIP: "voip",
+    PhoneNumberType.PERSONAL_NUMBER: "personal_number",
+    PhoneNumberType.PAGER: "pager",
+    PhoneNumberType.UAN: "universal_access_number",
+    PhoneNumberType.VOICEMAIL: "voicemail",
+    PhoneNumberType.SHARED_COST: "shared_cost",
+    PhoneNumberType.TOLL_FREE: "toll_free",
+}
 
 
 class Risk(NamedTuple):
@@ -25,7 +40,7 @@ class Risk(NamedTuple):
 
 def assess(tenant: Tenant, line: int | None) -> Risk:
     """Assess a request by the line type of its number."""
-    reason = blocked_line(line) if tenant.settings.voip_blocking else None
+    reason = BLOCKED_LINES.get(line) if tenant.settings.voip_blocking else None
     metrics.FRAUD_DECISIONS["block" if reason else "allow", reason or "none"].inc()
     return Risk(1.0, [reason], True) if reason else Risk(0.0, [], False)
 

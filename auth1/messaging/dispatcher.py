@@ -57,6 +57,8 @@ class Messenger:
         self._sandbox = sandbox.providers()
         # The sandbox has none: its failures are wanted by an app's tests.
         self._breakers = {provider.name: CircuitBreaker() for ordered in providers.values() for provider in ordered}
+        for name in self._breakers:
+            metrics.BREAKER_OPEN[name].set(0)
         self._in_flight = 0
         self._pending: list[Delivery] = []
 
@@ -71,34 +73,33 @@ class Messenger:
 
     def first_provider(self, channel: str, *, sandbox: bool) -> str:
         """Return the name of the first provider. Raises ChannelUnavailable when there is none."""
-        names = self.provider_names(channel, sandbox=sandbox)
-        if not names:
+        providers = self._of(channel, sandbox)
+        if not providers:
             raise ChannelUnavailable(f"No provider is configured for {channel}.")
-        return names[0]
+        return providers[0].name
 
     def provider_names(self, channel: str, *, sandbox: bool) -> list[str]:
         """Return the names of the providers in order."""
         return [provider.name for provider in self._of(channel, sandbox)]
 
     @contextmanager
-    def reserve_capacity(self, channel: str, *, sandbox: bool) -> Iterator[str | None]:
-        """Reserve capacity for one message; yield its first provider, or None when the outbox will send it."""
-        provider = self.first_provider(channel, sandbox=sandbox)
+    def reserve_capacity(self) -> Iterator[bool]:
+        """Reserve capacity for one message; yield False when there is none, and the outbox must send it."""
         has_capacity = self._in_flight < MAX_IN_FLIGHT
         self._in_flight += has_capacity
         try:
-            yield provider if has_capacity else None
+            yield has_capacity
         finally:
             self._in_flight -= has_capacity
 
     async def send(self, channel: str, message: OutgoingMessage, *, context: EventContext) -> Delivery:
         """Try the providers in order, and return the outcome. The caller records it with `record`.
 
-        At least one provider must not be in the message's `avoid`. A deferred message goes back to the outbox: its
-        state is `queued`.
+        At least one provider must not be in `exclude_providers`. A deferred message goes back to the outbox: its state
+        is `queued`.
         """
         providers = self._of(channel, message.tenant_id.endswith(":test"))
-        candidates = [provider for provider in providers if provider.name not in message.avoid]
+        candidates = [provider for provider in providers if provider.name not in message.exclude_providers]
         outcome = await self._send_with_failover(candidates, message, context.request_id)
         failures = outcome.failures
         awaited = outcome.provider.reports and not failures
@@ -111,12 +112,12 @@ class Messenger:
             provider_message_id=outcome.result.provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
             # A retry did not count as a send, so there is nothing to give back.
-            give_back=_is_refused_by_all(failures) and not message.avoid,
+            give_back=_is_refused_by_all(failures) and not message.exclude_providers,
             event_id=new_id("evt"),
             price=outcome.result.price,
-            receipt_in=message.expires_in if awaited else None,
+            report_in=message.expires_in if awaited else None,
             retry_in=message.retry_in if awaited else None,
-            avoid=(*message.avoid, *outcome.possibly_sent_by),
+            exclude_providers=(*message.exclude_providers, *outcome.possibly_sent_by),
         )
         if isinstance(outcome.provider, Sandbox) and not failures:
             delivery = delivery._replace(report=outcome.provider.report(message))
@@ -179,7 +180,7 @@ class Messenger:
         found = False
         for provider in providers:
             breaker = self._breakers.get(provider.name)
-            if breaker is None or breaker.allows():
+            if breaker is None or breaker.is_idle or breaker.allows():
                 found = True
                 yield provider
         if not found:
@@ -196,7 +197,7 @@ class Messenger:
             outcome = error.failure.value
             # A recipient, a country or a tenant's own sender must not stop the messages of others. The operator's
             # default sender is part of the account.
-            own_sender = message.sender_of(provider.name) is not None
+            own_sender = getattr(message.senders, provider.name, None) is not None
             if error.cause in (Cause.PROVIDER, Cause.ACCOUNT) or (error.cause is Cause.SENDER and not own_sender):
                 self._update_breaker(provider, succeeded=False)
             elif error.cause is not Cause.SENDER:
@@ -208,7 +209,7 @@ class Messenger:
 
     def _update_breaker(self, provider: Provider, *, succeeded: bool) -> None:
         breaker = self._breakers.get(provider.name)
-        if breaker is not None:
+        if breaker is not None and not (succeeded and breaker.is_idle):
             breaker.succeeded() if succeeded else breaker.failed()
             metrics.BREAKER_OPEN[provider.name].set(breaker.state != "closed")
 

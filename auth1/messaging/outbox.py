@@ -20,7 +20,6 @@ from auth1.messaging import store
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.messaging.store import ChargeNotice, Claimed, Delivery
-from auth1.templates import segments
 
 INTERVAL_S = 2.0
 BATCH = 20
@@ -88,23 +87,21 @@ class Outbox:
         if message.has_arrived:
             return await self._drop(message, "first_arrived")
         sandbox = message.tenant_id.endswith(":test")
-        if set(self._messenger.provider_names(message.channel, sandbox=sandbox)) <= set(message.avoid):
+        if set(self._messenger.provider_names(message.channel, sandbox=sandbox)) <= set(message.exclude_providers):
             return await self._drop(message, "no_other_provider")  # the configuration changed after the row was queued
         if message.notice is not None:
             with suppress(Unavailable):  # sending the notice matters more than its price
-                await self._charge_notice(message, outgoing.text)
+                await self._charge_notice(message, outgoing.segments)
         delivery = await self._messenger.send(message.channel, outgoing, context=CONTEXT)
         await self._messenger.record(delivery)
         metrics.OUTBOX_MESSAGES[delivery.state].inc()
 
-    async def _charge_notice(self, message: Claimed, text: str) -> None:
-        country = number = None
-        cost = 0
-        if message.channel == "sms":
+    async def _charge_notice(self, message: Claimed, segments: int | None) -> None:
+        country, cost = None, 0
+        if segments is not None:
             country = stored_identifier("phone", message.identifier).country
-            number = segments.measure(text).segments
-            cost = self._rates.price(country, number)
-        charge = ChargeNotice(message.tenant_id, message.message_id, country, number, cost)
+            cost = segments * self._rates[country]
+        charge = ChargeNotice(message.tenant_id, message.message_id, country, segments, cost)
         await store.charge_notice(self._postgres, charge)
 
     async def _drop(self, message: Claimed, error: str) -> None:
@@ -117,10 +114,10 @@ class Outbox:
             provider="none",
             provider_message_id=None,
             error=error,
-            give_back=not message.avoid,
+            give_back=not message.exclude_providers,
             event_id=new_id("evt"),
-            receipt_in=None,
-            avoid=tuple(message.avoid),
+            report_in=None,
+            exclude_providers=tuple(message.exclude_providers),
         )
         recorded = await store.record_delivery(self._postgres, delivery)
         log_events(self._log, recorded.events)

@@ -32,11 +32,11 @@ class Delivery(NamedTuple):
     error: str | None
     give_back: bool
     event_id: str
-    receipt_in: int | None  # seconds until the delivery report is overdue; None: the provider sends none
+    report_in: int | None  # seconds until the delivery report is overdue; None: the provider sends none
     price: int | None = None  # the provider's own, in millionths of a US dollar
     idempotency: IdempotencyOutcome | None = None
     retry_in: int | None = None  # seconds without a delivery report until a retry
-    avoid: tuple[str, ...] = ()  # providers that may have sent it
+    exclude_providers: tuple[str, ...] = ()  # those that may have sent it
     report: "DeliveryReport | None" = None  # what the sandbox reports at once
 
 
@@ -59,7 +59,7 @@ class _DeliveryRow(NamedTuple):
     report_in: int | None
     price_microdollars: int | None
     retry_in: int | None
-    avoid: Sequence[str]
+    exclude_providers: Sequence[str]
     event_id: str
     actor: str
     request_id: str | None
@@ -91,7 +91,7 @@ class Claimed(NamedTuple):
     expires_in: int | None
     token_digest: bytes | None  # of its link, if it has one
     with_code: bool
-    avoid: list[str]  # of a retry: providers that may have sent the code
+    exclude_providers: list[str]  # of a retry: providers that may have sent the code
     has_arrived: bool  # of a retry: the first message has arrived meanwhile
     purpose: str | None  # of the code
     notice: str | None  # instead of a code
@@ -217,10 +217,10 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDel
         provider_message_id=delivery.provider_message_id,
         error=delivery.error,
         gives_back=delivery.give_back,
-        report_in=delivery.receipt_in,
+        report_in=delivery.report_in,
         price_microdollars=delivery.price,
         retry_in=delivery.retry_in,
-        avoid=list(delivery.avoid),
+        exclude_providers=list(delivery.exclude_providers),
         event_id=delivery.event_id,
         **delivery.context._asdict(),
         route=key.claim.route if key else None,

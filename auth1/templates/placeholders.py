@@ -48,7 +48,7 @@ class Template(NamedTuple):
         return sum(name == used for _, used in self.pieces)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def parse(text: str, rules: Rules = SMS) -> Template:
     """Parse a template. Raises TemplateError."""
     if not 1 <= len(text) <= rules.max_length:

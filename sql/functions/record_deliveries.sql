@@ -15,7 +15,7 @@ create type record_delivery as (
   report_in int,                  -- seconds until a delivery report is overdue, or null
   price_microdollars bigint,      -- the provider's own, or null
   retry_in int,                   -- seconds without a delivery report until a retry, or null
-  avoid text[],                   -- providers that may have sent it
+  exclude_providers text[],       -- providers that may have sent it
   event_id text,
   actor text,
   request_id text,
@@ -116,7 +116,7 @@ begin
     price_source = case when not r.gives_back and r.price_microdollars is not null then 'provider' else m.price_source end,
     retry_at = case when d.is_reported and d.old_state in ('delivered', 'failed') then m.retry_at
       else now() + r.retry_in * interval '1 s' end,
-    avoid = r.avoid
+    avoid = r.exclude_providers
   from unnest(recorded) as d cross join lateral (select (d.request).*) as r
   where m.tenant_id = r.tenant_id and m.id = r.message_id;
 

@@ -75,7 +75,7 @@ with due as (
 select t.settings, c.tenant_id, c.id as message_id, c.challenge_id, c.identifier, c.channel, c.locale, t.name as tenant_name,
   k.box as code_box, ceil(extract(epoch from k.expires_at - now()))::int as expires_in,
   l.token_digest, coalesce(l.with_code, true) as with_code,
-  c.avoid, coalesce(f.state = 'delivered', false) as has_arrived,
+  c.avoid as exclude_providers, coalesce(f.state = 'delivered', false) as has_arrived,
   k.purpose, c.notice
 from claimed c
 join tenants t on t.id = split_part(c.tenant_id, ':', 1)

@@ -182,7 +182,7 @@ async def test_queued_message_is_in_the_language_of_its_request(api: ApiClient, 
     phones = {locale: new_phone() for locale in ("fr-CA", "ja", None)}
     with ExitStack() as full:
         for _ in range(dispatcher.MAX_IN_FLIGHT):
-            full.enter_context(api.services.messenger.reserve_capacity("sms", sandbox=False))
+            full.enter_context(api.services.messenger.reserve_capacity())
         for locale, phone in phones.items():
             asked = await api.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
             assert (asked.status_code, asked.json()["status"]) == (200, "queued")

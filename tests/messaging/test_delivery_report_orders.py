@@ -156,7 +156,7 @@ class Message:
 
     async def record(self, state: str, provider: str, sid: str | None, error: str | None) -> None:
         """Record our own send result."""
-        receipt_in = 600 if (state, provider) == ("sent", "twilio") else None
+        report_in = 600 if (state, provider) == ("sent", "twilio") else None
         event_id = new_id("evt")
         delivery = Delivery(
             self._tenant_id,
@@ -168,8 +168,8 @@ class Message:
             error,
             False,
             event_id,
-            receipt_in,
-            retry_in=receipt_in,
+            report_in,
+            retry_in=report_in,
         )
         await store.record_delivery(self._postgres, delivery)
 

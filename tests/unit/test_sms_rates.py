@@ -20,10 +20,10 @@ def test_price_is_per_segment_of_the_country_or_default(tmp_path: Path) -> None:
 
     rates = read_sms_rates(write(tmp_path, text))
 
-    assert rates.price("US", 1) == 7_900
-    assert rates.price("US", 3) == 23_700
-    assert rates.price("GB", 1) == 1_000_000
-    assert rates.price("AQ", 1) == rates.price(None, 1) == 150_000
+    assert rates["US"] == 7_900
+    assert 3 * rates["US"] == 23_700
+    assert rates["GB"] == 1_000_000
+    assert rates["AQ"] == rates[None] == 150_000
 
 
 def test_every_problem_of_a_rates_file_is_reported(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_unreadable_rates_file_is_a_configuration_error(tmp_path: Path) -> None:
 
 def test_built_in_rates_are_estimates_for_every_country() -> None:
     assert "Rough estimates" in BUILT_IN.read_text().splitlines()[0]
-    assert load_settings(ENOUGH).sms_rates.price("AQ", 1) > 0
+    assert load_settings(ENOUGH).sms_rates["AQ"] > 0
 
 
 def test_operator_rates_replace_the_built_in_rates(tmp_path: Path) -> None:
@@ -61,4 +61,4 @@ def test_operator_rates_replace_the_built_in_rates(tmp_path: Path) -> None:
 
     settings = load_settings(ENOUGH | {"SMS_RATES_FILE": str(path)})
 
-    assert settings.sms_rates.price("US", 1) == 500_000
+    assert settings.sms_rates["US"] == 500_000

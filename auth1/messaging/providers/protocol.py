@@ -42,11 +42,14 @@ _DEFAULT_CAUSES = {
 }
 
 
+NO_SENDERS = Senders()
+
+
 class OutgoingMessage(NamedTuple):
     """A message as providers get it. `expires_in` is the life of the code in seconds.
 
-    `retry_in`: seconds without a delivery report after which another provider retries. `avoid`: of a retry, the
-    providers that possibly sent this code already.
+    `retry_in`: seconds without a delivery report after which another provider retries. `exclude_providers`: of a
+    retry, the providers that possibly sent this code already.
     """
 
     tenant_id: str
@@ -56,13 +59,10 @@ class OutgoingMessage(NamedTuple):
     expires_in: int
     email: EmailContent | None = None  # only of an email
     email_from: str | None = None  # sender address of an email; None: the operator's
-    senders: Senders = Senders()
+    senders: Senders = NO_SENDERS  # the tenant's; None: the operator's default
     retry_in: int | None = None
-    avoid: tuple[str, ...] = ()
-
-    def sender_of(self, provider: str) -> str | None:
-        """Return the tenant's sender for a provider; None: the operator's default."""
-        return {"twilio": self.senders.twilio, "sns": self.senders.sns}.get(provider)
+    exclude_providers: tuple[str, ...] = ()
+    segments: int | None = None  # of an SMS
 
 
 class SendResult(NamedTuple):

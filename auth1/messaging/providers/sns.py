@@ -63,7 +63,7 @@ class Sns:
 
     def _attributes(self, message: OutgoingMessage) -> dict[str, str]:
         attributes = {"AWS.SNS.SMS.SMSType": "Transactional"}
-        sender = message.sender_of(self.name) or self._origination_number
+        sender = message.senders.sns or self._origination_number
         if sender is not None:
             attributes["AWS.MM.SMS.OriginationNumber" if sender.startswith("+") else "AWS.SNS.SMS.SenderID"] = sender
         return attributes

@@ -97,7 +97,7 @@ class Twilio:
 
     def form(self, message: OutgoingMessage) -> dict[str, str]:
         """Return the fields of the request, as Twilio names them."""
-        sender = message.sender_of(self.name) or self._service
+        sender = message.senders.twilio or self._service
         fields = {
             "To": message.to,
             "MessagingServiceSid" if _SERVICE.fullmatch(sender) else "From": sender,

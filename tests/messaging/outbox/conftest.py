@@ -41,6 +41,6 @@ async def queue(app: TenantApp, phone: str, api_key: str | None = None) -> None:
     """Request a code while the in-flight limit is reached."""
     with ExitStack() as full:
         for _ in range(dispatcher.MAX_IN_FLIGHT):
-            full.enter_context(app.api.services.messenger.reserve_capacity("sms", sandbox=False))
+            full.enter_context(app.api.services.messenger.reserve_capacity())
         asked = await app.api.post("/api/auth/request", {"phone": phone}, api_key or app.tenant["api_key"])
         assert (asked.status_code, asked.json()["status"]) == (200, "queued"), asked.text

@@ -318,7 +318,7 @@ async def test_failed_retry_allows_resend_and_refunds_nothing(app: TenantApp, ph
     await store.retry_messages(postgres, ["twilio", "console"], 100)
     [claimed] = await store.claim_messages(postgres, ["twilio", "console"], "sms", False, 20)
     second = (await app.message_db.messages(app.id, phone))[1]
-    assert (claimed.message_id, claimed.avoid, second["trying"]) == (second["id"], ["twilio"], "console")
+    assert (claimed.message_id, claimed.exclude_providers, second["trying"]) == (second["id"], ["twilio"], "console")
 
     before = await spent(app)
     assert len(before) == 2
@@ -334,7 +334,7 @@ async def test_failed_retry_allows_resend_and_refunds_nothing(app: TenantApp, ph
         False,
         new_id("evt"),
         None,
-        avoid=avoid,
+        exclude_providers=avoid,
     )
     await store.record_delivery(postgres, delivery)
 

@@ -49,7 +49,7 @@ async def test_messages_above_the_in_flight_limit_are_sent_exactly_once(app: Ten
     carrier.behaviour = wait_for_all
     with ExitStack() as nearly_full:
         for _ in range(dispatcher.MAX_IN_FLIGHT - 3):
-            nearly_full.enter_context(app.api.services.messenger.reserve_capacity("sms", sandbox=False))
+            nearly_full.enter_context(app.api.services.messenger.reserve_capacity())
         asking = [asyncio.create_task(app.ask(phone)) for phone in phones]
         # Those for whom there is no room are answered while the others wait for the carrier.
         early = [await next_one for next_one in itertools.islice(asyncio.as_completed(asking), 7)]
