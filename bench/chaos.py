@@ -1,8 +1,9 @@
 """Log in through nginx and two instances during a sequence of faults.
 
-    python -m bench.chaos [--seconds 60] [--rate 20] [--json]
+    python -m bench.chaos [--seconds 60] [--rate 20] [--fault NAME] [--json]
 
-Ten phases of `--seconds` each (`faults.py`): the default takes about ten minutes, `--seconds 6` one. `--rate` logins
+Ten phases of `--seconds` each (`faults.py`): the default takes about ten minutes, `--seconds 6` one. `--fault`, which
+may be repeated, chooses some of them. `--rate` logins
 begin each second. A login is POST /api/auth/request, the code from the fake Twilio, and POST /api/auth/verify, for a
 new number. The client retries nothing. When a connection fails, nginx repeats the request at the other instance, as
 configured in ops/nginx.
@@ -29,7 +30,7 @@ import uvloop
 from auth1.dev.processes import HOST, free_port
 from bench.accounts import pss_mib
 from bench.client import Connection, Response
-from bench.faults import FAULTS, Site
+from bench.faults import FAULTS, Fault, Site, rolling_restarts
 from bench.phones import phones
 from bench.stage import set_up
 
@@ -171,8 +172,8 @@ def nginx(folder: Path, ports: Sequence[int]) -> Iterator[int]:
         process.wait()
 
 
-async def measure(site: Site, proxy_port: int, seconds: float, rate: float) -> Report:
-    """Run all phases under load."""
+async def measure(site: Site, proxy_port: int, faults: Sequence[Fault], seconds: float, rate: float) -> Report:
+    """Run phases under load."""
     for port in site.ports:
         await site.start(port)
     key = site.first.tenant()["api_key"]
@@ -181,14 +182,14 @@ async def measure(site: Site, proxy_port: int, seconds: float, rate: float) -> R
     running = asyncio.create_task(load.run())
     await asyncio.sleep(RECOVERY_S)
     load.take("warm-up")
-    before = pss_mib(site.workers)
+    before = after = pss_mib(site.workers)
     phases = []
-    for fault in FAULTS:
+    for fault in faults:
         await fault(site, seconds)
         await asyncio.sleep(RECOVERY_S)
         phases.append(load.take(fault.__name__.replace("_", " ")))
-        if fault is not FAULTS[-1]:
-            after = pss_mib(site.workers)  # the last one restarts them
+        if fault is not rolling_restarts:
+            after = pss_mib(site.workers)
         print(_line(phases[-1]), flush=True)
     running.cancel()
     await load.drain()
@@ -209,13 +210,16 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="of each of the ten phases (default: 60)")
     parser.add_argument("--rate", type=float, default=20.0, help="logins that begin each second (default: 20)")
+    names = {fault.__name__: fault for fault in FAULTS}
+    parser.add_argument("--fault", action="append", choices=names, help="run this one (default: all)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, too")
     options = parser.parse_args()
     started = perf_counter()
     with set_up() as stage:
         ports = (free_port(), free_port())
         with nginx(stage.directory / "nginx", ports) as proxy_port:
-            report = uvloop.run(_run(Site(stage, ports), proxy_port, options.seconds, options.rate))
+            chosen = [fault for name, fault in names.items() if name in (options.fault or names)]
+            report = uvloop.run(_run(Site(stage, ports), proxy_port, chosen, options.seconds, options.rate))
     print(
         f"{report.acknowledged} messages acknowledged, {report.lost} lost, {report.doubled} doubled. "
         f"Memory of the workers: {report.memory_before_mib} MiB before, {report.memory_after_mib} MiB after. "
@@ -225,10 +229,10 @@ def main() -> None:
         print(msgspec.json.encode(report).decode())
 
 
-async def _run(site: Site, proxy_port: int, seconds: float, rate: float) -> Report:
+async def _run(site: Site, proxy_port: int, faults: Sequence[Fault], seconds: float, rate: float) -> Report:
     print("| fault | requests | failures | p50 ms | p99 ms |\n|---|---|---|---|---|", flush=True)
     try:
-        return await measure(site, proxy_port, seconds, rate)
+        return await measure(site, proxy_port, faults, seconds, rate)
     finally:
         await site.close()
 
