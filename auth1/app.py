@@ -14,7 +14,7 @@ from auth1.challenges import messages
 from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings
 from auth1.config.urls import origin_of
-from auth1.core import signals
+from auth1.core import listening, signals
 from auth1.core.crypto import Keyring
 from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
@@ -61,6 +61,7 @@ def build_app(settings: Settings, log: Log, *, on_console: OnMessage | None = No
         signals.on_finish(app.finish)
         signals.stop_with_parent()
         signals.unblock_after_startup()
+        listening.begin()
         return services
 
     app = App(

@@ -19,12 +19,12 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from auth1.config.settings import LogFormat, Settings
+from auth1.core import listening
 from auth1.core.log import LibraryFormatter, Log
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations
 from auth1.core.supervisor import Supervisor
 from auth1.services import new_redis
 
-BACKLOG = 2048
 DATABASE_WAIT_S = 5.0
 HEADER_READ_TIMEOUT_MS = 5000
 MAX_HEADER_BUFFER = 32 * 1024  # above our own bound, so that we get to say so
@@ -46,8 +46,6 @@ def serve(settings: Settings, target: str = "auth1.app:make_app") -> None:
     """
     listener = bind(settings)
     lines = asyncio.run(_prepare(settings))
-    listener.listen(BACKLOG)
-    # From here on requests are accepted; they wait until the workers are up.
     print("\n".join(lines), flush=True)
     _Server(listener, settings, target).serve()
 
@@ -76,8 +74,9 @@ class _Server(MPServer):
     def _serve(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
         """Run the workers. Replaces granian's supervision, which its `serve` calls by this name."""
         if sys.platform == "linux":
+            listening.leave_to_workers(self._listener)
             self._ssp = self._sso = None
-            holder: Any = SocketHolder(self._listener.fileno(), False, BACKLOG)  # type: ignore[call-arg]  # not in the stub
+            holder: Any = SocketHolder(self._listener.fileno(), False, listening.BACKLOG)  # type: ignore[call-arg]  # not in the stub
             self._shd = holder
         else:  # where workers are not forked, granian knows how to hand a socket over
             self._listener.close()

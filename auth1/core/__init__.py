@@ -12,6 +12,7 @@ crypto           keys derived from one secret; sealing and comparing
 ids              ids that sort by time
 timestamps       timestamps that callers send
 signals          stop signals, blocked until a worker serves
+listening        an instance listens once a worker can serve
 supervisor       worker processes: started, replaced, stopped
 log              lines on stdout as JSON or text, never blocking a request
 log_text         lines for people, in colour on a terminal

@@ -113,8 +113,11 @@ class Redis:
         self._channel, self._on_message = channel, on_message
 
     async def start(self) -> bool:
-        """Connect once, then keep reconnecting in the background. Returns whether the first attempt succeeded."""
-        connected = await self._connect()
+        """Connect, then keep reconnecting in the background. Returns whether one of two attempts succeeded.
+
+        On a busy machine one connection may take too long.
+        """
+        connected = await self._connect() or await self._connect()
         self._task = asyncio.create_task(self._stay_connected(), name=f"redis {self._name}")
         return connected
 
