@@ -8,6 +8,7 @@
     python -m bench.sql_cost       PostgreSQL's CPU per login, by the number of logins a statement; `--sizes 1 8 32`,
                                    `--against DIR` (another checkout, in the same run)
     python -m bench.group_commit   CPU of a flow with group commit against single statements, in one run
+    python -m bench.outbound       CPU per SMS through Twilio over TLS: our transport of httpx against httpx's own one
     just chaos                     chaos.py: logins through nginx during a sequence of faults
     just load                      locustfile.py: load on a running server; the file lists its variables
     python -m bench.stage          such a server, with everything that `just load` needs, until Ctrl-C

@@ -11,10 +11,12 @@ import asyncio
 import itertools
 import json
 import re
+import ssl
 import subprocess
 import sys
 from collections import Counter
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs
@@ -33,10 +35,13 @@ _CODE = re.compile(r"code is: (\d+)\.")
 
 
 class Twilio:
-    """The process of the fake Twilio."""
+    """The process of the fake Twilio. `certificate`: a PEM file with key and certificate, for TLS."""
+
+    def __init__(self, certificate: Path | None = None) -> None:
+        self._certificate = certificate
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "bench.twilio"]
+        command = [sys.executable, "-m", "bench.twilio", *([str(self._certificate)] if self._certificate else [])]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -55,7 +60,7 @@ class Twilio:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self.port}"
 
 
 class _Connection(asyncio.Protocol):
@@ -102,11 +107,15 @@ class _Connection(asyncio.Protocol):
         return (HTTPStatus.OK, code.encode()) if code else (HTTPStatus.NOT_FOUND, b"")
 
 
-async def _serve() -> None:
+async def _serve(certificate: str | None = None) -> None:
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
     loop = asyncio.get_running_loop()
     codes: dict[str, str] = {}
     counts: Counter[str] = Counter()
-    server = await loop.create_server(lambda: _Connection(codes, counts), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: _Connection(codes, counts), "127.0.0.1", 0, backlog=1024, ssl=tls)
     print(server.sockets[0].getsockname()[1], flush=True)
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)  # nothing is ever written: readable means that the parent has ended
@@ -114,4 +123,4 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    uvloop.run(_serve(*sys.argv[1:]))

@@ -42,6 +42,7 @@ LAYERS = (
     ("events",),
     ("services", "identifiers", "api_keys"),
     ("numbering",),
+    ("core.outbound",),
     ("core",),
     ("errors", "metrics"),
     ("config.checklist",),

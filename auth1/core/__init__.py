@@ -1,6 +1,7 @@
 """Infrastructure without domain knowledge.
 
 http             requests and responses (package)
+outbound         requests to other services (package)
 postgres         the pool, named queries, SQL functions, migrations (package)
 redis            one pipelined connection with a circuit breaker
 redis_connection  its protocol: commands out, replies in

@@ -1,8 +1,8 @@
-"""The AWS client: aioboto3 finds credentials, signs and parses; httpx transports. `sns.py` imports it on first use.
+"""The AWS client: aioboto3 finds credentials, signs and parses. `sns.py` imports it on first use.
 
-aioboto3's own transport follows redirects with the whole request, reads responses without a bound, and reports a lost
-connection as one that was never made. It cannot distinguish "not sent" from "possibly sent", so this transport replaces
-it.
+`core/outbound` sends the requests. aioboto3's own HTTP session follows redirects with the whole request, reads
+responses without a bound, and reports a lost connection as one that was never made: it cannot distinguish "not sent"
+from "possibly sent".
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 from botocore import UNSIGNED  # type: ignore[import-untyped]
 from botocore import exceptions as aws
 
+from auth1.core.outbound import NOT_SENT, ResponseTooLarge, Transport, tls_context
 from auth1.messaging.providers.protocol import Cause, Failure, SendError
 
 DEADLINE_S = 1.5
 CONNECT_S = 0.9
 POOL_S = 0.5  # waiting for a connection and connecting end before the deadline, when nothing was sent
-MAX_RESPONSE_BYTES = 64 * 1024
 MAX_CONNECTIONS = 100
 MAX_MESSAGE_ID = 100
 
@@ -96,8 +96,8 @@ async def open_client(session: Any, timeout_scale: float = 1.0) -> Client:
 
 
 def _config(timeout_scale: float = 1.0, **more: object) -> AioConfig:
-    transport = type("_ScaledTransport", (_Transport,), {"timeout_scale": timeout_scale})
-    return AioConfig(http_session_cls=transport, retries={"total_max_attempts": 1, "mode": "standard"}, **more)
+    http_session = type("_ScaledHttpSession", (_HttpSession,), {"timeout_scale": timeout_scale})
+    return AioConfig(http_session_cls=http_session, retries={"total_max_attempts": 1, "mode": "standard"}, **more)
 
 
 @contextmanager
@@ -120,68 +120,62 @@ class _Response(NamedTuple):
 
 
 @functools.cache
-def _trust(verify: bool | str) -> ssl.SSLContext | bool:
+def _trust(verify: bool | str) -> ssl.SSLContext:
     """Load trusted certificate authorities once; `verify` may name a file of them."""
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
-    return httpx.create_ssl_context() if verify else False
+    return tls_context(trust_env=True) if verify else httpx.create_ssl_context(verify=False)
 
 
-class _Transport:
+class _HttpSession:
     """An HTTP session with aiobotocore's interface. It raises SendError only."""
 
     timeout_scale = 1.0
 
     def __init__(self, *, verify: bool | str, proxies: Mapping[str, str] | None, **_: object) -> None:
-        trust, scale = _trust(verify), self.timeout_scale
-        limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
-        self._client = httpx.AsyncClient(
-            verify=trust,
-            timeout=httpx.Timeout(DEADLINE_S * scale, connect=CONNECT_S * scale, pool=POOL_S * scale),
-            limits=limits,
-            mounts={
-                f"{scheme}://": httpx.AsyncHTTPTransport(verify=trust, limits=limits, proxy=proxy)
-                for scheme, proxy in (proxies or {}).items()
-            },
-            follow_redirects=False,
-            trust_env=False,  # botocore has read the environment's proxies and exceptions
-            headers={"accept-encoding": "identity"},
-        )
+        scale = self.timeout_scale
+        timeout = httpx.Timeout(DEADLINE_S * scale, connect=CONNECT_S * scale, pool=POOL_S * scale)
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._transports = {  # botocore has read the environment's proxies and exceptions
+            scheme: Transport(tls=_trust(verify), proxy=(proxies or {}).get(scheme), max_connections=MAX_CONNECTIONS)
+            for scheme in ("http", "https")
+        }
 
-    async def __aenter__(self) -> "_Transport":
+    async def __aenter__(self) -> "_HttpSession":
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
     async def send(self, request: Any) -> AioAWSResponse:
         """Send a signed request. Raises SendError for anything but a response of SNS."""
         try:
             status, headers, body = await self._exchange(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+        except NOT_SENT as error:
             raise SendError(Failure.TRANSIENT, "no_connection") from error
         except httpx.TimeoutException as error:
             raise SendError(Failure.UNKNOWN, "timeout") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except ResponseTooLarge as error:
+            raise SendError(_of_status(error.status_code), "answer_too_long") from error
+        except httpx.HTTPError as error:
             raise SendError(Failure.UNKNOWN, "connection_lost") from error
         is_sns_error = 400 <= status < 500 and b"<Code>" in body  # otherwise a proxy responded
         if status >= 300 and not is_sns_error:
             raise SendError(_of_status(status), f"http_{status}")
         return AioAWSResponse(request.url, status, headers, _Response(body))
 
-    async def _exchange(self, request: Any) -> tuple[int, dict[str, str], bytes]:
-        async with self._client.stream(
-            request.method, request.url, headers=dict(request.headers.items()), content=request.body
-        ) as response:
-            body = b""
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MAX_RESPONSE_BYTES:
-                    raise SendError(_of_status(response.status_code), "answer_too_long")
-            return response.status_code, dict(response.headers), body
+    async def _exchange(self, signed: Any) -> tuple[int, dict[str, str], bytes]:
+        headers = {**dict(signed.headers.items()), "accept-encoding": "identity"}
+        request = httpx.Request(
+            signed.method, signed.url, headers=headers, content=signed.body, extensions=self._extensions
+        )
+        response = await self._transports[request.url.scheme].handle_async_request(request)
+        body = b"".join([piece async for piece in response.aiter_raw()])
+        return response.status_code, dict(response.headers), body
 
 
 def _read_error(error: Exception, begun: bool) -> SendError:

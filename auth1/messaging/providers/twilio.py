@@ -1,10 +1,10 @@
 """SMS through Twilio's Messages resource (Programmable Messaging, API 2010-04-01).
 
-One attempt with one deadline: the API has no idempotency key, so nothing is retried here. Responses are read up to a
-bound, redirects are not followed, and proxy variables of the environment are ignored.
+One attempt with one deadline: the API has no idempotency key, so nothing is retried here. Redirects are not followed,
+and proxy variables of the environment are ignored. `core/outbound` sends the request and bounds the response.
 """
 
-import asyncio
+import base64
 import re
 from decimal import Decimal
 from typing import Any
@@ -15,11 +15,11 @@ import msgspec
 
 from auth1.config.providers import Twilio as Account
 from auth1.config.sms_rates import MICRO
+from auth1.core.outbound import NOT_SENT, ResponseTooLarge, Transport
 from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, SendError, SendResult
 
 DEADLINE_S = 2.0
 CONNECT_S = 1.0
-MAX_RESPONSE_BYTES = 64 * 1024
 MAX_VALIDITY_S = 36_000  # Twilio's own bound of ValidityPeriod
 MAX_CONNECTIONS = 100
 CALLBACK_PATH = "/api/callbacks/twilio/status"
@@ -79,21 +79,23 @@ class Twilio:
         *,
         timeout_scale: float = 1.0,
     ) -> None:
-        self._deadline_s = DEADLINE_S * timeout_scale
         self._service = account.messaging_service_sid
         self._callback_url = callback_url
         self.reports = callback_url is not None
-        self._path = f"/2010-04-01/Accounts/{account.account_sid}/Messages.json"
-        self._client = httpx.AsyncClient(
-            base_url=account.api_url,
-            auth=httpx.BasicAuth(account.account_sid, account.auth_token),
-            timeout=httpx.Timeout(self._deadline_s, connect=CONNECT_S * timeout_scale),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            follow_redirects=False,
-            trust_env=False,
-            transport=transport,
-            headers={"accept": "application/json", "accept-encoding": "identity"},
+        self._transport = transport or Transport(max_connections=MAX_CONNECTIONS)
+        self._url = httpx.URL(f"{account.api_url}/2010-04-01/Accounts/{account.account_sid}/Messages.json")
+        credentials = base64.b64encode(f"{account.account_sid}:{account.auth_token}".encode()).decode()
+        self._headers = httpx.Headers(
+            {
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "authorization": f"Basic {credentials}",
+                "content-type": "application/x-www-form-urlencoded",
+                "user-agent": "auth1",
+            }
         )
+        timeout = httpx.Timeout(DEADLINE_S * timeout_scale, connect=CONNECT_S * timeout_scale)
+        self._extensions = {"timeout": timeout.as_dict()}
 
     def form(self, message: OutgoingMessage) -> dict[str, str]:
         """Return the fields of the request, as Twilio names them."""
@@ -114,27 +116,27 @@ class Twilio:
     async def send(self, message: OutgoingMessage) -> SendResult:
         """Create the message at Twilio; the result contains its SID."""
         try:
-            async with asyncio.timeout(self._deadline_s):
-                status, body = await self._post(self.form(message))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            status, body = await self._post(self.form(message))
+        except NOT_SENT as error:
             raise SendError(Failure.TRANSIENT, "no_connection") from error
-        except (TimeoutError, httpx.TimeoutException) as error:
+        except httpx.TimeoutException as error:
             raise SendError(Failure.UNKNOWN, "timeout") from error
+        except ResponseTooLarge as error:
+            raise _error_of_status(error.status_code, "answer_too_long") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SendError(Failure.UNKNOWN, "connection_lost") from error
         return _read(status, body)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _post(self, form: dict[str, str]) -> tuple[int, bytes]:
-        async with self._client.stream("POST", self._path, data=form) as response:
-            body = b""
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MAX_RESPONSE_BYTES:
-                    raise _error_of_status(response.status_code, "answer_too_long")
-            return response.status_code, body
+        """Send the request once. It needs no client of httpx, which costs as much as all the rest of a request."""
+        request = httpx.Request(
+            "POST", self._url, headers=self._headers, content=urlencode(form), extensions=self._extensions
+        )
+        response = await self._transport.handle_async_request(request)
+        return response.status_code, b"".join([piece async for piece in response.aiter_raw()])
 
 
 def is_retryable(status: str, code: int | None) -> bool:

@@ -1,0 +1,16 @@
+"""HTTP/1.1 requests to other services: a transport for httpx.
+
+transport   an httpx request over a kept connection, within one deadline
+requests    an httpx request -> bytes
+responses   bytes -> a response, parsed strictly and within bounds
+chunks      a body in chunks
+headers     header lines, parsed and written
+connection  one connection that carries one request at a time
+connect     opens connections: addresses, TLS, proxies
+pool        kept connections, and the bound on requests at once
+"""
+
+from auth1.core.outbound.connect import tls_context
+from auth1.core.outbound.transport import CONNECT_TO, NOT_SENT, ResponseTooLarge, Transport
+
+__all__ = ["CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport", "tls_context"]

@@ -1,0 +1,188 @@
+"""Opens connections: addresses in turn (RFC 8305), TLS with the name of the host, and proxies.
+
+Nothing of a request is sent here, so every failure means "not sent": ConnectError, ConnectTimeout or ProxyError.
+"""
+
+import asyncio
+import functools
+import itertools
+import socket
+import ssl
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import httpx
+
+from auth1.core.outbound.connection import Connection
+from auth1.core.outbound.headers import Headers
+from auth1.core.outbound.requests import write_head
+
+ATTEMPT_DELAY_S = 0.25  # before the next address is tried too: RFC 8305's own value
+SHUTDOWN_S = 1.0  # how long a closed TLS connection waits for the peer's close_notify
+MAX_ADDRESSES = 10
+MAX_PROXY_RESPONSE_BYTES = 64 * 1024
+
+Address = tuple[socket.AddressFamily, tuple[Any, ...]]  # the second depends on the family
+
+
+class Route(NamedTuple):
+    """The destination of a connection. `connect_to` is an IP address that replaces the lookup of the host."""
+
+    scheme: str
+    host: str
+    port: int
+    connect_to: str | None = None
+
+
+@functools.cache
+def tls_context(trust_env: bool = False) -> ssl.SSLContext:
+    """Return the context that trusts certifi's authorities; with `trust_env` those of SSL_CERT_FILE or SSL_CERT_DIR.
+
+    Loading them takes 15 ms, so they are loaded once.
+    """
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+class Connector:
+    """Opens connections, directly or through a proxy."""
+
+    def __init__(self, tls: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
+        self._tls = tls
+        self._proxy = proxy
+        self._proxy_tls: ssl.SSLContext | None = None
+        if proxy is not None:
+            if proxy.url.scheme not in ("http", "https"):
+                raise ValueError(f"A proxy must be an http or https URL, not {proxy.url.scheme}")
+            if proxy.url.scheme == "https":
+                self._proxy_tls = proxy.ssl_context or tls
+
+    @functools.cached_property
+    def proxy_headers(self) -> Headers:
+        """Return the headers that only the proxy reads."""
+        if self._proxy is None:
+            return []
+        headers = list(self._proxy.headers.raw)
+        if self._proxy.raw_auth is not None:
+            user, password = self._proxy.raw_auth
+            auth = httpx.BasicAuth(user, password)
+            request = next(auth.auth_flow(httpx.Request("CONNECT", "http://proxy")))
+            headers.append((b"Proxy-Authorization", request.headers["authorization"].encode()))
+        return headers
+
+    def forwards(self, route: Route) -> bool:
+        """Return whether a proxy gets the whole URL, instead of opening a tunnel."""
+        return self._proxy is not None and route.scheme == "http" and route.connect_to is None
+
+    async def connect(self, route: Route, deadline: float) -> Connection:
+        """Return a new connection that can carry a request. `deadline` is in the loop's time."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                if self._proxy is not None:
+                    return await self._connect_through(self._proxy, route, deadline)
+                addresses = await _find_addresses(route.connect_to or route.host, route.port, route.connect_to)
+                return await _connect(addresses, self._tls if route.scheme == "https" else None, route.host)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("Not connected in time; the request was not sent.") from error
+        except (OSError, UnicodeError, ValueError) as error:  # the last two: invalid names of hosts
+            raise httpx.ConnectError(f"Not connected: {error}; the request was not sent.") from error
+
+    async def _connect_through(self, proxy: httpx.Proxy, route: Route, deadline: float) -> Connection:
+        host = proxy.url.raw_host.decode()
+        port = proxy.url.port or (443 if self._proxy_tls is not None else 80)
+        connection = await _connect(await _find_addresses(host, port), self._proxy_tls, host)
+        if self.forwards(route):
+            return connection
+        try:
+            await self._open_tunnel(connection, route, deadline)
+            if route.scheme == "https":
+                await connection.start_tls(self._tls, route.host, SHUTDOWN_S)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _open_tunnel(self, connection: Connection, route: Route, deadline: float) -> None:
+        """Send CONNECT (RFC 9110, section 9.3.6). Raises ProxyError."""
+        host = route.connect_to or route.host
+        target = f"[{host}]:{route.port}" if ":" in host else f"{host}:{route.port}"
+        data = write_head("CONNECT", target.encode(), [(b"Host", target.encode()), *self.proxy_headers])
+        try:
+            response = await connection.exchange("CONNECT", data, deadline, MAX_PROXY_RESPONSE_BYTES)
+        except httpx.TransportError as error:
+            raise httpx.ProxyError(f"No valid response of the proxy to CONNECT: {error}") from error
+        if not 200 <= response.status < 300:
+            raise httpx.ProxyError(f"The proxy answers CONNECT with {response.status}; the request was not sent.")
+        if response.has_surplus or not connection.is_usable():
+            raise httpx.ProxyError("The proxy sends bytes of its own in the tunnel; the request was not sent.")
+
+
+async def _find_addresses(host: str, port: int, connect_to: str | None = None) -> list[Address]:
+    """Return the addresses of a host, IPv6 and IPv4 in turn; only the given one for `connect_to`. Raises OSError."""
+    flags = socket.AI_NUMERICHOST if connect_to is not None else 0
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    families: dict[socket.AddressFamily, list[Address]] = {}
+    for family, _, _, _, address in found:
+        families.setdefault(family, []).append((family, address))
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*families.values()))
+    return [address for address in in_turn if address is not None][:MAX_ADDRESSES]
+
+
+async def _connect(addresses: list[Address], tls: ssl.SSLContext | None, host: str) -> Connection:
+    """Return a connection to the first address that answers, in TLS where a context is given."""
+    tcp = await _first_connected(addresses)
+    loop = asyncio.get_running_loop()  # it closes the socket when the handshake fails or is cancelled
+    if tls is None:
+        _, connection = await loop.create_connection(Connection, sock=tcp)
+    else:
+        _, connection = await loop.create_connection(
+            Connection, sock=tcp, ssl=tls, server_hostname=host, ssl_shutdown_timeout=SHUTDOWN_S
+        )
+    return connection
+
+
+async def _first_connected(addresses: list[Address]) -> socket.socket:
+    """Connect to the addresses in turn, the next one after a delay or a failure; return the first connected socket."""
+    attempts: list[asyncio.Task[socket.socket]] = []
+    error: BaseException = OSError("the host has no address")
+    winner = None
+    try:
+        for address in itertools.chain(addresses, itertools.repeat(None)):
+            if address is not None:
+                attempts.append(asyncio.create_task(_connect_socket(*address)))
+            running = [attempt for attempt in attempts if not attempt.done()]
+            if not running:
+                raise error
+            delay_s = ATTEMPT_DELAY_S if address is not None else None
+            done, _ = await asyncio.wait(running, timeout=delay_s, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                failure = attempt.exception()
+                if failure is None:
+                    winner = attempt
+                    return attempt.result()
+                error = failure
+        raise error
+    finally:
+        for attempt in attempts:
+            if attempt is not winner:
+                attempt.cancel()
+                attempt.add_done_callback(_close_late)
+
+
+async def _connect_socket(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    tcp = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        tcp.setblocking(False)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await asyncio.get_running_loop().sock_connect(tcp, address)
+    except BaseException:
+        tcp.close()
+        raise
+    return tcp
+
+
+def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
+    """Close the socket of an attempt that another one has overtaken."""
+    with suppress(asyncio.CancelledError):
+        if attempt.exception() is None:
+            attempt.result().close()

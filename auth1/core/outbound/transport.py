@@ -1,0 +1,102 @@
+"""A transport for httpx: one request over a kept connection, within one deadline, never sent twice.
+
+It replaces httpx's own transport (httpcore, anyio, h11), which checks the socket of every idle connection at every
+request: O(connections) of CPU. `python -m bench.outbound` compares both; docs/performance.md has the figures. The
+oracle of its tests is httpx's own transport on the same servers, and h11 for the parser.
+
+Each error states whether the request was sent:
+
+    not sent        ConnectError, ConnectTimeout, PoolTimeout, ProxyError, LocalProtocolError, UnsupportedProtocol
+    possibly sent   ReadError, ReadTimeout, RemoteProtocolError, ResponseTooLarge
+
+httpx's `read` timeout is the deadline of the whole request, from waiting for a connection to the end of the body.
+`pool` and `connect` bound these two steps; `write` is not used. Responses are read completely, up to a bound.
+Content-Encoding is left to the caller: `Response.aiter_raw` returns the bytes as bounded here.
+"""
+
+import asyncio
+import ssl
+
+import httpx
+
+from auth1.core.outbound.connect import Connector, Route, tls_context
+from auth1.core.outbound.connection import ResponseTooLarge
+from auth1.core.outbound.pool import Pool, Timing
+from auth1.core.outbound.requests import serialize
+
+__all__ = ["CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport"]
+
+CONNECT_TO = "connect_to"  # request extension: the IP address to connect to; TLS still verifies the host
+DEADLINE_S = 60.0  # of a request without a read timeout
+KEEP_ALIVE_S = 60.0
+MAX_CONNECTIONS = 100
+MAX_WAITING = 1000
+MAX_BODY_BYTES = 64 * 1024
+
+# The request was not sent; any other error of httpx means that it possibly was.
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+)
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Sends requests of httpx. `tls` defaults to certifi's authorities; `proxy` serves all requests."""
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        proxy: httpx.Proxy | str | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        max_waiting: int = MAX_WAITING,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        keep_alive_s: float = KEEP_ALIVE_S,
+    ) -> None:
+        tls = tls or tls_context()
+        tls.set_alpn_protocols(["http/1.1"])
+        self._connector = Connector(tls, httpx.Proxy(proxy) if isinstance(proxy, str) else proxy)
+        self._pool = Pool(self._connector, max_connections, max_waiting, keep_alive_s)
+        self._max_body_bytes = max_body_bytes
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once and return its complete response."""
+        timeout = request.extensions.get("timeout") or {}
+        deadline = asyncio.get_running_loop().time() + (timeout.get("read") or DEADLINE_S)
+        route = _route(request)
+        if self._connector.forwards(route):
+            data = serialize(request, to_proxy=True, proxy_headers=self._connector.proxy_headers)
+        else:
+            data = serialize(request)
+        connection = await self._pool.acquire(route, Timing(deadline, timeout.get("pool"), timeout.get("connect")))
+        is_reusable = False
+        try:
+            response = await connection.exchange(request.method, data, deadline, self._max_body_bytes)
+            is_reusable = response.is_reusable
+        finally:
+            self._pool.release(route, connection, is_reusable)
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=httpx.ByteStream(bytes(response.body)),
+            extensions={"http_version": b"HTTP/1.1"},
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections; requests in flight fail."""
+        await self._pool.close()
+
+
+def _route(request: httpx.Request) -> Route:
+    """Return the destination of a request. Raises UnsupportedProtocol."""
+    url = request.url
+    host = url.raw_host.decode("ascii")
+    if url.scheme not in _PORTS or not host:
+        raise httpx.UnsupportedProtocol("The URL must begin with http:// or https:// and name a host.")
+    return Route(url.scheme, host, url.port or _PORTS[url.scheme], request.extensions.get(CONNECT_TO))
