@@ -30,6 +30,14 @@ class ChangeMetadata(NamedTuple):
     network: str | None
 
 
+class MetadataChangeKey(NamedTuple):
+    """The event of a change of user metadata."""
+
+    tenant_id: str
+    user_id: str
+    event_id: str
+
+
 class MergedRow(NamedTuple):
     """A row of `change_user_metadata`."""
 
@@ -130,6 +138,7 @@ class AccountAfter(NamedTuple):
 
 
 PROVE_IDENTIFIER = function("prove_identifier", ProveRow, ProofRow)
+FIND_METADATA_CHANGE = _QUERIES.statement("find_metadata_change", MetadataChangeKey, MergedRow)
 CHANGE_USER_METADATA = _QUERIES.statement("change_user_metadata", ChangeMetadata, MergedRow)
 FIND_PROOF = _QUERIES.statement("find_proof", ProofKey, ProofRow)
 REMOVE_IDENTIFIER = _QUERIES.statement("remove_identifier", RemoveRow, VerdictRow)

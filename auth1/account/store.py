@@ -7,6 +7,7 @@ import msgspec
 from auth1.account.statements import (
     ACCOUNT_AFTER,
     CHANGE_USER_METADATA,
+    FIND_METADATA_CHANGE,
     FIND_PROOF,
     PROVE_IDENTIFIER,
     REMOVE_IDENTIFIER,
@@ -14,6 +15,7 @@ from auth1.account.statements import (
     AccountKey,
     ChangeMetadata,
     MergedRow,
+    MetadataChangeKey,
     ProofKey,
     ProofRow,
     ProveRow,
@@ -21,7 +23,7 @@ from auth1.account.statements import (
     RevokeChannel,
 )
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Transaction, find_nothing, repeat_once
+from auth1.core.postgres import Postgres, Transaction, repeat_once
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.identifiers import CHANNELS, Identifier, IdentifierType
@@ -94,7 +96,10 @@ async def change_user_metadata(
     max_bytes: int,
     context: EventContext,
 ) -> MergedMetadata | None:
-    """Merge at the top level; None where user or session is gone. A lost connection is retried: that is safe."""
+    """Merge at the top level; None where user or session is gone.
+
+    After a lost connection, check whether it was committed: a second run would undo a later change.
+    """
     changes = {name: value for name, value in patch.items() if value is not None}
     row = ChangeMetadata(
         tenant_id=tenant_id,
@@ -110,8 +115,10 @@ async def change_user_metadata(
     async def run() -> MergedRow | None:
         return await postgres.row(CHANGE_USER_METADATA, row)
 
-    # A second run changes nothing and returns no event: the first result is lost with its connection.
-    merged = await repeat_once(run, find_nothing)
+    async def find() -> MergedRow | None:
+        return await postgres.row(FIND_METADATA_CHANGE, MetadataChangeKey(tenant_id, user_id, row.event_id))
+
+    merged = await repeat_once(run, find)
     return MergedMetadata(*merged[:-1], events=read_events(merged.events)) if merged else None
 
 

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import NamedTuple
 
-from auth1.core.postgres import ConnectionLost, NoParams, Postgres, Queries
+from auth1.core.postgres import NoParams, Postgres, Queries, find_nothing, repeat_once
 from auth1.errors import Unavailable
 
 _QUERIES = Queries("idempotency")
@@ -56,13 +56,13 @@ _RELEASE_KEY = _QUERIES.statement("release_key", _ReleaseKey, NoParams)
 
 async def claim_key(postgres: Postgres, claim: Claim, claim_id: str) -> KeyState:
     """Claim a key, or return its state. A lost connection is retried once: the id makes that safe."""
-    params = _ClaimKey(*claim, claim_id)
-    try:
-        row = await postgres.row(_CLAIM_KEY, params)
-    except ConnectionLost:
-        row = await postgres.row(_CLAIM_KEY, params)
-    assert row is not None, "the statement returns its row whatever it decides"
-    return row
+
+    async def run() -> KeyState:
+        state = await postgres.row(_CLAIM_KEY, _ClaimKey(*claim, claim_id))
+        assert state is not None, "the statement returns its row whatever it decides"
+        return state
+
+    return await repeat_once(run, find_nothing)
 
 
 async def store_response(postgres: Postgres, claim: Claim, claim_id: str, sealed_response: bytes) -> None:
@@ -73,5 +73,11 @@ async def store_response(postgres: Postgres, claim: Claim, claim_id: str, sealed
 
 
 async def release_key(postgres: Postgres, claim: Claim, claim_id: str) -> None:
-    """Release a key, because nothing was done with it."""
-    await postgres.row(_RELEASE_KEY, _ReleaseKey(claim.tenant_id, claim.route, claim.digest, claim_id))
+    """Release a key, because nothing was done with it. A failure is ignored: the claim expires."""
+    params = _ReleaseKey(claim.tenant_id, claim.route, claim.digest, claim_id)
+
+    async def run() -> None:
+        await postgres.row(_RELEASE_KEY, params)
+
+    with suppress(Unavailable):
+        await repeat_once(run, find_nothing)

@@ -4,7 +4,7 @@
 -- have revoked it. sql/functions/prove_identifier.sql verifies a new identifier.
 
 -- name: change_user_metadata
--- Merge the user's own metadata at the top level, unless it would become too large. Repeating is safe. Returns the
+-- Merge the user's own metadata at the top level, unless it would become too large. Returns the
 -- sessions with stale cache entries. No row if the user or the session has ended.
 with locked_user as materialized (
   select user_metadata, (user_metadata || @changes::jsonb) - @removed::text[] as merged
@@ -29,6 +29,16 @@ select fits, merged::text as user_metadata,
     where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and least(expires_at, idle_at) > now()) as sessions,
   (select json_agg(event)::text from new_event) as events
 from decision
+
+-- name: find_metadata_change
+-- After a lost commit: what change_user_metadata changed, if it did. A later change may have followed.
+select true as fits, u.user_metadata::text as user_metadata,
+  array(select s.id from sessions s
+    where s.tenant_id = @tenant_id and s.user_id = @user_id and s.revoked_at is null
+      and least(s.expires_at, s.idle_at) > now()) as sessions,
+  json_build_array(event_json(e))::text as events
+from events e join users u on u.tenant_id = e.tenant_id and u.id = @user_id
+where e.tenant_id = @tenant_id and e.id = @event_id
 
 -- name: find_proof
 -- After a lost commit: what prove_identifier decided. Each verdict that changes anything is an event under our id. The

@@ -1,6 +1,9 @@
 """The database commits and the connection is lost before its reply: each effect happens once."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,6 +18,10 @@ OPEN_CHALLENGE = "open_challenges("  # parts of the statements that no other sta
 ANSWER_CHALLENGE = "submit_codes("
 RECORD_DELIVERY = "record_deliveries("
 PROVE_IDENTIFIER = "prove_identifier("
+CHANGE_METADATA = "as merged"
+CLAIM_KEY = "insert into idempotency as k"
+RELEASE_KEY = "delete from idempotency"
+EMAIL = {"email": "user@example.com"}
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +216,76 @@ async def test_statement_lost_before_execution_is_retried(
 
     assert len(carrier.sent_to(phone)) == 1
     assert await count(database, "sessions", phone) == 1
+
+
+async def log_in(server: Auth1, carrier: TwilioServer, tenant: dict[str, Any], phone: str) -> dict[str, str]:
+    """Return the headers of a new session."""
+    key = tenant["api_key"]
+    assert (await server.ask(phone, key)).status_code == 200
+    token = (await server.answer(phone, carrier.code_for(phone), key)).json()["token"]
+    return {"x-api-key": key, "authorization": f"Bearer {token}"}
+
+
+async def test_lost_commit_of_metadata_is_found_and_logged_once(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    tenant = await server.tenant()
+    session = await log_in(server, carrier, tenant, phone)
+    lost = relay.lose_answer(CHANGE_METADATA)
+
+    changed = await server.client.patch("/api/auth/me", json={"user_metadata": {"a": 1}}, headers=session)
+
+    assert lost.caught.is_set()
+    assert (changed.status_code, changed.json()["user_metadata"]) == (200, {"a": 1}), changed.text
+    events = await database.fetch(
+        "select id from events where tenant_id = $1 and type = 'user.updated'", tenant["tenant_id"]
+    )
+    assert len(events) == 1
+    assert server.text().count(events[0]["id"]) == 1, "the event is in the log"
+
+
+async def test_lost_commit_of_metadata_keeps_a_later_change(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    tenant = await server.tenant()
+    session = await log_in(server, carrier, tenant, phone)
+    held = relay.hold_answer(CHANGE_METADATA)
+    first = asyncio.create_task(
+        server.client.patch("/api/auth/me", json={"user_metadata": {"a": 1, "b": 1}}, headers=session)
+    )
+    await held.caught.wait()
+    later = await server.client.patch("/api/auth/me", json={"user_metadata": {"a": 2}}, headers=session)
+    held.cut()
+
+    assert (later.status_code, later.json()["user_metadata"]) == (200, {"a": 2, "b": 1}), later.text
+    changed = await first
+    assert (changed.status_code, changed.json()["user_metadata"]) == (200, {"a": 2, "b": 1}), changed.text
+    stored = "select user_metadata::text from users where tenant_id = $1"
+    assert json.loads(await database.fetchval(stored, tenant["tenant_id"])) == {"a": 2, "b": 1}
+
+
+async def test_lost_commit_of_an_idempotency_key_runs_the_request_once(server: Auth1, relay: Relay) -> None:
+    tenant = await server.tenant()
+    headers = {"x-api-key": tenant["secret_key"], "idempotency-key": "one"}
+    lost = relay.lose_answer(CLAIM_KEY)
+
+    created = await server.client.post("/api/tenant/users", json={"external_id": "1", **EMAIL}, headers=headers)
+    repeated = await server.client.post("/api/tenant/users", json={"external_id": "1", **EMAIL}, headers=headers)
+
+    assert lost.caught.is_set()
+    assert created.status_code == 201, created.text
+    assert (repeated.status_code, repeated.text) == (201, created.text)
+    assert repeated.headers["idempotent-replayed"] == "true"
+
+
+async def test_lost_commit_of_a_released_key_returns_the_error_of_the_request(server: Auth1, relay: Relay) -> None:
+    tenant = await server.tenant()
+    headers = {"x-api-key": tenant["secret_key"], "idempotency-key": "one"}
+    lost = relay.lose_answer(RELEASE_KEY)
+
+    rejected = await server.client.post("/api/tenant/users", json={"phone": "+1"}, headers=headers)
+    created = await server.client.post("/api/tenant/users", json=EMAIL, headers=headers)
+
+    assert lost.caught.is_set()
+    assert (rejected.status_code, rejected.json()["code"]) == (422, "invalid_phone"), rejected.text
+    assert created.status_code == 201, created.text
