@@ -34,7 +34,7 @@ async def create_user(app: Services, manager: TenantAdmin, wanted: UserIn) -> Us
         timestamps.check("created_at", wanted.created_at, first_year=FIRST_YEAR)
     user = store.Row(
         id=new_id("usr"),
-        identifiers=_identifiers(wanted),
+        identifiers=await _identifiers(app, manager, wanted),
         external_id=wanted.external_id,
         metadata=metadata.merge("metadata", {}, wanted.metadata),
         user_metadata=metadata.merge("user_metadata", {}, wanted.user_metadata),
@@ -58,7 +58,7 @@ async def update_user(app: Services, manager: TenantAdmin, user_id: str, patch: 
     """Change a user; a changed phone or email ends its sessions. Raises NotFound, Conflict, ValidationFailed."""
     identifiers: dict[IdentifierType, str | None] = {}
     if patch.phone is not msgspec.UNSET:
-        identifiers["phone"] = await _phone(app, manager, user_id, patch.phone) if patch.phone is not None else None
+        identifiers["phone"] = await _phone(app, manager, patch.phone, user_id) if patch.phone is not None else None
     if patch.email is not msgspec.UNSET:
         identifiers["email"] = parse_email(patch.email).value if patch.email is not None else None
     changes = store.Changes(
@@ -121,20 +121,26 @@ async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Pe
     return await export.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
 
 
-async def _phone(app: Services, manager: TenantAdmin, user_id: str, text: str) -> str:
-    """Return a phone in today's form, or unchanged when the user has it already. Raises InvalidPhone."""
-    value, rejected = None, None
+async def _phone(app: Services, manager: TenantAdmin, text: str, user_id: str | None = None) -> str:
+    """Return a phone in today's form. One that a user of the tenant has stays as it is. Raises InvalidPhone."""
+    value, rejected = None, InvalidPhone()
     try:
         value = parse_phone(text).value
     except InvalidPhone as error:
         rejected = error
-    if value != text:
-        users = await store.get_users(app.postgres, manager.tenant_id, [user_id])
-        if any(text in (user.phone, user.unverified_phone) for user in users):
-            return text
+    if value != text and await _has_phone(app, manager, text, user_id):
+        return text
     if value is None:
-        raise rejected or InvalidPhone
+        raise rejected
     return value
+
+
+async def _has_phone(app: Services, manager: TenantAdmin, phone: str, user_id: str | None) -> bool:
+    """Return whether a user of the tenant has a phone, or the named user has it unverified."""
+    if await store.find_by_identifier(app.postgres, manager.tenant_id, phone):
+        return True
+    users = await store.get_users(app.postgres, manager.tenant_id, [user_id] if user_id is not None else [])
+    return any(phone == user.unverified_phone for user in users)
 
 
 async def _create(manager: TenantAdmin, user: store.Row, transaction: Transaction) -> list[RecordedEvent]:
@@ -147,12 +153,12 @@ async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, end
     await app.sessions.revoke(manager.tenant_id, ended)
 
 
-def _identifiers(wanted: UserIn) -> dict[IdentifierType, str]:
+async def _identifiers(app: Services, manager: TenantAdmin, wanted: UserIn) -> dict[IdentifierType, str]:
     if wanted.phone is None and wanted.email is None:
         raise ValidationFailed(errors=[FieldError("phone", "A phone or an email is required.")])
     identifiers: dict[IdentifierType, str] = {}
     if wanted.phone is not None:
-        identifiers["phone"] = parse_phone(wanted.phone).value
+        identifiers["phone"] = await _phone(app, manager, wanted.phone)
     if wanted.email is not None:
         identifiers["email"] = parse_email(wanted.email).value
     return identifiers

@@ -25,6 +25,14 @@ async def test_account_shows_and_removes_a_renumbered_phone(user: AccountUser, r
     assert await user.owner(phone) is None
 
 
+async def test_adding_the_own_renumbered_phone_conflicts(user: AccountUser, renumbering: Renumbering) -> None:
+    renumbering.reject(user.identifier)
+
+    added = await user.begin(user.identifier)
+
+    assert (added.status_code, added.json()["code"]) == (409, "conflict")
+
+
 async def test_notice_to_a_renumbered_phone_is_sent(user: AccountUser, renumbering: Renumbering) -> None:
     senders = {"sms_senders": {"US": {"twilio": "+15005550006"}}}
     path = f"/api/admin/tenants/{user.tenant['tenant_id']}"

@@ -70,7 +70,7 @@ async def test_patch_accepts_the_renumbered_phone_of_the_user(admin: TenantAdmin
     removed = await admin.call("PATCH", path, {"phone": None})
 
     assert (kept.status_code, kept.json()) == (200, {**user, "metadata": {"plan": "pro"}})
-    assert (foreign.status_code, foreign.json()["code"]) == (422, "invalid_phone")
+    assert (foreign.status_code, foreign.json()["code"]) == (409, "conflict")
     assert (removed.status_code, removed.json()["phone"]) == (200, None)
 
 
@@ -141,6 +141,30 @@ async def test_live_code_of_a_renumbered_phone_is_accepted(admin: TenantAdmin, r
     me = await admin.api.client.get("/api/auth/me", headers=token)
     assert (me.status_code, me.json()["phone"]) == (200, phone)
     assert (again.status_code, again.json()["code"]) == (422, "invalid_phone"), "it has no live code"
+
+
+async def test_user_with_a_known_renumbered_phone_conflicts(admin: TenantAdmin, user: dict[str, Any]) -> None:
+    taken = await admin.call("POST", "", {"phone": user["phone"]})
+    patched = await admin.call("PATCH", f"/{user['user_id']}", {"phone": f"+1{'9' * 12}"})
+
+    assert (taken.status_code, taken.json()["errors"][0]["field"]) == (409, "phone")
+    assert (patched.status_code, patched.json()["code"]) == (422, "invalid_phone")
+
+
+async def test_live_code_of_a_phone_that_todays_rules_write_differently_is_accepted(
+    admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = f"+44020{new_phone()[-8:]}"  # a London number with its trunk prefix
+    with monkeypatch.context() as earlier:
+        earlier.setattr(numbering, "look_up", lambda phone: None)
+        earlier.setattr(phonenumbers, "format_number", lambda number, form: old)
+        code = await admin.request(old)
+    assert parse_phone(old).value != old
+
+    verified = await admin.verify(old, code)
+
+    assert verified.status_code == 200, verified.text
+    assert (await admin.call("GET", params={"phone": old})).json()["data"][0]["user_id"] == verified.json()["user_id"]
 
 
 async def test_new_code_to_a_renumbered_phone_is_refused(admin: TenantAdmin, user: dict[str, Any]) -> None:
