@@ -24,6 +24,7 @@ from auth1.messaging.store import ChargeNotice, Claimed, Delivery
 INTERVAL_S = 2.0
 BATCH = 20
 SETTLE_BATCH = 200
+SCHEDULE_BATCH = 1000
 MAX_BATCHES = 50  # per run
 CONTEXT = EventContext("auth1")
 
@@ -43,6 +44,7 @@ class Outbox:
     async def run_once(self) -> None:
         """Record pending outcomes, retry undelivered messages, send queued ones, and settle unknown ones."""
         await self._messenger.flush_pending()
+        await self._schedule()
         await self.retry()
         for channel in self._messenger.channels:
             await self._send_queued(channel, sandbox=False)
@@ -51,6 +53,12 @@ class Outbox:
         metrics.OUTBOX_MESSAGES["unknown"].inc(len(lost.events))
         log_events(self._log, lost.events)
         await self._expire_unreported()
+
+    async def _schedule(self) -> None:
+        """Take messages with nothing due out of the way of the other steps."""
+        for _ in range(MAX_BATCHES):
+            if await store.schedule_messages(self._postgres, SCHEDULE_BATCH) < SCHEDULE_BATCH:
+                break
 
     async def retry(self) -> None:
         """Queue undelivered and unreported messages for another provider."""

@@ -181,6 +181,14 @@ class Settled(NamedTuple):
     events: list[RecordedEvent]
 
 
+class _MaxRows(NamedTuple):
+    max_rows: int
+
+
+class _Scheduled(NamedTuple):
+    scheduled: int
+
+
 class _Nothing(NamedTuple):
     pass
 
@@ -199,6 +207,7 @@ _RECORD = Batched(
 _RECORD_REPORT = _QUERIES.statement("record_report", _ReportRow, _Events)
 _FIND_EVENT = _QUERIES.statement("find_event", _EventKey, _Events)
 _CLAIM_MESSAGES = _QUERIES.statement("claim_messages", _ClaimMessages, Claimed)
+_SCHEDULE_MESSAGES = _QUERIES.statement("schedule_messages", _MaxRows, _Scheduled)
 _RETRY_MESSAGES = _QUERIES.statement("retry_messages", _RetryMessages, _SettledRow)
 _DEFER_MESSAGE = _QUERIES.statement("defer_message", _DeferMessage, _Nothing)
 _CHARGE_NOTICE = _QUERIES.statement("charge_notice", ChargeNotice, _Nothing)
@@ -260,6 +269,12 @@ async def claim_messages(
 ) -> list[Claimed]:
     """Claim messages that were provably not handed to any provider."""
     return await postgres.rows(_CLAIM_MESSAGES, _ClaimMessages(providers, channel, sandbox, limit))
+
+
+async def schedule_messages(postgres: Postgres, limit: int) -> int:
+    """Set the next time of attention of messages with nothing due; return their number."""
+    row = await postgres.row(_SCHEDULE_MESSAGES, _MaxRows(limit))
+    return row.scheduled if row else 0
 
 
 async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> Settled:

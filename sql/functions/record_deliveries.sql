@@ -116,6 +116,8 @@ begin
     price_source = case when not r.gives_back and r.price_microdollars is not null then 'provider' else m.price_source end,
     retry_at = case when d.is_reported and d.old_state in ('delivered', 'failed') then m.retry_at
       else now() + r.retry_in * interval '1 s' end,
+    -- Unchanged unless a retry comes first, so that no index changes.
+    attention_at = least(m.attention_at, now() + r.retry_in * interval '1 s'),
     avoid = r.exclude_providers
   from unnest(recorded) as d cross join lateral (select (d.request).*) as r
   where m.tenant_id = r.tenant_id and m.id = r.message_id;

@@ -10,10 +10,11 @@ begin
   from unnest(opened) as o cross join lateral (select (o.request).*) as r
   on conflict (tenant_id, id) do update set expires_at = excluded.expires_at, message_id = excluded.message_id;
 
-  insert into messages (tenant_id, id, challenge_id, identifier, channel, locale, trying, claimed_until,
+  insert into messages (tenant_id, id, challenge_id, identifier, channel, locale, trying, claimed_until, attention_at,
     country, segments, price_microdollars, price_source)
   select r.tenant_id, r.message_id, o.challenge_id, r.identifier, channel_of(r.type), r.locale, r.provider,
-    case when r.provider is not null then now() + interval '15 s' end, r.country, r.segments, r.price_microdollars, 'estimate'
+    case when r.provider is not null then now() + interval '15 s' end,
+    case when r.provider is not null then now() + interval '15 s' else now() end, r.country, r.segments, r.price_microdollars, 'estimate'
   from unnest(opened) as o cross join lateral (select (o.request).*) as r
   where not r.is_suppressed;
 

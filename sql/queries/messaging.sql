@@ -28,7 +28,7 @@ with held as materialized (
   from held
 ), updated as (
   update messages m set state = n.next_state, provider = @provider, provider_message_id = n.next_message_id,
-    error = n.next_error, retry_at = n.next_retry_at, updated_at = now(),
+    error = n.next_error, retry_at = n.next_retry_at, attention_at = least(m.attention_at, n.next_retry_at), updated_at = now(),
     delivered_at = case when n.next_state = 'delivered' then coalesce(n.delivered_at, now()) end
   from next n
   where m.tenant_id = @tenant_id and m.id = @message_id and (n.state, n.provider, n.provider_message_id, n.error, n.retry_at)
@@ -48,10 +48,29 @@ select json_build_array(event_json(e))::text as events from events e where e.ten
 
 -- name: defer_message
 -- Return a message to the outbox, to be sent after a delay. A message of more than an hour is not deferred again.
-update messages set trying = null, claimed_until = now() + @delay_s::int * interval '1 s', updated_at = now()
+update messages set trying = null, claimed_until = now() + @delay_s::int * interval '1 s',
+  attention_at = now() + @delay_s::int * interval '1 s', updated_at = now()
 where tenant_id = @tenant_id and id = @message_id and state = 'queued' and trying is not null
   and created_at > now() - interval '1 hour'
 returning id
+
+-- name: schedule_messages
+-- Move the time of attention of messages on to the time when something is due: the end of a claim, a retry, the end of the
+-- wait for a delivery report. Null if nothing is. Messages with something due now are left to the other statements.
+with due as (
+  select m.tenant_id, m.id, next.at from messages m
+  cross join lateral (select least(
+    case when m.state = 'queued' or m.trying is not null then coalesce(m.claimed_until, '-infinity') end,
+    m.retry_at,
+    case when m.state = 'sent' then m.receipt_due_at end) as at) as next
+  where m.attention_at <= now() and coalesce(next.at > now(), true)
+  order by m.attention_at
+  limit @max_rows
+  for update of m skip locked
+), updated as (
+  update messages m set attention_at = d.at from due d where m.tenant_id = d.tenant_id and m.id = d.id returning 1
+)
+select count(*) as scheduled from updated
 
 -- name: claim_messages
 -- Claim messages that were provably not handed to any provider, with what each is to contain: the encrypted code, unless it
@@ -59,16 +78,16 @@ returning id
 -- LOCKED gives each row to one.
 with due as (
   select tenant_id, id from messages
-  where state = 'queued' and trying is null and coalesce(claimed_until <= now(), true) and channel = @channel
-    and (tenant_id like '%:test') = @is_sandbox
-  order by id
+  where attention_at <= now() and state = 'queued' and trying is null and coalesce(claimed_until <= now(), true)
+    and channel = @channel and (tenant_id like '%:test') = @is_sandbox
+  order by attention_at
   limit @max_rows
   for update skip locked
 ), claimed as (
   update messages m set
     trying = coalesce(
       (select p from unnest(@providers::text[]) with ordinality as u(p, n) where p <> all(m.avoid) order by n limit 1), 'none'),
-    claimed_until = now() + interval '15 s', updated_at = now()
+    claimed_until = now() + interval '15 s', attention_at = now() + interval '15 s', updated_at = now()
   from due d where m.tenant_id = d.tenant_id and m.id = d.id
   returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale, m.retry_of, m.avoid, m.notice
 )
@@ -94,8 +113,8 @@ left join lateral (
 with due as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
-    where retry_at <= now() and trying is null
-    order by retry_at
+    where attention_at <= now() and retry_at <= now() and trying is null
+    order by attention_at
     limit cardinality(@message_ids::text[])
     for update skip locked
   ) as d
@@ -165,8 +184,8 @@ on conflict (tenant_id, day, country, channel, slot) do update set
 with lost as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
-    where trying is not null and claimed_until < now()
-    order by id
+    where attention_at <= now() and trying is not null and claimed_until < now()
+    order by attention_at
     limit cardinality(@event_ids::text[])
     for update skip locked
   ) as l
@@ -196,8 +215,8 @@ select count(*) as settled, (select json_agg(event)::text from new_event) as eve
 with silent as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
-    where state = 'sent' and receipt_due_at < now()
-    order by receipt_due_at
+    where attention_at <= now() and state = 'sent' and receipt_due_at < now()
+    order by attention_at
     limit cardinality(@event_ids::text[])
     for update skip locked
   ) as s

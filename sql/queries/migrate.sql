@@ -21,6 +21,35 @@ select to_regclass('migrations') is not null
 -- Held to the end of the transaction, also behind PgBouncer.
 select pg_advisory_xact_lock(4151511)
 
+-- name: limit_lock_waits
+-- Until the end of the transaction.
+set local lock_timeout = '2s'
+
+-- name: allow_idle
+-- Until the end of the transaction.
+set local idle_in_transaction_session_timeout = 0
+
+-- name: try_lock_builds
+-- Held to the end of the transaction.
+select pg_try_advisory_xact_lock(4151513)
+
+-- name: list_partitions
+-- The partitions of events.
+select quote_ident(c.relname) as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+where i.inhparent = 'events'::regclass order by 1
+
+-- name: list_invalid_indexes
+-- Indexes of an interrupted build.
+select c.relname as name from pg_index x join pg_class c on c.oid = x.indexrelid
+where not x.indisvalid and c.relkind = 'i' and c.relnamespace = current_schema()::regnamespace
+
+-- name: list_filled_tables
+-- Tables with rows; of a partitioned table the whole.
+select quote_ident(c.relname) as name from pg_class c
+where c.relnamespace = current_schema()::regnamespace and not c.relispartition and case c.relkind
+  when 'r' then pg_relation_size(c.oid) > 0
+  when 'p' then exists (select from pg_partition_tree(c.oid) as p where pg_relation_size(p.relid) > 0) end
+
 -- name: list_migrations
 -- What was applied.
 select name, digest from migrations order by name

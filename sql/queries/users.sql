@@ -86,7 +86,8 @@ select array(select id from recent where metadata @> @metadata order by id desc 
 -- Users by a rare value in their metadata, by its index. Newest first.
 with matching as materialized (
   select id from users
-  where jsonb_set('{}', array[tenant_id], metadata) @> jsonb_set('{}', array[@tenant_id::text], @metadata::jsonb) and tenant_id = @tenant_id
+  where jsonb_set('{}', array[tenant_id], metadata) @> jsonb_set('{}', array[@tenant_id::text], @metadata::jsonb)
+    and tenant_id = @tenant_id and metadata <> '{}'
 )
 select id from matching where id < coalesce(nullif(@before, ''), '~') order by id desc limit @max_rows
 

@@ -179,7 +179,9 @@ class Message:
         return row
 
     async def _pass(self, deadline: str) -> None:
-        await self._books.do(f"update messages set {deadline} = now() - interval '1 s' where id = $1", self._id)
+        await self._books.do(
+            f"update messages set {deadline} = now() - interval '1 s', attention_at = now() where id = $1", self._id
+        )
 
 
 @pytest.mark.parametrize("ours", OURS)

@@ -19,7 +19,8 @@ from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import Request, TwilioServer, hang_up, take
 
 CODE_ENDS = (
-    "update messages set receipt_due_at = now() - interval '1 s' where tenant_id = $1 and receipt_due_at > now()"
+    "update messages set receipt_due_at = now() - interval '1 s', attention_at = now()"
+    " where tenant_id = $1 and receipt_due_at > now()"
 )
 
 
@@ -163,7 +164,9 @@ async def test_message_sent_by_the_outbox_waits_for_its_delivery_report(
     """It is due after the remaining lifetime of the code."""
 
     async def die(request: Request, writer: asyncio.StreamWriter) -> None:
-        await app.message_db.do("update messages set trying = null, claimed_until = null where identifier = $1", phone)
+        await app.message_db.do(
+            "update messages set trying = null, claimed_until = null, attention_at = now() where identifier = $1", phone
+        )
         await take(request, writer)
 
     carrier.script.append(die)
@@ -221,7 +224,7 @@ async def test_delivery_report_settles_a_message_of_a_crashed_process(app: Tenan
     """The process died before it recorded the response; the report arrives."""
     died = (
         "update messages set state = 'queued', trying = 'twilio', provider = null, provider_message_id = null,"
-        " receipt_due_at = null, claimed_until = now() - interval '1 s' where identifier = $1"
+        " receipt_due_at = null, claimed_until = now() - interval '1 s', attention_at = now() where identifier = $1"
     )
     await app.message_db.do(died, phone)
 

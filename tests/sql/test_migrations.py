@@ -27,10 +27,10 @@ async def test_every_migration_is_idempotent(new_database: NewDatabase, connect:
     connection = await connect(twice)
     await connection.execute(Queries("migrate")["create_migrations"].text)
     for migration in migrations():
-        await connection.execute(migration.text)
-        await connection.execute(migration.text)
+        await migration.run(connection)
+        await migration.run(connection)
     for migration in migrations():
-        await connection.execute(migration.text)
+        await migration.run(connection)
 
     assert await describe(connection) == await describe(await connect(once))
 

@@ -85,7 +85,7 @@ async def test_operator_column_on_users_survives_the_migrations(connection: asyn
     before = await describe(connection)
 
     for migration in migrations():
-        await connection.execute(migration.text)
+        await migration.run(connection)
 
     assert await describe(connection) == before
     await connection.execute("alter table users drop column favourite_colour")

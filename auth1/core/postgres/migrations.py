@@ -1,10 +1,15 @@
-"""Migrations: `sql/migrations/NNNN_words.sql`, forward only, each in a transaction of its own; then the functions.
+"""Migrations: `sql/migrations/NNNN_words.sql`, forward only; then the functions of this release.
 
-Any number of instances may migrate at once: one holds the advisory lock, the others find the work done. An applied file
-must not change; its digest is stored and compared.
+Each runs in a transaction of its own, unless its first line is CONCURRENT. Then each statement commits by itself, so
+that indexes of large tables are built beside running workers (`create index concurrently`). A statement with
+`{partition}` is then executed for each partition of events. Any number of instances may migrate at once: one holds an
+advisory lock, the others find the work done. An applied file must not change; its digest is stored and compared.
 """
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import NamedTuple
 
@@ -15,7 +20,11 @@ from auth1.core.postgres.functions import functions, install_functions, installe
 from auth1.core.postgres.queries import Queries, sql_directory
 
 _QUERIES = Queries("migrate")
+CONCURRENT = "-- Statements of this file commit one by one.\n"
 LOCK_WAIT_S = 60.0
+LOCK_TRIES = 30  # of 2 s each: a statement that waits for a lock of a table makes all later statements wait, too
+BUILD_S = 86_400.0  # the longest time to build an index
+POLL_S = 0.1
 
 
 class MigrationError(Exception):
@@ -28,6 +37,25 @@ class Migration(NamedTuple):
     name: str
     text: str
     digest: str
+
+    async def run(self, connection: asyncpg.Connection) -> None:
+        """Execute the statements, in the caller's transaction if they may share one."""
+        if not self.is_concurrent:
+            await connection.execute(self.text)
+            return
+        partitions = [row["name"] for row in await connection.fetch(_QUERIES["list_partitions"].text)]
+        statements = [
+            statement.replace("{partition}", partition)
+            for statement in filter(str.strip, self.text.split(";\n"))
+            for partition in (partitions if "{partition}" in statement else [""])
+        ]
+        await _drop_invalid_indexes(connection, " ".join(statements).split())
+        for statement in statements:
+            await _execute_alone(connection, statement)
+
+    @property
+    def is_concurrent(self) -> bool:
+        return self.text.startswith(CONCURRENT)
 
 
 @cache
@@ -48,13 +76,11 @@ async def migrate(url: str) -> list[str]:
         await connection.execute(_QUERIES["create_migrations"].text)
         applied = []
         for migration in missing(await _applied(connection)):
-            async with connection.transaction():
-                await connection.execute(_QUERIES["lock_migrations"].text)
-                if migration.name in await _applied(connection):
-                    continue  # another instance was faster
-                await connection.execute(migration.text)
-                await connection.execute(_QUERIES["add_migration"].text, migration.name, migration.digest)
-            applied.append(migration.name)
+            apply = _apply_concurrently if migration.is_concurrent else _apply
+            if await apply(connection, url, migration):
+                applied.append(migration.name)
+        if applied:
+            await analyze(connection)
         async with connection.transaction():
             await connection.execute(_QUERIES["lock_migrations"].text)
             if await install_functions(connection, functions()):
@@ -62,6 +88,16 @@ async def migrate(url: str) -> list[str]:
         return applied
     finally:
         await connection.close()
+
+
+async def analyze(connection: asyncpg.Connection) -> None:
+    """Let PostgreSQL count what the tables contain.
+
+    Tables without rows are left out: the planner then assumes ten pages, and prefers the plans that a full table needs.
+    """
+    names = [row["name"] for row in await connection.fetch(_QUERIES["list_filled_tables"].text)]
+    if names:
+        await connection.execute("analyze " + ", ".join(names), timeout=BUILD_S)
 
 
 async def pending(url: str) -> list[str]:
@@ -88,3 +124,81 @@ def missing(applied: dict[str, str]) -> list[Migration]:
 
 async def _applied(connection: asyncpg.Connection) -> dict[str, str]:
     return {row["name"]: row["digest"] for row in await connection.fetch(_QUERIES["list_migrations"].text)}
+
+
+async def _apply(connection: asyncpg.Connection, _url: str, migration: Migration) -> bool:
+    """Apply a migration in one transaction; False if another instance was faster."""
+
+    async def run() -> bool:
+        async with connection.transaction():
+            await connection.execute(_QUERIES["lock_migrations"].text)
+            if migration.name in await _applied(connection):
+                return False
+            await connection.execute(_QUERIES["limit_lock_waits"].text)
+            await migration.run(connection)
+            await connection.execute(_QUERIES["add_migration"].text, migration.name, migration.digest)
+            return True
+
+    return await _repeat_on_locks(run)
+
+
+async def _apply_concurrently(connection: asyncpg.Connection, url: str, migration: Migration) -> bool:
+    """Apply a migration whose statements commit one by one; False if another instance was faster."""
+    async with _build_lock(url):
+        if migration.name in await _applied(connection):
+            return False
+        await migration.run(connection)
+        await connection.execute(_QUERIES["add_migration"].text, migration.name, migration.digest)
+        return True
+
+
+@asynccontextmanager
+async def _build_lock(url: str) -> AsyncIterator[None]:
+    """Hold the lock of index builds on a connection of its own, because a build ends its transactions.
+
+    A build waits for every older snapshot of other transactions. So waiting instances poll in short transactions, and
+    the last statement is a plain one: it ends the portal, and the snapshot, of the fetched value.
+    """
+    holder = await asyncpg.connect(clean_dsn(url), timeout=5.0)
+    try:
+        is_locked = False
+        while not is_locked:
+            async with holder.transaction():
+                is_locked = await holder.fetchval(_QUERIES["try_lock_builds"].text)
+                await holder.execute(_QUERIES["allow_idle"].text)
+                if is_locked:
+                    yield
+            await asyncio.sleep(0 if is_locked else POLL_S)
+    finally:
+        await holder.close()
+
+
+async def _drop_invalid_indexes(connection: asyncpg.Connection, words: list[str]) -> None:
+    """Drop what an interrupted build has left: `if not exists` would accept it. `words` are those of the statements."""
+    for row in await connection.fetch(_QUERIES["list_invalid_indexes"].text):
+        if row["name"] in words:
+            await connection.execute(f"drop index concurrently if exists {row['name']}", timeout=BUILD_S)
+
+
+async def _execute_alone(connection: asyncpg.Connection, statement: str) -> None:
+    """Execute a statement in its own transaction. Only a build may wait long for locks: it blocks no others."""
+    if " concurrently " in statement:
+        await connection.execute(statement, timeout=BUILD_S)
+        return
+
+    async def run() -> bool:
+        async with connection.transaction():
+            await connection.execute(_QUERIES["limit_lock_waits"].text)
+            await connection.execute(statement, timeout=BUILD_S)
+            return True
+
+    await _repeat_on_locks(run)
+
+
+async def _repeat_on_locks(run: Callable[[], Awaitable[bool]]) -> bool:
+    for _ in range(LOCK_TRIES - 1):
+        try:
+            return await run()
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(POLL_S)
+    return await run()

@@ -183,7 +183,8 @@ async def test_outbox_resends_the_same_link(user: LinkUser, database: asyncpg.Co
     asked = await user.ask()
     first = user.mail
     await database.execute(
-        "update messages set state = 'queued', trying = null, provider = null where tenant_id = $1",
+        "update messages set state = 'queued', trying = null, provider = null, attention_at = now()"
+        " where tenant_id = $1",
         user.tenant["tenant_id"],
     )
 

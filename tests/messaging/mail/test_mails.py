@@ -237,7 +237,9 @@ async def test_outbox_sends_queued_emails(
     assert asked.status_code == 200
     first = server.newest(person)
     await message_db.do(
-        "update messages set state = 'queued', trying = null, provider = null where identifier = $1", person
+        "update messages set state = 'queued', trying = null, provider = null, attention_at = now()"
+        " where identifier = $1",
+        person,
     )
 
     await mail_api.services.outbox.run_once()
@@ -259,7 +261,7 @@ async def test_greylisted_mail_is_sent_later_while_its_code_lives(
     server.on.clear()
     await mail_api.services.outbox.run_once()
     assert server.sent_to(person) == [], "the outbox waits for the delay"
-    await message_db.do("update messages set claimed_until = now() where identifier = $1", person)
+    await message_db.do("update messages set claimed_until = now(), attention_at = now() where identifier = $1", person)
     await mail_api.services.outbox.run_once()
     body = {"email": person, "code": server.newest(person).code}
     assert (await mail_api.post("/api/auth/verify", body, tenant["api_key"])).status_code == 200
@@ -275,10 +277,10 @@ async def test_mail_greylisted_until_its_code_expires_is_dropped(
     asked = await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
     assert asked.json()["status"] == "queued"
 
-    await message_db.do("update messages set claimed_until = now() where identifier = $1", person)
+    await message_db.do("update messages set claimed_until = now(), attention_at = now() where identifier = $1", person)
     await mail_api.services.outbox.run_once()
     assert (await message_db.message(tenant["tenant_id"], person))["state"] == "queued", "it is deferred again"
-    await message_db.do("update messages set claimed_until = now() where identifier = $1", person)
+    await message_db.do("update messages set claimed_until = now(), attention_at = now() where identifier = $1", person)
     await message_db.do("update identifiers set code_expires_at = now() where identifier = $1", person)
     await mail_api.services.outbox.run_once()
 

@@ -10,7 +10,9 @@ from tests.messaging.outbox.conftest import queue
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import Request, take
 
-CLAIM_HAS_RUN_OUT = "update messages set claimed_until = now() - interval '1 s' where identifier = $1"
+CLAIM_HAS_RUN_OUT = """
+update messages set claimed_until = now() - interval '1 s', attention_at = now() where identifier = $1
+"""
 
 
 async def hold_in_hand(app: TenantApp, phone: str) -> None:

@@ -22,7 +22,10 @@ from tests.support.providers.sns import SnsServer
 from tests.support.providers.twilio import Request, TwilioServer, hang_up, refuse, take
 
 Start = Callable[..., Awaitable[ApiClient]]
-LATER = "update messages set retry_at = retry_at - interval '10 s' where identifier = $1"
+LATER = """
+update messages set retry_at = retry_at - interval '10 s', attention_at = attention_at - interval '10 s'
+where identifier = $1
+"""
 
 
 @pytest.fixture(scope="module")
