@@ -1,34 +1,41 @@
-"""Print the CPU time that PostgreSQL needs for a login, by the number of logins in one statement.
+"""Print what a login costs PostgreSQL, by the number of logins in one statement: CPU time, WAL and index entries.
 
     python -m bench.sql_cost [--sizes 1 8 32] [--logins 480] [--rounds 5] [--against DIR]
 
 A login opens a challenge, records the delivery of its message and submits its code, with the functions of
-`sql/functions` and a durable PostgreSQL. `--against` measures the functions of another checkout in alternation.
-The values are the median and the minimum of the rounds, in microseconds of one backend per login.
+`sql/functions` and a durable PostgreSQL. `--against` measures the migrations and functions of another checkout in
+alternation. CPU times are the median and the minimum of the rounds, in microseconds of one backend per login. WAL is in
+bytes per login. `pg_waldump` counts its records: entries in indexes, and updates that need no such entries (HOT).
 """
 
 import argparse
 import asyncio
 import itertools
+import re
 import secrets
+import subprocess
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from auth1.core.ids import new_id
 from auth1.core.postgres.functions import FunctionSet
-from auth1.dev.postgres import PostgresServer
+from auth1.core.postgres.migrations import Migration
+from auth1.dev.postgres import PostgresServer, find_programs
 from bench.accounts import ROOT
 
 TENANT_ID = "tn_" + "0" * 26
 STEPS = {"open_challenges": "open_challenge", "record_deliveries": "record_delivery", "submit_codes": "submit_code"}
 WARM_UP = 100  # PostgreSQL makes a generic plan after five calls, and grows the tables from nothing
+# No checkpoint: it would add images of whole pages at random.
+SETTINGS = {"checkpoint_timeout": "1h", "max_wal_size": "16GB", "wal_keep_size": "8GB"}
+RECORD_TYPE = re.compile(r"^(\w+/\S+)\s+(\d+) \(", re.MULTILINE)
 EVENT = {"actor": "key", "request_id": "req", "network": "192.0.2.0/24"}
 _numbers = itertools.count()
 
@@ -98,7 +105,7 @@ class Database:
         await admin.close()
         self._connection = await asyncpg.connect(server.url(self.name))
         for migration in sorted((self._sql / "migrations").glob("*.sql")):
-            await self._connection.execute(migration.read_text())
+            await Migration(migration.stem, migration.read_text(), "").run(self._connection)
         await self._functions.install(self._connection)
         await self._connection.close()
         self._connection = await asyncpg.connect(server.url(self.name))
@@ -124,19 +131,78 @@ class Database:
             raise RuntimeError("a login failed")
         return [(after - before) / size for before, after in itertools.pairwise(times)]
 
+    async def wal_position(self) -> str:
+        """Return the end of the WAL."""
+        position: str = await self._connection.fetchval("select pg_current_wal_flush_lsn()::text")
+        return position
+
     def _cpu_us(self) -> float:
         """Return the CPU time of the connection's backend so far."""
         return int(Path(f"/proc/{self._connection.get_server_pid()}/schedstat").read_text().split()[0]) / 1000
 
 
-async def measure(databases: Sequence[Database], sizes: Sequence[int], logins: int, rounds: int) -> None:
-    """Measure the databases and sizes in alternation, and print the table."""
+class Wal(NamedTuple):
+    """What a number of logins wrote to the WAL."""
+
+    logins: int
+    size: int
+    records: Counter[str]
+
+    def describe(self) -> str:
+        """Return the columns of the table, each per login."""
+        entries = sum(n for name, n in self.records.items() if name.startswith(("Btree/INSERT", "Btree/SPLIT")))
+        gin = sum(n for name, n in self.records.items() if name.startswith("Gin/"))
+        hot = self.records["Heap/HOT_UPDATE"]
+        other = self.records["Heap/UPDATE"] + self.records["Heap/UPDATE+INIT"]
+        values = [self.size, entries, gin, hot, other]
+        return "".join(f"{value / self.logins:>14.{1 if n else 0}f}" for n, value in enumerate(values))
+
+
+def read_wal(data: Path, logins: int, ranges: Sequence[tuple[str, str]]) -> Wal:
+    """Count the records of ranges of the WAL. Raises CalledProcessError."""
+    records: Counter[str] = Counter()
+    size = 0
+    for start, end in ranges:
+        command = [
+            find_programs() / "pg_waldump",
+            f"--path={data / 'pg_wal'}",
+            "--stats=record",
+            "-s",
+            start,
+            "-e",
+            end,
+        ]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        records.update({name: int(number) for name, number in RECORD_TYPE.findall(output)})
+        size += position_of(end) - position_of(start)
+    return Wal(logins, size, records)
+
+
+def position_of(lsn: str) -> int:
+    high, _, low = lsn.partition("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+async def measure(databases: Sequence[Database], data: Path, sizes: Sequence[int], logins: int, rounds: int) -> None:
+    """Measure the databases and sizes in alternation, and print the tables."""
     measured: defaultdict[tuple[int, str], list[list[float]]] = defaultdict(list)
+    ranges: defaultdict[tuple[int, str], list[tuple[str, str]]] = defaultdict(list)
     for _ in range(rounds):
         for size, database in itertools.product(sizes, databases):
+            start = await database.wal_position()
             calls = [await database.log_in(size) for _ in range(max(1, logins // size))]
             steps = [sum(step) / len(calls) for step in zip(*calls, strict=True)]
             measured[size, database.name].append([*steps, sum(steps)])
+            ranges[size, database.name].append((start, await database.wal_position()))
+    print_times(measured)
+    titles = ["WAL, bytes", "B-tree", "GIN", "HOT updates", "other updates"]
+    print(f"\n{'functions':10}{'batch':>6}" + "".join(f"{title:>14}" for title in titles), "  per login")
+    for (size, name), positions in ranges.items():
+        wal = read_wal(data, max(1, logins // size) * size * rounds, positions)
+        print(f"{name:10}{size:6}{wal.describe()}")
+
+
+def print_times(measured: dict[tuple[int, str], list[list[float]]]) -> None:
     columns = [*STEPS, "login"]
     print(f"{'functions':10}{'batch':>6}" + "".join(f"{name:>20}" for name in columns), "  µs: median (minimum)")
     for (size, name), values in measured.items():
@@ -154,10 +220,14 @@ async def main() -> None:
     databases = [Database("these", ROOT)]
     if arguments.against is not None:
         databases.append(Database("others", arguments.against))
-    with tempfile.TemporaryDirectory() as directory, PostgresServer(Path(directory) / "postgres") as server:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        PostgresServer(Path(directory) / "postgres", settings=SETTINGS) as server,
+    ):
         for database in databases:
             await database.create(server)
-        await measure(databases, arguments.sizes, arguments.logins, arguments.rounds)
+        data = Path(directory) / "postgres" / "data"
+        await measure(databases, data, arguments.sizes, arguments.logins, arguments.rounds)
 
 
 if __name__ == "__main__":
