@@ -67,7 +67,7 @@ def new_login() -> dict[str, Any]:
         "provider_message_id": "SM" + secrets.token_hex(16),
         "gives_back": False,
         "report_in": 600,
-        "avoid": [],
+        "exclude_providers": [],
     }
     submission = {
         "code_macs": [mac],
