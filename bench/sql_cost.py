@@ -163,15 +163,8 @@ def read_wal(data: Path, logins: int, ranges: Sequence[tuple[str, str]]) -> Wal:
     records: Counter[str] = Counter()
     size = 0
     for start, end in ranges:
-        command = [
-            find_programs() / "pg_waldump",
-            f"--path={data / 'pg_wal'}",
-            "--stats=record",
-            "-s",
-            start,
-            "-e",
-            end,
-        ]
+        program, directory = find_programs() / "pg_waldump", data / "pg_wal"
+        command = [str(program), f"--path={directory}", "--stats=record", "-s", start, "-e", end]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         records.update({name: int(number) for name, number in RECORD_TYPE.findall(output)})
         size += position_of(end) - position_of(start)
