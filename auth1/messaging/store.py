@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import Batched, Postgres, Queries, function, repeat_once
+from auth1.core.postgres import Batched, NoParams, Postgres, Queries, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.idempotency.store import Claim
 from auth1.tenants.settings import TenantSettings, read_settings
@@ -185,14 +185,6 @@ class _MaxRows(NamedTuple):
     max_rows: int
 
 
-class _Scheduled(NamedTuple):
-    scheduled: int
-
-
-class _Nothing(NamedTuple):
-    pass
-
-
 def _is_sent(row: _DeliveryRow) -> bool:
     """Return whether a delivery can share a batch. A message that was not sent also locks its identifier."""
     return row.state == "sent"
@@ -207,10 +199,10 @@ _RECORD = Batched(
 _RECORD_REPORT = _QUERIES.statement("record_report", _ReportRow, _Events)
 _FIND_EVENT = _QUERIES.statement("find_event", _EventKey, _Events)
 _CLAIM_MESSAGES = _QUERIES.statement("claim_messages", _ClaimMessages, Claimed)
-_SCHEDULE_MESSAGES = _QUERIES.statement("schedule_messages", _MaxRows, _Scheduled)
+_SCHEDULE_MESSAGES = _QUERIES.statement("schedule_messages", _MaxRows, _SettledRow)
 _RETRY_MESSAGES = _QUERIES.statement("retry_messages", _RetryMessages, _SettledRow)
-_DEFER_MESSAGE = _QUERIES.statement("defer_message", _DeferMessage, _Nothing)
-_CHARGE_NOTICE = _QUERIES.statement("charge_notice", ChargeNotice, _Nothing)
+_DEFER_MESSAGE = _QUERIES.statement("defer_message", _DeferMessage, NoParams)
+_CHARGE_NOTICE = _QUERIES.statement("charge_notice", ChargeNotice, NoParams)
 _SETTLE_LOST = _QUERIES.statement("settle_lost_messages", _EventIds, _SettledRow)
 _SETTLE_UNREPORTED = _QUERIES.statement("settle_unreported_messages", _EventIds, _SettledRow)
 
@@ -273,8 +265,7 @@ async def claim_messages(
 
 async def schedule_messages(postgres: Postgres, limit: int) -> int:
     """Set the next time of attention of messages with nothing due; return their number."""
-    row = await postgres.row(_SCHEDULE_MESSAGES, _MaxRows(limit))
-    return row.scheduled if row else 0
+    return _settled(await postgres.row(_SCHEDULE_MESSAGES, _MaxRows(limit))).rows
 
 
 async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> Settled:

@@ -70,7 +70,7 @@ with due as (
 ), updated as (
   update messages m set attention_at = d.at from due d where m.tenant_id = d.tenant_id and m.id = d.id returning 1
 )
-select count(*) as scheduled from updated
+select count(*) as settled, null::text as events from updated
 
 -- name: claim_messages
 -- Claim messages that were provably not handed to any provider, with what each is to contain: the encrypted code, unless it
