@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from auth1 import __version__, health, metrics, retention
 from auth1.authn.tenant_cache import TenantCache
@@ -18,6 +18,7 @@ from auth1.core import listening, signals
 from auth1.core.crypto import Keyring
 from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
+from auth1.core.http.router import Route
 from auth1.core.log import Log, LogHandler
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
@@ -53,7 +54,9 @@ def make_app() -> App[Services]:
     return build_app(settings, log)
 
 
-def build_app(settings: Settings, log: Log, *, on_console: OnMessage | None = None) -> App[Services]:
+def build_app(
+    settings: Settings, log: Log, *, routes: Sequence[Route] = ROUTES, on_console: OnMessage | None = None
+) -> App[Services]:
     """Create the application; its services start with it. `on_console` receives what the console prints."""
 
     async def start_worker() -> Services:
@@ -65,7 +68,7 @@ def build_app(settings: Settings, log: Log, *, on_console: OnMessage | None = No
         return services
 
     app = App(
-        [route._replace(deadline_s=route.deadline_s * settings.timeout_scale) for route in ROUTES],
+        [route._replace(deadline_s=route.deadline_s * settings.timeout_scale) for route in routes],
         log,
         Cors(settings.cors_origins, origin_of(settings.app_url)),
         settings.trusted_proxies,

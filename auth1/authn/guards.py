@@ -153,7 +153,7 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
         parsed = client_ip.parse_address(address)
         if parsed is None:
             raise BadRequest("auth1-forwarded-for must be one IP address.")
-        request.client = str(parsed)
+        request.set_client(str(parsed))
         if rate_limit is not None:
             # In the tenant's own scope: a tenant must not use up a user's slots elsewhere.
             await _acquire(app, request, rate_limit, tenant.id)

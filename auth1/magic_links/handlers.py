@@ -100,7 +100,7 @@ def _expired(request: Request[None], link: store.Link | None) -> Response:
         theme = tenant_theme(link.branding, link.locale)
         request.headers += page_headers(theme)
         return pages.expired_page(theme, WayBack(link.branding.name, link.home))
-    accept_language = b",".join(request.request_headers.get(b"accept-language", []))
+    accept_language = b",".join(request.values(b"accept-language"))
     theme = default_theme(accept_language.decode("latin-1"))
     request.headers += page_headers(theme)
     return pages.expired_page(theme)

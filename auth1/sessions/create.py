@@ -72,5 +72,5 @@ def session_tokens(app: Services, tenant: Tenant, subject: Subject, number: int)
 
 def user_agent(request: Request[Any]) -> str | None:
     """Return the User-Agent header without control characters, cut to 256 characters."""
-    text = request.request_headers.get(b"user-agent", [b""])[0].decode("latin-1")
+    text = (request.values(b"user-agent") or [b""])[0].decode("latin-1")
     return "".join(character for character in text[:_USER_AGENT_CHARACTERS] if character.isprintable()) or None

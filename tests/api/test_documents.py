@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from auth1.authn import guards
-from auth1.core.http.concurrency import Places
+from auth1.core.http import asgi
+from auth1.core.http.request import Request
+from auth1.core.http.router import Route
 from auth1.core.http.static import accepts_gzip
-from auth1.errors import Unavailable
 from auth1.openapi.page import SNAPSHOT
 from auth1.routes import DOCUMENTS, ROUTES
 from tests.support.api_client import ApiClient
-from tests.support.raw_asgi import RawAsgi
+from tests.support.raw_asgi import JSON, RawAsgi
 
 PATHS = ("/openapi.json", "/docs", "/docs/sign-in")
 FIRST_FLIGHT = 14_600  # bytes that a server sends before it waits for the client (RFC 6928)
@@ -108,13 +109,30 @@ def test_every_public_route_has_a_concurrency_limit() -> None:
     assert unbounded == []
 
 
-def test_request_above_worker_capacity_is_rejected() -> None:
-    places = Places(1)
-    with places.take(exempt=False):
-        with pytest.raises(Unavailable), places.take(exempt=False):
-            pass
-        with places.take(exempt=True):
-            pass
-        with places.lend(), places.take(exempt=False):
-            pass
-    assert places.taken == 0
+async def test_request_above_worker_capacity_is_rejected(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "MAX_RUNNING", 1)
+    entered, proceed = asyncio.Event(), asyncio.Event()
+
+    async def wait(app: None, request: Request[None], body: object = None) -> None:
+        entered.set()
+        await proceed.wait()
+
+    routes = [
+        Route("GET", "/wait", wait, guards.public),
+        Route("POST", "/wait", wait, guards.public, body=dict[str, str]),
+        Route("GET", "/quiet", wait, guards.public, quiet=True),
+    ]
+    client = RawAsgi(api, routes)
+    receiving = asyncio.create_task(client("POST", "/wait", [JSON], [b"{"], then="stall"))
+    await asyncio.sleep(0)  # it does not count while its body is being received
+    running = asyncio.create_task(client("GET", "/wait"))
+    await entered.wait()
+
+    rejected = await client("GET", "/wait")
+    quiet = asyncio.create_task(client("GET", "/quiet"))
+    await asyncio.sleep(0)
+    assert not quiet.done()
+    proceed.set()
+    answers = [rejected, await running, await quiet, await client("GET", "/wait")]
+    assert [answer and answer.status_code for answer in answers] == [503, 204, 204, 204]
+    receiving.cancel()

@@ -260,7 +260,8 @@ async def test_any_handler_result_is_replayed(api: ApiClient, result: object, ex
         return result
 
     route = Route("POST", f"/made/{new_phone()}", make, public, status=201)
-    call: Request[Any] = Request("POST", "req_1", {b"idempotency-key": [b"one"]}, b"")
+    headers = [(b"idempotency-key", b"one")]
+    call: Request[Any] = Request({"method": "POST", "query_string": b"", "headers": headers})
     call.caller = None
 
     assert await run_idempotent.run_idempotent(api.services, route, call, []) == result

@@ -8,6 +8,8 @@ import httpx
 
 from auth1.app import build_app
 from auth1.core.http.asgi import App
+from auth1.core.http.router import Route
+from auth1.routes import ROUTES
 from auth1.services import Services
 from tests.support import described
 from tests.support.api_client import ApiClient
@@ -20,8 +22,9 @@ JSON: Header = (b"content-type", b"application/json")
 class RawAsgi:
     """Call an application without a server. A call returns None when the application sent nothing."""
 
-    def __init__(self, api: ApiClient) -> None:
-        self._app: App[Services] = build_app(api.settings, api.services.log)
+    def __init__(self, api: ApiClient, routes: Sequence[Route] | None = None) -> None:
+        """Call the routes of Auth1, or others."""
+        self._app: App[Services] = build_app(api.settings, api.services.log, routes=routes or ROUTES)
         self._app.services = api.services
 
     async def __call__(

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -144,12 +143,13 @@ async def test_completed_export_releases_its_concurrency_limit(admin: TenantAdmi
 
 
 def test_concurrency_limit_of_a_worker_applies_to_all_tenants() -> None:
-    turns = ConcurrencyLimiter()
-    with ExitStack() as held:
-        for n in range(SHARES * 2):
-            held.enter_context(turns.acquire("/", f"tn_{n // 2}", 2))
-        with pytest.raises(Unavailable):
-            held.enter_context(turns.acquire("/", "tn_x", 2))
-        held.enter_context(turns.acquire("/other", "tn_x", 2))
-    with turns.acquire("/", "tn_x", 2):
-        assert len(turns._taken) == 2
+    limiter = ConcurrencyLimiter()
+    held = [limiter.enter("/", f"tn_{n // 2}", 2) for n in range(SHARES * 2)]
+    with pytest.raises(Unavailable):
+        limiter.enter("/", "tn_x", 2)
+    held.append(limiter.enter("/other", "tn_x", 2))
+    assert limiter.keys == SHARES + 3
+    for key in held:
+        limiter.leave(key)
+    limiter.enter("/", "tn_x", 2)
+    assert limiter.keys == 2

@@ -2,24 +2,22 @@
 
 One request: find the route -> guard (authentication, rate limit) -> read at most 16 KiB and decode them into the
 route's Struct -> handler -> encode. Errors become problem documents in one place. A request has one deadline and one
-log line.
+log line. Work that a route or request does not use is not done: CORS without an Origin header, concurrency limits of
+routes without one, the spelling of a path that is known.
 """
 
 import asyncio
-import os
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from auth1 import metrics
 from auth1.core import schemas
-from auth1.core.http import client_ip, framing, problems, streaming
-from auth1.core.http.access_log import log_request
-from auth1.core.http.bodies import Decode, decoders
-from auth1.core.http.concurrency import ConcurrencyLimiter, Places
+from auth1.core.http import client_ip, problems, streaming
+from auth1.core.http.bodies import decoders
+from auth1.core.http.concurrency import ConcurrencyLimiter
 from auth1.core.http.cors import Cors
+from auth1.core.http.lifecycle import Lifecycle, Send, Services
 from auth1.core.http.query import read_query
 from auth1.core.http.request import (
     JSON,
@@ -28,35 +26,30 @@ from auth1.core.http.request import (
     ReplayedResponse,
     Request,
     Response,
+    Scope,
     Stream,
     is_bodiless,
     read_body,
 )
 from auth1.core.http.router import Route, Router
-from auth1.core.ids import new_id
 from auth1.core.log import Log
-from auth1.errors import (
-    ApiError,
-    BadRequest,
-    InternalError,
-    OriginNotAllowed,
-    Unavailable,
-)
+from auth1.errors import ApiError, BadRequest, InternalError, OriginNotAllowed, RequestTimeout, Unavailable
 
-MAX_IN_FLIGHT = 1000  # per worker; more would only wait for the pool
-BODIES_AT_ONCE = 512  # being received, per client address; not part of MAX_IN_FLIGHT
+__all__ = ["App", "Scope", "Send"]
 
-Scope = Mapping[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Services = TypeVar("Services")
+MAX_RUNNING = 1000  # requests per worker; more would only wait for the pool
+BODIES_AT_ONCE = 512  # being received, per client address; not part of MAX_RUNNING
+
 Once = Callable[[Services, Route, Request[Any], Sequence[object]], Awaitable[object]]
+Answer = tuple[int, bytes, bytes | Stream]  # status, content type, body
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
+_NO_ADDRESS = ("", 0)  # of a unix socket
+_STATUS = {status: str(status) for status in range(100, 600)}
 
 
-class App(Generic[Services]):
+class App(Lifecycle[Services]):
     """The ASGI application: `start` creates the services of this worker, `stop` closes them.
 
     `once` runs the handlers of routes that are idempotent.
@@ -72,141 +65,103 @@ class App(Generic[Services]):
         stop: Callable[[Services], Awaitable[None]],
         once: Once[Services],
     ) -> None:
-        self._router = Router(routes)
-        self._decoders = {route: decoders(route) for route in routes if route.body is not None}
-        self._log = log
+        super().__init__(log, start, stop)
+        self._router = Router([route._replace(decoders=decoders(route)) for route in routes])
         self._cors = cors
         self._clients = client_ip.ClientFinder(trusted_proxies, log)
-        self._start = start
-        self._stop = stop
         self._once = once
-        self._in_flight = 0
         self._limits = ConcurrencyLimiter()
-        self._places = Places(MAX_IN_FLIGHT)
-        self._finishing = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._stopped: asyncio.Future[None] | None = None
-        self.services: Services
+        self._running = 0  # requests, except those that wait for their client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
+            request: Request[Any] = Request(scope)
             self._in_flight += 1
-            self._idle.clear()
             metrics.HTTP_IN_FLIGHT.inc()
             try:
-                with ExitStack() as held:  # until the whole response is sent
-                    await self._http(scope, receive, send, held)
+                await self._http(scope, request, receive, send)
             finally:
-                self._in_flight -= 1
+                if request.held is not None:
+                    self._limits.leave(request.held)
                 metrics.HTTP_IN_FLIGHT.dec()
+                self._in_flight -= 1
                 if not self._in_flight:
                     self._idle.set()
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            self.services = await self._start()
-        except Exception as error:
-            # The server would swallow an exception and continue without services.
-            self._log.error("start failed", error=error, reason=str(error))
-            self._log.close()
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._stop_once()
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def finish(self) -> None:
-        """End this process once no request is in flight, whatever its connections are waiting for.
-
-        The server would wait for clients that do not read. The kernel still sends the data that it has.
-        """
-        self._finishing.set()
-        await self._idle.wait()
-        await self._stop_once()
-        os._exit(0)
-
-    async def _stop_once(self) -> None:
-        if self._stopped is None:
-            self._stopped = asyncio.ensure_future(self._stop(self.services))
-        await asyncio.shield(self._stopped)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send, held: ExitStack) -> None:
+    async def _http(self, scope: Scope, request: Request[Any], receive: Receive, send: Send) -> None:
         started = perf_counter()
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name, []).append(value)
-        wanted_id = headers.get(b"x-request-id", [b""])[0]
-        request_id = wanted_id.decode() if _REQUEST_ID.fullmatch(wanted_id) else new_id("req")
-        request: Request[Any] = Request(scope["method"], request_id, headers, scope["query_string"])
         route: Route | None = None
         body: bytes | Stream
         gone = False
-        self._find_client(scope, request)
+        self._find_client(scope, request)  # also of a malformed request: its log line names the network
         try:
-            framing.check(scope, headers)
-            framing.check_path(scope)
-            origin = request.header(b"origin")
+            request.check_form(scope, self._router.exact_paths)
             if request.method == "OPTIONS":
-                allow, request.cors = self._router.options(scope["path"])
-                request.headers += [(b"allow", allow.encode())]
-                request.headers += self._cors.preflight(origin) if request.cors else []
-                status, content_type, body = 204, b"", b""
+                status, content_type, body = self._options(scope["path"], request)
             else:
-                route = self._admit(scope, request, origin)
-                with self._places.take(exempt=route.quiet):
-                    status, content_type, body = await self._answer(route, request, receive, held)
+                route = self._admit(scope["path"], request)
+                status, content_type, body = await self._answer(route, request, receive)
         except (ApiError, ClientDisconnected) as error:
             gone = isinstance(error, ClientDisconnected)  # the client of a malformed request reads a response
             refusal = error if isinstance(error, ApiError) else BadRequest("The body is malformed or incomplete.")
             status, content_type = refusal.status, problems.CONTENT_TYPE
-            body = schemas.encode(problems.problem(refusal, request_id))
+            body = schemas.encode(problems.problem(refusal, request.request_id))
             request.headers += problems.headers(refusal)
             request.log["code"] = refusal.code
             metrics.ERROR_RESPONSES[refusal.code].inc()
         if isinstance(body, bytes) and len(body) > streaming.PIECE_BYTES and route is not None:
             body = Stream(streaming.pieces(body), content_type, len(body))
         length = body.length if isinstance(body, Stream) else len(body)
-        await self._send_head(scope, request, status, content_type, length, send)
+        headers = self._response_headers(scope["path"], request, status, content_type, length)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         if request.method == "HEAD" or isinstance(body, bytes):
             await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
         elif route is not None:
             await self._stream(route, request, body, receive, send, perf_counter() - started)
-        log_request(self._log, route, request, 499 if gone else status, perf_counter() - started)
+        self._log_request(route, request, 499 if gone else status, perf_counter() - started)
 
     def _find_client(self, scope: Scope, request: Request[Any]) -> None:
-        """Find the client's address, also for a request that is malformed: its log line names the network."""
-        peer: str = (scope.get("client") or ("", 0))[0]
-        request.client, request.client_is_certain = self._clients.find(peer, request.request_headers)
+        peer: str = (scope.get("client") or _NO_ADDRESS)[0]
+        if client_ip.FORWARDING_HEADERS.isdisjoint(request.request_headers):
+            request.set_client(self._clients.direct(peer).address)
+        else:
+            address, request.client_is_certain = self._clients.find(peer, request.grouped_headers())
+            request.set_client(address)
 
-    def _admit(self, scope: Scope, request: Request[Any], origin: str | None) -> Route:
-        """Find the route, and check that the origin may call it."""
-        match = self._router.find(request.method, scope["path"])
-        request.parameters, request.cors = match.parameters, match.route.cors
-        if origin is not None and not match.route.page and not self._cors.allows(origin):
+    def _options(self, path: str, request: Request[Any]) -> Answer:
+        origin = request.header(b"origin")
+        allow, request.cors = self._router.options(path)
+        request.headers += [(b"allow", allow.encode())]
+        request.headers += self._cors.preflight(origin) if request.cors else []
+        return 204, b"", b""
+
+    def _admit(self, path: str, request: Request[Any]) -> Route:
+        """Find the route. Check that the origin may call it, and that this worker has capacity for it."""
+        origin = request.header(b"origin")
+        route, request.parameters = self._router.find(request.method, path)
+        request.cors = route.cors
+        if origin is not None and not route.page and not self._cors.allows(origin):
             raise OriginNotAllowed
-        return match.route
+        if self._running >= MAX_RUNNING and not route.quiet:
+            raise Unavailable("The server is at capacity; retry.", retry_after=1)
+        return route
 
-    async def _answer(
-        self, route: Route, request: Request[Any], receive: Receive, held: ExitStack
-    ) -> tuple[int, bytes, bytes | Stream]:
-        """Run guard and handler under the route's one deadline."""
+    async def _answer(self, route: Route, request: Request[Any], receive: Receive) -> Answer:
+        """Run guard and handler under the route's one deadline, which begins again when the body has been read."""
+        self._running += 1
         try:
-            async with asyncio.timeout(route.deadline_s + (route.limit.seconds if route.body else 0)) as deadline:
+            async with asyncio.timeout(route.deadline_s) as deadline:
                 request.caller = await route.auth.authenticate(self.services, request, route.rate_limit)
                 if route.max_concurrent is not None:
                     limit_key = request.limit_key or client_ip.rate_limit_prefix(request.client)
-                    held.enter_context(self._limits.acquire(route.path, limit_key, route.max_concurrent))
+                    request.held = self._limits.enter(route.path, limit_key, route.max_concurrent)
                 arguments: list[object] = []
                 if route.query is not None:
                     arguments.append(read_query(request.query_string, route.query))
-                if (by_type := self._decoders.get(route)) is not None:
-                    arguments.insert(0, await self._decode(route, request, receive, by_type))
-                    deadline.reschedule(asyncio.get_running_loop().time() + route.deadline_s)
+                if route.decoders:
+                    arguments.insert(0, await self._decode(route, request, receive, deadline))
                 if route.idempotent == "yes":
                     result = await self._once(self.services, route, request, arguments)
                 else:
@@ -214,32 +169,35 @@ class App(Generic[Services]):
         except ReplayedResponse as before:
             result = before.answer
         except TimeoutError:
+            if request.is_receiving:
+                raise RequestTimeout from None
             raise Unavailable("The request exceeded its time limit; retry.", retry_after=1) from None
         except (ApiError, ClientDisconnected):
             raise
         except Exception as error:
             self._log.error("request failed", error=error, request_id=request.request_id, route=route.path)
             raise InternalError from error
-        if result is None:
-            return 204, b"", b""
-        if isinstance(result, Stream):
-            return route.status, result.content_type, result
-        if isinstance(result, Response):
-            body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
-            return result.status, result.content_type, body
-        return route.status, b"application/json", schemas.encode(result)
+        finally:
+            self._running -= 1
+        return _encode(route, result)
 
-    async def _decode(
-        self, route: Route, request: Request[Any], receive: Receive, by_type: dict[str, Decode]
-    ) -> object:
+    async def _decode(self, route: Route, request: Request[Any], receive: Receive, deadline: asyncio.Timeout) -> object:
+        """Read the body within its own time, and decode it. It does not count as running meanwhile."""
         if route.body_optional and is_bodiless(request):
-            return by_type[JSON](b"{}")
-        with (
-            self._limits.acquire("body", client_ip.rate_limit_prefix(request.client), BODIES_AT_ONCE),
-            self._places.lend(),
-        ):
-            media_type, raw = await read_body(request, receive, by_type, route.limit)
-        return by_type[media_type](raw)
+            return route.decoders[JSON](b"{}")
+        loop = asyncio.get_running_loop()
+        place = self._limits.enter("body", client_ip.rate_limit_prefix(request.client), BODIES_AT_ONCE)
+        self._running -= 1
+        deadline.reschedule(loop.time() + route.limit.seconds)
+        request.is_receiving = True
+        try:
+            media_type, raw = await read_body(request, receive, route.decoders, route.limit)
+        finally:
+            self._limits.leave(place)
+            self._running += 1
+        request.is_receiving = False
+        deadline.reschedule(loop.time() + route.deadline_s)
+        return route.decoders[media_type](raw)
 
     async def _stream(
         self, route: Route, request: Request[Any], stream: Stream, receive: Receive, send: Send, elapsed_s: float
@@ -255,18 +213,51 @@ class App(Generic[Services]):
         if broken is not None:
             request.log["broken"] = broken
 
-    async def _send_head(
-        self, scope: Scope, request: Request[Any], status: int, content_type: bytes, length: int | None, send: Send
-    ) -> None:
-        """Begin the response; the length of a stream is unknown."""
+    def _response_headers(
+        self, path: str, request: Request[Any], status: int, content_type: bytes, length: int | None
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the headers of the response; the length of a stream is unknown."""
         headers = [(b"x-request-id", request.request_id.encode()), _NO_SNIFF, *request.headers]
         if request.cors:
-            origins = request.request_headers.get(b"origin")
-            headers += self._cors.headers(origins[0].decode("latin-1") if origins else None, request.origins)
-        if scope["path"].startswith("/api/"):
+            origin = request.request_headers.get(b"origin")
+            if origin is not None:
+                headers += self._cors.headers(origin.decode("latin-1"), request.origins)
+            else:
+                headers += self._cors.without_origin if not request.origins else self._cors.varying
+        if path.startswith("/api/"):
             headers.append(_NO_STORE)
         if length != 0:
             headers.append((b"content-type", content_type))
         if status not in (204, 304) and length is not None:
             headers.append((b"content-length", b"%d" % length))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        return headers
+
+    def _log_request(self, route: Route | None, request: Request[Any], status: int, elapsed_s: float) -> None:
+        """Log and count a completed request."""
+        path = route.path if route else "none"
+        method = request.method if route else "other"  # clients can invent methods; a label must be bounded
+        metrics.HTTP_REQUESTS[method, path, _STATUS[status]].inc()
+        metrics.HTTP_DURATION[path].observe(elapsed_s)
+        write = self._log.debug if route and route.quiet else self._log.info
+        write(
+            "request",
+            request_id=request.request_id,
+            network=request.network,
+            method=request.method[:16],
+            route=path,
+            status=status,
+            duration_ms=round(elapsed_s * 1000, 2),
+            **request.log,
+        )
+
+
+def _encode(route: Route, result: object) -> Answer:
+    """Return the response to what a handler returned."""
+    if result is None:
+        return 204, b"", b""
+    if isinstance(result, Stream):
+        return route.status, result.content_type, result
+    if isinstance(result, Response):
+        body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
+        return result.status, result.content_type, body
+    return route.status, b"application/json", schemas.encode(result)

@@ -1,19 +1,18 @@
 """How the body of a route is decoded, by media type."""
 
-from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
 from auth1.core import schemas
-from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Form, Image, Upload
+from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, Image, Upload
 from auth1.core.http.router import Route
-
-Decode = Callable[[bytes], object]
 
 
 def decoders(route: Route) -> dict[str, Decode]:
     """Return the decoder of each media type that a route accepts."""
+    if route.body is None:
+        return {}
     if route.body is Form:
         return {FORM: Form.decode}
     if route.body is Upload:

@@ -1,63 +1,39 @@
-"""Limit concurrent requests: of one route by limit key, and of all routes together."""
-
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Limit concurrent requests of one kind, by limit key: of a route, or of bodies that are being received."""
 
 from auth1.errors import Unavailable
 
-SHARES = 4  # of all routes together
+SHARES = 4  # of all limit keys together
 RETRY_AFTER_S = 5
 
 
 class ConcurrencyLimiter:
-    """Counts the requests that run in this worker, by route and limit key."""
+    """Counts the requests that run in this worker, by kind and limit key. Keys without requests take no memory."""
 
     def __init__(self) -> None:
-        self._taken: Counter[tuple[str, str]] = Counter()
+        self._running: dict[tuple[str, str], int] = {}
 
-    @contextmanager
-    def acquire(self, route: str, limit_key: str, max_concurrent: int) -> Iterator[None]:
-        """Count a request while the block runs. Raises Unavailable at the limit."""
-        mine, all_of_it = (route, limit_key), (route, "")
-        if self._taken[mine] >= max_concurrent or self._taken[all_of_it] >= max_concurrent * SHARES:
+    @property
+    def keys(self) -> int:
+        """Return how many keys have requests, those of all limit keys together included."""
+        return len(self._running)
+
+    def enter(self, kind: str, limit_key: str, max_concurrent: int) -> tuple[str, str]:
+        """Count a request until `leave` is called with the returned key. Raises Unavailable at the limit."""
+        running, key, all_of_it = self._running, (kind, limit_key), (kind, "")
+        mine, total = running.get(key, 0), running.get(all_of_it, 0)
+        if mine >= max_concurrent or total >= max_concurrent * SHARES:
             # The connection is closed, so that a client that pipelines many requests gets one such response.
             raise Unavailable(
                 "Too many concurrent requests of this kind; retry.",
                 retry_after=RETRY_AFTER_S,
                 headers={"connection": "close"},
             )
-        self._taken.update((mine, all_of_it))
-        try:
-            yield
-        finally:
-            self._taken.subtract((mine, all_of_it))
-            self._taken += Counter()  # removes keys without requests
+        running[key], running[all_of_it] = mine + 1, total + 1
+        return key
 
-
-class Places:
-    """The concurrent requests of this worker. A request that waits for its client does not count."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.taken = 0
-
-    @contextmanager
-    def take(self, *, exempt: bool) -> Iterator[None]:
-        """Count a request while the block runs. Raises Unavailable at the limit, unless the request is exempt."""
-        if self.taken >= self._limit and not exempt:
-            raise Unavailable("The server is at capacity; retry.", retry_after=1)
-        self.taken += 1
-        try:
-            yield
-        finally:
-            self.taken -= 1
-
-    @contextmanager
-    def lend(self) -> Iterator[None]:
-        """Do not count the request while the block runs."""
-        self.taken -= 1
-        try:
-            yield
-        finally:
-            self.taken += 1
+    def leave(self, key: tuple[str, str]) -> None:
+        """Count a request no longer."""
+        for one in (key, (key[0], "")):
+            self._running[one] -= 1
+            if not self._running[one]:
+                del self._running[one]

@@ -16,6 +16,7 @@ _EXPOSED = b"retry-after, ratelimit, ratelimit-policy, x-request-id, www-authent
 _MAX_AGE_S = b"600"
 
 Headers = list[tuple[bytes, bytes]]
+_ANY_ORIGIN: Headers = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
 
 
 class Cors:
@@ -24,19 +25,21 @@ class Cors:
     def __init__(self, origins: tuple[str, ...], own_origin: str) -> None:
         self._any = "*" in origins
         self._origins = frozenset(origins) | {own_origin}
+        # The headers of a response to a request without an Origin: a cache may give it to a page.
+        self.varying: Headers = [(b"vary", b"origin")]
+        self.without_origin = _ANY_ORIGIN if self._any else self.varying
 
     def allows(self, origin: str) -> bool:
         return self._any or origin in self._origins
 
-    def headers(self, origin: str | None, narrowed: tuple[str, ...] = ()) -> Headers:
+    def headers(self, origin: str, narrowed: tuple[str, ...] = ()) -> Headers:
         """Return the headers of a response to a page; `narrowed` are the allowed origins of the API key."""
         if self._any and not narrowed:
-            return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
-        vary = [(b"vary", b"origin")]
-        if origin is None or not self.allows(origin) or (narrowed and origin not in narrowed):
-            return vary
+            return _ANY_ORIGIN
+        if not self.allows(origin) or (narrowed and origin not in narrowed):
+            return self.varying
         return [
-            *vary,
+            *self.varying,
             (b"access-control-allow-origin", origin.encode()),
             (b"access-control-expose-headers", _EXPOSED),
         ]

@@ -1,14 +1,15 @@
-"""The request of a handler, its possible responses, and the reading of its body."""
+"""The request of a handler: its form, checked before its route is known, its body, and its possible responses."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from auth1.core.http import client_ip
-from auth1.errors import BadRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from auth1.core.http.client_ip import network_of
+from auth1.core.ids import new_id
+from auth1.errors import BadRequest, NotFound, PayloadTooLarge, UnsupportedMediaType, UriTooLong
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -20,9 +21,19 @@ PNG = "image/png"
 MAX_BODY_BYTES = 16 * 1024
 MAX_BODY_CHUNKS = 256
 BODY_S = 5.0
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16 * 1024
+MAX_TARGET_BYTES = 2 * 1024
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")  # of which ASCII is a part
 
+_HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
+# Access lists in front of us compare paths as bytes. No route needs an escape; clients do escape the colon of an id.
+_PATH = re.compile(rb"(/(?!\.{1,2}(/|$))([A-Za-z0-9_.~:\-]|%3A)+)*/?")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
+
+Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Decode = Callable[[bytes], object]
 Caller = TypeVar("Caller")
 
 
@@ -104,18 +115,24 @@ class Image(NamedTuple):
 class Request(Generic[Caller]):
     """The request of a handler.
 
-    `log`: fields of the log line; `headers`: headers of the response; `origins`: the origins that may read it, if the
-    caller limits them; `limit_key`: the key of concurrency limits."""
+    `request_headers`: by name, of a repeated one the last; `headers`: headers of the response; `log`:
+    fields of the log line; `origins`: the origins that may read it, if the caller limits them; `network`: that of the
+    client, as stored in the database; `limit_key`: the key of concurrency limits; `held`: what it holds of one."""
 
     __slots__ = (
+        "_pairs",
+        "_repeated",
         "caller",
         "client",
         "client_is_certain",
         "cors",
         "headers",
+        "held",
+        "is_receiving",
         "limit_key",
         "log",
         "method",
+        "network",
         "origins",
         "parameters",
         "query_string",
@@ -123,34 +140,75 @@ class Request(Generic[Caller]):
         "request_id",
     )
 
-    def __init__(self, method: str, request_id: str, request_headers: dict[bytes, list[bytes]], query: bytes) -> None:
-        self.method = method
-        self.request_id = request_id
-        self.request_headers = request_headers
-        self.query_string = query
+    def __init__(self, scope: Scope) -> None:
+        self.method: str = scope["method"]
+        self.query_string: bytes = scope["query_string"]
+        self._pairs: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        self.request_headers: dict[bytes, bytes] = dict(self._pairs)
+        self._repeated = len(self.request_headers) != len(self._pairs)
+        wanted_id = self.values(b"x-request-id")[:1]
+        has_id = bool(wanted_id) and _REQUEST_ID.fullmatch(wanted_id[0]) is not None
+        self.request_id = wanted_id[0].decode() if has_id else new_id("req")
         self.parameters: dict[str, str] = {}
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
         self.client = ""
+        self.network: str | None = None
         self.client_is_certain = True
         self.cors = True
         self.limit_key = ""
+        self.held: tuple[str, str] | None = None
+        self.is_receiving = False
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
 
-    @property
-    def network(self) -> str | None:
-        """The network of the client, as stored in the database."""
-        return client_ip.network_of(self.client)
+    def set_client(self, address: str) -> None:
+        """Set the address of the client, and its network."""
+        self.client, self.network = address, network_of(address)
 
     def header(self, name: bytes) -> str | None:
         """Return the value of a header that may occur once. Raises BadRequest when it occurs twice."""
-        values = self.request_headers.get(name)
-        if values is None:
+        value = self.request_headers.get(name)
+        if value is None:
             return None
-        if len(values) > 1:
+        if self._repeated and len(self.values(name)) > 1:
             raise BadRequest(f"The header {name.decode()} was sent twice.")
-        return values[0].decode("latin-1")
+        return value.decode("latin-1")
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return all values of a header, in their order."""
+        if name not in self.request_headers:
+            return []
+        return (
+            [value for known, value in self._pairs if known == name] if self._repeated else [self.request_headers[name]]
+        )
+
+    def grouped_headers(self) -> dict[bytes, list[bytes]]:
+        """Return all headers, by name."""
+        return {name: self.values(name) for name in self.request_headers}
+
+    def check_form(self, scope: Scope, known_paths: Collection[bytes]) -> None:
+        """Check the target and the headers. `known_paths` need no check of their spelling.
+
+        Raises UriTooLong, BadRequest, and NotFound where the path is not in its normal spelling.
+        """
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        if len(path) + len(self.query_string) > MAX_TARGET_BYTES:
+            raise UriTooLong
+        size = sum([len(name) + len(value) for name, value in self._pairs])
+        if len(self._pairs) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            raise BadRequest("The headers are too many or too long.")
+        hosts = self.values(b"host")
+        # HTTP/1.0 needs none, and load balancers check health so; granian says "1" and adds an empty one.
+        absent = hosts in ([], [b""]) and scope.get("http_version") in ("1.0", "1")
+        if not absent and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
+            raise BadRequest("Exactly one valid Host header is required.")
+        if b"transfer-encoding" in self.request_headers:
+            codings = [coding.strip().lower() for coding in self.values(b"transfer-encoding")]
+            if codings != [b"chunked"] or b"content-length" in self.request_headers:
+                raise BadRequest("Use Transfer-Encoding: chunked without Content-Length, or Content-Length alone.")
+        if path not in known_paths and not _PATH.fullmatch(path):
+            raise NotFound
 
 
 def is_bodiless(request: Request[Any]) -> bool:
@@ -171,11 +229,13 @@ async def read_body(
 ) -> tuple[str, bytes]:
     """Read a body within its route's limit; return its media type and bytes.
 
-    Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout, or ClientDisconnected when the client disconnects.
+    The caller limits the time. Raises UnsupportedMediaType, BadRequest, PayloadTooLarge, or ClientDisconnected when the
+    client disconnects.
     """
-    media_type, charset = _parse_content_type(request.header(b"content-type") or "")
-    codings = [coding.strip().lower() for coding in request.request_headers.get(b"content-encoding", [b"identity"])]
-    if media_type not in media_types or charset not in UTF_8 or codings != [b"identity"]:
+    content_type = request.header(b"content-type") or ""
+    media_type, charset = (JSON, "utf-8") if content_type == JSON else _parse_content_type(content_type)
+    codings = [coding.strip().lower() for coding in request.values(b"content-encoding")]
+    if media_type not in media_types or charset not in UTF_8 or codings not in ([], [b"identity"]):
         expected = " or ".join(media_types)
         raise UnsupportedMediaType(f"The body must be {expected}, in UTF-8 and without a content encoding.")
     length = request.header(b"content-length") or "0"
@@ -185,17 +245,14 @@ async def read_body(
     if len(length) > 18 or int(length) > limit.max_bytes:  # int() rejects thousands of digits
         raise PayloadTooLarge(too_large)
     body = bytearray()
-    try:
-        async with asyncio.timeout(limit.seconds):
-            for _ in range(limit.pieces):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnected
-                body += message.get("body", b"")
-                if len(body) > limit.max_bytes:
-                    raise PayloadTooLarge(too_large)
-                if not message.get("more_body", False):
-                    return media_type, bytes(body)
-    except TimeoutError:
-        raise RequestTimeout from None
+    for _ in range(limit.pieces):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        piece: bytes = message.get("body", b"")
+        if len(body) + len(piece) > limit.max_bytes:
+            raise PayloadTooLarge(too_large)
+        if not message.get("more_body", False):
+            return media_type, bytes(body + piece) if body else piece
+        body += piece
     raise PayloadTooLarge("The body came in too many pieces.")

@@ -1,12 +1,12 @@
 """Find the route of a method and path. `routes.py` has the table of routes."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from auth1.core.http.request import BodyLimit
+from auth1.core.http.request import BodyLimit, Decode
 from auth1.core.ratelimit import ClientRateLimit
 from auth1.errors import ApiError, MethodNotAllowed, NotFound
 
@@ -60,6 +60,7 @@ class Route(NamedTuple):
     responses: tuple[tuple[int, Any], ...] = ()
     request_headers: tuple[str, ...] = ()  # read by the handler
     response_headers: tuple[str, ...] = ()  # set by the handler
+    decoders: Mapping[str, Decode] = {}  # of the body, by media type; the App fills them in
 
 
 class Match(NamedTuple):
@@ -77,6 +78,7 @@ class Router:
         self._patterns: list[tuple[list[str], dict[str, Route]]] = []
         for route in routes:
             self._methods_at(route.path)[route.method] = route
+        self.exact_paths = frozenset(path.encode() for path in self._exact)
 
     def find(self, method: str, path: str) -> Match:
         """Find the route; HEAD finds GET's. Raises NotFound, or MethodNotAllowed with the Allow header."""
