@@ -196,7 +196,7 @@ async def submit_code(auth1: Inside, number: str) -> None:
         macs=codes.macs(auth1.services.keyring, auth1.tenant.tenant_id, number, "482913"),
         challenge_id=None,
         user_id=new_id("usr"),
-        session=NewSession(new_id("ses"), 3600, 3600, None, None, None),
+        session=NewSession(new_id("ses"), 3600, 3600, None, None),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )

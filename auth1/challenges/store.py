@@ -192,18 +192,13 @@ def _open_row(request: OpenChallenge) -> OpenRow:
 
 async def submit_code(postgres: Postgres, request: SubmitCode) -> CodeResult:
     """Count an attempt and compare. After a lost connection, look first whether that was done."""
-    session = request.session
     row = SubmitRow(
         tenant_id=request.tenant_id,
         identifier=request.identifier.value,
         code_macs=request.macs,
         challenge_id=request.challenge_id,
         new_user_id=request.user_id,
-        session_id=session.id,
-        session_expires_in=session.expires_in,
-        session_idle_after=session.idle_after,
-        device_name=session.device_name,
-        user_agent=session.user_agent,
+        **request.session._asdict(),
         event_id=request.event_id,
         user_event_id=request.user_event_id,
         **request.context._asdict(),

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal, NamedTuple, cast
 
+from auth1.challenges.statements import EventKey
 from auth1.core.postgres import Postgres, Queries, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.pages.headers import origin_of
@@ -145,15 +146,9 @@ class _RedeemResult(NamedTuple):
     events: str | None
 
 
-class _EventKey(NamedTuple):
-    tenant_id: str
-    event_id: str
-    other_event_id: str
-
-
 _FIND_LINK = _QUERIES.statement("find_link", _TokenDigest, _LinkRow)
 _CONFIRM_LINK = _QUERIES.statement("confirm_link", ConfirmLink, _ConfirmedRow)
-_FIND_REDEMPTION = _QUERIES.statement("find_redemption", _EventKey, _RedeemResult)
+_FIND_REDEMPTION = _QUERIES.statement("find_redemption", EventKey, _RedeemResult)
 _REDEEM_LINK = function("redeem_link", _RedeemRow, _RedeemResult)
 
 
@@ -186,16 +181,11 @@ async def confirm_link(postgres: Postgres, request: ConfirmLink) -> Confirmed | 
 
 async def redeem_link(postgres: Postgres, request: RedeemLink) -> Redeemed:
     """Open the session of a confirmed link, once. After a lost connection, look first whether that was done."""
-    session = request.session
     row = _RedeemRow(
         tenant_id=request.tenant_id,
         **request.proof._asdict(),
         new_user_id=request.user_id,
-        session_id=session.id,
-        session_expires_in=session.expires_in,
-        session_idle_after=session.idle_after,
-        device_name=session.device_name,
-        user_agent=session.user_agent,
+        **request.session._asdict(),
         event_id=request.event_id,
         user_event_id=request.user_event_id,
         **request.context._asdict(),
@@ -206,7 +196,7 @@ async def redeem_link(postgres: Postgres, request: RedeemLink) -> Redeemed:
         return result
 
     async def find() -> _RedeemResult | None:
-        return await postgres.row(_FIND_REDEMPTION, _EventKey(row.tenant_id, row.event_id, row.user_event_id))
+        return await postgres.row(_FIND_REDEMPTION, EventKey(row.tenant_id, row.event_id, row.user_event_id))
 
     result = await repeat_once(run, find)
     verdict = cast(Literal["ok", "banned", "pending", "none"], result.verdict)

@@ -20,25 +20,23 @@ _USER_AGENT_CHARACTERS = 256
 
 
 class NewSession(NamedTuple):
-    """A session row to insert. `expires_in` and `idle_after` are in seconds; the rest helps users to recognise it."""
+    """The parameters of a statement that opens a session, times in seconds. Users recognise it by the last two."""
 
-    id: str
-    expires_in: int
-    idle_after: int
+    session_id: str
+    session_expires_in: int
+    session_idle_after: int
     device_name: str | None
     user_agent: str | None
-    network: str | None
 
 
 def new_session(request: Request[Any], tenant: Tenant, device_name: str | None = None) -> NewSession:
     """Return the session row of a login."""
     return NewSession(
-        id=new_id("ses"),
-        expires_in=tenant.settings.session_expires_in,
-        idle_after=min(tenant.settings.session_idle_after, tenant.settings.session_expires_in),
+        session_id=new_id("ses"),
+        session_expires_in=tenant.settings.session_expires_in,
+        session_idle_after=min(tenant.settings.session_idle_after, tenant.settings.session_expires_in),
         device_name=device_name,
         user_agent=user_agent(request),
-        network=request.network,
     )
 
 
@@ -55,7 +53,7 @@ async def issue_tokens(
         with suppress(Unavailable):  # the code is consumed already, and the next login repeats this
             revoked = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, max_sessions)
             await app.sessions.revoke(tenant.id, revoked)
-    subject = Subject(user_id, session.id, identifier.channel, identifier.value)
+    subject = Subject(user_id, session.session_id, identifier.channel, identifier.value)
     return Verified(**structs.asdict(session_tokens(app, tenant, subject, 0)), is_new_user=is_new_user)
 
 

@@ -86,7 +86,7 @@ def delivery(tenant: str, message_id: str, **values: object) -> tuple[object, ..
         "state": "sent",
         "provider": "twilio",
         "gives_back": False,
-        "avoid": [],
+        "exclude_providers": [],
         "event_id": new_id("evt"),
         "actor": "key",
     }
