@@ -69,18 +69,20 @@ def quickstart_text(state: DevState, directory: Path) -> str:
     """Return the banner: addresses, keys, and commands to paste."""
     base = _address()
     return f"""
-  Auth1 for development: real PostgreSQL and Redis on this machine. SMS and emails appear here and in the inbox.
-  Not for production.
+  Auth1 for development, with PostgreSQL and Redis on this machine. Not for production.
+  {_delivery_text()}
 
-  inbox      {base}/dev/inbox
-  API        {base}/docs
-  database   {os.environ["DATABASE_URL"]}
-  redis      {os.environ["REDIS_URL"]}
-  tenant     {state.tenant_id} ({SLUG})
-  secret key {state.secret_key}
-  test key   {state.test_key}
-  example    {EXAMPLE_URL}?key={state.api_key}
-             after: python3 -m http.server 8080 --bind 127.0.0.1 --directory examples/web
+  inbox            {base}/dev/inbox
+  API reference    {base}/docs
+  example          {EXAMPLE_URL}?key={state.api_key}
+                   first run: python3 -m http.server 8080 --bind 127.0.0.1 --directory examples/web
+
+  tenant           {state.tenant_id} ({SLUG})
+  publishable key  {state.api_key}
+  secret key       {state.secret_key}
+  test key         {state.test_key}
+  database         {os.environ["DATABASE_URL"]}
+  redis            {os.environ["REDIS_URL"]}
 
   1. Request a code. It appears here and in the inbox.
 
@@ -89,7 +91,7 @@ curl -X POST {base}/api/auth/request \\
   -H "x-api-key: {state.api_key}" \\
   -d '{{"phone": "+15551234567"}}'
 
-  2. Log in with it.
+  2. Log in: replace THE CODE.
 
 curl -X POST {base}/api/auth/verify \\
   -H "Content-Type: application/json" \\
@@ -106,6 +108,13 @@ curl -X POST {base}/api/admin/tenants \\
 
   Ctrl-C stops everything. The data stays in {directory}.
 """
+
+
+def _delivery_text() -> str:
+    """Return the line of the banner that says what happens to messages."""
+    if os.environ.get("SMS_PROVIDERS") == "console" and os.environ["SMTP_URL"] == CONSOLE:
+        return "SMS and emails are not sent. They appear here and in the inbox."
+    return "The configured providers send messages. All others appear here and in the inbox."
 
 
 def _set_defaults(state: DevState) -> None:

@@ -1,5 +1,7 @@
 """The pages behind a link in each language and colour, and their accessibility."""
 
+from pathlib import Path
+
 import pytest
 
 from auth1.templates.strings import STRINGS
@@ -7,6 +9,7 @@ from tests.browser import screenshots
 from tests.browser.accessibility import faults
 from tests.browser.chromium import Chromium, Page
 from tests.browser.conftest import BROWSER, Site
+from tests.browser.terminal import dev_on_terminal
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
 PHONE = {"width": 320, "height": 480, "deviceScaleFactor": 1, "mobile": False}
@@ -88,8 +91,9 @@ async def test_accessibility_check_finds_known_faults(browser: Chromium) -> None
     assert found == {*"3.1.1 2.4.2 1.4.4 1.3.1 4.1.2 1.1.1 2.4.3 1.4.3 2.5.8 1.4.10".split()}
 
 
-async def test_screenshots_of_the_docs_can_be_taken(browser: Chromium, site: Site) -> None:
-    pictures = await screenshots.take(browser, site.auth1, site.mail)
+async def test_screenshots_of_the_docs_can_be_taken(browser: Chromium, site: Site, tmp_path: Path) -> None:
+    async with dev_on_terminal({}, tmp_path) as dev:
+        pictures = await screenshots.take(browser, site.auth1, site.mail, dev)
 
     assert set(pictures) == {file.name for file in screenshots.IMAGES.iterdir()}
     for name, picture in pictures.items():
