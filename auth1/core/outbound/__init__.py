@@ -6,7 +6,8 @@ responses   bytes -> a response, parsed strictly and within bounds
 chunks      a body in chunks
 headers     header lines, parsed and written
 connection  one connection that carries one request at a time
-connect     opens connections: addresses, TLS, proxies
+connect     opens connections: TLS, proxies
+addresses   TCP connections to the first of several addresses that answers
 pool        kept connections, and the bound on requests at once
 """
 

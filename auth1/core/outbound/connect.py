@@ -1,28 +1,22 @@
-"""Opens connections: addresses in turn (RFC 8305), TLS with the name of the host, and proxies.
+"""Opens connections: TLS with the name of the host, and proxies.
 
 Nothing of a request is sent here, so every failure means "not sent": ConnectError, ConnectTimeout or ProxyError.
 """
 
 import asyncio
 import functools
-import itertools
-import socket
 import ssl
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
+from auth1.core.outbound.addresses import Address, connect_first, find_addresses
 from auth1.core.outbound.connection import Connection
 from auth1.core.outbound.headers import Headers
 from auth1.core.outbound.requests import write_head
 
-ATTEMPT_DELAY_S = 0.25  # before the next address is tried too: RFC 8305's own value
 SHUTDOWN_S = 1.0  # how long a closed TLS connection waits for the peer's close_notify
-MAX_ADDRESSES = 10
 MAX_PROXY_RESPONSE_BYTES = 64 * 1024
-
-Address = tuple[socket.AddressFamily, tuple[Any, ...]]  # the second depends on the family
 
 
 class Route(NamedTuple):
@@ -79,7 +73,9 @@ class Connector:
             async with asyncio.timeout_at(deadline):
                 if self._proxy is not None:
                     return await self._connect_through(self._proxy, route, deadline)
-                addresses = await _find_addresses(route.connect_to or route.host, route.port, route.connect_to)
+                addresses = await find_addresses(
+                    route.host if route.connect_to is None else route.connect_to, route.port
+                )
                 return await _connect(addresses, self._tls if route.scheme == "https" else None, route.host)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("Not connected in time; the request was not sent.") from error
@@ -89,7 +85,7 @@ class Connector:
     async def _connect_through(self, proxy: httpx.Proxy, route: Route, deadline: float) -> Connection:
         host = proxy.url.raw_host.decode()
         port = proxy.url.port or (443 if self._proxy_tls is not None else 80)
-        connection = await _connect(await _find_addresses(host, port), self._proxy_tls, host)
+        connection = await _connect(await find_addresses(host, port), self._proxy_tls, host)
         if self.forwards(route):
             return connection
         try:
@@ -116,20 +112,9 @@ class Connector:
             raise httpx.ProxyError("The proxy sends bytes of its own in the tunnel; the request was not sent.")
 
 
-async def _find_addresses(host: str, port: int, connect_to: str | None = None) -> list[Address]:
-    """Return the addresses of a host, IPv6 and IPv4 in turn; only the given one for `connect_to`. Raises OSError."""
-    flags = socket.AI_NUMERICHOST if connect_to is not None else 0
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    families: dict[socket.AddressFamily, list[Address]] = {}
-    for family, _, _, _, address in found:
-        families.setdefault(family, []).append((family, address))
-    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*families.values()))
-    return [address for address in in_turn if address is not None][:MAX_ADDRESSES]
-
-
 async def _connect(addresses: list[Address], tls: ssl.SSLContext | None, host: str) -> Connection:
     """Return a connection to the first address that answers, in TLS where a context is given."""
-    tcp = await _first_connected(addresses)
+    tcp = await connect_first(addresses)
     loop = asyncio.get_running_loop()  # it closes the socket when the handshake fails or is cancelled
     if tls is None:
         _, connection = await loop.create_connection(Connection, sock=tcp)
@@ -138,51 +123,3 @@ async def _connect(addresses: list[Address], tls: ssl.SSLContext | None, host: s
             Connection, sock=tcp, ssl=tls, server_hostname=host, ssl_shutdown_timeout=SHUTDOWN_S
         )
     return connection
-
-
-async def _first_connected(addresses: list[Address]) -> socket.socket:
-    """Connect to the addresses in turn, the next one after a delay or a failure; return the first connected socket."""
-    attempts: list[asyncio.Task[socket.socket]] = []
-    error: BaseException = OSError("the host has no address")
-    winner = None
-    try:
-        for address in itertools.chain(addresses, itertools.repeat(None)):
-            if address is not None:
-                attempts.append(asyncio.create_task(_connect_socket(*address)))
-            running = [attempt for attempt in attempts if not attempt.done()]
-            if not running:
-                raise error
-            delay_s = ATTEMPT_DELAY_S if address is not None else None
-            done, _ = await asyncio.wait(running, timeout=delay_s, return_when=asyncio.FIRST_COMPLETED)
-            for attempt in done:
-                failure = attempt.exception()
-                if failure is None:
-                    winner = attempt
-                    return attempt.result()
-                error = failure
-        raise error
-    finally:
-        for attempt in attempts:
-            if attempt is not winner:
-                attempt.cancel()
-                attempt.add_done_callback(_close_late)
-
-
-async def _connect_socket(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
-    tcp = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        tcp.setblocking(False)
-        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        await asyncio.get_running_loop().sock_connect(tcp, address)
-    except BaseException:
-        tcp.close()
-        raise
-    return tcp
-
-
-def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
-    """Close the socket of an attempt that another one has overtaken."""
-    with suppress(asyncio.CancelledError):
-        if attempt.exception() is None:
-            attempt.result().close()

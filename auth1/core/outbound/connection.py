@@ -13,6 +13,7 @@ import httpx
 
 from auth1.core.outbound.responses import BodyTooLarge, InvalidResponse, ResponseParser
 
+MAX_UNSENT_BYTES = 64 * 1024  # a connection that carried a larger request is not reused
 POSSIBLY_SENT = "the request was possibly sent"
 
 
@@ -77,8 +78,9 @@ class Connection(asyncio.Protocol):
         try:
             self._transport.write(data)
             response = await self._waiter
-            # A response that arrives early leaves the rest of the request unsent.
-            if self._transport.get_write_buffer_size() or self._transport.is_closing():
+            # A response may arrive before the request is sent. In TLS the buffer size omits what is encrypted already.
+            is_unsent = self._transport.get_write_buffer_size() or len(data) > MAX_UNSENT_BYTES
+            if is_unsent or self._transport.is_closing():
                 response.is_reusable = False
         except BaseException:
             self.abort()

@@ -27,6 +27,7 @@ def parse_headers(data: bytes) -> Headers:
 def write_headers(headers: Headers) -> bytes:
     """Return header lines. Raises ValueError when a name or value contains a forbidden character."""
     lines = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
-    if not _LINES.fullmatch(lines) or lines.count(b"\n") != len(headers):
+    names = b",".join([name for name, _ in headers])
+    if not _LINES.fullmatch(lines) or lines.count(b"\n") != len(headers) or b":" in names:
         raise ValueError("a header contains a forbidden character")
     return lines

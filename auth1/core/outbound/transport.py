@@ -15,6 +15,7 @@ Content-Encoding is left to the caller: `Response.aiter_raw` returns the bytes a
 """
 
 import asyncio
+import ipaddress
 import ssl
 
 import httpx
@@ -94,9 +95,20 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 def _route(request: httpx.Request) -> Route:
-    """Return the destination of a request. Raises UnsupportedProtocol."""
+    """Return the destination of a request. Raises UnsupportedProtocol, LocalProtocolError."""
     url = request.url
     host = url.raw_host.decode("ascii")
     if url.scheme not in _PORTS or not host:
         raise httpx.UnsupportedProtocol("The URL must begin with http:// or https:// and name a host.")
-    return Route(url.scheme, host, url.port or _PORTS[url.scheme], request.extensions.get(CONNECT_TO))
+    address = request.extensions.get(CONNECT_TO)
+    if address is not None and not _is_ip_address(address):
+        raise httpx.LocalProtocolError("connect_to must be an IP address.")
+    return Route(url.scheme, host, url.port or _PORTS[url.scheme], address)
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
