@@ -171,12 +171,12 @@ def has_no_budget_or_key(row: OpenRow) -> bool:
 
 OPEN_CHALLENGES = Batched(
     function("open_challenges", OpenRow, OpenResult),
-    id_field="message_id",
+    id_fields=("message_id",),
     lock_fields=("tenant_id", "identifier"),
     can_share=has_no_budget_or_key,
 )
 SUBMIT_CODES = Batched(
-    function("submit_codes", SubmitRow, SubmitResult), id_field="event_id", lock_fields=("tenant_id", "identifier")
+    function("submit_codes", SubmitRow, SubmitResult), id_fields=("event_id",), lock_fields=("tenant_id", "identifier")
 )
 FIND_OPENED = _QUERIES.statement("find_opened", EventKey, OpenResult)
 FIND_SUBMITTED = _QUERIES.statement("find_submitted", EventKey, SubmitResult)

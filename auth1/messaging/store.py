@@ -192,7 +192,7 @@ def _is_sent(row: _DeliveryRow) -> bool:
 
 _RECORD = Batched(
     function("record_deliveries", _DeliveryRow, _DeliveryResult),
-    id_field="message_id",
+    id_fields=("message_id",),
     lock_fields=("tenant_id", "message_id"),
     can_share=_is_sent,
 )

@@ -3,22 +3,24 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from auth1.core.postgres import NoParams, Queries
+from auth1.core.postgres import Batched, NoParams, Queries, function
 
 _QUERIES = Queries("sessions")
 
 
 class FindSession(NamedTuple):
-    """Parameters of `find_session`."""
+    """The type `find_session` of the function."""
 
     tenant_id: str
     session_id: str
 
 
 class FindSessionRow(NamedTuple):
-    """A row of `find_session`."""
+    """A row of `find_sessions`: all values but the key are null without a live session."""
 
-    user_id: str
+    tenant_id: str
+    session_id: str
+    user_id: str | None
     channel: str
     opened_at: float
     ends_at: float
@@ -38,7 +40,7 @@ class UserKey(NamedTuple):
 
 
 class RefreshSession(NamedTuple):
-    """Parameters of `refresh_session`."""
+    """The type `refresh_session` of the function."""
 
     tenant_id: str
     session_id: str
@@ -49,11 +51,14 @@ class RefreshSession(NamedTuple):
     actor: str
     request_id: str | None
     network: str | None
+    deadline: datetime | None = None  # set by Postgres.call
 
 
 class RefreshSessionRow(NamedTuple):
-    """A row of `refresh_session`."""
+    """A row of `refresh_sessions`."""
 
+    tenant_id: str
+    session_id: str
     verdict: str
     number: int
     user_id: str
@@ -163,9 +168,13 @@ class EndAllSessions(NamedTuple):
     network: str | None
 
 
-FIND_SESSION = _QUERIES.statement("find_session", FindSession, FindSessionRow)
+FIND_SESSIONS = Batched(function("find_sessions", FindSession, FindSessionRow), id_fields=("tenant_id", "session_id"))
 USER_EXISTS = _QUERIES.statement("user_exists", UserKey, NoParams)
-REFRESH_SESSION = _QUERIES.statement("refresh_session", RefreshSession, RefreshSessionRow)
+REFRESH_SESSIONS = Batched(
+    function("refresh_sessions", RefreshSession, RefreshSessionRow),
+    id_fields=("tenant_id", "session_id"),
+    lock_fields=("tenant_id", "session_id"),
+)
 LIST_SESSIONS = _QUERIES.statement("list_sessions", ListSessions, ListSessionsRow)
 END_SESSION = _QUERIES.statement("end_session", EndSession, Recorded)
 END_USER_SESSIONS = _QUERIES.statement("end_user_sessions", EndUserSessions, EndUserSessionsRow)

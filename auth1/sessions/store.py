@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, cast
 import msgspec
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Transaction, repeat_once
+from auth1.core.postgres import Postgres, Transaction
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.sessions.refresh_tokens import GRACE_S, Refresh
 from auth1.sessions.schemas import SessionOut, SessionUser
@@ -16,10 +16,10 @@ from auth1.sessions.statements import (
     END_SURPLUS_SESSIONS,
     END_USER_SESSIONS,
     FIND_REFRESH,
-    FIND_SESSION,
+    FIND_SESSIONS,
     LIST_JUST_ENDED,
     LIST_SESSIONS,
-    REFRESH_SESSION,
+    REFRESH_SESSIONS,
     USER_EXISTS,
     EndAllSessions,
     EndSession,
@@ -57,10 +57,12 @@ class Ended(NamedTuple):
 
 async def find_session(postgres: Postgres, tenant_id: str, session_id: str) -> SessionUser | None:
     """Return a live session and its user."""
-    row = await postgres.row(FIND_SESSION, FindSession(tenant_id, session_id))
-    if row is None:
+    row = await FIND_SESSIONS.call(postgres, FindSession(tenant_id, session_id))
+    if row.user_id is None:
         return None
-    return SessionUser(*row[:-2], *(msgspec.Raw(text.encode()) for text in (row.metadata, row.user_metadata)))
+    return SessionUser(
+        row.user_id, *row[3:-2], *(msgspec.Raw(text.encode()) for text in (row.metadata, row.user_metadata))
+    )
 
 
 async def user_exists(postgres: Postgres, tenant_id: str, user_id: str) -> bool:
@@ -77,18 +79,15 @@ async def refresh_session(
     """
     params = RefreshSession(tenant_id, refresh.session_id, refresh.number, GRACE_S, idle_after, new_id("evt"), *context)
 
-    async def run() -> RefreshSessionRow | None:
-        return await postgres.row(REFRESH_SESSION, params)
-
     async def find() -> RefreshSessionRow | None:
         key = FindRefresh(tenant_id, refresh.session_id, params.event_id)
         return await postgres.row(FIND_REFRESH, key)
 
-    row = await repeat_once(run, find)
-    if row is None:
+    row = await REFRESH_SESSIONS.call(postgres, params, find)
+    if row.verdict == "unknown":
         return None
     verdict = cast(Literal["rotated", "repeated", "reused", "revoked"], row.verdict)
-    return Refreshed(verdict, *row[1:-1], events=read_events(row.events))
+    return Refreshed(verdict, *row[3:-1], events=read_events(row.events))
 
 
 async def list_sessions(postgres: Postgres, tenant_id: str, user_id: str, before: str, limit: int) -> list[SessionOut]:

@@ -1,62 +1,9 @@
--- Check, refresh, list and end sessions. A session is live unless it is revoked, expired or idle for too long, or was
+-- List and end sessions. Checks and refreshes are functions (sql/functions/find_sessions.sql, refresh_sessions.sql). A session is live unless it is revoked, expired or idle for too long, or was
 -- opened before its tenant ended all sessions.
-
--- name: find_session
--- A live session and its user, for checks of tokens.
-select s.user_id, s.channel, extract(epoch from s.created_at)::float8 as opened_at,
-  extract(epoch from least(s.expires_at, s.idle_at))::float8 as ends_at,
-  i.phone, i.email, u.created_at, u.last_login_at, u.metadata, u.user_metadata
-from sessions s
-join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
-join tenants t on t.id = split_part(s.tenant_id, ':', 1)
-cross join lateral (
-  select max(identifier) filter (where type = 'phone') as phone,
-    max(identifier) filter (where type = 'email') as email
-  from identifiers where tenant_id = s.tenant_id and user_id = s.user_id
-) as i
-where s.tenant_id = @tenant_id and s.id = @session_id and s.revoked_at is null and least(s.expires_at, s.idle_at) > now()
-  and s.created_at >= t.sessions_from and coalesce(u.banned_until, '-infinity') <= now()
 
 -- name: user_exists
 -- See the name.
 select 1 from users where tenant_id = @tenant_id and id = @user_id
-
--- name: refresh_session
--- Rotate a session's refresh token, once. A token that was exchanged within the grace period gets the live one, however
--- many came after it: responses can be lost in a row. A token that is used later was copied, and revokes the session. A
--- number ahead of the row's was issued by a commit that a restored backup does not contain. Repeating is safe. No row
--- for an unknown session.
-with held as materialized (
-  select s.*, case
-      when s.revoked_at is not null or s.created_at < t.sessions_from then 'revoked'
-      when least(s.expires_at, s.idle_at) <= now() then 'revoked'
-      when @number::int >= s.refreshes then 'rotated'
-      -- An older release writes refreshed_at only, so the last rotation is read from there.
-      when case when @number = s.refreshes - 1 then s.refreshed_at else s.rotated_at[s.refreshes - @number] end
-        > now() - @grace_s::int * interval '1 s' then 'repeated'
-      else 'reused' end as verdict
-  from sessions s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
-  where s.tenant_id = @tenant_id and s.id = @session_id
-  for no key update of s
-), rotated as (
-  update sessions s set refreshes = @number + 1, refreshed_at = now(), last_used_at = now(),
-    rotated_at = case when @number = s.refreshes then (now() || s.rotated_at)[1:20] else array[now()] end,
-    idle_at = least(now() + @idle_after::int * interval '1 s', s.expires_at)
-  from held h where s.tenant_id = @tenant_id and s.id = @session_id and h.verdict = 'rotated'
-), ended as (
-  update sessions s set revoked_at = now()
-  from held h where s.tenant_id = @tenant_id and s.id = @session_id and h.verdict = 'reused'
-), new_event as (
-  insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
-  select @tenant_id, @event_id, 'session.revoked', @actor, @session_id, @request_id, @network, jsonb_build_object('user_id', user_id, 'reason', 'token_reused')
-  from held where verdict = 'reused'
-  returning event_json(e) as event
-)
-select h.verdict, case h.verdict when 'rotated' then @number + 1 else h.refreshes end as number, h.user_id, h.channel,
-  (select max(identifier) from identifiers i
-   where i.tenant_id = @tenant_id and i.user_id = h.user_id and channel_of(i.type) = h.channel) as identifier,
-  (select json_agg(event)::text from new_event) as events
-from held h
 
 -- name: list_sessions
 -- A user's live sessions, newest first.
@@ -123,8 +70,8 @@ with changed as (
 select (select json_agg(event)::text from new_event) as events from changed
 
 -- name: find_refresh
--- After a lost commit: whether refresh_session revoked the session, because its token was used again.
-select 'reused' as verdict, s.refreshes as number, s.user_id, s.channel, null::text as identifier,
+-- After a lost commit: whether refresh_sessions revoked the session, because its token was used again.
+select s.tenant_id, s.id as session_id, 'reused' as verdict, s.refreshes as number, s.user_id, s.channel, null::text as identifier,
   json_build_array(event_json(e))::text as events
 from events e join sessions s on s.tenant_id = e.tenant_id and s.id = e.subject
 where e.tenant_id = @tenant_id and e.id = @event_id and s.id = @session_id

@@ -89,7 +89,7 @@ class BatchUser:
             error=None if state == "sent" else "rejected",
             give_back=state == "failed",
             event_id=new_id("evt"),
-            receipt_in=None,
+            report_in=None,
         )
         return await record_delivery(postgres, delivery)
 

@@ -24,7 +24,11 @@ CHALLENGES = """
 insert into challenges (tenant_id, id, identifier, channel, expires_at)
 select $1, 'ch_' || n, '+1555' || n, 'sms', now() from generate_series(1, 20000) as n
 """
-TABLES = ["messages", "identifiers", "challenges", "users"]
+SESSIONS = """
+insert into sessions (tenant_id, id, user_id, expires_at, idle_at)
+select $1, 'ses_' || n, 'usr_' || n, now() + interval '1 h', now() + interval '1 h' from generate_series(1, 5000) as n
+"""
+TABLES = ["messages", "identifiers", "challenges", "users", "sessions"]
 CALLS = {
     "submit_codes": """
         select * from {schema}.submit_codes(array[row('{tenant}', '+15551', array['x'::bytea], null, 'usr_new', 'ses_1',
@@ -32,6 +36,13 @@ CALLS = {
     "record_deliveries": """
         select * from {schema}.record_deliveries(array[row('{tenant}', 'msg_2', 'unknown', 'twilio', null, 'e', false,
           null, null, null, '{{}}', 'evt_3', 'key', null, null, null, null, null)::{schema}.record_delivery])""",
+    "find_sessions": """
+        select * from {schema}.find_sessions(array[row('{tenant}', 'ses_2'), row('{tenant}', 'ses_3')]::{schema}.find_session[])""",
+    "refresh_sessions": """
+        select * from {schema}.refresh_sessions(array[
+          row('{tenant}', 'ses_2', 0, 30, 60, 'evt_4', 'key', null, null, now() + interval '1 min'),
+          row('{tenant}', 'ses_3', 0, 30, 60, 'evt_5', 'key', null, null, now() + interval '1 min')
+        ]::{schema}.refresh_session[])""",
 }
 
 
@@ -39,9 +50,9 @@ async def test_functions_find_rows_by_primary_key(connection: asyncpg.Connection
     tenant, schema = new_id("tn"), functions().schema
     transaction = connection.transaction()
     await transaction.start()
-    for fill in (FILL, MESSAGES, IDENTIFIERS, CHALLENGES):
+    for fill in (FILL, MESSAGES, IDENTIFIERS, CHALLENGES, SESSIONS):
         await connection.execute(fill, tenant)
-    await connection.execute("analyze messages, identifiers, challenges, users")
+    await connection.execute("analyze messages, identifiers, challenges, users, sessions")
     for call in CALLS.values():
         await connection.execute(call.format(schema=schema, tenant=tenant))
     scans = await connection.fetch(

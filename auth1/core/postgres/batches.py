@@ -50,7 +50,7 @@ def is_shared(_: object) -> bool:
 class Batched(Generic[Params, Row]):
     """A function that is called with the requests of several callers.
 
-    `id_field` is the field that a request shares with its result. `lock_fields` are the key of the row that the
+    `id_fields` are those that identify a request and its result. `lock_fields` are the key of the row that the
     function locks; a function that only reads has none. `can_share` returns False for a request that must be a batch of
     its own.
     """
@@ -59,12 +59,12 @@ class Batched(Generic[Params, Row]):
         self,
         function: Function[Params, Row],
         *,
-        id_field: str,
+        id_fields: tuple[str, ...],
         lock_fields: tuple[str, ...] = (),
         can_share: Callable[[Params], bool] = is_shared,
     ) -> None:
         self.function = function
-        self._id = attrgetter(id_field)
+        self._id = attrgetter(*id_fields)
         self._key = attrgetter(*lock_fields) if lock_fields else None
         self._can_share = can_share
         self._queues: WeakKeyDictionary[Postgres, _Queue[Params, Row]] = WeakKeyDictionary()
@@ -120,7 +120,9 @@ class _Waiting(Generic[Params, Row]):
 class _Queue(Generic[Params, Row]):
     """The requests of one kind in a worker."""
 
-    def __init__(self, postgres: Postgres, function: Function[Params, Row], result_id: Callable[[Any], str]) -> None:
+    def __init__(
+        self, postgres: Postgres, function: Function[Params, Row], result_id: Callable[[Any], Hashable]
+    ) -> None:
         self._postgres = postgres
         self._function = function
         self._id = result_id
