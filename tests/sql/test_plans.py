@@ -31,13 +31,14 @@ select $1, 'ses_' || n, 'usr_' || n, now() + interval '1 h', now() + interval '1
 TABLES = ["messages", "identifiers", "challenges", "users", "sessions"]
 CALLS = {
     "submit_codes": """
-        select * from {schema}.submit_codes(array[row('{tenant}', '+15551', array['x'::bytea], null, 'usr_new', 'ses_1',
+        select * from {schema}.submit_codes(array[row('{tenant}', '+15551', array['x'::bytea], null, 'usr_new', 'ses_new',
           60, 60, null, null, null, 'evt_1', 'evt_2', 'key', null, now() + interval '1 min')::{schema}.submit_code])""",
     "record_deliveries": """
         select * from {schema}.record_deliveries(array[row('{tenant}', 'msg_2', 'unknown', 'twilio', null, 'e', false,
           null, null, null, '{{}}', 'evt_3', 'key', null, null, null, null, null)::{schema}.record_delivery])""",
     "find_sessions": """
-        select * from {schema}.find_sessions(array[row('{tenant}', 'ses_2'), row('{tenant}', 'ses_3')]::{schema}.find_session[])""",
+        select * from {schema}.find_sessions(array[
+          row('{tenant}', 'ses_2'), row('{tenant}', 'ses_3')]::{schema}.find_session[])""",
     "refresh_sessions": """
         select * from {schema}.refresh_sessions(array[
           row('{tenant}', 'ses_2', 0, 30, 60, 'evt_4', 'key', null, null, now() + interval '1 min'),
