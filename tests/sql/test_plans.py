@@ -31,7 +31,7 @@ select $1, 'ses_' || n, 'usr_' || n, now() + interval '1 h', now() + interval '1
 TABLES = ["messages", "identifiers", "challenges", "users", "sessions"]
 CALLS = {
     "submit_codes": """
-        select * from {schema}.submit_codes(array[row('{tenant}', '+15551', array['x'::bytea], null, 'usr_new', 'ses_new',
+        select * from {schema}.submit_codes(array[row('{tenant}', '+15551', array['x'::bytea], null, 'usr_new', 'ses_0',
           60, 60, null, null, null, 'evt_1', 'evt_2', 'key', null, now() + interval '1 min')::{schema}.submit_code])""",
     "record_deliveries": """
         select * from {schema}.record_deliveries(array[row('{tenant}', 'msg_2', 'unknown', 'twilio', null, 'e', false,
