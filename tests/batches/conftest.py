@@ -72,7 +72,7 @@ class BatchUser:
             macs=[mac],
             challenge_id=None,
             user_id=new_id("usr"),
-            session=NewSession(self.session_id, 3600, 3600, None, self.user_agent, None),
+            session=NewSession(self.session_id, 3600, 3600, None, self.user_agent),
             event_id=new_id("evt"),
             user_event_id=new_id("evt"),
         )
