@@ -1,7 +1,12 @@
 """Render the messages of challenges for their channel: in the request, or later in the outbox."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from html import escape
+from sys import getsizeof
 from typing import NamedTuple
+
+import msgspec
 
 from auth1.challenges import codes, magic_link
 from auth1.challenges.codes import LOGIN
@@ -10,14 +15,15 @@ from auth1.identifiers import Channel, stored_identifier
 from auth1.messaging.providers.protocol import NO_SENDERS, OutgoingMessage
 from auth1.messaging.store import Claimed
 from auth1.templates import notices, segments
-from auth1.templates.email import render_email
-from auth1.templates.schemas import Branding, Purpose
+from auth1.templates.email import EmailContent, render_email
+from auth1.templates.schemas import Branding, EmailText, Purpose
 from auth1.templates.sms import render_sms
 from auth1.tenants.settings import Senders, TenantSettings
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
-ENTRY_BYTES = 512  # of a cached text, beside its strings
-_CODE_MARK = "\0"  # stands for the code; no name and no template contains it
+ENTRY_BYTES = 1024  # of cached texts, beside their strings
+# They stand for a code and a link. No name and no template contains control characters.
+_CODE_MARK, _LINK_MARK = "\0", "\1"
 
 
 class Envelope(NamedTuple):
@@ -45,72 +51,68 @@ class Envelope(NamedTuple):
         return Senders(twilio=country.twilio or rest.twilio, sns=country.sns or rest.sns)
 
 
-class SmsText(NamedTuple):
-    """The text of an SMS, split where its code belongs, and the number of its segments."""
+class Rendered(NamedTuple):
+    """The texts of a message, with marks in the places of its code and its link."""
 
-    pieces: list[str]
-    segments: int
+    text: str
+    segments: int | None = None  # of an SMS
+    email: EmailContent | None = None
+
+    @property
+    def size(self) -> int:
+        strings = (self.text, *self.email) if self.email is not None else (self.text,)
+        return sum(map(getsizeof, strings))
 
 
-class _SmsKey(NamedTuple):
-    """All values that the text of an SMS depends on, except for the code."""
+class _Key(NamedTuple):
+    """The values that the texts of a message depend on, beside its code and its link."""
 
+    channel: Channel
     name: str
     default_locale: str
-    autofill_host: str | None
-    texts: tuple[tuple[str, str], ...]
-    digits: int
+    own_texts: tuple[tuple[str, str | EmailText], ...]
+    details: tuple[object, ...]  # those of only one channel
     locale: str | None
     purpose: Purpose
     minutes: int
 
 
-class SmsTexts:
-    """A cache of SMS texts.
+class TextCache:
+    """A cache of rendered texts.
 
-    It replaces the rendering and the count of segments, which take most of the work on a message. A hit takes 2 µs.
-    The keys contain all settings that a text depends on, so no change needs to be announced. A code is digits only, so
-    the segments do not depend on it. The oracles are `render_sms` and `measure`, in the tests.
+    It replaces rendering, and counting the segments of an SMS: 3 µs instead of 22 for an SMS, 8 instead of 105 for an
+    email. A key contains every setting that a text depends on, so no change needs to be announced. A code is digits
+    only, so the segments do not depend on it. The oracles in the tests are `render_sms`, `measure` and `render_email`.
     """
 
     def __init__(self, max_bytes: int = MAX_TEXT_BYTES) -> None:
-        self._entries: OrderedDict[_SmsKey, tuple[SmsText, int]] = OrderedDict()
+        self._entries: OrderedDict[_Key, tuple[Rendered, int]] = OrderedDict()
         self._max_bytes = max_bytes
-        self.size = 0  # bytes, estimated
+        self.size = 0
 
-    def find(self, envelope: Envelope, purpose: Purpose, digits: int, expires_in: int) -> SmsText:
-        """Return the text of a code for a tenant and a locale, and its number of segments."""
-        settings = envelope.settings
-        texts = settings.texts.sms if purpose == "login" else settings.texts.sms_add
-        key = _SmsKey(
-            name=settings.sms_branding or envelope.tenant_name,
-            default_locale=settings.default_locale,
-            autofill_host=settings.sms_autofill_host,
-            texts=tuple(texts.items()) if texts else (),
-            digits=digits,
-            locale=envelope.locale,
-            purpose=purpose,
-            minutes=(expires_in + 59) // 60,
-        )
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, key: _Key, render: Callable[[], Rendered]) -> Rendered:
+        """Return the texts of a key, rendered at its first use. The least recently used texts are evicted."""
         entry = self._entries.get(key)
-        if entry is None:
-            return self._render(key, envelope.branding)
-        self._entries.move_to_end(key)
-        return entry[0]
-
-    def _render(self, key: _SmsKey, branding: Branding) -> SmsText:
-        marked = render_sms(branding, key.locale, _CODE_MARK, key.minutes * 60, key.purpose)
-        pieces = marked.split(_CODE_MARK)
-        text = SmsText(pieces, segments.measure(("0" * key.digits).join(pieces)).segments)
-        size = ENTRY_BYTES + 4 * (len(marked) + len(key.name) + sum(len(tag) + len(own) for tag, own in key.texts))
-        self._entries[key] = (text, size)
+        if entry is not None:
+            self._entries.move_to_end(key)
+            return entry[0]
+        rendered = render()
+        size = ENTRY_BYTES + rendered.size + sum(_size(own) for _, own in key.own_texts)
+        self._entries[key] = (rendered, size)
         self.size += size
         while self.size > self._max_bytes:
             self.size -= self._entries.popitem(last=False)[1][1]
-        return text
+        return rendered
 
 
-_sms_texts = SmsTexts()
+def _size(own: str | EmailText) -> int:
+    return getsizeof(own) if isinstance(own, str) else sum(map(getsizeof, msgspec.structs.astuple(own)))
+
+
+_cache = TextCache()
 
 
 def render_code(
@@ -121,28 +123,85 @@ def render_code(
     expires_in: int,
     purpose: str = LOGIN,
     exclude_providers: tuple[str, ...] = (),
+    cache: TextCache = _cache,
 ) -> OutgoingMessage:
     """Render a code, or in an email a link or both. `exclude_providers`: as in OutgoingMessage."""
-    tenant_id, message_id, to, channel, _, settings, locale, _ = envelope
+    tenant_id, message_id, to, channel, _, settings, _, _ = envelope
     use: Purpose = "login" if purpose == LOGIN else "add"
+    minutes = (expires_in + 59) // 60
     if channel == "email":
-        text, content = render_email(
-            envelope.branding, locale, code=code, link=link, expires_in=expires_in, purpose=use
-        )
+        text, content = _email(cache, envelope, code, link, use, minutes)
         return OutgoingMessage(tenant_id, message_id, to, text, expires_in, content, settings.email_from)
-    code = code or ""
-    sms = _sms_texts.find(envelope, use, len(code), expires_in)
+    rendered = _sms(cache, envelope, len(code or ""), use, minutes)
     return OutgoingMessage(
         tenant_id,
         message_id,
         to,
-        code.join(sms.pieces),
+        rendered.text.replace(_CODE_MARK, code or ""),
         expires_in,
-        segments=sms.segments,
+        segments=rendered.segments,
         senders=envelope.senders if settings.sms_senders else NO_SENDERS,
         retry_in=settings.retry_unreported_after if not exclude_providers else None,  # a message is retried once
         exclude_providers=exclude_providers,
     )
+
+
+def _sms(cache: TextCache, envelope: Envelope, digits: int, purpose: Purpose, minutes: int) -> Rendered:
+    settings = envelope.settings
+    own = settings.texts.sms if purpose == "login" else settings.texts.sms_add
+    key = _Key(
+        channel="sms",
+        name=settings.sms_branding or envelope.tenant_name,
+        default_locale=settings.default_locale,
+        own_texts=tuple(own.items()),
+        details=(settings.sms_autofill_host, digits),
+        locale=envelope.locale,
+        purpose=purpose,
+        minutes=minutes,
+    )
+
+    def render() -> Rendered:
+        text = render_sms(envelope.branding, envelope.locale, _CODE_MARK, minutes * 60, purpose)
+        return Rendered(text, segments.measure(text.replace(_CODE_MARK, "0" * digits)).segments)
+
+    return cache.find(key, render)
+
+
+def _email(
+    cache: TextCache, envelope: Envelope, code: str | None, link: str | None, purpose: Purpose, minutes: int
+) -> tuple[str, EmailContent]:
+    settings = envelope.settings
+    key = _Key(
+        channel="email",
+        name=settings.sms_branding or envelope.tenant_name,
+        default_locale=settings.default_locale,
+        own_texts=tuple(settings.texts.email.items()),
+        details=(settings.brand_color, settings.logo, envelope.app_url, code is not None, link is not None),
+        locale=envelope.locale,
+        purpose=purpose,
+        minutes=minutes,
+    )
+
+    def render() -> Rendered:
+        text, content = render_email(
+            envelope.branding,
+            envelope.locale,
+            code=None if code is None else _CODE_MARK,
+            link=None if link is None else _LINK_MARK,
+            expires_in=minutes * 60,
+            purpose=purpose,
+        )
+        return Rendered(text, email=content)
+
+    def fill(text: str, shown_link: str) -> str:
+        return text.replace(_CODE_MARK, code or "").replace(_LINK_MARK, shown_link)
+
+    rendered = cache.find(key, render)
+    content = rendered.email
+    assert content is not None
+    link = link or ""
+    subject, page = fill(content.subject, link), fill(content.html, escape(link))
+    return fill(rendered.text, link), content._replace(subject=subject, html=page)
 
 
 def render_notice(envelope: Envelope, notice: str) -> OutgoingMessage:

@@ -1,12 +1,13 @@
-"""Texts of SMS come from a cache, and equal freshly rendered ones."""
+"""Texts of messages come from a cache, and equal freshly rendered ones."""
 
 import itertools
 
 import pytest
 
 from auth1.challenges.codes import LOGIN, adding
-from auth1.challenges.messages import Envelope, SmsTexts, render_code
-from auth1.templates.schemas import Purpose, Texts
+from auth1.challenges.messages import Envelope, TextCache, render_code
+from auth1.templates.email import render_email
+from auth1.templates.schemas import EmailText, Purpose, Texts
 from auth1.templates.segments import measure
 from auth1.templates.sms import render_sms
 from auth1.tenants.settings import TenantSettings
@@ -53,22 +54,49 @@ def test_changed_text_is_sent_at_once() -> None:
     assert texts == ["Before 482913", "After 482913", "Before 482913"]
 
 
+EMAIL_SETTINGS = (
+    TenantSettings(),
+    TenantSettings(sms_branding="A & B", brand_color="#1a73e8", default_locale="de", logo="0" * 32),
+    TenantSettings(texts=Texts(email={"en": EmailText(subject="{code} for {brand}", footer="Only you")})),
+    TenantSettings(texts=Texts(email={"en": EmailText(add_code="Add {{this}}")})),
+)
+LINK = "https://auth.example.com/api/auth/link/abc_-123"
+CONTENTS = (("482913", None), (None, LINK), ("0123456789", LINK))
+
+
+@pytest.mark.parametrize("settings", EMAIL_SETTINGS)
+def test_cached_email_equals_a_rendered_one(settings: TenantSettings) -> None:
+    for _ in range(2):
+        for name, locale, (purpose, use), (code, link) in itertools.product(NAMES, LOCALES, PURPOSES, CONTENTS):
+            for expires_in in (1, 61, 600):
+                one = envelope(settings, name, locale)._replace(to="ann@example.com", channel="email")
+
+                message = render_code(one, code=code, link=link, expires_in=expires_in, purpose=purpose)
+
+                branding = settings.branding(name, one.app_url)
+                rendered = render_email(branding, locale, code=code, link=link, expires_in=expires_in, purpose=use)
+                assert (message.text, message.email) == rendered
+
+
 def test_cache_of_texts_is_bounded_in_bytes() -> None:
-    texts = SmsTexts(max_bytes=20_000)
+    cache = TextCache(max_bytes=50_000)
     own = TenantSettings(texts=Texts(sms={"en": "{code} " + "a" * 300}))
 
     for number in range(200):
-        texts.find(envelope(own, f"App {number}"), "login", 6, 600)
-        assert texts.size <= 20_000
-        assert len(texts._entries) <= 20
+        for one in (envelope(own, f"App {number}"), envelope(own, f"App {number}")._replace(channel="email")):
+            render_code(one, code="482913", link=None, expires_in=600, cache=cache)
+            assert cache.size <= 50_000
+            assert len(cache) <= 25
 
-    assert len(texts._entries) > 5
+    assert len(cache) > 5
 
 
 def test_most_recently_used_texts_are_kept() -> None:
-    texts = SmsTexts(max_bytes=5000)
-    kept = texts.find(envelope(TenantSettings()), "login", 6, 600)
+    cache = TextCache(max_bytes=20_000)
+    kept = envelope(TenantSettings())
 
     for number in range(100):
-        texts.find(envelope(TenantSettings(), f"App {number}"), "login", 6, 600)
-        assert texts.find(envelope(TenantSettings()), "login", 6, 600) is kept
+        render_code(envelope(TenantSettings(), f"App {number}"), code="482913", link=None, expires_in=600, cache=cache)
+        before = cache.size
+        render_code(kept, code="482913", link=None, expires_in=600, cache=cache)
+        assert number == 0 or cache.size == before, "it was in the cache"
