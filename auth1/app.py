@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from auth1 import __version__, health, metrics, retention
-from auth1.authn.tenant_cache import TenantCache
+from auth1.authn.tenants import TenantCache
 from auth1.challenges import messages
 from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings

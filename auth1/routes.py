@@ -7,8 +7,6 @@ from auth1.account import handlers as account
 from auth1.account import identifiers
 from auth1.account.schemas import IdentifierIn, IdentifierProof, MePatch
 from auth1.authn.guards import (
-    PER_IP,
-    POLLING,
     any_key,
     metrics_reader,
     operator,
@@ -17,6 +15,7 @@ from auth1.authn.guards import (
     secret_or_test_key,
     tenant_admin,
 )
+from auth1.authn.limits import PER_IP, POLLING
 from auth1.challenges import handlers as challenges
 from auth1.challenges import magic_link
 from auth1.challenges.schemas import CodeAnswer, CodeRequest

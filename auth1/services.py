@@ -13,7 +13,7 @@ from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
-    from auth1.authn.tenant_cache import TenantCache
+    from auth1.authn.tenants import TenantCache
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
     from auth1.sessions.cache import SessionCache

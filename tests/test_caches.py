@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import auth1
-from auth1.authn import tenant_cache
+from auth1.authn import tenants
 from auth1.challenges import messages
 from auth1.core import ratelimit
 
@@ -26,7 +26,7 @@ class Bound(NamedTuple):
 
 # Keys that clients choose are bounded in length before they get here; exceptions are not cached.
 CACHES = {
-    "auth1.authn.tenant_cache.OrderedDict": Bound(1, tenant_cache.MAX_BYTES),
+    "auth1.authn.tenants.OrderedDict": Bound(1, tenants.MAX_BYTES),
     "auth1.challenges.messages.OrderedDict": Bound(1, messages.MAX_TEXT_BYTES),
     "auth1.core.crypto._hkdf": Bound(64, 512),
     "auth1.core.http.client_ip": Bound(10_000, 768),

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from auth1 import metrics
-from auth1.authn.guards import raise_if_limited
 from auth1.challenges import codes, magic_link, sandbox, store
 from auth1.challenges.codes import SealedCode
 from auth1.challenges.magic_link import LinkOptions, NewLink
@@ -19,7 +18,7 @@ from auth1.challenges.store import ChallengeOpened, ChallengeRejected, OpenChall
 from auth1.config.sms_rates import MICRO
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
-from auth1.core.ratelimit import RateLimit
+from auth1.core.ratelimit import RateLimit, raise_if_limited
 from auth1.errors import (
     ApiError,
     BudgetExceeded,

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from auth1 import metrics
 from auth1.core.http.client_ip import rate_limit_prefix
+from auth1.core.http.request import Request
 from auth1.core.redis import Redis, Script
 from auth1.core.redis_connection import RedisUnavailable
+from auth1.errors import RateLimited
 
 _ACQUIRE = Script.load("ratelimit_acquire")
 _RELEASE = Script.load("ratelimit_release")
@@ -168,3 +170,32 @@ class RateLimiter:
         memory.move_to_end(key)
         if len(memory) > _LOCAL_KEYS:
             memory.popitem(last=False)
+
+    async def acquire_for_client(
+        self, request: Request[Any], settings: object, rate_limit: ClientRateLimit, scope: str = ""
+    ) -> RateLimit:
+        """Acquire one request of the client's limit, and return the limit. Raises RateLimited."""
+        limit = rate_limit.of(settings, request.client, scope)
+        raise_if_limited(request, await self.acquire(limit))
+        return limit
+
+    def check_known_full(self, request: Request[Any], settings: object, rate_limit: ClientRateLimit) -> None:
+        """Check without a round trip whether the client's limit was full a moment ago. Raises RateLimited."""
+        if (full := self.known_full(rate_limit.of(settings, request.client))) is not None:
+            raise_if_limited(request, full)
+
+
+def raise_if_limited(request: Request[Any], decision: Decision) -> None:
+    """Add the RateLimit headers (IETF draft 10) to the response. Raises RateLimited when a limit is exceeded."""
+    shown = [level for level in decision.remaining if decision.limited_by in (None, level.rate_limit)]
+    policy = ", ".join([f'"{limit.policy}";q={limit.limit};w={_seconds(limit.window_ms)}' for limit, _, _ in shown])
+    state = ", ".join(
+        [f'"{limit.policy}";r={remaining};t={_seconds(reset_ms)}' for limit, remaining, reset_ms in shown]
+    )
+    request.headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+    if decision.limited_by is not None:
+        raise RateLimited(retry_after=_seconds(decision.retry_after_ms))
+
+
+def _seconds(milliseconds: int) -> int:
+    return max(1, math.ceil(milliseconds / 1000))

@@ -3,7 +3,8 @@
 import time
 from typing import NamedTuple
 
-from auth1.authn.guards import ANY_KEY, KEY_ERRORS, bearer_token, find_tenant
+from auth1.authn.guards import ANY_KEY, KEY_ERRORS, bearer_token
+from auth1.authn.tenants import find_tenant
 from auth1.core.http.request import Request
 from auth1.core.http.router import Auth
 from auth1.core.ratelimit import ClientRateLimit

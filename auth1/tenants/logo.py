@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from auth1.authn.guards import POLLING, public
+from auth1.authn.guards import public
+from auth1.authn.limits import POLLING
 from auth1.core.http.request import PNG, BodyLimit, Image, Request, Response
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction

@@ -264,10 +264,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     key_kind: Kind
     allowed_origins: tuple[str, ...]
     key_expires_at: float | None  # seconds since 1970
+    sandbox: bool = False  # follows from the kind of the key
 
-    @property
-    def sandbox(self) -> bool:
-        return self.key_kind == "test"
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "sandbox", self.key_kind == "test")
 
 
 class TenantAdmin(msgspec.Struct, frozen=True):

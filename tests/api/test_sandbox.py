@@ -4,7 +4,7 @@ import asyncpg
 import jwt
 import pytest
 
-from auth1.authn.guards import TEST_KEY_REQUESTS
+from auth1.authn.limits import TEST_KEY_REQUESTS
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 import auth1
-from auth1.authn.tenant_cache import LIFE_S as CACHE_S
+from auth1.authn.tenants import LIFE_S as CACHE_S
 from auth1.core.postgres.functions import functions
 from auth1.core.postgres.migrations import migrations
 from auth1.dev.postgres import PostgresServer

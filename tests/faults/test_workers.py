@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from auth1.authn.tenant_cache import LIFE_S as CACHE_S
+from auth1.authn.tenants import LIFE_S as CACHE_S
 from auth1.dev.redis import RedisServer
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher

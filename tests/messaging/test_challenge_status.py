@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from auth1.authn.guards import POLLS
+from auth1.authn.limits import POLLS
 from tests.conftest import Started
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import MessageDatabase, TenantApp

@@ -1,0 +1,12 @@
+"""Rate limits per client address."""
+
+from auth1.core.ratelimit import ClientRateLimit
+
+MINUTE_MS = 60_000
+TEST_KEY_REQUESTS = 600  # per minute and key
+POLLS = 600  # per minute and address: 256 random bits need no stricter limit
+
+PER_IP = ClientRateLimit("ip", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
+# Wrong credentials. Apart from PER_IP, so that publishable keys in use at an address do not lock out its servers.
+GUESSES = ClientRateLimit("guess", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
+POLLING = ClientRateLimit("poll", lambda settings: (POLLS, MINUTE_MS))

@@ -1,0 +1,189 @@
+"""Find the tenant of a request by its API key: in a cache of this process, or in the database.
+
+Only a key that is not in the cache is parsed, and its kind and checksum checked.
+
+A change is published on a Redis channel, and every worker drops the tenant at once. An entry expires after 30 s, which
+limits the delay of a change while Redis is unavailable. Each (re)connection empties the cache, because messages may be
+lost. A failed publication is retried until it succeeds.
+"""
+
+import time
+from collections import OrderedDict
+from typing import Any
+
+from auth1 import api_keys
+from auth1.authn import store
+from auth1.authn.limits import GUESSES, MINUTE_MS, PER_IP, TEST_KEY_REQUESTS
+from auth1.core import crypto
+from auth1.core.http import client_ip
+from auth1.core.http.request import Request
+from auth1.core.postgres import Postgres
+from auth1.core.ratelimit import ClientRateLimit, RateLimit, raise_if_limited
+from auth1.core.redis import Redis
+from auth1.core.redis_connection import RedisUnavailable
+from auth1.core.schemas import encode
+from auth1.errors import BadRequest, InvalidApiKey, NotAuthenticated, OriginNotAllowed, TenantSuspended
+from auth1.services import Services
+from auth1.tenants.settings import Tenant
+
+CHANNEL = "auth1:tenants"
+LIFE_S = 30.0
+ENTRY_BYTES = 2048
+MAX_BYTES = 32 * 1024 * 1024
+
+
+class TenantCache:
+    """Finds tenants. `listener` is a separate connection, because a subscribed connection accepts no other commands."""
+
+    def __init__(self, postgres: Postgres, redis: Redis, listener: Redis) -> None:
+        self._postgres = postgres
+        self._redis = redis
+        self._listener = listener
+        self._entries: OrderedDict[bytes, tuple[float, Tenant, int]] = OrderedDict()
+        self.size = 0  # bytes, estimated
+        self._generation = 0
+        self._unpublished: set[str] = set()
+        listener.subscribe(CHANNEL, self._drop)
+
+    async def start(self) -> None:
+        await self._listener.start()
+
+    async def stop(self) -> None:
+        await self._listener.stop()
+
+    def get_cached(self, key_digest: bytes) -> Tenant | None:
+        """Return the cached tenant of a key, None if there is none."""
+        entry = self._entries.get(key_digest)
+        if entry is None or entry[0] < time.monotonic():
+            return None
+        tenant = entry[1]
+        if tenant.key_expires_at is not None and tenant.key_expires_at <= time.time():
+            return None
+        return tenant
+
+    async def find(self, key_digest: bytes) -> Tenant | None:
+        """Return the tenant of a key from the database; None for an invalid key."""
+        generation = self._generation
+        tenant = await store.find_tenant(self._postgres, key_digest)
+        if tenant is not None and generation == self._generation:  # else it may be older than a change
+            self._store(key_digest, tenant)
+        return tenant
+
+    def _store(self, key_digest: bytes, tenant: Tenant) -> None:
+        """Cache a tenant; the oldest entries are evicted above the memory limit."""
+        size = ENTRY_BYTES + 2 * len(encode(tenant.settings))  # as Python strings they take about twice as much
+        self._remove(key_digest)
+        self._entries[key_digest] = (time.monotonic() + LIFE_S, tenant, size)
+        self.size += size
+        while self.size > MAX_BYTES:
+            self._remove(next(iter(self._entries)))
+
+    def _remove(self, key_digest: bytes) -> None:
+        entry = self._entries.pop(key_digest, None)
+        if entry is not None:
+            self.size -= entry[2]
+
+    async def publish_invalidation(self, tenant_id: str) -> None:
+        """Publish that a tenant, its settings or its keys changed. Call it after the commit."""
+        self._drop(tenant_id)
+        self._unpublished.add(tenant_id)
+        await self.retry_publish()
+
+    async def retry_publish(self) -> None:
+        """Retry failed publications."""
+        for tenant_id in list(self._unpublished):
+            try:
+                await self._redis.call("PUBLISH", CHANNEL, tenant_id)
+            except RedisUnavailable:
+                return
+            self._unpublished.discard(tenant_id)
+
+    def _drop(self, tenant_id: str) -> None:
+        """Drop a tenant; all tenants for ""."""
+        self._generation += 1
+        if not tenant_id:
+            self._entries.clear()
+            self.size = 0
+            return
+        for key_digest, (_, tenant, _) in list(self._entries.items()):
+            if tenant.id.removesuffix(":test") == tenant_id:
+                self._remove(key_digest)
+
+
+async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Tenant:
+    """Return the tenant of the API key, and take a slot of the rate limit.
+
+    The slot of an unknown key is taken before the database is read, so that guessing keys is limited; guesses of secret
+    and test keys have a limit of their own. On a route without a rate limit only guesses take one. A secret key is
+    exempt unless it names the user's address, because a backend calls for all its users from one address. A test key
+    has a limit of its own, so that an app's tests meet the same limits on any machine. A page of an origin that the key
+    does not allow takes no slot.
+
+    Raises NotAuthenticated, InvalidApiKey, TenantSuspended, OriginNotAllowed, RateLimited, BadRequest.
+    """
+    key = request.header(b"x-api-key")
+    if not key:
+        raise NotAuthenticated("The x-api-key header is missing.")
+    tenant = app.tenants.get_cached(crypto.digest(key))
+    if tenant is None:
+        tenant = await _find_uncached(app, request, key, rate_limit)
+    else:
+        # Before a slot is taken: a page elsewhere must not use up the slots of its visitors.
+        if tenant.allowed_origins:
+            _check_origin(app, request, tenant)
+        if rate_limit is not None and tenant.key_kind == "pk":
+            await app.limiter.acquire_for_client(request, app.settings, rate_limit)
+    request.log["tenant_id"] = request.limit_key = tenant.id
+    if tenant.suspended:
+        raise TenantSuspended
+    if tenant.key_kind == "test":
+        key_limit = RateLimit("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
+        raise_if_limited(request, await app.limiter.acquire(key_limit))
+    elif tenant.key_kind == "sk" and (address := request.header(b"auth1-forwarded-for")) is not None:
+        await _set_user_address(app, request, tenant, address, rate_limit)
+    return tenant
+
+
+async def _find_uncached(app: Services, request: Request[Any], key: str, rate_limit: ClientRateLimit | None) -> Tenant:
+    """Find the tenant of a key in the database, unless too many keys were guessed before."""
+    kind = api_keys.kind_of(key)
+    is_exempt, slot = kind in ("sk", "test"), None
+    if is_exempt:
+        app.limiter.check_known_full(request, app.settings, GUESSES)
+    else:
+        slot = await app.limiter.acquire_for_client(request, app.settings, rate_limit or PER_IP)
+    tenant = await app.tenants.find(crypto.digest(key)) if kind else None
+    if tenant is None:
+        if is_exempt:
+            await app.limiter.acquire_for_client(request, app.settings, GUESSES)
+        raise InvalidApiKey
+    _check_origin(app, request, tenant, slot)
+    return tenant
+
+
+def _check_origin(app: Services, request: Request[Any], tenant: Tenant, slot: RateLimit | None = None) -> None:
+    """Check the page's origin against those of the key, byte by byte: browsers write an origin in one way only.
+
+    Releases the slot that was taken meanwhile. Raises OriginNotAllowed.
+    """
+    request.origins = tenant.allowed_origins
+    origin = request.header(b"origin")
+    if origin is None or not tenant.allowed_origins or origin in tenant.allowed_origins:
+        return
+    request.log["tenant_id"] = tenant.id
+    if slot is not None:
+        app.limiter.release_later(slot)
+    raise OriginNotAllowed
+
+
+async def _set_user_address(
+    app: Services, request: Request[Any], tenant: Tenant, address: str, rate_limit: ClientRateLimit | None
+) -> None:
+    """Take the address that a server names as the client's. Raises BadRequest, RateLimited."""
+    parsed = client_ip.parse_address(address)
+    if parsed is None:
+        raise BadRequest("auth1-forwarded-for must be one IP address.")
+    request.set_client(str(parsed))
+    if rate_limit is not None:
+        # In the tenant's own scope: a tenant must not use up a user's slots elsewhere.
+        await app.limiter.acquire_for_client(request, app.settings, rate_limit, tenant.id)
