@@ -2,19 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 import asyncpg
+import httpx
 import pytest
 
-from auth1.core.http.asgi import BODIES_AT_ONCE
+from auth1.core.http.asgi import BODIES_AT_ONCE, MAX_IN_FLIGHT
 from tests.api.scenario import REQUEST, TENANTS, VERIFY
 from tests.conftest import new_phone
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_asgi import HOST, JSON, Header, RawAsgi
 
+BEGIN_S = 5.0
 BEARER: Header = (b"authorization", f"Bearer {ADMIN_TOKEN}".encode())
 
 
@@ -256,15 +259,20 @@ async def test_disconnect_during_the_body_spends_no_attempt(
 
 async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(api: ApiClient) -> None:
     crowded = RawAsgi(api)
-    addresses = [f"198.51.100.{number}" for number in range(1, 5)]
-    stalled = [
-        asyncio.create_task(
-            crowded("POST", TENANTS, [BEARER, JSON], [b"{"], then="stall", client=(addresses[number % 4], 4000))
-        )
-        for number in range(4 * BODIES_AT_ONCE)
-    ]
+    addresses = [f"198.51.100.{number}" for number in range(-(-MAX_IN_FLIGHT // BODIES_AT_ONCE))]
+    pending = asyncio.Semaphore(0)
+
+    def stall(address: str) -> Coroutine[Any, Any, httpx.Response | None]:
+        headers = [BEARER, JSON]
+        return crowded("POST", TENANTS, headers, [b"{"], then="stall", client=(address, 4000), on_stall=pending.release)
+
+    stalled: list[asyncio.Task[httpx.Response | None]] = []
     try:
-        await asyncio.sleep(0)  # now each of them has begun
+        for _ in range(BODIES_AT_ONCE):
+            stalled += [asyncio.create_task(stall(address)) for address in addresses]
+            async with asyncio.timeout(BEGIN_S):
+                for _ in addresses:
+                    await pending.acquire()
         served = await crowded.answer("GET", TENANTS, [BEARER])
         refused = await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}", client=(addresses[0], 4000))
     finally:

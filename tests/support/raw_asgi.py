@@ -1,7 +1,7 @@
 """A raw ASGI client: any framing, any bytes, any peer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import httpx
@@ -40,8 +40,9 @@ class RawAsgi:
         version: str = "1.1",
         raw_path: bytes = b"",
         then: Literal["the end", "hang up", "stall"] = "the end",
+        on_stall: Callable[[], None] = lambda: None,
     ) -> httpx.Response | None:
-        """Send one request with its body in pieces, then end it, hang up or stall."""
+        """Send one request with its body in pieces, then end it, hang up, or call `on_stall` and stall."""
         scope: dict[str, Any] = {
             "type": "http",
             "method": method,
@@ -60,6 +61,7 @@ class RawAsgi:
                 piece = pieces.pop(0)
                 return {"type": "http.request", "body": piece, "more_body": bool(pieces) or then != "the end"}
             if then == "stall":
+                on_stall()
                 await asyncio.Event().wait()
             return {"type": "http.disconnect"}
 

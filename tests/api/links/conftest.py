@@ -18,7 +18,10 @@ async def mail_server() -> AsyncIterator[SmtpServer]:
 
 @pytest.fixture(scope="module")
 async def mail_api(start_app: Started, mail_server: SmtpServer) -> ApiClient:
-    return await start_app(SMTP_URL=mail_server.url, EMAIL_FROM="no-reply@example.com", APP_URL=APP_URL)
+    # Fifty concurrent calls wait for one row and for connections, on a busy machine longer than the deadlines allow.
+    return await start_app(
+        SMTP_URL=mail_server.url, EMAIL_FROM="no-reply@example.com", APP_URL=APP_URL, TIMEOUT_SCALE="20"
+    )
 
 
 @pytest.fixture

@@ -105,14 +105,12 @@ def is_dead(answer: httpx.Response) -> bool:
 
 
 async def at_a_barrier(count: int, *acts: Any) -> list[httpx.Response]:
-    """Run all calls concurrently, `count` times each. Repeat calls that got a 503."""
+    """Run all calls concurrently, `count` times each."""
     barrier = asyncio.Barrier(count * len(acts))
 
     async def run(act: Any) -> httpx.Response:
         await barrier.wait()
         answer: httpx.Response = await act()
-        while answer.status_code == 503:
-            answer = await act()
         return answer
 
     return list(await asyncio.gather(*(run(act) for act in acts for _ in range(count))))
