@@ -1,15 +1,17 @@
 """Measure how long an import blocks the event loop, and the effect on other requests.
 
-    python -m bench.blocking [--kind nested|wide|plain|csv]
+    python -m bench.blocking [--kind nested|wide|plain|csv] [--rounds 5]
 
-One `auth1 serve` with one worker. A second tenant reads its settings 50 times a second: first alone, then during two
-repeated imports of 4 MB. PostgreSQL and this program take CPU from the worker too, on two cores.
+One `auth1 serve` with one worker. A second tenant reads its settings 50 times a second: in each round first alone, then
+beside two imports of new users at a time. The percentiles are those of all rounds. PostgreSQL and this program take
+CPU from the worker too, on two cores.
 """
 
 import argparse
 import asyncio
 import io
 import json
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,34 +25,35 @@ from bench import stage
 BYTES = 4_000_000
 RATE = 50  # a second
 SECONDS = 4.0
+PIECE_BYTES = 200_000  # of an import beside other requests, so that a round ends in time
 MAP = "email=email|" + "|".join(f"a.b{n}" for n in range(40))
 
 
 def rows(kind: str) -> Iterator[bytes]:
-    """Rows that cost as much as the limits allow."""
-    n = 0
+    """Rows that cost as much as the limits allow, or plain rows of new users."""
+    n, unique = 0, secrets.token_hex(4)
     while True:
         n += 1
-        row: dict[str, object] = {"email": f"{n}@example.com"}
+        row: dict[str, object] = {"email": f"{unique}-{n}@example.com"}
         if kind == "nested":
             row = {"a": {f"k{key}": "" for key in range(5000)}, "z": 1}
         elif kind == "wide":
             row |= {f"a.c{key}.d": 1 for key in range(490)}
         elif kind == "csv":
-            yield f"{n}@example.com,{n},\n".encode()
+            yield f"{unique}-{n}@example.com,{unique}-{n},\n".encode()
             continue
         else:
-            row["external_id"] = str(n)
+            row["external_id"] = f"{unique}-{n}"
         yield json.dumps(row).encode() + b"\n"
 
 
-def body(kind: str) -> bytes:
-    """Return an upload of about 4 MB and at most 50,000 lines."""
+def body(kind: str, most: int = BYTES) -> bytes:
+    """Return an upload of about `most` bytes and at most 50,000 lines."""
     pieces, size = [b"email,external_id,ban_reason\n"] if kind == "csv" else [], 0
     for row in rows(kind):
         pieces.append(row)
         size += len(row)
-        if size >= BYTES or len(pieces) == 49_999:
+        if size >= most or len(pieces) == 49_999:
             return b"".join(pieces)
     raise AssertionError
 
@@ -88,7 +91,7 @@ async def probe(client: httpx.AsyncClient, key: str, until: asyncio.Event) -> li
             await asyncio.sleep(1 / RATE)
     if failed:
         print(f"{'':20} failed: {dict(failed)}")
-    return sorted(times)
+    return times
 
 
 async def upload(client: httpx.AsyncClient, key: str, kind: str, raw: bytes, names: str) -> float:
@@ -103,21 +106,29 @@ async def upload(client: httpx.AsyncClient, key: str, kind: str, raw: bytes, nam
     return time.perf_counter() - started
 
 
-async def measure(url: str, busy: str, other: str, kind: str, raw: bytes, names: str) -> None:
-    """Print the times of other requests without and with two imports."""
+async def measure(url: str, busy: str, other: str, kind: str, names: str, rounds: int) -> None:
+    """Print the times of other requests without and with two imports, in alternation."""
+    alone: list[float] = []
+    beside: list[float] = []
+    took: list[float] = []
+    users = 0
     async with httpx.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=50)) as client:
-        done = asyncio.Event()
-        asyncio.get_running_loop().call_later(SECONDS, done.set)
-        show("alone", await probe(client, other, done))
-        done = asyncio.Event()
-        beside = asyncio.create_task(probe(client, other, done))
-        took: list[float] = []
-        started = time.perf_counter()
-        while time.perf_counter() - started < SECONDS:
-            took += await asyncio.gather(*(upload(client, busy, kind, raw, names) for _ in range(2)))
-        done.set()
-        show("beside two imports", await beside)
-        print(f"{'':20} {len(took)} imports took up to {max(took):.1f} s each")
+        for _ in range(rounds):
+            done = asyncio.Event()
+            asyncio.get_running_loop().call_later(SECONDS, done.set)
+            alone += await probe(client, other, done)
+            done = asyncio.Event()
+            probing = asyncio.create_task(probe(client, other, done))
+            started = time.perf_counter()
+            while time.perf_counter() - started < SECONDS:
+                pieces = [body(kind, PIECE_BYTES) for _ in range(2)]
+                users += sum(piece.count(b"\n") for piece in pieces)
+                took += await asyncio.gather(*(upload(client, busy, kind, piece, names) for piece in pieces))
+            done.set()
+            beside += await probing
+    show("alone", sorted(alone))
+    show("beside two imports", sorted(beside))
+    print(f"{'':20} {len(took)} imports of {users / len(took):,.0f} lines took {users / sum(took):,.0f} lines/s each")
 
 
 def show(name: str, times: list[float]) -> None:
@@ -126,7 +137,7 @@ def show(name: str, times: list[float]) -> None:
     print(f"{name:20} {len(times)} requests, p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {times[-1]:.1f} ms")
 
 
-def main(kind: str) -> None:
+def main(kind: str, rounds: int) -> None:
     """Measure one kind of rows."""
     names = "" if kind in ("plain", "csv") else MAP
     raw = body(kind)
@@ -134,10 +145,12 @@ def main(kind: str) -> None:
     print(f"{kind}: {len(raw) / 1e6:.1f} MB, parsed in {total:.0f} ms, longest row {longest:.1f} ms")
     with stage.set_up() as set_up, set_up.serve(WORKERS="1") as serving:
         busy, other = serving.tenant(), serving.tenant()
-        asyncio.run(measure(serving.url, busy["secret_key"], other["secret_key"], kind, raw, names))
+        asyncio.run(measure(serving.url, busy["secret_key"], other["secret_key"], kind, names, rounds))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.blocking", description=__doc__.partition("\n")[0])
     parser.add_argument("--kind", choices=("nested", "wide", "plain", "csv"), default="nested")
-    main(parser.parse_args().kind)
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    main(chosen.kind, chosen.rounds)

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.core.http.asgi import BODIES_AT_ONCE, MAX_IN_FLIGHT
+from auth1.core.http.asgi import BODIES_AT_ONCE, MAX_RUNNING
 from tests.api.scenario import REQUEST, TENANTS, VERIFY
 from tests.conftest import new_phone
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
@@ -259,7 +259,7 @@ async def test_disconnect_during_the_body_spends_no_attempt(
 
 async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(api: ApiClient) -> None:
     crowded = RawAsgi(api)
-    addresses = [f"198.51.100.{number}" for number in range(-(-MAX_IN_FLIGHT // BODIES_AT_ONCE))]
+    addresses = [f"198.51.100.{number}" for number in range(-(-MAX_RUNNING // BODIES_AT_ONCE))]
     pending = asyncio.Semaphore(0)
 
     def stall(address: str) -> Coroutine[Any, Any, httpx.Response | None]:
