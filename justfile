@@ -56,9 +56,33 @@ phone-numbers *arguments:
 bench *arguments:
     {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}
 
-# Load the login flow of a running server
+# Load the whole API of a running server with locust
 load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
     {{ bin }}/locust --locustfile bench/locustfile.py --headless --only-summary --host {{ host }} --users {{ users }} --run-time {{ time }} {{ arguments }}
+
+# Load a server with logins in a closed loop (--closed 32) or an open one (--rate 40), in one of four shapes
+ceiling *arguments:
+    {{ bin }}/python -m bench.load {{ arguments }}
+
+# Compare the server with an empty application, pgbench with its statements, and redis-benchmark with its script
+limits *arguments:
+    {{ bin }}/python -m bench.limits {{ arguments }}
+
+# Count instructions of the functions of `just bench` under callgrind, and compare them with the baseline
+instructions *arguments:
+    {{ bin }}/python -m bench.instructions {{ arguments }}
+
+# Record a flame graph of a worker under logins
+profile *arguments:
+    {{ bin }}/python -m bench.profile {{ arguments }}
+
+# Measure logins on a database of so many users, beside an empty one
+scale users="200000" *arguments:
+    {{ bin }}/python -m bench.scale --users {{ users }} {{ arguments }}
+
+# Log in at a constant rate for so many minutes; plot memory and latency
+soak minutes="60" *arguments:
+    {{ bin }}/python -m bench.soak {{ minutes }} {{ arguments }}
 
 # Log in through nginx and two instances while workers, PostgreSQL, Redis and clients fail; `--seconds 6` takes a minute
 chaos *arguments:

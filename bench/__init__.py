@@ -10,6 +10,13 @@
     python -m bench.group_commit   CPU of a flow with group commit against single statements, in one run
     python -m bench.outbound       CPU per SMS through Twilio over TLS: our transport of httpx against httpx's own one
     just chaos                     chaos.py: logins through nginx during a sequence of faults
+    just instructions              the same parts by instructions under callgrind, compared with a committed baseline
+    just limits                    limits.py: the server beside an empty application, pgbench and redis-benchmark
+    just ceiling                   load.py: closed and open loops of logins, in shapes (a peak, a launch, an attack)
+    just scale                     scale.py: logins on a database of many users, beside an empty one
+    just soak                      soak.py: memory and latency over an hour
+    just profile                   profile.py: a flame graph of a worker
+    python -m bench.workers        one worker beside two
     just load                      locustfile.py: load on a running server; the file lists its variables
     python -m bench.stage          such a server, with everything that `just load` needs, until Ctrl-C
 
@@ -27,4 +34,11 @@ load of the machine.
     accounts.py    CPU and memory of processes, from /proc
     faults.py      the faults of chaos.py
     phones.py      fictional phone numbers
+    wire.py        requests as bytes
+    shapes.py      rates of arrivals over time
+    history.py     a database of many users, made by SQL
+    pgbench.py     scripts of pgbench with the program's own statements
+    empty.py       an ASGI application that does nothing
+    callgrind.py   a pytest plugin that counts instructions
+    svg.py         plots
 """

@@ -92,14 +92,14 @@ def measure(stage: Stage, plan: Plan) -> Report:
             cold_starts.append(server.cold_start_s)
     with stage.serve(WORKERS=workers) as server:
         idle = _memory(server)
-        uvloop.run(_round(stage, server, plan, WARM_UP))
-        rounds = [uvloop.run(_round(stage, server, plan, plan.logins // plan.rounds)) for _ in range(plan.rounds)]
+        uvloop.run(run_round(stage, server, plan, WARM_UP))
+        rounds = [uvloop.run(run_round(stage, server, plan, plan.logins // plan.rounds)) for _ in range(plan.rounds)]
         loaded = _memory(server)
     request, verify = uvloop.run(_count_trips(stage))
     return Report(plan, cold_starts, idle, loaded, rounds, request, verify)
 
 
-async def _round(stage: Stage, server: Serving, plan: Plan, logins: int) -> Round:
+async def run_round(stage: Stage, server: Serving, plan: Plan, logins: int) -> Round:
     """Let users log in, each one login after another, until `logins` are done."""
     api_key = server.tenant()["api_key"]
     arrivals = (Person.arrive(server.port, stage.twilio.port, api_key) for _ in range(plan.concurrency))

@@ -171,8 +171,9 @@ def _wait_here() -> None:
         tenant = server.tenant()
         print(
             f"export AUTH1_KEY={tenant['api_key']} AUTH1_CODES={stage.twilio.url}\n"
+            f"export AUTH1_SECRET={tenant['secret_key']} AUTH1_ADMIN={server.admin_token}\n"
             f"just load {server.url}\n"
-            f"\nA secret key {tenant['secret_key']}, a test key {tenant['test_key']}.\n"
+            f"\nA test key {tenant['test_key']}.\n"
             f"Log: {stage.directory}/auth1-{server.port}.log. Ctrl-C ends everything.",
             flush=True,
         )
