@@ -35,7 +35,8 @@ begin
     select s.user_id, s.channel, extract(epoch from s.created_at)::float8, extract(epoch from least(s.expires_at, s.idle_at))::float8,
       i.phone, i.email, u.created_at, u.last_login_at, u.metadata::text, u.user_metadata::text
     from sessions s
-    join users u on u.tenant_id = s.tenant_id and u.id = s.user_id
+    -- The limit lets the planner of a small or new database read one row by its key, not all users of the tenant.
+    cross join lateral (select * from users where tenant_id = s.tenant_id and id = s.user_id limit 1) as u
     join tenants t on t.id = split_part(s.tenant_id, ':', 1)
     cross join lateral (
       select max(identifier) filter (where type = 'phone') as phone, max(identifier) filter (where type = 'email') as email

@@ -82,6 +82,7 @@ declare
   opened opened_challenge[] := '{}';
   new_events new_event[];
   event new_event;
+  has_links boolean := false;
   has_budget constant boolean := request.budget_microdollars is not null or request.budget_messages is not null;
   is_batch constant boolean := cardinality(requests) > 1;
   is_locked boolean;
@@ -110,6 +111,7 @@ begin
     exit when rejection is not null;
     result := null;
     result.message_id := request.message_id;
+    has_links := has_links or request.link_token_digest is not null;
     is_locked := false;
     loop
       if is_batch then
@@ -170,7 +172,7 @@ begin
 
   -- 3. Write the challenges, links, messages and events of accepted requests.
   if cardinality(opened) > 0 then
-    new_events := write_challenges(opened);
+    new_events := write_challenges(opened, has_links);
   end if;
   if has_budget and rejection is distinct from 'reused' and budget.tenant_id is not null then
     event := charge_budget(budget, requests[1],

@@ -114,8 +114,9 @@ begin
   end if;
   return query
   select r.tenant_id, r.session_id, coalesce(j.verdict, 'unknown'), j.number, j.user_id, j.channel,
-    (select max(i.identifier) from identifiers i
-     where i.tenant_id = r.tenant_id and i.user_id = j.user_id and channel_of(i.type) = j.channel),
+    -- A filter, because a plain maximum may be read by the order of the primary key: all identifiers of the tenant.
+    (select max(i.identifier) filter (where channel_of(i.type) = j.channel) from identifiers i
+     where i.tenant_id = r.tenant_id and i.user_id = j.user_id),
     events_json(new_events, r.event_id, null)
   from unnest(requests) as r left join unnest(judged) as j
     on (j.request).tenant_id = r.tenant_id and (j.request).session_id = r.session_id

@@ -1,5 +1,5 @@
 -- Write the challenges, links and messages of requests that were accepted. Returns their events, for record_events.
-create function write_challenges(opened opened_challenge[]) returns new_event[]
+create function write_challenges(opened opened_challenge[], has_links boolean) returns new_event[]
 language plpgsql
 as $$
 declare
@@ -18,7 +18,7 @@ begin
   from unnest(opened) as o cross join lateral (select (o.request).*) as r
   where not r.is_suppressed;
 
-  if exists (select from unnest(opened) as o where (o.request).link_token_digest is not null) then
+  if has_links then
     insert into links (tenant_id, message_id, challenge_id, identifier, token_digest, secret_digest, with_code, redirect_to,
       code_challenge, user_agent, network, expires_at)
     select r.tenant_id, r.message_id, o.challenge_id, r.identifier, r.link_token_digest, r.link_secret_digest,

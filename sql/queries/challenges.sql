@@ -9,9 +9,13 @@ select c.message_id, split_part(e.type, '.', 2) as verdict, c.id as challenge_id
   (select json_agg(event_json(o) order by o.id)::text from events o
    where o.tenant_id = @tenant_id and o.id in (@event_id, @other_event_id)) as events
 from events e
-join challenges c on c.tenant_id = e.tenant_id and c.id = e.subject
-join identifiers i on i.tenant_id = c.tenant_id and i.identifier = c.identifier
-join live_codes l on l.tenant_id = c.tenant_id and l.identifier = c.identifier and c.id = any(l.challenge_ids)
+cross join lateral (select * from challenges where tenant_id = e.tenant_id and id = e.subject limit 1) as c
+cross join lateral (select * from identifiers where tenant_id = c.tenant_id and identifier = c.identifier limit 1) as i
+cross join lateral (
+  select * from live_codes k
+  where k.tenant_id = c.tenant_id and k.identifier = c.identifier and c.id = any(k.challenge_ids)
+  limit 1
+) as l
 where e.tenant_id = @tenant_id and e.id = @event_id
 
 -- name: find_submitted
@@ -30,15 +34,18 @@ from events e where e.tenant_id = @tenant_id and e.id = @event_id
 select purpose from live_codes where tenant_id = @tenant_id and identifier = @identifier limit 1
 
 -- name: find_challenge
--- A challenge and its newest message; of a message and its retry, the first one where that arrived.
+-- A challenge and its newest message; of a message and its retry, the first one where that arrived. The limits let the
+-- planner of a small or new database read each row by its key, instead of all messages of the tenant.
 select c.id, c.channel,
   case when c.status = 'open' and c.expires_at <= now() then 'expired' else c.status end as status,
   c.opened_at, c.expires_at,
   m.id as message_id, m.state, m.provider, m.error, m.created_at, m.updated_at
 from challenges c
-left join messages n on n.tenant_id = c.tenant_id and n.id = c.message_id
-left join messages f on f.tenant_id = n.tenant_id and f.id = n.retry_of and f.state = 'delivered'
-left join messages m on m.tenant_id = c.tenant_id and m.id = coalesce(f.id, n.id)
+left join lateral (select * from messages where tenant_id = c.tenant_id and id = c.message_id limit 1) as n on true
+left join lateral (
+  select id from messages where tenant_id = n.tenant_id and id = n.retry_of and state = 'delivered' limit 1
+) as f on true
+left join lateral (select * from messages where tenant_id = c.tenant_id and id = coalesce(f.id, n.id) limit 1) as m on true
 where c.tenant_id = @tenant_id and c.id = @challenge_id
 
 -- name: record_event

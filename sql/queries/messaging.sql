@@ -56,14 +56,15 @@ returning id
 
 -- name: schedule_messages
 -- Move the time of attention of messages on to the time when something is due: the end of a claim, a retry, the end of the
--- wait for a delivery report. Null if nothing is. Messages with something due now are left to the other statements.
+-- wait for a delivery report. Null if nothing is. Messages with something due now are left to the other statements. Here
+-- and below, a range with two ends makes the planner expect few rows, and use the index, before it knows the table.
 with due as (
   select m.tenant_id, m.id, next.at from messages m
   cross join lateral (select least(
     case when m.state = 'queued' or m.trying is not null then coalesce(m.claimed_until, '-infinity') end,
     m.retry_at,
     case when m.state = 'sent' then m.receipt_due_at end) as at) as next
-  where m.attention_at <= now() and coalesce(next.at > now(), true)
+  where m.attention_at between '-infinity' and now() and coalesce(next.at > now(), true)
   order by m.attention_at
   limit @max_rows
   for update of m skip locked
@@ -78,7 +79,7 @@ select count(*) as settled, null::text as events from updated
 -- LOCKED gives each row to one.
 with due as (
   select tenant_id, id from messages
-  where attention_at <= now() and state = 'queued' and trying is null and coalesce(claimed_until <= now(), true)
+  where attention_at between '-infinity' and now() and state = 'queued' and trying is null and coalesce(claimed_until <= now(), true)
     and channel = @channel and (tenant_id like '%:test') = @is_sandbox
   order by attention_at
   limit @max_rows
@@ -113,7 +114,7 @@ left join lateral (
 with due as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
-    where attention_at <= now() and retry_at <= now() and trying is null
+    where attention_at between '-infinity' and now() and retry_at <= now() and trying is null
     order by attention_at
     limit cardinality(@message_ids::text[])
     for update skip locked
@@ -133,11 +134,13 @@ with due as (
 ), replaced as (
   update identifiers i set message_id = (@message_ids::text[])[w.n]
   from wanted w
+  cross join lateral (
+    select from live_codes k
+    where k.tenant_id = w.tenant_id and k.identifier = w.identifier and w.challenge_id = any(k.challenge_ids)
+      and k.expires_at > now() + interval '30 s'  -- else it would expire on its way
+    limit 1
+  ) as live
   where i.tenant_id = w.tenant_id and i.identifier = w.identifier and i.message_id = w.id
-    and exists (
-      select from live_codes k
-      where k.tenant_id = w.tenant_id and k.identifier = w.identifier and w.challenge_id = any(k.challenge_ids)
-        and k.expires_at > now() + interval '30 s')  -- else it would expire on its way
   returning w.*
 ), renamed as (
   update challenges c set message_id = (@message_ids::text[])[r.n]
@@ -184,7 +187,7 @@ on conflict (tenant_id, day, country, channel, slot) do update set
 with lost as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
-    where attention_at <= now() and trying is not null and claimed_until < now()
+    where attention_at between '-infinity' and now() and trying is not null and claimed_until < now()
     order by attention_at
     limit cardinality(@event_ids::text[])
     for update skip locked
@@ -215,7 +218,7 @@ select count(*) as settled, (select json_agg(event)::text from new_event) as eve
 with silent as (
   select tenant_id, id, row_number() over (order by id) as n from (
     select tenant_id, id from messages
-    where attention_at <= now() and state = 'sent' and receipt_due_at < now()
+    where attention_at between '-infinity' and now() and state = 'sent' and receipt_due_at < now()
     order by attention_at
     limit cardinality(@event_ids::text[])
     for update skip locked

@@ -44,11 +44,9 @@ select c.relname as name from pg_index x join pg_class c on c.oid = x.indexrelid
 where not x.indisvalid and c.relkind = 'i' and c.relnamespace = current_schema()::regnamespace
 
 -- name: list_filled_tables
--- Tables with rows; of a partitioned table the whole.
+-- Tables and partitions with rows.
 select quote_ident(c.relname) as name from pg_class c
-where c.relnamespace = current_schema()::regnamespace and not c.relispartition and case c.relkind
-  when 'r' then pg_relation_size(c.oid) > 0
-  when 'p' then exists (select from pg_partition_tree(c.oid) as p where pg_relation_size(p.relid) > 0) end
+where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and pg_relation_size(c.oid) > 0
 
 -- name: list_migrations
 -- What was applied.

@@ -90,10 +90,12 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_idempotency
--- Delete what is old, skipping rows that are locked.
+-- Delete what is old, skipping rows that are locked. Here and below, a range with two ends makes the planner expect few
+-- rows, and use the index, before it knows the table.
 with old as (
   select tenant_id, route, digest from idempotency
-  where claimed_at < now() - interval '24 hours' limit @max_rows for update skip locked
+  where claimed_at between '-infinity' and now() - interval '24 hours'
+  order by claimed_at limit @max_rows for update skip locked
 ), gone as (
   delete from idempotency k using old
   where k.tenant_id = old.tenant_id and k.route = old.route and k.digest = old.digest returning 1
@@ -104,7 +106,8 @@ select count(*) as purged from gone
 -- As long as events are kept.
 with old as (
   select tenant_id, day, country, channel, slot from spending
-  where day < (now() at time zone 'UTC')::date - interval '13 months' limit @max_rows for update skip locked
+  where day between '-infinity' and (now() at time zone 'UTC')::date - interval '13 months'
+  order by day limit @max_rows for update skip locked
 ), gone as (
   delete from spending s using old
   where (s.tenant_id, s.day, s.country, s.channel, s.slot)
@@ -150,8 +153,8 @@ with old as (
     order by u.tenant_id, u.id limit @max_rows for update of u skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute'
-    and not exists (select from sessions s where s.tenant_id in (t.id, t.id || ':test'))
-    and not exists (select from identifiers i where i.tenant_id in (t.id, t.id || ':test'))
+    and (select true from sessions s where s.tenant_id in (t.id, t.id || ':test') order by s.tenant_id, s.id limit 1) is null
+    and (select true from identifiers i where i.tenant_id in (t.id, t.id || ':test') order by i.tenant_id, i.identifier limit 1) is null
   limit @max_rows
 ), gone as (
   delete from users u using old where u.tenant_id = old.tenant_id and u.id = old.id returning 1
@@ -227,17 +230,18 @@ with old as (
 select count(*) as purged from gone
 
 -- name: purge_deleted_tenants
--- The tenant's row, after all other rows. Its events stay until their partition is dropped.
+-- The tenant's row, after all other rows. Its events stay until their partition is dropped. An ordered subquery, unlike
+-- `not exists`, is not turned into a join that reads the whole table.
 with old as (
   select t.id from tenants t
   where t.deleted_at < now() - interval '1 minute'
-    and not exists (select from users u where u.tenant_id in (t.id, t.id || ':test'))
-    and not exists (select from identifiers i where i.tenant_id in (t.id, t.id || ':test'))
-    and not exists (select from challenges c where c.tenant_id in (t.id, t.id || ':test'))
-    and not exists (select from messages m where m.tenant_id in (t.id, t.id || ':test'))
-    and not exists (select from spending s where s.tenant_id in (t.id, t.id || ':test'))
+    and (select true from users u where u.tenant_id in (t.id, t.id || ':test') order by u.tenant_id, u.id limit 1) is null
+    and (select true from identifiers i where i.tenant_id in (t.id, t.id || ':test') order by i.tenant_id, i.identifier limit 1) is null
+    and (select true from challenges c where c.tenant_id in (t.id, t.id || ':test') order by c.tenant_id, c.id limit 1) is null
+    and (select true from messages m where m.tenant_id in (t.id, t.id || ':test') order by m.tenant_id, m.id limit 1) is null
+    and (select true from spending s where s.tenant_id in (t.id, t.id || ':test') order by s.tenant_id, s.day limit 1) is null
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
-    and not exists (select from message_hours h where h.tenant_id = t.id)
+    and (select true from message_hours h where h.tenant_id = t.id order by h.hour limit 1) is null
   limit @max_rows for update skip locked
 ), gone as (
   delete from tenants t using old where t.id = old.id returning 1

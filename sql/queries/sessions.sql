@@ -1,16 +1,19 @@
--- List and end sessions. Checks and refreshes are functions (sql/functions/find_sessions.sql, refresh_sessions.sql). A session is live unless it is revoked, expired or idle for too long, or was
--- opened before its tenant ended all sessions.
+-- List and end sessions. Checks and refreshes are functions (sql/functions/find_sessions.sql, refresh_sessions.sql). A
+-- session is live unless it is revoked, expired or idle for too long, or was opened before its tenant ended all sessions.
 
 -- name: user_exists
 -- See the name.
 select 1 from users where tenant_id = @tenant_id and id = @user_id
 
 -- name: list_sessions
--- A user's live sessions, newest first.
+-- A user's live sessions, newest first. Here and below, the sessions of the user are selected before they are sorted:
+-- otherwise a plan by the order of ids would read the sessions of all users.
+with mine as materialized (
+  select * from sessions where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null
+)
 select s.id, s.channel, s.device_name, s.user_agent, s.network, s.created_at, s.last_used_at, least(s.expires_at, s.idle_at) as expires_at
-from sessions s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
-where s.tenant_id = @tenant_id and s.user_id = @user_id and (@before = '' or s.id < @before) and s.revoked_at is null
-  and least(s.expires_at, s.idle_at) > now() and s.created_at >= t.sessions_from
+from mine s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
+where (@before = '' or s.id < @before) and least(s.expires_at, s.idle_at) > now() and s.created_at >= t.sessions_from
 order by s.id desc limit @max_rows
 
 -- name: end_session
@@ -19,7 +22,7 @@ with held as (
   select id, user_id, revoked_at from sessions where tenant_id = @tenant_id and id = @session_id and user_id = @user_id for no key update
 ), ended as (
   update sessions s set revoked_at = now()
-  from held h where s.tenant_id = @tenant_id and s.id = h.id and h.revoked_at is null
+  from held h where s.tenant_id = @tenant_id and s.id = @session_id and h.revoked_at is null
   returning s.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
@@ -51,11 +54,12 @@ select id from sessions where tenant_id = @tenant_id and user_id = @user_id and 
 -- name: end_surplus_sessions
 -- End the oldest of a user's sessions beyond a number. Each login runs this after its commit, so the last one sees all
 -- sessions.
-update sessions set revoked_at = now()
-where tenant_id = @tenant_id and revoked_at is null and id in (
+with mine as materialized (
   select id from sessions
   where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and least(expires_at, idle_at) > now()
-  order by id desc offset @max_sessions)
+)
+update sessions set revoked_at = now()
+where tenant_id = @tenant_id and id = any(array(select id from mine order by id desc offset @max_sessions)) and revoked_at is null
 returning id
 
 -- name: end_all_sessions

@@ -319,6 +319,11 @@ from mine order by id desc limit @max_rows
 -- name: export_events
 -- Events that name a user, or what is the user's: sessions, challenges and messages. Newest first.
 with mine as materialized (
-  select * from events where tenant_id = @tenant_id and coalesce(data ->> 'user_id', subject) = any(@ids::text[])
+  select e.* from unnest(@ids::text[]) as one(id)
+  cross join lateral (
+    -- With `offset 0` the tenant is compared later, and the plan cannot read all events of the tenant.
+    select * from events where coalesce(data ->> 'user_id', subject) = one.id offset 0
+  ) as e
+  where e.tenant_id = @tenant_id
 )
 select id, type, created_at, actor, subject, data::text from mine order by id desc limit @max_rows
