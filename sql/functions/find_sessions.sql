@@ -34,16 +34,15 @@ begin
   left join lateral (
     select s.user_id, s.channel, extract(epoch from s.created_at)::float8, extract(epoch from least(s.expires_at, s.idle_at))::float8,
       i.phone, i.email, u.created_at, u.last_login_at, u.metadata::text, u.user_metadata::text
-    from sessions s
-    -- The limit lets the planner of a small or new database read one row by its key, not all users of the tenant.
+    -- The limits let the planner of a small or new database read each row by its key, not all rows of the tenant.
+    from (select * from sessions where tenant_id = r.tenant_id and id = r.session_id limit 1) as s
     cross join lateral (select * from users where tenant_id = s.tenant_id and id = s.user_id limit 1) as u
     join tenants t on t.id = split_part(s.tenant_id, ':', 1)
     cross join lateral (
       select max(identifier) filter (where type = 'phone') as phone, max(identifier) filter (where type = 'email') as email
       from identifiers where tenant_id = s.tenant_id and user_id = s.user_id
     ) as i
-    where s.tenant_id = r.tenant_id and s.id = r.session_id and s.revoked_at is null
-      and least(s.expires_at, s.idle_at) > now() and s.created_at >= t.sessions_from
+    where s.revoked_at is null and least(s.expires_at, s.idle_at) > now() and s.created_at >= t.sessions_from
       and coalesce(u.banned_until, '-infinity') <= now()
   ) as live on true;
 end
