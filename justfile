@@ -48,7 +48,7 @@ screenshots:
 fuzz examples="200" only="":
     AUTH1_FUZZ_EXAMPLES={{ examples }} AUTH1_FUZZ_ONLY='{{ only }}' {{ bin }}/pytest -n 0 tests/openapi/test_fuzz.py
 
-# Compare the look-up of phone numbers with phonenumbers: a million numbers take about four minutes
+# Compare the look-up of phone numbers with phonenumbers: a million numbers, some minutes
 phone-numbers *arguments:
     {{ bin }}/python -m tests.support.phone_numbers {{ arguments }}
 

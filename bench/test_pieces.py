@@ -19,6 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from auth1 import api_keys
 from auth1.challenges import codes, store
+from auth1.challenges.messages import Envelope, TextCache, render_code
 from auth1.challenges.schemas import CodeRequest
 from auth1.challenges.store import OpenChallenge, SubmitCode
 from auth1.core import schemas
@@ -29,7 +30,7 @@ from auth1.core.ids import new_id
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import InvalidCode
 from auth1.events.log import EventContext
-from auth1.identifiers import parse_by_phonenumbers, parse_phone
+from auth1.identifiers import Channel, parse_by_phonenumbers, parse_phone
 from auth1.routes import ROUTES
 from auth1.sessions.create import NewSession
 from auth1.sessions.tokens import Signer, Subject
@@ -93,6 +94,26 @@ def test_parse_a_phone_number_by_phonenumbers(benchmark: BenchmarkFixture, numbe
     for _ in range(1000):
         parse_by_phonenumbers(next(numbers))
     assert benchmark(lambda: parse_by_phonenumbers(next(numbers)))
+
+
+def envelope(channel: Channel) -> Envelope:
+    to = PHONE if channel == "sms" else "ann@example.com"
+    return Envelope(TENANT, "msg_1", to, channel, "My App", TenantSettings(), None, "https://auth.example.com")
+
+
+@alone
+@pytest.mark.parametrize("channel", ["sms", "email"])
+def test_render_a_code_from_the_cache(benchmark: BenchmarkFixture, channel: Channel) -> None:
+    assert benchmark(lambda: render_code(envelope(channel), code="482913", link=None, expires_in=600))
+
+
+@alone
+@pytest.mark.parametrize("channel", ["sms", "email"])
+def test_render_a_code_anew(benchmark: BenchmarkFixture, channel: Channel) -> None:
+    def render() -> object:
+        return render_code(envelope(channel), code="482913", link=None, expires_in=600, cache=TextCache())
+
+    assert benchmark(render)
 
 
 @alone
