@@ -149,7 +149,8 @@ async def _check_risk(app: Services, context: EventContext, tenant: Tenant, iden
 async def _acquire_rate_limits(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> None:
     """Raise RateLimited. The response shows these limits to secret keys, which have no limit per address."""
     identifier = order.identifier
-    block = None if app.settings.sms_to_console else identifier.block  # printed SMS cost nothing
+    # SMS that are only printed cost nothing.
+    block = identifier.block if app.settings.sms_providers != ("console",) else None
     limits = rate_limits(tenant, identifier.value, block)
     decision = await app.limiter.acquire(*limits, *order.purpose.rate_limits)
     if decision.limited_by is not None or tenant.key_kind == "sk":

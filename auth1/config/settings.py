@@ -82,11 +82,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[Network, ...]
 
     @property
-    def sms_to_console(self) -> bool:
-        """Return whether SMS are printed instead of sent; for development only."""
-        return self.sms_providers == ("console",)
-
-    @property
     def pool_size_per_worker(self) -> int:
         """Return the share of one worker in DATABASE_POOL_SIZE, which is for the instance."""
         return max(1, self.database_pool_size // self.workers)
