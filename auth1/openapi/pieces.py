@@ -114,4 +114,5 @@ def shown(value: Any) -> str:
 def sheet(caption: str, text: str) -> str:
     """Render a block of code with its caption. It can be focused and scrolled by keyboard."""
     label = escape(re.sub(r"<[^>]+>", "", caption))
-    return f'<figure><figcaption>{caption}</figcaption><pre tabindex="0" role="group" aria-label="{label}">{text}</pre></figure>'
+    block = f'<pre tabindex="0" role="group" aria-label="{label}">{text}</pre>'
+    return f"<figure><figcaption>{caption}</figcaption>{block}</figure>"

@@ -164,7 +164,7 @@ class ConnectionPool:
             self._drop(self._idle.pop(0).connection)
 
     def _drop(self, connection: Any) -> None:
-        """Close a connection that nobody uses."""
+        """Close an unused connection."""
         self._open.pop(connection, None)
         connection.terminate()
         self._connect_more()
