@@ -19,8 +19,7 @@ from auth1.core.http import client_ip
 from auth1.core.http.request import Request
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import ClientRateLimit, RateLimit, raise_if_limited
-from auth1.core.redis import Redis
-from auth1.core.redis_connection import RedisUnavailable
+from auth1.core.redis import Redis, RedisUnavailable
 from auth1.core.schemas import encode
 from auth1.errors import BadRequest, InvalidApiKey, NotAuthenticated, OriginNotAllowed, TenantSuspended
 from auth1.services import Services

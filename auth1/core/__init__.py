@@ -4,7 +4,7 @@ http             requests and responses (package)
 outbound         requests to other services (package)
 postgres         the pool, named queries, SQL functions, migrations (package)
 redis            one pipelined connection with a circuit breaker
-redis_connection  its protocol: commands out, replies in
+redis_address    where Redis is, how long to wait for it, why a connection failed
 ratelimit        several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker  stops calling a dependency that keeps failing
 schemas          JSON bytes -> Struct, and field errors

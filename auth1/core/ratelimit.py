@@ -8,19 +8,19 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from auth1 import metrics
 from auth1.core.http.client_ip import rate_limit_prefix
 from auth1.core.http.request import Request
-from auth1.core.redis import Redis, Script
-from auth1.core.redis_connection import RedisUnavailable
+from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.errors import RateLimited
 
 _ACQUIRE = Script.load("ratelimit_acquire")
 _RELEASE = Script.load("ratelimit_release")
 _LOCAL_KEYS = 50_000
+_RELEASED_AT_ONCE = 200  # rate limits of one call, which takes about a millisecond
 _EMPTY = [0] * 10  # counts of the ten parts of a window, newest first
 _NEVER = (0.0, 0.0)
 
@@ -73,7 +73,7 @@ class RateLimiter:
         self._full: OrderedDict[str, tuple[float, float]] = (
             OrderedDict()
         )  # cached until, available at (monotonic seconds)
-        self._releases: list[RateLimit] = []
+        self._releases: dict[str, int] = {}  # requests to release, by key
 
     async def acquire(self, *rate_limits: RateLimit) -> Decision:
         """Acquire one request of each rate limit, or of none. All keys must share a hash tag."""
@@ -113,26 +113,36 @@ class RateLimiter:
 
     def release_later(self, rate_limit: RateLimit) -> None:
         """Release one request with the next `flush_releases`, so that the caller need not wait."""
-        self._releases.append(rate_limit)
+        self._releases[rate_limit.key] = self._releases.get(rate_limit.key, 0) + 1
 
     async def flush_releases(self) -> None:
-        """Release everything that `release_later` collected.
+        """Release everything that `release_later` collected, with one call for the limits of a hash tag.
 
-        The first release goes alone, so that an unavailable Redis fails one call and not all of them.
+        The first call goes alone, so that an unavailable Redis fails one call and not all of them.
         """
-        rate_limits, self._releases = self._releases, []
-        if rate_limits:
-            await self._release(rate_limits[0])
-        await asyncio.gather(*(self._release(rate_limit) for rate_limit in rate_limits[1:]))
+        releases, self._releases = self._releases, {}
+        by_tag: dict[str, list[str]] = {}
+        for key in releases:
+            by_tag.setdefault(key.partition("}")[0], []).append(key)
+        calls = [
+            {key: releases[key] for key in keys[start : start + _RELEASED_AT_ONCE]}
+            for keys in by_tag.values()
+            for start in range(0, len(keys), _RELEASED_AT_ONCE)
+        ]
+        if calls:
+            await self._release(calls[0])
+            await asyncio.gather(*(self._release(call) for call in calls[1:]))
 
-    async def _release(self, rate_limit: RateLimit) -> None:
+    async def _release(self, releases: Mapping[str, int]) -> None:
         try:
-            await self._redis.run(_RELEASE, [rate_limit.key], [])
+            await self._redis.run(_RELEASE, list(releases), list(releases.values()))
         except RedisUnavailable:
-            counts = self._local.get(rate_limit.key, (0, _EMPTY))[1]
-            newest = next((place for place, count in enumerate(counts) if count), None)
-            if newest is not None:
-                counts[newest] -= 1
+            for key, wanted in releases.items():
+                counts, left = self._local.get(key, (0, _EMPTY))[1], wanted
+                for place, count in enumerate(counts):
+                    if taken := min(left, count):
+                        counts[place] -= taken
+                        left -= taken
 
     def _acquire_locally(self, rate_limits: tuple[RateLimit, ...], now: int) -> list[int]:
         """Do the arithmetic of `ratelimit_acquire.lua` in this process."""

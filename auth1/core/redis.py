@@ -12,62 +12,109 @@ calls in flight and closes the connection. While it is closed, every call fails 
 import asyncio
 import contextlib
 import hashlib
-import socket
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, NamedTuple
 
 import hiredis
 
 from auth1 import metrics
 from auth1.core.log import Log
-from auth1.core.redis_connection import Connection, RedisUnavailable, Reply
+from auth1.core.redis_address import DEFAULT_TIMEOUTS, Address, RedisUnavailable, Timeouts, failure_reason
 
 __all__ = ["Address", "Redis", "RedisUnavailable", "Script", "Timeouts"]
+
+# A stalled event loop looks like a stalled Redis; replies that have arrived meanwhile are read within this time.
+GRACE_S = 0.01
+
+Reply = Any  # what RESP can carry: bytes, int, None or a list of these
 
 REPORT_EVERY_S = 60.0
 RETRY_S = 0.25
 ASK_S = 1.0
 
 
-class Timeouts(NamedTuple):
-    """How long to wait for a connection, with its greeting, and for the reply of a call."""
+class Connection(asyncio.Protocol):
+    """Commands out, replies in, in order."""
 
-    connect_s: float = 0.1
-    call_s: float = 0.05
+    def __init__(
+        self, call_s: float, on_lost: Callable[[], None], on_push: Callable[[list[Reply]], None] | None = None
+    ) -> None:
+        self._call_s = call_s
+        self._reader = hiredis.Reader()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[tuple[float, asyncio.Future[Reply]]] = deque()
+        self._out: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._on_lost = on_lost
+        self._on_push = on_push
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # asyncio promises less than TCP and TLS give
 
-class Address(NamedTuple):
-    """A parsed URL: `redis://user:password@host:port/database`, `rediss://…` (TLS) or `unix:///path?db=0`."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close()
 
-    host: str
-    port: int
-    path: str
-    tls: bool
-    username: str
-    password: str
-    database: int
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                if self._on_push is not None and isinstance(reply, list) and reply[0] == b"message":
+                    self._on_push(reply)
+                elif self._waiting:
+                    future = self._waiting.popleft()[1]
+                    if not future.done():  # its caller may have been cancelled
+                        future.set_result(reply)
+        except hiredis.ProtocolError:
+            self.close()
 
-    @classmethod
-    def parse(cls, url: str) -> "Address":
-        """Parse a URL that the settings have checked."""
-        parts = urlsplit(url)
-        unix = parts.scheme == "unix"
-        database = parse_qs(parts.query).get("db", [""])[0] or ("" if unix else parts.path.strip("/"))
-        return cls(
-            parts.hostname or "localhost",
-            parts.port or 6379,
-            parts.path if unix else "",
-            parts.scheme == "rediss",
-            unquote(parts.username or ""),
-            unquote(parts.password or ""),
-            int(database or 0),
-        )
+    def call(self, *words: str | bytes | int) -> asyncio.Future[Reply]:
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        if self._transport is None or self._transport.is_closing():
+            future.set_exception(RedisUnavailable("not connected"))
+            return future
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub forgets mixed tuples
+        self._waiting.append((self._loop.time() + self._call_s, future))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._call_s, self._check, False)
+        return future
 
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+            self._on_lost()
+        while self._waiting:
+            future = self._waiting.popleft()[1]
+            if not future.done():
+                future.set_exception(RedisUnavailable("connection lost"))
+                future.exception()  # a caller that was cancelled meanwhile will not look
 
-DEFAULT_TIMEOUTS = Timeouts()
+    def _flush(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def _check(self, warned: bool) -> None:
+        """One timer per connection: the oldest call is the first to be late."""
+        self._timer = None
+        if not self._waiting:
+            return
+        late_s = self._loop.time() - self._waiting[0][0]
+        if late_s < 0:
+            self._timer = self._loop.call_later(-late_s, self._check, False)
+        elif not warned:
+            self._timer = self._loop.call_later(GRACE_S, self._check, True)
+        else:
+            self.close()
 
 
 class Script(NamedTuple):
@@ -192,26 +239,9 @@ class Redis:
         now = asyncio.get_running_loop().time()
         if now >= self._report_at:
             self._report_at = now + REPORT_EVERY_S
-            self._log.warn("redis connection failed", connection=self._name, reason=self._reason(error))
-
-    def _reason(self, error: Exception) -> str:
-        match error:
-            case TimeoutError():
-                return f"no answer within {self._timeouts.connect_s * 1000:.0f} ms (REDIS_CONNECT_TIMEOUT_MS)"
-            case ssl.SSLCertVerificationError():
-                return f"certificate is not trusted: {error.verify_message}"
-            case ssl.SSLError():
-                return f"TLS failed: {error.reason}"
-            case socket.gaierror():
-                return "host name cannot be resolved"
-            case RedisUnavailable():  # the first word is a code; what follows may quote the request
-                code = str(error).partition(" ")[0]
-                return f"refused by Redis: {code}" if code.isupper() else str(error)
-            case ConnectionRefusedError():
-                return "connection refused"
-            case OSError():
-                return error.strerror or str(error) or type(error).__name__
-        return type(error).__name__
+            self._log.warn(
+                "redis connection failed", connection=self._name, reason=failure_reason(error, self._timeouts)
+            )
 
     async def _greet(self, connection: Connection) -> None:
         where = self._address

@@ -1,17 +1,23 @@
--- Release one request of a rate limit, because it turned out to be legitimate.
+-- Release requests of several rate limits, because they turned out to be legitimate.
 --
--- KEYS      the rate limit, as ratelimit_acquire.lua writes it; its newest request is released
--- Returns   1 when a request was released, 0 when none was counted
-local value = redis.call('GET', KEYS[1])
-if not value then
-  return 0
-end
+-- KEYS      the rate limits, as ratelimit_acquire.lua writes them; all share one hash tag
+-- ARGV      how many requests to release of each rate limit, the newest first; 1 where there is none
+-- Returns   how many requests were released
 local released = 0
-local counts = string.gsub(string.match(value, ':(.*)'), '%d+', function(count)
-  if released == 0 and tonumber(count) > 0 then
-    released = 1
-    return tostring(tonumber(count) - 1)
+for i, key in ipairs(KEYS) do
+  local wanted = tonumber(ARGV[i] or 1)
+  local value = redis.call('GET', key)
+  if value then
+    local left = wanted
+    local counts = string.gsub(string.match(value, ':(.*)'), '%d+', function(count)
+      local taken = math.min(left, tonumber(count))
+      left = left - taken
+      return string.format('%d', tonumber(count) - taken)
+    end)
+    if left < wanted then
+      redis.call('SET', key, string.match(value, '^%d+:') .. counts, 'KEEPTTL')
+      released = released + wanted - left
+    end
   end
-end)
-redis.call('SET', KEYS[1], string.match(value, '^%d+:') .. counts, 'KEEPTTL')
+end
 return released

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from auth1.core.postgres import Postgres
-from auth1.core.redis import Redis
-from auth1.core.redis_connection import RedisUnavailable
+from auth1.core.redis import Redis, RedisUnavailable
 from auth1.sessions import store
 from auth1.sessions.schemas import SessionUser
 from auth1.tenants.settings import Tenant

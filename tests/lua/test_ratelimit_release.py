@@ -3,7 +3,10 @@
 import asyncio
 import random
 
-from auth1.core.redis import Script
+from auth1.core.log import Log
+from auth1.core.ratelimit import RateLimit, RateLimiter
+from auth1.core.redis import Redis, Script, Timeouts
+from auth1.dev.redis import RedisServer
 from tests.lua.conftest import NewWire
 from tests.lua.test_ratelimit_acquire import HOUR_MS, bucket, contract, take
 from tests.support.raw_redis import RawRedis
@@ -18,8 +21,9 @@ async def give_back(raw_redis: RawRedis, key: str) -> int:
 
 async def test_release_returns_the_documented_values(raw_redis: RawRedis, key: str) -> None:
     assert contract(GIVE_BACK) == {
-        "KEYS": "the rate limit, as ratelimit_acquire.lua writes it; its newest request is released",
-        "Returns": "1 when a request was released, 0 when none was counted",
+        "KEYS": "the rate limits, as ratelimit_acquire.lua writes them; all share one hash tag",
+        "ARGV": "how many requests to release of each rate limit, the newest first; 1 where there is none",
+        "Returns": "how many requests were released",
     }
 
     assert await give_back(raw_redis, key) == 0
@@ -58,6 +62,34 @@ async def test_release_removes_the_newest_request_first(raw_redis: RawRedis, key
 
     assert given == [1, 1, 1, 1]
     assert await raw_redis.call("GET", key) == b"123:0,0,0,0,1,0,0,0,0,1"
+
+
+async def test_several_limits_are_released_in_one_call(raw_redis: RawRedis, key: str) -> None:
+    await raw_redis.call("SET", f"{key}:a", "123:1,0,4,0,0,0,0,0,0,0", "PX", HOUR_MS)
+    await raw_redis.call("SET", f"{key}:b", "123:0,0,0,0,0,0,0,0,0,2", "PX", HOUR_MS)
+    keys = [f"{key}:a", f"{key}:none", f"{key}:b"]
+
+    assert await raw_redis.run(GIVE_BACK, keys, [3, 1, 9]) == 5
+
+    assert await raw_redis.call("MGET", *keys) == [b"123:0,0,2,0,0,0,0,0,0,0", None, b"123:0,0,0,0,0,0,0,0,0,0"]
+
+
+async def test_pending_releases_of_a_tenant_take_one_call(redis_server: RedisServer, key: str) -> None:
+    redis = Redis(redis_server.url(), Log("error"), timeouts=Timeouts(2.0, 2.0))
+    await redis.start()
+    limiter = RateLimiter(redis)
+    limits = [RateLimit("prefix", f"slots:{{{key}}}:{number}", 5, HOUR_MS) for number in range(3)]
+    for limit in [*limits, limits[0]]:
+        await limiter.acquire(limit)
+        limiter.release_later(limit)
+    before = redis.round_trips
+
+    await limiter.flush_releases()
+    await limiter.flush_releases()
+
+    assert redis.round_trips - before <= 2  # the second when Redis does not know the script yet
+    assert [(await limiter.acquire(limit)).remaining[0].remaining for limit in limits] == [4, 4, 4]
+    await redis.stop()
 
 
 async def test_concurrent_acquires_and_releases_keep_the_count_exact(new_raw_redis: NewWire, key: str) -> None:

@@ -6,8 +6,7 @@ import pytest
 
 from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
-from auth1.core.redis import Redis, Script
-from auth1.core.redis_connection import RedisUnavailable
+from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.dev.redis import RedisServer
 from tests.conftest import Started, new_phone
 from tests.support.api_client import ApiClient
