@@ -232,7 +232,7 @@ async def _import_rows(tenant_id: str, batch: Sequence[Entry], transaction: Tran
         else:
             result.existing += 1
     if created:
-        await store.make_users(transaction, tenant_id, created, None, EventContext(""))
+        await store.create_users(transaction, tenant_id, created, None, EventContext(""))
     return result
 
 

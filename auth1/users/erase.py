@@ -22,7 +22,7 @@ Doubt = Callable[[list[str]], Awaitable[None]]
 
 
 class IdentifierRow(NamedTuple):
-    """A row of `hold_identifiers_to_erase`."""
+    """A row of `lock_identifiers_to_erase`."""
 
     identifier: str
 
@@ -53,9 +53,9 @@ class EraseUserRow(NamedTuple):
     events: str | None
 
 
-HOLD_IDENTIFIERS_TO_ERASE = _QUERIES.statement("hold_identifiers_to_erase", UserKey, IdentifierRow)
+LOCK_IDENTIFIERS_TO_ERASE = _QUERIES.statement("lock_identifiers_to_erase", UserKey, IdentifierRow)
 ERASE_CHALLENGES = _QUERIES.statement("erase_challenges", IdentifierList, EraseChallengesRow)
-HOLD_USER_TO_ERASE = _QUERIES.statement("hold_user_to_erase", UserKey, IdRow)
+LOCK_USER_TO_ERASE = _QUERIES.statement("lock_user_to_erase", UserKey, IdRow)
 ERASE_USER = _QUERIES.statement("erase_user", EraseUser, EraseUserRow)
 
 
@@ -116,13 +116,13 @@ async def _erase_in(
 ) -> Erased | None:
     key = UserKey(tenant_id, user_id)
     await lock_account(transaction, tenant_id, user_id)
-    rows = await transaction.rows(HOLD_IDENTIFIERS_TO_ERASE, key)
+    rows = await transaction.rows(LOCK_IDENTIFIERS_TO_ERASE, key)
     identifiers = [row.identifier for row in rows]
     # A separate statement after the lock sees the challenges that were opened during the wait.
     challenges = await transaction.row(ERASE_CHALLENGES, IdentifierList(tenant_id, identifiers))
     if challenges is None or challenges.busy:
         raise _Busy
-    if await transaction.row(HOLD_USER_TO_ERASE, key) is None:
+    if await transaction.row(LOCK_USER_TO_ERASE, key) is None:
         return None
     params = EraseUser(tenant_id, user_id, identifiers, new_id("evt"), *context, keep_budgets)
     erased = await transaction.row(ERASE_USER, params)

@@ -145,7 +145,7 @@ async def _has_phone(app: Services, manager: TenantAdmin, phone: str, user_id: s
 
 async def _create(manager: TenantAdmin, user: store.Row, transaction: Transaction) -> list[RecordedEvent]:
     _check_owners(user, await store.find_owners(transaction, manager.tenant_id, [user]))
-    return await store.make_users(transaction, manager.tenant_id, [user], new_id("evt"), manager.context)
+    return await store.create_users(transaction, manager.tenant_id, [user], new_id("evt"), manager.context)
 
 
 async def _end_everywhere(app: Services, manager: TenantAdmin, user_id: str, ended: Sequence[str]) -> None:

@@ -115,16 +115,16 @@ class FindUsersByMetadata(NamedTuple):
     max_rows: int
 
 
-class HoldOwners(NamedTuple):
-    """Parameters of `hold_owners`."""
+class LockOwners(NamedTuple):
+    """Parameters of `lock_owners`."""
 
     tenant_id: str
     identifiers: list[str]
     external_ids: list[str]
 
 
-class HoldOwnersRow(NamedTuple):
-    """A row of `hold_owners`."""
+class LockOwnersRow(NamedTuple):
+    """A row of `lock_owners`."""
 
     name: str
     user_id: str
@@ -132,8 +132,8 @@ class HoldOwnersRow(NamedTuple):
     is_external: bool
 
 
-class MakeUsers(NamedTuple):
-    """Parameters of `make_users`."""
+class CreateUsers(NamedTuple):
+    """Parameters of `create_users`."""
 
     tenant_id: str
     ids: list[str]
@@ -154,15 +154,15 @@ class MakeUsers(NamedTuple):
     types: list[str]
 
 
-class MakeUsersRow(NamedTuple):
-    """A row of `make_users`."""
+class CreateUsersRow(NamedTuple):
+    """A row of `create_users`."""
 
     claimed: int
     events: str | None
 
 
-class HoldUserIdentifiers(NamedTuple):
-    """Parameters of `hold_user_identifiers`."""
+class LockUserIdentifiers(NamedTuple):
+    """Parameters of `lock_user_identifiers`."""
 
     tenant_id: str
     user_id: str | None
@@ -170,8 +170,8 @@ class HoldUserIdentifiers(NamedTuple):
     types: list[str]
 
 
-class HoldUserIdentifiersRow(NamedTuple):
-    """A row of `hold_user_identifiers`."""
+class LockUserIdentifiersRow(NamedTuple):
+    """A row of `lock_user_identifiers`."""
 
     identifier: str
     user_id: str | None
@@ -185,8 +185,8 @@ class IdentifierList(NamedTuple):
     identifiers: list[str]
 
 
-class HoldUserRow(NamedTuple):
-    """A row of `hold_user`."""
+class LockUserRow(NamedTuple):
+    """A row of `lock_user`."""
 
     metadata: str
     user_metadata: str
@@ -269,11 +269,11 @@ FIND_RECENT_USERS_BY_METADATA = _QUERIES.statement(
     "find_recent_users_by_metadata", FindRecentUsersByMetadata, FindRecentUsersByMetadataRow
 )
 FIND_USERS_BY_METADATA = _QUERIES.statement("find_users_by_metadata", FindUsersByMetadata, IdRow)
-HOLD_OWNERS = _QUERIES.statement("hold_owners", HoldOwners, HoldOwnersRow)
-MAKE_USERS = _QUERIES.statement("make_users", MakeUsers, MakeUsersRow)
-HOLD_USER_IDENTIFIERS = _QUERIES.statement("hold_user_identifiers", HoldUserIdentifiers, HoldUserIdentifiersRow)
+LOCK_OWNERS = _QUERIES.statement("lock_owners", LockOwners, LockOwnersRow)
+CREATE_USERS = _QUERIES.statement("create_users", CreateUsers, CreateUsersRow)
+LOCK_USER_IDENTIFIERS = _QUERIES.statement("lock_user_identifiers", LockUserIdentifiers, LockUserIdentifiersRow)
 CANCEL_USER_CHALLENGES = _QUERIES.statement("cancel_user_challenges", IdentifierList, NoParams)
-HOLD_USER = _QUERIES.statement("hold_user", UserKey, HoldUserRow)
+LOCK_USER = _QUERIES.statement("lock_user", UserKey, LockUserRow)
 UPDATE_USER = _QUERIES.statement("update_user", UpdateUser, Recorded)
 LIST_LIVE_SESSIONS = _QUERIES.statement("list_live_sessions", UserKey, IdRow)
 BAN_USER = _QUERIES.statement("ban_user", BanUser, Recorded)

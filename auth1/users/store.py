@@ -151,7 +151,7 @@ async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[
     identifiers |= {user.stored_phone for user in users if user.stored_phone is not None}
     external_ids = [user.external_id for user in users if user.external_id is not None]
     rows = await transaction.rows(
-        statements.HOLD_OWNERS, statements.HoldOwners(tenant_id, list(identifiers), external_ids)
+        statements.LOCK_OWNERS, statements.LockOwners(tenant_id, list(identifiers), external_ids)
     )
     owned = [row for row in rows if row.user_id is not None]
     return Owners(
@@ -161,12 +161,12 @@ async def find_owners(transaction: Transaction, tenant_id: str, users: Sequence[
     )
 
 
-async def make_users(
+async def create_users(
     transaction: Transaction, tenant_id: str, users: Sequence[Row], event_id: str | None, context: EventContext
 ) -> list[RecordedEvent]:
     """Create users with free identifiers and external ids. Raises ConcurrentUpdate: then roll back."""
     owned = [(user.id, *one) for user in users for one in user.identifiers.items()]
-    params = statements.MakeUsers(
+    params = statements.CreateUsers(
         tenant_id=tenant_id,
         ids=[user.id for user in users],
         external_ids=[user.external_id for user in users],
@@ -184,7 +184,7 @@ async def make_users(
         **context._asdict(),
     )
     try:
-        row = await transaction.row(statements.MAKE_USERS, params)
+        row = await transaction.row(statements.CREATE_USERS, params)
     except asyncpg.UniqueViolationError:
         raise ConcurrentUpdate from None
     if row is None or row.claimed < len(owned):
@@ -198,8 +198,8 @@ async def update_user(
     """Change a user under its lock. Raises NotFound, Conflict, ValidationFailed."""
 
     async def work(transaction: Transaction) -> Changed:
-        gets, loses = await _hold_identifiers(transaction, tenant_id, user_id, changes)
-        user = await transaction.row(statements.HOLD_USER, statements.UserKey(tenant_id, user_id))
+        gets, loses = await _lock_identifiers(transaction, tenant_id, user_id, changes)
+        user = await transaction.row(statements.LOCK_USER, statements.UserKey(tenant_id, user_id))
         if user is None:
             raise NotFound  # the rollback removes the rows that were inserted for their locks
         params = statements.UpdateUser(
@@ -229,7 +229,7 @@ async def update_user(
         raise Conflict("Another user has this external_id.") from None
 
 
-async def _hold_identifiers(
+async def _lock_identifiers(
     transaction: Transaction, tenant_id: str, user_id: str, changes: Changes
 ) -> tuple[dict[str, IdentifierType], dict[str, IdentifierType]]:
     """Lock the identifiers of a change; return the added and removed ones with their types."""
@@ -238,8 +238,8 @@ async def _hold_identifiers(
     await lock_account(transaction, tenant_id, user_id)
     wanted = {value: kind for kind, value in changes.identifiers.items() if value is not None}
     rows = await transaction.rows(
-        statements.HOLD_USER_IDENTIFIERS,
-        statements.HoldUserIdentifiers(tenant_id, user_id, list(wanted), list(wanted.values())),
+        statements.LOCK_USER_IDENTIFIERS,
+        statements.LockUserIdentifiers(tenant_id, user_id, list(wanted), list(wanted.values())),
     )
     for row in rows:
         if row.identifier in wanted and row.user_id not in (None, user_id):

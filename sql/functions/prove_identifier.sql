@@ -38,7 +38,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 declare
-  held identifiers;
+  locked identifiers;
   i identifiers;
   old identifiers;                -- the user's identifier of the same type
   other identifiers;              -- of the other type
@@ -49,18 +49,18 @@ declare
 begin
   -- 1. Lock the identifier and those of the user, in one order, and judge.
   perform lock_account(request.tenant_id, request.user_id);
-  for held in
+  for locked in
     select * from identifiers as n
     where n.tenant_id = request.tenant_id and (n.identifier = request.identifier or n.user_id = request.user_id)
     order by n.identifier
     for no key update
   loop
-    if held.identifier = request.identifier then
-      i := held;
-    elsif held.type = request.type then
-      old := held;
+    if locked.identifier = request.identifier then
+      i := locked;
+    elsif locked.type = request.type then
+      old := locked;
     else
-      other := held;
+      other := locked;
     end if;
   end loop;
   code := read_code(i, request.purpose);

@@ -5,7 +5,7 @@
 -- Record a delivery report. Reports arrive late, twice, in any order, and before the delivery is recorded. The state only
 -- moves forward, and every order ends in the same row. For a message that another provider has accepted, only a report of
 -- delivery counts. `is_retryable`: another provider may deliver the failed message, so retry_messages decides.
-with held as materialized (
+with locked as materialized (
   select state, provider, provider_message_id, error, challenge_id, channel, retry_at, retry_of, delivered_at,
     further_state(state, @state) as next_state, coalesce(provider = @provider, true) as is_accepted
   from messages
@@ -25,7 +25,7 @@ with held as materialized (
       when state = 'failed' then retry_at
       when channel = 'sms' and retry_of is null
         and (select settings -> 'retry_undelivered' = 'true' from tenants where id = @tenant_id) then now() end as next_retry_at
-  from held
+  from locked
 ), updated as (
   update messages m set state = n.next_state, provider = @provider, provider_message_id = n.next_message_id,
     error = n.next_error, retry_at = n.next_retry_at, attention_at = least(m.attention_at, n.next_retry_at), updated_at = now(),

@@ -21,10 +21,10 @@ with old as (
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and expires_at < now() - interval '30 days'
   limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_messages
 -- Queued messages are never old: the outbox settles them.
@@ -33,10 +33,10 @@ with old as (
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and created_at < now() - interval '30 days' and state <> 'queued'
   limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_message_hours
 -- A little later than the messages themselves. Rows are selected by ctid, because they are never updated.
@@ -45,10 +45,10 @@ with old as (
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and hour < now() - interval '32 days'
   limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from message_hours h using old where h.ctid = old.ctid returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_links
 -- Delete what is old, skipping rows that are locked.
@@ -57,10 +57,10 @@ with old as (
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and expires_at < now() - interval '1 day'
   limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from links l using old where l.tenant_id = old.tenant_id and l.message_id = old.message_id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_sessions
 -- Delete what is old, skipping rows that are locked.
@@ -69,10 +69,10 @@ with old as (
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and least(expires_at, idle_at, revoked_at) < now() - interval '30 days'
   limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_identifiers
 -- Unverified identifiers, when none of their budgets applies any more.
@@ -84,10 +84,10 @@ with old as (
     and coalesce(wrong_at[1], '-infinity') < now() - interval '2 days'
     and coalesce(unnamed_locked_until, '-infinity') < now()
   limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from identifiers i using old where i.tenant_id = old.tenant_id and i.identifier = old.identifier returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_idempotency
 -- Delete what is old, skipping rows that are locked. Here and below, a range with two ends makes the planner expect few
@@ -96,11 +96,11 @@ with old as (
   select tenant_id, route, digest from idempotency
   where claimed_at between '-infinity' and now() - interval '24 hours'
   order by claimed_at limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from idempotency k using old
   where k.tenant_id = old.tenant_id and k.route = old.route and k.digest = old.digest returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_spending
 -- As long as events are kept.
@@ -108,12 +108,12 @@ with old as (
   select tenant_id, day, country, channel, slot from spending
   where day between '-infinity' and (now() at time zone 'UTC')::date - interval '13 months'
   order by day limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from spending s using old
   where (s.tenant_id, s.day, s.country, s.channel, s.slot)
     = (old.tenant_id, old.day, old.country, old.channel, old.slot) returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_sessions
 -- Delete the rows of a deleted tenant, dependent tables first. After a minute no worker has it in its cache. Each statement
@@ -125,10 +125,10 @@ with old as (
     order by s.tenant_id, s.id limit @max_rows for update of s skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute' limit @max_rows
-), gone as (
+), deleted as (
   delete from sessions s using old where s.tenant_id = old.tenant_id and s.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_identifiers
 -- Delete what is old, skipping rows that are locked.
@@ -139,10 +139,10 @@ with old as (
     order by i.tenant_id, i.identifier limit @max_rows for update of i skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute' limit @max_rows
-), gone as (
+), deleted as (
   delete from identifiers i using old where i.tenant_id = old.tenant_id and i.identifier = old.identifier returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_users
 -- After all dependent rows: a cascade would wait for locked rows.
@@ -156,10 +156,10 @@ with old as (
     and (select true from sessions s where s.tenant_id in (t.id, t.id || ':test') order by s.tenant_id, s.id limit 1) is null
     and (select true from identifiers i where i.tenant_id in (t.id, t.id || ':test') order by i.tenant_id, i.identifier limit 1) is null
   limit @max_rows
-), gone as (
+), deleted as (
   delete from users u using old where u.tenant_id = old.tenant_id and u.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_challenges
 -- Delete what is old, skipping rows that are locked.
@@ -170,10 +170,10 @@ with old as (
     order by c.tenant_id, c.id limit @max_rows for update of c skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute' limit @max_rows
-), gone as (
+), deleted as (
   delete from challenges c using old where c.tenant_id = old.tenant_id and c.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_messages
 -- Delete what is old, skipping rows that are locked.
@@ -184,10 +184,10 @@ with old as (
     order by m.tenant_id, m.id limit @max_rows for update of m skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute' limit @max_rows
-), gone as (
+), deleted as (
   delete from messages m using old where m.tenant_id = old.tenant_id and m.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_spending
 -- Delete what is old, skipping rows that are locked.
@@ -198,22 +198,22 @@ with old as (
     order by s.tenant_id, s.day limit @max_rows for update of s skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute' limit @max_rows
-), gone as (
+), deleted as (
   delete from spending s using old
   where (s.tenant_id, s.day, s.country, s.channel, s.slot)
     = (old.tenant_id, old.day, old.country, old.channel, old.slot) returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_budgets
 -- Delete what is old, skipping rows that are locked.
 with old as (
   select b.tenant_id from tenants t join budgets b on b.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of b skip locked
-), gone as (
+), deleted as (
   delete from budgets b using old where b.tenant_id = old.tenant_id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_message_hours
 -- Delete what is old, skipping rows that are locked.
@@ -224,10 +224,10 @@ with old as (
     order by h.hour limit @max_rows for update of h skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute' limit @max_rows
-), gone as (
+), deleted as (
   delete from message_hours h using old where h.ctid = old.ctid returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted
 
 -- name: purge_deleted_tenants
 -- The tenant's row, after all other rows. Its events stay until their partition is dropped. An ordered subquery, unlike
@@ -243,7 +243,7 @@ with old as (
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
     and (select true from message_hours h where h.tenant_id = t.id order by h.hour limit 1) is null
   limit @max_rows for update skip locked
-), gone as (
+), deleted as (
   delete from tenants t using old where t.id = old.id returning 1
 )
-select count(*) as purged from gone
+select count(*) as purged from deleted

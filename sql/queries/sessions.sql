@@ -18,18 +18,18 @@ order by s.id desc limit @max_rows
 
 -- name: end_session
 -- Repeating changes nothing, and writes no event. No row for an unknown session.
-with held as (
+with locked as (
   select id, user_id, revoked_at from sessions where tenant_id = @tenant_id and id = @session_id and user_id = @user_id for no key update
 ), ended as (
   update sessions s set revoked_at = now()
-  from held h where s.tenant_id = @tenant_id and s.id = @session_id and h.revoked_at is null
+  from locked l where s.tenant_id = @tenant_id and s.id = @session_id and l.revoked_at is null
   returning s.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
   select @tenant_id, @event_id, 'session.revoked', @actor, e.id, @request_id, @network, jsonb_build_object('user_id', @user_id::text, 'reason', @reason::text) from ended e
   returning event_json(e) as event
 )
-select (select json_agg(event)::text from new_event) as events from held
+select (select json_agg(event)::text from new_event) as events from locked
 
 -- name: end_user_sessions
 -- End a user's sessions but one. Returns the ended ones, which the caller drops from the cache. A ban or an erasure runs

@@ -2,22 +2,22 @@
 
 -- name: create_tenant
 -- Create a tenant. No row if the slug is taken.
-with made as (
+with created as (
   insert into tenants (id, slug, name, settings) values (@tenant_id, @slug, @name, @settings)
   on conflict (slug) where deleted_at is null do nothing
   returning *
 ), first_keys as (
   insert into keys (id, tenant_id, digest, kind, hint)
-  select k.id, made.id, k.digest, k.kind, k.hint
-  from made, unnest(@key_ids::text[], @digests::bytea[], @kinds::text[], @hints::text[]) as k(id, digest, kind, hint)
+  select k.id, created.id, k.digest, k.kind, k.hint
+  from created, unnest(@key_ids::text[], @digests::bytea[], @kinds::text[], @hints::text[]) as k(id, digest, kind, hint)
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
-  select id, @event_id, 'tenant.created', @actor, id, @request_id, @network from made
+  select id, @event_id, 'tenant.created', @actor, id, @request_id, @network from created
   returning event_json(e) as event
 )
 select id, name, slug, settings, created_at, suspended_at,
   (select json_agg(event)::text from new_event) as events
-from made
+from created
 
 -- name: list_tenants
 -- See the name.
@@ -53,31 +53,31 @@ from changed
 
 -- name: suspend_tenant
 -- Repeating changes nothing, and writes no event.
-with held as (
+with locked as (
   select id, suspended_at from tenants where id = @tenant_id and deleted_at is null for no key update
 ), changed as (
   update tenants t set suspended_at = case when @suspend then now() end
-  from held where t.id = held.id and (held.suspended_at is not null) <> @suspend::boolean
+  from locked where t.id = locked.id and (locked.suspended_at is not null) <> @suspend::boolean
   returning t.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
   select id, @event_id, case when @suspend then 'tenant.suspended' else 'tenant.resumed' end, @actor, id, @request_id, @network from changed
   returning event_json(e) as event
 )
-select (select json_agg(event)::text from new_event) as events from held
+select (select json_agg(event)::text from new_event) as events from locked
 
 -- name: delete_tenant
 -- Delete a tenant. Its keys end at once; the purge deletes its rows.
-with gone as (
+with deleted as (
   update tenants set deleted_at = now() where id = @tenant_id and deleted_at is null returning id
 ), ended as (
-  delete from keys k using gone where k.tenant_id = gone.id
+  delete from keys k using deleted where k.tenant_id = deleted.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
-  select id, @event_id, 'tenant.deleted', @actor, id, @request_id, @network from gone
+  select id, @event_id, 'tenant.deleted', @actor, id, @request_id, @network from deleted
   returning event_json(e) as event
 )
-select (select json_agg(event)::text from new_event) as events from gone
+select (select json_agg(event)::text from new_event) as events from deleted
 
 -- name: get_jwt_versions
 -- The current key version, then those that still verify. Their secrets can sign tokens, so reading them writes an event.
@@ -114,18 +114,18 @@ select jwt_version, (select json_agg(event)::text from new_event) as events from
 
 -- name: create_key
 -- See the name.
-with made as (
+with created as (
   insert into keys (id, tenant_id, digest, kind, hint, allowed_origins, expires_at)
   select @key_id, id, @digest, @kind, @hint, @allowed_origins, @expires_at from tenants where id = @tenant_id and deleted_at is null
   returning *
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
-  select tenant_id, @event_id, 'key.created', @actor, id, @request_id, @network, jsonb_build_object('kind', kind) from made
+  select tenant_id, @event_id, 'key.created', @actor, id, @request_id, @network, jsonb_build_object('kind', kind) from created
   returning event_json(e) as event
 )
 select id, kind, hint, allowed_origins, created_at, expires_at, revoked_at,
   (select json_agg(event)::text from new_event) as events
-from made
+from created
 
 -- name: list_keys
 -- See the name.
@@ -146,28 +146,28 @@ with old as (
   where tenant_id = @tenant_id and id = @key_id
     and (revoked_at is null or revoked_at > now()) and (expires_at is null or expires_at > now())
   returning *
-), made as (
+), created as (
   insert into keys (id, tenant_id, digest, kind, hint, allowed_origins, expires_at)
   select @new_key_id, tenant_id, @digest, kind, @hint, allowed_origins, expires_at from old
   returning *
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
-  select tenant_id, @event_id, 'key.rotated', @actor, @key_id, @request_id, @network, jsonb_build_object('new_key_id', id) from made
+  select tenant_id, @event_id, 'key.rotated', @actor, @key_id, @request_id, @network, jsonb_build_object('new_key_id', id) from created
   returning event_json(e) as event
 )
 select id, kind, hint, allowed_origins, created_at, expires_at, revoked_at,
   (select json_agg(event)::text from new_event) as events
-from made
+from created
 
 -- name: update_key
 -- Change the allowed origins or the end of a key, unless it has ended. Repeating changes nothing, and writes no event.
-with held as (
+with locked as (
   select *, coalesce(least(revoked_at, expires_at) <= now(), false) as ended
   from keys where tenant_id = @tenant_id and id = @key_id for no key update
 ), wanted as (
   select id, case when @changes_origins then @allowed_origins::text[] else allowed_origins end as allowed_origins,
     case when @changes_end then @expires_at::timestamptz else expires_at end as expires_at
-  from held where not ended
+  from locked where not ended
 ), changed as (
   update keys k set allowed_origins = w.allowed_origins, expires_at = w.expires_at
   from wanted w
@@ -175,31 +175,31 @@ with held as (
   returning k.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
-  select @tenant_id, @event_id, 'key.updated', @actor, h.id, @request_id, @network, jsonb_build_object('changed', array_remove(array[
-    case when h.allowed_origins is distinct from w.allowed_origins then 'allowed_origins' end,
-    case when h.expires_at is distinct from w.expires_at then 'expires_at' end], null))
-  from changed join held h using (id) join wanted w using (id)
+  select @tenant_id, @event_id, 'key.updated', @actor, l.id, @request_id, @network, jsonb_build_object('changed', array_remove(array[
+    case when l.allowed_origins is distinct from w.allowed_origins then 'allowed_origins' end,
+    case when l.expires_at is distinct from w.expires_at then 'expires_at' end], null))
+  from changed join locked l using (id) join wanted w using (id)
   returning event_json(e) as event
 )
-select h.id, h.kind, h.hint, coalesce(w.allowed_origins, h.allowed_origins) as allowed_origins, h.created_at,
-  case when h.ended then h.expires_at else w.expires_at end as expires_at, h.revoked_at,
-  h.ended, (select json_agg(event)::text from new_event) as events
-from held h left join wanted w using (id)
+select l.id, l.kind, l.hint, coalesce(w.allowed_origins, l.allowed_origins) as allowed_origins, l.created_at,
+  case when l.ended then l.expires_at else w.expires_at end as expires_at, l.revoked_at,
+  l.ended, (select json_agg(event)::text from new_event) as events
+from locked l left join wanted w using (id)
 
 -- name: revoke_key
 -- Repeating changes nothing.
-with held as (
+with locked as (
   select id, revoked_at from keys where tenant_id = @tenant_id and id = @key_id for no key update
 ), ended as (
   update keys k set revoked_at = now()
-  from held where k.id = held.id and (held.revoked_at is null or held.revoked_at > now())
+  from locked where k.id = locked.id and (locked.revoked_at is null or locked.revoked_at > now())
   returning k.tenant_id, k.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
   select tenant_id, @event_id, 'key.revoked', @actor, id, @request_id, @network from ended
   returning event_json(e) as event
 )
-select (select json_agg(event)::text from new_event) as events from held
+select (select json_agg(event)::text from new_event) as events from locked
 
 -- name: save_logo
 -- Replace the logo of a tenant. The caller holds the lock of its row.

@@ -91,26 +91,26 @@ with matching as materialized (
 )
 select id from matching where id < coalesce(nullif(@before, ''), '~') order by id desc limit @max_rows
 
--- name: hold_owners
+-- name: lock_owners
 -- Lock existing identifiers in order, and return their users and the users of external ids. Each is a separate index
 -- lookup, because a table that grows by thousands of rows a second has no useful statistics.
-with held as materialized (
+with locked as materialized (
   select i.identifier, i.user_id
   from (select name from unnest(@identifiers::text[]) as n(name) order by name collate "C") as wanted
   cross join lateral (
     select identifier, user_id from identifiers where tenant_id = @tenant_id and identifier = wanted.name for no key update
   ) as i
 )
-select h.identifier as name, h.user_id,
-  (select u.external_id from users u where u.tenant_id = @tenant_id and u.id = h.user_id) as external_id, false as is_external
-from held h where h.user_id is not null
+select l.identifier as name, l.user_id,
+  (select u.external_id from users u where u.tenant_id = @tenant_id and u.id = l.user_id) as external_id, false as is_external
+from locked l where l.user_id is not null
 union all
 select u.external_id, u.id, u.external_id, true
 from unnest(@external_ids::text[]) as wanted(name)
 cross join lateral (select external_id, id from users where tenant_id = @tenant_id and external_id = wanted.name limit 1) as u
 
--- name: make_users
--- Create users with their identifiers, after hold_owners has found them free. An existing identifier keeps its budgets and
+-- name: create_users
+-- Create users with their identifiers, after lock_owners has found them free. An existing identifier keeps its budgets and
 -- its live code. Returns the number of linked identifiers: if a concurrent transaction has linked one, it is smaller than
 -- the number of requested ones, and the caller rolls back.
 with claimed as (
@@ -121,7 +121,7 @@ with claimed as (
   returning i.identifier
 ), counted as materialized (
   select count(*) as n from claimed
-), made as (
+), created as (
   insert into users (
     tenant_id, id, external_id, metadata, user_metadata, created_at, banned_until, ban_reason, unverified_phone,
     unverified_email)
@@ -137,12 +137,12 @@ with claimed as (
   returning id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
-  select @tenant_id, @event_id, 'user.created', @actor, id, @request_id, @network from made where @event_id::text is not null
+  select @tenant_id, @event_id, 'user.created', @actor, id, @request_id, @network from created where @event_id::text is not null
   returning event_json(e) as event
 )
 select n as claimed, (select json_agg(event)::text from new_event) as events from counted
 
--- name: hold_user_identifiers
+-- name: lock_user_identifiers
 -- Lock a user's identifiers and the new ones in one order; insert missing ones. Returns the user of each.
 insert into identifiers as i (tenant_id, identifier, type)
 select @tenant_id, w.identifier, w.type from (
@@ -158,12 +158,12 @@ returning i.identifier, i.user_id, i.type
 update challenges set status = 'cancelled', closed_at = now()
 where tenant_id = @tenant_id and identifier = any(@identifiers::text[]) and status = 'open'
 
--- name: hold_user
+-- name: lock_user
 -- Lock a user, and read the values that a change is merged into.
 select metadata::text, user_metadata::text, external_id from users where tenant_id = @tenant_id and id = @user_id for no key update
 
 -- name: update_user
--- Write all values of a user, after hold_user_identifiers and hold_user. Released identifiers keep their budgets, and lose
+-- Write all values of a user, after lock_user_identifiers and lock_user. Released identifiers keep their budgets, and lose
 -- their live code.
 with released as (
   update identifiers set user_id = null, code_mac = null, code_box = null, challenge_ids = '{}', challenge_attempts = '{}'
@@ -201,39 +201,39 @@ select (select json_agg(event)::text from new_event) as events from changed
 
 -- name: unban_user
 -- Lift a ban. Repeating changes nothing, and writes no event.
-with held as materialized (
+with locked as materialized (
   select id, banned_until from users where tenant_id = @tenant_id and id = @user_id for no key update
 ), changed as (
   update users u set banned_until = null, ban_reason = null
-  from held h where u.tenant_id = @tenant_id and u.id = h.id and h.banned_until is not null
-  returning u.id, h.banned_until
+  from locked l where u.tenant_id = @tenant_id and u.id = l.id and l.banned_until is not null
+  returning u.id, l.banned_until
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
   select @tenant_id, @event_id, 'user.unbanned', @actor, id, @request_id, @network from changed where banned_until > now()
   returning event_json(e) as event
 )
-select (select json_agg(event)::text from new_event) as events from held
+select (select json_agg(event)::text from new_event) as events from locked
 
--- name: hold_identifiers_to_erase
+-- name: lock_identifiers_to_erase
 -- The first step of an erasure. A concurrent login with one of the identifiers waits, and then finds none.
 select identifier from identifiers where tenant_id = @tenant_id and user_id = @user_id order by identifier for update
 
 -- name: erase_challenges
 -- Delete the challenges, links and messages of locked identifiers. A recorded delivery locks its message before the
 -- identifier, so locked messages are not waited for: they are counted, and the erasure is retried.
-with held as materialized (
+with locked as materialized (
   select id from messages where tenant_id = @tenant_id and identifier = any(@identifiers::text[]) for update skip locked
-), challenges_gone as (
+), deleted_challenges as (
   delete from challenges where tenant_id = @tenant_id and identifier = any(@identifiers::text[])
-), links_gone as (
+), deleted_links as (
   delete from links where tenant_id = @tenant_id and identifier = any(@identifiers::text[])
-), messages_gone as (
-  delete from messages m using held h where m.tenant_id = @tenant_id and m.id = h.id
+), deleted_messages as (
+  delete from messages m using locked l where m.tenant_id = @tenant_id and m.id = l.id
 )
 select (select count(*) from messages where tenant_id = @tenant_id and identifier = any(@identifiers::text[]))
-  - (select count(*) from held) as busy
+  - (select count(*) from locked) as busy
 
--- name: hold_user_to_erase
+-- name: lock_user_to_erase
 -- Lock the user: it gets no more identifiers or sessions.
 select id from users where tenant_id = @tenant_id and id = @user_id for update
 
@@ -246,15 +246,15 @@ with erasable as materialized (
   from users u
   where u.tenant_id = @tenant_id and u.id = @user_id and not exists (
     select from identifiers i where i.tenant_id = @tenant_id and i.user_id = @user_id and i.identifier <> all(@identifiers::text[]))
-), identifiers_gone as (
+), deleted_identifiers as (
   delete from identifiers i using erasable e where not @keeps_budgets::boolean and i.tenant_id = @tenant_id and i.user_id = e.id
-), identifiers_freed as (
+), released_identifiers as (
   update identifiers i set user_id = null, code_mac = null, code_box = null, code_purpose = null, code_expires_at = null,
     challenge_ids = '{}', challenge_attempts = '{}', message_id = null
   from erasable e where @keeps_budgets and i.tenant_id = @tenant_id and i.user_id = e.id
-), sessions_gone as (
+), deleted_sessions as (
   delete from sessions s using erasable e where s.tenant_id = @tenant_id and s.user_id = e.id
-), gone as (
+), deleted as (
   delete from users u using erasable e where u.tenant_id = @tenant_id and u.id = e.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)

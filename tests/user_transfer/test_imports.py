@@ -230,7 +230,7 @@ async def test_batch_is_rolled_back_after_a_concurrent_update(
                 )
             else:
                 await database.execute("update users set external_id = 'ext-0' where tenant_id = $1", tenant_id)
-            await store.make_users(transaction, tenant_id, rows, None, EventContext(""))
+            await store.create_users(transaction, tenant_id, rows, None, EventContext(""))
 
     with pytest.raises(store.ConcurrentUpdate):
         await make()
