@@ -51,7 +51,7 @@ def new_user(
     """Log a user in, by default with a new phone and the publishable key."""
 
     async def make(key: str = "api_key", **fields: Any) -> AccountUser:
-        user = AccountUser(account_api, twilio_server, mail_server, database, tenant, tenant[key], **fields)
+        user = AccountUser([account_api], tenant, twilio_server, mail_server, database, key=key, **fields)
         await user.log_in()
         return user
 

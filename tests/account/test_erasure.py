@@ -18,7 +18,7 @@ async def test_erased_account_is_removed_everywhere(user: AccountUser, database:
     assert answer.status_code == 204
     assert outcome(await user.me(other_device["token"])) == (401, "session_revoked")
     grant = {"grant_type": "refresh_token", "refresh_token": other_device["refresh_token"]}
-    assert outcome(await user.api.post("/api/auth/token", grant, user.key)) == (401, "session_revoked")
+    assert outcome(await user.api.post("/api/auth/token", grant, user.api_key)) == (401, "session_revoked")
     [row] = (await dump(database, user.identifier)).splitlines()  # of the phone what was sent to it, and nothing else
     assert erased not in row
     assert erased in await dump(database)  # events keep the id, which refers to no user
@@ -39,7 +39,7 @@ async def test_erasing_an_account_does_not_reset_the_send_limit(
     assert (await user.call("DELETE", ME)).status_code == 204
     await user.wait(user.identifier)
 
-    sixth = await user.api.post("/api/auth/request", {"phone": user.identifier}, user.key)
+    sixth = await user.api.post("/api/auth/request", {"phone": user.identifier}, user.api_key)
 
     assert outcome(sixth) == (429, "rate_limited")
     later = "update identifiers set sent_at = array[now() - interval '3 days'] where identifier = $1"

@@ -1,5 +1,7 @@
 """Notices about a change to an account."""
 
+from dataclasses import replace
+
 from tests.account.conftest import NewUser
 from tests.account.user import AccountUser, new_email
 from tests.conftest import Started, new_phone
@@ -123,7 +125,7 @@ async def test_notice_is_listed_and_has_the_tenants_sender(user: AccountUser) ->
 async def test_no_notice_is_queued_for_an_unconfigured_channel(start_app: Started, user: AccountUser) -> None:
     email = new_email()
     await user.add(email)
-    user.api = await start_app()  # the same database; no mail server
+    user = replace(user, apis=[await start_app()])  # the same database; no mail server
 
     assert (await user.remove("phone")).status_code == 204
 
@@ -135,7 +137,8 @@ async def test_outbox_sends_a_queued_code_that_adds_an_identifier(user: AccountU
     assert (await user.begin(phone)).status_code == 200
     code = user.code(phone)
     await user.database.execute(
-        "update messages set state = 'queued', provider = null where tenant_id = $1 and identifier = $2",
+        "update messages set state = 'queued', provider = null, attention_at = now()"
+        " where tenant_id = $1 and identifier = $2",
         *(user.tenant_id, phone),
     )
 

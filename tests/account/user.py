@@ -10,9 +10,9 @@ import httpx
 import jwt
 
 from tests.conftest import new_phone
-from tests.support.api_client import ApiClient
 from tests.support.providers.smtp import SmtpServer
 from tests.support.providers.twilio import TwilioServer
+from tests.support.user import TestUser
 
 ME, IDENTIFIERS = "/api/auth/me", "/api/auth/me/identifiers"
 _people = itertools.count()
@@ -33,21 +33,18 @@ def outcome(answer: httpx.Response) -> tuple[int, str]:
 
 
 @dataclass
-class AccountUser:
+class AccountUser(TestUser):
     """A user of a tenant with a phone, a mailbox and a session."""
 
-    api: ApiClient
     twilio: TwilioServer
     mail: SmtpServer
     database: asyncpg.Connection
-    tenant: dict[str, Any]
-    key: str
     identifier: str = field(default_factory=new_phone)
     tokens: dict[str, Any] = field(default_factory=dict)
 
     @property
     def tenant_id(self) -> str:
-        return str(self.tenant["tenant_id"]) + (":test" if self.key == self.tenant["test_key"] else "")
+        return super().tenant_id + (":test" if self.key == "test_key" else "")
 
     @property
     def user_id(self) -> str:
@@ -55,7 +52,7 @@ class AccountUser:
 
     def code(self, identifier: str) -> str:
         """Return the newest code that was sent to an identifier."""
-        if self.key == self.tenant["test_key"]:
+        if self.key == "test_key":
             return "000000"
         if identifier.startswith("+"):
             return self.twilio.code_for(identifier)
@@ -68,9 +65,9 @@ class AccountUser:
         identifier = identifier or self.identifier
         await self.wait(identifier)
         named = {kind_of(identifier): identifier}
-        asked = await self.api.post("/api/auth/request", named, self.key)
+        asked = await self.api.post("/api/auth/request", named, self.api_key)
         assert asked.status_code == 200, asked.text
-        verified = await self.api.post("/api/auth/verify", {**named, "code": self.code(identifier)}, self.key)
+        verified = await self.api.post("/api/auth/verify", {**named, "code": self.code(identifier)}, self.api_key)
         assert verified.status_code == 200, verified.text
         self.tokens = verified.json()
         return self.tokens
@@ -79,7 +76,7 @@ class AccountUser:
         self, method: str, path: str, body: object = None, token: str | None = None, **more: str
     ) -> httpx.Response:
         """Call with the API key and the session token; `idempotency_key=` becomes the header idempotency-key."""
-        headers = {"x-api-key": self.key, "authorization": f"Bearer {token or self.tokens['token']}"}
+        headers = {"x-api-key": self.api_key, "authorization": f"Bearer {token or self.tokens['token']}"}
         headers |= {name.replace("_", "-"): value for name, value in more.items()}
         arguments: dict[str, Any] = {} if body is None else {"json": body}
         return await self.api.client.request(method, path, headers=headers, **arguments)

@@ -15,7 +15,7 @@ from auth1.errors import Unavailable
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
-from tests.support.user import TestUser
+from tests.support.user import PhoneUser
 
 DATABASE = "auth1_races"
 # Enough to race, and few enough to be served within the service's deadlines on a slow machine.
@@ -127,7 +127,7 @@ def assert_outcomes(answers: list[httpx.Response], expected: dict[str, int], *us
 
 
 @dataclass
-class RaceUser(TestUser):
+class RaceUser(PhoneUser):
     """A user whose calls are repeated while the service is unavailable."""
 
     retries: int = 0  # each may stand for a response that was lost

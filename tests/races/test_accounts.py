@@ -28,7 +28,7 @@ def new_user(first: ApiClient, twilio_server: TwilioServer, database: asyncpg.Co
 
     async def make(like: AccountUser | None = None) -> AccountUser:
         tenant = like.tenant if like else await first.tenant(rate_limit_per_hour=100)
-        user = AccountUser(first, twilio_server, SmtpServer(), database, tenant, tenant["secret_key"])
+        user = AccountUser([first], tenant, twilio_server, SmtpServer(), database, key="secret_key")
         await user.log_in()
         return user
 
@@ -68,7 +68,7 @@ async def test_two_users_adding_the_same_number_concurrently_one_succeeds(
 ) -> None:
     for _ in range(ROUNDS):
         one = await new_user()
-        two = replace(await new_user(like=one), api=apis[-1])
+        two = replace(await new_user(like=one), apis=[apis[-1]])
         phone = new_phone()
 
         begun = await race(*(partial(who.begin, phone) for who in (one, two) for _ in range(3)))
@@ -84,7 +84,7 @@ async def test_two_users_adding_the_same_number_concurrently_one_succeeds(
 async def test_user_proving_two_numbers_concurrently_keeps_one(new_user: NewUser, apis: list[ApiClient]) -> None:
     for _ in range(ROUNDS):
         here = await new_user()
-        there = replace(here, api=apis[-1])
+        there = replace(here, apis=[apis[-1]])
         there.tokens = dict(here.tokens)
         await here.log_in()
         new = {here.tokens["session_id"]: new_phone(), there.tokens["session_id"]: new_phone()}
@@ -107,7 +107,7 @@ async def test_one_of_two_concurrent_removals_is_rejected(new_user: NewUser, api
             "insert into identifiers (tenant_id, identifier, type, user_id) values ($1, $2, 'email', $3)",
             *(user.tenant_id, f"{user.identifier[1:]}@example.com", user.user_id),
         )
-        there = replace(user, api=apis[-1])
+        there = replace(user, apis=[apis[-1]])
 
         answers = await race(partial(user.remove, "phone"), partial(there.remove, "email"))
 
@@ -120,19 +120,19 @@ async def test_login_with_the_old_number_leaves_no_session_after_a_change(
 ) -> None:
     for _ in range(ROUNDS):
         user = await new_user()
-        there, old, new = replace(user, api=apis[-1]), user.identifier, new_phone()
+        there, old, new = replace(user, apis=[apis[-1]]), user.identifier, new_phone()
         old_tokens = dict(user.tokens)
         await user.log_in()
         await user.wait(old)
-        assert (await user.api.post("/api/auth/request", {"phone": old}, user.key)).status_code == 200
+        assert (await user.api.post("/api/auth/request", {"phone": old}, user.api_key)).status_code == 200
         assert (await user.begin(new)).status_code == 200
         login = {"phone": old, "code": user.code(old)}
         grant = {"grant_type": "refresh_token", "refresh_token": old_tokens["refresh_token"]}
 
         proved, logged_in, refreshed = await race(
             partial(user.prove, new),
-            partial(there.api.post, "/api/auth/verify", login, user.key),
-            partial(there.api.post, "/api/auth/token", grant, user.key),
+            partial(there.api.post, "/api/auth/verify", login, user.api_key),
+            partial(there.api.post, "/api/auth/token", grant, user.api_key),
         )
 
         assert (proved.status_code, logged_in.status_code) == (200, 200)
@@ -158,12 +158,12 @@ async def test_login_code_of_another_user_does_not_prove_an_added_number(
 
         proved, asked = await race(
             partial(user.prove, phone, code),
-            partial(apis[-1].post, "/api/auth/request", {"phone": phone}, user.key),
+            partial(apis[-1].post, "/api/auth/request", {"phone": phone}, user.api_key),
         )
 
         assert asked.status_code == 200
         stranger = replace(user, tokens={})
-        verified = await stranger.api.post("/api/auth/verify", {"phone": phone, "code": user.code(phone)}, user.key)
+        verified = await stranger.api.post("/api/auth/verify", {"phone": phone, "code": user.code(phone)}, user.api_key)
         assert verified.status_code == 200
         if outcome(proved) == "200":
             assert verified.json()["user_id"] == user.user_id
@@ -175,7 +175,7 @@ async def test_login_code_of_another_user_does_not_prove_an_added_number(
 async def test_swapping_numbers_concurrently_does_not_deadlock(new_user: NewUser, apis: list[ApiClient]) -> None:
     for _ in range(ROUNDS):
         one = await new_user()
-        two = replace(await new_user(like=one), api=apis[-1])
+        two = replace(await new_user(like=one), apis=[apis[-1]])
         for who, other in ((one, two), (two, one)):
             await who.wait(other.identifier)
             assert (await who.begin(other.identifier)).status_code == 200
@@ -216,7 +216,7 @@ async def test_erasure_racing_a_proof_leaves_no_user_data(new_user: NewUser, api
     for _ in range(ROUNDS):
         user, phone = await new_user(), new_phone()
         assert (await user.begin(phone)).status_code == 200
-        there = replace(user, api=apis[-1])
+        there = replace(user, apis=[apis[-1]])
 
         proved, erased = await race(partial(there.prove, phone), partial(user.call, "DELETE", ME))
 

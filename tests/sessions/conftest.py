@@ -10,13 +10,13 @@ import pytest
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
-from tests.support.user import TestUser
+from tests.support.user import PhoneUser
 
 TOKEN, LOGOUT, INTROSPECT = "/api/auth/token", "/api/auth/logout", "/api/auth/introspect"
 SESSIONS = "/api/auth/me/sessions"
 
 
-class SessionUser(TestUser):
+class SessionUser(PhoneUser):
     """A user that logs in, and operations on its tokens."""
 
     async def log_in(self, **device: str) -> dict[str, Any]:

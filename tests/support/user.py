@@ -1,4 +1,4 @@
-"""A user of a tenant, for tests that log in by phone."""
+"""Users of a tenant: the base of all test users, and a user with a phone."""
 
 import itertools
 from collections.abc import Iterator
@@ -14,16 +14,13 @@ from tests.support.providers.twilio import TwilioServer
 
 @dataclass
 class TestUser:
-    """A user with a phone at a tenant, whose calls alternate between the instances."""
+    """A user of a tenant, whose calls alternate between the instances. `key` names the tenant's key that it uses."""
 
     __test__ = False  # pytest would collect it for its name
 
     apis: list[ApiClient]
     tenant: dict[str, Any]
-    twilio: TwilioServer
-    database: asyncpg.Connection
-    phone: str = field(default_factory=new_phone)
-    key: str = "api_key"
+    key: str = field(default="api_key", kw_only=True)
 
     def __post_init__(self) -> None:
         self._turns: Iterator[ApiClient] = itertools.cycle(self.apis)
@@ -40,6 +37,15 @@ class TestUser:
     @property
     def api_key(self) -> str:
         return str(self.tenant[self.key])
+
+
+@dataclass
+class PhoneUser(TestUser):
+    """A user with a phone."""
+
+    twilio: TwilioServer
+    database: asyncpg.Connection
+    phone: str = field(default_factory=new_phone)
 
     @property
     def code(self) -> str:

@@ -29,4 +29,4 @@ async def user(mail_api: ApiClient, mail_server: SmtpServer) -> LinkUser:
     tenant = await mail_api.tenant(
         sms_branding="MyApp", rate_limit_per_hour=100, redirect_uris=[CALLBACK, "http://localhost:5173/?a=b"]
     )
-    return LinkUser(mail_api, mail_server, tenant, new_address())
+    return LinkUser([mail_api], tenant, mail_server, new_address())

@@ -64,7 +64,7 @@ async def test_tenant_name_is_escaped_on_the_page(mail_api: ApiClient, mail_serv
     name = "Tom & Jerry's"
     body = {"name": name, "slug": f"t{secrets.token_hex(6)}"}
     tenant = (await mail_api.admin("POST", "/api/admin/tenants", body)).json()
-    user = LinkUser(mail_api, mail_server, tenant, new_address())
+    user = LinkUser([mail_api], tenant, mail_server, new_address())
     await user.ask()
 
     page = await user.open()
@@ -115,7 +115,7 @@ async def test_used_link_page_links_to_the_application(
     mail_api: ApiClient, mail_server: SmtpServer, uris: list[str], redirect_to: str | None, home: str | None
 ) -> None:
     tenant = await mail_api.tenant(sms_branding="MyApp", redirect_uris=uris, default_locale="de")
-    user = LinkUser(mail_api, mail_server, tenant, new_address())
+    user = LinkUser([mail_api], tenant, mail_server, new_address())
     await user.ask(**({"redirect_to": redirect_to, "code_challenge": pkce()[1]} if redirect_to else {}))
     pages = [await user.confirm(), await user.open(accept_language="fr")]
 
@@ -133,7 +133,7 @@ async def test_used_link_page_links_to_the_application(
 async def test_page_is_in_the_language_of_its_message(
     mail_api: ApiClient, mail_server: SmtpServer, locale: str | None, default: str, lang: str
 ) -> None:
-    user = LinkUser(mail_api, mail_server, await mail_api.tenant(default_locale=default), new_address())
+    user = LinkUser([mail_api], await mail_api.tenant(default_locale=default), mail_server, new_address())
     await user.ask(locale=locale)
 
     pages = [await user.open(accept_language="fr"), await user.confirm(accept_language="fr")]
@@ -189,7 +189,7 @@ async def test_form_is_confirmed_regardless_of_cors_origins(start_app: Started, 
         APP_URL=APP_URL,
         CORS_ORIGINS="https://app.example.com",
     )
-    user = LinkUser(api, mail_server, await api.tenant(), new_address())
+    user = LinkUser([api], await api.tenant(), mail_server, new_address())
     await user.ask()
 
     assert (await user.confirm(origin="null")).status_code == 200

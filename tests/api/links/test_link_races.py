@@ -86,7 +86,7 @@ async def test_code_and_link_together_create_one_session(
 ) -> None:
     for _ in range(10):
         tenant = await mail_api.tenant()
-        user = LinkUser(mail_api, mail_server, tenant, new_address())
+        user = LinkUser([mail_api], tenant, mail_server, new_address())
         asked = await user.ask(mode="both")
         code, path = user.mail.code, user.path
 

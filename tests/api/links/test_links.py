@@ -116,7 +116,7 @@ async def test_redemption_with_a_wrong_secret_is_rejected(user: LinkUser) -> Non
 async def test_confirmed_link_is_rejected_at_another_tenant(user: LinkUser) -> None:
     asked = await user.ask()
     await user.confirm()
-    other_address = LinkUser(user.api, user.server, user.tenant, new_address())
+    other_address = LinkUser([user.api], user.tenant, user.server, new_address())
     verifier, challenge = pkce()
     await other_address.ask(redirect_to=CALLBACK, code_challenge=challenge)
     code = code_in(await other_address.confirm())
@@ -147,7 +147,7 @@ async def test_known_and_unknown_addresses_get_the_same_responses(user: LinkUser
     known = await user.ask()
     await user.confirm()
     await user.redeem(known)
-    stranger = LinkUser(user.api, user.server, user.tenant, new_address())
+    stranger = LinkUser([user.api], user.tenant, user.server, new_address())
 
     seen = []
     for who in (user, stranger):
@@ -163,7 +163,7 @@ async def test_known_and_unknown_addresses_get_the_same_responses(user: LinkUser
 
 async def test_no_link_token_secret_or_code_is_stored_or_logged(user: LinkUser, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
-    stranger = LinkUser(user.api, user.server, user.tenant, new_address())
+    stranger = LinkUser([user.api], user.tenant, user.server, new_address())
     asked = await stranger.ask(mode="both")
     await user.ask(mode="both", redirect_to=CALLBACK, code_challenge=challenge)
     link = user.path

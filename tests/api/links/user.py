@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import httpx
 
-from tests.support.api_client import ApiClient
 from tests.support.providers.smtp import Received, SmtpServer
+from tests.support.user import TestUser
 
 APP_URL = "https://auth.example.com"
 
@@ -30,17 +30,15 @@ def new_address() -> str:
 
 
 @dataclass
-class LinkUser:
+class LinkUser(TestUser):
     """A user of a tenant with a browser tab and a mailbox."""
 
-    api: ApiClient
     server: SmtpServer
-    tenant: dict[str, Any]
     email: str
 
     async def request(self, **fields: object) -> httpx.Response:
         body = {"email": self.email, "mode": "link"} | fields
-        return await self.api.post("/api/auth/request", body, self.tenant["api_key"])
+        return await self.api.post("/api/auth/request", body, self.api_key)
 
     async def ask(self, **fields: object) -> dict[str, Any]:
         asked = await self.request(**fields)
@@ -67,7 +65,7 @@ class LinkUser:
         return await self.api.client.post(path or self.path, headers=named)
 
     async def token(self, key: str | None = None, **grant: Any) -> httpx.Response:
-        return await self.api.post("/api/auth/token", grant, key or self.tenant["api_key"])
+        return await self.api.post("/api/auth/token", grant, key or self.api_key)
 
     async def redeem(self, asked: dict[str, Any], key: str | None = None) -> httpx.Response:
         """Redeem the link from the requesting tab."""
@@ -78,9 +76,7 @@ class LinkUser:
         return await self.token(key, grant_type="authorization_code", code=code, code_verifier=verifier)
 
     async def verify(self, code: str, **fields: object) -> httpx.Response:
-        return await self.api.post(
-            "/api/auth/verify", {"email": self.email, "code": code} | fields, self.tenant["api_key"]
-        )
+        return await self.api.post("/api/auth/verify", {"email": self.email, "code": code} | fields, self.api_key)
 
 
 def pkce() -> tuple[str, str]:
