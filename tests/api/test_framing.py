@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from auth1.core.http.asgi import BODIES_AT_ONCE, MAX_RUNNING
+from auth1.core.http.concurrency import BURST
 from tests.api.scenario import REQUEST, TENANTS, VERIFY
 from tests.conftest import new_phone
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
@@ -283,6 +284,20 @@ async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(api: ApiC
     assert served.status_code == 200
     assert (refused.status_code, refused.json()["code"], refused.headers["connection"]) == (503, "unavailable", "close")
     assert (await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}")).status_code == 422
+
+
+async def test_burst_of_one_address_closes_its_connections(api: ApiClient) -> None:
+    burst = RawAsgi(api)
+
+    answers = await asyncio.gather(
+        *(burst.answer("GET", "/health/live", client=("198.51.100.7", port)) for port in range(BURST + 50))
+    )
+    other = await burst.answer("GET", "/health/live", client=("198.51.100.8", 1))
+
+    rejected = [answer for answer in answers if answer.status_code != 200]
+    assert len(rejected) == 50
+    assert {(answer.status_code, answer.headers["connection"]) for answer in rejected} == {(503, "close")}
+    assert other.status_code == 200
 
 
 @pytest.mark.parametrize("depth", [65, 944, 945, 960, 5000])

@@ -15,7 +15,7 @@ from auth1 import metrics
 from auth1.core import schemas
 from auth1.core.http import client_ip, problems, streaming
 from auth1.core.http.bodies import decoders
-from auth1.core.http.concurrency import ConcurrencyLimiter
+from auth1.core.http.concurrency import BurstLimiter, ConcurrencyLimiter
 from auth1.core.http.cors import Cors
 from auth1.core.http.lifecycle import Lifecycle, Send, Services
 from auth1.core.http.query import read_query
@@ -71,6 +71,7 @@ class App(Lifecycle[Services]):
         self._clients = client_ip.ClientFinder(trusted_proxies, log)
         self._once = once
         self._limits = ConcurrencyLimiter()
+        self._bursts = BurstLimiter()
         self._running = 0  # requests, except those that wait for their client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +98,7 @@ class App(Lifecycle[Services]):
         gone = False
         self._find_client(scope, request)  # also of a malformed request: its log line names the network
         try:
+            self._bursts.check(request.client)
             request.check_form(scope, self._router.exact_paths)
             if request.method == "OPTIONS":
                 status, content_type, body = self._options(scope["path"], request)
