@@ -17,46 +17,54 @@ ROWS_PER_USER = {"users": 1, "identifiers": 1, "challenges": 2, "messages": 2, "
 # Multiplies numbers to spread neighbours; coprime to 10**8, so that phone numbers differ.
 SPREAD = 7_368_787
 
-# Functions of the session: a user by number from 1, and rows of history in the order of time.
+# Of the session: the time parts of ids by hours ago, users by number from 1, and rows of history in the order of time.
 _FUNCTIONS = """
-create function pg_temp.born(n bigint) returns timestamptz language sql immutable as $$
-  select timestamptz 'NOW' - interval 'DAYS days' * (1 - n / USERS::float8) - interval '1 day' $$;
-create function pg_temp.user_id(n bigint) returns text language sql immutable as $$
-  select id_floor('usr', pg_temp.born(n)) || lpad(to_hex(n), 16, '0') $$;
+create temp table hours as
+  select h, substr(id_floor('x', timestamptz 'NOW' - h * interval '1 hour'), 3) as part
+  from generate_series(0, DAYS * 24 + 25) as h;
+analyze hours;
 create function pg_temp.phone(n bigint) returns text language sql immutable as $$
   select '+49151' || lpad((n * SPREAD % 100000000)::text, 8, '0') $$;
+create function pg_temp.born_ago(n bigint) returns float8 language sql immutable as $$
+  select 25 + DAYS * 24 * (1 - n / USERS::float8) $$;
+create function pg_temp.people(first bigint, last bigint)
+returns table (n bigint, born timestamptz, user_id text, phone text) language sql stable as $$
+  select n, timestamptz 'NOW' - ago * interval '1 hour', 'usr_' || part || lpad(to_hex(n), 16, '0'), pg_temp.phone(n)
+  from (select n, pg_temp.born_ago(n) as ago from generate_series(first, last) as n) as numbered
+  join hours on h = floor(ago)::int $$;
 create function pg_temp.old(first bigint, last bigint, total bigint)
-returns table (tail text, moment timestamptz, user_id text, phone text) language sql stable as $$
-  select lpad(to_hex(n), 16, '0'),
-    timestamptz 'NOW' - interval 'DAYS days' * (1 - n / total::float8) - interval '1 hour',
-    pg_temp.user_id(1 + n * SPREAD % USERS), pg_temp.phone(1 + n * SPREAD % USERS)
-  from generate_series(first, last) as n $$;
+returns table (id text, moment timestamptz, user_id text, phone text) language sql stable as $$
+  select own.part || lpad(to_hex(n), 16, '0'), timestamptz 'NOW' - ago * interval '1 hour',
+    'usr_' || born.part || lpad(to_hex(u), 16, '0'), pg_temp.phone(u)
+  from (select n, 1 + DAYS * 24 * (1 - n / total::float8) as ago, 1 + n * SPREAD % USERS as u
+        from generate_series(first, last) as n) as numbered
+  join hours as own on own.h = floor(ago)::int
+  join hours as born on born.h = floor(pg_temp.born_ago(u))::int $$;
 """
 # $1: the tenant; $2, $3: the first and last number; $4: how many there are in all.
 _ROWS = {
     "users": """insert into users (tenant_id, id, created_at, last_login_at)
-        select $1, pg_temp.user_id(n), pg_temp.born(n), now() - interval '1 hour'
-        from generate_series($2::bigint, least($3::bigint, $4::bigint)) as n""",
+        select $1, user_id, born, now() - interval '1 hour'
+        from pg_temp.people($2::bigint, least($3::bigint, $4::bigint))""",
     "identifiers": """insert into identifiers (tenant_id, identifier, type, user_id, sent_at)
-        select $1, pg_temp.phone(n), 'phone', pg_temp.user_id(n), array[now() - interval '3 days']
-        from generate_series($2::bigint, least($3::bigint, $4::bigint)) as n""",
+        select $1, phone, 'phone', user_id, array[now() - interval '3 days']
+        from pg_temp.people($2::bigint, least($3::bigint, $4::bigint))""",
     "challenges": """insert into challenges
           (tenant_id, id, identifier, channel, status, opened_at, expires_at, closed_at, message_id)
-        select $1, id_floor('ch', moment) || tail, phone, 'sms', 'answered', moment, moment + interval '10 min', moment,
-          id_floor('msg', moment) || tail
+        select $1, 'ch_' || id, phone, 'sms', 'answered', moment, moment + interval '10 min', moment, 'msg_' || id
         from pg_temp.old($2, $3, $4)""",
     "messages": """insert into messages (tenant_id, id, challenge_id, identifier, channel, state, provider,
           provider_message_id, created_at, updated_at, country, segments, price_microdollars, price_source)
-        select $1, id_floor('msg', moment) || tail, id_floor('ch', moment) || tail, phone, 'sms', 'sent',
-          'twilio', 'SM' || md5(tail), moment, moment, 'DE', 1, 7900, 'estimate'
+        select $1, 'msg_' || id, 'ch_' || id, phone, 'sms', 'sent', 'twilio', 'SM' || md5(id), moment, moment,
+          'DE', 1, 7900, 'estimate'
         from pg_temp.old($2, $3, $4)""",
     "sessions": """insert into sessions
           (tenant_id, id, user_id, created_at, last_used_at, expires_at, idle_at, channel, network)
-        select $1, id_floor('ses', moment) || tail, user_id, moment, moment, moment + interval '90 days',
-          moment + interval '30 days', 'sms', '192.0.2.0/24'
+        select $1, 'ses_' || id, user_id, moment, moment, moment + interval '90 days', moment + interval '30 days',
+          'sms', '192.0.2.0/24'
         from pg_temp.old($2, $3, $4)""",
     "events": """insert into events (tenant_id, id, type, actor, subject, data, created_at)
-        select $1, id_floor('evt', moment) || tail, 'challenge.verified', 'key', id_floor('ch', moment) || tail,
+        select $1, 'evt_' || id, 'challenge.verified', 'key', 'ch_' || id,
           jsonb_build_object('user_id', user_id, 'channel', 'sms'), moment
         from pg_temp.old($2, $3, $4)""",
 }

@@ -99,11 +99,12 @@ class Bench:
         await self._send("Auth1 request", port, pids, [self._wire.request(number) for number in numbers])
         codes = await self._codes(set(numbers))
         verify = [self._wire.verify(number, codes[number]) for number in numbers]
-        tokens = [response.json()["token"] for response in await self._send("Auth1 verify", port, pids, verify)]
+        logins = [response.json() for response in await self._send("Auth1 verify", port, pids, verify)]
         ask(self._stage.redis.port, b"FLUSHALL\r\n", b"+OK")
-        checks = [self._wire.check(token) for token in tokens]
+        checks = [self._wire.check(login["token"]) for login in logins]
         await self._send("Auth1 check cold", port, pids, checks)
         await self._send("Auth1 check warm", port, pids, checks)
+        await self._send("Auth1 refresh", port, pids, [self._wire.refresh(login["refresh_token"]) for login in logins])
 
     async def _codes(self, numbers: set[str]) -> dict[str, str]:
         """Return the codes that the console provider has printed, of all numbers."""

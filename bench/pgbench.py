@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 from auth1.core.ids import new_id
 from auth1.core.postgres.functions import functions
-from auth1.core.postgres.queries import Queries
 from auth1.dev.postgres import find_programs
 from bench.sql_cost import STEPS, new_login
 
 CLIENTS = 16
+CALLS = STEPS | {"find_sessions": "find_session"}
 _TPS = re.compile(r"^tps = ([\d.]+) ", re.MULTILINE)
 
 
@@ -38,12 +38,10 @@ class Scripts:
         self._folder = folder
         self._time = new_id("evt")[4:14]  # the part of an id that is its time, so that events are in their partition
         self._login = new_login() | {"tenant_id": tenant_id, "deadline": "infinity"}
-        opened, recorded, submitted = (self._call(name, number) for number, name in enumerate(STEPS))
-        session = self._id("ses", 0)
-        query = Queries("sessions")["find_session"].text
-        # The statement has $1 and $2 in the order in which its parameters are first named.
-        find = query.replace("$1", _literal(tenant_id)).replace("$2", session)
-        self.texts = {"request": opened + recorded, "verify": submitted, "check": f"{find};\n"}
+        opened, recorded, submitted, found = (
+            self._call(function, type_name, number) for number, (function, type_name) in enumerate(CALLS.items())
+        )
+        self.texts = {"request": opened + recorded, "verify": submitted, "check": found}
 
     def run(self, name: str, url: str, base: int, transactions: int) -> float:
         """Run a script once per transaction from `base` on; return the transactions per second."""
@@ -61,8 +59,7 @@ class Scripts:
         assert found is not None
         return float(found[1])
 
-    def _call(self, function: str, step: int) -> str:
-        type_name = STEPS[function]
+    def _call(self, function: str, type_name: str, step: int) -> str:
         schema = functions().schema
         numbered = {
             "identifier": "'+1' || lpad(:n::text, 11, '0')",

@@ -23,6 +23,7 @@ from bench.stage import Serving, Stage, set_up
 from bench.wire import Wire
 
 TOP = 25
+EVERYWHERE = 0.6  # the share of frames below every request, such as the event loop
 
 
 def start_py_spy(pid: int, seconds: float, rate: int, output: Path) -> subprocess.Popen[bytes]:
@@ -83,7 +84,8 @@ def run() -> None:
         raise SystemExit(f"py-spy ended with status {status}")
     own, total = shares(json.loads(options.output.read_text()))
     print(f"{'own':>7} {'function':62}{'total':>7} function")
-    for (name, part), (caller, whole) in zip(own.most_common(TOP), total.most_common(TOP), strict=False):
+    callers = Counter({name: part for name, part in total.items() if part < EVERYWHERE})
+    for (name, part), (caller, whole) in zip(own.most_common(TOP), callers.most_common(TOP), strict=False):
         print(f"{part:7.1%} {name:62}{whole:7.1%} {caller}")
     print(f"{options.output}: open it on https://www.speedscope.app")
 
