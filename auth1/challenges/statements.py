@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from auth1.core.postgres import Batched, Queries, function
+from auth1.core.postgres import Queries
 
 _QUERIES = Queries("challenges")
 
@@ -164,20 +164,6 @@ class Recorded(NamedTuple):
     events: str | None
 
 
-def has_no_budget_or_key(row: OpenRow) -> bool:
-    """Return whether a request can share a batch. One with an Idempotency-Key or a budget is a batch of its own."""
-    return row.key_digest is None and row.budget_microdollars is None and row.budget_messages is None
-
-
-OPEN_CHALLENGES = Batched(
-    function("open_challenges", OpenRow, OpenResult),
-    id_fields=("message_id",),
-    lock_fields=("tenant_id", "identifier"),
-    can_share=has_no_budget_or_key,
-)
-SUBMIT_CODES = Batched(
-    function("submit_codes", SubmitRow, SubmitResult), id_fields=("event_id",), lock_fields=("tenant_id", "identifier")
-)
 FIND_OPENED = _QUERIES.statement("find_opened", EventKey, OpenResult)
 FIND_SUBMITTED = _QUERIES.statement("find_submitted", EventKey, SubmitResult)
 FIND_LIVE_CODE = _QUERIES.statement("find_live_code", IdentifierKey, LiveCode)

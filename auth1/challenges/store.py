@@ -12,9 +12,7 @@ from auth1.challenges.statements import (
     FIND_LIVE_CODE,
     FIND_OPENED,
     FIND_SUBMITTED,
-    OPEN_CHALLENGES,
     RECORD_EVENT,
-    SUBMIT_CODES,
     ChallengeKey,
     EventKey,
     IdentifierKey,
@@ -25,7 +23,7 @@ from auth1.challenges.statements import (
     SubmitRow,
 )
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres
+from auth1.core.postgres import Batched, Postgres, function
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.events.types import EventType
 from auth1.idempotency.store import Claim
@@ -130,6 +128,22 @@ class CodeResult(NamedTuple):
     events: list[RecordedEvent]
 
 
+def _has_no_budget_or_key(row: OpenRow) -> bool:
+    """Return whether a request can share a batch. One with an Idempotency-Key or a budget is a batch of its own."""
+    return row.key_digest is None and row.budget_microdollars is None and row.budget_messages is None
+
+
+_OPEN_CHALLENGES = Batched(
+    function("open_challenges", OpenRow, OpenResult),
+    id_fields=("message_id",),
+    lock_fields=("tenant_id", "identifier"),
+    can_share=_has_no_budget_or_key,
+)
+_SUBMIT_CODES = Batched(
+    function("submit_codes", SubmitRow, SubmitResult), id_fields=("event_id",), lock_fields=("tenant_id", "identifier")
+)
+
+
 async def open_challenge(postgres: Postgres, request: OpenChallenge) -> ChallengeOpened | ChallengeRejected:
     """Open or repeat a challenge. A lost connection is retried once: the ids make that safe."""
     row = _open_row(request)
@@ -137,7 +151,7 @@ async def open_challenge(postgres: Postgres, request: OpenChallenge) -> Challeng
     async def find() -> OpenResult | None:
         return await postgres.row(FIND_OPENED, EventKey(row.tenant_id, row.event_id, row.budget_event_id))
 
-    result = await OPEN_CHALLENGES.call(postgres, row, find)
+    result = await _OPEN_CHALLENGES.call(postgres, row, find)
     events = read_events(result.events)
     if result.verdict in ("opened", "repeated") and result.challenge_id is not None and result.code_box is not None:
         verdict = cast(Literal["opened", "repeated"], result.verdict)
@@ -207,7 +221,7 @@ async def submit_code(postgres: Postgres, request: SubmitCode) -> CodeResult:
     async def find() -> SubmitResult | None:
         return await postgres.row(FIND_SUBMITTED, EventKey(row.tenant_id, row.event_id, row.user_event_id))
 
-    result = await SUBMIT_CODES.call(postgres, row, find)
+    result = await _SUBMIT_CODES.call(postgres, row, find)
     return CodeResult(cast(Verdict, result.verdict), *result[2:-1], read_events(result.events))
 
 
