@@ -56,6 +56,14 @@ phone-numbers *arguments:
 bench *arguments:
     {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}
 
+# Measure Auth1 beside better-auth, django-allauth and a FastAPI service (installed into .bench from PyPI and npm)
+bench-peers *arguments:
+    test -d .bench/venv || python3 -m venv .bench/venv
+    .bench/venv/bin/pip install --quiet --require-hashes --requirement bench/peers/requirements.txt
+    mkdir -p .bench/node && cp bench/peers/package.json bench/peers/better_auth.mjs .bench/node/
+    npm install --prefix .bench/node --no-package-lock --no-audit --no-fund
+    {{ bin }}/python -m bench.compare {{ arguments }}
+
 # Load the whole API of a running server with locust
 load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
     {{ bin }}/locust --locustfile bench/locustfile.py --headless --only-summary --host {{ host }} --users {{ users }} --run-time {{ time }} {{ arguments }}
@@ -88,12 +96,13 @@ soak minutes="60" *arguments:
 chaos *arguments:
     {{ bin }}/python -m bench.chaos {{ arguments }}
 
-# Regenerate the four requirements files from pyproject.toml, with versions and hashes
+# Regenerate the requirements files, with versions and hashes
 lock:
     {{ bin }}/uv pip compile pyproject.toml --extra sns {{ lock_options }} -o requirements/serve.txt
     {{ bin }}/uv pip compile pyproject.toml --group dev {{ lock_options }} -o requirements/dev.txt
     {{ bin }}/uv pip compile pyproject.toml --group test --extra sns {{ lock_options }} -o requirements/test.txt
     {{ bin }}/uv pip compile pyproject.toml --group bench --extra sns {{ lock_options }} -o requirements/bench.txt
+    {{ bin }}/uv pip compile bench/peers/requirements.in {{ lock_options }} -o bench/peers/requirements.txt
 
 # Regenerate the API description, and the route labels of nginx's access log
 openapi:

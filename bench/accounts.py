@@ -19,12 +19,18 @@ def family(root: int) -> list[int]:
 
 def cpu_s(root: int) -> float:
     """CPU that a process and everything below it have used, also what has ended there."""
-    ticks = 0
-    for pid in family(root):
-        # After the command, which may hold anything: utime, stime, and both of the children that were waited for.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[11:15]
-        ticks += sum(map(int, fields))
-    return ticks / _TICKS_PER_S
+    while True:
+        try:
+            return sum(map(_ticks, family(root))) / _TICKS_PER_S
+        except (FileNotFoundError, ProcessLookupError):
+            if not Path(f"/proc/{root}").exists():
+                raise
+            # A child ended in between: now its time is among that of its parent's children.
+
+
+def _ticks(pid: int) -> int:
+    # After the command, which may hold anything: utime, stime, and both of the children that were waited for.
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[11:15]))
 
 
 def pss_mib(pids: Iterable[int]) -> float:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, NamedTuple, Self
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 
 class Response(NamedTuple):
@@ -18,6 +19,15 @@ class Response(NamedTuple):
     status: int
     body: bytes
     elapsed_s: float
+    head: bytes = b""
+
+    def header(self, name: str) -> str:
+        """Return the first value of a header; "" without it."""
+        for line in self.head.decode("latin-1").split("\r\n")[1:]:
+            found, _, value = line.partition(":")
+            if found.lower() == name:
+                return value.strip()
+        return ""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -64,9 +74,24 @@ class Connection(asyncio.Protocol):
             return
         length = _LENGTH.search(self._data, 0, end)
         body = self._data[end + 4 :]
-        if len(body) == (int(length[1]) if length else 0):
-            elapsed_s = perf_counter() - self._started
-            self._waiter.set_result(Response(int(self._data[9:12]), body, elapsed_s))
+        if _CHUNKED.search(self._data, 0, end):
+            if not body.endswith(b"0\r\n\r\n"):
+                return
+            body = _join_chunks(body)
+        elif len(body) != (int(length[1]) if length else 0):
+            return
+        elapsed_s = perf_counter() - self._started
+        self._waiter.set_result(Response(int(self._data[9:12]), body, elapsed_s, self._data[:end]))
+
+
+def _join_chunks(data: bytes) -> bytes:
+    """Return the content of a complete chunked body without extensions and trailers."""
+    body = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        body += data[: int(size, 16)]
+        data = data[int(size, 16) + 2 :]
+    return body
 
 
 class UnexpectedResponse(Exception):
