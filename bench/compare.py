@@ -14,37 +14,29 @@ import argparse
 import asyncio
 import os
 import platform
-import re
-import shutil
-import signal
 import statistics
-import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import asyncpg
 import msgspec
 import uvloop
 
-from auth1.dev.processes import free_port, launch, send, wait_until
 from bench.accounts import cpu_s, family, pss_mib
-from bench.client import Connection, Phone, Response, UnexpectedResponse, expect
+from bench.client import Connection, UnexpectedResponse
 from bench.peers import DATABASES, Auth1, Peer, auth1, others
+from bench.peers.running import CodeReader, Running, start
 from bench.phones import phones
 from bench.stage import Serving, Stage, StageError, set_up
 
-START_S = 60.0
-STOP_S = 10.0
 RATE_S = 5.0
-CODE_S = 10.0
 WARM_UP = 50
-_MESSAGE = re.compile(rb"message to (\+\d+)[^\n]*?code is: (\d+)")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -75,105 +67,6 @@ class Result(msgspec.Struct):
     cold_start_s: float
     memory_mib: float
     rounds: list[Round]
-
-
-class CodeReader(Protocol):
-    """A way to read the code that was sent to a number."""
-
-    async def read(self, number: str) -> str: ...
-
-
-class PrintedCodes:
-    """The codes that a service prints."""
-
-    def __init__(self, log: Path) -> None:
-        self._file = log.open("rb")
-        self._rest = b""
-        self._codes: dict[str, str] = {}
-
-    async def read(self, number: str) -> str:
-        """Wait for the code of a number and return it once. Raises TimeoutError after 10 s."""
-        until = perf_counter() + CODE_S
-        while number not in self._codes:
-            if perf_counter() > until:
-                raise TimeoutError(f"no code for {number}")
-            self._rest += self._file.read()
-            lines, _, self._rest = self._rest.rpartition(b"\n")
-            self._codes.update((found[1].decode(), found[2].decode()) for found in _MESSAGE.finditer(lines))
-            if number not in self._codes:
-                await asyncio.sleep(0.002)
-        return self._codes.pop(number)
-
-
-@dataclass
-class Running:
-    """A started service, how to read its codes, and its results."""
-
-    peer: Peer
-    port: int
-    pid: int
-    cold_start_s: float
-    log: Path
-    twilio_port: int | None = None  # None: the service prints its codes
-    rounds: list[Round] = field(default_factory=list)
-
-    async def codes(self) -> CodeReader:
-        return PrintedCodes(self.log) if self.twilio_port is None else await Phone.at(self.twilio_port)
-
-    async def request(self, connection: Connection, number: str) -> str:
-        response = expect(await connection.send(self.peer.request(number)), self.peer.request_status)
-        return self.peer.requested(response)
-
-    async def verify(self, connection: Connection, number: str, code: str, requested: str) -> str:
-        return self.peer.verified(expect(await connection.send(self.peer.verify(number, code, requested)), 200))
-
-    async def check(self, connection: Connection, verified: str) -> Response:
-        return expect(await connection.send(self.peer.check(verified)), 200)
-
-
-@contextmanager
-def start(stage: Stage, peer: Peer, twilio_port: int | None = None) -> Iterator[Running]:
-    """Start a service and wait until it responds. Raises StageError when it does not."""
-    port = free_port()
-    environment = {"PORT": str(port), "HOST": "127.0.0.1", **peer.environment}
-    if peer.prepare:
-        subprocess.run(peer.prepare, env=environment, check=True)
-    log = stage.directory / f"{peer.name.replace(' ', '-')}.log"
-    began = perf_counter()
-    command = [shutil.which("env") or "env", "-i", *(f"{name}={value}" for name, value in environment.items())]
-    process = launch(
-        [*command, *(part.format(port=port) for part in peer.command)],
-        log=log,
-        keep_open=[],
-        death_signal=signal.SIGTERM,
-    )
-    try:
-        if not wait_until(lambda: process.poll() is not None or _responds(port), START_S) or process.poll() is not None:
-            raise StageError(f"{peer.name} did not start:\n{log.read_text()[-2000:]}")
-        yield Running(peer, port, process.pid, perf_counter() - began, log, twilio_port)
-    finally:
-        tree = family(process.pid)
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            for pid in tree:
-                send(pid, signal.SIGKILL)
-            process.wait()
-
-
-def _responds(port: int) -> bool:
-    async def ask() -> None:
-        async with asyncio.timeout(2):
-            connection = await Connection.open(port)
-            await connection.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            connection.close()
-
-    try:
-        asyncio.run(ask())
-    except (OSError, TimeoutError):
-        return False
-    return True
 
 
 async def run_round(stage: Stage, running: Running, numbers: Iterator[str], options: argparse.Namespace) -> Round:
@@ -270,10 +163,12 @@ def compare(stage: Stage, options: argparse.Namespace) -> list[Result]:
                 uvloop.run(run_round(stage, running, numbers, argparse.Namespace(**vars(options) | {"flows": WARM_UP})))
             except UnexpectedResponse as error:
                 raise StageError(f"{running.peer.name}: {error}\n{running.log.read_text()[-2000:]}") from error
+        rounds: defaultdict[str, list[Round]] = defaultdict(list)
         for number in range(options.rounds):
             for running in services:
-                running.rounds.append(uvloop.run(run_round(stage, running, numbers, options)))
-                print(f"round {number + 1}: {running.peer.name} {running.rounds[-1].cpu_ms:.2f} ms", file=sys.stderr)
+                one = uvloop.run(run_round(stage, running, numbers, options))
+                rounds[running.peer.name].append(one)
+                print(f"round {number + 1}: {running.peer.name} {one.cpu_ms:.2f} ms", file=sys.stderr)
         return [
             Result(
                 running.peer.name,
@@ -281,7 +176,7 @@ def compare(stage: Stage, options: argparse.Namespace) -> list[Result]:
                 running.peer.omits,
                 running.cold_start_s,
                 pss_mib(family(running.pid)),
-                running.rounds,
+                rounds[running.peer.name],
             )
             for running in services
         ]

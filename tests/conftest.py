@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 
 from auth1.app import build_app, start_services, stop_services
@@ -25,6 +26,11 @@ from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
 
 JWT_SECRET = "a secret for signing that only the tests know"
+
+
+# A slow machine draws and runs examples slowly, which is no fault.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,7 +105,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
         app.services = await start_services(settings, log, background=background)
         started.append(app.services)
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
-        client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=30)
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=300)
         client.event_hooks["response"].append(described.hold)
         return ApiClient(client, app.services, settings, log_path)
 

@@ -9,9 +9,11 @@ import json
 import os
 import secrets
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from bench.accounts import ROOT
@@ -41,7 +43,7 @@ def get(path: str, **headers: str) -> bytes:
 
 
 @dataclass
-class Peer:
+class Peer(ABC):
     """A service with three requests: request a code, verify it, check the session.
 
     `requested` and `verified` take from a response what the next request needs.
@@ -53,29 +55,28 @@ class Peer:
     command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     prepare: Sequence[str] = ()  # a command that creates the tables
+    request_status: ClassVar[int] = 200
 
-    def request(self, number: str) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def request(self, number: str) -> bytes: ...
 
     def requested(self, response: Response) -> str:
         return ""
 
-    def verify(self, number: str, code: str, requested: str) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def verify(self, number: str, code: str, requested: str) -> bytes: ...
 
-    def verified(self, response: Response) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def verified(self, response: Response) -> str: ...
 
-    def check(self, verified: str) -> bytes:
-        raise NotImplementedError
-
-    request_status = 200
+    @abstractmethod
+    def check(self, verified: str) -> bytes: ...
 
 
 class Auth1(Peer):
     """Auth1, by a publishable key of one tenant."""
 
-    api_key = ""
+    api_key: str = ""
 
     def request(self, number: str) -> bytes:
         return post("/api/auth/request", {"phone": number}, x_api_key=self.api_key)
@@ -126,7 +127,7 @@ class BetterAuth(Peer):
 class Allauth(Peer):
     """django-allauth headless for apps: a sign-up by phone, verified by code."""
 
-    request_status = 401  # "signed up, verification is pending"
+    request_status: ClassVar[int] = 401  # "signed up, verification is pending"
 
     def request(self, number: str) -> bytes:
         return post("/_allauth/app/v1/auth/signup", {"phone": number})

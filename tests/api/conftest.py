@@ -31,7 +31,7 @@ def raw_asgi(api: ApiClient) -> RawAsgi:
     return RawAsgi(api)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> bool:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 300.0) -> bool:
     """Poll until the condition holds; return whether it did in time."""
     deadline = time.monotonic() + timeout_s
     while not await condition():

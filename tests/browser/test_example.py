@@ -47,8 +47,12 @@ class Example:
         await until(page, f"{SIGNED_OUT} && location.search === ''")
 
     async def newest(self, to: str) -> str:
-        """Return the text of the newest message to a phone or email."""
-        return next(message["text"] for message in await self.dev.messages() if message["to"] == to)
+        """Wait for a message to a phone or email; return the text of the newest one."""
+        while True:
+            for message in await self.dev.messages():
+                if message["to"] == to:
+                    return str(message["text"])
+            await asyncio.sleep(0.05)
 
     async def sign_in(self, page: Page, phone: str) -> None:
         await self.open(page)

@@ -14,7 +14,7 @@ import auth1
 from tests.support.process import Auth1
 
 CODE = Path(auth1.__file__).parents[1]
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 class Ended(NamedTuple):

@@ -40,7 +40,7 @@ def paste(command: str, **environment: str) -> dict[str, object]:
     """Run a curl command in a shell; without curl, send its request."""
     if shutil.which("curl"):
         names = {"PATH": os.environ["PATH"], "no_proxy": "*", **environment}
-        ended = subprocess.run(["sh", "-c", f"{command} -sS"], env=names, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(["sh", "-c", f"{command} -sS"], env=names, capture_output=True, text=True, timeout=300)
         assert ended.returncode == 0, ended.stderr
         return msgspec.json.decode(ended.stdout, type=dict[str, object])
     for name, value in environment.items():
@@ -49,7 +49,7 @@ def paste(command: str, **environment: str) -> dict[str, object]:
     pairs = list(zip(options[::2], options[1::2], strict=True))
     headers = dict(value.split(": ", 1) for name, value in pairs if name == "-H")
     body = dict(pairs)["-d"]
-    raw = httpx.request(method, url, headers=headers, content=body, trust_env=False, timeout=60).content
+    raw = httpx.request(method, url, headers=headers, content=body, trust_env=False, timeout=300).content
     return msgspec.json.decode(raw, type=dict[str, object])
 
 

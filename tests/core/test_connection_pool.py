@@ -10,7 +10,7 @@ from auth1.core.postgres.connection_pool import MAX_CONNECTING, ConnectionPool
 from auth1.dev.processes import HOST, free_port
 from tests.support.process import until
 
-WAIT_S = 30.0
+WAIT_S = 300.0
 
 
 class Database:

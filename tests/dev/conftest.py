@@ -21,9 +21,9 @@ def query() -> Callable[[str, str], object]:
     """Run one statement on a new connection and return its one value."""
 
     async def run(url: str, sql: str) -> object:
-        connection = await asyncpg.connect(url, timeout=5)
+        connection = await asyncpg.connect(url, timeout=300)
         try:
-            return await connection.fetchval(sql, timeout=5)
+            return await connection.fetchval(sql, timeout=300)
         finally:
             connection.terminate()
 
@@ -68,7 +68,7 @@ class Parent:
 
     def end(self, said: str = "") -> str:
         """Send a line, wait for its end and return the rest of its output."""
-        return self.process.communicate(said, timeout=30)[0].strip()
+        return self.process.communicate(said, timeout=300)[0].strip()
 
     def kill(self) -> None:
         self.process.kill()

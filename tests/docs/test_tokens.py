@@ -107,7 +107,7 @@ def run(directory: Path, name: str, tokens: list[str], secrets: dict[str, str], 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     found: list[Any] = json.loads(done.stdout)

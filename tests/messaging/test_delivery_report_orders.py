@@ -259,7 +259,7 @@ async def test_delivery_report_racing_the_send_result_is_not_lost(app: TenantApp
         assert (await app.ask(phone))[0] == 200
 
     for phone in phones:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             # The carrier may still be reporting when we have our answer, and the database sends no notification.
             while (row := await app.message(phone))["state"] != "delivered":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -57,7 +57,7 @@ async def auth1(environment: dict[str, str], tmp_path_factory: pytest.TempPathFa
         yield auth1
 
 
-async def run(*command: str, environment: dict[str, str], directory: Path, timeout_s: float = 110) -> tuple[int, str]:
+async def run(*command: str, environment: dict[str, str], directory: Path, timeout_s: float = 800) -> tuple[int, str]:
     """Run a program to its end; return its exit code and output."""
     process = await asyncio.create_subprocess_exec(
         *command,

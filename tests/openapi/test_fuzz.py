@@ -66,7 +66,7 @@ async def test_responses_match_the_api_description(auth1: Auth1, twilio_server: 
         *("--warnings", "off", "--continue-on-failure", *few, *only),
         environment=environment,
         directory=tmp_path,
-        timeout_s=3600 if EXAMPLES > 10 else 110,
+        timeout_s=3600 if EXAMPLES > 10 else 800,
     )
 
     assert code == 0, printed

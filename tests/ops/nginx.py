@@ -39,7 +39,7 @@ class Proxy:
     context: ssl.SSLContext
 
     def connect(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection("127.0.0.1", self.https_port, context=self.context, timeout=10)
+        return http.client.HTTPSConnection("127.0.0.1", self.https_port, context=self.context, timeout=300)
 
     def send(
         self, path: str, method: str = "GET", headers: dict[str, str] | None = None, body: bytes | None = None
@@ -56,7 +56,7 @@ class Proxy:
     def send_raw(self, data: bytes) -> bytes:
         """Send bytes that no HTTP client would send, and return the whole response."""
         with (
-            socket.create_connection(("127.0.0.1", self.https_port), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", self.https_port), timeout=300) as plain,
             self.context.wrap_socket(plain, server_hostname=HOST) as secure,
         ):
             secure.sendall(data)
@@ -82,7 +82,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -169,4 +169,4 @@ def running(folder: Path, *upstream_ports: int, trust_peer: bool = False) -> Ite
         yield Proxy(folder, https_port, http_port, context)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=300)

@@ -175,7 +175,7 @@ def test_browsers_can_use_http2(proxy: Proxy) -> None:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
-        socket.create_connection(("127.0.0.1", proxy.https_port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", proxy.https_port), timeout=300) as plain,
         context.wrap_socket(plain, server_hostname=HOST) as secure,
     ):
         assert secure.selected_alpn_protocol() == "h2"
@@ -187,7 +187,7 @@ def test_old_protocols_and_ciphers_without_forward_secrecy_are_rejected(proxy: P
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE-ECDSA-AES128-SHA:AES128-SHA:@SECLEVEL=0")
     with (
-        socket.create_connection(("127.0.0.1", proxy.https_port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", proxy.https_port), timeout=300) as plain,
         pytest.raises(ssl.SSLError),
         context.wrap_socket(plain, server_hostname=HOST),
     ):
@@ -305,7 +305,7 @@ def test_every_response_has_strict_transport_security(path: str, proxy: Proxy) -
 
 
 def test_plain_http_redirects_to_the_configured_host(proxy: Proxy) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.http_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.http_port, timeout=300)
     connection.request("GET", "/docs?a=1", headers={"Host": "evil.example"})
     response = connection.getresponse()
     assert (response.status, response.getheader("location")) == (301, f"https://{HOST}/docs?a=1")

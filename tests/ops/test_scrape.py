@@ -29,7 +29,7 @@ class Prometheus:
     """A running Prometheus."""
 
     def __init__(self, port: int) -> None:
-        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=300, trust_env=False)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -45,6 +45,11 @@ class ApiClient:
         return made
 
     async def log(self) -> str:
-        """Return everything that was written to stdout."""
-        await asyncio.sleep(0.05)
-        return self.log_path.read_text()
+        """Return everything that was written to stdout until now."""
+        mark = secrets.token_hex(8)
+        self.services.log.error(mark)  # at the highest level; lines keep their order
+        while True:
+            written, found, _ = self.log_path.read_text().partition(mark)
+            if found:
+                return written.rpartition("\n")[0]
+            await asyncio.sleep(0.01)

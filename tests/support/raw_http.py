@@ -5,7 +5,7 @@ import json
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 class Answer(NamedTuple):

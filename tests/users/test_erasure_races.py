@@ -97,9 +97,8 @@ async def test_identifier_set_during_an_erasure_is_erased(admin: TenantAdmin, da
 
         assert erasure.status_code == 204, erasure.text
         assert patched.status_code in (200, 404)
-        assert (
-            await database.fetchval("select count(*) from identifiers where identifier = any($1)", [phone, email]) == 0
-        )
+        left = "select count(*) from identifiers where tenant_id = $1 and identifier = any($2)"
+        assert await database.fetchval(left, admin.tenant_id, [phone, email]) == 0
     assert await orphans(database, admin) == 0
 
 

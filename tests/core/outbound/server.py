@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Self
 
 Behaviour = Callable[["Peer"], Awaitable[None]]
-PATIENCE_S = 30.0
+PATIENCE_S = 300.0
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

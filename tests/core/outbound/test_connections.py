@@ -138,7 +138,7 @@ async def test_half_closed_connection_is_not_reused(open_client: Open) -> None:
 
     async with Server(None, [answer_and_half_close]) as server, open_client() as client:
         await client.get(server.url)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             await server.peers[0].is_closed_by_client.wait()
 
         assert (await client.get(server.url)).content == b"ok"
@@ -152,7 +152,7 @@ async def test_half_close_without_a_response_fails_at_once(open_client: Open) ->
         await peer.wait_closed_by_client()
 
     async with Server(None, [half_close]) as server, open_client(timeout=60) as client:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             with pytest.raises(httpx.ReadError, match="possibly sent"):
                 await client.get(server.url)
 
@@ -177,7 +177,7 @@ async def test_bytes_beyond_a_response_do_not_reach_the_next_one(
 ) -> None:
     async with start_server(respond(*pieces)) as server, open_client() as client:
         assert (await client.get(server.url)).content == b"ok"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             await server.peers[0].is_closed_by_client.wait()
 
         assert (await client.get(server.url)).content == b"ok"
@@ -188,7 +188,7 @@ async def test_connection_close_in_the_response_is_obeyed(start_server: Start, o
     closing = respond(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
     async with start_server(closing) as server, open_client() as client:
         await client.get(server.url)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             await server.peers[0].is_closed_by_client.wait()
 
 
@@ -214,7 +214,7 @@ async def test_invalid_response_ends_the_connection(start_server: Start, open_cl
     async with start_server(respond(data)) as server, open_client() as client:
         with pytest.raises(httpx.RemoteProtocolError, match="possibly sent"):
             await client.get(server.url)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             await server.peers[0].is_closed_by_client.wait()
 
         assert (await client.get(server.url)).content == b"ok"
@@ -294,7 +294,7 @@ async def test_idle_connection_is_closed_after_its_time(start_server: Start, ope
     async with start_server(*behaviours) as server, open_client(keep_alive_s=0.1) as client:
         await asyncio.gather(client.get(server.url), client.get(server.url))
         for peer in server.peers:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(300):
                 await peer.is_closed_by_client.wait()
 
         assert (await client.get(server.url)).content == b"ok"
@@ -318,5 +318,5 @@ async def test_closed_transport_ends_idle_and_active_connections(start_server: S
         with pytest.raises(httpx.ConnectError, match="not sent"):
             await client.get(server.url)
         for peer in server.peers:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(300):
                 await peer.is_closed_by_client.wait()

@@ -185,7 +185,7 @@ async def test_outbox_runs_in_the_background(
 
     await start_app(background=True, DATABASE_URL=own_database_url, TWILIO_API_URL=app.carrier.url)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while (await app.message(phone))["state"] != "sent":  # noqa: ASYNC110  # the database sends no notification
             await asyncio.sleep(0.05)
     assert len(app.handed_over(phone)) == 1
