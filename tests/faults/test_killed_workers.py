@@ -198,6 +198,34 @@ async def test_worker_killed_during_verification_leaves_a_session_or_a_valid_cod
         assert await played.sessions() == 1
 
 
+@pytest.mark.parametrize("committed", [False, True])
+async def test_worker_killed_during_a_batch_leaves_each_a_session_or_a_valid_code(
+    scene: Stage, carrier: TwilioServer, committed: bool
+) -> None:
+    played = await scene(max_otp_attempts=1)
+    phones = [new_phone() for _ in range(8)]
+    for phone in phones:
+        assert (await played.server.ask(phone, played.key)).status_code == 200
+
+    async def answer(phone: str) -> httpx.Response:
+        return await played.server.answer(phone, carrier.code_for(phone), played.key)
+
+    async def answer_all() -> httpx.Response:
+        return (await asyncio.gather(*(answer(phone) for phone in phones)))[0]
+
+    hold = played.relay.hold_answer(ANSWER_CHALLENGE) if committed else played.relay.hold(ANSWER_CHALLENGE)
+    await played.kill_when(hold.caught, answer_all)
+    hold.cut()
+
+    sql = "select count(*) from sessions where user_id = (select user_id from identifiers where identifier = $1)"
+    opened = [await played.database.fetchval(sql, phone) for phone in phones]
+    assert any(opened) if committed else not all(opened)
+    for phone, sessions in zip(phones, opened, strict=True):
+        again = await answer(phone)
+        assert again.status_code == (400 if sessions else 200), again.text
+        assert await played.database.fetchval(sql, phone) == 1
+
+
 async def test_orphaned_statement_is_not_executed_after_its_lock_wait(scene: Stage) -> None:
     """The database does not notice a dead client; a statement that waits for a lock times out."""
     played = await scene(max_otp_attempts=1)
