@@ -29,7 +29,7 @@ CACHES = {
     "auth1.authn.tenants.OrderedDict": Bound(1, tenants.MAX_BYTES),
     "auth1.challenges.messages.OrderedDict": Bound(1, messages.MAX_TEXT_BYTES),
     "auth1.core.crypto._hkdf": Bound(64, 512),
-    "auth1.core.http.client_ip": Bound(10_000, 768),
+    "auth1.core.http.client_ip": Bound(8000, 768),
     "auth1.core.http.client_ip._parse": Bound(1000, 512),
     "auth1.core.http.client_ip.is_trusted": Bound(1000, 512),
     "auth1.core.http.client_ip.network_of": Bound(10_000, 512),
@@ -45,7 +45,7 @@ CACHES = {
     "auth1.numbering._region": Bound(256, 8192),  # keys are countries; a test measures the whole
     "auth1.pages.theme.stylesheet": Bound(256, 16_384),
     "auth1.sessions.tokens": Bound(20_000, 512),
-    "auth1.sessions.tokens._read_header": Bound(1024, 1536),
+    "auth1.sessions.tokens._read_header": Bound(256, 1536),
     "auth1.templates.colors.button_colors": Bound(1024, 512),
     "auth1.templates.placeholders.parse": Bound(512, 4096),
 }

@@ -16,7 +16,7 @@ _IPV6_SITE_BITS = 64  # the network of one customer
 _NETWORK_BITS = {4: 24, 6: 48}  # identifies a network, not a person
 _MAX_HOPS = 16
 _MAX_ADDRESS = 64  # characters
-_CACHED = 5000  # clients of each cache
+_CACHED = 4000  # clients of each cache
 WARN_EVERY_S = 60.0
 FORWARDING_HEADERS = frozenset(
     (
