@@ -4,7 +4,7 @@
 
 It needs valgrind and a C compiler (Debian: valgrind, gcc). Callgrind counts the instructions of the group "alone", that
 is, of functions that need no servers. A count does not depend on the load of the machine; two runs differ by less than
-1 %, from random ids and the addresses of objects. PYTHONHASHSEED is 0 and the garbage collector is off. The warm-up is
+2 %, from random ids and the addresses of objects. PYTHONHASHSEED is 0 and the garbage collector is off. The warm-up is
 subtracted: each function runs 10 and 110 times, and the difference counts.
 
 The baseline (`bench/instructions.json`) is valid for one release of Python and one architecture: libraries and the

@@ -88,9 +88,9 @@ def measure(stage: Stage, plan: Plan) -> Report:
     workers = str(plan.workers)
     cold_starts = []
     for _ in range(COLD_STARTS):
-        with stage.serve(WORKERS=workers) as server:
+        with stage.serve(WORKERS=workers, TIMEOUT_SCALE="10") as server:
             cold_starts.append(server.cold_start_s)
-    with stage.serve(WORKERS=workers) as server:
+    with stage.serve(WORKERS=workers, TIMEOUT_SCALE="10") as server:
         idle = _memory(server)
         uvloop.run(run_round(stage, server, plan, WARM_UP))
         rounds = [uvloop.run(run_round(stage, server, plan, plan.logins // plan.rounds)) for _ in range(plan.rounds)]
