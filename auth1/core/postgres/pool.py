@@ -17,6 +17,7 @@ from auth1 import metrics
 from auth1.core.log import Log
 from auth1.core.postgres.connection_pool import ConnectionPool
 from auth1.core.postgres.connections import (
+    CONNECTION_ERRORS,
     RETRY_AFTER_S,
     STALE_ERRORS,
     UNAVAILABLE_ERRORS,
@@ -271,7 +272,7 @@ class Postgres:
                 end_connection(connection)
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 self._pool.expire()  # the primary has moved; look its name up again
-            lost = isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError))
+            lost = isinstance(error, CONNECTION_ERRORS)
             late = isinstance(error, TimeoutError)  # there is no time left to try again
             raise self.unavailable(error, lost=lost and not late) from error
         except asyncio.CancelledError:
