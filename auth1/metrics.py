@@ -23,10 +23,10 @@ class Labelled(dict[str | tuple[str, ...], Collector]):
 
     def __init__(self, collector: Collector) -> None:
         super().__init__()
-        self._collector: Collector = collector
+        self.collector: Collector = collector
 
     def __missing__(self, values: str | tuple[str, ...]) -> Collector:
-        child: Collector = self._collector.labels(*((values,) if isinstance(values, str) else values))
+        child: Collector = self.collector.labels(*((values,) if isinstance(values, str) else values))
         self[values] = child
         return child
 

@@ -49,7 +49,8 @@ EXPRESSIONS = [*alert_expressions(), *dashboard_expressions(), *variable_queries
 def known_series() -> dict[str, set[str]]:
     """Return the names of all series of auth1/metrics.py with their labels."""
     series: dict[str, set[str]] = {"up": set()}  # Prometheus' own: whether the last scrape worked
-    for collector in vars(metrics).values():
+    for value in vars(metrics).values():
+        collector = value.collector if isinstance(value, metrics.Labelled) else value
         if not isinstance(collector, MetricWrapperBase):
             continue
         (metric,) = collector.describe()

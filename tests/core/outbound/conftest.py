@@ -1,6 +1,7 @@
-"""Fixtures of the transport's tests: real servers with and without TLS, on asyncio's loop and on uvloop."""
+"""Fixtures of the transport's tests: real servers with and without TLS."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,10 +17,13 @@ from tests.core.outbound.server import Server
 from tests.support.certificates import make_certificate
 
 HOST = "service.test"
+LOOP = "AUTH1_TEST_LOOP"  # the event loop of these tests
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+if os.environ.get(LOOP) == "uvloop":
+    # Only in the process that test_uvloop.py starts: with this hook, session fixtures of all other tests start anew.
+    def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+        return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
