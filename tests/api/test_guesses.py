@@ -54,7 +54,7 @@ async def test_valid_keys_are_not_counted_as_guesses(limited: ApiClient) -> None
 
 
 async def test_link_page_is_limited_per_address(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auth1.authn.guards.POLLS", LIMIT)
+    monkeypatch.setattr("auth1.authn.limits.POLLS", LIMIT)
     api = await start_app()
 
     statuses = []

@@ -64,6 +64,16 @@ async def test_batch_is_limited_to_64_rows(postgres: Postgres) -> None:
     assert postgres.round_trips - before == 2
 
 
+async def test_request_after_the_last_batch_is_sent(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller of a finished batch sends its next request before the event loop has removed the batch's task."""
+    monkeypatch.setattr("auth1.core.postgres.batches.MAX_IN_FLIGHT", 1)
+    users = new_users(1)
+    for _ in range(3):
+        await open_all(postgres, users)
+        await users[0].submit(postgres, b"w" * 32)
+        await users[0].submit(postgres, b"w" * 32)
+
+
 async def test_each_request_gets_its_own_result(postgres: Postgres) -> None:
     users = new_users(20)
     await open_all(postgres, users[:15])

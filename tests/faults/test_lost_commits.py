@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
 from tests.faults.relay import Relay
-from tests.support.process import Auth1
+from tests.support.process import Auth1, until
 from tests.support.providers.twilio import TwilioServer
 
 OPEN_CHALLENGE = "open_challenges("  # parts of the statements that no other statement has
@@ -241,6 +241,7 @@ async def test_lost_commit_of_metadata_is_found_and_logged_once(
         "select id from events where tenant_id = $1 and type = 'user.updated'", tenant["tenant_id"]
     )
     assert len(events) == 1
+    await until(lambda: events[0]["id"] in server.text())
     assert server.text().count(events[0]["id"]) == 1, "the event is in the log"
 
 

@@ -18,6 +18,7 @@ READERS = 2_300  # more than the server used to accept
 PIPELINED = 30
 MAX_GROWTH_BYTES = 150_000_000
 OTHERS = 50
+READER = "127.0.0.9"  # an address of its own: requests of one address limit each other
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ async def send_unread(port: int, path: str, count: int) -> list[socket.socket]:
     for _ in range(count):
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.bind((READER, 0))
         connection.setblocking(False)
         await loop.sock_connect(connection, ("127.0.0.1", port))
         with suppress(BlockingIOError):

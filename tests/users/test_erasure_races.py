@@ -12,6 +12,7 @@ from tests.conftest import new_phone
 from tests.users.conftest import TenantAdmin, at_once, new_email
 
 ROUNDS = 50
+IDENTIFIER = "select user_id from identifiers where tenant_id = $1 and identifier = $2"
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,7 @@ async def test_login_racing_an_erasure_is_erased_or_a_new_user(
         )
 
         assert erasure.status_code == 204, erasure.text
-        row = await database.fetchrow("select user_id from identifiers where identifier = $1", phone)
+        row = await database.fetchrow(IDENTIFIER, admin.tenant_id, phone)
         if login.status_code == 200:
             ends.append("erased" if login.json()["user_id"] == erased else "new")
             assert (row is None) == (login.json()["user_id"] == erased)

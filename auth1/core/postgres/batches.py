@@ -131,7 +131,8 @@ class _Queue(Generic[Params, Row]):
         self._wait_s, self._statement_s = postgres.acquire_s, postgres.statement_s
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._waiting: deque[_Waiting[Params, Row]] = deque()
-        self._senders: set[asyncio.Task[None]] = set()
+        self._sending = 0  # not the number of tasks: a task is done later than its last look at the queue
+        self._tasks: set[asyncio.Task[None]] = set()  # the event loop keeps weak references only
         self._rows = metrics.POSTGRES_BATCH_ROWS.labels(function.name)
 
     async def take_turn(self, key: Hashable) -> asyncio.Lock:
@@ -152,10 +153,11 @@ class _Queue(Generic[Params, Row]):
         """Execute a request in a batch. Returns None when it must be repeated alone: nothing of it was committed."""
         waiting = _Waiting[Params, Row](request, self._loop.create_future(), arrived)
         self._waiting.append(waiting)
-        if len(self._senders) < MAX_IN_FLIGHT:
-            sender = self._loop.create_task(self._send())
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+        if self._sending < MAX_IN_FLIGHT:
+            self._sending += 1
+            task = self._loop.create_task(self._send())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await waiting.result
 
     async def execute_alone(self, request: Params, arrived: float) -> Row:
@@ -168,16 +170,19 @@ class _Queue(Generic[Params, Row]):
 
     async def _send(self) -> None:
         """Send batches until no request is waiting. A separate task, so that no caller cancels it."""
-        while self._waiting:
-            batch: list[_Waiting[Params, Row]] = []
-            try:
-                rows = await self._postgres.call_when_connected(self._function, partial(self._take, batch))
-            except Exception as error:  # every caller gets it or repeats its request
-                if not batch:  # no connection
-                    self._take(batch)
-                self._fail(batch, error)
-            else:
-                self._answer(batch, rows)
+        try:
+            while self._waiting:
+                batch: list[_Waiting[Params, Row]] = []
+                try:
+                    rows = await self._postgres.call_when_connected(self._function, partial(self._take, batch))
+                except Exception as error:  # every caller gets it or repeats its request
+                    if not batch:  # no connection
+                        self._take(batch)
+                    self._fail(batch, error)
+                else:
+                    self._answer(batch, rows)
+        finally:
+            self._sending -= 1
 
     def _take(self, batch: "list[_Waiting[Params, Row]]") -> list[Params]:
         """Move requests from the queue to a batch. Those of cancelled callers, and those that are late, are dropped."""
