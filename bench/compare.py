@@ -159,14 +159,12 @@ def compare(stage: Stage, options: argparse.Namespace) -> list[Result]:
             if isinstance(running.peer, Auth1):
                 server = Serving(running.port, running.pid, running.cold_start_s, stage.environment["ADMIN_TOKEN"])
                 running.peer.api_key = server.tenant()["api_key"]
-            try:
-                uvloop.run(run_round(stage, running, numbers, argparse.Namespace(**vars(options) | {"flows": WARM_UP})))
-            except UnexpectedResponse as error:
-                raise StageError(f"{running.peer.name}: {error}\n{running.log.read_text()[-2000:]}") from error
+            warm_up = argparse.Namespace(**vars(options) | {"flows": WARM_UP})
+            _run(stage, running, numbers, warm_up)
         rounds: defaultdict[str, list[Round]] = defaultdict(list)
         for number in range(options.rounds):
             for running in services:
-                one = uvloop.run(run_round(stage, running, numbers, options))
+                one = _run(stage, running, numbers, options)
                 rounds[running.peer.name].append(one)
                 print(f"round {number + 1}: {running.peer.name} {one.cpu_ms:.2f} ms", file=sys.stderr)
         return [
@@ -182,6 +180,14 @@ def compare(stage: Stage, options: argparse.Namespace) -> list[Result]:
         ]
 
 
+def _run(stage: Stage, running: Running, numbers: Iterator[str], options: argparse.Namespace) -> Round:
+    """Run one round. Raises StageError with the end of the service's output."""
+    try:
+        return uvloop.run(run_round(stage, running, numbers, options))
+    except UnexpectedResponse as error:
+        raise StageError(f"{running.peer.name}: {error}\n{running.log.read_text()[-2000:]}") from error
+
+
 def _services(stage: Stage) -> list[tuple[Peer, int | None]]:
     """Return all services, each with the port of the fake Twilio unless it prints its codes."""
     asyncio.run(_create_databases(stage))
@@ -190,7 +196,7 @@ def _services(stage: Stage) -> list[tuple[Peer, int | None]]:
     console = {**rest, "SMS_PROVIDERS": "console"}
     return [
         (auth1(console, "Auth1", "console"), None),
-        (auth1({**rest, **twilio}, "Auth1, Twilio over TLS", "Twilio over TLS"), stage.twilio.port),
+        (auth1({**rest, **twilio}, "Auth1, fake Twilio", "the fake Twilio, over HTTP"), stage.twilio.port),
         *((peer, None) for peer in others(stage.postgres.url(), stage.redis.url())),
     ]
 
@@ -246,7 +252,7 @@ def run() -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="names of services")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds here")
     options = parser.parse_args()
-    with set_up() as stage:
+    with set_up({"max_connections": "300"}) as stage:  # each service opens up to 20
         results = compare(stage, options)
     if options.json:
         machine = {"python": platform.python_version(), "cpu": os.cpu_count(), "load": os.getloadavg()}

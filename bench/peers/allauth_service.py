@@ -8,6 +8,7 @@ documentation advises.
 """
 
 import os
+import secrets
 import sys
 
 import django
@@ -83,6 +84,9 @@ from django.urls import include, path
 
 class Adapter(DefaultAccountAdapter):
     """Keeps the phone number in the user name, which is unique and indexed, and its verification in `first_name`."""
+
+    def populate_username(self, request, user):
+        user.username = secrets.token_hex(16)  # until the phone is set: allauth's own choice is not unique in a race
 
     def set_phone(self, user, phone, verified):
         user.username = phone

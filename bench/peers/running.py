@@ -52,6 +52,18 @@ class PrintedCodes:
         return self._codes.pop(number)
 
 
+class TwilioCodes:
+    """The codes that the fake Twilio received, read one after another on one connection."""
+
+    def __init__(self, phone: Phone) -> None:
+        self._phone = phone
+        self._turn = asyncio.Lock()
+
+    async def read(self, number: str) -> str:
+        async with self._turn:
+            return await self._phone.read(number)
+
+
 @dataclass
 class Running:
     """A started service, and how to read its codes."""
@@ -64,7 +76,9 @@ class Running:
     twilio_port: int | None = None  # None: the service prints its codes
 
     async def codes(self) -> CodeReader:
-        return PrintedCodes(self.log) if self.twilio_port is None else await Phone.at(self.twilio_port)
+        if self.twilio_port is None:
+            return PrintedCodes(self.log)
+        return TwilioCodes(await Phone.at(self.twilio_port))
 
     async def request(self, connection: Connection, number: str) -> str:
         response = expect(await connection.send(self.peer.request(number)), self.peer.request_status)
