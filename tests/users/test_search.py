@@ -180,7 +180,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
         ("find_recent_users_by_metadata", ["tn_0", '{"plan":"free"}', "", 2000, 51]),
         ("find_users_by_metadata", ["tn_0", '{"plan":"rare"}', "", 51]),
         ("find_users_by_metadata", ["tn_0", '{"side":1}', "", 51]),  # which all of another tenant's have
-        ("lock_owners", ["tn_0", ["+1555020000", "nobody"], ["ext-020000", "ext-nobody"]]),
+        ("lock_owners", ["tn_0", ["+1555020000", "unknown"], ["ext-020000", "ext-unknown"]]),
         ("export_sessions", ["tn_0", "usr_020000", 1001]),
         ("export_challenges", ["tn_0", ["+1555020000"], 1001]),
         ("export_messages", ["tn_0", ["+1555020000"], 1001]),

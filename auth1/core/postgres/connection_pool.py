@@ -64,18 +64,18 @@ class ConnectionPool:
     async def acquire(self, timeout_s: float) -> asyncpg.Connection:
         """Return a connection. Raises TimeoutError, or the error of connecting when no connection is open."""
         while self._idle:
-            connection = self._idle.pop().connection
+            connection: asyncpg.Connection = self._idle.pop().connection
             if not connection.is_closed():
-                return connection  # type: ignore[no-any-return]
+                return connection
             self._drop(connection)
         if self._closing:
             raise asyncpg.InterfaceError("the pool is closed")
-        waiter = self._loop.create_future()
+        waiter: asyncio.Future[asyncpg.Connection] = self._loop.create_future()
         self._waiting.append(waiter)
         self._connect_more()
         try:
             async with asyncio.timeout(timeout_s):
-                return await waiter  # type: ignore[no-any-return]
+                return await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.release(waiter.result())  # it came in the same moment
