@@ -16,7 +16,8 @@ from auth1.users import metadata, service
 
 
 async def get_me(app: Services, request: Request[LoggedIn]) -> Me:
-    """Return the user of the session. The session guard has loaded it."""
+    """Return the user of the session."""
+    # The session guard has loaded it.
     return _me(request.caller, request.caller.user.user_metadata)
 
 
