@@ -132,6 +132,8 @@ async def _at_rate(
     async def flow(number: str, due: float) -> None:
         await asyncio.sleep(due - perf_counter())
         connection = await free.get()
+        if connection.is_closed:  # some servers close connections that are idle for a few seconds
+            connection = await Connection.open(running.port)
         requested = await running.request(connection, number)
         request_s = perf_counter() - due
         code = await codes.read(number)
