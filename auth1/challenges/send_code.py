@@ -18,18 +18,18 @@ from auth1.challenges.store import ChallengeOpened, ChallengeRejected, OpenChall
 from auth1.config.sms_rates import MICRO
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
-from auth1.core.ratelimit import RateLimit, raise_if_limited
+from auth1.core.ratelimit import RateLimit
 from auth1.errors import (
     ApiError,
     BudgetExceeded,
     CountryNotAllowed,
     InternalError,
     RateLimited,
-    RequestBlocked,
     ResendTooSoon,
 )
-from auth1.events.log import EventContext, event_context, log_events
-from auth1.fraud.assess import assess, block_rate_limit, rate_limits
+from auth1.events.log import event_context, log_events
+from auth1.fraud.assess import block_rate_limit, check_request
+from auth1.fraud.evidence import Candidate
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim, release_key, store_response
 from auth1.identifiers import Identifier
@@ -78,8 +78,8 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
     if is_sandbox:
         sandbox.raise_for_magic_number(identifier)
     else:
-        await _check_risk(app, context, tenant, identifier)
-        await _acquire_rate_limits(app, request, tenant, order)
+        _check_country(tenant, identifier)
+        await check_request(app, request, tenant, Candidate(identifier, rate_limits=order.purpose.rate_limits))
 
     message_id = new_id("msg")
     link = magic_link.create_magic_link(app.keyring, tenant.id, message_id, order.link) if order.link else None
@@ -132,29 +132,10 @@ def _usable_locale(app: Services, request: Request[Any], hint: str) -> str | Non
     return locale
 
 
-async def _check_risk(app: Services, context: EventContext, tenant: Tenant, identifier: Identifier) -> None:
-    """Raise CountryNotAllowed or RequestBlocked by the tenant's policy."""
+def _check_country(tenant: Tenant, identifier: Identifier) -> None:
     allowed = tenant.settings.allowed_countries
     if allowed is not None and identifier.country is not None and identifier.country not in allowed:
         raise CountryNotAllowed
-    risk = assess(tenant, identifier.line)
-    if risk.blocked:
-        data = {"channel": identifier.channel, "country": identifier.country, "reasons": risk.reasons}
-        log_events(app.log, await store.record_blocked(app.postgres, tenant.id, context, data))
-        # Only the tenant's server learns the reason: publishable keys are public.
-        reasons = ", ".join(risk.reasons)
-        raise RequestBlocked(f"Blocked to prevent fraud: {reasons}." if tenant.key_kind == "sk" else None)
-
-
-async def _acquire_rate_limits(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> None:
-    """Raise RateLimited. The response shows these limits to secret keys, which have no limit per address."""
-    identifier = order.identifier
-    # SMS that are only printed cost nothing.
-    block = identifier.block if app.settings.sms_providers != ("console",) else None
-    limits = rate_limits(tenant, identifier.value, block)
-    decision = await app.limiter.acquire(*limits, *order.purpose.rate_limits)
-    if decision.limited_by is not None or tenant.key_kind == "sk":
-        raise_if_limited(request, decision)
 
 
 def _render(

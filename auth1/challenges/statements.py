@@ -145,27 +145,7 @@ class ChallengeRow(NamedTuple):
     updated_at: datetime
 
 
-class NewEvent(NamedTuple):
-    """An event to record."""
-
-    tenant_id: str
-    event_id: str
-    type: str
-    actor: str
-    subject: str
-    request_id: str | None
-    network: str | None
-    data: str
-
-
-class Recorded(NamedTuple):
-    """The events that a statement recorded."""
-
-    events: str | None
-
-
 FIND_OPENED = _QUERIES.statement("find_opened", EventKey, OpenResult)
 FIND_SUBMITTED = _QUERIES.statement("find_submitted", EventKey, SubmitResult)
 FIND_LIVE_CODE = _QUERIES.statement("find_live_code", IdentifierKey, LiveCode)
 FIND_CHALLENGE = _QUERIES.statement("find_challenge", ChallengeKey, ChallengeRow)
-RECORD_EVENT = _QUERIES.statement("record_event", NewEvent, Recorded)

@@ -1,6 +1,6 @@
 """The statements of challenges: open one, submit a code, find one."""
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 
@@ -12,20 +12,16 @@ from auth1.challenges.statements import (
     FIND_LIVE_CODE,
     FIND_OPENED,
     FIND_SUBMITTED,
-    RECORD_EVENT,
     ChallengeKey,
     EventKey,
     IdentifierKey,
-    NewEvent,
     OpenResult,
     OpenRow,
     SubmitResult,
     SubmitRow,
 )
-from auth1.core.ids import new_id
 from auth1.core.postgres import Batched, Postgres, function
 from auth1.events.log import EventContext, RecordedEvent, read_events
-from auth1.events.types import EventType
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
 from auth1.sessions.create import NewSession
@@ -239,16 +235,3 @@ async def find_challenge(postgres: Postgres, tenant_id: str, challenge_id: str) 
     if row.message_id is not None:
         message = MessageOut(row.message_id, row.state, row.provider, row.error, row.created_at, row.updated_at)
     return ChallengeOut(row.id, row.channel, row.status, row.opened_at, row.expires_at, message)
-
-
-async def record_blocked(
-    postgres: Postgres, tenant_id: str, context: EventContext, data: dict[str, Any]
-) -> list[RecordedEvent]:
-    """Record the event of a request that fraud rules blocked."""
-    event_id = new_id("evt")
-    text = msgspec.json.encode(data).decode()
-    row = NewEvent(
-        tenant_id, event_id, EventType.REQUEST_BLOCKED.value, subject=event_id, **context._asdict(), data=text
-    )
-    recorded = await postgres.row(RECORD_EVENT, row)
-    return read_events(recorded.events if recorded else None)

@@ -1,4 +1,8 @@
-"""Risk of a request.
+"""Risk of a request for a code.
 
-assess  rules -> Risk; velocity limits of a request
+policy      the fraud policy of a tenant
+evidence    the facts about a request that are known in the process
+assess      rules -> Assessment; acquire limits; reject
+assessment  the result: decision, score, reasons, features, loads
+decisions   record decisions and their events
 """

@@ -1,15 +1,23 @@
-"""Risk of a request, assessed before anything is spent on it.
+"""Assess a request for a code, and acquire its rate limits, before anything is spent on it.
+
+`check_request` reads top to bottom: gather the facts, apply the rules that need no counts, acquire the limits and the
+scopes in one call to Redis, weigh a known number again, and record or reject.
 
 phonenumbers knows line types for many countries, but not for North America, where mobiles, landlines and VoIP share
 ranges: distinguishing them needs a paid lookup.
 """
 
-from typing import NamedTuple
-
-from phonenumbers import PhoneNumberType
+from typing import Any
 
 from auth1 import metrics
-from auth1.core.ratelimit import RateLimit
+from auth1.core.http.request import Request
+from auth1.core.ratelimit import RateLimit, raise_if_limited
+from auth1.errors import RequestBlocked
+from auth1.events.log import event_context, log_events
+from auth1.fraud import decisions
+from auth1.fraud.assessment import Assessment, Reason
+from auth1.fraud.evidence import Candidate, Evidence, gather
+from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
 # Many unverified sends to neighbouring numbers are a sign of SMS pumping (Twilio's guidance on prefix limits).
@@ -18,31 +26,49 @@ BLOCK_WINDOW_MS = 600_000
 # Protects the identifier's row from contention, far above its send budget.
 IDENTIFIER_REQUESTS = 30
 MINUTE_MS = 60_000
-# Line types that `voip_blocking` rejects, and their names.
-BLOCKED_LINES: dict[int | None, str] = {
-    PhoneNumberType.VOIP: "voip",
-    PhoneNumberType.PERSONAL_NUMBER: "personal_number",
-    PhoneNumberType.PAGER: "pager",
-    PhoneNumberType.UAN: "universal_access_number",
-    PhoneNumberType.VOICEMAIL: "voicemail",
-    PhoneNumberType.SHARED_COST: "shared_cost",
-    PhoneNumberType.TOLL_FREE: "toll_free",
-}
 
 
-class Risk(NamedTuple):
-    """A score from 0.0 to 1.0, its reasons, and the decision under the tenant's policy."""
+async def check_request(app: Services, request: Request[Any], tenant: Tenant, candidate: Candidate) -> Assessment:
+    """Assess a request and acquire its limits. Raises RequestBlocked, RateLimited."""
+    evidence = gather(app, request, tenant, candidate)
+    assessment = assess(tenant, evidence)
+    if assessment.is_rejected:
+        await _reject(app, request, tenant, evidence, assessment)
+    await _acquire_rate_limits(app, request, tenant, candidate)
+    metrics.FRAUD_DECISIONS["allow", "none"].inc()
+    return assessment
 
-    score: float
-    reasons: list[str]
-    blocked: bool
+
+def assess(tenant: Tenant, evidence: Evidence) -> Assessment:
+    """Apply the rules that need no counts: lists, line types, networks."""
+    if evidence.blocked_line is not None:
+        return Assessment(decision="block", score=1.0, reasons=(Reason("line_type", evidence.blocked_line),))
+    return Assessment()
 
 
-def assess(tenant: Tenant, line: int | None) -> Risk:
-    """Assess a request by the line type of its number."""
-    reason = BLOCKED_LINES.get(line) if tenant.settings.voip_blocking else None
-    metrics.FRAUD_DECISIONS["block" if reason else "allow", reason or "none"].inc()
-    return Risk(1.0, [reason], True) if reason else Risk(0.0, [], False)
+async def _reject(
+    app: Services, request: Request[Any], tenant: Tenant, evidence: Evidence, assessment: Assessment
+) -> None:
+    """Record a decision, then raise its error."""
+    for reason in assessment.reasons:
+        metrics.FRAUD_DECISIONS[assessment.decision, reason.name].inc()
+    identifier, reasons = evidence.identifier, [str(reason) for reason in assessment.reasons]
+    data = {"channel": identifier.channel, "country": identifier.country, "reasons": reasons}
+    context = event_context(request, tenant.key_id)
+    log_events(app.log, await decisions.record_blocked(app.postgres, tenant.id, context, data))
+    # Only the tenant's server learns the reason: publishable keys are public.
+    raise RequestBlocked(f"Blocked to prevent fraud: {', '.join(reasons)}." if tenant.key_kind == "sk" else None)
+
+
+async def _acquire_rate_limits(app: Services, request: Request[Any], tenant: Tenant, candidate: Candidate) -> None:
+    """Raise RateLimited. The response shows these limits to secret keys, which have no limit per address."""
+    identifier = candidate.identifier
+    # SMS that are only printed cost nothing.
+    block = identifier.block if app.settings.sms_providers != ("console",) else None
+    limits = rate_limits(tenant, identifier.value, block)
+    decision = await app.limiter.acquire(*limits, *candidate.rate_limits)
+    if decision.limited_by is not None or tenant.key_kind == "sk":
+        raise_if_limited(request, decision)
 
 
 def rate_limits(tenant: Tenant, identifier: str, block: str | None) -> list[RateLimit]:

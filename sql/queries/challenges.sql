@@ -47,9 +47,3 @@ left join lateral (
 ) as f on true
 left join lateral (select * from messages where tenant_id = c.tenant_id and id = coalesce(f.id, n.id) limit 1) as m on true
 where c.tenant_id = @tenant_id and c.id = @challenge_id
-
--- name: record_event
--- Record an event of which nothing else is stored.
-insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
-values (@tenant_id, @event_id, @type, @actor, @subject, @request_id, @network, @data)
-returning json_build_array(event_json(e))::text as events
