@@ -1,6 +1,9 @@
 """Risk of a request for a code.
 
 policy      the fraud policy of a tenant
+constants   the figures of the rules
+scopes      the states of scopes: decay, a message, its settlement
+rules       loads and decisions: pure functions
 evidence    the facts about a request that are known in the process
 assess      rules -> Assessment; acquire limits; reject
 assessment  the result: decision, score, reasons, features, loads
