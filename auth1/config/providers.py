@@ -19,17 +19,24 @@ _AWS_REGION = re.compile(
     r"(?:af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov|us-iso[a-z]?|eu-iso[a-z]?|eusc-de)"
     r"-(?:central|north|south|east|west|northeast|northwest|southeast|southwest)-[1-9]"
 )
+# The data packages of Twilio Lookup that Auth1 uses. Twilio bills each of them per number.
+LOOKUP_FIELDS = ("line_type_intelligence", "sms_pumping_risk", "sim_swap")
 _TWILIO_NAMES = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_MESSAGING_SERVICE_SID")
 
 
 class Twilio(msgspec.Struct, frozen=True):
-    """The Twilio account that sends SMS. Tests and proxies set `api_url`."""
+    """The Twilio account that sends SMS. Tests and proxies set `api_url` and `lookup_url`.
+
+    `lookup_fields` are the packages of Lookup to buy for a number; empty: no look-ups.
+    """
 
     account_sid: str
     auth_token: str
     messaging_service_sid: str
     api_url: str
     auth_token_previous: str | None = None  # accepted for checking signatures only
+    lookup_url: str = "https://lookups.twilio.com"
+    lookup_fields: tuple[str, ...] = ()
 
 
 class Sns(msgspec.Struct, frozen=True):
@@ -43,7 +50,11 @@ def read_twilio(env: Environment) -> Twilio | None:
     """Return the Twilio account; None where no variable of it is set."""
     sid, token, service, previous = (env.text(name) for name in (*_TWILIO_NAMES, "TWILIO_AUTH_TOKEN_PREVIOUS"))
     api_url = env.web_url("TWILIO_API_URL", "https://api.twilio.com")
+    lookup_url = env.web_url("TWILIO_LOOKUP_URL", "https://lookups.twilio.com")
+    fields = env.items("TWILIO_LOOKUP_FIELDS", "", _parse_lookup_field)
     if sid is None and token is None and service is None and previous is None:
+        if fields:
+            env.problems.append(f"TWILIO_LOOKUP_FIELDS needs {', '.join(_TWILIO_NAMES)} too")
         return None
     missing = [name for name, value in zip(_TWILIO_NAMES, (sid, token, service), strict=True) if value is None]
     if sid is None or token is None or service is None:
@@ -57,7 +68,7 @@ def read_twilio(env: Environment) -> Twilio | None:
             env.problems.append(f"{name} is the sample from the guide; copy yours from the Twilio Console")
         elif not (value.isascii() and value.isprintable()):
             env.problems.append(f"{name} must be printable ASCII, as the Twilio Console shows it")
-    return Twilio(sid, token, service, api_url, previous)
+    return Twilio(sid, token, service, api_url, previous, lookup_url, tuple(dict.fromkeys(fields)))
 
 
 def read_sns(env: Environment, order: tuple[str, ...]) -> Sns | None:
@@ -116,6 +127,13 @@ def read_smtp(env: Environment) -> Smtp | None:
     elif url is not None or sender is not None:
         env.problems.append(f"{'EMAIL_FROM' if url else 'SMTP_URL'} must be set too: email needs both")
     return None
+
+
+def _parse_lookup_field(text: str) -> str:
+    """Return a package of Lookup. Raises ValueError with the problem."""
+    if text.lower() not in LOOKUP_FIELDS:
+        raise ValueError(f"is not a package that Auth1 uses; use {', '.join(LOOKUP_FIELDS)}")
+    return text.lower()
 
 
 def _is_possible_number(text: str) -> bool:

@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_max: int
     timeout_scale: int  # multiplies the deadlines of requests, of PostgreSQL and of providers
     trusted_proxies: tuple[Network, ...]
+    geoip_file: str | None  # a country database (.mmdb), reloaded when it changes
 
     @property
     def pool_size_per_worker(self) -> int:
@@ -131,6 +132,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         rate_limit_max=env.integer("RATE_LIMIT_MAX", 100, 1, 1_000_000),
         timeout_scale=env.integer("TIMEOUT_SCALE", 1, 1, 20),
         trusted_proxies=env.items("TRUSTED_PROXIES", "127.0.0.1/32,::1/128", _parse_network),
+        geoip_file=env.text("GEOIP_FILE"),
     )
     env.problems.extend(_contradictions(settings))
     if env.problems:

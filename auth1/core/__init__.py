@@ -11,6 +11,7 @@ schemas          JSON bytes -> Struct, and field errors
 sentences        field errors in plain sentences
 crypto           keys derived from one secret; sealing and comparing
 ids              ids that sort by time
+packed           sorted integers as bytes
 timestamps       timestamps that callers send
 signals          stop signals, blocked until a worker serves
 listening        an instance listens once a worker can serve

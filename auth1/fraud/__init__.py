@@ -8,4 +8,7 @@ evidence    the facts about a request that are known in the process
 assess      rules -> Assessment; acquire limits; reject
 assessment  the result: decision, score, reasons, features, loads
 decisions   record decisions and their events
+line_types  line types, and what a policy does with one
+prefixes    line types by prefix, from a file
+networks    hosting, VPN and Tor networks, from files
 """
