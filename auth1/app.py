@@ -1,6 +1,7 @@
 """Composition: Settings -> Services -> App(ROUTES)."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -24,6 +25,8 @@ from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
+from auth1.fraud import decisions
+from auth1.fraud.decisions import DecisionLog
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
 from auth1.messaging.dispatcher import Messenger
@@ -121,6 +124,7 @@ async def start_services(
         redis=redis,
         limiter=RateLimiter(redis),
         tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
+        decisions=DecisionLog(postgres, log),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
@@ -149,6 +153,8 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
             _every(services, SOON_S, health.measure_memory),
             _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
+            _every(services, SOON_S, lambda app: app.decisions.flush()),
+            _every(services, decisions.INTERVAL_S, decisions.run_once),
             _every(services, retention.INTERVAL_S, retention.run_once),
             *(asyncio.create_task(_warm_up(provider, services.log)) for provider in cold),
         )
@@ -161,6 +167,8 @@ async def stop_services(services: Services) -> None:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
     await services.limiter.flush_releases()
+    with contextlib.suppress(Unavailable):
+        await services.decisions.flush()
     await services.messenger.flush_pending()
     await services.messenger.close()
     await services.tenants.stop()

@@ -77,6 +77,9 @@ MESSAGE_RETRIES = Labelled(
 OUTBOX_MESSAGES = Labelled(Counter("auth1_outbox_messages_total", "Messages that the outbox finished.", ("outcome",)))
 EVENTS = Labelled(Counter("auth1_events_total", "Events recorded.", ("type",)))
 FRAUD_DECISIONS = Labelled(Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason")))
+FRAUD_DECISIONS_DROPPED = Counter(
+    "auth1_fraud_decisions_dropped_total", "Decisions that were not stored because the buffer was full."
+)
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")
 POOL_IN_USE = Gauge("auth1_postgres_pool_in_use", "Connections in use.", multiprocess_mode="livesum")
 POSTGRES_ERRORS = Counter("auth1_postgres_errors_total", "Statements that failed because PostgreSQL was unavailable.")

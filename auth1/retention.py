@@ -1,4 +1,4 @@
-"""Purge expired rows: events as whole monthly partitions, other tables in small steps that do not delay logins.
+"""Purge expired rows: events and decisions as whole partitions, other tables in small steps that do not delay logins.
 
 Each step stays far below the deadline of a statement: it follows an index, or reads a few pages of a table. One round
 reads a random sample of a large table, so that all expired rows are purged within hours.
@@ -18,6 +18,7 @@ MAX_BATCHES = 50  # per table and round
 STRETCH = 1024  # pages (8 MiB) of one step
 MAX_STRETCHES = 16  # per table and round
 EVENTS_MONTHS = 13  # a year of audit log, and the current month
+DECISIONS_DAYS = 30
 
 _QUERIES = Queries("retention")
 # By table, in the order of execution.
@@ -48,6 +49,10 @@ class _Months(NamedTuple):
     months: int
 
 
+class _Days(NamedTuple):
+    days: int
+
+
 class _Table(NamedTuple):
     table_name: str
 
@@ -73,6 +78,8 @@ class _Purged(NamedTuple):
 Params = TypeVar("Params")
 _MAKE_PARTITIONS = _QUERIES.statement("make_partitions", NoParams, NoParams)
 _DROP_PARTITIONS = _QUERIES.statement("drop_partitions", _Months, NoParams)
+_MAKE_DECISIONS = _QUERIES.statement("make_decisions_partitions", NoParams, NoParams)
+_DROP_DECISIONS = _QUERIES.statement("drop_decisions_partitions", _Days, NoParams)
 _PAGES = _QUERIES.statement("pages", _Table, _Pages)
 
 
@@ -84,6 +91,9 @@ async def run_once(app: Services) -> None:
     with suppress(Unavailable):
         await app.postgres.rows(_MAKE_PARTITIONS, NO_PARAMS)
         await app.postgres.rows(_DROP_PARTITIONS, _Months(EVENTS_MONTHS))
+    with suppress(Unavailable):
+        await app.postgres.rows(_MAKE_DECISIONS, NO_PARAMS)
+        await app.postgres.rows(_DROP_DECISIONS, _Days(DECISIONS_DAYS))
     for name, table in TABLE_SCANS.items():
         with suppress(Unavailable):
             await _sweep(app, _QUERIES.statement(name, _PageRange, _Purged), table)

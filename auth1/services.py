@@ -14,6 +14,7 @@ from auth1.core.redis import Redis, Timeouts
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenants import TenantCache
+    from auth1.fraud.decisions import DecisionLog
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
     from auth1.sessions.cache import SessionCache
@@ -33,6 +34,7 @@ class Services:
     redis: Redis
     limiter: RateLimiter
     tenants: "TenantCache"
+    decisions: "DecisionLog"
     messenger: "Messenger"
     outbox: "Outbox"
     signer: "Signer"

@@ -11,7 +11,10 @@ class EventType(StrEnum):
     CHALLENGE_ANSWERED = "challenge.answered"  # challenge: the right code; a session was opened
     LINK_CONFIRMED = "link.confirmed"  # challenge: its link was confirmed, and can be redeemed
     CHALLENGE_ATTEMPT_FAILED = "challenge.attempt_failed"  # challenge: a wrong code
-    REQUEST_BLOCKED = "request.blocked"  # the event itself: fraud rules rejected a request
+    REQUEST_BLOCKED = "request.blocked"  # decision: fraud rules rejected a request
+    REQUEST_PROOF_REQUIRED = "request.proof_required"  # decision: a request needs a proof, such as proof of work
+    ATTACK_DETECTED = "attack.detected"  # tenant: a scope has rejected several requests; again each hour
+    ATTACK_ENDED = "attack.ended"  # tenant: the scope has rejected no request for an hour
     MESSAGE_DELIVERED = "message.delivered"  # message: its provider reports the delivery
     MESSAGE_FAILED = "message.failed"  # message: every provider rejected it, or it was not delivered
     MESSAGE_RETRIED = "message.retried"  # message: it was not delivered, and another provider sends the code again

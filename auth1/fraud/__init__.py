@@ -7,7 +7,7 @@ rules       loads and decisions: pure functions
 evidence    the facts about a request that are known in the process
 assess      rules -> Assessment; acquire limits; reject
 assessment  the result: decision, score, reasons, features, loads
-decisions   record decisions and their events
+decisions   record decisions and their events; count the rejections of an attack
 line_types  line types, and what a policy does with one
 prefixes    line types by prefix, from a file
 networks    hosting, VPN and Tor networks, from files

@@ -13,13 +13,14 @@ from auth1 import metrics
 from auth1.core.http.request import Request
 from auth1.core.ratelimit import RateLimit, raise_if_limited
 from auth1.errors import RequestBlocked
-from auth1.events.log import event_context, log_events
-from auth1.fraud import decisions
+from auth1.events.log import event_context
 from auth1.fraud.assessment import Assessment, Reason
+from auth1.fraud.decisions import DecisionRecord
 from auth1.fraud.evidence import Candidate, Evidence, gather
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
+RULE_VERSION = 1  # stored with each decision; raise it when a decision may change
 # Many unverified sends to neighbouring numbers are a sign of SMS pumping (Twilio's guidance on prefix limits).
 BLOCK_SENDS = 20
 BLOCK_WINDOW_MS = 600_000
@@ -53,9 +54,19 @@ async def _reject(
     for reason in assessment.reasons:
         metrics.FRAUD_DECISIONS[assessment.decision, reason.name].inc()
     identifier, reasons = evidence.identifier, [str(reason) for reason in assessment.reasons]
+    record = DecisionRecord(
+        tenant_id=tenant.id,
+        decision=assessment.decision,
+        is_enforced=assessment.is_enforced,
+        score=assessment.score,
+        reasons=tuple(reasons),
+        features=assessment.features,
+        scopes=assessment.scopes,
+        rule_version=RULE_VERSION,
+        context=event_context(request, tenant.key_id),
+    )
     data = {"channel": identifier.channel, "country": identifier.country, "reasons": reasons}
-    context = event_context(request, tenant.key_id)
-    log_events(app.log, await decisions.record_blocked(app.postgres, tenant.id, context, data))
+    await app.decisions.record_rejected(record, data)
     # Only the tenant's server learns the reason: publishable keys are public.
     raise RequestBlocked(f"Blocked to prevent fraud: {', '.join(reasons)}." if tenant.key_kind == "sk" else None)
 

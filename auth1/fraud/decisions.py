@@ -1,43 +1,166 @@
-"""Record the decisions of the fraud rules."""
+"""Store decisions of the fraud rules, and count the rejections of each scope.
 
+The decision and the event of a rejected request are stored in one statement, shared by concurrent requests. Other
+decisions are buffered and stored within a second or two, so that no request waits for them.
+"""
+
+from collections import deque
 from typing import Any, NamedTuple
 
 import msgspec
 
+from auth1 import metrics
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Queries
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.core.log import Log
+from auth1.core.postgres import Batched, Postgres, Queries, function
+from auth1.errors import Unavailable
+from auth1.events.log import EventContext, log_events, read_events
 from auth1.events.types import EventType
+from auth1.fraud.assessment import Decision
+from auth1.fraud.statements import (
+    AttackEvents,
+    DecisionResult,
+    DecisionRow,
+    EndAttacks,
+    MaxRows,
+    ReportRow,
+    Settled,
+)
+from auth1.services import Services
+
+BUFFERED_DECISIONS = 5_000
+COUNTED_SCOPES = 5_000
+INTERVAL_S = 60.0  # of run_once
+BATCH = 200  # rows of a statement
+MAX_BATCHES = 50  # of outcomes in a round
+ATTACK_REJECTIONS = 5  # of a scope, without an hour between two, make an attack
 
 _QUERIES = Queries("decisions")
+_RECORD = Batched(function("record_decisions", DecisionRow, DecisionResult), id_fields=("decision_id",))
+_REPORT = function("report_attacks", ReportRow, AttackEvents)
+_END_ATTACKS = _QUERIES.statement("end_attacks", EndAttacks, AttackEvents)
+_SETTLE = _QUERIES.statement("settle_outcomes", MaxRows, Settled)
 
 
-class _NewEvent(NamedTuple):
+class DecisionRecord(NamedTuple):
+    """A decision to store. `reasons` have their figures. `challenge_id`: that of the code, if one was sent."""
+
     tenant_id: str
-    event_id: str
-    type: str
-    actor: str
+    decision: Decision
+    is_enforced: bool
+    score: float
+    reasons: tuple[str, ...]
+    features: dict[str, Any]
+    scopes: dict[str, float]
+    rule_version: int
+    context: EventContext
+    challenge_id: str | None = None
+    message_id: str | None = None
+
+
+class Rejection(NamedTuple):
+    """A scope that rejected a request. `subject`: its block of numbers, network or country."""
+
+    scope: str
     subject: str
-    request_id: str | None
-    network: str | None
-    data: str
+    load: float
 
 
-class _Recorded(NamedTuple):
-    events: str | None
+class DecisionLog:
+    """Stores the decisions of a worker. `flush` stores what is buffered."""
+
+    def __init__(self, postgres: Postgres, log: Log) -> None:
+        self._postgres = postgres
+        self._log = log
+        self._buffer: deque[DecisionRow] = deque()
+        self._rejections: dict[tuple[str, str, str], tuple[int, int, float]] = {}
+
+    async def record_rejected(self, record: DecisionRecord, data: dict[str, Any]) -> str:
+        """Store a decision with the event of its rejection; return the id of the decision."""
+        event_type = (
+            EventType.REQUEST_PROOF_REQUIRED if record.decision == "proof_required" else EventType.REQUEST_BLOCKED
+        )
+        row = _row(record, outcome="unknown", event_type=event_type, data=data)
+        result = await _RECORD.call(self._postgres, row)
+        log_events(self._log, read_events(result.events))
+        return row.decision_id
+
+    def record_later(self, record: DecisionRecord) -> None:
+        """Buffer a decision. When the buffer is full, the decision is dropped and counted."""
+        if len(self._buffer) >= BUFFERED_DECISIONS:
+            metrics.FRAUD_DECISIONS_DROPPED.inc()
+            return
+        self._buffer.append(_row(record, outcome=None if record.challenge_id is not None else "unknown"))
+
+    def count_rejections(self, tenant_id: str, rejections: list[Rejection], microdollars: int) -> None:
+        """Count a rejected request for each scope that rejected it."""
+        for scope, subject, load in rejections:
+            key = (tenant_id, scope, subject)
+            rejected, saved, highest = self._rejections.get(key, (0, 0, 0.0))
+            if rejected or len(self._rejections) < COUNTED_SCOPES:
+                self._rejections[key] = (rejected + 1, saved + microdollars, max(highest, load))
+
+    async def flush(self) -> None:
+        """Store buffered decisions and counted rejections. What cannot be stored is kept, and counted again."""
+        while self._buffer:
+            rows = [self._buffer.popleft() for _ in range(min(BATCH, len(self._buffer)))]
+            try:
+                await self._postgres.call(_RECORD.function, *rows)
+            except Unavailable:
+                self._buffer.extendleft(reversed(rows[: BUFFERED_DECISIONS - len(self._buffer)]))
+                raise
+        while self._rejections:
+            keys = list(self._rejections)[:BATCH]
+            counted = {key: self._rejections.pop(key) for key in keys}
+            try:
+                results = await self._postgres.call(_REPORT, *(_report(key, *counted[key]) for key in keys))
+            except Unavailable:
+                self._count_again(counted)
+                raise
+            log_events(self._log, [event for result in results for event in read_events(result.events)])
+
+    def _count_again(self, counted: dict[tuple[str, str, str], tuple[int, int, float]]) -> None:
+        for key, (rejected, saved, load) in counted.items():
+            other = self._rejections.get(key, (0, 0, 0.0))
+            self._rejections[key] = (rejected + other[0], saved + other[1], max(load, other[2]))
 
 
-_RECORD_EVENT = _QUERIES.statement("record_event", _NewEvent, _Recorded)
+async def run_once(app: Services) -> None:
+    """Set the outcome of decisions whose code has expired, and end attacks. Any number of workers may run it."""
+    for _ in range(MAX_BATCHES):
+        settled = await app.postgres.row(_SETTLE, MaxRows(BATCH))
+        if settled is None or settled.settled < BATCH:
+            break
+    ended = await app.postgres.row(_END_ATTACKS, EndAttacks(BATCH, [new_id("evt") for _ in range(BATCH)]))
+    log_events(app.log, read_events(ended.events if ended is not None else None))
 
 
-async def record_blocked(
-    postgres: Postgres, tenant_id: str, context: EventContext, data: dict[str, Any]
-) -> list[RecordedEvent]:
-    """Record the event of a request that fraud rules blocked."""
-    event_id = new_id("evt")
-    text = msgspec.json.encode(data).decode()
-    row = _NewEvent(
-        tenant_id, event_id, EventType.REQUEST_BLOCKED.value, subject=event_id, **context._asdict(), data=text
+def _row(
+    record: DecisionRecord,
+    *,
+    outcome: str | None,
+    event_type: EventType | None = None,
+    data: dict[str, Any] | None = None,
+) -> DecisionRow:
+    return DecisionRow(
+        tenant_id=record.tenant_id,
+        decision_id=new_id("fd"),
+        decision=record.decision,
+        is_enforced=record.is_enforced,
+        score=record.score,
+        reasons=list(record.reasons),
+        features=msgspec.json.encode(record.features).decode(),
+        scopes=msgspec.json.encode(record.scopes).decode(),
+        rule_version=record.rule_version,
+        challenge_id=record.challenge_id,
+        message_id=record.message_id,
+        outcome=outcome,
+        event_id=new_id("evt") if event_type is not None else None,
+        event_type=event_type.value if event_type is not None else None,
+        data=msgspec.json.encode(data).decode() if data is not None else None,
+        **record.context._asdict(),
     )
-    recorded = await postgres.row(_RECORD_EVENT, row)
-    return read_events(recorded.events if recorded else None)
+
+
+def _report(key: tuple[str, str, str], rejected: int, microdollars: int, load: float) -> ReportRow:
+    return ReportRow(*key, rejected, microdollars, load, ATTACK_REJECTIONS, new_id("evt"))

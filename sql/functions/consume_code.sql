@@ -5,7 +5,8 @@ as $$
 begin
   delete from codes k
   where k.tenant_id = i.tenant_id and k.identifier = i.identifier and k.purpose = consume_code.purpose;
-  update identifiers as u set resend_at = null, sends = 0, wrong_streak = 0
+  update identifiers as u set resend_at = null, sends = 0, wrong_streak = 0, answered = u.answered + 1,
+    unanswered = settle_unanswered(u.unanswered, u.sends)
   where u.tenant_id = i.tenant_id and u.identifier = i.identifier;
   update challenges c set
     status = case when c.id = consume_code.challenge_id then 'answered' else 'cancelled' end, closed_at = now()

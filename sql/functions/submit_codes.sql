@@ -141,7 +141,8 @@ begin
     update identifiers i set
       user_id = coalesce(i.user_id, (a.request).new_user_id), code_mac = null, code_box = null,
       code_attempts = i.code_attempts + ((a.request).challenge_id is null)::int,
-      challenge_ids = '{}', challenge_attempts = '{}', resend_at = null, sends = 0, wrong_streak = 0
+      challenge_ids = '{}', challenge_attempts = '{}', resend_at = null, sends = 0, wrong_streak = 0,
+      answered = i.answered + 1, unanswered = settle_unanswered(i.unanswered, i.sends)
     from unnest(attempts) as a
     where a.verdict = 'ok' and i.tenant_id = (a.request).tenant_id and i.identifier = (a.request).identifier;
     get diagnostics changed = row_count;

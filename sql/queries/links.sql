@@ -34,7 +34,8 @@ with link as materialized (
   from link l left join locked_identifier i on true
 ), consumed as (
   update identifiers i set code_mac = null, code_box = null, challenge_ids = '{}', challenge_attempts = '{}',
-    resend_at = null, sends = 0, wrong_streak = 0
+    resend_at = null, sends = 0, wrong_streak = 0, answered = i.answered + 1,
+    unanswered = greatest(i.unanswered - least(greatest(i.sends, 1), 2), 0)
   from decision d where d.opens and i.tenant_id = d.tenant_id and i.identifier = d.identifier
 ), closed as (
   update challenges c set status = case when c.id = d.challenge_id then 'answered' else 'cancelled' end, closed_at = now()

@@ -10,6 +10,14 @@ from generate_series(0, 2) as n
 -- Drop partitions of events after the retention period.
 select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => @months))::date)
 
+-- name: make_decisions_partitions
+-- Create the partitions of decisions for today and the next two days.
+select make_decisions_partition((now() at time zone 'UTC')::date + n) from generate_series(0, 2) as n
+
+-- name: drop_decisions_partitions
+-- Drop partitions of decisions after the retention period.
+select drop_decisions_partitions((now() at time zone 'UTC')::date - @days::int)
+
 -- name: pages
 -- The number of pages of a table.
 select pg_relation_size(@table_name::text::regclass) / current_setting('block_size')::int as pages
