@@ -3,7 +3,8 @@
     python -m bench.call_graph [--functions]
 
 One POST /api/auth/request, one POST /api/auth/verify and one delivery report run in this process, warm, under
-`sys.setprofile`. A coroutine counts once, however often it is resumed. Comprehensions and lambdas do not count.
+`sys.setprofile`. A coroutine counts once, however often it is resumed. Comprehensions and lambdas do not count. The
+modules of the HTTP transport are also counted apart: they stand in for a library's.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from bench.phones import phones
 from bench.stage import Stage, set_up
 
 PACKAGE = ROOT / "auth1"
+TRANSPORT = "core.outbound."
 WARM_UP = 3
 APP_URL = "https://auth.example.com"
 CALLBACK_PATH = "/api/callbacks/twilio/status"
@@ -65,9 +67,11 @@ def print_calls(title: str, calls: Counter[CodeType], *, functions: bool) -> Non
     """Print one line of figures; and each function on request."""
     calls = +calls
     modules = {module(code) for code in calls}
+    in_transport = sum(name.startswith(TRANSPORT) for name in modules)
     longest = max(calls, key=parameters)
     print(
-        f"{title}: {len(modules)} modules, {calls.total()} calls of {len(calls)} functions; "
+        f"{title}: {len(modules)} modules ({in_transport} of the transport), "
+        f"{calls.total()} calls of {len(calls)} functions; "
         f"most parameters: {parameters(longest)} ({module(longest)}.{longest.co_qualname})"
     )
     if functions:

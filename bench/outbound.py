@@ -38,7 +38,7 @@ from cryptography.x509.oid import NameOID
 
 from auth1.config.providers import Twilio as Account
 from auth1.core.outbound import Transport
-from auth1.core.outbound.responses import ResponseParser
+from auth1.core.outbound.http1 import ResponseParser
 from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.messaging.providers.twilio import MAX_CONNECTIONS, Twilio
 from bench import twilio

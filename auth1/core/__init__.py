@@ -7,7 +7,7 @@ redis            one pipelined connection with a circuit breaker
 redis_address    where Redis is, how long to wait for it, why a connection failed
 ratelimit        several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker  stops calling a dependency that keeps failing
-schemas          JSON bytes -> Struct, and field errors
+schemas          decoded JSON -> Struct -> JSON bytes, and field errors
 sentences        field errors in plain sentences
 crypto           keys derived from one secret; sealing and comparing
 ids              ids that sort by time

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from auth1.core import schemas
 from auth1.core.http.query import Query
+from auth1.core.http.request import decode_json
 from auth1.core.sentences import INVALID
 from auth1.errors import FieldError, ValidationFailed
 from auth1.routes import ROUTES
@@ -55,7 +55,7 @@ def test_validation_error_message_is_a_sentence(field: msgspec.structs.FieldInfo
     found: set[FieldError] = set()
     for wrong in WRONG:
         try:
-            schemas.decode(decoder, msgspec.json.encode({"value": wrong}))
+            decode_json(decoder, msgspec.json.encode({"value": wrong}))
         except ValidationFailed as refused:
             found.update(refused.errors)
     for name, message in found:
@@ -108,6 +108,6 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
 )
 def test_invalid_field_is_explained(body: str, field: str, message: str) -> None:
     with pytest.raises(ValidationFailed) as refused:
-        schemas.decode(msgspec.json.Decoder(Outer), body.encode())
+        decode_json(msgspec.json.Decoder(Outer), body.encode())
 
     assert list(refused.value.errors) == [(field, message)]

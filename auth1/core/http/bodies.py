@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 
 from auth1.core import schemas
-from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, Image, Upload
+from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, Image, Upload, decode_json
 from auth1.core.http.router import Route
 
 
@@ -19,7 +19,7 @@ def decoders(route: Route) -> dict[str, Decode]:
         return {media_type: partial(Upload, media_type) for media_type in (NDJSON, CSV)}
     if route.body is Image:
         return {PNG: Image}
-    by_type: dict[str, Decode] = {JSON: partial(schemas.decode, msgspec.json.Decoder(route.body))}
+    by_type: dict[str, Decode] = {JSON: partial(decode_json, msgspec.json.Decoder(route.body))}
     if route.form:
         by_type[FORM] = lambda raw: schemas.convert(dict(Form.decode(raw).pairs), route.body)
     return by_type

@@ -7,9 +7,18 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from auth1.core import schemas
 from auth1.core.http.client_ip import network_of
 from auth1.core.ids import new_id
-from auth1.errors import BadRequest, NotFound, PayloadTooLarge, UnsupportedMediaType, UriTooLong
+from auth1.errors import (
+    BadJson,
+    BadRequest,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    UriTooLong,
+    ValidationFailed,
+)
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -24,11 +33,14 @@ BODY_S = 5.0
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 2 * 1024
+MAX_NESTING = 64  # of JSON
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")  # of which ASCII is a part
 
 _HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
 # Access lists in front of us compare paths as bytes. No route needs an escape; clients do escape the colon of an id.
 _PATH = re.compile(rb"(/(?!\.{1,2}(/|$))([A-Za-z0-9_.~:\-]|%3A)+)*/?")
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 
 Scope = Mapping[str, Any]
@@ -256,3 +268,27 @@ async def read_body(
             return media_type, bytes(body + piece) if body else piece
         body += piece
     raise PayloadTooLarge("The body came in too many pieces.")
+
+
+def decode_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+    """Decode a body of JSON. Raises BadJson or ValidationFailed."""
+    if _is_nested_deeper(raw, MAX_NESTING):
+        raise BadJson(f"The body is nested more than {MAX_NESTING} levels deep.")
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise ValidationFailed(errors=[schemas.field_error(error, decoder.type)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadJson from None
+
+
+def _is_nested_deeper(raw: bytes, levels: int) -> bool:
+    """Return whether JSON is nested deeper than some levels, where a recursive reader could fail."""
+    if raw.count(b"[") + raw.count(b"{") <= levels:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > levels:
+            return True
+    return False

@@ -1,10 +1,7 @@
 """HTTP/1.1 requests to other services: a transport for httpx.
 
 transport   an httpx request over a kept connection, within one deadline
-requests    an httpx request -> bytes
-responses   bytes -> a response, parsed strictly and within bounds
-chunks      a body in chunks
-headers     header lines, parsed and written
+http1       an httpx request -> bytes -> a response, parsed strictly and within bounds
 connection  one connection that carries one request at a time
 connect     opens connections: TLS, proxies
 addresses   TCP connections to the first of several addresses that answers

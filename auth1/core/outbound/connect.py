@@ -12,8 +12,7 @@ import httpx
 
 from auth1.core.outbound.addresses import Address, connect_first, find_addresses
 from auth1.core.outbound.connection import Connection
-from auth1.core.outbound.headers import Headers
-from auth1.core.outbound.requests import write_head
+from auth1.core.outbound.http1 import Headers, write_head
 
 SHUTDOWN_S = 1.0  # how long a closed TLS connection waits for the peer's close_notify
 MAX_PROXY_RESPONSE_BYTES = 64 * 1024

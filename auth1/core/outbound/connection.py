@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import httpx
 
-from auth1.core.outbound.responses import BodyTooLarge, InvalidResponse, ResponseParser
+from auth1.core.outbound.http1 import BodyTooLarge, InvalidResponse, ResponseParser
 
 MAX_UNSENT_BYTES = 64 * 1024  # a connection that carried a larger request is not reused
 POSSIBLY_SENT = "the request was possibly sent"

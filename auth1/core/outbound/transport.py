@@ -22,8 +22,8 @@ import httpx
 
 from auth1.core.outbound.connect import Connector, Route, tls_context
 from auth1.core.outbound.connection import ResponseTooLarge
+from auth1.core.outbound.http1 import serialize
 from auth1.core.outbound.pool import Pool, Timing
-from auth1.core.outbound.requests import serialize
 
 __all__ = ["CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport"]
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from auth1.core.outbound import NOT_SENT
-from auth1.core.outbound.requests import serialize
+from auth1.core.outbound.http1 import serialize
 from tests.core.outbound.conftest import Open
 from tests.core.outbound.server import Server
 

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth1.core.outbound.chunks import MAX_LINE_BYTES
-from auth1.core.outbound.headers import MAX_HEADERS
-from auth1.core.outbound.responses import MAX_HEAD_BYTES, BodyTooLarge, InvalidResponse, ResponseParser
+from auth1.core.outbound.http1 import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_LINE_BYTES,
+    BodyTooLarge,
+    InvalidResponse,
+    ResponseParser,
+)
 
 MAX_BODY = 1000
 
