@@ -106,6 +106,13 @@ async def open_all(postgres: Postgres, users: Sequence[BatchUser]) -> None:
     assert {one.verdict for one in opened} <= {"opened", "repeated"}
 
 
+async def opened_users(postgres: Postgres, number: int) -> list[BatchUser]:
+    """Make users of a new tenant with an open challenge each."""
+    users = new_users(number)
+    await open_all(postgres, users)
+    return users
+
+
 def verdicts(results: Sequence[CodeResult | BaseException]) -> list[str]:
     """Return each verdict, or the name of an error."""
     return [one.verdict if isinstance(one, CodeResult) else type(one).__name__ for one in results]
@@ -145,6 +152,12 @@ async def postgres(new_postgres: NewPostgres) -> Postgres:
 async def relay(url: str) -> AsyncIterator[Relay]:
     async with Relay(url) as relay:
         yield relay
+
+
+@pytest.fixture
+async def relayed(new_postgres: NewPostgres, relay: Relay) -> Postgres:
+    """Return a pool whose connections a test can hold and cut."""
+    return await new_postgres(relay.url)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 
 from auth1.challenges.store import ChallengeOpened
+from auth1.core.postgres import Postgres
 from auth1.errors import Unavailable
-from tests.batches.conftest import NewPostgres, count, new_users, open_all, verdicts
+from tests.batches.conftest import NewPostgres, count, new_users, opened_users, verdicts
 from tests.faults.relay import Relay
 from tests.support.process import until
 
@@ -16,16 +17,14 @@ OPEN_CHALLENGES, RECORD_DELIVERIES, SUBMIT_CODES = "open_challenges(", "record_d
 
 @pytest.mark.parametrize("committed", [True, False])
 async def test_lost_connection_of_a_verification_batch_creates_one_session_each(
-    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection, committed: bool
+    relayed: Postgres, relay: Relay, database: asyncpg.Connection, committed: bool
 ) -> None:
-    postgres = await new_postgres(relay.url)
-    users = new_users(32)
-    await open_all(postgres, users)
+    users = await opened_users(relayed, 32)
     lost = relay.hold_answer(SUBMIT_CODES) if committed else relay.hold(SUBMIT_CODES)
     lost.cut()
 
     results = await asyncio.gather(
-        *(user.submit(postgres, b"w" * 32) for user in users[:8]), *(user.submit(postgres) for user in users[8:])
+        *(user.submit(relayed, b"w" * 32) for user in users[:8]), *(user.submit(relayed) for user in users[8:])
     )
 
     assert lost.caught.is_set()
@@ -39,14 +38,13 @@ async def test_lost_connection_of_a_verification_batch_creates_one_session_each(
 
 @pytest.mark.parametrize("committed", [True, False])
 async def test_lost_connection_of_an_opening_batch_creates_one_message_each(
-    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection, committed: bool
+    relayed: Postgres, relay: Relay, database: asyncpg.Connection, committed: bool
 ) -> None:
-    postgres = await new_postgres(relay.url)
     users = new_users(32)
     lost = relay.hold_answer(OPEN_CHALLENGES) if committed else relay.hold(OPEN_CHALLENGES)
     lost.cut()
 
-    results = await asyncio.gather(*(user.open(postgres) for user in users))
+    results = await asyncio.gather(*(user.open(relayed) for user in users))
 
     assert lost.caught.is_set()
     assert all(isinstance(result, ChallengeOpened) and len(result.events) == 1 for result in results)
@@ -58,15 +56,13 @@ async def test_lost_connection_of_an_opening_batch_creates_one_message_each(
 
 @pytest.mark.parametrize("committed", [True, False])
 async def test_lost_connection_of_a_delivery_batch_records_each_once(
-    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection, committed: bool
+    relayed: Postgres, relay: Relay, database: asyncpg.Connection, committed: bool
 ) -> None:
-    postgres = await new_postgres(relay.url)
-    users = new_users(16)
-    await open_all(postgres, users)
+    users = await opened_users(relayed, 16)
     lost = relay.hold_answer(RECORD_DELIVERIES) if committed else relay.hold(RECORD_DELIVERIES)
     lost.cut()
 
-    await asyncio.gather(*(user.record(postgres) for user in users))
+    await asyncio.gather(*(user.record(relayed) for user in users))
 
     assert lost.caught.is_set()
     states = await database.fetch("select state, trying from messages where tenant_id = $1", users[0].tenant_id)
@@ -74,12 +70,10 @@ async def test_lost_connection_of_a_delivery_batch_records_each_once(
 
 
 async def test_first_run_that_is_committed_after_its_connection_was_lost_counts_once(
-    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection, observer: asyncpg.Connection
+    relayed: Postgres, relay: Relay, database: asyncpg.Connection, observer: asyncpg.Connection
 ) -> None:
     """The server does not notice the lost connection while the batch waits for a lock of the table."""
-    postgres = await new_postgres(relay.url)
-    users = new_users(8)
-    await open_all(postgres, users)
+    users = await opened_users(relayed, 8)
     waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and position($1 in query) > 0"
 
     async def one_waits() -> bool:
@@ -91,7 +85,7 @@ async def test_first_run_that_is_committed_after_its_connection_was_lost_counts_
 
     async with database.transaction():
         await database.execute("lock table sessions in share mode")
-        tasks = [asyncio.create_task(user.submit(postgres)) for user in users]
+        tasks = [asyncio.create_task(user.submit(relayed)) for user in users]
         await until(one_waits)
         assert relay.cut(SUBMIT_CODES) == 1
         await until(all_wait)
@@ -106,8 +100,7 @@ async def test_ended_backend_leaves_no_partial_batch(
     new_postgres: NewPostgres, database: asyncpg.Connection, observer: asyncpg.Connection, kill: str
 ) -> None:
     postgres = await new_postgres()
-    users = new_users(8)
-    await open_all(postgres, users)
+    users = await opened_users(postgres, 8)
     waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and position($1 in query) > 0"
 
     async def waits() -> bool:

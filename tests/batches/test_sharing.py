@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from auth1.challenges.store import ChallengeOpened
+from auth1.challenges.store import ChallengeOpened, CodeResult
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.batches import MAX_IN_FLIGHT, MAX_ROWS
 from auth1.errors import Unavailable
@@ -17,12 +17,14 @@ from tests.batches.conftest import (
     count,
     new_users,
     open_all,
+    opened_users,
     verdicts,
 )
-from tests.faults.relay import Relay
+from tests.faults.relay import Hold, Relay
 from tests.support.process import until
 
 SUBMIT_CODES = "submit_codes("
+SENT_S = 120.0  # generous: nothing here measures the machine
 LOCKS = {
     "identifier": "select from identifiers where identifier = $1 for update",
     "user": "select from users where id = (select user_id from identifiers where identifier = $1) for update",
@@ -44,6 +46,18 @@ async def log_in(postgres: Postgres, users: list[BatchUser]) -> None:
     for user in users:
         user.session_id += "_next"
     await open_all(postgres, users)
+
+
+async def occupy(
+    postgres: Postgres, relay: Relay, users: list[BatchUser]
+) -> tuple[list[Hold], list[asyncio.Task[CodeResult]]]:
+    """Submit the codes of the first users alone, until no more statements may be in flight; hold these."""
+    held = [relay.hold(SUBMIT_CODES) for _ in range(MAX_IN_FLIGHT)]
+    tasks = []
+    for user, hold in zip(users, held, strict=False):
+        tasks.append(asyncio.create_task(user.submit(postgres)))
+        await hold.caught.wait()
+    return held, tasks
 
 
 async def test_requests_of_one_moment_share_a_statement(postgres: Postgres, database: asyncpg.Connection) -> None:
@@ -68,10 +82,11 @@ async def test_request_after_the_last_batch_is_sent(postgres: Postgres, monkeypa
     """The caller of a finished batch sends its next request before the event loop has removed the batch's task."""
     monkeypatch.setattr("auth1.core.postgres.batches.MAX_IN_FLIGHT", 1)
     users = new_users(1)
-    for _ in range(3):
-        await open_all(postgres, users)
-        await users[0].submit(postgres, b"w" * 32)
-        await users[0].submit(postgres, b"w" * 32)
+    async with asyncio.timeout(SENT_S):  # a request that is not sent waits forever
+        for _ in range(3):
+            await open_all(postgres, users)
+            await users[0].submit(postgres, b"w" * 32)
+            await users[0].submit(postgres, b"w" * 32)
 
 
 async def test_each_request_gets_its_own_result(postgres: Postgres) -> None:
@@ -86,23 +101,17 @@ async def test_each_request_gets_its_own_result(postgres: Postgres) -> None:
     assert len({result.user_id for result in results[5:15]}) == 10
 
 
-async def test_lone_request_is_sent_while_none_is_waiting(new_postgres: NewPostgres, relay: Relay) -> None:
-    postgres = await new_postgres(relay.url)
-    first, second, *rest = users = new_users(5)
-    await open_all(postgres, users)
-    held = [relay.hold(SUBMIT_CODES) for _ in range(MAX_IN_FLIGHT)]
+async def test_lone_request_is_sent_while_none_is_waiting(relayed: Postgres, relay: Relay) -> None:
+    users = await opened_users(relayed, 5)
 
-    tasks = []
-    for user, hold in zip((first, second), held, strict=True):
-        tasks.append(asyncio.create_task(user.submit(postgres)))
-        await hold.caught.wait()  # it does not wait for more requests
-    before = postgres.round_trips
-    tasks += [asyncio.create_task(user.submit(postgres)) for user in rest]
+    held, tasks = await occupy(relayed, relay, users)  # each is sent without waiting for more
+    before = relayed.round_trips
+    tasks += [asyncio.create_task(user.submit(relayed)) for user in users[MAX_IN_FLIGHT:]]
     await asyncio.sleep(0)
     held[0].let_go()
 
     assert verdicts(await asyncio.gather(tasks[0], *tasks[2:])) == ["ok"] * 4
-    assert postgres.round_trips - before == 1, "the others share the statement that follows"
+    assert relayed.round_trips - before == 1, "the others share the statement that follows"
     assert not tasks[1].done()
     held[1].let_go()
     assert (await tasks[1]).verdict == "ok"
@@ -110,8 +119,7 @@ async def test_lone_request_is_sent_while_none_is_waiting(new_postgres: NewPostg
 
 @pytest.mark.parametrize("bad", ["session id is taken", "NUL in the User-Agent"])
 async def test_one_bad_row_among_32_fails_alone(postgres: Postgres, database: asyncpg.Connection, bad: str) -> None:
-    other, *users = new_users(33)
-    await open_all(postgres, [other, *users])
+    other, *users = await opened_users(postgres, 33)
     assert (await other.submit(postgres)).verdict == "ok"
     expected = "UniqueViolationError"
     if bad == "NUL in the User-Agent":
@@ -155,8 +163,7 @@ async def test_held_lock_stalls_no_other_code_request(postgres: Postgres, databa
 
 
 async def test_held_lock_stalls_no_other_delivery(postgres: Postgres, database: asyncpg.Connection) -> None:
-    users = new_users(16)
-    await open_all(postgres, users)
+    users = await opened_users(postgres, 16)
 
     async with locked(database, "select from messages where id = $1 for update", users[3].message_id):
         stalled = asyncio.create_task(users[3].record(postgres))
@@ -168,8 +175,7 @@ async def test_held_lock_stalls_no_other_delivery(postgres: Postgres, database: 
 
 
 async def test_held_lock_is_waited_for_by_one_connection(postgres: Postgres, database: asyncpg.Connection) -> None:
-    hot, *users = new_users(6)
-    await open_all(postgres, [hot, *users])
+    hot, *users = await opened_users(postgres, 6)
 
     async with locked(database, LOCKS["identifier"], hot.phone):
         before = postgres.round_trips
@@ -182,8 +188,7 @@ async def test_held_lock_is_waited_for_by_one_connection(postgres: Postgres, dat
 async def test_failed_and_sent_deliveries_are_recorded_together(
     postgres: Postgres, database: asyncpg.Connection
 ) -> None:
-    users = new_users(12)
-    await open_all(postgres, users)
+    users = await opened_users(postgres, 12)
     expected = ["failed" if n % 3 == 0 else "sent" for n in range(12)]
 
     await asyncio.gather(*(user.record(postgres, state) for user, state in zip(users, expected, strict=True)))
@@ -195,13 +200,11 @@ async def test_failed_and_sent_deliveries_are_recorded_together(
 
 
 async def test_cancelled_caller_does_not_cancel_its_batch(
-    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection
+    relayed: Postgres, relay: Relay, database: asyncpg.Connection
 ) -> None:
-    postgres = await new_postgres(relay.url)
-    users = new_users(8)
-    await open_all(postgres, users)
+    users = await opened_users(relayed, 8)
     held = relay.hold_answer(SUBMIT_CODES)
-    tasks = [asyncio.create_task(user.submit(postgres)) for user in users]
+    tasks = [asyncio.create_task(user.submit(relayed)) for user in users]
     await held.caught.wait()
 
     tasks[0].cancel()
@@ -210,17 +213,15 @@ async def test_cancelled_caller_does_not_cancel_its_batch(
     assert verdicts(await asyncio.gather(*tasks[1:])) == ["ok"] * 7
     assert tasks[0].cancelled()
     assert await count(database, "sessions", users[0].tenant_id) == 8, "its row was committed with the others"
-    assert (await users[0].submit(postgres)).verdict == "none"
+    assert (await users[0].submit(relayed)).verdict == "none"
 
 
 async def test_batch_is_committed_when_all_its_callers_are_cancelled(
-    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection
+    relayed: Postgres, relay: Relay, database: asyncpg.Connection
 ) -> None:
-    postgres = await new_postgres(relay.url)
-    users = new_users(8)
-    await open_all(postgres, users)
+    users = await opened_users(relayed, 8)
     held = relay.hold(SUBMIT_CODES)
-    tasks = [asyncio.create_task(user.submit(postgres)) for user in users]
+    tasks = [asyncio.create_task(user.submit(relayed)) for user in users]
     await held.caught.wait()
 
     for task in tasks:
@@ -232,21 +233,15 @@ async def test_batch_is_committed_when_all_its_callers_are_cancelled(
         return await count(database, "sessions", users[0].tenant_id) == 8
 
     await until(is_committed)
-    assert verdicts([await user.submit(postgres) for user in users]) == ["none"] * 8
+    assert verdicts([await user.submit(relayed) for user in users]) == ["none"] * 8
 
 
 async def test_request_cancelled_before_it_is_sent_is_withdrawn(
-    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection
+    relayed: Postgres, relay: Relay, database: asyncpg.Connection
 ) -> None:
-    postgres = await new_postgres(relay.url)
-    users = new_users(MAX_IN_FLIGHT + 3)
-    await open_all(postgres, users)
-    held = [relay.hold(SUBMIT_CODES) for _ in range(MAX_IN_FLIGHT)]
-    tasks = []
-    for user, hold in zip(users, held, strict=False):
-        tasks.append(asyncio.create_task(user.submit(postgres)))
-        await hold.caught.wait()
-    waiting = [asyncio.create_task(user.submit(postgres)) for user in users[MAX_IN_FLIGHT:]]
+    users = await opened_users(relayed, MAX_IN_FLIGHT + 3)
+    held, tasks = await occupy(relayed, relay, users)
+    waiting = [asyncio.create_task(user.submit(relayed)) for user in users[MAX_IN_FLIGHT:]]
     await asyncio.sleep(0)
 
     waiting[0].cancel()
@@ -255,7 +250,7 @@ async def test_request_cancelled_before_it_is_sent_is_withdrawn(
 
     assert verdicts(await asyncio.gather(*tasks, *waiting[1:])) == ["ok"] * (MAX_IN_FLIGHT + 2)
     assert await count(database, "sessions", users[0].tenant_id) == MAX_IN_FLIGHT + 2
-    assert (await users[MAX_IN_FLIGHT].submit(postgres)).verdict == "ok", "its code was not spent"
+    assert (await users[MAX_IN_FLIGHT].submit(relayed)).verdict == "ok", "its code was not spent"
 
 
 async def test_request_that_waited_too_long_is_not_sent(
@@ -264,11 +259,7 @@ async def test_request_that_waited_too_long_is_not_sent(
     postgres = await new_postgres(relay.url, timeout_scale=0.5)
     users = new_users(MAX_IN_FLIGHT + 5)
     await open_all(await new_postgres(), users)
-    held = [relay.hold(SUBMIT_CODES) for _ in range(MAX_IN_FLIGHT)]
-    tasks = []
-    for user, hold in zip(users, held, strict=False):
-        tasks.append(asyncio.create_task(user.submit(postgres)))
-        await hold.caught.wait()
+    held, tasks = await occupy(postgres, relay, users)
     before = postgres.round_trips
     tasks += [asyncio.create_task(user.submit(postgres)) for user in users[MAX_IN_FLIGHT:]]
 

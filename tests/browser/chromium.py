@@ -97,11 +97,10 @@ class Chromium:
         target = (await self.call("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         page = self._pages[session] = Page(self, session, context)
-        for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             await page.call(f"{domain}.enable")
         await page.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        await page.call("Emulation.setEmulatedMedia", features=[scheme])
+        await page.set_scheme(dark=dark)
         try:
             yield page
         finally:
@@ -152,6 +151,23 @@ class Page:
         self._loaded.clear()
         await self.call("Page.navigate", url=url)
         await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
+
+    async def show(self, html: str) -> None:
+        """Replace the document, without the new process that each opened address costs."""
+        frame = (await self.call("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        self._loaded.clear()
+        await self.call("Page.setDocumentContent", frameId=frame, html=html)
+        await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
+
+    async def set_scheme(self, *, dark: bool) -> None:
+        """Prefer dark or light colours from now on."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def set_width(self, width: int, *, mobile: bool = False) -> None:
+        """Resize the page; a mobile one obeys its viewport element."""
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": mobile}
+        await self.call("Emulation.setDeviceMetricsOverride", **size)
 
     async def press_tab_and_enter(self) -> None:
         """Focus the first control, press it by keyboard, and wait for the next page."""

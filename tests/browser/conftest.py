@@ -17,7 +17,7 @@ from tests.support.providers.twilio import TwilioServer, answer
 BROWSER = chromium.find()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chromium]:
     async with Chromium(BROWSER or "", tmp_path_factory.mktemp("profile")) as browser:
         yield browser

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import Started
-from tests.races.conftest import NewUser, RaceUser, at_once, outcome, outcomes
+from tests.races.conftest import SETTINGS, NewUser, RaceUser, at_once, outcome, outcomes
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import Behaviour, Request, TwilioServer, hang_up, refuse, take
 
@@ -27,7 +27,7 @@ async def carrier() -> AsyncIterator[TwilioServer]:
 
 @pytest.fixture(scope="module")
 async def own_api(start_app: Started, races_url: str, carrier: TwilioServer) -> ApiClient:
-    return await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, DATABASE_POOL_SIZE="4")
+    return await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, **SETTINGS)
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ async def test_nineteen_requests_with_one_idempotency_key_send_one_sms(
 def assert_one_answer(answers: list[httpx.Response], later: list[httpx.Response]) -> None:
     """Check that one request was executed, concurrent ones conflicted, and later ones were replayed."""
     first = [answer for answer in answers if answer.status_code == 200 and not replayed(answer)]
-    assert len(first) <= 1, "the answer of the first may be lost, where the service had no time"
-    assert set(outcomes(answers)) <= {"200", "conflict", "unavailable"}
+    assert len(first) == 1
+    assert set(outcomes(answers)) <= {"200", "conflict"}
     assert all(answer.headers["retry-after"] == "1" for answer in answers if outcome(answer) == "conflict")
     assert {answer.status_code for answer in later} == {200}
     assert all(replayed(answer) for answer in later)
@@ -101,10 +101,10 @@ async def test_requests_with_different_idempotency_keys_are_independent(new_user
 
     answers = await at_once(*(partial(ask, user, secrets.token_hex(16)) for _ in range(20)))
 
-    assert set(outcomes(answers)) <= {"200", "resend_too_soon", "unavailable"}
+    assert outcomes(answers) == {"200": 1, "resend_too_soon": 19}
     assert await user.count("messages") == 1
     # A refusal frees its key.
-    assert await user.count("idempotency") == outcomes(answers)["200"] == 1
+    assert await user.count("idempotency") == 1
 
 
 async def test_second_request_with_the_same_key_is_a_conflict_while_in_progress(
@@ -196,7 +196,7 @@ async def test_fifty_creations_of_an_api_key_with_one_idempotency_key_create_one
     answers = await at_once(*[make] * 50)
 
     made = [answer for answer in answers if answer.status_code == 201]
-    assert {answer.status_code for answer in answers} <= {201, 409, 503}
+    assert {answer.status_code for answer in answers} <= {201, 409}
     assert sum(not replayed(answer) for answer in made) == 1
     assert len({answer.content for answer in [*made, await make()]}) == 1
     number = await database.fetchval("select count(*) from keys where tenant_id = $1", tenant["tenant_id"])

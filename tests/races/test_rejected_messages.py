@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import Started
-from tests.races.conftest import RaceUser, outcome
+from tests.races.conftest import SETTINGS, RaceUser, outcome
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import Request, TwilioServer, refuse, take
 
@@ -27,7 +27,7 @@ async def user(
     start_app: Started, races_url: str, carrier: TwilioServer, database: asyncpg.Connection
 ) -> AsyncIterator[RaceUser]:
     """Return a user on an instance of the test, because circuit breakers keep state."""
-    api: ApiClient = await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, DATABASE_POOL_SIZE="4")
+    api: ApiClient = await start_app(DATABASE_URL=races_url, TWILIO_API_URL=carrier.url, **SETTINGS)
     yield RaceUser([api], await api.tenant(), carrier, database)
     carrier.behaviour = take
 

@@ -1,6 +1,5 @@
 """The number of calls per request, counted by the service and by the servers it calls."""
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,14 +10,15 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.core.redis import RETRY_S
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from tests.conftest import Started, new_database
-from tests.races.conftest import DAY_S, RaceUser, outcome
+from tests.races.conftest import DAY_S, SETTINGS, RaceUser, outcome
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_redis import RawRedis
+
+ONE_CONNECTION = SETTINGS | {"DATABASE_POOL_SIZE": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ async def counted_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="module")
 async def api(start_app: Started, counted_url: str, redis: RedisServer) -> ApiClient:
-    return await start_app(DATABASE_URL=counted_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="1")
+    return await start_app(DATABASE_URL=counted_url, REDIS_URL=redis.url(), **ONE_CONNECTION)
 
 
 @dataclass
@@ -65,19 +65,13 @@ class Meter:
     caller: RawRedis
 
     async def measure(
-        self, user: RaceUser, prepare: Callable[[], Awaitable[object]], call: Callable[[], Awaitable[httpx.Response]]
+        self, prepare: Callable[[], Awaitable[object]], call: Callable[[], Awaitable[httpx.Response]]
     ) -> tuple[httpx.Response, Counts]:
-        """Count the calls of a request; repeat it when a call timed out."""
-        redis = self.api.services.redis
-        while True:
-            await prepare()
-            await self.read()
-            connection, retries = redis._connection, user.retries
-            answer = await call()
-            counts = await self.read()
-            if connection is not None and connection is redis._connection and retries == user.retries:
-                return answer, counts
-            await asyncio.sleep(RETRY_S)
+        """Count the calls of a request."""
+        await prepare()
+        await self.read()
+        answer = await call()
+        return answer, await self.read()
 
     async def read(self) -> Counts:
         services = self.api.services
@@ -134,7 +128,7 @@ ONE = ["bind", "execute"]  # a statement that was prepared before
 
 
 async def test_code_request_makes_two_redis_two_postgres_and_one_provider_call(user: RaceUser, meter: Meter) -> None:
-    answer, counts = await meter.measure(user, partial(user.later, DAY_S), user.ask)
+    answer, counts = await meter.measure(partial(user.later, DAY_S), user.ask)
 
     assert answer.status_code == 200
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
@@ -151,11 +145,11 @@ async def test_idempotency_key_adds_no_statement(user: RaceUser, meter: Meter) -
         await user.later(DAY_S)
         await user.database.execute("delete from idempotency")
 
-    answer, counts = await meter.measure(user, forget, ask)
+    answer, counts = await meter.measure(forget, ask)
     assert answer.status_code == 200
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
-    again, counts = await meter.measure(user, ask, ask)
+    again, counts = await meter.measure(ask, ask)
     assert again.content == answer.content
     assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
 
@@ -165,8 +159,8 @@ async def test_rejected_request_releases_its_idempotency_key_in_one_statement(us
         path, key = "/api/auth/request", user.tenant["api_key"]
         return await user.apis[0].post(path, {"phone": user.phone}, key, idempotency_key="two")
 
-    await meter.measure(user, user.ask, ask)
-    answer, counts = await meter.measure(user, user.ask, ask)
+    await meter.measure(user.ask, ask)
+    answer, counts = await meter.measure(user.ask, ask)
 
     assert outcome(answer) == "resend_too_soon"
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=0)
@@ -182,14 +176,14 @@ async def test_budget_adds_no_statement(user: RaceUser, meter: Meter, api: ApiCl
             await user.asked()
         await user.later(DAY_S)
 
-    answer, counts = await meter.measure(user, prepare, user.ask)
+    answer, counts = await meter.measure(prepare, user.ask)
 
     assert answer.status_code == 200
     assert counts == Counts(postgres=2, redis=2, statements=ONE * 2, commands=["EVALSHA"] * 2, messages=1)
 
 
 async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(user: RaceUser, meter: Meter) -> None:
-    answer, counts = await meter.measure(user, user.ask, user.ask)
+    answer, counts = await meter.measure(user.ask, user.ask)
 
     assert outcome(answer) == "resend_too_soon"
     assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
@@ -201,7 +195,7 @@ async def test_verification_makes_one_redis_and_one_postgres_call(user: RaceUser
         await user.later(DAY_S)
         await user.asked()
 
-    answer, counts = await meter.measure(user, prepare, lambda: user.answer(user.code if right else user.wrong()))
+    answer, counts = await meter.measure(prepare, lambda: user.answer(user.code if right else user.wrong()))
 
     assert (answer.status_code == 200) is right
     assert counts == Counts(postgres=1, redis=1, statements=ONE, commands=["EVALSHA"], messages=0)
@@ -212,7 +206,7 @@ async def test_first_call_with_an_api_key_adds_one_statement(user: RaceUser, met
         user.tenant = await api.tenant()
 
     for statements in (2, 1):
-        answer, counts = await meter.measure(user, prepare, lambda: user.answer("000000"))
+        answer, counts = await meter.measure(prepare, lambda: user.answer("000000"))
 
         assert outcome(answer) == "no_active_challenge"
         assert counts == Counts(
@@ -225,7 +219,7 @@ async def test_rate_limited_flood_makes_at_most_one_redis_call_a_second(
     start_app: Started, counted_url: str, redis: RedisServer, user: RaceUser, meter: Meter
 ) -> None:
     meter.api = api = await start_app(
-        DATABASE_URL=counted_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="1", RATE_LIMIT_MAX="1"
+        DATABASE_URL=counted_url, REDIS_URL=redis.url(), RATE_LIMIT_MAX="1", **ONE_CONNECTION
     )
     await meter.caller.call("FLUSHALL")
     flooder = RaceUser([api], user.tenant, user.twilio, user.database)

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.races.conftest import NewUser, RaceUser, assert_outcomes, at_once, outcome
+from tests.races.conftest import NewUser, RaceUser, at_once, outcome, outcomes
 from tests.support.api_client import ApiClient
 
 ATTEMPTS = 5
@@ -13,7 +13,7 @@ ATTEMPTS = 5
 async def guess_all_attempts_away(user: RaceUser, guesses: int, **more: object) -> None:
     answers = await at_once(*(partial(user.answer, user.wrong(n), **more) for n in range(guesses)))
 
-    assert_outcomes(answers, {"invalid_code": ATTEMPTS, "too_many_attempts": guesses - ATTEMPTS}, user)
+    assert outcomes(answers) == {"invalid_code": ATTEMPTS, "too_many_attempts": guesses - ATTEMPTS}
     remaining = [answer.json()["attempts_remaining"] for answer in answers if answer.status_code == 400]
     assert len(remaining) == len(set(remaining))
     assert set(remaining) <= set(range(ATTEMPTS))
@@ -126,5 +126,5 @@ async def test_concurrent_correct_and_wrong_codes_are_serialized(
         else:
             assert compared == ATTEMPTS
             rest, reported = {"too_many_attempts": len(answers) - ATTEMPTS}, {"invalid_code": ATTEMPTS}
-        assert_outcomes(answers, reported | rest, user)
+        assert outcomes(answers) == reported | rest
         await user.database.execute("delete from identifiers where tenant_id = $1", user.tenant_id)

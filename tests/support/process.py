@@ -23,6 +23,7 @@ from tests.support import described
 from tests.support.api_client import ADMIN_TOKEN
 
 CODE = Path(auth1.__file__).parents[1]
+STOP_S = 30.0
 START_S = 300.0  # generous: nothing here measures the machine
 
 _slugs = itertools.count(1)
@@ -57,11 +58,12 @@ class Auth1:
     def spawn(self) -> None:
         """Start the process in its own process group and return immediately."""
         launch = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(signal.SIGTERM)), "ourselves"]
+        environment = self._environment | _coverage()
         which = [subprocess.check_output(["which", self._arguments[0]], text=True).strip(), *self._arguments[1:]]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*launch, *which],
-                env=self._environment,
+                env=environment,
                 cwd=self.log.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=log if self._stdout is None else self._stdout,
@@ -89,6 +91,10 @@ class Auth1:
 
     def end(self) -> None:
         """Kill the whole process group, including workers that outlived the main process."""
+        if _coverage() and self.process.poll() is None:
+            self.process.terminate()  # a process that ends by itself saves its coverage
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_S)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -174,6 +180,11 @@ def _samples(text: str) -> Iterator[Any]:
 
 def _fits(sample: Any, name: str, labels: dict[str, str]) -> bool:
     return bool(sample.name == name and labels.items() <= sample.labels.items())
+
+
+def _coverage() -> dict[str, str]:
+    """Return the variables by which `just coverage` also measures the processes that tests start."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
 async def until(
