@@ -130,7 +130,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         log_events=env.switch("LOG_EVENTS", default=True),
         rate_limit_window_ms=env.integer("RATE_LIMIT_WINDOW_MS", 3_600_000, 100, 86_400_000),
         rate_limit_max=env.integer("RATE_LIMIT_MAX", 100, 1, 1_000_000),
-        timeout_scale=env.integer("TIMEOUT_SCALE", 1, 1, 20),
+        timeout_scale=env.integer("TIMEOUT_SCALE", 1, 1, 100),
         trusted_proxies=env.items("TRUSTED_PROXIES", "127.0.0.1/32,::1/128", _parse_network),
         geoip_file=env.text("GEOIP_FILE"),
     )

@@ -29,7 +29,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 async def user(
     start_app: Started, races_url: str, redis: RedisServer, twilio_server: TwilioServer, database: asyncpg.Connection
 ) -> RaceUser:
-    api = await start_app(DATABASE_URL=races_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="2", TIMEOUT_SCALE="20")
+    api = await start_app(DATABASE_URL=races_url, REDIS_URL=redis.url(), DATABASE_POOL_SIZE="2", TIMEOUT_SCALE="100")
     return RaceUser([api], await api.tenant(max_otp_attempts=10, rate_limit_per_hour=SENDS), twilio_server, database)
 
 
