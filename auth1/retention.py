@@ -41,6 +41,7 @@ INDEXED_PURGES = (
     "purge_deleted_spending",
     "purge_deleted_budgets",
     "purge_deleted_message_hours",
+    "purge_deleted_fraud_settings",
     "purge_deleted_tenants",
 )
 

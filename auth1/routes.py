@@ -13,16 +13,17 @@ from auth1.authn.guards import (
     operator_for_tenant,
     public,
     secret_or_test_key,
-    tenant_admin,
 )
 from auth1.authn.limits import PER_IP, POLLING
+from auth1.authn.management import OPERATOR_PATH, managed
 from auth1.challenges import handlers as challenges
 from auth1.challenges import magic_link
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
 from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Image, Upload
-from auth1.core.http.router import Handler, Route
+from auth1.core.http.router import Route
 from auth1.core.postgres import REPORT_S
+from auth1.fraud.routes import FRAUD_ROUTES
 from auth1.health import Health, Ready
 from auth1.magic_links import handlers as magic_links
 from auth1.messaging import handlers as messaging
@@ -82,18 +83,6 @@ CACHING = ("cache-control", "etag", "content-encoding")
 CACHED: dict[str, Any] = {"request_headers": CONDITIONS, "response_headers": CACHING}
 DOCUMENT: dict[str, Any] = {**PROBE, **CACHED, "max_concurrent": DOCUMENTS}
 DOCUMENT_PAGE: dict[str, Any] = DOCUMENT | {"page": True, "responses": ((200, HTML), (304, None))}
-
-TENANT_PATH = "/api/tenant"
-OPERATOR_PATH = "/api/admin/tenants/{tenant_id}"
-
-
-def managed(method: str, path: str, handler: Handler, **options: Any) -> tuple[Route, Route]:
-    """Return the route of a tenant that manages itself, and the operator's route for the same handler."""
-    return (
-        Route(method, TENANT_PATH + path, handler, tenant_admin, **options),
-        Route(method, OPERATOR_PATH + path, handler, operator_for_tenant, **options),
-    )
-
 
 ROUTES = (
     Route(
@@ -285,6 +274,7 @@ ROUTES = (
     *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
     *managed("GET", "/messages", messaging.list_messages, query=MessageQuery, deadline_s=REPORT_DEADLINE_S),
     *managed("GET", "/statistics", messaging.show_statistics, query=StatisticsQuery, deadline_s=REPORT_DEADLINE_S),
+    *FRAUD_ROUTES,
     Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),

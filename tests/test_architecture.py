@@ -38,6 +38,7 @@ LAYERS = (
     ("idempotency",),
     ("authn", "pages"),
     ("tenants.settings",),
+    ("fraud.policy",),
     ("templates",),
     ("events",),
     ("services", "identifiers", "api_keys"),

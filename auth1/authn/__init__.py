@@ -3,4 +3,5 @@
 guards        checks of a route's caller, and the rate limit per client address
 tenants       the tenant of an API key, cached in this process
 limits        rate limits per client address
+management    pairs of routes that manage a tenant
 """

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from auth1.api_keys import Kind
 from auth1.core.postgres import NoParams, Postgres, Queries
+from auth1.fraud.policy import read_policy
 from auth1.tenants.settings import Tenant, read_settings
 
 _QUERIES = Queries("authn")
@@ -30,6 +31,10 @@ class _KeyRow(NamedTuple):
     kind: Kind
     allowed_origins: list[str]
     key_expires_at: float | None
+    policy: str | None
+    has_own_policy: bool
+    captcha_secret: bytes | None
+    list_versions: list[int]
 
 
 _FIND_KEY = _QUERIES.statement("find_key", _KeyDigest, _KeyRow)
@@ -53,6 +58,10 @@ async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
         key_kind=row.kind,
         allowed_origins=tuple(row.allowed_origins),
         key_expires_at=row.key_expires_at,
+        policy=read_policy(row.policy),
+        has_own_policy=row.has_own_policy,
+        captcha_secret=row.captcha_secret,
+        list_versions=(row.list_versions[0], row.list_versions[1]),
     )
 
 

@@ -22,10 +22,12 @@ from auth1.core.ratelimit import ClientRateLimit, RateLimit, raise_if_limited
 from auth1.core.redis import Redis, RedisUnavailable
 from auth1.core.schemas import encode
 from auth1.errors import BadRequest, InvalidApiKey, NotAuthenticated, OriginNotAllowed, TenantSuspended
+from auth1.fraud.policy import DEFAULT_POLICY
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
 CHANNEL = "auth1:tenants"
+ALL_TENANTS = ""
 LIFE_S = 30.0
 ENTRY_BYTES = 2048
 MAX_BYTES = 32 * 1024 * 1024
@@ -70,7 +72,10 @@ class TenantCache:
 
     def _store(self, key_digest: bytes, tenant: Tenant) -> None:
         """Cache a tenant; the oldest entries are evicted above the memory limit."""
-        size = ENTRY_BYTES + 2 * len(encode(tenant.settings))  # as Python strings they take about twice as much
+        # As Python strings they take about twice as much. The default policy is one object.
+        size = ENTRY_BYTES + 2 * len(encode(tenant.settings))
+        if tenant.policy is not DEFAULT_POLICY:
+            size += 4 * len(encode(tenant.policy))
         self._remove(key_digest)
         self._entries[key_digest] = (time.monotonic() + LIFE_S, tenant, size)
         self.size += size
@@ -83,7 +88,7 @@ class TenantCache:
             self.size -= entry[2]
 
     async def publish_invalidation(self, tenant_id: str) -> None:
-        """Publish that a tenant, its settings or its keys changed. Call it after the commit."""
+        """Publish that a tenant, its settings or its keys changed, or ALL_TENANTS. Call it after the commit."""
         self._drop(tenant_id)
         self._unpublished.add(tenant_id)
         await self.retry_publish()
@@ -98,9 +103,9 @@ class TenantCache:
             self._unpublished.discard(tenant_id)
 
     def _drop(self, tenant_id: str) -> None:
-        """Drop a tenant; all tenants for ""."""
+        """Drop a tenant, or ALL_TENANTS."""
         self._generation += 1
-        if not tenant_id:
+        if tenant_id == ALL_TENANTS:
             self._entries.clear()
             self.size = 0
             return

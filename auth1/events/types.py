@@ -41,6 +41,7 @@ class EventType(StrEnum):
     TENANT_JWT_SECRET_VIEWED = "tenant.jwt_secret_viewed"  # noqa: S105  # an event: tenant: its jwt_secret was read
     TENANT_JWT_SECRET_ROTATED = "tenant.jwt_secret_rotated"  # noqa: S105  # an event: tenant: its jwt_secret was replaced
     BUDGET_REACHED = "budget.reached"  # tenant: its messages or costs of today reached a mark
+    FRAUD_POLICY_UPDATED = "fraud.policy_updated"  # tenant or `operator`: `changed` has the changed fields
     KEY_CREATED = "key.created"  # key
     KEY_UPDATED = "key.updated"  # key: its origins or its end
     KEY_ROTATED = "key.rotated"  # key: the old one ends with the overlap

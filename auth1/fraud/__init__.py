@@ -1,6 +1,8 @@
 """Risk of a request for a code.
 
 policy      the fraud policy of a tenant
+policy_store  the policies of tenants and the operator's default
+routes      the routes that manage fraud rules, and their handlers
 constants   the figures of the rules
 scopes      the states of scopes: decay, a message, its settlement
 rules       loads and decisions: pure functions

@@ -3,9 +3,13 @@
 Figures are those of `docs/fraud.md`, found by `just fraud`.
 """
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import msgspec
+
+from auth1.core.schemas import ONE_LINE
+from auth1.errors import FieldError, ValidationFailed
 
 Mode = Literal["on", "shadow", "off"]
 Action = Literal["allow", "flag", "proof_required", "block"]
@@ -23,7 +27,33 @@ LineType = Literal[
     "pager",
     "unknown",
 ]
+# The names of signals; `evidence.py` sets those that the sources report.
+SIGNALS = (
+    "sequential_numbers",
+    "new_country",
+    "hosting_network",
+    "vpn_network",
+    "tor_network",
+    "foreign_address",
+    "address_countries",
+    "disposable_email",
+    "pumping_risk",
+    "sim_swap",
+    "undelivered",
+    "blocked_before",
+    "erased_before",
+)
+_UNKNOWN_SIGNAL = f"Must be one of: {', '.join(SIGNALS)}."
 _Allowance = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE)]
+_HostName = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=253,
+        pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z",
+        extra={"message": "Must be a lower-case host name such as app.example.com."},
+    ),
+]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,12 +84,15 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Captcha(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A captcha in place of proof of work. `secret` is write-only; `hostnames` may solve it; empty: any."""
+    """A captcha in place of proof of work. `hostnames` may solve it; empty: any.
+
+    `secret` is write-only: it is encrypted, never returned, and kept where a new policy omits it.
+    """
 
     provider: Literal["turnstile", "hcaptcha"]
-    site_key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
-    hostnames: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=253)], ...], msgspec.Meta(max_length=20)] = ()
+    site_key: _Text
+    secret: _Text | msgspec.UnsetType = msgspec.UNSET
+    hostnames: Annotated[tuple[_HostName, ...], msgspec.Meta(max_length=20)] = ()
     on_failure: Literal["allow", "deny"] = "allow"
 
 
@@ -77,15 +110,45 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `channels`: what a rejected SMS request is referred to.
     """
 
-    mode: Mode = "on"
+    mode: Annotated[Mode, msgspec.Meta(examples=["on"])] = "on"
     rules: Rules = Rules()
     exposure_budget: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     ratio: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.6
     price_floor: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.02
-    line_types: dict[LineType, Action] = {}
+    line_types: Annotated[
+        dict[LineType, Action], msgspec.Meta(examples=[{"nonFixedVoip": "block", "landline": "allow"}])
+    ] = {}
     lookup: Literal["always", "doubtful", "never"] = "always"
     lookup_outage: Literal["allow", "unavailable"] = "allow"
     signals: dict[str, Annotated[float, msgspec.Meta(ge=0, le=10)]] = {}
     sample: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
     channels: tuple[Literal["email"], ...] = ()
     captcha: Captcha | None = None
+
+
+DEFAULT_POLICY = Policy()
+_decode = msgspec.json.Decoder(Policy).decode
+
+
+def check_policy(policy: Policy) -> None:
+    """Raise ValidationFailed unless each signal of a policy is known."""
+    if unknown := sorted(set(policy.signals).difference(SIGNALS)):
+        raise ValidationFailed(errors=[FieldError(f"signals.{unknown[0][:64]}", _UNKNOWN_SIGNAL)])
+
+
+def read_policy(stored: str | None) -> Policy:
+    """Read a policy as it was stored by any version; null: the default.
+
+    A field that this version does not know, or that is out of its bounds, has its default.
+    """
+    if stored is None:
+        return DEFAULT_POLICY
+    try:
+        return _decode(stored)
+    except msgspec.ValidationError:
+        kept = {}
+        for name, value in msgspec.json.decode(stored).items():
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({name: value}, Policy)
+                kept[name] = value
+        return msgspec.convert(kept, Policy)

@@ -5,6 +5,10 @@ A new parameter in a path, or a new header, needs one line here. `auth1 openapi`
 
 from typing import Any, NamedTuple
 
+import msgspec
+
+from auth1.fraud.policy import Rules
+
 Json = dict[str, Any]
 
 INTRODUCTION = """\
@@ -76,6 +80,7 @@ SECTIONS: dict[str, Section] = {
     "user_transfer": Section("Users", "The users of a tenant."),
     "account": Section("Account", "A user's own profile, identifiers and sessions."),
     "tenants": Section("Tenants and keys", "Tenants, settings, API keys and signing secrets."),
+    "fraud": Section("Fraud", "Fraud policies, allow and block lists, decisions and simulation."),
     "messaging": Section("Messages", "Sent messages, delivery states and statistics."),
     "health": Section("Health", "Probes and metrics."),
     "openapi": Section("API description", "This description, for programs and for people."),
@@ -165,6 +170,7 @@ FIELDS: dict[str, object] = {
     "CodeSent.expires_in": 600,
     "Health.status": "healthy",
     "is_new_user": True,
+    "Policy.rules": msgspec.to_builtins(Rules()),
     "name": "My App",
     "slug": "myapp",
     "locale": "en",

@@ -7,6 +7,7 @@ import msgspec
 
 from auth1.api_keys import Kind
 from auth1.events.log import EventContext
+from auth1.fraud.policy import DEFAULT_POLICY, Policy
 from auth1.templates.schemas import Branding, Locale, Texts
 
 _Country = Annotated[
@@ -264,6 +265,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     key_kind: Kind
     allowed_origins: tuple[str, ...]
     key_expires_at: float | None  # seconds since 1970
+    policy: Policy = DEFAULT_POLICY  # its own, or the operator's
+    has_own_policy: bool = False
+    captcha_secret: bytes | None = None  # of the policy, encrypted
+    list_versions: tuple[int, int] = (0, 0)  # of its own allow and block lists, and of the operator's
     sandbox: bool = False  # follows from the kind of the key
 
     def __post_init__(self) -> None:

@@ -8,8 +8,14 @@ select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is n
    from unnest(t.retired_at) with ordinality as u(r, n)) as retired_at,
   k.id as key_id, k.kind, k.allowed_origins,
   -- A rotated key is revoked in the future, and caches need that time.
-  extract(epoch from least(k.expires_at, k.revoked_at))::float8 as key_expires_at
+  extract(epoch from least(k.expires_at, k.revoked_at))::float8 as key_expires_at,
+  -- A tenant without a policy has the operator's.
+  coalesce(f.policy, d.policy) as policy, f.policy is not null as has_own_policy,
+  case when f.policy is null then d.captcha_secret else f.captcha_secret end as captcha_secret,
+  array[coalesce(f.list_version, 0), coalesce(d.list_version, 0)] as list_versions
 from keys k join tenants t on t.id = k.tenant_id
+left join fraud_settings f on f.tenant_id = t.id
+left join fraud_settings d on d.tenant_id = 'operator'
 where k.digest = @digest
   and (k.revoked_at is null or k.revoked_at > now())
   and (k.expires_at is null or k.expires_at > now())

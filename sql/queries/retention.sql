@@ -237,6 +237,16 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_deleted_fraud_settings
+-- Delete what is old, skipping rows that are locked.
+with old as (
+  select f.tenant_id from tenants t join fraud_settings f on f.tenant_id = t.id
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of f skip locked
+), deleted as (
+  delete from fraud_settings f using old where f.tenant_id = old.tenant_id returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_deleted_tenants
 -- The tenant's row, after all other rows. Its events stay until their partition is dropped. An ordered subquery, unlike
 -- `not exists`, is not turned into a join that reads the whole table.
@@ -248,6 +258,7 @@ with old as (
     and (select true from challenges c where c.tenant_id in (t.id, t.id || ':test') order by c.tenant_id, c.id limit 1) is null
     and (select true from messages m where m.tenant_id in (t.id, t.id || ':test') order by m.tenant_id, m.id limit 1) is null
     and (select true from spending s where s.tenant_id in (t.id, t.id || ':test') order by s.tenant_id, s.day limit 1) is null
+    and not exists (select from fraud_settings f where f.tenant_id = t.id)
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
     and (select true from message_hours h where h.tenant_id = t.id order by h.hour limit 1) is null
   limit @max_rows for update skip locked
