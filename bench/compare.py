@@ -198,7 +198,7 @@ def _services(stage: Stage) -> list[tuple[Peer, int | None]]:
     console = {**rest, "SMS_PROVIDERS": "console"}
     return [
         (auth1(console, "Auth1", "console"), None),
-        (auth1({**rest, **twilio}, "Auth1, fake Twilio", "the fake Twilio, over HTTP"), stage.twilio.port),
+        (auth1({**rest, **twilio}, "Auth1, fake Twilio", "the fake Twilio, over TLS"), stage.twilio.port),
         *((peer, None) for peer in others(stage.postgres.url(), stage.redis.url())),
     ]
 

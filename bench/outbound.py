@@ -16,8 +16,6 @@ The answer has two headers only, so real responses cost a little more.
 
 import argparse
 import asyncio
-import datetime
-import ipaddress
 import json
 import resource
 import ssl
@@ -31,10 +29,6 @@ from pathlib import Path
 import h11
 import httpx
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from auth1.config.providers import Twilio as Account
 from auth1.core.outbound import Transport
@@ -42,6 +36,7 @@ from auth1.core.outbound.http1 import ResponseParser
 from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.messaging.providers.twilio import MAX_CONNECTIONS, Twilio
 from bench import twilio
+from tests.support.certificates import make_certificate
 
 OLD, OURS = "httpx", "auth1.core.outbound"
 SID = "SM" + "0" * 32
@@ -63,29 +58,6 @@ class _NoTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = b'{"sid":"%b","status":"accepted"}' % SID.encode()
         return httpx.Response(201, headers=[(b"content-type", b"application/json")], stream=httpx.ByteStream(body))
-
-
-def write_certificate(file: Path) -> None:
-    """Write a self-signed key and certificate for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
 
 
 @asynccontextmanager
@@ -202,7 +174,7 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as directory:
             certificate = Path(directory, "twilio.pem")
-            write_certificate(certificate)
+            certificate.write_bytes(make_certificate("127.0.0.1"))
             tls = ssl.create_default_context(cafile=certificate)
             with twilio.Twilio(certificate) as server:
                 for at_once in options.concurrency:

@@ -1,4 +1,4 @@
-"""The stage: PostgreSQL with fsync, Valkey, a fake Twilio, and servers started by `auth1 serve`.
+"""The stage: PostgreSQL with fsync, Valkey, a fake Twilio with TLS, and servers started by `auth1 serve`.
 
     python -m bench.stage [--port 3000]    start it, print how to use it, and wait for Ctrl-C
 
@@ -31,10 +31,12 @@ from auth1.dev.processes import HOST, free_port, launch, send, wait_until
 from auth1.dev.redis import RedisServer
 from bench import twilio
 from bench.accounts import ROOT, family
+from tests.support.certificates import make_certificate
 
 START_S = 30.0
 STOP_S = 30.0
 DATABASE = "auth1_bench"
+CERTIFICATE = "twilio.pem"
 # The maximum that validation accepts.
 SETTINGS = {"rate_limit_per_hour": 100, "requests_per_minute": 1_000_000}
 LIMITS = {"RATE_LIMIT_MAX": "1000000"}
@@ -117,7 +119,7 @@ def set_up(postgres_settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[Stage
         tempfile.TemporaryDirectory(prefix="auth1-bench-", ignore_cleanup_errors=True) as temporary,
         PostgresServer(Path(temporary, "postgres"), durable=True, settings=postgres_settings) as postgres,
         RedisServer(Path(temporary, "redis")) as redis,
-        twilio.Twilio() as stand_in,
+        twilio.Twilio(_certificate(Path(temporary))) as stand_in,
     ):
         asyncio.run(_create_database(postgres))
         environment = {
@@ -132,8 +134,16 @@ def set_up(postgres_settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[Stage
             "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
             "TWILIO_MESSAGING_SERVICE_SID": twilio.SERVICE_SID,
             "TWILIO_API_URL": stand_in.url,
+            "SSL_CERT_FILE": str(Path(temporary, CERTIFICATE)),
         }
         yield Stage(postgres, redis, stand_in, Path(temporary), environment)
+
+
+def _certificate(directory: Path) -> Path:
+    """Write a key and a self-signed certificate of this machine to a file."""
+    file = directory / CERTIFICATE
+    file.write_bytes(make_certificate(HOST))
+    return file
 
 
 async def _create_database(postgres: PostgresServer) -> None:
@@ -170,7 +180,7 @@ def _wait_here() -> None:
     with set_up() as stage, stage.serve(options.port) as server:
         tenant = server.tenant()
         print(
-            f"export AUTH1_KEY={tenant['api_key']} AUTH1_CODES={stage.twilio.url}\n"
+            f"export AUTH1_KEY={tenant['api_key']} AUTH1_CODES=http://{HOST}:{stage.twilio.port}\n"
             f"export AUTH1_SECRET={tenant['secret_key']} AUTH1_ADMIN={server.admin_token}\n"
             f"just load {server.url}\n"
             f"\nA test key {tenant['test_key']}.\n"

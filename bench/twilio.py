@@ -4,7 +4,8 @@
     GET  /codes/+12015550100                     the code in the newest message to a number, once
     GET  /counts                                 the number of messages of each number, as JSON
 
-`Twilio` starts it. It ends with its standard input, so with the process that started it.
+It listens on two ports: one for Auth1, with TLS where a certificate is given, and one without TLS for the benchmarks,
+which read the codes. `Twilio` starts it. It ends with its standard input, so with the process that started it.
 """
 
 import asyncio
@@ -35,7 +36,10 @@ _CODE = re.compile(r"code is: (\d+)\.")
 
 
 class Twilio:
-    """The process of the fake Twilio. `certificate`: a PEM file with key and certificate, for TLS."""
+    """The process of the fake Twilio. `certificate`: a PEM file with key and certificate, for TLS.
+
+    `url` is for Auth1, `port` for readers of codes.
+    """
 
     def __init__(self, certificate: Path | None = None) -> None:
         self._certificate = certificate
@@ -46,7 +50,7 @@ class Twilio:
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        self._api_port, self.port = map(int, self._process.stdout.readline().split())
         return self
 
     def __exit__(
@@ -60,7 +64,7 @@ class Twilio:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self._api_port}"
 
 
 class _Connection(asyncio.Protocol):
@@ -115,8 +119,11 @@ async def _serve(certificate: str | None = None) -> None:
     loop = asyncio.get_running_loop()
     codes: dict[str, str] = {}
     counts: Counter[str] = Counter()
-    server = await loop.create_server(lambda: _Connection(codes, counts), "127.0.0.1", 0, backlog=1024, ssl=tls)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    servers = [
+        await loop.create_server(lambda: _Connection(codes, counts), "127.0.0.1", 0, backlog=1024, ssl=context)
+        for context in (tls, None)
+    ]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)  # nothing is ever written: readable means that the parent has ended
     await ended.wait()

@@ -35,7 +35,7 @@ CACHES = {
     "auth1.core.http.client_ip.network_of": Bound(10_000, 512),
     "auth1.core.http.client_ip.rate_limit_prefix": Bound(10_000, 512),
     "auth1.core.http.query._types": Bound(256, 4096),
-    "auth1.core.outbound.connect.tls_context": Bound(2, MIB),  # its one argument is a bool
+    "auth1.core.outbound.connect.tls_context": Bound(1, MIB),  # it has no argument
     "auth1.core.postgres.functions": Bound(64, 16_384),
     "auth1.core.postgres.migrations.migrations": Bound(1, MIB),
     "auth1.core.ratelimit.OrderedDict": Bound(2 * ratelimit._LOCAL_KEYS, 512),

@@ -28,12 +28,12 @@ class Route(NamedTuple):
 
 
 @functools.cache
-def tls_context(trust_env: bool = False) -> ssl.SSLContext:
-    """Return the context that trusts certifi's authorities; with `trust_env` those of SSL_CERT_FILE or SSL_CERT_DIR.
+def tls_context() -> ssl.SSLContext:
+    """Return the context that trusts the authorities of SSL_CERT_FILE or SSL_CERT_DIR; without them, certifi's.
 
     Loading them takes 15 ms, so they are loaded once.
     """
-    return httpx.create_ssl_context(trust_env=trust_env)
+    return httpx.create_ssl_context()
 
 
 class Connector:

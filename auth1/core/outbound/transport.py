@@ -48,7 +48,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Sends requests of httpx. `tls` defaults to certifi's authorities; `proxy` serves all requests."""
+    """Sends requests of httpx. `tls` defaults to `tls_context`; `proxy` serves all requests."""
 
     def __init__(
         self,

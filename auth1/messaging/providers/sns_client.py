@@ -124,7 +124,7 @@ def _trust(verify: bool | str) -> ssl.SSLContext:
     """Load trusted certificate authorities once; `verify` may name a file of them."""
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
-    return tls_context(trust_env=True) if verify else httpx.create_ssl_context(verify=False)
+    return tls_context() if verify else httpx.create_ssl_context(verify=False)
 
 
 class _HttpSession:

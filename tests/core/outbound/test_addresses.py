@@ -4,11 +4,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from auth1.core.outbound import CONNECT_TO, NOT_SENT, Transport
+from auth1.core.outbound import CONNECT_TO, NOT_SENT, Transport, tls_context
 from auth1.core.outbound.addresses import MAX_ADDRESSES, connect_first, find_addresses
 from tests.core.outbound.conftest import HOST, Open
 from tests.core.outbound.server import Server
@@ -50,6 +51,18 @@ async def test_given_address_must_be_an_ip_address(open_client: Open, address: s
             await client.get(server.url, extensions={CONNECT_TO: address})
 
         assert server.connections == 0
+
+
+async def test_authorities_of_ssl_cert_file_are_trusted(
+    server_tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls_context.cache_clear()
+    try:
+        async with Server(server_tls) as server, httpx.AsyncClient(transport=Transport()) as client:
+            assert (await client.get(server.url)).status_code == 200
+    finally:
+        tls_context.cache_clear()
 
 
 async def test_connection_is_not_shared_between_given_addresses(server_tls: ssl.SSLContext, open_client: Open) -> None:
