@@ -27,6 +27,7 @@ from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
 from auth1.fraud import decisions
 from auth1.fraud.decisions import DecisionLog
+from auth1.fraud.sources import FraudSources
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
 from auth1.messaging.dispatcher import Messenger
@@ -125,6 +126,7 @@ async def start_services(
         limiter=RateLimiter(redis),
         tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
         decisions=DecisionLog(postgres, log),
+        fraud_sources=FraudSources(settings, postgres, keyring, log),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
@@ -169,6 +171,7 @@ async def stop_services(services: Services) -> None:
     await services.limiter.flush_releases()
     with contextlib.suppress(Unavailable):
         await services.decisions.flush()
+    await services.fraud_sources.close()
     await services.messenger.flush_pending()
     await services.messenger.close()
     await services.tenants.stop()

@@ -80,6 +80,11 @@ FRAUD_DECISIONS = Labelled(Counter("auth1_fraud_decisions_total", "Fraud decisio
 FRAUD_DECISIONS_DROPPED = Counter(
     "auth1_fraud_decisions_dropped_total", "Decisions that were not stored because the buffer was full."
 )
+LOOKUPS = Labelled(Counter("auth1_lookups_total", "Look-ups of phone numbers at Twilio.", ("outcome",)))
+LOOKUP_PACKAGES = Labelled(
+    Counter("auth1_lookup_packages_total", "Packages that Twilio Lookup returned; each is billed.", ("package",))
+)
+LOOKUP_DURATION = Histogram("auth1_lookup_duration_seconds", "Time of a look-up at Twilio.", buckets=_SECONDS)
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")
 POOL_IN_USE = Gauge("auth1_postgres_pool_in_use", "Connections in use.", multiprocess_mode="livesum")
 POSTGRES_ERRORS = Counter("auth1_postgres_errors_total", "Statements that failed because PostgreSQL was unavailable.")

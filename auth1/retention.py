@@ -29,6 +29,7 @@ TABLE_SCANS = {
     "purge_links": "links",
     "purge_sessions": "sessions",
     "purge_identifiers": "identifiers",
+    "purge_line_types": "line_types",
 }
 INDEXED_PURGES = (
     "purge_idempotency",

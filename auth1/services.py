@@ -15,6 +15,7 @@ from auth1.core.redis import Redis, Timeouts
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenants import TenantCache
     from auth1.fraud.decisions import DecisionLog
+    from auth1.fraud.sources import FraudSources
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
     from auth1.sessions.cache import SessionCache
@@ -35,6 +36,7 @@ class Services:
     limiter: RateLimiter
     tenants: "TenantCache"
     decisions: "DecisionLog"
+    fraud_sources: "FraudSources"
     messenger: "Messenger"
     outbox: "Outbox"
     signer: "Signer"

@@ -11,6 +11,7 @@ import auth1
 from auth1.authn import tenants
 from auth1.challenges import messages
 from auth1.core import ratelimit
+from auth1.fraud import line_type_finder
 
 ROOT = Path(auth1.__file__).parents[1]
 MIB = 1024 * 1024
@@ -39,6 +40,7 @@ CACHES = {
     "auth1.core.postgres.functions": Bound(64, 16_384),
     "auth1.core.postgres.migrations.migrations": Bound(1, MIB),
     "auth1.core.ratelimit.OrderedDict": Bound(2 * ratelimit._LOCAL_KEYS, 512),
+    "auth1.fraud.line_type_finder.OrderedDict": Bound(line_type_finder.MAX_CACHED, 512),
     "auth1.identifiers.parse_email": Bound(1024, 1024),
     "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
     "auth1.numbering._plan": Bound(256, 512),  # keys are country codes

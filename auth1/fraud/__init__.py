@@ -13,4 +13,7 @@ decisions   record decisions and their events; count the rejections of an attack
 line_types  line types, and what a policy does with one
 prefixes    line types by prefix, from a file
 networks    hosting, VPN and Tor networks, from files
+lookup      line types and signals from Twilio Lookup
+line_type_finder  a prefix, Twilio Lookup or phonenumbers, with the results that were bought
+sources     all sources of a worker
 """

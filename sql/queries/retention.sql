@@ -97,6 +97,18 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_line_types
+-- Results of look-ups that are not used any more.
+with old as (
+  select digest from line_types
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
+    and greatest(looked_up_at, signals_at) < now() - interval '30 days'
+  limit @max_rows for update skip locked
+), deleted as (
+  delete from line_types l using old where l.digest = old.digest returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_idempotency
 -- Delete what is old, skipping rows that are locked. Here and below, a range with two ends makes the planner expect few
 -- rows, and use the index, before it knows the table.

@@ -279,3 +279,24 @@ async def test_failed_purge_of_a_table_does_not_block_other_tables(
 
     assert await connection.fetchval("select count(*) from links where tenant_id = $1", tenant) == 0
     assert await connection.fetchval("select count(*) from challenges where tenant_id = $1", tenant) == 1
+
+
+async def test_purge_deletes_look_ups_that_expired_30_days_ago(connection: asyncpg.Connection) -> None:
+    ages = {
+        b"old": ("31 days", "31 days"),
+        b"typed": ("31 days", None),
+        b"risk": ("31 days", "1 day"),
+        b"new": ("0", None),
+    }
+    await connection.execute("delete from line_types")
+    for digest, times in ages.items():
+        await connection.execute(
+            """insert into line_types (digest, line_type, looked_up_at, signals_at)
+               values ($1, 'mobile', now() - $2::text::interval, now() - $3::text::interval)""",
+            *(digest, *times),
+        )
+
+    assert await purged(connection, "purge_line_types", 1000) == 2
+
+    rows = await connection.fetch("select digest from line_types order by digest")
+    assert [row["digest"] for row in rows] == [b"new", b"risk"]

@@ -1,0 +1,25 @@
+"""Everything that the fraud rules know from outside of Auth1: line types, networks, countries of addresses."""
+
+from auth1.config.settings import Settings
+from auth1.core.crypto import Keyring
+from auth1.core.log import Log
+from auth1.core.postgres import Postgres
+from auth1.fraud.line_type_finder import LineTypeFinder
+from auth1.fraud.lookup import Lookup
+from auth1.fraud.networks import Networks
+
+
+class FraudSources:
+    """The sources of a worker. All answers but those of `line_types.find` need no I/O."""
+
+    def __init__(self, settings: Settings, postgres: Postgres, keyring: Keyring, log: Log) -> None:
+        account = settings.twilio
+        lookup = None
+        if account is not None and account.lookup_fields:
+            lookup = Lookup(account, timeout_scale=settings.timeout_scale)
+        self.line_types = LineTypeFinder(postgres, keyring, lookup)
+        self.networks = Networks()
+
+    async def close(self) -> None:
+        """Finish writes and close connections. Call it before PostgreSQL stops."""
+        await self.line_types.close()
