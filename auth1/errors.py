@@ -6,8 +6,8 @@ raise them; only `core/http/problems.py` turns them into bytes (RFC 9457, `appli
     ApiError
       400 AuthorizationPending BadJson BadRequest InvalidCode NoActiveChallenge
       401 InvalidApiKey InvalidToken NotAuthenticated SessionRevoked TokenExpired TokenReused
-      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed ReauthenticationRequired RequestBlocked
-          TenantSuspended UserBanned
+      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed ProofRequired ReauthenticationRequired
+          RequestBlocked TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
       413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
       422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut IdempotencyKeyReused
@@ -16,41 +16,8 @@ raise them; only `core/http/problems.py` turns them into bytes (RFC 9457, `appli
       502 DeliveryFailed   503 ChannelUnavailable Unavailable
 """
 
-import inspect
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
-
-
-class FieldError(NamedTuple):
-    """An invalid field of the body or the query: its path (`settings.otp_length`) and a sentence."""
-
-    field: str
-    message: str
-
-
-class ApiError(Exception):
-    """A request that cannot be served."""
-
-    status: ClassVar[int]
-    code: ClassVar[str]
-    challenge: ClassVar[str | None] = None  # the WWW-Authenticate header of a 401 (RFC 9110, 11.6.1)
-
-    def __init__(
-        self,
-        detail: str | None = None,
-        *,
-        errors: Sequence[FieldError] = (),
-        attempts_remaining: int | None = None,
-        retry_after: int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        """Add details to the class: `retry_after` in whole seconds, `headers` beside the standard ones."""
-        self.detail = detail or inspect.cleandoc(type(self).__doc__ or "").partition("\n\n")[0]
-        self.errors = errors
-        self.attempts_remaining = attempts_remaining
-        self.retry_after = retry_after
-        self.headers = headers or {}
-        super().__init__(self.detail)
+from auth1.api_error import ApiError as ApiError
+from auth1.api_error import FieldError as FieldError
 
 
 class AuthorizationPending(ApiError):
@@ -144,6 +111,12 @@ class OriginNotAllowed(ApiError):
     """This API key may not be used from this web origin."""
 
     status, code = 403, "origin_not_allowed"
+
+
+class ProofRequired(ApiError):
+    """Send the request again with a `proof` that solves this one."""
+
+    status, code = 403, "proof_required"
 
 
 class ReauthenticationRequired(ApiError):

@@ -46,6 +46,7 @@ LAYERS = (
     ("core.outbound",),
     ("core",),
     ("errors", "metrics"),
+    ("api_error",),
     ("config.checklist",),
     ("config.settings",),
     ("config",),

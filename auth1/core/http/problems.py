@@ -2,6 +2,7 @@
 
 import msgspec
 
+from auth1.api_error import CaptchaChallenge, PowChallenge
 from auth1.errors import ApiError
 
 CONTENT_TYPE = b"application/problem+json"
@@ -26,6 +27,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     errors: list[FieldProblem] | None = None
     attempts_remaining: int | None = None
     retry_after: int | None = None
+    proof: PowChallenge | CaptchaChallenge | None = None
+    channels: list[str] | None = None
 
 
 def problem(refusal: ApiError, request_id: str) -> Problem:
@@ -40,6 +43,8 @@ def problem(refusal: ApiError, request_id: str) -> Problem:
         errors=[FieldProblem(*error) for error in refusal.errors] or None,
         attempts_remaining=refusal.attempts_remaining,
         retry_after=refusal.retry_after,
+        proof=refusal.proof,
+        channels=list(refusal.channels) or None,
     )
 
 
