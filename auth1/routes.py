@@ -64,10 +64,10 @@ DOCUMENTS = 8  # large responses, held until the client has read them
 
 MISSING = (errors.NotFound,)
 INVALID_IDENTIFIER = (errors.InvalidPhone, errors.InvalidEmail)
+RISK = (errors.CountryNotAllowed, errors.ProofRequired, errors.RequestBlocked)
 SENDING = (
     *INVALID_IDENTIFIER,
-    errors.CountryNotAllowed,
-    errors.RequestBlocked,
+    *RISK,
     errors.RecipientOptedOut,
     errors.ResendTooSoon,
     errors.BudgetExceeded,

@@ -10,7 +10,7 @@ from auth1.account.store import ProofResult, ProveIdentifier, RemoveIdentifier
 from auth1.challenges import codes
 from auth1.challenges.recipients import parse_recipient
 from auth1.challenges.schemas import CodeSent
-from auth1.challenges.send_code import CodePurpose, SendCode, send_code
+from auth1.challenges.send_code import CodePurpose, SendCode, send_code, without_proof
 from auth1.core.http.request import Request
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import (
@@ -57,9 +57,12 @@ async def begin_identifier(app: Services, request: Request[LoggedIn], body: Iden
     order = SendCode(
         identifier=identifier,
         purpose=CodePurpose(codes.adding(caller.session_id), rate_limits=(limit,)),
-        claim=read_claim(request, tenant, f"{ROUTE} {caller.session_id}", body),  # a key belongs to one session
+        claim=read_claim(
+            request, tenant, f"{ROUTE} {caller.session_id}", without_proof(body)
+        ),  # a key belongs to one session
         locale=body.locale,
         challenge_id=body.challenge_id,
+        proof=body.proof,
     )
     return await send_code(app, request, tenant, order)
 

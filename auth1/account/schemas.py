@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from auth1.challenges.schemas import Code, Email, Phone
+from auth1.challenges.schemas import Code, Email, Phone, SolvedProof
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import In, Out
 from auth1.identifiers import IdentifierType
@@ -53,6 +53,7 @@ class IdentifierIn(In):
     email: Email | None = None
     locale: LocaleHint | None = None
     challenge_id: ChallengeId | None = None  # to repeat a request with the same challenge
+    proof: SolvedProof = None
 
 
 class IdentifierProof(In):

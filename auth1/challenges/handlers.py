@@ -10,7 +10,7 @@ from auth1.challenges import codes, store
 from auth1.challenges.magic_link import link_options
 from auth1.challenges.recipients import parse_recipient
 from auth1.challenges.schemas import METADATA_BYTES, ChallengeOut, CodeAnswer, CodeRequest, CodeSent
-from auth1.challenges.send_code import LOGIN, SendCode, send_code
+from auth1.challenges.send_code import LOGIN, SendCode, send_code, without_proof
 from auth1.challenges.store import CodeResult, SubmitCode
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
@@ -47,10 +47,11 @@ async def request_code(app: Services, request: Request[Tenant], body: CodeReques
     order = SendCode(
         identifier=identifier,
         purpose=LOGIN,
-        claim=read_claim(request, tenant, ROUTE, body) if request.header(HEADER) is not None else None,
+        claim=read_claim(request, tenant, ROUTE, without_proof(body)) if request.header(HEADER) is not None else None,
         locale=body.locale,
         challenge_id=body.challenge_id,
         metadata=body.metadata,
+        proof=body.proof,
         link=link_options(request, identifier, body) if wants_link else None,
     )
     return await send_code(app, request, tenant, order)

@@ -7,6 +7,7 @@ import msgspec
 
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import ONE_LINE, In, Out
+from auth1.fraud.proof_schemas import Proof
 from auth1.templates.schemas import LocaleHint
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
@@ -22,6 +23,7 @@ CodeChallenge = Annotated[
         extra={"message": "Must be the SHA-256 digest of the code_verifier in base64url: 43 characters."},
     ),
 ]
+SolvedProof = Annotated[Proof | None, msgspec.Meta(description="The solved `proof` of an error `proof_required`.")]
 METADATA_BYTES = 1024
 
 
@@ -48,6 +50,7 @@ class CodeRequest(In):
     metadata: Annotated[dict[str, Any] | None, msgspec.Meta(description="At most 1 KiB; goes into the event only.")] = (
         None
     )
+    proof: SolvedProof = None
 
 
 class CodeSent(Out):

@@ -4,8 +4,9 @@
 challenge, send the message, record the delivery, respond.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import UNSET
 
 from auth1 import metrics
@@ -30,6 +31,7 @@ from auth1.errors import (
 from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import block_rate_limit, check_request
 from auth1.fraud.evidence import Candidate
+from auth1.fraud.proof_schemas import Proof
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim, release_key, store_response
 from auth1.identifiers import Identifier
@@ -64,6 +66,15 @@ class SendCode(NamedTuple):
     challenge_id: str | None = None
     metadata: dict[str, Any] | None = None
     link: LinkOptions | None = None
+    proof: Proof | None = None
+
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+def without_proof(body: Body) -> Body:
+    """Return the part of a body that identifies its request: a retry under an Idempotency-Key needs a new proof."""
+    return msgspec.structs.replace(body, proof=None)
 
 
 async def send_code(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> CodeSent:
@@ -76,10 +87,11 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
     provider: str | None = app.messenger.first_provider(identifier.channel, sandbox=is_sandbox)
 
     if is_sandbox:
-        sandbox.raise_for_magic_number(identifier)
+        await sandbox.check_magic_number(app, tenant, identifier, order.proof)
     else:
         _check_country(tenant, identifier)
-        await check_request(app, request, tenant, Candidate(identifier, rate_limits=order.purpose.rate_limits))
+        candidate = Candidate(identifier, rate_limits=order.purpose.rate_limits, proof=order.proof)
+        await check_request(app, request, tenant, candidate)
 
     message_id = new_id("msg")
     link = magic_link.create_magic_link(app.keyring, tenant.id, message_id, order.link) if order.link else None

@@ -9,6 +9,9 @@ rules       loads and decisions: pure functions
 evidence    the facts about a request that are known in the process
 assess      rules -> Assessment; acquire limits; reject
 assessment  the result: decision, score, reasons, features, loads
+proof       proof of work: make and verify
+redeem      which proof a request needs, and whether it has one
+proof_schemas  what a caller sends as proof
 decisions   record decisions and their events; count the rejections of an attack
 line_types  line types, and what a policy does with one
 prefixes    line types by prefix, from a file

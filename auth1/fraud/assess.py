@@ -17,6 +17,7 @@ from auth1.events.log import event_context
 from auth1.fraud.assessment import Assessment, Reason
 from auth1.fraud.decisions import DecisionRecord
 from auth1.fraud.evidence import Candidate, Evidence, gather
+from auth1.fraud.redeem import find_redemption
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
@@ -30,7 +31,8 @@ MINUTE_MS = 60_000
 
 
 async def check_request(app: Services, request: Request[Any], tenant: Tenant, candidate: Candidate) -> Assessment:
-    """Assess a request and acquire its limits. Raises RequestBlocked, RateLimited."""
+    """Assess a request and acquire its limits. Raises RequestBlocked, RateLimited, ValidationFailed."""
+    await find_redemption(app, tenant, candidate.identifier, candidate.proof)
     evidence = gather(app, request, tenant, candidate)
     assessment = assess(tenant, evidence)
     if assessment.is_rejected:

@@ -10,6 +10,7 @@ from phonenumbers import PhoneNumberType
 
 from auth1.core.http.request import Request
 from auth1.core.ratelimit import RateLimit
+from auth1.fraud.proof_schemas import Proof
 from auth1.identifiers import Identifier
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
@@ -29,12 +30,13 @@ BLOCKED_LINES: dict[int | None, str] = {
 class Candidate(NamedTuple):
     """A request for a code.
 
-    `microdollars`: the estimated price of its message. `rate_limits`: those of its purpose.
+    `microdollars`: the estimated price of its message. `rate_limits`: those of its purpose. `proof`: what it shows.
     """
 
     identifier: Identifier
     microdollars: int = 0
     rate_limits: tuple[RateLimit, ...] = ()
+    proof: Proof | None = None
 
 
 class Evidence(NamedTuple):

@@ -292,9 +292,9 @@ async def test_sandbox_adds_test_numbers_without_sending(new_user: NewUser) -> N
     email = new_email()
 
     await user.add(email)
-    await user.add("+15005550006")
+    await user.add("+15005550010")
 
-    assert await user.identifiers() == ["+15005550006", email]
+    assert await user.identifiers() == ["+15005550010", email]
     assert outcome(await user.begin("+15005550001")) == (422, "invalid_phone")
     assert outcome(await user.begin("+15005550002")) == (502, "delivery_failed")
     assert outcome(await user.begin("+15005550007")) == (422, "recipient_opted_out")

@@ -36,6 +36,7 @@ CONTRACT: dict[str, tuple[int, set[str]]] = {
     "country_not_allowed": (403, set()),
     "forbidden": (403, set()),
     "origin_not_allowed": (403, set()),
+    "proof_required": (403, {"proof"}),
     "reauthentication_required": (403, set()),
     "request_blocked": (403, set()),
     "tenant_suspended": (403, set()),
