@@ -48,6 +48,10 @@ screenshots:
 fuzz examples="200" only="":
     AUTH1_FUZZ_EXAMPLES={{ examples }} AUTH1_FUZZ_ONLY='{{ only }}' {{ bin }}/pytest -n 0 tests/openapi/test_fuzz.py
 
+# Run the tests with many more examples, rounds and racing calls than in CI
+thorough *arguments:
+    AUTH1_THOROUGH=1 {{ bin }}/pytest {{ arguments }}
+
 # Compare the look-up of phone numbers with phonenumbers: a million numbers, some minutes
 phone-numbers *arguments:
     {{ bin }}/python -m tests.support.phone_numbers {{ arguments }}

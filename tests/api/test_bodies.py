@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.api.scenario import REQUEST, TENANTS, VERIFY
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.effort import effort
 from tests.support.providers.twilio import TwilioServer
 
 
@@ -249,7 +250,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("route", BODIES, ids=" ".join)
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=effort(60, 1000), deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 async def test_no_body_causes_a_server_error(
     api: ApiClient, tenant: dict[str, str], route: tuple[str, str], data: st.DataObject

@@ -13,10 +13,11 @@ import pytest
 from auth1.challenges.store import CodeResult
 from auth1.core.postgres import Batched, Postgres, repeat_once
 from tests.batches.conftest import RIGHT, BatchUser, NewPostgres, count, new_users, open_all, verdicts
+from tests.support.effort import effort
 
 Result = TypeVar("Result")
 Submit = Callable[[Postgres], Awaitable[CodeResult]]
-ROUNDS = 10
+ROUNDS = effort(5, 30)
 ATTEMPTS = 5
 WRONG = b"w" * 32
 

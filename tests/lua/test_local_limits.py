@@ -9,6 +9,7 @@ from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Redis
 from tests.lua.model import Model
+from tests.support.effort import effort
 
 BUCKETS = (
     RateLimit("a", "a", 2, 1000),
@@ -23,7 +24,7 @@ some_buckets = st.lists(st.sampled_from(BUCKETS), min_size=1, max_size=4, unique
 steps = st.lists(
     st.tuples(st.one_of(st.just(0), st.integers(0, 200), st.integers(0, 5000)), some_buckets), min_size=1, max_size=60
 )
-reproducibly = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+reproducibly = settings(max_examples=effort(100, 1000), deadline=None, derandomize=True, database=None)
 
 
 def limiter() -> RateLimiter:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth1.core.circuit_breaker import CircuitBreaker
+from tests.support.effort import effort
 
 
 @dataclass
@@ -161,7 +162,7 @@ STEPS = st.tuples(st.sampled_from(["allows", "failed", "failed", "failed", "succ
 SHORT_STEPS = st.tuples(st.sampled_from(["allows", "failed"]), st.integers(0, 3 * 8))
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=effort(100, 1000), deadline=None)
 @given(st.lists(STEPS | SHORT_STEPS, max_size=80))
 def test_circuit_breaker_matches_its_model(steps: list[tuple[str, int]]) -> None:
     clock, model = Clock(), Model()
@@ -181,7 +182,7 @@ def test_circuit_breaker_matches_its_model(steps: list[tuple[str, int]]) -> None
             assert model.probes
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=effort(40, 500), deadline=None)
 @given(st.lists(st.integers(0, 40 * 8), min_size=1, max_size=60))
 def test_failing_probes_are_at_least_thirty_seconds_apart(gaps: list[int]) -> None:
     clock = Clock()

@@ -22,6 +22,7 @@ RECIPES = [
     "format",
     "screenshots",
     "fuzz",
+    "thorough",
     "phone-numbers",
     "bench",
     "bench-peers",

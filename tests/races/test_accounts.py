@@ -13,10 +13,11 @@ from tests.account.user import ME, AccountUser
 from tests.conftest import new_phone
 from tests.races.conftest import at_once, outcome, outcomes
 from tests.support.api_client import ApiClient
+from tests.support.effort import effort
 from tests.support.providers.smtp import SmtpServer
 from tests.support.providers.twilio import TwilioServer
 
-ROUNDS = 8
+ROUNDS = effort(4, 20)
 
 Call = Callable[[], Awaitable[httpx.Response]]
 NewUser = Callable[..., Awaitable[AccountUser]]

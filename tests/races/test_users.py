@@ -9,8 +9,9 @@ import pytest
 
 from tests.races.conftest import NewUser, RaceUser, outcome
 from tests.support.api_client import ApiClient
+from tests.support.effort import effort
 
-ROUNDS = 12
+ROUNDS = effort(5, 30)
 
 
 async def race(login: Callable[[], Awaitable[httpx.Response]], act: Callable[[], Awaitable[None]]) -> httpx.Response:

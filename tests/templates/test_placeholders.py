@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auth1.templates.placeholders import TemplateError, parse
+from tests.support.effort import effort
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ odd = st.sampled_from(
 )
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=2000)
+@settings(derandomize=True, database=None, deadline=None, max_examples=effort(300, 5000))
 @given(st.lists(pieces | odd | st.text(max_size=3), max_size=8).map("".join))
 @example("{code}{{brand}}")
 def test_text_is_rejected_or_renders_only_the_three_values(text: str) -> None:
@@ -141,7 +142,7 @@ def test_text_is_rejected_or_renders_only_the_three_values(text: str) -> None:
         assert template.render(brand="M {code}", code="482913", minutes=10) == expected
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=500)
+@settings(derandomize=True, database=None, deadline=None, max_examples=effort(100, 2000))
 @given(st.text(st.characters(), max_size=40))
 def test_parser_accepts_or_rejects_any_text(text: str) -> None:
     for candidate in (text, text + "{code}"):

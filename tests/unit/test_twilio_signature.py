@@ -7,6 +7,7 @@ from twilio.request_validator import RequestValidator, get_signature_algorithm
 
 from auth1.messaging.providers import twilio_signature
 from tests.messaging.callbacks import Pairs, Parameters, signature
+from tests.support.effort import effort
 
 TOKEN, OTHER = "a token", "another token"
 APP_URL = "https://auth.example.com"
@@ -40,7 +41,7 @@ def is_valid(
     )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=effort(100, 1000), deadline=None, derandomize=True, database=None)
 @given(app_urls, targets, forms, st.sampled_from([None, SHA_256]))
 def test_signature_of_the_twilio_library_is_valid(app_url: str, target: str, pairs: Pairs, header: str | None) -> None:
     signed = signature(app_url + target, pairs, TOKEN, "HMAC_SHA256" if header else None)
@@ -52,7 +53,7 @@ def test_signature_of_the_twilio_library_is_valid(app_url: str, target: str, pai
     assert not is_valid(signed, [*pairs, ("Added", "1")], app_url=app_url, target=target, header=header)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=effort(100, 1000), deadline=None, derandomize=True, database=None)
 @given(app_urls, app_urls, st.sampled_from(["/status", TARGET]), forms, forms)
 def test_validation_agrees_with_the_twilio_validator(
     app_url: str, signed_url: str, target: str, pairs: Pairs, signed_pairs: Pairs

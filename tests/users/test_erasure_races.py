@@ -9,9 +9,10 @@ import pytest
 from auth1.dev.postgres import PostgresServer
 from tests.api.conftest import until
 from tests.conftest import new_phone
+from tests.support.effort import effort
 from tests.users.conftest import TenantAdmin, at_once, new_email
 
-ROUNDS = 50
+ROUNDS = effort(15, 100)
 IDENTIFIER = "select user_id from identifiers where tenant_id = $1 and identifier = $2"
 
 

@@ -16,6 +16,7 @@ from auth1.core.outbound.http1 import (
     InvalidResponse,
     ResponseParser,
 )
+from tests.support.effort import effort
 
 MAX_BODY = 1000
 
@@ -358,7 +359,7 @@ def feed_all(parser: ResponseParser, pieces: Sequence[bytes]) -> str:
     return "incomplete"
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=effort(150, 3000), deadline=None, derandomize=True)
 @given(responses(), st.sampled_from(["GET", "HEAD"]))
 def test_accepted_response_is_equal_in_h11(data: bytes, method: str) -> None:
     parser = ResponseParser(method, MAX_BODY)
@@ -372,7 +373,7 @@ def test_accepted_response_is_equal_in_h11(data: bytes, method: str) -> None:
     assert (parser.status, headers, bytes(parser.body)) == (status, their_headers, body)
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=effort(150, 3000), deadline=None, derandomize=True)
 @given(responses(), st.lists(st.integers(0, 120), max_size=6))
 def test_split_of_the_bytes_does_not_change_the_result(data: bytes, cuts: list[int]) -> None:
     whole, split = ResponseParser("GET", MAX_BODY), ResponseParser("GET", MAX_BODY)

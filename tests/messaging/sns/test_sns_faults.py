@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from auth1.messaging.providers.protocol import Failure, SendError
 from auth1.messaging.providers.sns import Sns
 from tests.messaging.sns.conftest import failure, send
+from tests.support.effort import effort
 from tests.support.providers import sns as aws
 from tests.support.providers.sns import Behaviour, Request, SnsServer, answer, hang, hang_up, refuse, reset
 
@@ -88,7 +89,10 @@ PIECES = st.sampled_from(
 
 
 @settings(
-    derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True,
+    max_examples=effort(50, 500),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.sampled_from([200, 400, 403, 429, 500]), st.lists(PIECES, max_size=12).map("".join) | st.binary(max_size=200))
 async def test_any_sns_response_is_classified(server: SnsServer, sns: Sns, status: int, body: str | bytes) -> None:
