@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,12 +19,24 @@ from tests.support.process import Auth1
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, take
 
+DATABASE = "auth1_db"
+
+
+@pytest.fixture(scope="session")
+async def postgres_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the files of a stopped PostgreSQL with a migrated database, named as in the documentation."""
+    directory = tmp_path_factory.mktemp("template")
+    with PostgresServer(directory, durable=False) as server:
+        await new_database(server, DATABASE)
+    return directory / "data"
+
 
 @pytest.fixture(scope="module")
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def own_postgres(postgres_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Return a PostgreSQL that a test may break. Committed data survives `kill`."""
-    settings = {"synchronous_commit": "on"}
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), durable=False, settings=settings) as server:
+    directory = tmp_path_factory.mktemp("postgres")
+    subprocess.run(["cp", "-a", postgres_files, directory / "data"], check=True)
+    with PostgresServer(directory, durable=False, settings={"synchronous_commit": "on"}) as server:
         yield server
 
 
@@ -35,9 +48,9 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 
 
 @pytest.fixture(scope="module")
-async def own_database_url(own_postgres: PostgresServer) -> str:
-    """Return a migrated database, named as in the documentation."""
-    return await new_database(own_postgres, "auth1_db")
+def own_database_url(own_postgres: PostgresServer) -> str:
+    """Return a migrated database."""
+    return own_postgres.url(DATABASE)
 
 
 @pytest.fixture(scope="module")
