@@ -4,6 +4,7 @@ transport   an httpx request over a kept connection, within one deadline
 http1       an httpx request -> bytes -> a response, parsed strictly and within bounds
 connection  one connection that carries one request at a time
 connect     opens connections: TLS, proxies
+guard       which URLs of tenants may be called, and at which address
 addresses   TCP connections to the first of several addresses that answers
 pool        kept connections, and the bound on requests at once
 """
