@@ -80,6 +80,7 @@ FRAUD_DECISIONS = Labelled(Counter("auth1_fraud_decisions_total", "Fraud decisio
 FRAUD_DECISIONS_DROPPED = Counter(
     "auth1_fraud_decisions_dropped_total", "Decisions that were not stored because the buffer was full."
 )
+CAPTCHAS = Labelled(Counter("auth1_captchas_total", "Tokens of captchas, by result.", ("provider", "result")))
 LOOKUPS = Labelled(Counter("auth1_lookups_total", "Look-ups of phone numbers at Twilio.", ("outcome",)))
 LOOKUP_PACKAGES = Labelled(
     Counter("auth1_lookup_packages_total", "Packages that Twilio Lookup returned; each is billed.", ("package",))

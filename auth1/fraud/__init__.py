@@ -11,6 +11,7 @@ assess      rules -> Assessment; acquire limits; reject
 assessment  the result: decision, score, reasons, features, loads
 proof       proof of work: make and verify
 redeem      which proof a request needs, and whether it has one
+captcha     tokens of captchas, checked at their providers
 proof_schemas  what a caller sends as proof
 decisions   record decisions and their events; count the rejections of an attack
 line_types  line types, and what a policy does with one

@@ -1,9 +1,10 @@
-"""Everything that the fraud rules know from outside of Auth1: line types, networks, countries of addresses."""
+"""What the fraud rules know from outside of Auth1: line types, networks, countries of addresses, captchas."""
 
 from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.fraud.captcha import CaptchaVerifier
 from auth1.fraud.line_type_finder import LineTypeFinder
 from auth1.fraud.lookup import Lookup
 from auth1.fraud.networks import Networks
@@ -19,7 +20,9 @@ class FraudSources:
             lookup = Lookup(account, timeout_scale=settings.timeout_scale)
         self.line_types = LineTypeFinder(postgres, keyring, lookup)
         self.networks = Networks()
+        self.captcha = CaptchaVerifier(settings.captcha_verify_url, timeout_scale=settings.timeout_scale)
 
     async def close(self) -> None:
         """Finish writes and close connections. Call it before PostgreSQL stops."""
         await self.line_types.close()
+        await self.captcha.close()
