@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.cli.openapi:openapi")
     users = _add(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
     _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
+    audit = _add(commands, "audit", "Verify the audit log.", "auth1 audit verify")
+    _add_audit(audit.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Check this installation against the production checklist. Exits 1 with warnings, 2 with failures."
     example = "auth1 doctor --backup-marker /var/backups/auth1.done --backup-days 2"
     doctor = _add(commands, "doctor", text, example, "auth1.cli.doctor:doctor")
@@ -139,6 +141,18 @@ def _add_users(acts: Commands) -> None:
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         command.add_argument("--format", choices=formats, help="format of the file (default: by its suffix, or ndjson)")
         command.add_argument("file", metavar="FILE", help="- for stdin or stdout")
+
+
+def _add_audit(acts: Commands) -> None:
+    text = "Verify events and seals. Exits 0 if nothing was changed, 1 with findings, 2 if it could not check."
+    example = "auth1 audit verify --heads /var/log/auth1.log"
+    verify = _add(acts, "verify", text, example, "auth1.cli.audit:verify")
+    verify.add_argument("--tenant", metavar="TENANT", help="slug or id of the only tenant to verify")
+    verify.add_argument("--sandbox", action="store_true", help="verify the sandbox of the tenant")
+    verify.add_argument("--heads", metavar="FILE", help="a log with audit.head lines; - for stdin")
+    verify.add_argument("--since", metavar="TIME", help="verify what was sealed since, such as 2026-01-31T12:00:00Z")
+    verify.add_argument("--replica", action="store_true", help="read from DATABASE_READ_URL")
+    _add_json(verify)
 
 
 def _add(commands: Commands, name: str, text: str, example: str, run: str = "") -> argparse.ArgumentParser:

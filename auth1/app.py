@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from auth1 import __version__, health, metrics, retention
+from auth1.audit import heads, seals
 from auth1.authn.tenants import TenantCache
 from auth1.challenges import messages
 from auth1.config.checklist import check_settings
@@ -25,6 +26,7 @@ from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
+from auth1.events.reader import run_rounds
 from auth1.fraud import decisions
 from auth1.fraud.decisions import DecisionLog
 from auth1.fraud.sources import FraudSources
@@ -158,6 +160,8 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, SOON_S, lambda app: app.decisions.flush()),
             _every(services, decisions.INTERVAL_S, decisions.run_once),
             _every(services, retention.INTERVAL_S, retention.run_once),
+            _every(services, heads.INTERVAL_S, heads.write_heads),
+            asyncio.create_task(_seal(services)),
             *(asyncio.create_task(_warm_up(provider, services.log)) for provider in cold),
         )
     )
@@ -168,6 +172,9 @@ async def stop_services(services: Services) -> None:
     for task in services.background:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
+    if services.background:
+        with contextlib.suppress(Unavailable):
+            await heads.write_heads(services)
     await services.limiter.flush_releases()
     with contextlib.suppress(Unavailable):
         await services.decisions.flush()
@@ -197,6 +204,20 @@ def _sms_providers(settings: Settings, console: Console) -> list[Provider]:
             callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
             providers.append(Twilio(settings.twilio, callback, timeout_scale=settings.timeout_scale))
     return providers
+
+
+async def _seal(services: Services) -> None:
+    """Seal events. First of all, chains of an earlier secret get an empty seal."""
+    is_continued = False
+
+    async def act() -> int:
+        nonlocal is_continued
+        if not is_continued:
+            await seals.continue_chains(services)
+            is_continued = True
+        return await seals.seal_once(services)
+
+    await run_rounds(services.log, act)
 
 
 async def _warm_up(provider: Sns, log: Log) -> None:

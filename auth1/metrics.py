@@ -75,6 +75,16 @@ MESSAGE_RETRIES = Labelled(
     Counter("auth1_message_retries_total", "Messages sent again by another provider.", ("provider", "reason"))
 )
 OUTBOX_MESSAGES = Labelled(Counter("auth1_outbox_messages_total", "Messages that the outbox finished.", ("outcome",)))
+EVENT_READER_LAG = Labelled(
+    Gauge(
+        "auth1_event_reader_lag_seconds",
+        "Age of the oldest event that a reader has not read.",
+        ("reader",),
+        multiprocess_mode="livemax",
+    )
+)
+EVENTS_SEALED = Counter("auth1_events_sealed_total", "Events that a seal fixes.")
+EVENT_CHAIN_ERRORS = Counter("auth1_event_chain_errors_total", "Chains of seals whose last MAC was wrong.")
 EVENTS = Labelled(Counter("auth1_events_total", "Events recorded.", ("type",)))
 FRAUD_DECISIONS = Labelled(Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason")))
 FRAUD_DECISIONS_DROPPED = Counter(

@@ -33,7 +33,7 @@ LAYERS = (
     ("challenges",),
     ("tenants",),
     ("sessions",),
-    ("messaging",),
+    ("messaging", "audit"),
     ("fraud",),
     ("idempotency",),
     ("authn", "pages"),

@@ -1,6 +1,7 @@
 """Commands of `auth1`; the parser of their arguments is `auth1/__main__.py`.
 
 commands         migrate, tenants and keys
+audit            verify the audit log
 users            import and export users
 serve            migrate, check, then serve
 dev              all of Auth1 on one machine, PostgreSQL and Redis included

@@ -136,8 +136,8 @@ def revoke_key(options: Namespace) -> None:
     print('{"revoked":true}' if options.json else f"revoked: {options.key_id}")
 
 
-def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
-    """Run an operation with its own services. An API error ends the program with its message."""
+def run(act: Callable[[Services], Awaitable[Result]], failed: int = 1) -> Result:
+    """Run an operation with its own services. An API error ends the program with its message and exit code `failed`."""
     settings = settings_or_exit()
     logging.getLogger("asyncpg").addHandler(logging.NullHandler())  # our own message says it in one sentence
 
@@ -152,7 +152,7 @@ def run(act: Callable[[Services], Awaitable[Result]]) -> Result:
     try:
         return asyncio.run(with_services())
     except ApiError as error:
-        fail("\n".join([error.detail, *(f"  {field}: {message}" for field, message in error.errors)]))
+        fail("\n".join([error.detail, *(f"  {field}: {message}" for field, message in error.errors)]), failed)
 
 
 def show(options: Namespace, result: msgspec.Struct, *fields: str) -> None:

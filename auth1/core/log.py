@@ -77,6 +77,10 @@ class Log:
         if self._events:
             self._write_line("info", "event", fields)
 
+    def record(self, msg: str, **fields: object) -> None:
+        """Log a line that must not be lost, whatever the level is."""
+        self._write_line("info", msg, fields)
+
     def message(self, to: str, text: str) -> None:
         """Print a message that no provider sends (`auth1 dev` and the console provider)."""
         self._put((self._text.message(to, text) if self._text else f"\n  message to {to}: {text}\n").encode() + b"\n")

@@ -1,5 +1,6 @@
 """Events: one row each in one table, and a JSON line on stdout.
 
-types  the closed set
-log    log and count the events that a statement returned
+types   the closed set
+log     log and count the events that a statement returned
+reader  follow the table: each event once, in one order
 """

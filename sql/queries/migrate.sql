@@ -59,3 +59,7 @@ select name, digest, current_setting('transaction_read_only')::boolean as read_o
 -- name: add_migration
 -- See the name.
 insert into migrations (name, digest) values (@name, @digest)
+
+-- name: continue_after_restore
+-- After a restore into another cluster, whose transaction ids are lower.
+select continue_event_clock()

@@ -49,6 +49,8 @@ UNREPORTED = of("auth1_deliveries_total", provider="twilio", state="unknown")
 UNHEALTHY = of("auth1_http_requests_total", method="GET", route="/health/ready", status="503")
 BREAKER = of("auth1_provider_breaker_open", provider="twilio")
 LOG_LINES = of("auth1_log_lines_dropped_total")
+READER_LAG = of("auth1_event_reader_lag_seconds", reader="seals")
+CHAIN_ERRORS = of("auth1_event_chain_errors_total")
 NO_MONEY = of("auth1_code_requests_total", channel="sms", outcome="money")
 FAST = of("auth1_http_request_duration_seconds_bucket", route="/api/auth/verify", le="0.5")
 SLOW_ROUTE = of("auth1_http_request_duration_seconds_bucket", route="/api/auth/request", le="0.5")
@@ -81,6 +83,8 @@ ALL_OK = {
     of("auth1_http_requests_total", method="GET", route="/health/ready", status="200"): "0+6x2000",
     BREAKER: "0x2000",
     LOG_LINES: "0x2000",
+    READER_LAG: "4x2000",
+    CHAIN_ERRORS: "0x2000",
     # Of 100 a minute 97 take 0.5 s or less; requests for a code are slower, and do not count.
     FAST: "0+97x2000",
     bucket(FAST, "1"): "0+100x2000",
@@ -118,6 +122,9 @@ SICK = [
     Case("Auth1BudgetExhausted", ALL_OK | {NO_MONEY: "1x30 2x99"}, 40, [WARNING | {"outcome": "money"}]),
     Case("Auth1BudgetExhausted", ALL_OK | {NO_MONEY: "1x30 2x99"}, 60, []),
     Case("Auth1LogLinesDropped", ALL_OK | {LOG_LINES: "0x18 5x99"}, 20, [WARNING | {"instance": "a"}]),
+    Case("Auth1EventReaderLags", ALL_OK | {READER_LAG: "61x99"}, 20, [WARNING | {"reader": "seals"}]),
+    Case("Auth1EventReaderLags", ALL_OK | {READER_LAG: "61x2 1x99"}, 20, []),
+    Case("Auth1AuditChainBroken", ALL_OK | {CHAIN_ERRORS: "0x18 1x99"}, 20, [CRITICAL | {"instance": "a"}]),
     Case("Auth1PoolNearlyFull", ALL_OK | {POOL_IN_USE: "17x99"}, 20, [WARNING | TARGET]),
 ]
 NAMES = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]

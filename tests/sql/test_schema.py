@@ -12,7 +12,9 @@ from tests.sql.schema import describe
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SHARED = {"migrations", "tenants", "keys", "line_types"}  # a key is found by its digest, before its tenant is known
+SHARED = {"migrations", "tenants", "line_types", "event_readers", "event_clock"} | {
+    "keys"  # a key is found by its digest, before its tenant is known
+}
 
 moments = st.timedeltas(timedelta(0), timedelta(days=100_000)).map(lambda age: EPOCH + age)  # to the microsecond
 

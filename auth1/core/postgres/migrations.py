@@ -85,6 +85,7 @@ async def migrate(url: str) -> list[str]:
             await connection.execute(_QUERIES["lock_migrations"].text)
             if await install_functions(connection, functions()):
                 applied.append(functions().schema)
+        await connection.execute(_QUERIES["continue_after_restore"].text)
         return applied
     finally:
         await connection.close()
