@@ -10,7 +10,6 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.core.http.asgi import BODIES_AT_ONCE, MAX_RUNNING
 from auth1.core.http.concurrency import BURST
 from tests.api.scenario import REQUEST, TENANTS, VERIFY
 from tests.conftest import new_phone
@@ -258,9 +257,13 @@ async def test_disconnect_during_the_body_spends_no_attempt(
     assert (await api.post(VERIFY, {"phone": phone, "code": code}, tenant["api_key"])).status_code == 200
 
 
-async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(api: ApiClient) -> None:
+async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies, addresses = 64, ["198.51.100.1", "198.51.100.2"]
+    monkeypatch.setattr("auth1.core.http.asgi.BODIES_AT_ONCE", bodies)
+    monkeypatch.setattr("auth1.core.http.asgi.MAX_RUNNING", bodies * len(addresses))
     crowded = RawAsgi(api)
-    addresses = [f"198.51.100.{number}" for number in range(-(-MAX_RUNNING // BODIES_AT_ONCE))]
     pending = asyncio.Semaphore(0)
 
     def stall(address: str) -> Coroutine[Any, Any, httpx.Response | None]:
@@ -269,7 +272,7 @@ async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(api: ApiC
 
     stalled: list[asyncio.Task[httpx.Response | None]] = []
     try:
-        for _ in range(BODIES_AT_ONCE):
+        for _ in range(bodies):
             stalled += [asyncio.create_task(stall(address)) for address in addresses]
             async with asyncio.timeout(BEGIN_S):
                 for _ in addresses:

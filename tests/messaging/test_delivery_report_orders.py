@@ -1,6 +1,7 @@
 """Delivery reports that are late, duplicate, out of order, early or missing end in the same row."""
 
 import asyncio
+import random
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from auth1.messaging import store
 from auth1.messaging.store import Delivery, DeliveryReport
 from tests.messaging.callbacks import FAILED, SID, UNDELIVERED, Report
 from tests.messaging.conftest import MessageDatabase, TenantApp, spread_phones
+from tests.support.effort import effort
 from tests.support.providers.twilio import Request, TwilioServer, answer
 
 STATUSES = {"sent": {}, "delivered": {}, "undelivered": UNDELIVERED}
@@ -26,6 +28,12 @@ Order = tuple[str, ...]
 def subsets(items: Iterable[str]) -> Iterator[Order]:
     pool = tuple(items)
     return chain.from_iterable(combinations(pool, size) for size in range(len(pool) + 1))
+
+
+def some(orders: Iterable[Order], number: int) -> list[Order]:
+    """Return a number of orders, the same ones each time."""
+    everything = sorted(set(orders))
+    return random.Random(0).sample(everything, min(number, len(everything)))
 
 
 @pytest.fixture(params=["no second try", "a second try"])
@@ -189,7 +197,7 @@ async def test_any_order_of_send_result_and_delivery_reports_gives_the_same_row(
     receipts = ("sent", "delivered", "undelivered", "failed")
     for statuses in subsets(receipts):
         rows, tries = set(), set()
-        for order in permutations((*statuses, ours)):
+        for order in some(permutations((*statuses, ours)), effort(12, 1000)):
             message = await Message(app).hand_over()
             if ours == "we waited in vain":
                 await message.learn("we sent it")
@@ -235,7 +243,7 @@ async def test_delivery_report_settles_a_send_with_a_lost_response(app: TenantAp
 
 async def test_any_order_of_duplicate_delivery_reports_gives_the_same_row(app: TenantApp) -> None:
     rows = set()
-    for order in sorted(set(permutations((*STATUSES, *STATUSES, "we sent it")))):
+    for order in some(permutations((*STATUSES, *STATUSES, "we sent it")), effort(80, 1000)):
         message = await Message(app).hand_over()
         for fact in order:
             await message.learn(fact)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from auth1.messaging.providers.protocol import Failure, SendError
 from auth1.messaging.providers.sns import Sns
+from tests.conftest import new_phone
 from tests.messaging.sns.conftest import failure, send
 from tests.support.effort import effort
 from tests.support.providers import sns as aws
@@ -45,9 +46,6 @@ async def go_on_for_ever(request: Request, writer: asyncio.StreamWriter) -> None
 
 
 MAYBE_SENT: list[tuple[Behaviour, str]] = [
-    (hang, "timeout"),
-    (hang_after_headers, "timeout"),
-    (trickle, "timeout"),
     (hang_up, "connection_lost"),
     (reset, "connection_lost"),
     (speak_nonsense, "connection_lost"),
@@ -79,6 +77,16 @@ async def test_ambiguous_sns_response_is_unknown_and_not_retried(
     assert len(server.requests) == 1
 
     assert await send(sns, phone), "the next one goes through"
+
+
+async def test_late_sns_responses_are_unknown_and_not_retried(server: SnsServer, sns: Sns) -> None:
+    """They are late at once, because each takes the whole deadline."""
+    late = (hang, hang_after_headers, trickle)
+    server.script.extend(late)
+
+    phones = [new_phone() for _ in late]
+    assert await asyncio.gather(*(failure(sns, phone) for phone in phones)) == [(Failure.UNKNOWN, "timeout")] * 3
+    assert len(server.requests) == 3
 
 
 PIECES = st.sampled_from(
