@@ -27,8 +27,9 @@ from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
 from auth1.events.reader import run_rounds
-from auth1.fraud import decisions
+from auth1.fraud import decisions, exposures
 from auth1.fraud.decisions import DecisionLog
+from auth1.fraud.exposures import Exposures
 from auth1.fraud.sources import FraudSources
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
@@ -113,6 +114,7 @@ async def start_services(
     keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
     messenger = Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, console)})
     render = functools.partial(messages.render_claimed, keyring, settings.app_url)
+    limiter = RateLimiter(redis)
     services = Services(
         settings=settings,
         log=log,
@@ -125,10 +127,13 @@ async def start_services(
             statement_cache_size=settings.database_statement_cache_size,
         ),
         redis=redis,
-        limiter=RateLimiter(redis),
+        limiter=limiter,
         tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
         decisions=DecisionLog(postgres, log),
         fraud_sources=FraudSources(settings, postgres, keyring, log),
+        exposures=Exposures(
+            redis, postgres, limiter, exposure_budget=settings.fraud_exposure_budget, workers=settings.workers
+        ),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
@@ -153,6 +158,8 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
         (
             _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),
             _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
+            _every(services, SOON_S, lambda app: app.exposures.settlements.flush()),
+            _every(services, exposures.INTERVAL_S, lambda app: app.exposures.run_once()),
             _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
             _every(services, SOON_S, health.measure_memory),
@@ -176,6 +183,7 @@ async def stop_services(services: Services) -> None:
         with contextlib.suppress(Unavailable):
             await heads.write_heads(services)
     await services.limiter.flush_releases()
+    await services.exposures.stop()
     with contextlib.suppress(Unavailable):
         await services.decisions.flush()
     await services.fraud_sources.close()

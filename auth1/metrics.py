@@ -96,6 +96,13 @@ LOOKUP_PACKAGES = Labelled(
     Counter("auth1_lookup_packages_total", "Packages that Twilio Lookup returned; each is billed.", ("package",))
 )
 LOOKUP_DURATION = Histogram("auth1_lookup_duration_seconds", "Time of a look-up at Twilio.", buckets=_SECONDS)
+EXPOSURES_SAVED = Counter("auth1_fraud_exposures_saved_total", "States of fraud scopes written to PostgreSQL.")
+EXPOSURES_RESTORED = Counter(
+    "auth1_fraud_exposures_restored_total", "Tenants whose states were read back because Redis had lost them."
+)
+EXPOSURE_FALLBACKS = Counter(
+    "auth1_fraud_fallbacks_total", "Requests that a worker decided alone because Redis was unavailable."
+)
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")
 POOL_IN_USE = Gauge("auth1_postgres_pool_in_use", "Connections in use.", multiprocess_mode="livesum")
 POSTGRES_ERRORS = Counter("auth1_postgres_errors_total", "Statements that failed because PostgreSQL was unavailable.")

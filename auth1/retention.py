@@ -26,6 +26,7 @@ TABLE_SCANS = {
     "purge_challenges": "challenges",
     "purge_messages": "messages",
     "purge_message_hours": "message_hours",
+    "purge_exposures": "exposures",
     "purge_links": "links",
     "purge_sessions": "sessions",
     "purge_identifiers": "identifiers",
@@ -43,6 +44,7 @@ INDEXED_PURGES = (
     "purge_deleted_budgets",
     "purge_deleted_message_hours",
     "purge_deleted_fraud_settings",
+    "purge_deleted_exposures",
     "purge_deleted_tenants",
 )
 

@@ -15,6 +15,7 @@ from auth1.core.redis import Redis, Timeouts
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenants import TenantCache
     from auth1.fraud.decisions import DecisionLog
+    from auth1.fraud.exposures import Exposures
     from auth1.fraud.sources import FraudSources
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
@@ -37,6 +38,7 @@ class Services:
     tenants: "TenantCache"
     decisions: "DecisionLog"
     fraud_sources: "FraudSources"
+    exposures: "Exposures"
     messenger: "Messenger"
     outbox: "Outbox"
     signer: "Signer"

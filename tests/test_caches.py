@@ -11,7 +11,7 @@ import auth1
 from auth1.authn import tenants
 from auth1.challenges import messages
 from auth1.core import ratelimit
-from auth1.fraud import line_type_finder
+from auth1.fraud import exposures, line_type_finder, local_copy, profiles, saved
 
 ROOT = Path(auth1.__file__).parents[1]
 MIB = 1024 * 1024
@@ -39,8 +39,12 @@ CACHES = {
     "auth1.core.outbound.connect.tls_context": Bound(1, MIB),  # it has no argument
     "auth1.core.postgres.functions": Bound(64, 16_384),
     "auth1.core.postgres.migrations.migrations": Bound(1, MIB),
-    "auth1.core.ratelimit.OrderedDict": Bound(2 * ratelimit._LOCAL_KEYS, 512),
     "auth1.fraud.line_type_finder.OrderedDict": Bound(line_type_finder.MAX_CACHED, 512),
+    "auth1.core.ratelimit.OrderedDict": Bound(ratelimit._LOCAL_KEYS + ratelimit._FULL_KEYS, 512),
+    "auth1.fraud.exposures.OrderedDict": Bound(exposures.MAX_TENANTS, 2048),  # 20 countries
+    "auth1.fraud.local_copy.OrderedDict": Bound(local_copy.MAX_STATES, 384),
+    "auth1.fraud.profiles.OrderedDict": Bound(profiles.MAX_PROFILES, 1024),
+    "auth1.fraud.saved.OrderedDict": Bound(saved.MAX_STATES, 512),
     "auth1.identifiers.parse_email": Bound(1024, 1024),
     "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
     "auth1.numbering._plan": Bound(256, 512),  # keys are country codes

@@ -57,6 +57,16 @@ class Environment:
             return default
         return int(value)
 
+    def dollars(self, name: str, default: float, high: float) -> float:
+        """Return a sum of US dollars."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", value, re.ASCII) or float(value) > high:
+            self.problems.append(f"{name} must be a number of dollars from 0 to {high:g}, such as 12.50")
+            return default
+        return float(value)
+
     def switch(self, name: str, *, default: bool) -> bool:
         """Return a variable that is `on` or `off`, in one of the usual spellings."""
         value = (self.text(name) or ("on" if default else "off")).lower()

@@ -81,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_scale: int  # multiplies the deadlines of requests, of PostgreSQL and of providers
     trusted_proxies: tuple[Network, ...]
     captcha_verify_url: str | None  # in place of the provider's own
+    fraud_exposure_budget: float  # US dollars of unverified messages that a tenant's countries share
     geoip_file: str | None  # a country database (.mmdb), reloaded when it changes
 
     @property
@@ -134,6 +135,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         timeout_scale=env.integer("TIMEOUT_SCALE", 1, 1, 100),
         trusted_proxies=env.items("TRUSTED_PROXIES", "127.0.0.1/32,::1/128", _parse_network),
         captcha_verify_url=env.web_url("CAPTCHA_VERIFY_URL") or None,
+        fraud_exposure_budget=env.dollars("FRAUD_EXPOSURE_BUDGET", 10.0, 1_000_000),
         geoip_file=env.text("GEOIP_FILE"),
     )
     env.problems.extend(_contradictions(settings))

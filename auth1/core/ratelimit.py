@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from auth1 import metrics
@@ -20,6 +20,7 @@ from auth1.errors import RateLimited
 _ACQUIRE = Script.load("ratelimit_acquire")
 _RELEASE = Script.load("ratelimit_release")
 _LOCAL_KEYS = 50_000
+_FULL_KEYS = 10_000  # limits that were exhausted within the last second
 _RELEASED_AT_ONCE = 200  # rate limits of one call, which takes about a millisecond
 _EMPTY = [0] * 10  # counts of the ten parts of a window, newest first
 _NEVER = (0.0, 0.0)
@@ -84,18 +85,22 @@ class RateLimiter:
             reply = await self._redis.run(_ACQUIRE, [rate_limit.key for rate_limit in rate_limits], [*arguments])
         except RedisUnavailable:
             metrics.RATE_LIMIT_FALLBACKS.inc()
-            reply = self._acquire_locally(rate_limits, time.time_ns() // 1_000_000)
-        refused, retry_after_ms, *counters = reply
+            reply = self.acquire_locally(rate_limits, time.time_ns() // 1_000_000)
+        return self.decision_of(rate_limits, reply)
+
+    def decision_of(self, rate_limits: Sequence[RateLimit], reply: Sequence[int]) -> Decision:
+        """Return the decision that a script's reply means: refused, retry_after_ms, remaining 1, reset_ms 1, …"""
+        refused, retry_after_ms = reply[0], reply[1]
         decision = Decision(
             rate_limits[refused - 1] if refused else None,
             retry_after_ms,
-            [Remaining(rate_limit, counters[2 * i], counters[2 * i + 1]) for i, rate_limit in enumerate(rate_limits)],
+            [Remaining(rate_limit, reply[2 * i + 2], reply[2 * i + 3]) for i, rate_limit in enumerate(rate_limits)],
         )
         if decision.limited_by is not None:
             metrics.LIMITED[decision.limited_by.policy].inc()
             # Cached for at most a second: by then a request may have been released, or the limit raised.
             now, wait_s = time.monotonic(), retry_after_ms / 1000
-            self._remember(self._full, decision.limited_by.key, (now + min(wait_s, 1.0), now + wait_s))
+            self._remember(self._full, decision.limited_by.key, (now + min(wait_s, 1.0), now + wait_s), _FULL_KEYS)
         return decision
 
     def known_full(self, *rate_limits: RateLimit) -> Decision | None:
@@ -144,8 +149,8 @@ class RateLimiter:
                         counts[place] -= taken
                         left -= taken
 
-    def _acquire_locally(self, rate_limits: tuple[RateLimit, ...], now: int) -> list[int]:
-        """Do the arithmetic of `ratelimit_acquire.lua` in this process."""
+    def acquire_locally(self, rate_limits: Sequence[RateLimit], now: int, *, acquire: bool = True) -> list[int]:
+        """Do the arithmetic of `ratelimit_acquire.lua` in this process; without `acquire`, only read."""
         refused, retry_after = 0, 0
         states: list[tuple[RateLimit, int, list[int], int, int]] = []
         for i, rate_limit in enumerate(rate_limits, start=1):
@@ -167,18 +172,18 @@ class RateLimiter:
             states.append((rate_limit, index, counts, used, reset))
         reply = [refused, retry_after]
         for rate_limit, index, counts, used, reset in states:
-            if not refused:
+            if acquire and not refused:
                 counts[0] += 1
                 used += 1
-                self._remember(self._local, rate_limit.key, (index, counts))
+                self._remember(self._local, rate_limit.key, (index, counts), _LOCAL_KEYS)
             reply += [max(0, rate_limit.limit - used), reset]
         return reply
 
     @staticmethod
-    def _remember(memory: OrderedDict[str, _Value], key: str, value: _Value) -> None:
+    def _remember(memory: OrderedDict[str, _Value], key: str, value: _Value, size: int) -> None:
         memory[key] = value
         memory.move_to_end(key)
-        if len(memory) > _LOCAL_KEYS:
+        if len(memory) > size:
             memory.popitem(last=False)
 
     async def acquire_for_client(

@@ -11,18 +11,17 @@ calls in flight and closes the connection. While it is closed, every call fails 
 
 import asyncio
 import contextlib
-import hashlib
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
-from importlib.resources import files
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import hiredis
 
 from auth1 import metrics
 from auth1.core.log import Log
 from auth1.core.redis_address import DEFAULT_TIMEOUTS, Address, RedisUnavailable, Timeouts, failure_reason
+from auth1.core.redis_script import Script
 
 __all__ = ["Address", "Redis", "RedisUnavailable", "Script", "Timeouts"]
 
@@ -117,19 +116,6 @@ class Connection(asyncio.Protocol):
             self.close()
 
 
-class Script(NamedTuple):
-    """A Lua script of `auth1/lua`, called by its digest."""
-
-    name: str
-    text: bytes
-    sha1: str
-
-    @classmethod
-    def load(cls, name: str) -> "Script":
-        text = files("auth1").joinpath("lua", f"{name}.lua").read_bytes()
-        return cls(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
-
-
 class Redis:
     """The service's Redis. `call` and `run` raise RedisUnavailable at once while it is not connected."""
 
@@ -193,7 +179,7 @@ class Redis:
             self._raise_for_error(str(reply))
         return reply
 
-    async def run(self, script: Script, keys: list[str], arguments: list[str | int]) -> Reply:
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Reply:
         """Run a script by its digest, or by its text once after a restart or SCRIPT FLUSH."""
         try:
             return await self.call("EVALSHA", script.sha1, len(keys), *keys, *arguments)

@@ -6,6 +6,13 @@ routes      the routes that manage fraud rules, and their handlers
 constants   the figures of the rules
 scopes      the states of scopes: decay, a message, its settlement
 rules       loads and decisions: pure functions
+profiles    the parameters of a policy for Redis
+messages    a message that a request would send: its scopes and keys
+exposures   acquire rate limits and scopes in one call
+acquired    the outcome of that call
+settlements right codes, messages not sent, wrong codes: settled in the background
+local_copy  the exposures of one worker while Redis is unavailable
+saved       the exposures that PostgreSQL keeps
 evidence    the facts about a request that are known in the process
 assess      rules -> Assessment; acquire limits; reject
 assessment  the result: decision, score, reasons, features, loads

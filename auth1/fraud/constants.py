@@ -46,5 +46,15 @@ GUESSING_END = 0.5  # load below which an attack by guessing has ended
 
 CROSS_TENANT_S = 1 * DAY_S  # a block counts as loaded at other tenants for so long
 
+# Redis.
+NARROW_LIFE_S = 10 * DAY_S  # without a message; then little of a state is left
+WIDE_LIFE_S = 30 * DAY_S  # then it is read from PostgreSQL again
+PROOF_LIFE_S = 300.0  # a proof is valid for so long, and is remembered as used
+MAX_SENDS_BYTES = 2000.0  # of the messages of one code
+
 SMALLEST = 1e-9  # the least allowance, so that no load is infinite
 LARGEST = 1e12  # the largest exposure or verified amount that is read; others are garbage
+
+NUMBERS: dict[str, float] = {
+    name: value for name, value in globals().items() if isinstance(value, float)
+}  # for scripts

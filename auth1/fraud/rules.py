@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from auth1.fraud.assessment import Decision, Reason
 from auth1.fraud.constants import (
     BLOCK_LOAD,
     BUDGET_PART,
@@ -31,9 +32,7 @@ from auth1.fraud.constants import (
 from auth1.fraud.policy import Policy, Rule
 from auth1.fraud.scopes import BLOCKS, NARROW, WIDE, Scope, State, States, decay
 
-__all__ = ["RULES_VERSION", "Assessment", "Decision", "Facts", "Load", "evaluate"]
-
-Decision = Literal["allow", "proof_required", "other_channel", "block"]
+__all__ = ["RULES_VERSION", "Decision", "Evaluation", "Facts", "Load", "evaluate"]
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -71,14 +70,14 @@ class Load(NamedTuple):
     is_enforced: bool
 
     @property
-    def reason(self) -> str:
-        """Return the reason with its figures: "block_of_10000: 17 unverified, 8 allowed"."""
+    def reason(self) -> Reason:
+        """The reason with its figures: "block_of_10000: 17 unverified, 8 allowed"."""
         if self.scope in WIDE:
-            return f"{self.scope}: ${self.exposure:.2f} unverified, ${self.allowed:.2f} allowed"
-        return f"{self.scope}: {_figure(self.exposure)} unverified, {_figure(self.allowed)} allowed"
+            return Reason(self.scope, f"${self.exposure:.2f} unverified, ${self.allowed:.2f} allowed")
+        return Reason(self.scope, f"{_figure(self.exposure)} unverified, {_figure(self.allowed)} allowed")
 
 
-class Assessment(NamedTuple):
+class Evaluation(NamedTuple):
     """The outcome of the rules.
 
     `decision` is what happens; `shadow_decision` is what would happen if rules and a policy in shadow were enforced.
@@ -90,14 +89,14 @@ class Assessment(NamedTuple):
     load: float
     scope: Scope | Literal[""]
     score: float
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     loads: tuple[Load, ...]
 
 
-ALLOWED = Assessment("allow", "allow", 0.0, "", 0.0, (), ())
+ALLOWED = Evaluation("allow", "allow", 0.0, "", 0.0, (), ())
 
 
-def evaluate(policy: Policy, facts: Facts, exposure_budget: float) -> Assessment:
+def evaluate(policy: Policy, facts: Facts, exposure_budget: float) -> Evaluation:
     """Decide a request under a policy. `exposure_budget`: dollars, where the policy sets none."""
     if policy.mode == "off":
         return ALLOWED
@@ -115,8 +114,8 @@ def evaluate(policy: Policy, facts: Facts, exposure_budget: float) -> Assessment
     enforced = max([least, *(one for one, load in weighted if load.is_enforced)])
     scope = weighted[0][1].scope if weighted and weighted[0][0] == total else ""
     reasons = [load.reason for one, load in weighted if one > PROOF_LOAD]
-    reasons += [f"{name}: weight {weight:g}" for name, weight in weights.items()]
-    return Assessment(
+    reasons += [Reason(name, f"weight {weight:g}") for name, weight in weights.items()]
+    return Evaluation(
         decision=decide(policy, enforced, has_proof=facts.has_proof) if policy.mode == "on" else "allow",
         shadow_decision=decide(policy, total, has_proof=facts.has_proof),
         load=total,

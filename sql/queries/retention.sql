@@ -58,6 +58,20 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_exposures
+-- After a month without a message little of an exposure is left. A row that is saved meanwhile is locked or has moved.
+with old as (
+  select tenant_id, scope, key from exposures
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
+    and second < extract(epoch from now() - interval '31 days')
+  limit @max_rows for update skip locked
+), deleted as (
+  delete from exposures e using old
+  where e.tenant_id = old.tenant_id and e.scope = old.scope and e.key = old.key
+  returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_links
 -- Delete what is old, skipping rows that are locked.
 with old as (
@@ -256,6 +270,22 @@ with old as (
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of f skip locked
 ), deleted as (
   delete from fraud_settings f using old where f.tenant_id = old.tenant_id returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_deleted_exposures
+-- Delete what is old, skipping rows that are locked.
+with old as (
+  select o.* from tenants t
+  cross join lateral (
+    select e.tenant_id, e.scope, e.key from exposures e where e.tenant_id = t.id
+    order by e.scope, e.key limit @max_rows for update of e skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
+), deleted as (
+  delete from exposures e using old
+  where e.tenant_id = old.tenant_id and e.scope = old.scope and e.key = old.key
+  returning 1
 )
 select count(*) as purged from deleted
 

@@ -38,7 +38,7 @@ def test_local_limits_match_the_model(steps: list[tuple[int, tuple[RateLimit, ..
     local, model, moment = limiter(), Model(), NOON + start
     for pause, buckets in steps:
         moment += pause
-        assert local._acquire_locally(buckets, moment) == model.take(buckets, moment)
+        assert local.acquire_locally(buckets, moment) == model.take(buckets, moment)
 
 
 @reproducibly
@@ -50,7 +50,7 @@ def test_local_limit_is_not_exceeded_in_nine_tenths_of_a_window(
     taken: dict[RateLimit, list[int]] = {bucket: [] for bucket in BUCKETS}
     for pause, buckets in steps:
         moment += pause
-        if local._acquire_locally(buckets, moment)[0] == 0:
+        if local.acquire_locally(buckets, moment)[0] == 0:
             for bucket in buckets:
                 taken[bucket].append(moment)
 
@@ -65,12 +65,12 @@ def test_local_limit_is_reset_after_a_window(steps: list[tuple[int, tuple[RateLi
     local, moment = limiter(), NOON + start
     for pause, buckets in steps:
         moment += pause
-        local._acquire_locally(buckets, moment)
+        local.acquire_locally(buckets, moment)
 
     for bucket in BUCKETS:
         later = moment + bucket.window_ms
         for left in reversed(range(bucket.limit)):
-            refused, _, remaining, _ = local._acquire_locally((bucket,), later)
+            refused, _, remaining, _ = local.acquire_locally((bucket,), later)
             assert (refused, remaining) == (0, left)
 
 
@@ -82,11 +82,11 @@ def test_local_retry_after_is_exact_to_the_millisecond(
     local, moment = limiter(), NOON + start
     for pause, buckets in steps:
         moment += pause
-        refused, retry_after, *_ = local._acquire_locally(buckets, moment)
+        refused, retry_after, *_ = local.acquire_locally(buckets, moment)
         if refused:
-            assert local._acquire_locally(buckets, moment + retry_after - 1)[0] != 0
+            assert local.acquire_locally(buckets, moment + retry_after - 1)[0] != 0
             moment += retry_after
-            assert local._acquire_locally(buckets, moment)[0] == 0
+            assert local.acquire_locally(buckets, moment)[0] == 0
 
 
 async def test_local_limit_applies_without_redis(key: str) -> None:
@@ -118,9 +118,9 @@ async def test_local_limits_are_bounded_and_keep_exhausted_keys() -> None:
     for number in itertools.count():
         if number == 150_000:
             break
-        local._acquire_locally((RateLimit("any", str(number), 1, 3_600_000),), NOON)
+        local.acquire_locally((RateLimit("any", str(number), 1, 3_600_000),), NOON)
         if number % 25_000 == 0:
-            local._acquire_locally((busy,), NOON)
+            local.acquire_locally((busy,), NOON)
 
     assert len(local._local) <= 50_000
-    assert local._acquire_locally((busy,), NOON)[0] == 1
+    assert local.acquire_locally((busy,), NOON)[0] == 1

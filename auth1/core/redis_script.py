@@ -1,0 +1,38 @@
+"""The Lua scripts of `auth1/lua`."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class Script(NamedTuple):
+    """A Lua script of `auth1/lua`, called by its digest."""
+
+    name: str
+    text: bytes
+    sha1: str
+
+    @classmethod
+    def load(cls, name: str, constants: Mapping[str, float] | None = None) -> "Script":
+        """Read a script. Functions of `lua/shared` that its comment names (`-- Uses`) follow the comment.
+
+        `constants` that the script mentions become its local variables.
+        """
+        directory = files("auth1").joinpath("lua")
+        source = directory.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+        comment = source[: re.search(r"^(?!--)", source, re.MULTILINE).start()]  # type: ignore[union-attr]  # it ends
+        used = re.search(r"^-- Uses +(.+)$", comment, re.MULTILINE)
+        shared = [
+            directory.joinpath("shared", f"{one}.lua").read_text(encoding="utf-8")
+            for one in (used[1].split(", ") if used else ())
+        ]
+        body = "".join([*shared, source[len(comment) :]])
+        numbers = [
+            f"local {constant} = {number!r}\n"
+            for constant, number in (constants or {}).items()
+            if re.search(rf"\b{constant}\b", body)
+        ]
+        text = "".join([comment, *numbers, body]).encode()
+        return cls(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest())

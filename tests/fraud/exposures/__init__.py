@@ -1,0 +1,1 @@
+"""Tests of the fraud rules: policy, lists, decisions and simulation."""
