@@ -106,7 +106,7 @@ async def test_fault_of_the_provider_ends_within_a_second(
 
     assert await verifier.verify(CAPTCHA, SECRET, "token") == "failed"
     assert time.monotonic() - started < 1
-    assert len(server.requests) == 1
+    assert len(server.requests) <= 1, "nothing is retried"
 
 
 async def test_unreachable_provider_fails(server: SiteverifyServer) -> None:

@@ -41,7 +41,9 @@ UP, BUILD_INFO, REDIS_UP = of("up"), of("auth1_build_info", version="1"), of("au
 POSTGRES_ERRORS, POOL_IN_USE = of("auth1_postgres_errors_total"), of("auth1_postgres_pool_in_use")
 UNAVAILABLE = of("auth1_http_requests_total", method="POST", route="/api/auth/request", status="503")
 CODES = of("auth1_code_requests_total", channel="sms", outcome="opened")
-BLOCKED = of("auth1_fraud_decisions_total", decision="block", reason="voip")
+BLOCKED = of("auth1_fraud_decisions_total", decision="block", reason="line_type")
+ATTACKS = of("auth1_events_total", type="attack.detected")
+LOOKED_UP, LOOKUPS_FAILED = (of("auth1_lookups_total", outcome=outcome) for outcome in ("ok", "timeout"))
 TAKEN = of("auth1_messages_total", provider="twilio", outcome="sent")
 NOT_TAKEN = of("auth1_messages_total", provider="twilio", outcome="transient")
 UNDELIVERED = of("auth1_deliveries_total", provider="twilio", state="failed")
@@ -75,6 +77,9 @@ ALL_OK = {
     CODES: "0+60x2000",
     of("auth1_fraud_decisions_total", decision="allow", reason="none"): "0+97x2000",
     BLOCKED: "0+3x2000",
+    ATTACKS: "3x2000",
+    LOOKED_UP: "0+97x2000",
+    LOOKUPS_FAILED: "0+3x2000",
     TAKEN: "0+97x2000",
     NOT_TAKEN: "0+3x2000",
     of("auth1_deliveries_total", provider="twilio", state="delivered"): "0+95x2000",
@@ -108,6 +113,11 @@ SICK = [
     Case("Auth1ServerErrors", ALL_OK | {UNAVAILABLE: "0+3x99"}, 20, [CRITICAL]),
     Case("Auth1CodeRequestSpike", ALL_OK | {CODES: "0+60x1440 86460+300x99"}, 1470, [WARNING]),
     Case("Auth1BlockRate", ALL_OK | {BLOCKED: "0+6x99"}, 40, [WARNING]),
+    # One attack is enough, be it the first ever or not.
+    Case("Auth1Attack", ALL_OK | {ATTACKS: "_x30 1x99"}, 40, [WARNING]),
+    Case("Auth1Attack", ALL_OK | {ATTACKS: "1x30 2x99"}, 40, [WARNING]),
+    Case("Auth1Attack", ALL_OK | {ATTACKS: "1x30 2x99"}, 60, []),
+    Case("Auth1LookupFailing", ALL_OK | {LOOKUPS_FAILED: "0+50x99"}, 40, [WARNING]),
     Case("Auth1DeliveryRate", ALL_OK | {NOT_TAKEN: "0+6x99"}, 40, [BY_TWILIO]),
     Case("Auth1DeliveryRate", ALL_OK | {UNDELIVERED: "0+3x99"}, 40, [BY_TWILIO]),
     Case("Auth1DeliveryRate", ALL_OK | {UNREPORTED: "0+2x99"}, 40, [BY_TWILIO]),

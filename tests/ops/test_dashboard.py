@@ -63,7 +63,7 @@ def test_every_label_value_of_an_expression_exists_in_the_code(expression: str) 
     literals = {
         literal
         for file in [*(ROOT / "auth1").rglob("*.py"), *(ROOT / "sql").rglob("*.sql")]
-        for literal in re.findall(r"[\"']([a-z_]+)[\"']", file.read_text())
+        for literal in re.findall(r"[\"']([a-z_.]+)[\"']", file.read_text())
     }
     values = {
         value
@@ -99,9 +99,9 @@ def test_dashboard_has_the_classic_schema_and_a_datasource_variable() -> None:
     assert set(sources) == {f"${{{datasource['name']}}}"}
 
 
-def test_dashboard_has_three_rows() -> None:
+def test_dashboard_has_four_rows() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Traffic", "Login funnel", "Resources"]
+    assert rows == ["Traffic", "Login funnel", "Fraud", "Resources"]
 
 
 def test_panels_have_unique_ids_titles_descriptions_and_no_overlap() -> None:
