@@ -56,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
     audit = _add(commands, "audit", "Verify the audit log.", "auth1 audit verify")
     _add_audit(audit.add_subparsers(dest="act", required=True, metavar="ACT"))
+    fraud = _add(commands, "fraud", "Load the data of the fraud rules.", "auth1 fraud datasets")
+    _add_fraud(fraud.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Check this installation against the production checklist. Exits 1 with warnings, 2 with failures."
     example = "auth1 doctor --backup-marker /var/backups/auth1.done --backup-days 2"
     doctor = _add(commands, "doctor", text, example, "auth1.cli.doctor:doctor")
@@ -153,6 +155,23 @@ def _add_audit(acts: Commands) -> None:
     verify.add_argument("--since", metavar="TIME", help="verify what was sealed since, such as 2026-01-31T12:00:00Z")
     verify.add_argument("--replica", action="store_true", help="read from DATABASE_READ_URL")
     _add_json(verify)
+
+
+def _add_fraud(acts: Commands) -> None:
+    text = "Replace the line types by prefix. Each line is prefix,line_type; the longest prefix of a number decides."
+    example = "auth1 fraud load-prefixes prefixes.csv"
+    prefixes = _add(acts, "load-prefixes", text, example, "auth1.cli.fraud:load_prefixes")
+    text = "Replace the networks of a type. Each line is a network or an address, such as 203.0.113.0/24."
+    example = "auth1 fraud load-networks tor exits.txt"
+    networks = _add(acts, "load-networks", text, example, "auth1.cli.fraud:load_networks")
+    networks.add_argument("name", metavar="NAME", choices=("hosting", "vpn", "tor"), help="hosting, vpn or tor")
+    text = "List what was loaded, with its size and time."
+    listing = _add(acts, "datasets", text, "auth1 fraud datasets --json", "auth1.cli.fraud:show_datasets")
+    for command in (prefixes, networks):
+        command.add_argument("file", metavar="FILE", nargs="?", help="- for stdin")
+        command.add_argument("--remove", action="store_true", help="remove what was loaded")
+    for command in (prefixes, networks, listing):
+        _add_json(command)
 
 
 def _add(commands: Commands, name: str, text: str, example: str, run: str = "") -> argparse.ArgumentParser:

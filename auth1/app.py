@@ -27,7 +27,7 @@ from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
 from auth1.events.reader import run_rounds
-from auth1.fraud import decisions, exposures
+from auth1.fraud import datasets, decisions, exposures
 from auth1.fraud.decisions import DecisionLog
 from auth1.fraud.exposures import Exposures
 from auth1.fraud.sources import FraudSources
@@ -153,6 +153,8 @@ async def start_services(
 async def _start_background(services: Services, cold: list[Sns]) -> None:
     """Start the background jobs of a worker."""
     await services.tenants.start()
+    with contextlib.suppress(Unavailable):
+        await services.fraud_sources.refresh()
     metrics.BUILD_INFO[__version__].set(1)
     services.background.extend(
         (
@@ -163,6 +165,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
             _every(services, SOON_S, health.measure_memory),
+            _every(services, datasets.INTERVAL_S, lambda app: app.fraud_sources.refresh()),
             _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
             _every(services, SOON_S, lambda app: app.decisions.flush()),
             _every(services, decisions.INTERVAL_S, decisions.run_once),

@@ -3,6 +3,7 @@
 commands         migrate, tenants and keys
 audit            verify the audit log
 users            import and export users
+fraud            load prefixes and networks
 serve            migrate, check, then serve
 dev              all of Auth1 on one machine, PostgreSQL and Redis included
 doctor           the production checklist

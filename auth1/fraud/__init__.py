@@ -27,4 +27,6 @@ networks    hosting, VPN and Tor networks, from files
 lookup      line types and signals from Twilio Lookup
 line_type_finder  a prefix, Twilio Lookup or phonenumbers, with the results that were bought
 sources     all sources of a worker
+datasets    prefixes and networks in PostgreSQL, read by all workers
+files       lines of the files that the command line loads
 """

@@ -119,13 +119,17 @@ class LineTypeFinder:
     """
 
     def __init__(self, postgres: Postgres, keyring: Keyring, lookup: Lookup | None) -> None:
-        self.prefixes = Prefixes()
+        self._prefixes = Prefixes()
         self._postgres = postgres
         self._keyring = keyring
         self._lookup = lookup
         self._cached: OrderedDict[str, _Entry] = OrderedDict()
         self._in_flight: dict[str, asyncio.Task[LineTypeResult]] = {}
         self._writes: set[asyncio.Task[None]] = set()
+
+    def use_prefixes(self, prefixes: Prefixes) -> None:
+        """Replace the line types by prefix."""
+        self._prefixes = prefixes
 
     def get_known(
         self, identifier: Identifier, policy: Policy, *, voip_blocking: bool, is_doubtful: bool = False
@@ -134,7 +138,7 @@ class LineTypeFinder:
 
         A type of phonenumbers that is blocked needs no look-up. `is_doubtful`: the load of the request is above 0.5.
         """
-        by_prefix = self.prefixes.find(identifier.value)
+        by_prefix = self._prefixes.find(identifier.value)
         if by_prefix is not None:
             return LineTypeResult(by_prefix, "prefixes")
         free = LineTypeResult(type_by_phonenumbers(identifier.line), "phonenumbers")

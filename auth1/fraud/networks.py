@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 
 from auth1.core.http.client_ip import parse_address
 from auth1.core.packed import Packed, Width, pack
-from auth1.fraud.prefixes import MAX_LINE, BadLine
+from auth1.fraud.files import BadLine
 
 NetworkType = Literal["hosting", "vpn", "tor"]
 NETWORK_TYPES: tuple[NetworkType, ...] = get_args(NetworkType)
@@ -103,7 +103,7 @@ def _read(lines: Iterable[str]) -> Iterator[ipaddress.IPv4Network | ipaddress.IP
 def _parse(number: int, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """Return the network of a line: an address alone is a network of one. Raises BadLine."""
     problem = "must be a network or an address, such as 203.0.113.0/24"
-    if len(text) > MAX_LINE or "%" in text:
+    if "%" in text:
         raise BadLine(number, problem)
     try:
         return ipaddress.ip_network(text)

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from auth1.core.packed import Packed, pack
+from auth1.fraud.files import BadLine
 from auth1.fraud.line_types import LINE_TYPES, parse_line_type
 from auth1.fraud.policy import LineType
 
 MAX_PREFIXES = 2_000_000  # each worker keeps up to 18 bytes for each
-MAX_LINE = 200  # characters
 
 _DIGITS = 15  # of the longest number in E.164
 _TO_BASE_11 = str.maketrans("0123456789", "123456789a")
@@ -28,14 +28,6 @@ _LINE = re.compile(r"\s*\+?([1-9][0-9]{0,14})\s*,\s*([A-Za-z]+)\s*", re.ASCII)
 _FIRST_LINE = "prefix,line_type"
 # A prefix as one integer, which sorts by its first number, then by its length: both as documented at `_pack`.
 _LENGTH_BITS, _TYPE_BITS, _LINE_BITS = 4, 4, 32
-
-
-class BadLine(ValueError):
-    """A line of a file that cannot be read. `line` counts from 1."""
-
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(f"line {line}: {problem}")
-        self.line = line
 
 
 class Prefixes:
@@ -105,7 +97,7 @@ def _read(lines: Iterable[str]) -> Iterator[int]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#") or (number == 1 and line.strip() == _FIRST_LINE):
             continue
-        found = _LINE.fullmatch(line) if len(line) <= MAX_LINE else None
+        found = _LINE.fullmatch(line)
         if found is None:
             raise BadLine(number, "must be prefix,line_type, such as 4475,mobile")
         line_type = parse_line_type(found[2])

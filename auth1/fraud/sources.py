@@ -5,6 +5,7 @@ from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.fraud.captcha import CaptchaVerifier
+from auth1.fraud.datasets import DatasetReader
 from auth1.fraud.line_type_finder import LineTypeFinder
 from auth1.fraud.lookup import Lookup
 from auth1.fraud.networks import Networks
@@ -21,6 +22,11 @@ class FraudSources:
         self.line_types = LineTypeFinder(postgres, keyring, lookup)
         self.networks = Networks()
         self.captcha = CaptchaVerifier(settings.captcha_verify_url, timeout_scale=settings.timeout_scale)
+        self._datasets = DatasetReader(postgres, log, self.line_types.use_prefixes, self.networks)
+
+    async def refresh(self) -> None:
+        """Read datasets that have changed. Raises Unavailable."""
+        await self._datasets.refresh()
 
     async def close(self) -> None:
         """Finish writes and close connections. Call it before PostgreSQL stops."""

@@ -171,7 +171,7 @@ async def test_result_in_the_process_serves_a_policy_that_would_not_buy_it(new_f
 
 async def test_prefix_goes_before_any_look_up(new_finder: NewFinder, server: LookupServer, phone: str) -> None:
     finder = await new_finder()
-    finder.prefixes = Prefixes(compile_prefixes(["1,landline", f"{phone},pager"])[1])
+    finder.use_prefixes(Prefixes(compile_prefixes(["1,landline", f"{phone},pager"])[1]))
 
     assert await find(finder, phone) == LineTypeResult("pager", "prefixes")
 

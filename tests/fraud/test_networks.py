@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth1.fraud import networks
+from auth1.fraud.files import BadLine
 from auth1.fraud.networks import AddressRanges, Networks, compile_networks
-from auth1.fraud.prefixes import BadLine
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SPACES = {4: (0xC0000000, 0xFFFFFFFF), 6: (0x2001_0DB8 << 96, (1 << 128) - 1)}
@@ -88,7 +88,6 @@ def test_touching_networks_are_merged() -> None:
         ("203.0.113.0/33", "must be a network"),
         ("203.0.113.0/24,hosting", "must be a network"),
         ("fe80::1%eth0", "must be a network"),
-        ("1" * 300, "must be a network"),
         ("\u0663.0.0.1", "must be a network"),
     ],
 )

@@ -12,7 +12,7 @@ from tests.sql.schema import describe
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SHARED = {"migrations", "tenants", "line_types", "event_readers", "event_clock"} | {
+SHARED = {"migrations", "tenants", "line_types", "datasets", "dataset_parts", "event_readers", "event_clock"} | {
     "keys"  # a key is found by its digest, before its tenant is known
 }
 
