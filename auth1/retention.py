@@ -8,6 +8,7 @@ import random
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
+from auth1.audit import purge
 from auth1.core.postgres import NO_PARAMS, NoParams, Queries, Statement
 from auth1.errors import Unavailable
 from auth1.services import Services
@@ -17,7 +18,6 @@ BATCH = 1000
 MAX_BATCHES = 50  # per table and round
 STRETCH = 1024  # pages (8 MiB) of one step
 MAX_STRETCHES = 16  # per table and round
-EVENTS_MONTHS = 13  # a year of audit log, and the current month
 DECISIONS_DAYS = 30
 
 _QUERIES = Queries("retention")
@@ -49,10 +49,6 @@ INDEXED_PURGES = (
 )
 
 
-class _Months(NamedTuple):
-    months: int
-
-
 class _Days(NamedTuple):
     days: int
 
@@ -81,7 +77,6 @@ class _Purged(NamedTuple):
 
 Params = TypeVar("Params")
 _MAKE_PARTITIONS = _QUERIES.statement("make_partitions", NoParams, NoParams)
-_DROP_PARTITIONS = _QUERIES.statement("drop_partitions", _Months, NoParams)
 _MAKE_DECISIONS = _QUERIES.statement("make_decisions_partitions", NoParams, NoParams)
 _DROP_DECISIONS = _QUERIES.statement("drop_decisions_partitions", _Days, NoParams)
 _PAGES = _QUERIES.statement("pages", _Table, _Pages)
@@ -94,7 +89,9 @@ async def run_once(app: Services) -> None:
     """
     with suppress(Unavailable):
         await app.postgres.rows(_MAKE_PARTITIONS, NO_PARAMS)
-        await app.postgres.rows(_DROP_PARTITIONS, _Months(EVENTS_MONTHS))
+        await purge.drop_months(app)
+    with suppress(Unavailable):
+        await purge.purge_tenants(app)
     with suppress(Unavailable):
         await app.postgres.rows(_MAKE_DECISIONS, NO_PARAMS)
         await app.postgres.rows(_DROP_DECISIONS, _Days(DECISIONS_DAYS))

@@ -6,6 +6,7 @@ from auth1 import errors, health
 from auth1.account import handlers as account
 from auth1.account import identifiers
 from auth1.account.schemas import IdentifierIn, IdentifierProof, MePatch
+from auth1.audit.routes import EVENT_ROUTES
 from auth1.authn.guards import (
     any_key,
     metrics_reader,
@@ -275,6 +276,7 @@ ROUTES = (
     *managed("GET", "/messages", messaging.list_messages, query=MessageQuery, deadline_s=REPORT_DEADLINE_S),
     *managed("GET", "/statistics", messaging.show_statistics, query=StatisticsQuery, deadline_s=REPORT_DEADLINE_S),
     *FRAUD_ROUTES,
+    *EVENT_ROUTES,
     Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),

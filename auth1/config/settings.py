@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_max: int
     timeout_scale: int  # multiplies the deadlines of requests, of PostgreSQL and of providers
     trusted_proxies: tuple[Network, ...]
+    events_retention_months: int  # events of earlier months are dropped
     captcha_verify_url: str | None  # in place of the provider's own
     fraud_exposure_budget: float  # US dollars of unverified messages that a tenant's countries share
     geoip_file: str | None  # a country database (.mmdb), reloaded when it changes
@@ -133,6 +134,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         rate_limit_window_ms=env.integer("RATE_LIMIT_WINDOW_MS", 3_600_000, 100, 86_400_000),
         rate_limit_max=env.integer("RATE_LIMIT_MAX", 100, 1, 1_000_000),
         timeout_scale=env.integer("TIMEOUT_SCALE", 1, 1, 100),
+        events_retention_months=env.integer("EVENTS_RETENTION_MONTHS", 13, 1, 120),
         trusted_proxies=env.items("TRUSTED_PROXIES", "127.0.0.1/32,::1/128", _parse_network),
         captcha_verify_url=env.web_url("CAPTCHA_VERIFY_URL") or None,
         fraud_exposure_budget=env.dollars("FRAUD_EXPOSURE_BUDGET", 10.0, 1_000_000),

@@ -10,6 +10,7 @@ ratelimit        several rate limits acquired at once, all or none, in Redis or 
 circuit_breaker  stops calling a dependency that keeps failing
 schemas          decoded JSON -> Struct -> JSON bytes, and field errors
 sentences        field errors in plain sentences
+csv_text         CSV that is safe to open in a spreadsheet
 crypto           keys derived from one secret; sealing and comparing
 ids              ids that sort by time
 packed           sorted integers as bytes

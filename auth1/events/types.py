@@ -1,48 +1,181 @@
-"""Every type of event: a closed set, listed in docs/errors-and-events.md. SQL statements insert the rows."""
+"""Every type of event: a closed set, listed in docs/errors-and-events.md. SQL statements insert the rows.
+
+An event names people by ids only: no code, key, address or complete identifier. `python -m tests.docs.events_table`
+writes the list of the documentation from here, and a test compares it.
+"""
 
 from enum import StrEnum
 
+MAX_DATA_BYTES = 16 * 1024
+
+# The fields of `data`. The sandbox has the same ones.
+FIELDS = {
+    "attempts_remaining": "wrong codes that are still allowed",
+    "before": "events before this moment are deleted",
+    "before_id": "the same as an id of events",
+    "began_at": "when the attack began",
+    "budget": "`messages_per_day` or `sms_budget_per_day`",
+    "challenge_id": "the challenge",
+    "changed": "names of the changed fields, without values",
+    "channel": "`sms` or `email`",
+    "country": "of the phone number; null for an email",
+    "created": "number of created users",
+    "dollars": "spent today",
+    "error": "why it failed; null if unknown",
+    "existing": "number of users that existed before",
+    "is_new_user": "whether the user was created by this login",
+    "kind": "`pk`, `sk` or `test`",
+    "load": "exposure divided by allowance",
+    "mark": "`soft` or `hard`",
+    "message_id": "the message",
+    "messages": "sent today",
+    "metadata": "what the app sent with the request",
+    "new_key_id": "the key that replaces it",
+    "provider": "the provider of the message",
+    "purpose": "`adding`: of an identifier to an account; absent for a login",
+    "reason": "the cause",
+    "reasons": "the rules that decided",
+    "rejected": "number of rejected lines or requests",
+    "saved": "dollars that were not spent",
+    "scope": "the kind of scope: block, network, country …",
+    "session_id": "the session",
+    "sessions": "number of ended sessions",
+    "subject": "the block, network or country",
+    "suppressed": "`sign_up_closed`: no code was sent",
+    "until": "end of the ban; null: without an end",
+    "unverified": "number of users with a phone or email that is profile data",
+    "user_id": "the user",
+    "version": "of the signing secret",
+}
+
 
 class EventType(StrEnum):
-    """The types of events. The comment is the kind of `subject` and the condition."""
+    """The types of events: name, kind of `subject`, condition, and the fields of `data`."""
 
-    CHALLENGE_OPENED = "challenge.opened"  # challenge: a code was created and accepted for sending
-    CHALLENGE_REPEATED = "challenge.repeated"  # challenge: the same code is sent again
-    CHALLENGE_ANSWERED = "challenge.answered"  # challenge: the right code; a session was opened
-    LINK_CONFIRMED = "link.confirmed"  # challenge: its link was confirmed, and can be redeemed
-    CHALLENGE_ATTEMPT_FAILED = "challenge.attempt_failed"  # challenge: a wrong code
-    REQUEST_BLOCKED = "request.blocked"  # decision: fraud rules rejected a request
-    REQUEST_PROOF_REQUIRED = "request.proof_required"  # decision: a request needs a proof, such as proof of work
-    ATTACK_DETECTED = "attack.detected"  # tenant: a scope has rejected several requests; again each hour
-    ATTACK_ENDED = "attack.ended"  # tenant: the scope has rejected no request for an hour
-    MESSAGE_DELIVERED = "message.delivered"  # message: its provider reports the delivery
-    MESSAGE_FAILED = "message.failed"  # message: every provider rejected it, or it was not delivered
-    MESSAGE_RETRIED = "message.retried"  # message: it was not delivered, and another provider sends the code again
-    MESSAGE_UNKNOWN = "message.unknown"  # message: whether it was sent or delivered is unknown
-    IDENTIFIER_ADDED = "identifier.added"  # user: it verified a phone or email, and can log in with it
-    IDENTIFIER_CHANGED = "identifier.changed"  # user: the same, and the previous phone or email was removed
-    IDENTIFIER_REMOVED = "identifier.removed"  # user
-    IDENTIFIER_CONFLICT = "identifier.conflict"  # user: the right code, but the phone or email belongs to another user
-    USER_CREATED = "user.created"  # user: the first login, or created by the tenant
-    USER_UPDATED = "user.updated"  # user: `changed` has the changed fields, without values
-    USER_BANNED = "user.banned"  # user: its sessions were ended
-    USER_UNBANNED = "user.unbanned"  # user
-    USER_ERASED = "user.erased"  # user: only its id remains
-    USERS_IMPORTED = "users.imported"  # tenant: users of another system were imported
-    SESSION_REVOKED = "session.revoked"  # session: it ended before its expiry; `reason` is the cause
-    USER_SESSIONS_REVOKED = "user.sessions_revoked"  # user: several of its sessions were ended
-    LOGIN_DENIED = "login.denied"  # challenge: the right code, but the user is banned
-    TENANT_CREATED = "tenant.created"  # tenant
-    TENANT_UPDATED = "tenant.updated"  # tenant: its name or its settings
-    TENANT_SUSPENDED = "tenant.suspended"  # tenant
-    TENANT_RESUMED = "tenant.resumed"  # tenant
-    TENANT_DELETED = "tenant.deleted"  # tenant
-    TENANT_SESSIONS_REVOKED = "tenant.sessions_revoked"  # tenant: all sessions of its users were ended
-    TENANT_JWT_SECRET_VIEWED = "tenant.jwt_secret_viewed"  # noqa: S105  # an event: tenant: its jwt_secret was read
-    TENANT_JWT_SECRET_ROTATED = "tenant.jwt_secret_rotated"  # noqa: S105  # an event: tenant: its jwt_secret was replaced
-    BUDGET_REACHED = "budget.reached"  # tenant: its messages or costs of today reached a mark
-    FRAUD_POLICY_UPDATED = "fraud.policy_updated"  # tenant or `operator`: `changed` has the changed fields
-    KEY_CREATED = "key.created"  # key
-    KEY_UPDATED = "key.updated"  # key: its origins or its end
-    KEY_ROTATED = "key.rotated"  # key: the old one ends with the overlap
-    KEY_REVOKED = "key.revoked"  # key
+    subject: str
+    condition: str
+    fields: tuple[str, ...]
+
+    def __new__(cls, name: str, subject: str, condition: str, data: str = "") -> "EventType":
+        """Create a type from its name; `data` lists fields of FIELDS."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.subject, member.condition, member.fields = subject, condition, tuple(data.split())
+        return member
+
+    CHALLENGE_OPENED = (
+        "challenge.opened",
+        "challenge",
+        "a code was created and accepted for sending",
+        "channel country metadata purpose suppressed",
+    )
+    CHALLENGE_REPEATED = (
+        "challenge.repeated",
+        "challenge",
+        "the same code is sent again",
+        "channel country metadata purpose suppressed",
+    )
+    CHALLENGE_ANSWERED = (
+        "challenge.answered",
+        "challenge",
+        "the right code; a session was opened",
+        "user_id session_id is_new_user",
+    )
+    LINK_CONFIRMED = "link.confirmed", "challenge", "its link was confirmed, and can be redeemed", "message_id"
+    CHALLENGE_ATTEMPT_FAILED = "challenge.attempt_failed", "challenge", "a wrong code", "attempts_remaining"
+    REQUEST_BLOCKED = "request.blocked", "decision", "fraud rules rejected a request", "channel country reasons"
+    REQUEST_PROOF_REQUIRED = (
+        "request.proof_required",
+        "decision",
+        "a request needs a proof, such as proof of work",
+        "channel country reasons",
+    )
+    ATTACK_DETECTED = (
+        "attack.detected",
+        "tenant",
+        "a scope has rejected several requests; again each hour",
+        "scope subject rejected load",
+    )
+    ATTACK_ENDED = (
+        "attack.ended",
+        "tenant",
+        "the scope has rejected no request for an hour",
+        "scope subject rejected began_at saved",
+    )
+    MESSAGE_DELIVERED = (
+        "message.delivered",
+        "message",
+        "its provider reports the delivery",
+        "challenge_id provider error",
+    )
+    MESSAGE_FAILED = (
+        "message.failed",
+        "message",
+        "every provider rejected it, or it was not delivered",
+        "challenge_id provider error",
+    )
+    MESSAGE_RETRIED = (
+        "message.retried",
+        "message",
+        "it was not delivered, and another provider sends the code again",
+        "challenge_id provider reason message_id",
+    )
+    MESSAGE_UNKNOWN = (
+        "message.unknown",
+        "message",
+        "whether it was sent or delivered is unknown",
+        "challenge_id provider error",
+    )
+    IDENTIFIER_ADDED = (
+        "identifier.added",
+        "user",
+        "it verified a phone or email, and can log in with it",
+        "channel challenge_id",
+    )
+    IDENTIFIER_CHANGED = (
+        "identifier.changed",
+        "user",
+        "the same, and the previous phone or email was removed",
+        "channel challenge_id",
+    )
+    IDENTIFIER_REMOVED = "identifier.removed", "user", "it can no longer log in with it", "channel"
+    IDENTIFIER_CONFLICT = (
+        "identifier.conflict",
+        "user",
+        "the right code, but the phone or email belongs to another user",
+        "channel challenge_id",
+    )
+    USER_CREATED = "user.created", "user", "the first login, or created by the tenant", "challenge_id"
+    USER_UPDATED = "user.updated", "user", "its fields changed", "changed"
+    USER_BANNED = "user.banned", "user", "its sessions were ended", "until"
+    USER_UNBANNED = "user.unbanned", "user", "it can log in again"
+    USER_ERASED = "user.erased", "user", "only its id remains"
+    USERS_IMPORTED = (
+        "users.imported",
+        "tenant",
+        "users of another system were imported",
+        "created existing rejected unverified",
+    )
+    SESSION_REVOKED = "session.revoked", "session", "it ended before its expiry", "user_id reason"
+    USER_SESSIONS_REVOKED = "user.sessions_revoked", "user", "several of its sessions were ended", "sessions reason"
+    LOGIN_DENIED = "login.denied", "challenge", "the right code, but the user is banned", "user_id"
+    TENANT_CREATED = "tenant.created", "tenant", "it was created"
+    TENANT_UPDATED = "tenant.updated", "tenant", "its name or its settings", "changed"
+    TENANT_SUSPENDED = "tenant.suspended", "tenant", "its keys are refused"
+    TENANT_RESUMED = "tenant.resumed", "tenant", "its keys work again"
+    TENANT_DELETED = "tenant.deleted", "tenant", "its keys ended"
+    TENANT_SESSIONS_REVOKED = "tenant.sessions_revoked", "tenant", "all sessions of its users were ended"
+    TENANT_JWT_SECRET_VIEWED = "tenant.jwt_secret_viewed", "tenant", "its jwt_secret was read"
+    TENANT_JWT_SECRET_ROTATED = "tenant.jwt_secret_rotated", "tenant", "its jwt_secret was replaced", "version"
+    BUDGET_REACHED = (
+        "budget.reached",
+        "tenant",
+        "its messages or costs of today reached a mark",
+        "mark budget messages dollars",
+    )
+    FRAUD_POLICY_UPDATED = "fraud.policy_updated", "tenant or `operator`", "the fraud policy changed", "changed"
+    KEY_CREATED = "key.created", "key", "it was created", "kind"
+    KEY_UPDATED = "key.updated", "key", "its origins or its end", "changed"
+    KEY_ROTATED = "key.rotated", "key", "the old one ends with the overlap", "new_key_id"
+    KEY_REVOKED = "key.revoked", "key", "it ended at once"
+    AUDIT_PURGED = "audit.purged", "tenant", "its older events are deleted", "before before_id reason"

@@ -57,6 +57,7 @@ _Color = Annotated[
     ),
 ]
 _Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+_Days = Annotated[int, msgspec.Meta(ge=1, le=3660)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
 # The last label begins with a letter: an IP address is not a host name.
 _HostName = Annotated[
@@ -206,7 +207,9 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     email_from: Annotated[
         _EmailAddress | None, msgspec.Meta(description="Sender address of emails; null: EMAIL_FROM.")
     ] = None
-
+    events_retention_days: Annotated[
+        _Days | None, msgspec.Meta(description="Days until events are deleted; null: EVENTS_RETENTION_MONTHS.")
+    ] = None
     logo: Annotated[
         _LogoDigest | None, msgspec.Meta(description="Digest of the logo. Change it with PUT or DELETE …/logo.")
     ] = None

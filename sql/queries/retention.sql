@@ -6,10 +6,6 @@
 select make_events_partition((date_trunc('month', now() at time zone 'UTC') + make_interval(months => n))::date)
 from generate_series(0, 2) as n
 
--- name: drop_partitions
--- Drop partitions of events after the retention period.
-select drop_events_partitions((date_trunc('month', now() at time zone 'UTC') - make_interval(months => @months))::date)
-
 -- name: make_decisions_partitions
 -- Create the partitions of decisions for today and the next two days.
 select make_decisions_partition((now() at time zone 'UTC')::date + n) from generate_series(0, 2) as n

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 import asyncpg
 import pytest
 
-from auth1 import retention
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
 from tests.sql.conftest import Connect
 
-QUERIES = Queries("retention")
+QUERIES, PURGES = Queries("retention"), Queries("event_purges")
+MONTHS = 13
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TENANT = "tn_partitions"
 
@@ -112,7 +112,7 @@ async def test_early_events_move_to_their_new_partition(connection: asyncpg.Conn
 
 
 async def test_partitions_older_than_thirteen_months_are_dropped(connection: asyncpg.Connection) -> None:
-    oldest = -retention.EVENTS_MONTHS
+    oldest = -MONTHS
     for offset in range(oldest - 3, 0):
         await connection.fetchval("select make_events_partition($1)", month(offset))
         await insert(connection, start_of(month(offset)))
@@ -120,7 +120,7 @@ async def test_partitions_older_than_thirteen_months_are_dropped(connection: asy
     first_to_stay = await insert(connection, start_of(month(oldest)))
     early = await insert(connection, start_of(month(5)))
 
-    dropped = await connection.fetchval(QUERIES["drop_partitions"].text, retention.EVENTS_MONTHS)
+    dropped = await connection.fetchval(PURGES["drop_partitions"].text, MONTHS)
 
     assert dropped == 3
     assert await partitions(connection) == [name_of(month(offset)) for offset in range(oldest, 3)]
@@ -128,7 +128,7 @@ async def test_partitions_older_than_thirteen_months_are_dropped(connection: asy
     assert last_to_go not in kept
     assert first_to_stay in kept
     assert kept[early] == "events_rest"
-    assert await connection.fetchval(QUERIES["drop_partitions"].text, retention.EVENTS_MONTHS) == 0
+    assert await connection.fetchval(PURGES["drop_partitions"].text, MONTHS) == 0
 
 
 async def test_concurrent_workers_drop_each_partition_once(
@@ -136,11 +136,11 @@ async def test_concurrent_workers_drop_each_partition_once(
 ) -> None:
     await connection.fetchval("select make_events_partition($1)", month(-20))
     first, second = await connect(migrated_url), await connect(migrated_url)
-    drop = QUERIES["drop_partitions"].text
+    drop = PURGES["drop_partitions"].text
 
     async with first.transaction():
-        assert await first.fetchval(drop, retention.EVENTS_MONTHS) == 1
-        other = asyncio.create_task(second.fetchval(drop, retention.EVENTS_MONTHS))
+        assert await first.fetchval(drop, MONTHS) == 1
+        other = asyncio.create_task(second.fetchval(drop, MONTHS))
         while not await connection.fetchval("select cardinality(pg_blocking_pids($1))", second.get_server_pid()):
             assert not other.done(), other
 
@@ -163,7 +163,7 @@ async def test_events_are_written_during_partition_maintenance(
         return written
 
     async def run_once() -> None:
-        await tidier.fetchval(QUERIES["drop_partitions"].text, retention.EVENTS_MONTHS)
+        await tidier.fetchval(PURGES["drop_partitions"].text, MONTHS)
         await tidier.fetchval("select make_events_partition($1)", month(4))
         done.set()
 

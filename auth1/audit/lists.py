@@ -1,0 +1,190 @@
+"""Pages of events. A page looks at `MAX_LOOKED` events at most; then it ends with a cursor, even if it is empty."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from auth1.audit.schemas import EventQuery
+from auth1.core.http.pagination import INVALID_CURSOR
+from auth1.core.postgres import Postgres, Queries
+from auth1.errors import FieldError, ValidationFailed
+from auth1.events.reader import EventRow
+
+MAX_LOOKED = 20_000
+_NEWEST = "evt_~"  # above every id
+_LAST_TX = "9223372036854775807"
+
+_QUERIES = Queries("event_lists")
+
+
+class _List(NamedTuple):
+    tenant_id: str
+    before: str
+    since: datetime | None
+    until: datetime | None
+    types: list[str] | None
+    subject: str | None
+    actor: str | None
+    request_id: str | None
+    user_id: str | None
+    max_looked: int
+    max_rows: int
+
+
+class _ListOfUser(NamedTuple):
+    tenant_id: str
+    before: str
+    since: datetime | None
+    until: datetime | None
+    types: list[str] | None
+    subject: str | None
+    actor: str | None
+    request_id: str | None
+    user_id: str | None
+    max_rows: int
+
+
+class _ListAll(NamedTuple):
+    before_tx: str
+    before: str
+    since: datetime | None
+    until: datetime | None
+    types: list[str] | None
+    subject: str | None
+    actor: str | None
+    request_id: str | None
+    user_id: str | None
+    max_looked: int
+    max_rows: int
+
+
+class _Looked(NamedTuple):
+    tenant_id: str
+    before: str
+    since: datetime | None
+    until: datetime | None
+    max_looked: int
+
+
+class _LookedOfAll(NamedTuple):
+    before_tx: str
+    before: str
+    since: datetime | None
+    until: datetime | None
+    max_looked: int
+
+
+class _User(NamedTuple):
+    user_id: str
+    max_looked: int
+
+
+class _Count(NamedTuple):
+    events: int
+
+
+class _Id(NamedTuple):
+    id: str
+
+
+class ExportPlace(NamedTuple):
+    """A place in the order of (tx, id)."""
+
+    tx: str
+    id: str
+
+
+class _Event(NamedTuple):
+    tenant_id: str
+    id: str
+
+
+class _Export(NamedTuple):
+    tx: str
+    id: str
+    tenant_id: str | None
+    max_looked: int
+    max_rows: int
+
+
+class _NextPlace(NamedTuple):
+    tx: str
+    id: str
+    max_looked: int
+
+
+_LIST = _QUERIES.statement("list_events", _List, EventRow)
+_LOOKED = _QUERIES.statement("last_looked_at", _Looked, _Id)
+_COUNT_OF_USER = _QUERIES.statement("count_events_of_user", _User, _Count)
+_LIST_OF_USER = _QUERIES.statement("list_events_of_user", _ListOfUser, EventRow)
+_LIST_ALL = _QUERIES.statement("list_all_events", _ListAll, EventRow)
+_LOOKED_OF_ALL = _QUERIES.statement("last_looked_at_of_all", _LookedOfAll, ExportPlace)
+_PLACE = _QUERIES.statement("place_of_event", _Event, ExportPlace)
+_PLACE_OF_ALL = _QUERIES.statement("place_of_event_of_all", _Id, ExportPlace)
+_EXPORT = _QUERIES.statement("export_final_events", _Export, EventRow)
+_NEXT_PLACE = _QUERIES.statement("next_export_place", _NextPlace, ExportPlace)
+
+START = ExportPlace("0", "")
+
+
+class Page(NamedTuple):
+    """Events, and the cursor of the next page."""
+
+    rows: list[EventRow]
+    next_cursor: str | None
+
+
+async def list_events(postgres: Postgres, tenant_id: str, query: EventQuery) -> Page:
+    """Return a page of a tenant's events, newest first. Raises ValidationFailed, Unavailable."""
+    before = query.cursor or _NEWEST
+    filters = (query.since, query.until, query.types, query.subject, query.actor, query.request_id, query.user)
+    if query.user is not None:
+        [count] = await postgres.report(_COUNT_OF_USER, _User(query.user, MAX_LOOKED))
+        if count.events < MAX_LOOKED:
+            rows = await postgres.report(_LIST_OF_USER, _ListOfUser(tenant_id, before, *filters, query.rows))
+            return Page(*query.split(rows, lambda row: row.id))
+    rows = await postgres.report(_LIST, _List(tenant_id, before, *filters, MAX_LOOKED, query.rows))
+    shown, cursor = query.split(rows, lambda row: row.id)
+    if cursor is None:
+        last = await postgres.report(_LOOKED, _Looked(tenant_id, before, query.since, query.until, MAX_LOOKED))
+        cursor = last[0].id if last else None
+    return Page(shown, cursor)
+
+
+async def list_all_events(postgres: Postgres, query: EventQuery) -> Page:
+    """Return a page of the events of all tenants, newest first. Raises ValidationFailed, Unavailable."""
+    before_tx, before = _read_cursor(query.cursor)
+    filters = (query.since, query.until, query.types, query.subject, query.actor, query.request_id, query.user)
+    rows = await postgres.report(_LIST_ALL, _ListAll(before_tx, before, *filters, MAX_LOOKED, query.rows))
+    shown, cursor = query.split(rows, lambda row: f"{row.tx}.{row.id}")
+    if cursor is None:
+        looked = _LookedOfAll(before_tx, before, query.since, query.until, MAX_LOOKED)
+        last = await postgres.report(_LOOKED_OF_ALL, looked)
+        cursor = f"{last[0].tx}.{last[0].id}" if last else None
+    return Page(shown, cursor)
+
+
+def _read_cursor(cursor: str) -> tuple[str, str]:
+    if not cursor:
+        return _LAST_TX, _NEWEST
+    tx, dot, event_id = cursor.partition(".")
+    if not dot or not (tx.isascii() and tx.isdigit() and len(tx) < len(_LAST_TX)):
+        raise ValidationFailed(errors=[FieldError("cursor", INVALID_CURSOR)])
+    return tx, event_id
+
+
+async def find_place(postgres: Postgres, tenant_id: str | None, event_id: str) -> ExportPlace | None:
+    """Return the place of an event of a tenant, or of any."""
+    if tenant_id is None:
+        return await postgres.row(_PLACE_OF_ALL, _Id(event_id))
+    return await postgres.row(_PLACE, _Event(tenant_id, event_id))
+
+
+async def export_page(
+    postgres: Postgres, tenant_id: str | None, after: ExportPlace, max_rows: int
+) -> tuple[list[EventRow], ExportPlace | None]:
+    """Return the next final events, oldest first, and the place to continue at; None at the end."""
+    rows = await postgres.report(_EXPORT, _Export(*after, tenant_id, MAX_LOOKED, max_rows))
+    if len(rows) == max_rows:
+        return rows, ExportPlace(rows[-1].tx, rows[-1].id)
+    last = await postgres.report(_NEXT_PLACE, _NextPlace(*after, MAX_LOOKED))
+    return rows, last[0] if last else None
