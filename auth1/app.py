@@ -27,10 +27,10 @@ from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
 from auth1.events.reader import run_rounds
-from auth1.fraud import datasets, decisions, exposures
+from auth1.fraud import datasets, decisions, exposures, verification
+from auth1.fraud.attacks import AttackLog
 from auth1.fraud.decisions import DecisionLog
 from auth1.fraud.exposures import Exposures
-from auth1.fraud.list_cache import ListCache
 from auth1.fraud.sources import FraudSources
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
@@ -130,6 +130,7 @@ async def start_services(
         redis=redis,
         limiter=limiter,
         tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
+        attacks=AttackLog(postgres, log),
         decisions=DecisionLog(postgres, log),
         fraud_sources=FraudSources(settings, postgres, keyring, log),
         exposures=Exposures(
@@ -139,7 +140,6 @@ async def start_services(
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
-        lists=ListCache(postgres),
         started_at=time.monotonic(),
     )
     await postgres.start(required=not background)
@@ -162,7 +162,6 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
         (
             _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),
             _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
-            _every(services, SOON_S, lambda app: app.exposures.settlements.flush()),
             _every(services, exposures.INTERVAL_S, lambda app: app.exposures.run_once()),
             _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
@@ -170,7 +169,10 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, datasets.INTERVAL_S, lambda app: app.fraud_sources.refresh()),
             _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
             _every(services, SOON_S, lambda app: app.decisions.flush()),
-            _every(services, decisions.INTERVAL_S, decisions.run_once),
+            _every(services, SOON_S, verification.settle),
+            _every(services, SOON_S, lambda app: app.attacks.flush()),
+            _every(services, decisions.INTERVAL_S, decisions.settle_outcomes),
+            _every(services, decisions.INTERVAL_S, lambda app: app.attacks.end_attacks()),
             _every(services, retention.INTERVAL_S, retention.run_once),
             _every(services, heads.INTERVAL_S, heads.write_heads),
             asyncio.create_task(_seal(services)),
@@ -191,6 +193,7 @@ async def stop_services(services: Services) -> None:
     await services.exposures.stop()
     with contextlib.suppress(Unavailable):
         await services.decisions.flush()
+        await services.attacks.flush()
     await services.fraud_sources.close()
     await services.messenger.flush_pending()
     await services.messenger.close()

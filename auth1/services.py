@@ -14,9 +14,9 @@ from auth1.core.redis import Redis, Timeouts
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenants import TenantCache
+    from auth1.fraud.attacks import AttackLog
     from auth1.fraud.decisions import DecisionLog
     from auth1.fraud.exposures import Exposures
-    from auth1.fraud.list_cache import ListCache
     from auth1.fraud.sources import FraudSources
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
@@ -37,6 +37,7 @@ class Services:
     redis: Redis
     limiter: RateLimiter
     tenants: "TenantCache"
+    attacks: "AttackLog"
     decisions: "DecisionLog"
     fraud_sources: "FraudSources"
     exposures: "Exposures"
@@ -44,7 +45,6 @@ class Services:
     outbox: "Outbox"
     signer: "Signer"
     sessions: "SessionCache"
-    lists: "ListCache"
     started_at: float  # time.monotonic()
     background: list[asyncio.Task[None]] = field(default_factory=list)
 

@@ -19,7 +19,7 @@ from auth1.tenants import service
 from auth1.tenants.schemas import TenantCreated, TenantIn
 from auth1.tenants.settings import TenantSettings
 from bench.client import Phone, UnexpectedResponse
-from bench.stage import SETTINGS, Stage
+from bench.stage import POLICY, SETTINGS, Stage
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,17 @@ class Inside:
     async def log_in(self, number: str) -> None:
         await self.ask(number)
         await self.answer(number, await self.phone.read(number))
+
+    async def set_policy(self) -> None:
+        """Set the fraud policy of measurements."""
+        body = msgspec.json.encode(POLICY)
+        headers = [
+            (b"host", b"localhost"),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-api-key", self.tenant.secret_key.encode()),
+        ]
+        await self.call("PUT", "/api/tenant/fraud/policy", headers, body)
 
     async def post(self, path: str, body: bytes) -> bytes:
         """POST JSON with the tenant's publishable key; return the body. Raises UnexpectedResponse unless it is 200."""
@@ -94,7 +105,9 @@ async def inside(stage: Stage, on_console: OnMessage | None = None) -> AsyncIter
         tenant_in = TenantIn(
             name="Bench", slug=f"b{secrets.token_hex(6)}", settings=msgspec.convert(SETTINGS, TenantSettings)
         )
-        yield Inside(app, await service.create_tenant(app.services, tenant_in), phone)
+        one = Inside(app, await service.create_tenant(app.services, tenant_in), phone)
+        await one.set_policy()
+        yield one
     finally:
         phone.close()
         await stop_services(app.services)

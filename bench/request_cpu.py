@@ -27,13 +27,14 @@ import uvloop
 from auth1.app import build_app, start_services, stop_services
 from auth1.config.settings import load_settings
 from auth1.core.log import Log
+from auth1.fraud import verification
 from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.tenants import service
 from auth1.tenants.schemas import TenantIn
 from auth1.tenants.settings import TenantSettings
 from bench.accounts import ROOT
 from bench.phones import phones
-from bench.stage import SETTINGS, Stage, set_up
+from bench.stage import POLICY, SETTINGS, Stage, set_up
 
 CONCURRENCY = 32
 WARM_UP = 200
@@ -56,6 +57,12 @@ class Api:
         self._numbers: Iterator[str] = phones()
         self._waiting: list[str] = []
         self._tokens: list[str] = []
+
+    async def set_policy(self) -> None:
+        """Set the fraud policy of measurements."""
+        body = msgspec.json.encode(POLICY)
+        content = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await self._call("PUT", "/api/tenant/fraud/policy", [*content, self._secret_key], body)
 
     async def request(self, _: int) -> None:
         number = next(self._numbers)
@@ -140,12 +147,15 @@ async def measure(stage: Stage, requests: int, only: Sequence[str]) -> dict[str,
     app.services = await start_services(settings, log, background=False, on_console=on_console)
 
     async def afterwards(_: int) -> None:
+        await verification.settle(app.services)
         await app.services.limiter.flush_releases()
+        await app.services.decisions.flush()
 
     try:
         tenant_in = TenantIn(name="Bench", slug="bench", settings=msgspec.convert(SETTINGS, TenantSettings))
         tenant = await service.create_tenant(app.services, tenant_in)
         api = Api(app, tenant.api_key, tenant.secret_key, codes)
+        await api.set_policy()
         operations = {one.__name__: one for one in (api.request, api.verify, api.me, api.introspect, api.me_cold)}
         for operation in (api.request, api.verify, api.me, api.introspect):
             await cpu_us(operation, WARM_UP, afterwards)

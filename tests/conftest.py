@@ -24,6 +24,7 @@ from tests.support import described
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
+from tests.support.relaxed import relax_fraud_rules
 
 JWT_SECRET = "a secret for signing that only the tests know"
 
@@ -51,12 +52,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-async def new_database(server: PostgresServer, name: str) -> str:
-    """Create a migrated database; return its URL."""
+async def new_database(server: PostgresServer, name: str, *, is_relaxed: bool = True) -> str:
+    """Create a migrated database; return its URL. Tests of the fraud rules need one that is not relaxed."""
     connection = await asyncpg.connect(server.url())
     await connection.execute(f"create database {name}")
     await connection.close()
     await migrate(server.url(name))
+    if is_relaxed:
+        await relax_fraud_rules(server.url(name))
     return server.url(name)
 
 

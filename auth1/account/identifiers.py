@@ -9,8 +9,8 @@ from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, 
 from auth1.account.store import ProofResult, ProveIdentifier, RemoveIdentifier
 from auth1.challenges import codes
 from auth1.challenges.recipients import parse_recipient
-from auth1.challenges.schemas import CodeSent
-from auth1.challenges.send_code import CodePurpose, SendCode, send_code, without_proof
+from auth1.challenges.schemas import CodeSent, without_proof
+from auth1.challenges.send_code import CodePurpose, SendCode, send_code
 from auth1.core.http.request import Request
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import (
@@ -24,7 +24,7 @@ from auth1.errors import (
     ValidationFailed,
 )
 from auth1.events.log import event_context, log_events
-from auth1.fraud.assess import block_rate_limit
+from auth1.fraud.verification import count_wrong_code, settle_right_code
 from auth1.idempotency.header import read_claim
 from auth1.identifiers import IdentifierType, parse_identifier
 from auth1.services import Services
@@ -92,9 +92,11 @@ async def prove_identifier(app: Services, request: Request[LoggedIn], body: Iden
     log_events(app.log, proved.events)
     await app.sessions.revoke(tenant.id, proved.revoked_sessions)
     await app.sessions.invalidate(tenant.id, proved.live_sessions)
+    if proved.verdict == "wrong":
+        count_wrong_code(app, tenant)
+    elif proved.verdict in ("ok", "taken", "kept"):  # the code was right
+        settle_right_code(app, request, tenant, identifier)
     _raise_for_verdict(proved)
-    if identifier.block is not None:
-        app.limiter.release_later(block_rate_limit(tenant, identifier.block))
     return IdentifierOut(identifier.type, identifier.value)
 
 

@@ -9,8 +9,8 @@ from auth1 import metrics
 from auth1.challenges import codes, store
 from auth1.challenges.magic_link import link_options
 from auth1.challenges.recipients import parse_recipient
-from auth1.challenges.schemas import METADATA_BYTES, ChallengeOut, CodeAnswer, CodeRequest, CodeSent
-from auth1.challenges.send_code import LOGIN, SendCode, send_code, without_proof
+from auth1.challenges.schemas import METADATA_BYTES, ChallengeOut, CodeAnswer, CodeRequest, CodeSent, without_proof
+from auth1.challenges.send_code import LOGIN, SendCode, send_code
 from auth1.challenges.store import CodeResult, SubmitCode
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
@@ -25,7 +25,7 @@ from auth1.errors import (
     ValidationFailed,
 )
 from auth1.events.log import event_context, log_events
-from auth1.fraud.assess import block_rate_limit
+from auth1.fraud.verification import count_wrong_code, settle_right_code
 from auth1.idempotency.header import HEADER, read_claim
 from auth1.identifiers import parse_identifier
 from auth1.services import Services
@@ -87,9 +87,10 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
     result = await store.submit_code(app.postgres, submission)
     metrics.CODES_VERIFIED[identifier.channel, result.verdict].inc()
     log_events(app.log, result.events)
+    if result.verdict == "wrong":
+        count_wrong_code(app, tenant)
     user_id = _user_of(result)
-    if identifier.block is not None:
-        app.limiter.release_later(block_rate_limit(tenant, identifier.block))
+    settle_right_code(app, request, tenant, identifier)
     return await create.issue_tokens(
         app, tenant, submission.session, user_id, identifier, is_new_user=result.is_new_user
     )

@@ -12,7 +12,7 @@ the outcomes of providers.
 
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import InvalidPhone, RateLimited, RequestBlocked
-from auth1.fraud.assessment import PROOF_LOAD
+from auth1.fraud.constants import PROOF_LOAD
 from auth1.fraud.proof import KEEP_S
 from auth1.fraud.proof_schemas import Proof
 from auth1.fraud.redeem import find_redemption, proof_required

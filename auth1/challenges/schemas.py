@@ -1,7 +1,7 @@
 """Bodies of requests and responses: request and verify a code, redeem a link, show a challenge."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -13,7 +13,7 @@ from auth1.templates.schemas import LocaleHint
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
 Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in ASCII: a@b.co")]
 Code = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9]{4,10}\Z", extra={"message": "Must be 4 to 10 digits."}, examples=["482913"])
+    str, msgspec.Meta(pattern=r"^[0-9]{4,12}\Z", extra={"message": "Must be 4 to 12 digits."}, examples=["482913"])
 ]
 CodeChallenge = Annotated[
     str,
@@ -25,6 +25,7 @@ CodeChallenge = Annotated[
 ]
 SolvedProof = Annotated[Proof | None, msgspec.Meta(description="The solved `proof` of an error `proof_required`.")]
 METADATA_BYTES = 1024
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 class CodeRequest(In):
@@ -138,3 +139,8 @@ class ChallengeGrant(In, tag_field="grant_type", tag="challenge"):
     challenge_secret: Annotated[
         str, msgspec.Meta(min_length=1, max_length=128, examples=["pT4hW9zK2vM7cX0bN5qL8sD1fG3jR6yA9eU2iO4tV7w"])
     ]
+
+
+def without_proof(body: Body) -> Body:
+    """Return the part of a body that identifies its request: a retry under an Idempotency-Key needs a new proof."""
+    return msgspec.structs.replace(body, proof=None)

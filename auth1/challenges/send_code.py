@@ -4,9 +4,8 @@
 challenge, send the message, record the delivery, respond.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import UNSET
 
 from auth1 import metrics
@@ -29,7 +28,7 @@ from auth1.errors import (
     ResendTooSoon,
 )
 from auth1.events.log import event_context, log_events
-from auth1.fraud.assess import block_rate_limit, check_request
+from auth1.fraud.assess import UNCHECKED, Checked, check_request
 from auth1.fraud.evidence import Candidate
 from auth1.fraud.proof_schemas import Proof
 from auth1.idempotency import run_idempotent
@@ -69,14 +68,6 @@ class SendCode(NamedTuple):
     proof: Proof | None = None
 
 
-Body = TypeVar("Body", bound=msgspec.Struct)
-
-
-def without_proof(body: Body) -> Body:
-    """Return the part of a body that identifies its request: a retry under an Idempotency-Key needs a new proof."""
-    return msgspec.structs.replace(body, proof=None)
-
-
 async def send_code(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> CodeSent:
     """Send a code to a phone or email. Raises the error of each step."""
     if order.locale is not None:
@@ -86,18 +77,15 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
     request.log["identifier"] = identifier.masked
     provider: str | None = app.messenger.first_provider(identifier.channel, sandbox=is_sandbox)
 
-    if is_sandbox:
-        await sandbox.check_magic_number(app, tenant, identifier, order.proof)
-    else:
-        _check_country(tenant, identifier)
-        candidate = Candidate(identifier, rate_limits=order.purpose.rate_limits, proof=order.proof)
-        await check_request(app, request, tenant, candidate)
-
     message_id = new_id("msg")
     link = magic_link.create_magic_link(app.keyring, tenant.id, message_id, order.link) if order.link else None
     code = sandbox.code(tenant) if is_sandbox else codes.new_code(tenant.settings.otp_length)
-    sealed = codes.seal(app.keyring, tenant.id, identifier.value, code, order.purpose.name)
     message = _render(app, tenant, order, message_id, link, code, tenant.settings.otp_expiry_minutes * 60)
+    checked = await _check_request(app, request, tenant, order, message)
+    if checked.extra_digits:
+        code = codes.new_code(tenant.settings.otp_length + checked.extra_digits)
+        message = _render(app, tenant, order, message_id, link, code, tenant.settings.otp_expiry_minutes * 60)
+    sealed = codes.seal(app.keyring, tenant.id, identifier.value, code, order.purpose.name)
 
     with app.messenger.reserve_capacity() as has_capacity:
         # With sign-up closed the outbox sends every message: the time of a provider would reveal a user.
@@ -105,7 +93,11 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
             provider = None
         # The row is committed before the message is sent. If the process crashes after that, the outbox sends the
         # message, or marks it as unknown.
-        opened = await _open_challenge(app, request, tenant, order, message, link, sealed, provider)
+        try:
+            opened = await _open_challenge(app, request, tenant, order, message, link, sealed, provider)
+        except Exception:
+            checked.take_back(app)
+            raise
         if opened.code_box != sealed.box:  # another code is live: it is sent again, with the minutes that remain
             code = _decrypt(app, tenant, order, opened.code_box)
             message = _render(app, tenant, order, message_id, link, code, opened.expires_in)
@@ -121,6 +113,7 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
             link=link.address(app.settings.app_url) if link is not None and is_sandbox else UNSET,
         )
         if provider is None:
+            checked.record_sent(app, opened.challenge_id, message_id)
             if claim is not None:
                 response = run_idempotent.seal_response(app.keyring, claim, 200, sent)
                 await store_response(app.postgres, claim, message_id, response)
@@ -131,6 +124,10 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
             sent.status = "queued"
         outcome = _idempotency_outcome(app, request, claim, delivery, error or sent)
         await app.messenger.record(delivery._replace(idempotency=outcome))
+        if delivery.give_back:
+            checked.take_back(app)
+        else:
+            checked.record_sent(app, opened.challenge_id, message_id)
     if error is not None:
         raise error
     return sent
@@ -144,10 +141,25 @@ def _usable_locale(app: Services, request: Request[Any], hint: str) -> str | Non
     return locale
 
 
-def _check_country(tenant: Tenant, identifier: Identifier) -> None:
+async def _check_request(
+    app: Services, request: Request[Any], tenant: Tenant, order: SendCode, message: OutgoingMessage
+) -> Checked:
+    """Check a request for fraud, and acquire its limits. Raises the error of a rejection."""
+    identifier = order.identifier
+    if tenant.sandbox:
+        await sandbox.check_magic_number(app, tenant, identifier, order.proof)
+        return UNCHECKED
     allowed = tenant.settings.allowed_countries
     if allowed is not None and identifier.country is not None and identifier.country not in allowed:
         raise CountryNotAllowed
+    candidate = Candidate(
+        identifier,
+        microdollars=_price(app, tenant, identifier, message).microdollars,
+        rate_limits=order.purpose.rate_limits,
+        code_s=tenant.settings.otp_expiry_minutes * 60,
+        proof=order.proof,
+    )
+    return await check_request(app, request, tenant, candidate)
 
 
 def _render(
@@ -214,8 +226,6 @@ async def _open_challenge(
     metrics.CODES_REQUESTED[identifier.channel, opened.verdict].inc()
     log_events(app.log, opened.events)
     if isinstance(opened, ChallengeRejected):
-        if identifier.block is not None:
-            app.limiter.release_later(block_rate_limit(tenant, identifier.block))  # it counts messages
         if opened.frees_key and order.claim is not None:
             await release_key(app.postgres, order.claim, message.message_id)
         raise _error_for_rejection(app, request, order.claim, opened)

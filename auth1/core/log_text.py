@@ -9,7 +9,7 @@ _BOLD, _DIM, _RED, _GREEN, _YELLOW, _CYAN, _RESET = (f"\033[{n}m" for n in ("1",
 _LEVEL_COLORS = {"debug": _DIM, "info": _GREEN, "warn": _YELLOW, "error": _RED}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # could forge or hide a line
 _PLAIN = re.compile(r"[^\s\"'=]+")
-_MARK = re.compile(r"https?://[^\s<>\"]+|(?<![\w+.])\d{4,10}(?![\w])")
+_MARK = re.compile(r"https?://[^\s<>\"]+|(?<![\w+.])\d{4,12}(?![\w])")
 _SERVER_ERRORS, _CLIENT_ERRORS = 500, 400
 
 

@@ -2,10 +2,7 @@
 
 policy      the fraud policy of a tenant
 policy_store  the policies of tenants and the operator's default
-routes      the routes that manage fraud rules
-policy_handlers  their handlers for policies
-lists       allow and block lists: the entry that decides
-list_values, list_schemas, list_store, list_handlers, list_cache  entries: checked, stored, managed, kept in the process
+routes      the routes that manage fraud rules, and their handlers
 constants   the figures of the rules
 scopes      the states of scopes: decay, a message, its settlement
 rules       loads and decisions: pure functions
@@ -17,13 +14,17 @@ settlements right codes, messages not sent, wrong codes: settled in the backgrou
 local_copy  the exposures of one worker while Redis is unavailable
 saved       the exposures that PostgreSQL keeps
 evidence    the facts about a request that are known in the process
-assess      rules -> Assessment; acquire limits; reject
-assessment  the result: decision, score, reasons, features, loads
+assess      check a request: facts -> limits and exposures -> decision
+assessment  decisions and reasons
 proof       proof of work: make and verify
 redeem      which proof a request needs, and whether it has one
 captcha     tokens of captchas, checked at their providers
 proof_schemas  what a caller sends as proof
-decisions   record decisions and their events; count the rejections of an attack
+decisions   record decisions and their events, and their outcomes
+decision_list  list decisions
+attacks     count rejections; record when an attack begins and ends
+verification  what follows from a submitted code, in the background
+policies    the policy that holds for a request
 line_types  line types, and what a policy does with one
 prefixes    line types by prefix, from a file
 networks    hosting, VPN and Tor networks, from files

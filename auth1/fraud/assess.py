@@ -1,99 +1,184 @@
 """Assess a request for a code, and acquire its rate limits, before anything is spent on it.
 
-`check_request` reads top to bottom: gather the facts, apply the rules that need no counts, acquire the limits and the
-scopes in one call to Redis, weigh a known number again, and record or reject.
-
-phonenumbers knows line types for many countries, but not for North America, where mobiles, landlines and VoIP share
-ranges: distinguishing them needs a paid lookup.
+`check_request` reads top to bottom: gather the facts, acquire the limits and the scopes in one call to Redis, weigh a
+known number again, then reject the request, or let it through and record the decision once the code is sent.
 """
 
-from typing import Any
+import random
+from typing import Any, NamedTuple
+
+import msgspec
 
 from auth1 import metrics
 from auth1.core.http.request import Request
+from auth1.core.postgres import Queries
 from auth1.core.ratelimit import RateLimit, raise_if_limited
-from auth1.errors import RequestBlocked
-from auth1.events.log import event_context
-from auth1.fraud.assessment import Assessment, Reason
+from auth1.errors import ApiError, RequestBlocked, Unavailable
+from auth1.fraud.acquired import Acquired
+from auth1.fraud.assessment import Decision
+from auth1.fraud.attacks import Rejection
+from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
 from auth1.fraud.decisions import DecisionRecord
-from auth1.fraud.evidence import Candidate, Evidence, gather
-from auth1.fraud.redeem import find_redemption
+from auth1.fraud.evidence import MICRO, Candidate, Evidence, gather
+from auth1.fraud.policies import policy_of
+from auth1.fraud.redeem import proof_required
+from auth1.fraud.rules import RULES_VERSION, Evaluation, Facts, evaluate, is_known
+from auth1.fraud.statements import IdentifierCounts, IdentifierKey
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
-RULE_VERSION = 1  # stored with each decision; raise it when a decision may change
-# Many unverified sends to neighbouring numbers are a sign of SMS pumping (Twilio's guidance on prefix limits).
-BLOCK_SENDS = 20
-BLOCK_WINDOW_MS = 600_000
 # Protects the identifier's row from contention, far above its send budget.
 IDENTIFIER_REQUESTS = 30
 MINUTE_MS = 60_000
+DOUBTFUL_LOAD = 0.5  # above it a line type is looked up, where the policy says so
+EXTRA_DIGITS = 2  # of new codes while codes are guessed
+
+_FIND_COUNTS = Queries("decisions").statement("find_counts", IdentifierKey, IdentifierCounts)
 
 
-async def check_request(app: Services, request: Request[Any], tenant: Tenant, candidate: Candidate) -> Assessment:
-    """Assess a request and acquire its limits. Raises RequestBlocked, RateLimited, ValidationFailed."""
-    await find_redemption(app, tenant, candidate.identifier, candidate.proof)
-    evidence = gather(app, request, tenant, candidate)
-    assessment = assess(tenant, evidence)
-    if assessment.is_rejected:
-        await _reject(app, request, tenant, evidence, assessment)
-    await _acquire_rate_limits(app, request, tenant, candidate)
-    metrics.FRAUD_DECISIONS["allow", "none"].inc()
-    return assessment
+class Checked(NamedTuple):
+    """A request that may send a code. `record`: its decision, to store once the code is sent; null: none is stored.
+
+    `acquired` is null in the sandbox, which counts nothing. No method needs a round trip.
+    """
+
+    acquired: Acquired | None = None
+    record: DecisionRecord | None = None
+
+    @property
+    def extra_digits(self) -> int:
+        """Digits that a new code has beyond the tenant's setting."""
+        return EXTRA_DIGITS if self.acquired is not None and self.acquired.is_guessed else 0
+
+    def record_sent(self, app: Services, challenge_id: str, message_id: str) -> None:
+        """Store the decision when the code is sent, if it is to be stored."""
+        if self.record is not None:
+            app.decisions.record_later(self.record._replace(challenge_id=challenge_id, message_id=message_id))
+
+    def take_back(self, app: Services) -> None:
+        """Take the exposure back, because no message was sent."""
+        if self.acquired is not None and self.acquired.is_acquired:
+            app.exposures.settlements.returned_later(self.acquired.policy, self.acquired.message)
 
 
-def assess(tenant: Tenant, evidence: Evidence) -> Assessment:
-    """Apply the rules that need no counts: lists, line types, networks."""
-    if evidence.blocked_line is not None:
-        return Assessment(decision="block", score=1.0, reasons=(Reason("line_type", evidence.blocked_line),))
-    return Assessment()
+UNCHECKED = Checked()
 
 
-async def _reject(
-    app: Services, request: Request[Any], tenant: Tenant, evidence: Evidence, assessment: Assessment
-) -> None:
-    """Record a decision, then raise its error."""
-    for reason in assessment.reasons:
-        metrics.FRAUD_DECISIONS[assessment.decision, reason.name].inc()
-    identifier, reasons = evidence.identifier, [str(reason) for reason in assessment.reasons]
-    record = DecisionRecord(
-        tenant_id=tenant.id,
-        decision=assessment.decision,
-        is_enforced=assessment.is_enforced,
-        score=assessment.score,
-        reasons=tuple(reasons),
-        features=assessment.features,
-        scopes=assessment.scopes,
-        rule_version=RULE_VERSION,
-        context=event_context(request, tenant.key_id),
-    )
-    data = {"channel": identifier.channel, "country": identifier.country, "reasons": reasons}
-    await app.decisions.record_rejected(record, data)
-    # Only the tenant's server learns the reason: publishable keys are public.
-    raise RequestBlocked(f"Blocked to prevent fraud: {', '.join(reasons)}." if tenant.key_kind == "sk" else None)
+async def check_request(app: Services, request: Request[Any], tenant: Tenant, candidate: Candidate) -> Checked:
+    """Assess a request and acquire its limits.
+
+    Raises RequestBlocked, ProofRequired, RateLimited, ValidationFailed, Unavailable.
+    """
+    policy = policy_of(app, tenant)
+    evidence = await gather(app, request, tenant, policy, candidate)
+    if policy.mode == "on" and evidence.message.minimum > BLOCK_LOAD:
+        facts = Facts(price=evidence.message.price, minimum=evidence.message.minimum)
+        raise await _reject(app, evidence, facts, evaluate(policy, facts, 0.0))
+
+    limits = (*rate_limits(tenant, candidate.identifier.value), *candidate.rate_limits)
+    acquired = await app.exposures.acquire(policy, evidence.message, limits)
+    if acquired.limits.limited_by is not None or tenant.key_kind == "sk":
+        # The response shows these limits to secret keys, which have no limit per address.
+        raise_if_limited(request, acquired.limits)
+    if not acquired.is_acquired:
+        acquired = await _acquire_known(app, acquired, limits)
+    if acquired.is_guessed or acquired.guessing_ended:
+        app.attacks.count_guessing(tenant.id, has_ended=acquired.guessing_ended)
+    if acquired.is_acquired:
+        evidence, acquired = await _look_up_line(app, evidence, acquired)
+
+    evaluation = None if acquired.is_plain else acquired.evaluate()
+    checked = Checked(acquired)
+    if evaluation is not None and (not acquired.is_acquired or evaluation.decision != "allow"):
+        checked.take_back(app)
+        raise await _reject(app, evidence, acquired.facts, evaluation)
+    return checked._replace(record=_record_of_sent(evidence, acquired, evaluation))
 
 
-async def _acquire_rate_limits(app: Services, request: Request[Any], tenant: Tenant, candidate: Candidate) -> None:
-    """Raise RateLimited. The response shows these limits to secret keys, which have no limit per address."""
-    identifier = candidate.identifier
-    # SMS that are only printed cost nothing.
-    block = identifier.block if app.settings.sms_providers != ("console",) else None
-    limits = rate_limits(tenant, identifier.value, block)
-    decision = await app.limiter.acquire(*limits, *candidate.rate_limits)
-    if decision.limited_by is not None or tenant.key_kind == "sk":
-        raise_if_limited(request, decision)
+async def _look_up_line(app: Services, evidence: Evidence, acquired: Acquired) -> tuple[Evidence, Acquired]:
+    """Look up a line type that this process does not know, for a request that is let through so far.
+
+    Raises Unavailable where the look-up fails and the policy wants that.
+    """
+    policy = evidence.policy
+    if acquired.message.number is None:
+        return evidence, acquired
+    is_doubtful = policy.lookup == "doubtful" and acquired.load > DOUBTFUL_LOAD
+    if evidence.line is None or is_doubtful:
+        voip_blocking = evidence.tenant.settings.voip_blocking
+        line = await app.fraud_sources.line_types.find(
+            evidence.identifier, policy, voip_blocking=voip_blocking, is_doubtful=is_doubtful
+        )
+        evidence = evidence.with_line(line)
+        message = acquired.message._replace(minimum=evidence.message.minimum)
+        acquired = msgspec.structs.replace(acquired, message=message)
+    if evidence.line_decision.action == "unavailable" and policy.mode == "on":
+        Checked(acquired).take_back(app)
+        raise Unavailable("The line type of this number cannot be looked up at the moment; retry.")
+    return evidence, acquired
 
 
-def rate_limits(tenant: Tenant, identifier: str, block: str | None) -> list[RateLimit]:
-    """Return the rate limits of a request: of the tenant, the identifier and the number block."""
+async def _acquire_known(app: Services, acquired: Acquired, limits: tuple[RateLimit, ...]) -> Acquired:
+    """Acquire a request again as that of a known number, if the number is known and that lets the request through."""
+    message = acquired.message
+    if message.number is None or acquired.evaluate(known=True).decision != "allow":
+        return acquired
+    counts = await app.postgres.row(_FIND_COUNTS, IdentifierKey(message.tenant_id, message.identifier))
+    if counts is None or not is_known(answered=counts.answered, unanswered=counts.unanswered):
+        return acquired
+    return await app.exposures.acquire(acquired.policy, message._replace(known=True), limits)
+
+
+def rate_limits(tenant: Tenant, identifier: str) -> tuple[RateLimit, RateLimit]:
+    """Return the rate limits of a request: of the tenant and the identifier."""
     tag = f"slots:{{{tenant.id}}}"
-    limits = [
+    return (
         RateLimit("tenant", f"{tag}:tenant", tenant.settings.requests_per_minute, MINUTE_MS),
         RateLimit("identifier", f"{tag}:identifier:{identifier}", IDENTIFIER_REQUESTS, MINUTE_MS),
-    ]
-    return [*limits, block_rate_limit(tenant, block)] if block is not None else limits
+    )
 
 
-def block_rate_limit(tenant: Tenant, block: str) -> RateLimit:
-    """Return the limit of unverified sends to 1,000 numbers that differ in their last three digits."""
-    return RateLimit("prefix", f"slots:{{{tenant.id}}}:prefix:{block}", BLOCK_SENDS, BLOCK_WINDOW_MS)
+def _record_of_sent(evidence: Evidence, acquired: Acquired, evaluation: Evaluation | None) -> DecisionRecord | None:
+    """Return the decision on a request that is let through: if it has a reason, or is sampled."""
+    policy = evidence.policy
+    reasons = evidence.reasons if evaluation is None else (*evidence.reasons, *evaluation.reasons)
+    metrics.FRAUD_DECISIONS["allow", reasons[0].name if reasons else "none"].inc()
+    if policy.mode == "off" or (not reasons and random.random() >= policy.sample):  # a sample, no secret
+        return None
+    evaluation = evaluation or acquired.evaluate()
+    return _record(evidence, acquired.facts, evaluation, evaluation.shadow_decision)
+
+
+async def _reject(app: Services, evidence: Evidence, facts: Facts, evaluation: Evaluation) -> ApiError:
+    """Record the rejection of a request; return its error."""
+    identifier, tenant = evidence.identifier, evidence.tenant
+    channels = evidence.policy.channels if identifier.channel == "sms" else ()
+    decision = "proof_required" if evaluation.decision == "allow" else evaluation.decision
+    if decision == "other_channel" and not channels:
+        decision = "block"
+    record = _record(evidence, facts, evaluation, decision)
+    metrics.FRAUD_DECISIONS[decision, record.reasons[0].partition(":")[0] if record.reasons else "none"].inc()
+    loaded = [load for load in evaluation.loads if load.load > PROOF_LOAD and load.is_enforced]
+    rejections = [Rejection(load.scope, evidence.subject_of(load.scope), load.load) for load in loaded]
+    app.attacks.count(tenant.id, rejections, round(facts.price * MICRO))
+    data = {"channel": identifier.channel, "country": identifier.country}
+    await app.decisions.record_rejected(record, data | {"decision": decision, "reasons": record.reasons})
+    if decision == "proof_required":
+        return proof_required(app, tenant, identifier, evaluation.load, evidence.proof, channels=list(channels))
+    # Only the tenant's server learns the reason: publishable keys are public.
+    detail = f"Blocked to prevent fraud: {'; '.join(record.reasons)}." if tenant.key_kind == "sk" else None
+    return RequestBlocked(detail, channels=channels if decision == "other_channel" else ())
+
+
+def _record(evidence: Evidence, facts: Facts, evaluation: Evaluation, decision: Decision) -> DecisionRecord:
+    return DecisionRecord(
+        tenant_id=evidence.tenant.id,
+        decision=decision,
+        is_enforced=evaluation.decision == decision,
+        score=evaluation.score,
+        reasons=tuple(str(reason) for reason in (*evidence.reasons, *evaluation.reasons)),
+        features=evidence.features | {"facts": facts},
+        scopes={load.scope: round(load.load, 4) for load in evaluation.loads},
+        rule_version=RULES_VERSION,
+        context=evidence.context,
+    )

@@ -1,4 +1,4 @@
-"""Store decisions of the fraud rules, and count the rejections of each scope.
+"""Store decisions of the fraud rules, and their outcomes.
 
 The decision and the event of a rejected request are stored in one statement, shared by concurrent requests. Other
 decisions are buffered and stored within a second or two, so that no request waits for them.
@@ -17,28 +17,16 @@ from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events, read_events
 from auth1.events.types import EventType
 from auth1.fraud.assessment import Decision
-from auth1.fraud.statements import (
-    AttackEvents,
-    DecisionResult,
-    DecisionRow,
-    EndAttacks,
-    MaxRows,
-    ReportRow,
-    Settled,
-)
+from auth1.fraud.statements import DecisionResult, DecisionRow, MaxRows, Settled
 from auth1.services import Services
 
 BUFFERED_DECISIONS = 5_000
-COUNTED_SCOPES = 5_000
-INTERVAL_S = 60.0  # of run_once
+INTERVAL_S = 60.0  # of settle_outcomes
 BATCH = 200  # rows of a statement
 MAX_BATCHES = 50  # of outcomes in a round
-ATTACK_REJECTIONS = 5  # of a scope, without an hour between two, make an attack
 
 _QUERIES = Queries("decisions")
 _RECORD = Batched(function("record_decisions", DecisionRow, DecisionResult), id_fields=("decision_id",))
-_REPORT = function("report_attacks", ReportRow, AttackEvents)
-_END_ATTACKS = _QUERIES.statement("end_attacks", EndAttacks, AttackEvents)
 _SETTLE = _QUERIES.statement("settle_outcomes", MaxRows, Settled)
 
 
@@ -58,14 +46,6 @@ class DecisionRecord(NamedTuple):
     message_id: str | None = None
 
 
-class Rejection(NamedTuple):
-    """A scope that rejected a request. `subject`: its block of numbers, network or country."""
-
-    scope: str
-    subject: str
-    load: float
-
-
 class DecisionLog:
     """Stores the decisions of a worker. `flush` stores what is buffered."""
 
@@ -73,7 +53,6 @@ class DecisionLog:
         self._postgres = postgres
         self._log = log
         self._buffer: deque[DecisionRow] = deque()
-        self._rejections: dict[tuple[str, str, str], tuple[int, int, float]] = {}
 
     async def record_rejected(self, record: DecisionRecord, data: dict[str, Any]) -> str:
         """Store a decision with the event of its rejection; return the id of the decision."""
@@ -92,16 +71,8 @@ class DecisionLog:
             return
         self._buffer.append(_row(record, outcome=None if record.challenge_id is not None else "unknown"))
 
-    def count_rejections(self, tenant_id: str, rejections: list[Rejection], microdollars: int) -> None:
-        """Count a rejected request for each scope that rejected it."""
-        for scope, subject, load in rejections:
-            key = (tenant_id, scope, subject)
-            rejected, saved, highest = self._rejections.get(key, (0, 0, 0.0))
-            if rejected or len(self._rejections) < COUNTED_SCOPES:
-                self._rejections[key] = (rejected + 1, saved + microdollars, max(highest, load))
-
     async def flush(self) -> None:
-        """Store buffered decisions and counted rejections. What cannot be stored is kept, and counted again."""
+        """Store buffered decisions. What cannot be stored is kept."""
         while self._buffer:
             rows = [self._buffer.popleft() for _ in range(min(BATCH, len(self._buffer)))]
             try:
@@ -109,30 +80,14 @@ class DecisionLog:
             except Unavailable:
                 self._buffer.extendleft(reversed(rows[: BUFFERED_DECISIONS - len(self._buffer)]))
                 raise
-        while self._rejections:
-            keys = list(self._rejections)[:BATCH]
-            counted = {key: self._rejections.pop(key) for key in keys}
-            try:
-                results = await self._postgres.call(_REPORT, *(_report(key, *counted[key]) for key in keys))
-            except Unavailable:
-                self._count_again(counted)
-                raise
-            log_events(self._log, [event for result in results for event in read_events(result.events)])
-
-    def _count_again(self, counted: dict[tuple[str, str, str], tuple[int, int, float]]) -> None:
-        for key, (rejected, saved, load) in counted.items():
-            other = self._rejections.get(key, (0, 0, 0.0))
-            self._rejections[key] = (rejected + other[0], saved + other[1], max(load, other[2]))
 
 
-async def run_once(app: Services) -> None:
-    """Set the outcome of decisions whose code has expired, and end attacks. Any number of workers may run it."""
+async def settle_outcomes(app: Services) -> None:
+    """Set the outcome of decisions whose code has expired. Any number of workers may run it."""
     for _ in range(MAX_BATCHES):
         settled = await app.postgres.row(_SETTLE, MaxRows(BATCH))
         if settled is None or settled.settled < BATCH:
             break
-    ended = await app.postgres.row(_END_ATTACKS, EndAttacks(BATCH, [new_id("evt") for _ in range(BATCH)]))
-    log_events(app.log, read_events(ended.events if ended is not None else None))
 
 
 def _row(
@@ -160,7 +115,3 @@ def _row(
         data=msgspec.json.encode(data).decode() if data is not None else None,
         **record.context._asdict(),
     )
-
-
-def _report(key: tuple[str, str, str], rejected: int, microdollars: int, load: float) -> ReportRow:
-    return ReportRow(*key, rejected, microdollars, load, ATTACK_REJECTIONS, new_id("evt"))

@@ -1,62 +1,143 @@
 """What the fraud rules know about a request before they count anything: no round trips.
 
-Each source adds a field to `Evidence` and a line to `gather`: the line type of the number, the entry of a list, the
-networks and the country of the address.
+Each source adds its part to `Evidence`: the line type of the number, the entry of a list, the networks and the country
+of the address, the proof. A source that decides by itself sets the least load of the request (`minimum`) and a reason.
 """
 
 from typing import Any, NamedTuple
 
-from phonenumbers import PhoneNumberType
-
 from auth1.core.http.request import Request
 from auth1.core.ratelimit import RateLimit
+from auth1.events.log import EventContext, event_context
+from auth1.fraud.assessment import Reason
+from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
+from auth1.fraud.line_types import ALLOWED, LineDecision, LineTypeResult, decide_line_type
+from auth1.fraud.messages import Message
+from auth1.fraud.policy import Action, Policy
 from auth1.fraud.proof_schemas import Proof
+from auth1.fraud.redeem import find_redemption
+from auth1.fraud.scopes import Scope
 from auth1.identifiers import Identifier
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
-# Line types that `voip_blocking` rejects, and their names.
-BLOCKED_LINES: dict[int | None, str] = {
-    PhoneNumberType.VOIP: "voip",
-    PhoneNumberType.PERSONAL_NUMBER: "personal_number",
-    PhoneNumberType.PAGER: "pager",
-    PhoneNumberType.UAN: "universal_access_number",
-    PhoneNumberType.VOICEMAIL: "voicemail",
-    PhoneNumberType.SHARED_COST: "shared_cost",
-    PhoneNumberType.TOLL_FREE: "toll_free",
+MICRO = 1_000_000
+# The least load that an action sets.
+MINIMUM_LOADS: dict[Action, float] = {
+    "allow": 0.0,
+    "flag": 0.0,
+    "proof_required": 1.5 * PROOF_LOAD,
+    "block": 2 * BLOCK_LOAD,
 }
 
 
 class Candidate(NamedTuple):
     """A request for a code.
 
-    `microdollars`: the estimated price of its message. `rate_limits`: those of its purpose. `proof`: what it shows.
+    `microdollars`: the estimated price of its message. `rate_limits`: those of its purpose. `code_s`: seconds that its
+    code is valid. `proof`: what it shows.
     """
 
     identifier: Identifier
     microdollars: int = 0
     rate_limits: tuple[RateLimit, ...] = ()
+    code_s: int = 600
     proof: Proof | None = None
 
 
 class Evidence(NamedTuple):
-    """The facts about a request. `address` is null where a secret key names none: it has no scopes of addresses."""
+    """The facts about a request of a tenant under a policy.
 
+    `message`: what it would send, as the rules read it. `line`: the line type of a phone, null until it is known;
+    `line_decision`: what follows from it. `own_reasons`: of other sources that decide by themselves. `proof`: what the
+    request shows, accepted or not.
+    """
+
+    tenant: Tenant
+    policy: Policy
+    context: EventContext
     identifier: Identifier
-    microdollars: int
-    address: str | None
-    network: str | None
-    blocked_line: str | None
+    message: Message
+    line: LineTypeResult | None = None
+    line_decision: LineDecision = ALLOWED
+    own_reasons: tuple[Reason, ...] = ()
+    proof: Proof | None = None
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """Return what a decision stores: the block instead of the number, the network instead of the address."""
+        return {
+            "mode": self.policy.mode,
+            "channel": self.identifier.channel,
+            "country": self.identifier.country,
+            "block": self.identifier.block,
+            "network": self.network,
+            "line_type": self.line.type if self.line is not None else None,
+        }
+
+    @property
+    def network(self) -> str | None:
+        """Return the network of the address that the rules use."""
+        return self.context.network if self.message.address is not None else None
+
+    def subject_of(self, scope: Scope) -> str:
+        """Return what a scope counts: a block of numbers, a network, a country. Never an address."""
+        number = self.message.number or ""
+        match scope:
+            case "block_of_1000":
+                return number[:-3]
+            case "block_of_10000":
+                return number[:-4]
+            case "address" | "network":
+                return self.network or ""
+            case "country":
+                return self.message.country_field
+        return ""
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons of sources that decide by themselves."""
+        reason = self.line_decision.reason
+        return self.own_reasons if reason is None else (*self.own_reasons, reason)
+
+    def with_line(self, line: LineTypeResult) -> "Evidence":
+        """Return the evidence with the line type of the number, and what follows from it."""
+        decision = decide_line_type(line, self.policy, voip_blocking=self.tenant.settings.voip_blocking)
+        minimum = MINIMUM_LOADS[decision.action] if decision.action != "unavailable" else 0.0
+        message = self.message._replace(minimum=max(self.message.minimum, minimum))
+        return self._replace(line=line, line_decision=decision, message=message)
 
 
-def gather(app: Services, request: Request[Any], tenant: Tenant, candidate: Candidate) -> Evidence:
-    """Gather the facts about a request that are known in this process."""
+def has_address(request: Request[Any], tenant: Tenant) -> bool:
+    """Return whether the address of a request is the user's. A server that names none calls for all its users."""
+    return tenant.key_kind != "sk" or request.header(b"auth1-forwarded-for") is not None
+
+
+async def gather(
+    app: Services, request: Request[Any], tenant: Tenant, policy: Policy, candidate: Candidate
+) -> Evidence:
+    """Gather the facts about a request that are known in this process. Raises ValidationFailed for a bad proof."""
     identifier = candidate.identifier
-    names_address = tenant.key_kind != "sk" or request.header(b"auth1-forwarded-for") is not None
-    return Evidence(
+    has_scopes = identifier.channel == "sms" and policy.mode != "off"
+    evidence = Evidence(
+        tenant=tenant,
+        policy=policy,
+        context=event_context(request, tenant.key_id),
         identifier=identifier,
-        microdollars=candidate.microdollars,
-        address=request.client if names_address else None,
-        network=request.network if names_address else None,
-        blocked_line=BLOCKED_LINES.get(identifier.line) if tenant.settings.voip_blocking else None,
+        message=Message(
+            tenant_id=tenant.id,
+            identifier=identifier.value,
+            number=identifier.value if has_scopes else None,
+            country=identifier.country,
+            price=candidate.microdollars / MICRO,
+            address=request.client if has_address(request, tenant) else None,
+            code_s=candidate.code_s,
+            proof=await find_redemption(app, tenant, identifier, candidate.proof),
+        ),
+        proof=candidate.proof,
     )
+    if has_scopes:
+        voip_blocking = tenant.settings.voip_blocking
+        line = app.fraud_sources.line_types.get_known(identifier, policy, voip_blocking=voip_blocking)
+        evidence = evidence.with_line(line) if line is not None else evidence
+    return evidence

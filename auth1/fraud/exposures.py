@@ -63,7 +63,9 @@ class Exposures:
         self.saved = SavedStates(postgres)
         self.loaded_blocks = LoadedBlocks(postgres)
         self._local = LocalCopy(workers, self._latest)
-        self.settlements = Settlements(redis, self._profiles, self.saved, self._local, self._restore, self.ratio)
+        self.settlements = Settlements(
+            redis, limiter, self._profiles, self.saved, self._local, self._restore, self.ratio
+        )
 
     async def acquire(
         self, policy: Policy, message: Message, rate_limits: Sequence[RateLimit] = (), *, now: float = 0.0

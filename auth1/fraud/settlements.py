@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
+from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.errors import Unavailable
 from auth1.fraud import constants
@@ -23,6 +24,7 @@ from auth1.fraud.rules import ratio_of
 from auth1.fraud.saved import SavedStates
 from auth1.fraud.scopes import BLOCKS, DECAY_S
 
+MAX_RELEASED = 10  # requests of a limit per address that one right code releases, beside its own
 MAX_PENDING = 10_000  # settlements; the oldest are dropped
 _AT_ONCE = 100  # settlements whose calls are sent together
 _WIDE = struct.Struct("<4d")
@@ -33,12 +35,16 @@ Kind = Literal["verified", "returned", "forgiven", "sent"]
 
 
 class Settlement(NamedTuple):
-    """One thing to settle. `sent`: Redis was unavailable when the message was acquired."""
+    """One thing to settle. `sent`: Redis was unavailable when the message was acquired.
+
+    `slots`: the limit per address of a right code, whose requests are released.
+    """
 
     message: Message
     policy: Policy
     kind: Kind
     now: float
+    slots: RateLimit | None = None
 
 
 class GuessingChange(NamedTuple):
@@ -62,6 +68,7 @@ class Settlements:
     def __init__(
         self,
         redis: Redis,
+        limiter: RateLimiter,
         profiles: Profiles,
         saved: SavedStates,
         local: LocalCopy,
@@ -69,6 +76,7 @@ class Settlements:
         ratio: Callable[[str, str], float | None],
     ) -> None:
         self._redis = redis
+        self._limiter = limiter
         self._profiles = profiles
         self._saved = saved
         self._local = local
@@ -79,11 +87,18 @@ class Settlements:
         self._codes: dict[str, _Codes] = {}
         self.guessing_changes: deque[GuessingChange] = deque(maxlen=1000)  # read and emptied by the log of events
 
-    def verified_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
-        """Settle a right code: its messages are no longer exposed, and one was verified."""
+    def verified_later(
+        self, policy: Policy, message: Message, *, slots: RateLimit | None = None, now: float = 0.0
+    ) -> None:
+        """Settle a right code: its messages are no longer exposed, and one was verified.
+
+        `slots`: the limit per address. It gets back the request that verified the code, and those that sent it.
+        """
         self._count(policy, message.tenant_id, right=1, wrong=0, now=now)
         if message.number is not None and policy.mode != "off":
-            self._pending.append(Settlement(message, policy, "verified", now))
+            self._pending.append(Settlement(message, policy, "verified", now, slots))
+        elif slots is not None:
+            self._release(slots, 1)
 
     def returned_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was acquired and not sent."""
@@ -144,10 +159,12 @@ class Settlements:
 
     def _settle_locally(self, settlement: Settlement, is_local: bool) -> None:
         """Settle in the local copy, unless it is there, and owe it to Redis."""
-        self._owed.append(settlement)
+        self._owed.append(settlement._replace(slots=None))
         if is_local:
             return
-        message, policy, kind, now = settlement
+        if settlement.slots is not None:
+            self._release(settlement.slots, 1)
+        message, policy, kind, now, _ = settlement
         ratio = ratio_of(policy, self._ratio(message.tenant_id, message.country_field))
         removed = LARGEST if kind == "forgiven" else 1.0
         verified = 1.0 if kind == "verified" else 0.0
@@ -155,12 +172,15 @@ class Settlements:
 
     async def _settle(self, settlement: Settlement) -> None:
         """Settle in Redis."""
-        message, policy, kind, _ = settlement
+        message, policy, kind, _, _ = settlement
         newest = Sent(*_address_of(message), message.price)
         sends, verified = [newest], 1.0 if kind == "verified" else 0.0
         if kind == "verified":
             stored = read_sends(await self._redis.call("GETDEL", message.sends_key()))
             sends, newest = stored or sends, stored[-1] if stored else newest
+            if settlement.slots is not None:
+                address = _address_of(message)[0]
+                self._release(settlement.slots, sum(sent.address == address for sent in sends))
         sign = -1.0 if kind == "sent" else 1.0
         removed: dict[str, tuple[float, float, float]] = {}
         keys = message.narrow_keys()
@@ -195,6 +215,11 @@ class Settlements:
         for scope, block, state in zip(BLOCKS, message.blocks(), reply[4:], strict=False):
             if self._saved.latest((message.tenant_id, scope, block)) is not None:
                 self._saved.note((message.tenant_id, scope, block), state)
+
+    def _release(self, slots: RateLimit, sends: int) -> None:
+        """Release the requests of a login: that of its code, and at most MAX_RELEASED that sent it."""
+        for _ in range(1 + min(sends, MAX_RELEASED)):
+            self._limiter.release_later(slots)
 
     async def _settle_codes(self, tenant_id: str, codes: _Codes) -> None:
         reply = await self._run(tenant_id, codes.now, [], codes.right, codes.wrong, codes.policy, "", "", b"")

@@ -1,7 +1,9 @@
 """The types of the statements of decisions: parameters and rows, by the names that SQL gives them."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from auth1.fraud.assessment import Decision
 
 
 class DecisionRow(NamedTuple):
@@ -45,6 +47,7 @@ class ReportRow(NamedTuple):
     microdollars: int
     load: float
     threshold: int
+    has_ended: bool
     event_id: str
     deadline: datetime | None = None  # set by Postgres.call
 
@@ -90,12 +93,25 @@ class ListedDecision(NamedTuple):
     """A row of a list of decisions."""
 
     decision_id: str
-    decision: str
-    is_enforced: bool
+    decision: Decision
     score: float
     reasons: list[str]
     features: str
     scopes: str
-    outcome: str
+    outcome: Literal["verified", "unverified", "unknown"]
     created_at: datetime
     request_id: str | None
+
+
+class IdentifierKey(NamedTuple):
+    """The key of an identifier."""
+
+    tenant_id: str
+    identifier: str
+
+
+class IdentifierCounts(NamedTuple):
+    """How often an identifier answered a code, and how many of its sends it did not answer."""
+
+    answered: int
+    unanswered: int

@@ -19,7 +19,7 @@ function element(name, text, className) {
 }
 
 function findCode(text) {
-  const found = text.match(/(?<![\d+.])\d{4,10}(?!\d)/);
+  const found = text.match(/(?<![\d+.])\d{4,12}(?!\d)/);
   return found ? found[0] : null;
 }
 

@@ -14,6 +14,7 @@ from auth1.core.http.request import Request, Response
 from auth1.core.ids import new_id
 from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
 from auth1.events.log import event_context, log_events
+from auth1.fraud.verification import settle_right_code
 from auth1.identifiers import stored_identifier
 from auth1.magic_links import pages, store
 from auth1.magic_links.devices import describe_device
@@ -89,6 +90,7 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
     assert redeemed.identifier is not None, "a redeemed link has an identifier"
     assert redeemed.user_id is not None, "a redeemed link has a user"
     identifier = stored_identifier("email", redeemed.identifier)
+    settle_right_code(app, request, tenant, identifier)
     return await create.issue_tokens(
         app, tenant, redemption.session, redeemed.user_id, identifier, is_new_user=redeemed.is_new_user
     )

@@ -1,6 +1,6 @@
 -- Add the rejections that a worker counted to those of each scope. The event attack.detected is recorded when a scope has
 -- rejected enough requests, and again each hour while it goes on: once in the whole installation, because the row is
--- locked. A scope is at most once in a batch. Returns the events.
+-- locked. A scope is at most once in a batch. Returns the events. end_attacks records the end.
 create type report_attack as (
   tenant_id text,
   scope text,
@@ -9,6 +9,7 @@ create type report_attack as (
   microdollars bigint,
   load real,
   threshold int,                  -- rejections from which it is an attack
+  has_ended boolean,              -- known to be over: not only quiet
   event_id text,
   deadline timestamptz
 );
@@ -27,7 +28,10 @@ declare
   attack attacks;
   new_events new_event[] := '{}';
 begin
-  for request in select * from unnest(requests) as r order by r.tenant_id, r.scope, r.subject loop
+  update attacks a set rejected_at = '-infinity'
+  from unnest(requests) as r
+  where r.has_ended and a.tenant_id = r.tenant_id and a.scope = r.scope and a.subject = r.subject;
+  for request in select * from unnest(requests) as r where not r.has_ended order by r.tenant_id, r.scope, r.subject loop
     insert into attacks as a (tenant_id, scope, subject, rejected, microdollars, load)
     values (request.tenant_id, request.scope, request.subject, request.rejected, request.microdollars, request.load)
     on conflict (tenant_id, scope, subject) do update set

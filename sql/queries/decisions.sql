@@ -44,7 +44,7 @@ select count(*) as settled from written
 
 -- name: list_decisions
 -- Newest first. Ids contain their time, so a page and a time range are ranges of the primary key.
-select id as decision_id, decision, is_enforced, score::float8 as score, reasons, features::text as features, scopes::text as scopes,
+select id as decision_id, decision, score::float8 as score, reasons, features::text as features, scopes::text as scopes,
   coalesce(outcome, 'unknown') as outcome, created_at, request_id
 from decisions
 where tenant_id = @tenant_id and id < @before
@@ -53,3 +53,9 @@ where tenant_id = @tenant_id and id < @before
   and (@reason::text is null or exists (select from unnest(reasons) as r where split_part(r, ':', 1) = @reason))
 order by id desc
 limit @max_rows
+
+-- name: find_counts
+-- How often an identifier answered a code, and how many of its sends it did not answer. A user from before these counts, or
+-- from an import, counts as one answer.
+select greatest(answered, (user_id is not null)::int) as answered, unanswered
+from identifiers where tenant_id = @tenant_id and identifier = @identifier

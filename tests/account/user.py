@@ -56,7 +56,7 @@ class AccountUser(TestUser):
             return "000000"
         if identifier.startswith("+"):
             return self.twilio.code_for(identifier)
-        found = re.search(r"^(\d{4,10})\r?$", self.mail.newest(identifier).part("plain"), re.MULTILINE)
+        found = re.search(r"^(\d{4,12})\r?$", self.mail.newest(identifier).part("plain"), re.MULTILINE)
         assert found is not None
         return found[1]
 

@@ -154,8 +154,8 @@ async def test_block_reason_is_shown_to_secret_keys_only(api: ApiClient, tenant:
 
     check_form(public, "request_blocked")
     check_form(secret, "request_blocked")
-    assert "toll_free" not in public.text
-    assert "toll_free" in secret.json()["detail"]
+    assert "tollFree" not in public.text
+    assert "tollFree" in secret.json()["detail"]
 
 
 async def test_used_and_never_requested_codes_get_the_same_error(scenario: ApiScenario) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from auth1.dev.redis import RedisServer
+from auth1.fraud.verification import settle
 from tests.api.conftest import until
 from tests.api.scenario import REQUEST, VERIFY
 from tests.conftest import Started, new_phone
@@ -18,14 +19,6 @@ from tests.support.providers.twilio import TwilioServer
 
 HOUR_S = 3600
 MINUTE_S = 60
-
-_areas = itertools.count(201)
-
-
-def block() -> list[str]:
-    """Return a hundred numbers of one prefix that no other test uses."""
-    area = next(_areas)
-    return [f"+1{area}55501{number:02d}" for number in range(100)]
 
 
 @pytest.fixture(scope="module", params=["in Redis", "without Redis"])
@@ -168,73 +161,53 @@ async def test_secret_key_sees_all_limits_and_publishable_key_the_ip_limit(free:
     secret = await free.post(REQUEST, {"phone": new_phone()}, tenant["secret_key"])
     public = await free.post(REQUEST, {"phone": new_phone()}, tenant["api_key"])
 
-    assert {name: state["q"] for name, state in limits(secret).items()} == {"tenant": 7, "identifier": 30, "prefix": 20}
+    assert {name: state["q"] for name, state in limits(secret).items()} == {"tenant": 7, "identifier": 30}
     assert limits(secret)["tenant"]["r"] == 6
     assert set(limits(public)) == {"ip"}
 
 
 async def test_identifier_limit_is_thirty_requests_a_minute(free: ApiClient, twilio_server: TwilioServer) -> None:
-    tenant, (phone, neighbour, *_) = await free.tenant(), block()
-    codes = []
-    for _ in range(30):
-        codes.append((await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).json().get("code"))
-        await free.services.limiter.flush_releases()  # what a worker does each second
+    tenant, phone = await free.tenant(), new_phone()
+    codes = [(await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).json().get("code") for _ in range(30)]
 
     refused = await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
 
     assert codes == [None] + ["resend_too_soon"] * 29
     assert 0 < wait_of(refused, "identifier") <= MINUTE_S
     assert len(twilio_server.sent_to(phone)) == 1
-    # One message was sent to the prefix: repeated requests do not limit its other numbers.
-    answer = await free.post(REQUEST, {"phone": neighbour}, tenant["secret_key"])
-    assert limits(answer)["prefix"]["r"] == 18
 
 
-async def test_prefix_limit_is_twenty_unverified_codes(free: ApiClient, twilio_server: TwilioServer) -> None:
-    tenant, other, numbers = await free.tenant(), await free.tenant(), block()
-    for phone in numbers[:20]:
-        assert (await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
-
-    refused = await free.post(REQUEST, {"phone": numbers[20]}, tenant["api_key"])
-
-    assert 0 < wait_of(refused, "prefix") <= 600
-    assert set(limits(refused)) == {"ip", "prefix"}  # the IP limit, which passed, and the one that was exceeded
-    assert (limits(refused)["prefix"]["q"], limits(refused)["prefix"]["w"]) == (20, 600)
-    assert twilio_server.sent_to(numbers[20]) == []
-    assert (await free.post(REQUEST, {"phone": block()[0]}, tenant["api_key"])).status_code == 200
-    assert (await free.post(REQUEST, {"phone": numbers[20]}, other["api_key"])).status_code == 200
+async def settle_logins(api: ApiClient) -> None:
+    """Do what a worker does each second."""
+    await settle(api.services)
+    await api.services.limiter.flush_releases()
 
 
-async def test_verification_releases_the_prefix_limit(free: ApiClient, twilio_server: TwilioServer) -> None:
-    tenant, numbers = await free.tenant(), block()
-
-    async def ask(phone: str) -> httpx.Response:
-        return await free.post(REQUEST, {"phone": phone}, tenant["secret_key"])
-
-    async def answer(phone: str) -> None:
+async def test_login_returns_the_requests_that_it_used(limited: ApiClient, twilio_server: TwilioServer) -> None:
+    mine, tenant = client(), await limited.tenant()
+    for _ in range(4):
+        phone = new_phone()
+        await limited.post(REQUEST, {"phone": phone}, tenant["api_key"], x_forwarded_for=mine)
         body = {"phone": phone, "code": twilio_server.code_for(phone)}
-        assert (await free.post(VERIFY, body, tenant["secret_key"])).status_code == 200
+        answer = await limited.post(VERIFY, body, tenant["api_key"], x_forwarded_for=mine)
+        assert answer.status_code == 200
+        await settle_logins(limited)
 
-    for phone in numbers[:19]:
-        await ask(phone)
-    assert limits(await ask(numbers[19]))["prefix"]["r"] == 0
-    for phone in numbers[:3]:
-        await answer(phone)
-    await free.services.limiter.flush_releases()  # what a worker does each second
+    answer = await limited.post(VERIFY, {}, tenant["api_key"], x_forwarded_for=mine)
 
-    assert [limits(await ask(phone))["prefix"]["r"] for phone in numbers[20:23]] == [2, 1, 0]
-    wait_of(await ask(numbers[23]), "prefix")
+    assert limits(answer)["ip"]["r"] == 4
 
 
-async def test_wrong_code_releases_no_rate_limit(free: ApiClient, twilio_server: TwilioServer) -> None:
-    tenant, numbers = await free.tenant(), block()
-    for phone in numbers[:20]:
-        await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
-        wrong = f"{(int(twilio_server.code_for(phone)) + 1) % 10**6:06d}"
-        await free.post(VERIFY, {"phone": phone, "code": wrong}, tenant["api_key"])
-    await free.services.limiter.flush_releases()
+async def test_wrong_code_returns_no_request(limited: ApiClient, twilio_server: TwilioServer) -> None:
+    mine, tenant, phone = client(), await limited.tenant(), new_phone()
+    await limited.post(REQUEST, {"phone": phone}, tenant["api_key"], x_forwarded_for=mine)
+    wrong = f"{(int(twilio_server.code_for(phone)) + 1) % 10**6:06d}"
+    await limited.post(VERIFY, {"phone": phone, "code": wrong}, tenant["api_key"], x_forwarded_for=mine)
+    await settle_logins(limited)
 
-    wait_of(await free.post(REQUEST, {"phone": numbers[20]}, tenant["api_key"]), "prefix")
+    answer = await limited.post(VERIFY, {}, tenant["api_key"], x_forwarded_for=mine)
+
+    assert limits(answer)["ip"]["r"] == 2
 
 
 async def test_workers_count_locally_when_redis_is_unavailable(start_app: Started, tmp_path: Path) -> None:

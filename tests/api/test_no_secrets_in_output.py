@@ -17,6 +17,7 @@ from auth1.challenges import magic_link
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
+from auth1.fraud.attacks import ATTACK_REJECTIONS
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
@@ -29,6 +30,7 @@ from tests.support.api_keys import add, patch, rotate
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, answer, hang_up, refuse
 from tests.support.raw_asgi import RawAsgi
+from tests.support.relaxed import RELAXED
 
 EMAIL = "somebody.special@example.com"
 NOTE = "a note about somebody"
@@ -108,6 +110,7 @@ async def said(
         said.answers.append(response)
 
     api.client.event_hooks["response"].append(keep)
+    await api.admin("PUT", "/api/admin/fraud/policy", RELAXED)
     said.tenant = await api.tenant(otp_length=CODE_LENGTH, sms_branding="MyApp", retry_undelivered=True)
     await log_in_and_fail(said)
     await log_in_by_link(said)
@@ -115,6 +118,7 @@ async def said(
     await let_providers_fail(said)
     await manage_users(said)
     await manage(said)
+    await attack(said)
     await trigger_errors(said, postgres_server, start_app, tmp_path_factory.mktemp("world"))
     await break_the_schema(said)
     said.secrets |= {ADMIN_TOKEN, JWT_SECRET, twilio.AUTH_TOKEN, api.settings.database_url, api.settings.redis_url}
@@ -237,6 +241,19 @@ async def manage_users(said: Said) -> None:
     assert (await api.client.post(f"{users}/import", content=upload, headers=ndjson)).json()["rejected"] == 1
     for query in ("/export", f"?phone={phone}", f"?q={phone[:-1]}"):
         assert (await api.client.get(users + query, headers=headers)).status_code == 200
+
+
+async def attack(said: Said) -> None:
+    """Request codes that need a proof, until that is an attack; then wait until it has ended."""
+    api, tenant = said.api, await said.api.tenant()
+    policy = {"rules": {"address": {"allowance": 0.5}}}
+    await api.admin("PUT", f"{TENANTS}/{tenant['tenant_id']}/fraud/policy", policy)
+    for _ in range(ATTACK_REJECTIONS):
+        answer = await api.post(REQUEST, {"phone": said.phone()}, tenant["api_key"])
+        assert answer.json()["code"] == "proof_required"
+    await api.services.attacks.flush()
+    await said.database.execute("update attacks set rejected_at = now() - interval '61 minutes'")
+    await api.services.attacks.end_attacks()
 
 
 async def manage(said: Said) -> None:

@@ -8,8 +8,11 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import Started
+from auth1.dev.postgres import PostgresServer
+from tests.conftest import Started, new_database
+from tests.fraud.visitors import Visitors
 from tests.support.api_client import ApiClient
+from tests.support.providers.twilio import TwilioServer
 
 DEFAULTS = "/api/admin/fraud"
 
@@ -47,15 +50,34 @@ async def managed(api: ApiClient) -> ManagedTenant:
     return await managed_tenant(api)
 
 
-@pytest.fixture(scope="module")
-async def workers(start_app: Started) -> tuple[ApiClient, ApiClient]:
-    """Return two workers that receive each other's invalidations."""
-    return await start_app(background=True), await start_app(background=True)
+@pytest.fixture(scope="session")
+async def fraud_url(postgres_server: PostgresServer) -> str:
+    """Return a database whose tenants have the default policy."""
+    return await new_database(postgres_server, "auth1_fraud", is_relaxed=False)
 
 
 @pytest.fixture(scope="session")
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+async def api(start_app: Started, fraud_url: str) -> ApiClient:
+    """Return an application with the default policy. A busy machine is no unavailable Redis."""
+    return await start_app(DATABASE_URL=fraud_url, REDIS_CALL_TIMEOUT_MS="5000")
+
+
+@pytest.fixture(scope="module")
+async def workers(start_app: Started, fraud_url: str) -> tuple[ApiClient, ApiClient]:
+    """Return two workers that receive each other's invalidations."""
+    settings = {"DATABASE_URL": fraud_url, "REDIS_CALL_TIMEOUT_MS": "5000"}
+    return await start_app(background=True, **settings), await start_app(background=True, **settings)
+
+
+@pytest.fixture(scope="session")
+async def database(fraud_url: str) -> AsyncIterator[asyncpg.Connection]:
     """Return a database connection of the test."""
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(fraud_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def visitors(managed: ManagedTenant, twilio_server: TwilioServer, database: asyncpg.Connection) -> Visitors:
+    """Return the visitors of a new tenant with the default policy."""
+    return Visitors(managed, twilio_server, database)

@@ -220,7 +220,7 @@ async def test_default_of_the_operator_applies_to_tenants_without_a_policy(
 ) -> None:
     """In a database of its own, because the default applies to all tenants."""
 
-    url = await new_database(postgres_server, f"auth1_{secrets.token_hex(4)}")
+    url = await new_database(postgres_server, f"auth1_{secrets.token_hex(4)}", is_relaxed=False)
     here, there = [await start_app(background=True, DATABASE_URL=url) for _ in range(2)]
     plain, own = await managed_tenant(here), await managed_tenant(here)
     await own.call("PUT", POLICY, {"sample": 0.25})

@@ -8,7 +8,8 @@ import pytest
 from auth1.core.redis import Script
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
-from auth1.fraud.assess import block_rate_limit, rate_limits
+from auth1.fraud.assess import rate_limits
+from auth1.fraud.messages import Message
 from auth1.identifiers import Identifier, parse_identifier
 from auth1.tenants.settings import Tenant, TenantSettings
 from tests.conftest import Started, new_phone
@@ -57,12 +58,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.mark.parametrize("tenant_id", [TENANT.id, f"{TENANT.id}:test"])
 def test_rate_limits_of_a_request_share_the_tenant_hash_tag(tenant_id: str, identifier: Identifier) -> None:
     tenant = Tenant(**{field: getattr(TENANT, field) for field in TENANT.__struct_fields__} | {"id": tenant_id})
-    asked = rate_limits(tenant, identifier.value, identifier.block)
+    number = identifier.value if identifier.channel == "sms" else None
+    message = Message(tenant_id, identifier.value, number, address="203.0.113.7", proof="0" * 64)
 
-    assert len(asked) >= 2
-    assert {hash_tag(bucket.key) for bucket in asked} == {tenant_id}
-    if identifier.block is not None:
-        assert block_rate_limit(tenant, identifier.block) in asked
+    keys = [limit.key for limit in rate_limits(tenant, identifier.value)] + message.narrow_keys()
+    keys += [message.sends_key(), message.proof_key(), message.wide_key()]
+
+    assert len(keys) >= 5
+    assert {hash_tag(key) for key in keys} == {tenant_id}
 
 
 async def test_login_works_with_a_redis_cluster(
@@ -97,6 +100,6 @@ async def test_login_works_with_a_redis_cluster(
     assert [line for line in errors.splitlines() if line.startswith("errorstat_") and "NOSCRIPT" not in line] == []
     keys = [key.decode() for key in await raw_redis.call("KEYS", "slots:*")]
     kinds = {key.rpartition("}")[2].split(":")[1] for key in keys}
-    assert kinds >= {"ip", "tenant", "identifier", "prefix"}
+    assert kinds >= {"ip", "tenant", "identifier"}
     assert all(hash_tag(key) != key for key in keys)
     raw_redis.close()

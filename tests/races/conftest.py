@@ -14,6 +14,7 @@ from auth1.dev.postgres import PostgresServer
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
+from tests.support.relaxed import relax_fraud_rules
 from tests.support.user import PhoneUser
 
 DATABASE = "auth1_races"
@@ -49,6 +50,7 @@ async def races_url(postgres_server: PostgresServer) -> str:
     await connection.close()
     url = postgres_server.url(DATABASE)
     await migrate(url)
+    await relax_fraud_rules(url)
     return url
 
 

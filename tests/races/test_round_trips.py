@@ -1,5 +1,6 @@
 """The number of calls per request, counted by the service and by the servers it calls."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -213,6 +214,48 @@ async def test_first_call_with_an_api_key_adds_one_statement(user: RaceUser, met
             postgres=statements, redis=1, statements=ONE * statements, commands=["EVALSHA"], messages=0
         )
         prepare = partial(user.answer, "000000")  # type: ignore[assignment]
+
+
+async def change_policy(api: ApiClient, user: RaceUser, **changes: object) -> None:
+    """Give the tenant a policy of its own: the defaults, and what is changed. The next request reads it."""
+    answer = await api.admin("PUT", f"/api/admin/tenants/{user.tenant_id}/fraud/policy", changes)
+    assert answer.status_code == 200, answer.text
+    await user.answer("000000")
+
+
+async def test_request_rejected_by_exposures_adds_one_statement(user: RaceUser, meter: Meter, api: ApiClient) -> None:
+    """Decision and event are one statement; the counts of the number are read where they could change the answer."""
+    await change_policy(api, user, rules={"address": {"allowance": 0}})
+    unknown = RaceUser(user.apis, user.tenant, user.twilio, user.database)
+
+    for _ in range(2):  # the first prepares the statements
+        answer, counts = await meter.measure(partial(asyncio.sleep, 0), unknown.ask)
+
+        assert outcome(answer) == "request_blocked"
+    assert counts == Counts(postgres=1, redis=2, statements=ONE, commands=["EVALSHA"] * 2, messages=0)
+
+
+async def test_known_number_adds_one_statement_and_one_script(user: RaceUser, meter: Meter, api: ApiClient) -> None:
+    await change_policy(api, user, rules={"block_of_1000": {"allowance": 1.9}})
+
+    for _ in range(2):
+        answer, counts = await meter.measure(partial(user.later, DAY_S), user.ask)
+
+        assert answer.status_code == 200, answer.text
+        await user.answer(user.code)
+    assert counts == Counts(postgres=3, redis=3, statements=ONE * 3, commands=["EVALSHA"] * 3, messages=1)
+
+
+async def test_first_request_after_a_flush_saves_and_reads_the_exposures_once(user: RaceUser, meter: Meter) -> None:
+    async def prepare() -> None:
+        await user.later(DAY_S)
+        await meter.caller.call("FLUSHALL")
+
+    for _ in range(2):
+        answer, counts = await meter.measure(prepare, user.ask)
+
+        assert answer.status_code == 200
+    assert counts == Counts(postgres=4, redis=4, statements=ONE * 4, commands=["EVALSHA"] * 4, messages=1)
 
 
 async def test_rate_limited_flood_makes_at_most_one_redis_call_a_second(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth1.errors import InvalidEmail, InvalidPhone, ValidationFailed
-from auth1.fraud.evidence import BLOCKED_LINES
+from auth1.fraud.line_types import type_by_phonenumbers
 from auth1.identifiers import parse_email, parse_identifier, parse_phone
 
 
@@ -67,11 +67,11 @@ def test_emergency_numbers_are_rejected(text: str) -> None:
 
 
 def test_line_types_are_read_from_the_numbering_plan() -> None:
-    assert BLOCKED_LINES.get(parse_phone("+445600123456").line) == "voip"
-    assert BLOCKED_LINES.get(parse_phone("+447000123456").line) == "personal_number"
-    assert BLOCKED_LINES.get(parse_phone("+18005550199").line) == "toll_free"
-    assert BLOCKED_LINES.get(parse_phone("+15551234567").line) is None
-    assert BLOCKED_LINES.get(parse_phone("+447400123456").line) is None
+    assert type_by_phonenumbers(parse_phone("+445600123456").line) == "nonFixedVoip"
+    assert type_by_phonenumbers(parse_phone("+447000123456").line) == "personal"
+    assert type_by_phonenumbers(parse_phone("+18005550199").line) == "tollFree"
+    assert type_by_phonenumbers(parse_phone("+15551234567").line) == "unknown"
+    assert type_by_phonenumbers(parse_phone("+447400123456").line) == "mobile"
 
 
 @given(st.text(max_size=40))

@@ -74,7 +74,7 @@ class Received:
 
     @property
     def code(self) -> str:
-        found = re.search(r"^(\d{4,10})$", self.part("plain"), re.MULTILINE)
+        found = re.search(r"^(\d{4,12})$", self.part("plain"), re.MULTILINE)
         assert found is not None, self.part("plain")
         return found[1]
 

@@ -90,7 +90,7 @@ class TwilioServer:
 
     def code_for(self, phone: str) -> str:
         """Return the code in the newest message to a number."""
-        found = re.search(r": (\d{4,10})\.", self.sent_to(phone)[-1])
+        found = re.search(r": (\d{4,12})\.", self.sent_to(phone)[-1])
         assert found is not None
         return found[1]
 
