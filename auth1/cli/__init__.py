@@ -9,5 +9,6 @@ dev              all of Auth1 on one machine, PostgreSQL and Redis included
 doctor           the production checklist
 service_checks   of the checklist: PostgreSQL, Redis and backups
 provider_checks  of the checklist: providers and the public URL
+fraud_checks     of the checklist: Twilio Lookup and the country database
 openapi          print the OpenAPI document
 """

@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn
 
-from auth1.cli import provider_checks, service_checks
+from auth1.cli import fraud_checks, provider_checks, service_checks
 from auth1.config.checklist import Finding, check_settings
 from auth1.config.settings import ConfigurationError, Settings, load_settings
 from auth1.core import schemas
@@ -25,6 +25,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("Redis", service_checks.check_redis),
     ("public URL", provider_checks.check_public_url),
     ("Twilio", provider_checks.check_twilio),
+    ("Lookup", fraud_checks.check_lookup),
+    ("GeoIP", fraud_checks.check_geoip),
     ("SNS", provider_checks.check_sns),
     ("SMTP", provider_checks.check_smtp),
 )

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from auth1.config.environ import MIN_SECRET_BYTES, SECRET_COMMAND
 from auth1.config.settings import Settings
+from auth1.config.urls import file_problem
 
 Status = Literal["ok", "warn", "fail"]
 MIN_DISTINCT_CHARACTERS = 10  # 32 random hexadecimal digits have fewer only once in 10 million
@@ -28,7 +29,20 @@ class Finding(NamedTuple):
 
 def check_settings(settings: Settings) -> list[Finding]:
     """Return one finding or more for each check that needs only the settings."""
-    checks = (_secrets, _admin_token, _app_url, _cors, _database_tls, _redis_tls, _proxies, _rate_limit, _sms, _email)
+    checks = (
+        _secrets,
+        _admin_token,
+        _app_url,
+        _cors,
+        _database_tls,
+        _redis_tls,
+        _proxies,
+        _rate_limit,
+        _sms,
+        _email,
+        _lookup,
+        _geoip,
+    )
     return [finding for check in checks for finding in check(settings)]
 
 
@@ -197,3 +211,23 @@ def _email(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("email", "ok", f"Email goes through {settings.smtp.host}.")
+
+
+def _lookup(settings: Settings) -> Iterator[Finding]:
+    if settings.twilio is not None and settings.twilio.lookup_fields:
+        fields = " and ".join(settings.twilio.lookup_fields)
+        message = f"Twilio Lookup is on: {fields}. Twilio bills each of them per number."
+        yield Finding("Lookup", "ok", message)
+    else:
+        yield Finding("Lookup", "ok", "Twilio Lookup is off, because TWILIO_LOOKUP_FIELDS is unset.")
+
+
+def _geoip(settings: Settings) -> Iterator[Finding]:
+    path = settings.geoip_file
+    if path is None:
+        yield Finding("GeoIP", "ok", "GEOIP_FILE is unset: the country of an address is unknown.")
+    elif problem := file_problem(path):
+        fix = "put a country database (.mmdb) there; Auth1 loads it without a restart"
+        yield Finding("GeoIP", "warn", f"GEOIP_FILE={path} {problem}.", fix)
+    else:
+        yield Finding("GeoIP", "ok", f"GEOIP_FILE is {path}.")

@@ -33,4 +33,6 @@ line_type_finder  a prefix, Twilio Lookup or phonenumbers, with the results that
 sources     all sources of a worker
 datasets    prefixes and networks in PostgreSQL, read by all workers
 files       lines of the files that the command line loads
+countries   the country of an address, from GEOIP_FILE
+disposable  disposable email domains
 """

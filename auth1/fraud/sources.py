@@ -5,6 +5,7 @@ from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.fraud.captcha import CaptchaVerifier
+from auth1.fraud.countries import Countries
 from auth1.fraud.datasets import DatasetReader
 from auth1.fraud.line_type_finder import LineTypeFinder
 from auth1.fraud.lookup import Lookup
@@ -22,10 +23,12 @@ class FraudSources:
         self.line_types = LineTypeFinder(postgres, keyring, lookup)
         self.networks = Networks()
         self.captcha = CaptchaVerifier(settings.captcha_verify_url, timeout_scale=settings.timeout_scale)
+        self.countries = Countries(settings.geoip_file, log)
         self._datasets = DatasetReader(postgres, log, self.line_types.use_prefixes, self.networks)
 
     async def refresh(self) -> None:
-        """Read datasets that have changed. Raises Unavailable."""
+        """Read files and datasets that have changed. Raises Unavailable."""
+        await self.countries.refresh()
         await self._datasets.refresh()
 
     async def close(self) -> None:
