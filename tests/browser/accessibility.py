@@ -33,10 +33,13 @@ async def faults(page: Page) -> list[str]:
         *await _of_its_head(page),
         *await _of_its_headings(page),
         *await _of_its_names(page),
-        *await _of_its_colours(page),
-        *await _of_its_size(page),
     ]
-    return [fault for fault in found if fault]
+    return [fault for fault in found if fault] + await visual_faults(page)
+
+
+async def visual_faults(page: Page) -> list[str]:
+    """Return the faults that depend on the colour scheme and the width."""
+    return [fault for fault in [*await _of_its_colours(page), *await _of_its_size(page)] if fault]
 
 
 async def _of_its_head(page: Page) -> list[str]:
