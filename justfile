@@ -96,6 +96,14 @@ scale users="200000" *arguments:
 soak minutes="60" *arguments:
     {{ bin }}/python -m bench.soak {{ minutes }} {{ arguments }}
 
+# Verify the audit log after so many random histories of purges, erasures, imports and changed secrets
+audit-runs runs="1000":
+    AUTH1_AUDIT_RUNS={{ runs }} {{ bin }}/pytest -n 0 tests/audit/test_honest_runs.py
+
+# Measure sealing and verification of events, and lists and exports of a large table beside a small one
+audit *arguments:
+    {{ bin }}/python -m bench.audit {{ arguments }}
+
 # Log in through nginx and two instances while workers, PostgreSQL, Redis and clients fail; `--seconds 6` takes a minute
 chaos *arguments:
     {{ bin }}/python -m bench.chaos {{ arguments }}

@@ -31,6 +31,7 @@ from auth1.fraud import datasets, decisions, exposures, verification
 from auth1.fraud.attacks import AttackLog
 from auth1.fraud.decisions import DecisionLog
 from auth1.fraud.exposures import Exposures
+from auth1.fraud.list_cache import ListCache
 from auth1.fraud.sources import FraudSources
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
@@ -140,6 +141,7 @@ async def start_services(
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
+        lists=ListCache(postgres),
         started_at=time.monotonic(),
     )
     await postgres.start(required=not background)

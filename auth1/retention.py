@@ -35,6 +35,7 @@ TABLE_SCANS = {
 INDEXED_PURGES = (
     "purge_idempotency",
     "purge_spending",
+    "purge_fraud_lists",
     "purge_deleted_sessions",
     "purge_deleted_identifiers",
     "purge_deleted_users",
@@ -43,6 +44,7 @@ INDEXED_PURGES = (
     "purge_deleted_spending",
     "purge_deleted_budgets",
     "purge_deleted_message_hours",
+    "purge_deleted_fraud_lists",
     "purge_deleted_fraud_settings",
     "purge_deleted_exposures",
     "purge_deleted_tenants",

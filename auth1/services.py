@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.fraud.attacks import AttackLog
     from auth1.fraud.decisions import DecisionLog
     from auth1.fraud.exposures import Exposures
+    from auth1.fraud.list_cache import ListCache
     from auth1.fraud.sources import FraudSources
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
@@ -45,6 +46,7 @@ class Services:
     outbox: "Outbox"
     signer: "Signer"
     sessions: "SessionCache"
+    lists: "ListCache"
     started_at: float  # time.monotonic()
     background: list[asyncio.Task[None]] = field(default_factory=list)
 

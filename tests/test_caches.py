@@ -11,7 +11,7 @@ import auth1
 from auth1.authn import tenants
 from auth1.challenges import messages
 from auth1.core import ratelimit
-from auth1.fraud import exposures, line_type_finder, local_copy, profiles, saved
+from auth1.fraud import exposures, line_type_finder, list_cache, local_copy, profiles, saved
 
 ROOT = Path(auth1.__file__).parents[1]
 MIB = 1024 * 1024
@@ -46,6 +46,8 @@ CACHES = {
     "auth1.fraud.policies._in_shadow": Bound(64, 8192),
     "auth1.fraud.profiles.OrderedDict": Bound(profiles.MAX_PROFILES, 1024),
     "auth1.fraud.saved.OrderedDict": Bound(saved.MAX_STATES, 512),
+    "auth1.fraud.list_cache.OrderedDict": Bound(1, list_cache.MAX_BYTES),
+    "auth1.fraud.lists.calling_code_length": Bound(256, 256),
     "auth1.identifiers.parse_email": Bound(1024, 1024),
     "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
     "auth1.numbering._plan": Bound(256, 512),  # keys are country codes

@@ -30,7 +30,7 @@ CHANNEL = "auth1:tenants"
 ALL_TENANTS = ""
 LIFE_S = 30.0
 ENTRY_BYTES = 2048
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 24 * 1024 * 1024
 
 
 class TenantCache:

@@ -24,7 +24,8 @@ FIELDS = {
     "error": "why it failed; null if unknown",
     "existing": "number of users that existed before",
     "is_new_user": "whether the user was created by this login",
-    "kind": "`pk`, `sk` or `test`",
+    "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `prefix`, `country` …",
+    "list": "`allow` or `block`",
     "load": "exposure divided by allowance",
     "mark": "`soft` or `hard`",
     "message_id": "the message",
@@ -173,6 +174,8 @@ class EventType(StrEnum):
         "its messages or costs of today reached a mark",
         "mark budget messages dollars",
     )
+    FRAUD_LIST_ENTRY_ADDED = "fraud.list_entry_added", "entry", "it was added to an allow or block list", "list kind"
+    FRAUD_LIST_ENTRY_REMOVED = "fraud.list_entry_removed", "entry", "it was removed from its list", "list kind"
     FRAUD_POLICY_UPDATED = "fraud.policy_updated", "tenant or `operator`", "the fraud policy changed", "changed"
     KEY_CREATED = "key.created", "key", "it was created", "kind"
     KEY_UPDATED = "key.updated", "key", "its origins or its end", "changed"

@@ -2,7 +2,10 @@
 
 policy      the fraud policy of a tenant
 policy_store  the policies of tenants and the operator's default
-routes      the routes that manage fraud rules, and their handlers
+routes      the routes that manage fraud rules
+policy_handlers  their handlers for policies
+lists       allow and block lists: the entry that decides
+list_values, list_schemas, list_store, list_handlers, list_cache  entries: checked, stored, managed, kept in the process
 constants   the figures of the rules
 scopes      the states of scopes: decay, a message, its settlement
 rules       loads and decisions: pure functions

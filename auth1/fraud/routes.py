@@ -1,20 +1,37 @@
 """The routes that manage fraud rules: of a tenant, and of the operator for all tenants."""
 
+from typing import Any
+
 from auth1.authn.guards import operator
 from auth1.authn.management import managed
 from auth1.core.http.router import Route
 from auth1.core.postgres import REPORT_S
-from auth1.fraud import handlers
+from auth1.errors import Conflict, NotFound
+from auth1.fraud import list_handlers, policy_handlers
 from auth1.fraud.decision_list import DecisionQuery, list_decisions
+from auth1.fraud.list_schemas import EntryIn, EntryQuery
 from auth1.fraud.policy import Policy
 
-DEFAULTS_PATH = "/api/admin/fraud"
+ADD_ENTRY: dict[str, Any] = {"body": EntryIn, "errors": (Conflict,), "status": 201, "idempotent": "yes"}
+OPERATORS_PATH = "/api/admin/fraud"
 
 FRAUD_ROUTES = (
-    *managed("GET", "/fraud/policy", handlers.get_policy),
-    *managed("PUT", "/fraud/policy", handlers.put_policy, body=Policy),
-    *managed("DELETE", "/fraud/policy", handlers.delete_policy),
+    *managed("GET", "/fraud/policy", policy_handlers.get_policy),
+    *managed("PUT", "/fraud/policy", policy_handlers.put_policy, body=Policy),
+    *managed("DELETE", "/fraud/policy", policy_handlers.delete_policy),
+    Route("GET", OPERATORS_PATH + "/policy", policy_handlers.get_default_policy, auth=operator),
+    Route("PUT", OPERATORS_PATH + "/policy", policy_handlers.put_default_policy, auth=operator, body=Policy),
     *managed("GET", "/fraud/decisions", list_decisions, query=DecisionQuery, deadline_s=REPORT_S + 2.0),
-    Route("GET", DEFAULTS_PATH + "/policy", handlers.get_default_policy, auth=operator),
-    Route("PUT", DEFAULTS_PATH + "/policy", handlers.put_default_policy, auth=operator, body=Policy),
+    *managed("GET", "/fraud/lists", list_handlers.list_entries, query=EntryQuery),
+    *managed("POST", "/fraud/lists", list_handlers.add_entry, **ADD_ENTRY),
+    *managed("DELETE", "/fraud/lists/{entry_id}", list_handlers.delete_entry, errors=(NotFound,)),
+    Route("GET", OPERATORS_PATH + "/lists", list_handlers.list_shared_entries, auth=operator, query=EntryQuery),
+    Route("POST", OPERATORS_PATH + "/lists", list_handlers.add_shared_entry, auth=operator, **ADD_ENTRY),
+    Route(
+        "DELETE",
+        OPERATORS_PATH + "/lists/{entry_id}",
+        list_handlers.delete_shared_entry,
+        auth=operator,
+        errors=(NotFound,),
+    ),
 )

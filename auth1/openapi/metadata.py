@@ -104,6 +104,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "user_id": ("The user.", "usr_01kf0fv2tvh73nvmmgx4kpch9w"),
     "digest": ("The digest of the image, from `logo` in the tenant's settings.", "8d1c4b0b6f7a4e55a1f0c2d93e7b6a10"),
     "session_id": ("The session.", "ses_01kf0fv37p8dmtqhn3ymsqjh1n"),
+    "entry_id": ("The entry of a list.", "fl_01kf0fv2qd8x7r3n5w1mzt9c4h"),
     "section": ("The section, such as `users`, `errors` or `schemas`.", "sign-in"),
     "type": ("The type of the identifier: `phone` or `email`.", "phone"),
 }

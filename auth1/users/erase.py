@@ -33,6 +33,12 @@ class EraseChallengesRow(NamedTuple):
     busy: int
 
 
+class TenantIdRow(NamedTuple):
+    """A row of `lock_lists_to_erase` and `erase_list_entries`."""
+
+    tenant_id: str
+
+
 class EraseUser(NamedTuple):
     """Parameters of `erase_user`."""
 
@@ -56,14 +62,17 @@ class EraseUserRow(NamedTuple):
 LOCK_IDENTIFIERS_TO_ERASE = _QUERIES.statement("lock_identifiers_to_erase", UserKey, IdentifierRow)
 ERASE_CHALLENGES = _QUERIES.statement("erase_challenges", IdentifierList, EraseChallengesRow)
 LOCK_USER_TO_ERASE = _QUERIES.statement("lock_user_to_erase", UserKey, IdRow)
+LOCK_LISTS_TO_ERASE = _QUERIES.statement("lock_lists_to_erase", IdentifierList, TenantIdRow)
+ERASE_LIST_ENTRIES = _QUERIES.statement("erase_list_entries", IdentifierList, TenantIdRow)
 ERASE_USER = _QUERIES.statement("erase_user", EraseUser, EraseUserRow)
 
 
 class Erased(NamedTuple):
-    """An erased user: the event and the sessions that were erased."""
+    """An erased user: the event and the sessions that were erased, and whether allow lists had its number."""
 
     events: list[RecordedEvent]
     sessions: list[str]
+    has_changed_lists: bool
 
 
 class _Busy(Exception):
@@ -128,4 +137,7 @@ async def _erase_in(
     erased = await transaction.row(ERASE_USER, params)
     if erased is None:
         raise _Busy  # it got another identifier meanwhile
-    return Erased(read_events(erased.events), erased.sessions)
+    lists = await transaction.row(LOCK_LISTS_TO_ERASE, IdentifierList(tenant_id, identifiers))
+    if lists is not None:
+        await transaction.row(ERASE_LIST_ENTRIES, IdentifierList(tenant_id, identifiers))
+    return Erased(read_events(erased.events), erased.sessions, has_changed_lists=lists is not None)

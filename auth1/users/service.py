@@ -113,6 +113,8 @@ async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
     if erased is None:
         raise NotFound
     log_events(app.log, erased.events)
+    if erased.has_changed_lists:
+        await app.tenants.publish_invalidation(manager.tenant_id)
     await app.sessions.revoke(manager.tenant_id, erased.sessions)
 
 

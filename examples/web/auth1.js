@@ -11,10 +11,11 @@ const SESSION_ENDED = ["invalid_token", "token_reused", "session_revoked"];
 
 /** An error response (RFC 9457). `message` is a sentence; `code` is one of a closed set. */
 export class ApiError extends Error {
-  constructor({ status = 0, code = "unreachable", detail }) {
+  constructor({ status = 0, code = "unreachable", detail, proof }) {
     super(detail);
     this.status = status;
     this.code = code;
+    this.proof = proof;
   }
 }
 
@@ -31,7 +32,7 @@ export function onChange(listener) {
 
 /** Send a code by SMS. The response has the challenge_id that `verifyCode` needs. */
 export function sendCode(phone, challengeId) {
-  return call("POST", "/api/auth/request", { phone, ...(challengeId && { challenge_id: challengeId }) });
+  return request({ phone, ...(challengeId && { challenge_id: challengeId }) });
 }
 
 /** Sign in with a code. */
@@ -43,7 +44,7 @@ export async function verifyCode(phone, code, challengeId) {
 export async function sendLink(email) {
   const verifier = base64url(crypto.getRandomValues(new Uint8Array(32)));
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
-  const sent = await call("POST", "/api/auth/request", {
+  const sent = await request({
     email,
     mode: "link",
     redirect_to: HOME,
@@ -104,6 +105,28 @@ function store({ token, refresh_token, expires_in, user_id, session_id }) {
 function endIfRevoked(error) {
   if (SESSION_ENDED.includes(error.code)) localStorage.removeItem(TOKENS);
   return error;
+}
+
+/** Request a code or link. A doubtful request needs proof of work: this tab solves it, and sends the request again. */
+async function request(body) {
+  try {
+    return await call("POST", "/api/auth/request", body);
+  } catch (error) {
+    if (error.proof?.kind !== "pow") throw error;
+    return call("POST", "/api/auth/request", { ...body, proof: await solve(error.proof) });
+  }
+}
+
+/** Solve proof of work: find the number whose SHA-256 after `salt` is `challenge`. */
+async function solve({ algorithm, challenge, salt, signature, maxnumber }) {
+  const encoder = new TextEncoder();
+  for (let number = 0; number <= maxnumber; number++) {
+    const digest = await crypto.subtle.digest(algorithm, encoder.encode(salt + number));
+    const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (hex === challenge) {
+      return { kind: "pow", payload: btoa(JSON.stringify({ algorithm, challenge, number, salt, signature })) };
+    }
+  }
 }
 
 async function call(method, path, body, token) {

@@ -145,6 +145,24 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_fraud_lists
+-- Expired entries. The lock of the owner's settings comes first, as in each change of the lists.
+with owners as (
+  select s.tenant_id from fraud_settings s
+  where s.tenant_id in (
+    select l.tenant_id from fraud_lists l where l.expires_at between '-infinity' and now() order by l.expires_at limit @max_rows)
+  order by s.tenant_id for update skip locked
+), old as (
+  select l.tenant_id, l.id from fraud_lists l join owners o on o.tenant_id = l.tenant_id
+  where l.expires_at between '-infinity' and now() limit @max_rows for update of l skip locked
+), deleted as (
+  delete from fraud_lists l using old where l.tenant_id = old.tenant_id and l.id = old.id returning l.tenant_id
+), counted as (
+  update fraud_settings s set list_entries = s.list_entries - d.entries
+  from (select tenant_id, count(*)::int as entries from deleted group by tenant_id) as d where s.tenant_id = d.tenant_id
+)
+select count(*) as purged from deleted
+
 -- name: purge_deleted_sessions
 -- Delete the rows of a deleted tenant, dependent tables first. After a minute no worker has it in its cache. Each statement
 -- reads rows in the order of the primary key: otherwise the planner may scan the whole table for a tenant without rows.
@@ -259,6 +277,20 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_deleted_fraud_lists
+-- Delete what is old, skipping rows that are locked.
+with old as (
+  select o.* from tenants t
+  cross join lateral (
+    select l.tenant_id, l.id from fraud_lists l where l.tenant_id = t.id
+    order by l.tenant_id, l.id limit @max_rows for update of l skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
+), deleted as (
+  delete from fraud_lists l using old where l.tenant_id = old.tenant_id and l.id = old.id returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_deleted_fraud_settings
 -- Delete what is old, skipping rows that are locked.
 with old as (
@@ -296,6 +328,7 @@ with old as (
     and (select true from challenges c where c.tenant_id in (t.id, t.id || ':test') order by c.tenant_id, c.id limit 1) is null
     and (select true from messages m where m.tenant_id in (t.id, t.id || ':test') order by m.tenant_id, m.id limit 1) is null
     and (select true from spending s where s.tenant_id in (t.id, t.id || ':test') order by s.tenant_id, s.day limit 1) is null
+    and (select true from fraud_lists l where l.tenant_id = t.id order by l.tenant_id, l.id limit 1) is null
     and not exists (select from fraud_settings f where f.tenant_id = t.id)
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
     and (select true from message_hours h where h.tenant_id = t.id order by h.hour limit 1) is null

@@ -263,6 +263,24 @@ with erasable as materialized (
 )
 select sessions, (select json_agg(event)::text from new_event) as events from erasable
 
+-- name: lock_lists_to_erase
+-- Lock the lists of a tenant if one of its allow entries is the number of a user that is erased.
+select s.tenant_id from fraud_settings s
+where s.tenant_id = @tenant_id and exists (
+  select from fraud_lists l
+  where l.tenant_id = s.tenant_id and l.kind = 'number' and l.value = any(@identifiers::text[]) and l.list = 'allow')
+for no key update of s
+
+-- name: erase_list_entries
+-- Delete the allow entries of erased numbers. Block entries stay: a user must not lift one by an erasure.
+with deleted as (
+  delete from fraud_lists l
+  where l.tenant_id = @tenant_id and l.kind = 'number' and l.value = any(@identifiers::text[]) and l.list = 'allow'
+  returning 1
+)
+update fraud_settings s set list_version = list_version + 1, list_entries = list_entries - (select count(*)::int from deleted)
+where tenant_id = @tenant_id returning tenant_id
+
 -- name: record_import
 -- Record the event of an import.
 insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)

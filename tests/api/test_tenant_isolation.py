@@ -64,6 +64,9 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
     login = (await api.post(VERIFY, body, made["api_key"])).json()
     key_id = await database.fetchval("select id from keys where tenant_id = $1 and kind = 'pk'", made["tenant_id"])
     message_id = await database.fetchval("select id from messages where tenant_id = $1", made["tenant_id"])
+    entry = {"list": "allow", "kind": "email_domain", "value": "example.com"}
+    headers = {"x-api-key": made["secret_key"]}
+    entry_id = (await api.client.post("/api/tenant/fraud/lists", json=entry, headers=headers)).json()["entry_id"]
     ids = {
         "tenant_id": made["tenant_id"],
         "key_id": key_id,
@@ -71,6 +74,7 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
         "user_id": login["user_id"],
         "session_id": login["session_id"],
         "message_id": message_id,
+        "entry_id": entry_id,
     }
     return Tenant(made, login["token"], ids)
 

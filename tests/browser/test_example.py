@@ -223,3 +223,15 @@ async def test_session_is_ended_from_the_list_of_another_session(browser: Chromi
         assert await other.evaluate("document.querySelector('[role=alert]').textContent.length > 5")
         assert await other.evaluate("localStorage.getItem('auth1.tokens')") is None
         assert page.complaints == []
+
+
+async def test_request_that_needs_a_proof_is_solved_and_sent(browser: Chromium, example: Example) -> None:
+    key = re.search(r"auth1_test_demo_\w+", example.dev.server.text())
+    assert key is not None
+    async with browser.page() as page:
+        await page.open(f"{example.url}?key={key[0]}")
+        await until(page, f"{SIGNED_OUT} && location.search === ''")
+        await submit(page, "phone", "+15005550006")
+        await until(page, "!document.querySelector('#code-view').hidden")
+        await submit(page, "code", "000000")
+        await until(page, SIGNED_IN)

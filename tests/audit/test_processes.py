@@ -1,0 +1,120 @@
+"""The program as processes: killed while it seals, stopped, and used as the documentation shows."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+from auth1.audit.pages import AuditReader
+from auth1.audit.seals import seal_keys
+from auth1.audit.verify import Verification
+from tests.audit.conftest import AuditLog
+from tests.conftest import JWT_SECRET
+from tests.support.process import CODE, Auth1
+
+PAGE = (Path(__file__).parents[2] / "docs" / "audit-log.md").read_text()
+COMMANDS = re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)
+
+
+def heads_in(log: Path) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if '"msg":"audit.head"' in line]
+    return lines
+
+
+async def test_killed_workers_seal_each_event_once(
+    audit_log: AuditLog, environment: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    sealed = 0
+    for is_killed in (True, True, False):
+        async with Auth1(environment | {"DATABASE_URL": audit_log.url}, log) as auth1:
+            while sealed == await audit_log.database.fetchval("select count(*) from event_seals"):
+                await audit_log.add("tn_1", 5)
+                await asyncio.sleep(0.05)
+            if is_killed:
+                os.killpg(auth1.process.pid, signal.SIGKILL)
+            else:
+                auth1.process.send_signal(signal.SIGTERM)
+                await asyncio.to_thread(auth1.process.wait)
+        sealed = await audit_log.database.fetchval("select count(*) from event_seals")
+    await audit_log.seal()
+
+    events = await audit_log.database.fetchval("select count(*) from events")
+    report = await Verification(
+        AuditReader(audit_log.services.postgres, None), seal_keys(audit_log.services.keyring)
+    ).run()
+    assert (report.findings, report.events, report.unsealed) == ([], events, 0)
+    assert await audit_log.database.fetchval("select sum(events) from event_seals") == events
+    [*_, last] = heads_in(log)
+    assert last["tenant_id"] == "tn_1"
+    assert last["seq"] == sealed
+
+
+async def shell(command: str, **variables: str) -> tuple[int, str]:
+    """Run a command of the page; `auth1` is this program."""
+    here = command.replace("auth1 audit", f"{sys.executable} -m auth1 audit")
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", here),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(CODE), **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=variables["DIRECTORY"],
+    )
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+async def test_documented_commands_work(audit_log: AuditLog, environment: dict[str, str], tmp_path: Path) -> None:
+    tenant = await audit_log.api.tenant()
+    ids = await audit_log.add(tenant["tenant_id"], 3, type="user.banned")
+    await audit_log.seal()
+    names = ("DATABASE_URL", "REDIS_URL", "JWT_SECRET")
+    variables = {name: (environment | {"DATABASE_URL": audit_log.url})[name] for name in names}
+    outputs = {}
+    async with Auth1(environment | {"DATABASE_URL": audit_log.url}, tmp_path / "log") as auth1:
+        variables |= {"URL": auth1.url, "SECRET_KEY": tenant["secret_key"], "LAST_EVENT_ID": ids[1]}
+        for command in COMMANDS:
+            code, outputs[command] = await shell(command, DIRECTORY=str(tmp_path), **variables)
+            assert code == 0, (command, outputs[command])
+
+    exported = [json.loads(line)["event_id"] for line in (tmp_path / "events.ndjson").read_text().splitlines()]
+    assert exported[-4:] == [*ids, ids[2]]
+    assert json.loads((tmp_path / "heads.ndjson").read_text())["seq"] >= 1
+    listed = next(text for command, text in outputs.items() if "type=user.banned" in command)
+    assert [event["event_id"] for event in json.loads(listed)["data"]] == ids[::-1]
+    assert re.search(r"4 events, \d+ seals, 1 tenants: no change found; 0 events", outputs["auth1 audit verify"])
+
+
+async def test_exit_codes_of_the_command(audit_log: AuditLog, environment: dict[str, str], tmp_path: Path) -> None:
+    tenant = await audit_log.api.tenant()
+    [event_id] = await audit_log.add(tenant["tenant_id"])
+    await audit_log.seal()
+    head = await audit_log.database.fetchrow("select * from event_seals")
+    assert head is not None
+    line = {"msg": "audit.head", "tenant_id": tenant["tenant_id"], "seq": 9, "head": "00", "mac": "00"}
+    (tmp_path / "heads").write_text(json.dumps(line) + "\n")
+    variables = {"DATABASE_URL": audit_log.url, "REDIS_URL": environment["REDIS_URL"], "JWT_SECRET": JWT_SECRET}
+    variables["DIRECTORY"] = str(tmp_path)
+    slug = tenant["slug"]
+
+    assert (await shell(f"auth1 audit verify --tenant {slug}", **variables))[0] == 0
+    code, text = await shell("auth1 audit verify --heads heads --json", **variables)
+    assert (code, json.loads(text)["report"]["findings"][0]["kind"]) == (1, "removed tail")
+    await audit_log.database.execute("update events set actor = 'x' where id = $1", event_id)
+    code, text = await shell("auth1 audit verify --replica", **variables)
+    assert code == 1
+    assert f"{tenant['tenant_id']}  changed  {event_id} seal 1" in text
+    other = variables | {"JWT_SECRET": "another secret, as long as it has to be"}
+    for command, changed in (
+        ("auth1 audit verify --heads nothing", variables),
+        ("auth1 audit verify --since yesterday", variables),
+        (f"auth1 audit verify --tenant {slug}-x", variables),
+        ("auth1 audit verify", variables | {"DATABASE_URL": "postgresql://auth1@127.0.0.1:1/nothing"}),
+    ):
+        assert (await shell(command, **changed))[0] == 2, command
+    await audit_log.database.execute("update events set actor = 'key_1' where id = $1", event_id)
+    assert (await shell("auth1 audit verify", **other))[0] == 2

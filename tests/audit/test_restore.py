@@ -1,0 +1,72 @@
+"""A dump that is restored into another cluster, whose transaction ids are lower: readers go on, and seals verify."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from auth1.audit import seals
+from auth1.audit.pages import AuditReader
+from auth1.audit.seals import seal_keys
+from auth1.audit.verify import Verification
+from auth1.core.postgres.migrations import migrate
+from auth1.dev.postgres import PostgresServer, find_programs
+from auth1.events import reader
+from tests.audit.conftest import AuditLog
+
+TENANT = "tn_restored"
+BURN = "do $$ begin for n in 1..4000 loop perform pg_current_xact_id(); commit; end loop; end $$"
+
+
+async def run(command: list[str | Path], text: bytes = b"") -> bytes:
+    """Run a program and return its output."""
+    done = await asyncio.to_thread(subprocess.run, command, input=text, check=True, capture_output=True)
+    output: bytes = done.stdout
+    return output
+
+
+async def restore(log: AuditLog, server: PostgresServer) -> str:
+    """Copy the database into another cluster; return its URL."""
+    programs = find_programs()
+    dump = await run([programs / "pg_dump", "--no-owner", log.url])
+    admin = await asyncpg.connect(server.url())
+    await admin.execute("create database restored")
+    await admin.close()
+    load: list[str | Path] = [programs / "psql", "--quiet", "--set=ON_ERROR_STOP=1", server.url("restored")]
+    await run(load, dump)
+    return server.url("restored")
+
+
+@pytest.mark.parametrize("migrates", [True, False])
+async def test_readers_go_on_after_a_restore_into_another_cluster(
+    audit_log: AuditLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrates: bool
+) -> None:
+    monkeypatch.setattr(reader.follow, "__defaults__", (100,))
+    await audit_log.database.execute(BURN)
+    old = await audit_log.add(TENANT, 260)
+    assert [await seals.seal_once(audit_log.services) for _ in range(2)] == [100, 100]
+
+    with PostgresServer(tmp_path / "other", durable=False) as server:
+        url = await restore(audit_log, server)
+        if migrates:
+            await migrate(url)
+        restored = AuditLog(
+            await audit_log.start_app(DATABASE_URL=url), await asyncpg.connect(url), url, audit_log.start_app
+        )
+        if not migrates:
+            assert await seals.seal_once(restored.services) == 0  # this round notices the restore
+        new = await restored.add(TENANT, 30)
+        assert await restored.seal() == 90
+        new += await restored.add(TENANT, 5)
+        assert await restored.seal() == 5
+
+        verification = Verification(AuditReader(restored.services.postgres, None), seal_keys(restored.services.keyring))
+        report = await verification.run()
+        rows = await restored.database.fetch("select id from events order by tx, id")
+        await restored.database.close()
+        await restored.services.postgres.stop()
+
+    assert (report.findings, report.events, report.unsealed) == ([], 295, 0)
+    assert [row["id"] for row in rows] == old + new
