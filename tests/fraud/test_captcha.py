@@ -17,10 +17,10 @@ from auth1.fraud.proof_schemas import CaptchaProof, PowProof
 from auth1.fraud.redeem import find_redemption, proof_required
 from auth1.identifiers import parse_identifier
 from auth1.tenants.settings import Tenant
-from tests.conftest import Started
+from tests.conftest import Started, new_phone
 from tests.fraud.conftest import ManagedTenant, managed_tenant
 from tests.support.providers.siteverify import FAULTS, HOST, SECRET, SITE_KEY, SiteverifyServer, solved, unsolved
-from tests.support.providers.twilio import Behaviour
+from tests.support.providers.twilio import Behaviour, TwilioServer
 
 SCALE = 0.3  # of the deadline of one second: the rest of it is for a slow machine
 CAPTCHA = Captcha(provider="turnstile", site_key=SITE_KEY, hostnames=(HOST,))
@@ -137,9 +137,10 @@ async def captcha_tenant(start_app: Started, server: SiteverifyServer) -> Manage
     return managed
 
 
-async def put_captcha(managed: ManagedTenant, **changes: object) -> None:
+async def put_captcha(managed: ManagedTenant, policy: dict[str, object] | None = None, **changes: object) -> None:
+    """Set the policy of a tenant: a captcha, with changes, and other fields."""
     captcha = {"provider": "turnstile", "site_key": SITE_KEY, "secret": SECRET, "hostnames": [HOST]} | changes
-    response = await managed.call("PUT", "/fraud/policy", {"captcha": captcha})
+    response = await managed.call("PUT", "/fraud/policy", {"captcha": captcha} | (policy or {}))
     assert response.status_code == 200, response.text
     assert SECRET not in response.text
 
@@ -209,3 +210,22 @@ async def test_proof_of_work_of_a_tenant_with_a_captcha_is_not_accepted(captcha_
     assert captcha_secret(services.keyring, tenant) == SECRET
     assert msgspec.to_builtins(error.proof)["kind"] == "captcha"
     assert error.channels == ["email"]
+
+
+async def test_token_lets_one_doubtful_request_through(
+    captcha_tenant: ManagedTenant, server: SiteverifyServer, twilio_server: TwilioServer
+) -> None:
+    await put_captcha(captcha_tenant, policy={"line_types": {"unknown": "proof_required"}})
+    api, key, phones = captcha_tenant.api, captcha_tenant.made["api_key"], [new_phone() for _ in range(3)]
+    proof = {"kind": "captcha", "token": "token"}
+
+    required = await api.post(REQUEST, {"phone": phones[0]}, key)
+    sent = await api.post(REQUEST, {"phone": phones[0], "proof": proof}, key)
+    again = await api.post(REQUEST, {"phone": phones[1], "proof": proof}, key)
+    server.behaviour = unsolved("invalid-input-response")
+    rejected = await api.post(REQUEST, {"phone": phones[2], "proof": {"kind": "captcha", "token": "other"}}, key)
+
+    assert (required.json()["code"], required.json()["proof"]["kind"]) == ("proof_required", "captcha")
+    assert sent.status_code == 200, sent.text
+    assert [again.json()["code"], rejected.json()["code"]] == ["proof_required"] * 2
+    assert [len(twilio_server.sent_to(phone)) for phone in phones] == [1, 0, 0]
