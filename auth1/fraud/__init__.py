@@ -38,4 +38,5 @@ datasets    prefixes and networks in PostgreSQL, read by all workers
 files       lines of the files that the command line loads
 countries   the country of an address, from GEOIP_FILE
 disposable  disposable email domains
+signals     signals of addresses, emails and numbers, with the weights of the policy
 """

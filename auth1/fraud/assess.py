@@ -110,7 +110,7 @@ async def _look_up_line(app: Services, evidence: Evidence, acquired: Acquired) -
             evidence.identifier, policy, voip_blocking=voip_blocking, is_doubtful=is_doubtful
         )
         evidence = evidence.with_line(line)
-        message = acquired.message._replace(minimum=evidence.message.minimum)
+        message = acquired.message._replace(minimum=evidence.message.minimum, signals=evidence.message.signals)
         acquired = msgspec.structs.replace(acquired, message=message)
     if evidence.line_decision.action == "unavailable" and policy.mode == "on":
         Checked(acquired).take_back(app)

@@ -17,6 +17,7 @@ from auth1.fraud.policy import Action, Policy
 from auth1.fraud.proof_schemas import Proof
 from auth1.fraud.redeem import find_redemption
 from auth1.fraud.scopes import Scope
+from auth1.fraud.signals import find_signals, is_in_country, signals_of_line
 from auth1.identifiers import Identifier
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
@@ -104,7 +105,9 @@ class Evidence(NamedTuple):
         """Return the evidence with the line type of the number, and what follows from it."""
         decision = decide_line_type(line, self.policy, voip_blocking=self.tenant.settings.voip_blocking)
         minimum = MINIMUM_LOADS[decision.action] if decision.action != "unavailable" else 0.0
-        message = self.message._replace(minimum=max(self.message.minimum, minimum))
+        known = self.message
+        signals = tuple(dict.fromkeys((*known.signals, *signals_of_line(self.policy, line))))
+        message = known._replace(minimum=max(known.minimum, minimum), signals=signals)
         return self._replace(line=line, line_decision=decision, message=message)
 
 
@@ -119,6 +122,7 @@ async def gather(
     """Gather the facts about a request that are known in this process. Raises ValidationFailed for a bad proof."""
     identifier = candidate.identifier
     has_scopes = identifier.channel == "sms" and policy.mode != "off"
+    address = request.client if has_address(request, tenant) else None
     evidence = Evidence(
         tenant=tenant,
         policy=policy,
@@ -130,7 +134,9 @@ async def gather(
             number=identifier.value if has_scopes else None,
             country=identifier.country,
             price=candidate.microdollars / MICRO,
-            address=request.client if has_address(request, tenant) else None,
+            address=address,
+            in_country=has_scopes and is_in_country(app.fraud_sources, identifier, address),
+            signals=find_signals(app.fraud_sources, policy, identifier, address) if policy.mode != "off" else (),
             code_s=candidate.code_s,
             proof=await find_redemption(app, tenant, identifier, candidate.proof),
         ),
