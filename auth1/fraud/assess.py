@@ -69,8 +69,8 @@ async def check_request(app: Services, request: Request[Any], tenant: Tenant, ca
 
     Raises RequestBlocked, ProofRequired, RateLimited, ValidationFailed, Unavailable.
     """
-    policy = policy_of(app, tenant)
-    evidence = await gather(app, request, tenant, policy, candidate)
+    evidence = await gather(app, request, tenant, policy_of(app, tenant), candidate)
+    policy = evidence.policy
     if policy.mode == "on" and evidence.message.minimum > BLOCK_LOAD:
         facts = Facts(price=evidence.message.price, minimum=evidence.message.minimum)
         raise await _reject(app, evidence, facts, evaluate(policy, facts, 0.0))
@@ -146,7 +146,8 @@ def _record_of_sent(evidence: Evidence, acquired: Acquired, evaluation: Evaluati
     if policy.mode == "off" or (not reasons and random.random() >= policy.sample):  # a sample, no secret
         return None
     evaluation = evaluation or acquired.evaluate()
-    return _record(evidence, acquired.facts, evaluation, evaluation.shadow_decision)
+    decision = "allow" if evidence.is_on_allow_list else evaluation.shadow_decision
+    return _record(evidence, acquired.facts, evaluation, decision)
 
 
 async def _reject(app: Services, evidence: Evidence, facts: Facts, evaluation: Evaluation) -> ApiError:

@@ -4,6 +4,7 @@ Each source adds its part to `Evidence`: the line type of the number, the entry 
 of the address, the proof. A source that decides by itself sets the least load of the request (`minimum`) and a reason.
 """
 
+import time
 from typing import Any, NamedTuple
 
 from auth1.core.http.request import Request
@@ -12,7 +13,9 @@ from auth1.events.log import EventContext, event_context
 from auth1.fraud.assessment import Reason
 from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
 from auth1.fraud.line_types import ALLOWED, LineDecision, LineTypeResult, decide_line_type
+from auth1.fraud.lists import Entry, match
 from auth1.fraud.messages import Message
+from auth1.fraud.policies import in_shadow
 from auth1.fraud.policy import Action, Policy
 from auth1.fraud.proof_schemas import Proof
 from auth1.fraud.redeem import find_redemption
@@ -62,6 +65,7 @@ class Evidence(NamedTuple):
     line: LineTypeResult | None = None
     line_decision: LineDecision = ALLOWED
     own_reasons: tuple[Reason, ...] = ()
+    is_on_allow_list: bool = False
     proof: Proof | None = None
 
     @property
@@ -100,6 +104,14 @@ class Evidence(NamedTuple):
         """The reasons of sources that decide by themselves."""
         reason = self.line_decision.reason
         return self.own_reasons if reason is None else (*self.own_reasons, reason)
+
+    def with_entry(self, entry: Entry) -> "Evidence":
+        """Return the evidence with the entry of a list. An allow entry lets a request through, and it is counted."""
+        reason = Reason(f"{entry.list}_list", entry.kind)
+        evidence = self._replace(own_reasons=(*self.own_reasons, reason))
+        if entry.list == "allow":
+            return evidence._replace(policy=in_shadow(self.policy), is_on_allow_list=True)
+        return evidence._replace(message=self.message._replace(minimum=MINIMUM_LOADS["block"]))
 
     def with_line(self, line: LineTypeResult) -> "Evidence":
         """Return the evidence with the line type of the number, and what follows from it."""
@@ -142,6 +154,10 @@ async def gather(
         ),
         proof=candidate.proof,
     )
+    if policy.mode != "off":
+        lists = await app.lists.get(tenant)
+        found = match(lists, identifier, evidence.message.address, identifier.country, time.time())
+        evidence = evidence.with_entry(found.entry) if found is not None else evidence
     if has_scopes:
         voip_blocking = tenant.settings.voip_blocking
         line = app.fraud_sources.line_types.get_known(identifier, policy, voip_blocking=voip_blocking)

@@ -14,9 +14,12 @@ PRINTED = ("console",)
 def policy_of(app: Services, tenant: Tenant) -> Policy:
     """Return the policy that holds. Where SMS are only printed, they cost nothing: no request is rejected."""
     policy = tenant.policy
-    if policy.mode == "on" and app.settings.sms_providers == PRINTED:
-        return _in_shadow(msgspec.json.encode(policy))
-    return policy
+    return in_shadow(policy) if app.settings.sms_providers == PRINTED else policy
+
+
+def in_shadow(policy: Policy) -> Policy:
+    """Return a policy that decides and records, and rejects no request. A policy that is off stays off."""
+    return _in_shadow(msgspec.json.encode(policy)) if policy.mode == "on" else policy
 
 
 @lru_cache(maxsize=64)

@@ -93,6 +93,25 @@ async def test_blocked_request_names_the_channels_of_the_policy(visitors: Visito
     assert decision["decision"] == "other_channel"
 
 
+async def test_block_list_blocks_and_allow_list_admits(visitors: Visitors) -> None:
+    blocked, allowed = "198.51.100.0/24", "192.0.2.0/24"
+    for name, value in (("block", blocked), ("allow", allowed)):
+        entry = {"list": name, "kind": "network", "value": value, "reason": "a test"}
+        assert (await visitors.managed.call("POST", "/fraud/lists", entry)).status_code == 201
+
+    assert outcome(await visitors.request(new_phone(), "198.51.100.1")) == "request_blocked"
+    answers = [await visitors.request(new_phone(), "192.0.2.1") for _ in range(8)]
+    await visitors.settle()
+
+    assert [outcome(answer) for answer in answers] == ["sent"] * 8
+    found = await visitors.decisions()
+    assert {(decision["decision"], decision["reasons"][0]) for decision in found} == {
+        ("block", "block_list: network"),
+        ("allow", "allow_list: network"),
+    }
+    assert "address: 8 unverified, 6 allowed" in found[0]["reasons"]
+
+
 async def test_shadow_mode_records_and_rejects_no_request(visitors: Visitors) -> None:
     await visitors.change_policy(mode="shadow")
 
