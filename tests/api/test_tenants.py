@@ -41,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_unreported_after": None,
     "sms_senders": {},
     "email_from": None,
+    "events_retention_days": None,
     "logo": None,
 }
 # What each setting may just be, and what it may just not be.
@@ -89,6 +90,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ),
     ("logo", [None], ["", "a" * 31, "a" * 33, "A" * 32, "a" * 32, "a" * 31 + "\n", 1]),
     ("retry_undelivered", [True, False], [1, "yes"]),
+    ("events_retention_days", [1, 3660, None], [0, 3661, -1, True, "30", 30.5]),
     ("retry_unreported_after", [10, 300, None], [9, 301, 0, -1, True, "60", 10.5]),
     (
         "email_from",
