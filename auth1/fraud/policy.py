@@ -27,21 +27,15 @@ LineType = Literal[
     "pager",
     "unknown",
 ]
-# The names of signals; `evidence.py` sets those that the sources report.
+# The names of signals that the sources report; docs/fraud.md lists others that are not built.
 SIGNALS = (
-    "sequential_numbers",
-    "new_country",
     "hosting_network",
     "vpn_network",
     "tor_network",
     "foreign_address",
-    "address_countries",
     "disposable_email",
     "pumping_risk",
     "sim_swap",
-    "undelivered",
-    "blocked_before",
-    "erased_before",
 )
 _UNKNOWN_SIGNAL = f"Must be one of: {', '.join(SIGNALS)}."
 _Allowance = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
