@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
     audit = _add(commands, "audit", "Verify the audit log.", "auth1 audit verify")
     _add_audit(audit.add_subparsers(dest="act", required=True, metavar="ACT"))
-    fraud = _add(commands, "fraud", "Load the data of the fraud rules.", "auth1 fraud datasets")
+    fraud = _add(commands, "fraud", "Load data of the fraud rules; replay decisions.", "auth1 fraud datasets")
     _add_fraud(fraud.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Check this installation against the production checklist. Exits 1 with warnings, 2 with failures."
     example = "auth1 doctor --backup-marker /var/backups/auth1.done --backup-days 2"
@@ -170,7 +170,11 @@ def _add_fraud(acts: Commands) -> None:
     for command in (prefixes, networks):
         command.add_argument("file", metavar="FILE", nargs="?", help="- for stdin")
         command.add_argument("--remove", action="store_true", help="remove what was loaded")
-    for command in (prefixes, networks, listing):
+    text = "Evaluate stored decisions of each tenant under its policy with the changes of a file. Nothing is changed."
+    replay = _add(acts, "replay", text, "auth1 fraud replay --policy stricter.json --days 14", "auth1.cli.fraud:replay")
+    replay.add_argument("--policy", metavar="FILE", help="JSON with what differs from the policies; - for stdin")
+    replay.add_argument("--days", metavar="N", type=int, choices=range(1, 31), default=7, help="1 to 30, by default 7")
+    for command in (prefixes, networks, listing, replay):
         _add_json(command)
 
 

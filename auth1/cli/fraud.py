@@ -1,4 +1,4 @@
-"""`auth1 fraud`: load line types by prefix and networks by type, for all tenants.
+"""`auth1 fraud`: load line types by prefix and networks by type, for all tenants; replay stored decisions.
 
 A file is read and compiled before anything is changed: a bad line changes nothing. Workers use the new version within a
 second.
@@ -7,16 +7,25 @@ second.
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
 
 from auth1.cli.commands import fail, run
 from auth1.core import schemas
-from auth1.fraud import datasets
+from auth1.fraud import datasets, review_handlers
 from auth1.fraud.files import BadLine, read_lines
 from auth1.fraud.networks import compile_networks
 from auth1.fraud.prefixes import compile_prefixes
+from auth1.fraud.simulation import Simulation
 from auth1.services import Services
+from auth1.tenants import store
 
+_TENANTS = 100  # of a page
+_REPLAY = "{:24} {:>10} {:>10} {:>14} {:>10} {:>16} {:>10} {:>11}"
 Compile = Callable[[Iterable[str]], tuple[int, bytes]]
 
 
@@ -40,6 +49,37 @@ def show_datasets(options: Namespace) -> None:
         print(
             f"{row.name:16}  {row.entries:>9,} entries  {row.bytes:>11,} bytes  {row.loaded_at:%Y-%m-%d %H:%M:%S} UTC"
         )
+
+
+def replay(options: Namespace) -> None:
+    """Evaluate the stored decisions of each tenant under its policy, with the changes of a file."""
+    changes = _read_policy(options.policy) if options.policy is not None else {}
+    since = datetime.now(UTC) - timedelta(days=options.days)
+
+    async def act(app: Services) -> dict[str, Simulation]:
+        found, after = {}, ""
+        while tenants := await store.list_tenants(app.postgres, after, _TENANTS):
+            for tenant in tenants:
+                found[tenant.slug] = await review_handlers.replay(app, tenant.tenant_id, changes, since)
+            after = tenants[-1].tenant_id
+        return {slug: result for slug, result in found.items() if result.requests}
+
+    results = run(act)
+    if options.json:
+        print(schemas.encode(results).decode())
+        return
+    print(_REPLAY.format("tenant", *(name for name in Simulation.__struct_fields__ if name != "since")))
+    for slug, result in results.items():
+        print(_REPLAY.format(slug, *(value for name, value in asdict(result).items() if name != "since")))
+
+
+def _read_policy(path: str) -> dict[str, Any]:
+    """Read the changes of a policy from a JSON file, or from stdin for `-`. Exits with the reason."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text()
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        fail(f"{path} is no policy in JSON: {error}")
 
 
 def _load(options: Namespace, name: str, title: str, compile_lines: Compile) -> None:

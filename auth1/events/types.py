@@ -21,6 +21,7 @@ FIELDS = {
     "country": "of the phone number; null for an email",
     "created": "number of created users",
     "dollars": "spent today",
+    "entry_id": "the entry of a list that follows; null: none",
     "error": "why it failed; null if unknown",
     "existing": "number of users that existed before",
     "is_new_user": "whether the user was created by this login",
@@ -47,6 +48,7 @@ FIELDS = {
     "unverified": "number of users with a phone or email that is profile data",
     "user_id": "the user",
     "version": "of the signing secret",
+    "was": "`honest` or `fraud`",
 }
 
 
@@ -176,6 +178,7 @@ class EventType(StrEnum):
     )
     FRAUD_LIST_ENTRY_ADDED = "fraud.list_entry_added", "entry", "it was added to an allow or block list", "list kind"
     FRAUD_LIST_ENTRY_REMOVED = "fraud.list_entry_removed", "entry", "it was removed from its list", "list kind"
+    FRAUD_FEEDBACK_GIVEN = "fraud.feedback_given", "decision", "the tenant says what it was", "was entry_id"
     FRAUD_POLICY_UPDATED = "fraud.policy_updated", "tenant or `operator`", "the fraud policy changed", "changed"
     KEY_CREATED = "key.created", "key", "it was created", "kind"
     KEY_UPDATED = "key.updated", "key", "its origins or its end", "changed"

@@ -16,6 +16,8 @@ acquired    the outcome of that call
 settlements right codes, messages not sent, wrong codes: settled in the background
 local_copy  the exposures of one worker while Redis is unavailable
 saved       the exposures that PostgreSQL keeps
+simulation  stored decisions under another policy
+feedback    what a tenant says about a decision; review_handlers has the routes of both
 evidence    the facts about a request that are known in the process
 assess      check a request: facts -> limits and exposures -> decision
 assessment  decisions and reasons

@@ -159,14 +159,21 @@ async def delete_entry(
     """Delete an entry and return the event; None when there is no such entry. Raises NotFound without a tenant."""
 
     async def work(transaction: Transaction) -> list[RecordedEvent] | None:
-        await _lock(transaction, owner)
-        row = await transaction.row(_DELETE_ENTRY, _DeleteEntry(owner, entry_id, new_id("evt"), *context))
-        if row is None:
-            return None
-        await transaction.row(_COUNT_CHANGE, _Owner(owner))
-        return read_events(row.events)
+        return await delete_entry_in(transaction, owner, entry_id, context)
 
     return await postgres.in_transaction(work)
+
+
+async def delete_entry_in(
+    transaction: Transaction, owner: str, entry_id: str, context: EventContext
+) -> list[RecordedEvent] | None:
+    """Delete an entry in a transaction. Raises NotFound without a tenant."""
+    await _lock(transaction, owner)
+    row = await transaction.row(_DELETE_ENTRY, _DeleteEntry(owner, entry_id, new_id("evt"), *context))
+    if row is None:
+        return None
+    await transaction.row(_COUNT_CHANGE, _Owner(owner))
+    return read_events(row.events)
 
 
 async def list_entries(

@@ -7,8 +7,9 @@ from auth1.authn.management import managed
 from auth1.core.http.router import Route
 from auth1.core.postgres import REPORT_S
 from auth1.errors import Conflict, NotFound
-from auth1.fraud import list_handlers, policy_handlers
+from auth1.fraud import list_handlers, policy_handlers, review_handlers, simulation
 from auth1.fraud.decision_list import DecisionQuery, list_decisions
+from auth1.fraud.feedback import FeedbackIn
 from auth1.fraud.list_schemas import EntryIn, EntryQuery
 from auth1.fraud.policy import Policy
 
@@ -24,6 +25,21 @@ FRAUD_ROUTES = (
     *managed("GET", "/fraud/decisions", list_decisions, query=DecisionQuery, deadline_s=REPORT_S + 2.0),
     *managed("GET", "/fraud/lists", list_handlers.list_entries, query=EntryQuery),
     *managed("POST", "/fraud/lists", list_handlers.add_entry, **ADD_ENTRY),
+    *managed(
+        "POST",
+        "/fraud/simulate",
+        review_handlers.simulate_policy,
+        body=review_handlers.SimulationIn,
+        deadline_s=simulation.TIME_S + 4.0,
+        max_concurrent=1,
+    ),
+    *managed(
+        "POST",
+        "/fraud/feedback",
+        review_handlers.give_feedback,
+        body=FeedbackIn,
+        errors=(NotFound, Conflict),
+    ),
     *managed("DELETE", "/fraud/lists/{entry_id}", list_handlers.delete_entry, errors=(NotFound,)),
     Route("GET", OPERATORS_PATH + "/lists", list_handlers.list_shared_entries, auth=operator, query=EntryQuery),
     Route("POST", OPERATORS_PATH + "/lists", list_handlers.add_shared_entry, auth=operator, **ADD_ENTRY),
