@@ -3,10 +3,12 @@
 import math
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from auth1.fraud import constants, proof
+from auth1.fraud.lists import ListName
 from auth1.fraud.policy import SIGNALS, Policy
 from auth1.fraud.scopes import DECAY_S, NARROW, WIDE
 
@@ -33,6 +35,8 @@ def test_reasons_are_those_of_the_code() -> None:
         for path in (ROOT / "auth1" / "fraud").glob("*.py")
         for name in re.findall(r"\bReason\(\s*\"([a-z_]+)\"", path.read_text())
     }
+
+    in_code |= {f"{name}_list" for name in get_args(ListName)}
 
     documented = names("Read why a number was refused")
 
