@@ -88,7 +88,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", root / "usr"], check=True)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     environ["PATH"] = f"{root / 'usr/bin'}{os.pathsep}{os.environ['PATH']}"
-    environ["PIP_NO_COMPILE"] = "1"  # compiling all packages takes longer than all the rest; few of them are imported
+    environ["PIP_COMPILE"] = "0"  # compiling all packages takes longer than all the rest; few of them are imported
     here = root
     for name, argument in instructions(0):
         inside = re.sub(r"(?<![\w.])/(?=opt|src)", f"{root}/", argument)
