@@ -76,10 +76,9 @@ class Oracle:
         removed: dict[str, list[Any]] = {}
         for one in sent:
             for name, key in zip(one.scopes, one.narrow_keys(), strict=True):
-                entry = removed.setdefault(key, [0.0, 0.0, DECAY_S[name]])
-                entry[0] += 1
-                if one is sent[-1]:
-                    entry[1] = verified
+                removed.setdefault(key, [0.0, 0.0, DECAY_S[name]])[0] += 1
+        for name, key in zip(message.scopes, message.narrow_keys(), strict=True):
+            removed.setdefault(key, [0.0, 0.0, DECAY_S[name]])[1] = verified
         for key, (count, credit, decay_s) in removed.items():
             self.states[key] = settle(self.states.get(key, EMPTY), count, credit, decay_s, now)
         country, budget = message.country_field, "exposure_budget"
