@@ -127,9 +127,7 @@ class Settlements:
         """Settle in Redis, when it is back, what the local copy has already."""
         self._owed.append(settlement._replace(slots=None, is_local=True))
 
-    def _add(
-        self, policy: Policy, message: Message, kind: Kind, now: float, slots: RateLimit | None = None
-    ) -> bool:
+    def _add(self, policy: Policy, message: Message, kind: Kind, now: float, slots: RateLimit | None = None) -> bool:
         """Collect a settlement. Returns whether there is anything to settle."""
         if message.number is None or policy.mode == "off" or self._pending >= MAX_PENDING:
             return False
