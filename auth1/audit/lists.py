@@ -142,10 +142,12 @@ async def list_events(postgres: Postgres, tenant_id: str, query: EventQuery) -> 
         if count.events < MAX_LOOKED:
             rows = await postgres.report(_LIST_OF_USER, _ListOfUser(tenant_id, before, *filters, query.rows))
             return Page(*query.split(rows, lambda row: row.id))
-    rows = await postgres.report(_LIST, _List(tenant_id, before, *filters, MAX_LOOKED, query.rows))
+    rows = await postgres.report(_LIST, _List(tenant_id, before, *filters, MAX_LOOKED, query.rows), in_order=True)
     shown, cursor = query.split(rows, lambda row: row.id)
     if cursor is None:
-        last = await postgres.report(_LOOKED, _Looked(tenant_id, before, query.since, query.until, MAX_LOOKED))
+        last = await postgres.report(
+            _LOOKED, _Looked(tenant_id, before, query.since, query.until, MAX_LOOKED), in_order=True
+        )
         cursor = last[0].id if last else None
     return Page(shown, cursor)
 
@@ -154,11 +156,13 @@ async def list_all_events(postgres: Postgres, query: EventQuery) -> Page:
     """Return a page of the events of all tenants, newest first. Raises ValidationFailed, Unavailable."""
     before_tx, before = _read_cursor(query.cursor)
     filters = (query.since, query.until, query.types, query.subject, query.actor, query.request_id, query.user)
-    rows = await postgres.report(_LIST_ALL, _ListAll(before_tx, before, *filters, MAX_LOOKED, query.rows))
+    rows = await postgres.report(
+        _LIST_ALL, _ListAll(before_tx, before, *filters, MAX_LOOKED, query.rows), in_order=True
+    )
     shown, cursor = query.split(rows, lambda row: f"{row.tx}.{row.id}")
     if cursor is None:
         looked = _LookedOfAll(before_tx, before, query.since, query.until, MAX_LOOKED)
-        last = await postgres.report(_LOOKED_OF_ALL, looked)
+        last = await postgres.report(_LOOKED_OF_ALL, looked, in_order=True)
         cursor = f"{last[0].tx}.{last[0].id}" if last else None
     return Page(shown, cursor)
 
@@ -183,8 +187,8 @@ async def export_page(
     postgres: Postgres, tenant_id: str | None, after: ExportPlace, max_rows: int
 ) -> tuple[list[EventRow], ExportPlace | None]:
     """Return the next final events, oldest first, and the place to continue at; None at the end."""
-    rows = await postgres.report(_EXPORT, _Export(*after, tenant_id, MAX_LOOKED, max_rows))
+    rows = await postgres.report(_EXPORT, _Export(*after, tenant_id, MAX_LOOKED, max_rows), in_order=True)
     if len(rows) == max_rows:
         return rows, ExportPlace(rows[-1].tx, rows[-1].id)
-    last = await postgres.report(_NEXT_PLACE, _NextPlace(*after, MAX_LOOKED))
+    last = await postgres.report(_NEXT_PLACE, _NextPlace(*after, MAX_LOOKED), in_order=True)
     return rows, last[0] if last else None

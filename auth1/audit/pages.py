@@ -166,14 +166,14 @@ class AuditReader:
         if tx == _WITHOUT_TX:
             last_id = last.id if last.tx == _WITHOUT_TX else None
             while rows := await self._postgres.report(
-                _OLD_EVENTS, _OldEventPage(event_id, last_id, self._tenant_id, ROWS)
+                _OLD_EVENTS, _OldEventPage(event_id, last_id, self._tenant_id, ROWS), in_order=True
             ):
                 for row in rows:
                     yield row
                 event_id = rows[-1].id
             tx, event_id = "1", ""
         while rows := await self._postgres.report(
-            _EVENTS, _EventPage(tx, event_id, last.tx, last.id, self._tenant_id, ROWS)
+            _EVENTS, _EventPage(tx, event_id, last.tx, last.id, self._tenant_id, ROWS), in_order=True
         ):
             for row in rows:
                 yield row

@@ -93,7 +93,7 @@ from events
 where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
   and tx <= @last_tx::text::xid8 and (tx, id) <= (@last_tx::text::xid8, @last_id::text)
   and (@tenant_id::text is null or tenant_id = @tenant_id)
-order by tx, id limit @max_rows
+order by events.tx, events.id limit @max_rows
 
 -- name: sealed_events_without_transaction
 -- The same for events of versions without transactions.

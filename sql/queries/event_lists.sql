@@ -56,7 +56,7 @@ where (@types::text[] is null or type = any(@types)) and (@subject::text is null
   and (@actor::text is null or actor = @actor) and (@request_id::text is null or request_id = @request_id)
   and (@user_id::text is null or coalesce(data ->> 'user_id', subject) = @user_id)
   and (@since::timestamptz is null or created_at >= @since) and (@until::timestamptz is null or created_at < @until)
-order by tx desc, id desc limit @max_rows
+order by looked.tx desc, looked.id desc limit @max_rows
 
 -- name: last_looked_at_of_all
 -- The same for events of all tenants.
@@ -64,15 +64,15 @@ select tx::text as tx, id from events
 where tx <= @before_tx::text::xid8 and (tx, id) < (@before_tx::text::xid8, @before::text)
   and id >= coalesce(id_floor('evt', @since::timestamptz - interval '15 minutes'), '')
   and id < coalesce(id_floor('evt', @until::timestamptz + interval '15 minutes'), 'evt_~')
-order by tx desc, id desc offset @max_looked::int - 1 limit 1
+order by events.tx desc, events.id desc offset @max_looked::int - 1 limit 1
 
 -- name: place_of_event
 -- The place of an event in the order of exports.
 select tx::text as tx, id from events where tenant_id = @tenant_id and id = @id
 
 -- name: place_of_event_of_all
--- The same for an event of any tenant.
-select e.tx::text as tx, e.id from tenants t
+-- The same for an event of any tenant, or of the operator.
+select e.tx::text as tx, e.id from (select id from tenants union all select 'operator') as t
 cross join lateral (select * from events where tenant_id in (t.id, t.id || ':test') and id = @id) as e limit 1
 
 -- name: export_final_events
@@ -85,11 +85,11 @@ from (
   order by tx, id limit @max_looked
 ) as looked
 where @tenant_id::text is null or tenant_id = @tenant_id
-order by tx, id limit @max_rows
+order by looked.tx, looked.id limit @max_rows
 
 -- name: next_export_place
 -- The last event that a page of an export looked at, if it looked at as many as it may.
 select tx::text as tx, id from events
 where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
   and tx < (select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + tx_offset)::text::xid8 from event_clock)
-order by tx, id offset @max_looked::int - 1 limit 1
+order by events.tx, events.id offset @max_looked::int - 1 limit 1

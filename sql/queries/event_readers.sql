@@ -2,11 +2,12 @@
 -- then no earlier event can appear. This holds whatever the clocks of the instances say.
 
 -- name: lock_reader
--- Lock the row of a reader. No row while another process reads. `is_restored`: the events are from another cluster.
+-- Lock the row of a reader. No row while another process reads. `is_restored`: the events are from another cluster. The
+-- setting is for the next statements: a generic plan would otherwise sort all events that are not read yet, each round.
 with clock as (
   select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + tx_offset as next from event_clock
 )
-select r.tx::text as tx, r.id, r.round, now() as started_at,
+select r.tx::text as tx, r.id, r.round, now() as started_at, set_config('enable_sort', 'off', true) as sorting,
   greatest((select max(tx) from events), r.tx)::text::bigint >= (select next from clock) as is_restored
 from event_readers r where r.name = @name for update skip locked
 
@@ -16,7 +17,7 @@ select tenant_id, id, type, actor, subject, request_id, network, data::text as d
 from events
 where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
   and tx < (select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + tx_offset)::text::xid8 from event_clock)
-order by tx, id limit @max_rows
+order by events.tx, events.id limit @max_rows
 
 -- name: read_events_without_transaction
 -- The next events of versions without transactions.

@@ -1,8 +1,9 @@
 -- Settings and state of a connection.
 
 -- name: allow_time
--- Until the end of the transaction a statement may take longer.
-select set_config('statement_timeout', @timeout, true)
+-- Until the end of the transaction a statement may take longer. `in_order`: it reads by an index instead of sorting all rows.
+select set_config('statement_timeout', @timeout, true),
+  case when @in_order::boolean then set_config('enable_sort', 'off', true) end
 
 -- name: read_clock
 -- The server's clock, in seconds since 1970.

@@ -81,6 +81,14 @@ async def test_event_behind_an_open_transaction_waits_for_it(followed: Followed)
     assert await followed.rounds() == [first, second]
 
 
+async def test_order_is_that_of_numbers_not_of_texts(followed: Followed) -> None:
+    ids = await followed.log.add(TENANT, 3)
+    for event_id, tx in zip(ids, ("9", "10", "101"), strict=True):
+        await followed.log.database.execute("update events set tx = $2::text::xid8 where id = $1", event_id, tx)
+
+    assert await followed.rounds(max_rows=2) == ids
+
+
 async def test_rolled_back_events_are_not_read(followed: Followed) -> None:
     transaction = followed.log.database.transaction()
     await transaction.start()

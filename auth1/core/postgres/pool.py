@@ -157,12 +157,15 @@ class Postgres:
 
     @overload
     async def report(
-        self, statement: Statement[Params, Row], params: Params, /, *, readonly: bool = True
+        self, statement: Statement[Params, Row], params: Params, /, *, readonly: bool = True, in_order: bool = False
     ) -> list[Row]: ...
     @overload
     async def report(self, statement: Query, /, *arguments: object, readonly: bool = True) -> list[asyncpg.Record]: ...
-    async def report(self, statement: Any, /, *arguments: Any, readonly: bool = True) -> Any:
-        """Run a statement that may read much, within its own deadline and concurrency limit."""
+    async def report(self, statement: Any, /, *arguments: Any, readonly: bool = True, in_order: bool = False) -> Any:
+        """Run a statement that may read much, within its own deadline and concurrency limit.
+
+        `in_order`: read by an index and stop at the limit, instead of sorting all rows.
+        """
         async with (
             self._reports.place(readonly=readonly) as time_s,
             self._connection(statement.name) as connection,
@@ -170,7 +173,7 @@ class Postgres:
             connection.transaction(isolation="read_committed", readonly=readonly),
         ):
             self.round_trips += 1
-            await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(time_s * 1000)}ms")
+            await connection.fetchrow(_QUERIES["allow_time"].text, f"{int(time_s * 1000)}ms", in_order)
             rows = await connection.fetch(statement.text, *arguments_of(statement, arguments))
             return read_rows(statement, rows)
 
