@@ -167,7 +167,11 @@ def test_changes_are_merged_into_a_policy() -> None:
 
 
 async def test_replay_prints_the_decisions_of_each_tenant(
-    managed: ManagedTenant, database: asyncpg.Connection, environment: dict[str, str], tmp_path: Path
+    managed: ManagedTenant,
+    database: asyncpg.Connection,
+    environment: dict[str, str],
+    fraud_url: str,
+    tmp_path: Path,
 ) -> None:
     await fill(database, managed.tenant_id)
     changes = tmp_path / "policy.json"
@@ -177,7 +181,12 @@ async def test_replay_prints_the_decisions_of_each_tenant(
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "auth1", "fraud", "replay", *arguments]
         return subprocess.run(  # our own program
-            command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
+            command,
+            env=os.environ | environment | {"DATABASE_URL": fraud_url},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
 
     as_json = run("--json", "--days", "2", "--policy", str(changes))
