@@ -92,6 +92,10 @@ profile *arguments:
 scale users="200000" *arguments:
     {{ bin }}/python -m bench.scale --users {{ users }} {{ arguments }}
 
+# Measure the fraud rules on simulated attacks and honest people; `--quick` takes some seconds
+fraud *arguments:
+    {{ bin }}/python -m bench.fraud {{ arguments }}
+
 # Log in at a constant rate for so many minutes; plot memory and latency
 soak minutes="60" *arguments:
     {{ bin }}/python -m bench.soak {{ minutes }} {{ arguments }}

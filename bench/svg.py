@@ -10,8 +10,8 @@ COLORS = ("#1b6ac9", "#d1495b", "#2e8b57", "#8e6bbf")
 Panel = Mapping[str, Sequence[float]]
 
 
-def write(file: Path, seconds: Sequence[float], panels: Mapping[str, Panel]) -> None:
-    """Write a plot: one panel per title, with its lines by name over common times in seconds."""
+def write(file: Path, seconds: Sequence[float], panels: Mapping[str, Panel], unit: str = "s") -> None:
+    """Write a plot: one panel per title, with its lines by name over common times in seconds, or in another unit."""
     height = len(panels) * (HEIGHT + GAP) + GAP
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEFT + GAP} {height}" '
@@ -20,8 +20,8 @@ def write(file: Path, seconds: Sequence[float], panels: Mapping[str, Panel]) -> 
     ]
     for number, (title, lines) in enumerate(panels.items()):
         parts += _panel(number * (HEIGHT + GAP) + GAP, title, seconds, lines)
-    parts.append(f'<text x="{LEFT}" y="{height - 8}">0 s</text>')
-    parts.append(f'<text x="{LEFT + WIDTH}" y="{height - 8}" text-anchor="end">{max(seconds):.0f} s</text></svg>')
+    parts.append(f'<text x="{LEFT}" y="{height - 8}">0 {unit}</text>')
+    parts.append(f'<text x="{LEFT + WIDTH}" y="{height - 8}" text-anchor="end">{max(seconds):.0f} {unit}</text></svg>')
     file.write_text("\n".join(parts) + "\n")
 
 

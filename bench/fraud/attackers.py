@@ -104,6 +104,13 @@ def spread_slow(attacker: Attacker) -> Iterator[Request]:
     return _spread(attacker, "spread_slow", 20, 240)
 
 
+def spread_hosting(attacker: Attacker) -> Iterator[Request]:
+    """Request codes for 60 countries from hosting companies: 300 an hour for a day."""
+    for request in _spread(attacker, "spread_hosting", 300, 24):
+        request.address = hosting_address(attacker.random)
+        yield request
+
+
 def _spread(attacker: Attacker, name: str, per_hour: float, hours: float) -> Iterator[Request]:
     for time in attacker.times(per_hour, hours):
         country = attacker.random.choice(attacker.dear)
@@ -188,6 +195,7 @@ ATTACKS: dict[str, Callable[[Attacker], Iterator[Request]]] = {
     "one_address": one_address,
     "spread": spread,
     "spread_slow": spread_slow,
+    "spread_hosting": spread_hosting,
     "home_random": home_random,
     "fake_10%": fake(0.10),
     "fake_25%": fake(0.25),

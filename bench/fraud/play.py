@@ -5,8 +5,10 @@ between two for a number. `releases`: a right code releases the requests of its 
 """
 
 import heapq
+import pickle
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 from bench.fraud.defences import CODE_LIFE, Defence, Verdict
 from bench.fraud.scenarios import World
@@ -90,11 +92,15 @@ class Limits:
 
 @dataclass
 class Play:
-    """A world, a defence, and the limits before it; None: without limits."""
+    """A world, a defence, and the limits before it; None: without limits.
+
+    `offers_proofs`: a request that needs a proof may be repeated with one; else it is rejected.
+    """
 
     world: World
     defence: Defence
     limits: Limits | None
+    offers_proofs: bool = True
     outcome: Outcome = field(default_factory=Outcome)
 
     def __post_init__(self) -> None:
@@ -102,10 +108,10 @@ class Play:
         self._sent: dict[tuple[int, int, int], list[float]] = defaultdict(list)
         self._order = 0
 
-    async def run(self) -> Outcome:
-        """Play all requests."""
+    async def run(self, *, start: int = 0, end: int | None = None) -> Outcome:
+        """Play all requests, or those from the place `start` to before `end`."""
         flush_at = self.world.flush_at
-        for request in self.world.requests:
+        for request in islice(self.world.requests, start, end):
             if request.time >= flush_at:
                 flush_at = NEVER
                 await self.defence.flush(request.time)
@@ -114,6 +120,14 @@ class Play:
                 await self._answer(answered, time)
             await self._request(request)
         return self.outcome
+
+    def save(self) -> bytes:
+        """Return the state between two requests."""
+        return pickle.dumps((self.limits, self._answers, self._sent, self._order))
+
+    def restore(self, saved: bytes) -> None:
+        """Continue from a saved state."""
+        self.limits, self._answers, self._sent, self._order = pickle.loads(saved)
 
     async def _answer(self, request: Request, time: float) -> None:
         messages = sum(sent > time - CODE_LIFE for sent in self._sent.pop(request.person, ()))
@@ -134,7 +148,7 @@ class Play:
                 side.limited.add(request.visit)
             return
         verdict = await self.defence.decide(request, proof=False)
-        if verdict.decision == "proof_required":
+        if verdict.decision == "proof_required" and self.offers_proofs:
             if counts:
                 side.proofs.add(request.visit)
                 side.reasons[f"proof {verdict.reason}"] += 1

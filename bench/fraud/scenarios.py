@@ -1,6 +1,8 @@
 """The worlds by name: honest people, one attack at most, and the time from which requests count."""
 
+from bisect import bisect
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from random import Random
 
 from bench.fraud.attackers import ATTACKS, Attacker, days_of
@@ -19,7 +21,7 @@ from bench.fraud.world import (
 
 WARM_UP = 5 * DAY  # five days of honest logins before anything is counted
 START = WARM_UP + 9 * HOUR  # attacks and launches begin at 9 in the morning
-_QUIET_DAYS = 4.0
+_QUIET_DAYS, _LONGEST = 4.0, 10.5
 _COMPANY_BLOCK = 77_000_000
 
 
@@ -71,30 +73,39 @@ def build(setting: Setting) -> World:
     """Return the world of a setting: the same for the same setting."""
     found = countries()
     start = setting.warm_up + 9 * HOUR
-    days = setting.days or _days(setting)
     tenants = _tenants(setting, start)
-    people = [
-        People(tenant, found, Random(f"{setting.seed} people {tenant.number}"), start / DAY + days)
-        for tenant in tenants
-    ]
-    requests = [request for group in people for request in group.requests()]
+    attack = ATTACKS.get(setting.event)
+    days = setting.days or (days_of(setting.event) + 0.5 if attack else _days(setting))
+    # All attacks share their honest people, who come as long as the longest attack lasts.
+    requests, history = _people(setting.seed, tenants, start / DAY + (setting.days or (_LONGEST if attack else days)))
+    end = start + days * DAY
+    requests = requests[: bisect(requests, end, key=lambda request: request.time)]
     random = Random(f"{setting.seed} {setting.event}")
-    if attack := ATTACKS.get(setting.event):
+    if attack:
         numbers = tuple(tenant.number for tenant in tenants)
         attacker = Attacker(found, random, start, setting.home, setting.solves, numbers, setting.matching)
-        end = start + days * DAY
         requests += [request for request in attack(attacker) if request.time < end]
     if setting.event in ("company", "lock_out_block"):
         at = start + (6 * HOUR if setting.event == "lock_out_block" else 0)
         requests += _company(random, at, setting.home)
+    requests.sort(key=lambda request: request.time)
+    return World(setting.name, found, requests, start, history, setting.geoip)
+
+
+@lru_cache(maxsize=4)
+def _people(
+    seed: int, tenants: tuple[Tenant, ...], days: float
+) -> tuple[list[Request], dict[tuple[int, int, int], tuple[int, int]]]:
+    """Return the requests of honest people in the order of time, and the codes of each before the world began."""
+    people = [People(tenant, countries(), Random(f"{seed} people {tenant.number}"), days) for tenant in tenants]
+    requests = [request for group in people for request in group.requests()]
     requests.sort(key=lambda request: request.time)
     history = {
         (group.tenant.number, person.country, person.number): (person.answered, person.unanswered)
         for group in people
         for person in group.before
     }
-    since = 0.0 if setting.event == "quiet_from_start" else start
-    return World(setting.name, found, requests, since, history, setting.geoip)
+    return requests, history
 
 
 def with_flush(world: World, at: float) -> World:
@@ -103,12 +114,10 @@ def with_flush(world: World, at: float) -> World:
 
 
 def _days(setting: Setting) -> float:
-    if setting.event in ATTACKS:
-        return days_of(setting.event) + 0.5
     return 1.0 if setting.event in ("launch_cold", "company") else _QUIET_DAYS
 
 
-def _tenants(setting: Setting, start: float) -> list[Tenant]:
+def _tenants(setting: Setting, start: float) -> tuple[Tenant, ...]:
     first = Tenant(0, setting.logins, setting.home)
     match setting.event:
         case "launch":
@@ -120,8 +129,8 @@ def _tenants(setting: Setting, start: float) -> list[Tenant]:
         case "carrier_outage":
             first = replace(first, outage=(start, start + 3 * HOUR, 0.45))
         case "ten_tenants":
-            return [first, *(Tenant(number, 400, number % 4) for number in range(1, 10))]
-    return [first]
+            return (first, *(Tenant(number, 400, number % 4) for number in range(1, 10)))
+    return (first,)
 
 
 def _company(random: Random, start: float, home: int) -> list[Request]:

@@ -1,0 +1,84 @@
+"""Run the command line: choose the worlds, measure them, write tables, figures and the plot."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from time import perf_counter
+
+from bench import svg
+from bench.fraud import plans, report
+from bench.fraud.measure import RULES, Engine, Figures, Job, run_all
+from bench.fraud.redis_rules import servers
+from bench.fraud.variants import OFF
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure; return 1 where a goal is missed."""
+    seeds: list[int] = options.seed or [1]
+    engine: Engine = "python" if options.python else "lua"
+    jobs = [job for seed in seeds for job in choose(options, engine, seed)]
+    started = perf_counter()
+    with servers() as urls:
+        figures = run_all(jobs, urls, options.processes, saved=options.saved)
+    goals = plans.QUICK_GOALS if options.quick else plans.GOALS
+    reached = {seed: plans.reached(figures, seed, goals) for seed in seeds}
+    text = report.markdown(figures, reached)
+    print(text)
+    print(f"{len(figures)} measurements in {(perf_counter() - started) / 60:.1f} minutes", file=sys.stderr)
+    if options.markdown:
+        options.markdown.write_text(text)
+    if options.json:
+        options.json.write_text(as_json(options, figures, reached))
+    if options.svg:
+        plot(options, figures)
+    return int(not all(one.holds for of_seed in reached.values() for one in of_seed))
+
+
+def choose(options: argparse.Namespace, engine: Engine, seed: int) -> list[Job]:
+    """Return the jobs of a command line."""
+    if options.quick:
+        jobs = plans.quick(engine, seed)
+    else:
+        parts = {
+            "worlds": plans.full(engine, seed),
+            "ablation": plans.ablation(OFF, seed),
+            "signals": plans.signals(seed),
+        }
+        jobs = [job for name, part in parts.items() if options.only in (None, name) for job in part]
+    return [job for job in jobs if not options.world or job.setting.event in options.world]
+
+
+def as_json(options: argparse.Namespace, figures: list[Figures], reached: dict[int, list[plans.Reached]]) -> str:
+    """Return all figures, one measurement on each line."""
+    rows = [json.dumps({"seed": row.setting["seed"], **compact(row)}) for row in figures]
+    goals = [
+        json.dumps(
+            {"seed": seed, "goal": one.goal.text, "reached": one.reached, "bound": one.goal.bound, "holds": one.holds}
+        )
+        for seed, of_seed in reached.items()
+        for one in of_seed
+    ]
+    head = json.dumps({"constants": options.constant, "seeds": sorted(reached)})
+    return f'{{"run": {head},\n"goals": [\n' + ",\n".join(goals) + '],\n"measurements": [\n' + ",\n".join(rows) + "]}\n"
+
+
+def compact(row: Figures) -> dict[str, object]:
+    """Return the figures of a measurement without its setting and its hours."""
+    found = asdict(row)
+    del found["setting"], found["lost_by_hour"]
+    return {name: value for name, value in found.items() if value not in (None, {}, "")}
+
+
+def plot(options: argparse.Namespace, figures: list[Figures]) -> None:
+    """Plot the money lost by the hour in the attack on 60 countries: all defences, then the two that stop it."""
+    name = plans.SOLVING[4].name
+    rows = {row.defence: row.lost_by_hour for row in figures if row.world == name}
+    if RULES not in rows:
+        return
+    hours = [float(hour + 1) for hour in range(len(rows[RULES]))]
+    lines = {defence: [*values, *[values[-1]] * (len(hours) - len(values))] for defence, values in rows.items()}
+    panels = {"Dollars lost: 60 countries, 300 requests an hour": lines}
+    best = {defence: lines[defence] for defence in ("Authgear", RULES) if defence in lines}
+    panels["The same, without the limits"] = best
+    svg.write(options.svg, hours, panels, "h")

@@ -1,0 +1,217 @@
+"""The worlds of `just fraud`, and the goals that their figures must reach."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.fraud.attackers import ATTACKS
+from bench.fraud.measure import OTHERS, RULES, Engine, Figures, Job
+from bench.fraud.scenarios import Setting
+from bench.fraud.variants import WITH_SIGNAL
+from bench.fraud.world import DAY, DEAR_HOME
+
+HONEST = (
+    Setting("quiet", 300),
+    Setting("quiet"),
+    Setting("quiet", home=DEAR_HOME),
+    Setting("quiet", 12_000, days=1.0),
+    Setting("launch", 300),
+    Setting("launch"),
+    Setting("launch", home=DEAR_HOME),
+    Setting("launch_cold"),
+    Setting("launch_cold", home=DEAR_HOME),
+    Setting("new_country"),
+    Setting("carrier_outage"),
+    Setting("carrier_outage", home=DEAR_HOME),
+    Setting("company"),
+)
+SOLVING = tuple(Setting(attack) for attack in ATTACKS)
+NOT_SOLVING = tuple(replace(setting, solves=False) for setting in SOLVING)
+SPECIAL = (
+    Setting("spread", 300),
+    Setting("spread", geoip=True),
+    Setting("spread", geoip=True, matching=True),
+    Setting("home_random", geoip=True),
+    Setting("home_random", home=DEAR_HOME),
+    Setting("home_random", home=DEAR_HOME, geoip=True),
+    Setting("home_random", home=DEAR_HOME, solves=False),
+    Setting("fake_40%", geoip=True),
+)
+FLUSHED = Job(Setting("spread"), flush_after_h=36.0)
+# Those that show what each rule is for, at a tenant of 1,000 logins a day.
+_MEDIUM = Setting("quiet", 1000)
+_ABLATED = (
+    replace(_MEDIUM, event="one_block"),
+    replace(_MEDIUM, event="range_fast"),
+    replace(_MEDIUM, event="one_address"),
+    replace(_MEDIUM, event="spread", days=1.0),
+    replace(_MEDIUM, event="home_random", home=DEAR_HOME),
+    replace(_MEDIUM, event="fake_40%", days=1.0),
+    replace(_MEDIUM, event="own_0%", days=1.0),
+    replace(_MEDIUM, event="ten_tenants"),
+    replace(_MEDIUM, event="lock_out_carrier"),
+    replace(_MEDIUM, event="launch", days=0.3),
+)
+_GUESSING = replace(_MEDIUM, event="guessing")
+# Those that show what a signal is worth, and what it costs honest people.
+_SIGNALLED = (
+    replace(_MEDIUM, event="one_block"),
+    replace(_MEDIUM, event="one_address"),
+    replace(_MEDIUM, event="range_fast"),
+    replace(_MEDIUM, event="spread", days=1.0),
+    replace(_MEDIUM, event="spread_hosting", days=1.0),
+    replace(_MEDIUM, event="new_country", days=1.0),
+    replace(_MEDIUM, event="company"),
+)
+_SMALL = Setting("quiet", 300, warm_up=DAY)
+QUICK = (
+    replace(_SMALL, event="launch", days=0.1),
+    replace(_SMALL, event="one_block", days=0.02),
+    replace(_SMALL, event="range_fast", days=0.03),
+    replace(_SMALL, event="spread", days=0.3, geoip=True),
+    replace(_SMALL, event="ten_tenants", days=0.02),
+    replace(_SMALL, event="guessing", days=0.1),
+)
+
+
+def full(engine: Engine, seed: int) -> list[Job]:
+    """Return all worlds: with other defences, except where the attacker solves no proofs, which they do not require."""
+    found = [Job(setting, OTHERS, engine=engine) for setting in (*SOLVING, *HONEST)]
+    found += [Job(setting, ("limits",), engine=engine) for setting in SPECIAL]
+    found += [Job(setting, engine=engine) for setting in NOT_SOLVING]
+    found.append(replace(FLUSHED, engine=engine))
+    return [replace(job, setting=replace(job.setting, seed=seed)) for job in found]
+
+
+def quick(engine: Engine, seed: int) -> list[Job]:
+    """Return small worlds, each beside the plain limits."""
+    return [Job(replace(setting, seed=seed), ("limits",), engine=engine) for setting in QUICK]
+
+
+def signals(seed: int) -> list[Job]:
+    """Return the worlds that show what a signal is worth, without any and with each; by the pure functions."""
+    settings = [replace(setting, seed=seed) for setting in _SIGNALLED]
+    return [Job(setting, (), variant, "python") for variant in ("all rules", *WITH_SIGNAL) for setting in settings]
+
+
+def ablation(variants: Iterable[str], seed: int) -> list[Job]:
+    """Return the worlds that show what a rule is for, without each rule; by the pure functions, which are faster."""
+    settings = [replace(setting, seed=seed) for setting in _ABLATED]
+    found = [Job(setting, (), variant, "python") for variant in ("all rules", *variants) for setting in settings]
+    guessing = replace(_GUESSING, seed=seed)
+    return [*found, *(Job(guessing, (), variant, "python") for variant in ("all rules", "without guessing"))]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal: the text, the world that shows it, the figure reached, and its bound."""
+
+    text: str
+    setting: Setting
+    figure: Callable[[Figures, Figures | None], float]
+    bound: float | None = None
+    at_least: bool = False
+
+    def holds(self, reached: float) -> bool:
+        """Return whether a figure reaches the goal; without a bound it is only reported."""
+        if self.bound is None:
+            return True
+        return reached >= self.bound if self.at_least else reached <= self.bound
+
+
+def _sent(rules: Figures, limits: Figures | None) -> float:
+    return rules.sent
+
+
+def saved(rules: Figures, limits: Figures | None) -> float:
+    """Return the money saved against the plain limits in per cent."""
+    return 100 * (1 - rules.lost / max(0.01, limits.lost)) if limits else 0.0
+
+
+def refused(rules: Figures, limits: Figures | None) -> float:
+    """Return the honest attempts that were refused, the limit of an address included, in per cent."""
+    return rules.share(rules.refused + rules.limited)
+
+
+def proofs(rules: Figures, limits: Figures | None) -> float:
+    """Return the honest attempts that saw a proof in per cent."""
+    return rules.share(rules.proofs)
+
+
+def lost(rules: Figures, limits: Figures | None) -> float:
+    """Return the dollars lost."""
+    return rules.lost
+
+
+def guesses(rules: Figures, limits: Figures | None) -> float:
+    """Return the codes that the attacker is expected to guess."""
+    return rules.guesses
+
+
+GOALS = (
+    Goal("one block: messages", Setting("one_block"), _sent, 20),
+    Goal("a range of 10,000 within 6 h: messages", Setting("range_fast"), _sent, 20),
+    Goal("a range of 10,000 over five days: messages", Setting("range_slow"), _sent),
+    Goal("60 countries, 300 an hour: money saved, %", Setting("spread"), saved, 95, at_least=True),
+    Goal("60 countries, 20 an hour: money saved, %", Setting("spread_slow"), saved),
+    Goal("40 % of codes answered: money saved, %", Setting("fake_40%"), saved, 95, at_least=True),
+    Goal("one range over ten tenants: messages", Setting("ten_tenants"), _sent),
+    Goal("200 own numbers, no code answered: dollars lost", Setting("own_0%"), lost),
+    Goal("launch ×50 with history: refused, %", Setting("launch"), refused, 0),
+    Goal("launch ×50 with history, dear home: refused, %", Setting("launch", home=DEAR_HOME), refused, 0),
+    Goal("launch ×50 without history: refused, %", Setting("launch_cold"), refused, 0),
+    Goal("launch ×50 without history, dear home: refused, %", Setting("launch_cold", home=DEAR_HOME), refused, 0),
+    Goal("a country that opens: refused, %", Setting("new_country"), refused, 0),
+    Goal("a carrier that fails for 3 h: refused, %", Setting("carrier_outage"), refused, 0),
+    Goal("a carrier that fails, dear home: refused, %", Setting("carrier_outage", home=DEAR_HOME), refused, 0),
+    Goal("60 countries: refused, %", Setting("spread"), refused, 0.5),
+    Goal("60 countries, GEOIP_FILE: refused, %", Setting("spread", geoip=True), refused, 0.1),
+    Goal("random numbers, cheap home: refused, %", Setting("home_random"), refused, 0.1),
+    Goal("random numbers, dear home: refused, %", Setting("home_random", home=DEAR_HOME), refused, 2.3),
+    Goal(
+        "random numbers, dear home, GEOIP_FILE: refused, %",
+        Setting("home_random", home=DEAR_HOME, geoip=True),
+        refused,
+        0.22,
+    ),
+    Goal("60 countries: see a proof, %", Setting("spread"), proofs, 2.5),
+    Goal("random numbers, dear home: see a proof, %", Setting("home_random", home=DEAR_HOME), proofs, 2.5),
+    Goal("random numbers, cheap home: see a proof, %", Setting("home_random"), proofs, 22),
+    Goal("guessing: codes guessed in a day", Setting("guessing"), guesses),
+)
+
+
+QUICK_GOALS = (
+    Goal("launch ×50: refused, %", QUICK[0], refused, 0),
+    Goal("launch ×50: see a proof, %", QUICK[0], proofs, 2.5),
+    Goal("one block: messages", QUICK[1], _sent, 20),
+    Goal("a range of 10,000: messages", QUICK[2], _sent, 20),
+    Goal("60 countries: money saved, %", QUICK[3], saved, 95, at_least=True),
+    Goal("60 countries: refused, %", QUICK[3], refused, 1),
+    Goal("one range over ten tenants: messages", QUICK[4], _sent, 80),
+    Goal("guessing: codes guessed", QUICK[5], guesses, 0.0005),
+)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A goal and the figure that was reached."""
+
+    goal: Goal
+    reached: float
+
+    @property
+    def holds(self) -> bool:
+        return self.goal.holds(self.reached)
+
+
+def reached(figures: list[Figures], seed: int, goals: Sequence[Goal] = GOALS) -> list[Reached]:
+    """Return the goals whose worlds were measured, each with its figure."""
+    places = {
+        (row.world, row.defence): row for row in figures if row.setting["seed"] == seed and row.after_flush is None
+    }
+    found = []
+    for goal in goals:
+        name = goal.setting.name
+        if rules := places.get((name, RULES)):
+            found.append(Reached(goal, goal.figure(rules, places.get((name, "limits")))))
+    return found
