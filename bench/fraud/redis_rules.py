@@ -56,9 +56,10 @@ class RedisRules(ProductRules):
     async def decide(self, request: Request, *, proof: bool) -> Verdict:
         self._begin_day(request.time)
         now = EPOCH + request.time
-        if request.time >= self._round_at:
-            is_shared = len(self._tenants) > 1 and request.time >= self.world.since
-            self._round_at = request.time + (REFRESH_S if is_shared else HOUR)
+        is_shared = len(self._tenants) > 1 and request.time >= self.world.since
+        period = REFRESH_S if is_shared else HOUR
+        if request.time >= self._round_at or self._round_at - request.time > period:
+            self._round_at = request.time + period
             await (self._exposures.run_once(now) if len(self._tenants) > 1 else self._exposures.saved.save())
         message = self._message(request, proof=proof)
         if self._sent_at.get(request.person, NEVER) <= request.time - CODE_LIFE:
