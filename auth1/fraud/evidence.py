@@ -73,6 +73,7 @@ class Evidence(NamedTuple):
         """Return what a decision stores: the block instead of the number, the network instead of the address."""
         return {
             "mode": self.policy.mode,
+            "sample": self.policy.sample,
             "channel": self.identifier.channel,
             "country": self.identifier.country,
             "block": self.identifier.block,
