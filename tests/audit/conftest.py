@@ -81,7 +81,7 @@ async def insert(
 
 @pytest.fixture(scope="session")
 async def template(postgres_server: PostgresServer) -> str:
-    await new_database(postgres_server, TEMPLATE)
+    await new_database(postgres_server, TEMPLATE, is_relaxed=False)
     return TEMPLATE
 
 
