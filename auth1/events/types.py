@@ -86,12 +86,17 @@ class EventType(StrEnum):
     )
     LINK_CONFIRMED = "link.confirmed", "challenge", "its link was confirmed, and can be redeemed", "message_id"
     CHALLENGE_ATTEMPT_FAILED = "challenge.attempt_failed", "challenge", "a wrong code", "attempts_remaining"
-    REQUEST_BLOCKED = "request.blocked", "decision", "fraud rules rejected a request", "channel country reasons"
+    REQUEST_BLOCKED = (
+        "request.blocked",
+        "decision",
+        "fraud rules rejected a request",
+        "channel country decision reasons",
+    )
     REQUEST_PROOF_REQUIRED = (
         "request.proof_required",
         "decision",
         "a request needs a proof, such as proof of work",
-        "channel country reasons",
+        "channel country decision reasons",
     )
     ATTACK_DETECTED = (
         "attack.detected",

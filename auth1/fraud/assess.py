@@ -33,7 +33,8 @@ MINUTE_MS = 60_000
 DOUBTFUL_LOAD = 0.5  # above it a line type is looked up, where the policy says so
 EXTRA_DIGITS = 2  # of new codes while codes are guessed
 
-_FIND_COUNTS = Queries("decisions").statement("find_counts", IdentifierKey, IdentifierCounts)
+_QUERIES = Queries("decisions")
+_FIND_COUNTS = _QUERIES.statement("find_counts", IdentifierKey, IdentifierCounts)
 
 
 class Checked(NamedTuple):

@@ -19,7 +19,8 @@ ATTACK_REJECTIONS = 5  # of a scope, without an hour between two, make an attack
 GUESSING = "guessing"  # the scope of a tenant's wrong codes: loaded means attacked
 
 _REPORT = function("report_attacks", ReportRow, AttackEvents)
-_END_ATTACKS = Queries("decisions").statement("end_attacks", EndAttacks, AttackEvents)
+_QUERIES = Queries("decisions")
+_END_ATTACKS = _QUERIES.statement("end_attacks", EndAttacks, AttackEvents)
 
 
 class Rejection(NamedTuple):

@@ -15,7 +15,8 @@ from auth1.fraud.statements import ListDecisions, ListedDecision
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 
-_LIST = Queries("decisions").statement("list_decisions", ListDecisions, ListedDecision)
+_QUERIES = Queries("decisions")
+_LIST = _QUERIES.statement("list_decisions", ListDecisions, ListedDecision)
 _NEWEST = "fd_~"
 
 

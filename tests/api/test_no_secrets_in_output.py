@@ -254,6 +254,19 @@ async def attack(said: Said) -> None:
     await api.services.attacks.flush()
     await said.database.execute("update attacks set rejected_at = now() - interval '61 minutes'")
     await api.services.attacks.end_attacks()
+    await correct_decision(said, tenant)
+
+
+async def correct_decision(said: Said, tenant: dict[str, Any]) -> None:
+    """Add and remove an entry of a list, and state that a rejection was wrong."""
+    api, path = said.api, f"{TENANTS}/{tenant['tenant_id']}/fraud"
+    entry = {"list": "block", "kind": "country", "value": "LI", "reason": "a test"}
+    made = await api.admin("POST", f"{path}/lists", entry)
+    assert made.status_code == 201, made.text
+    assert (await api.admin("DELETE", f"{path}/lists/{made.json()['entry_id']}")).status_code == 204
+    [decision, *_] = (await api.admin("GET", f"{path}/decisions")).json()["data"]
+    feedback = {"decision_id": decision["decision_id"], "was": "honest"}
+    assert (await api.admin("POST", f"{path}/feedback", feedback)).status_code == 200
 
 
 async def manage(said: Said) -> None:
@@ -349,7 +362,8 @@ async def test_every_event_is_logged(said: Said) -> None:
         line = logged[row["id"]]
         for name in ("type", "tenant_id", "actor", "subject"):
             assert line[name] == row[name]
-    assert {row["type"] for row in kept} == {event.value for event in EventType}
+    # Only old events are purged: tests/audit does it.
+    assert {row["type"] for row in kept} == {event.value for event in EventType} - {EventType.AUDIT_PURGED.value}
 
 
 def test_event_log_line_has_its_request_id(said: Said) -> None:

@@ -184,7 +184,7 @@ async def test_polling_a_challenge_does_not_use_the_login_rate_limit(
     api = await start_app(TWILIO_API_URL=carrier.url, RATE_LIMIT_MAX="1")
     app = TenantApp(api, carrier, message_db, await api.tenant())
     challenge_id = await ask(app, phone, "secret_key")
-    person = {"x-forwarded-for": "198.51.100.77"}
+    person = {"x-forwarded-for": "198.51.100.78"}
 
     for _ in range(4):
         looked = await look(api, challenge_id, app.tenant["api_key"], **person)

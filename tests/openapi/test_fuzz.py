@@ -68,6 +68,7 @@ async def test_responses_match_the_api_description(auth1: Auth1, twilio_server: 
         directory=tmp_path,
         timeout_s=3600 if EXAMPLES > 10 else 800,
     )
+    await people.restore_default_policy()
 
     assert code == 0, printed
     errors = auth1.lines("request failed")

@@ -20,7 +20,8 @@ TENANT = new_id("tn")
 SIZES = {"empty": 0, "small": 20, "large": 6000, "analysed": 6000}
 MODES = ("force_generic_plan", "force_custom_plan")
 MOST_ROWS = 12  # that a statement of a request reads
-SMALL = {"tenants", "keys", "budgets", "spending", "message_hours"}  # a few rows of each tenant; read in full
+# A few rows of each tenant, and a cache of short rows: reading these in full is the shortest way.
+SMALL = {"tenants", "keys", "budgets", "spending", "message_hours", "line_types"}
 FILL = """
 insert into users (tenant_id, id, last_login_at) select $1, 'usr_' || n, now() from generate_series(1, $2::int) as n;
 insert into identifiers (tenant_id, identifier, type, user_id)
@@ -43,7 +44,10 @@ insert into idempotency (tenant_id, route, digest, body_digest, claim_id)
   select $1, 'POST /', n::text::bytea, '', '' from generate_series(1, $2::int) as n;
 insert into message_hours
   select $1, now() - n * interval '1 hour', 'sms', 'US', 'twilio', 'sent', 1, 1, 1, 1
-  from generate_series(1, $2::int / 20) as n
+  from generate_series(1, $2::int / 20) as n;
+insert into exposures
+  select $1, 'country', n::text, 1, 1, extract(epoch from now()) from generate_series(1, $2::int) as n;
+insert into line_types select sha256(convert_to($1 || n, 'UTF8')), 'mobile' from generate_series(1, $2::int) as n
 """
 FUNCTIONS = {
     "open_challenges": {"identifiers_pkey"},
