@@ -20,6 +20,7 @@ FIELDS = {
     "channel": "`sms` or `email`",
     "country": "of the phone number; null for an email",
     "created": "number of created users",
+    "decision": "`block`, `other_channel` or `proof_required`",
     "dollars": "spent today",
     "entry_id": "the entry of a list that follows; null: none",
     "error": "why it failed; null if unknown",
