@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import http.client
 import json
+import os
 import secrets
 import shutil
 import signal
@@ -128,6 +129,7 @@ def set_up(postgres_settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[Stage
         RedisServer(Path(temporary, "redis")) as redis,
         twilio.Twilio(_certificate(Path(temporary))) as stand_in,
     ):
+        os.environ["SSL_CERT_FILE"] = str(Path(temporary, CERTIFICATE))  # for measurements in this process
         asyncio.run(_create_database(postgres))
         environment = {
             "DATABASE_URL": postgres.url(DATABASE),
@@ -141,7 +143,7 @@ def set_up(postgres_settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[Stage
             "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
             "TWILIO_MESSAGING_SERVICE_SID": twilio.SERVICE_SID,
             "TWILIO_API_URL": stand_in.url,
-            "SSL_CERT_FILE": str(Path(temporary, CERTIFICATE)),
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
         }
         yield Stage(postgres, redis, stand_in, Path(temporary), environment)
 
