@@ -1,6 +1,7 @@
 """Changes made through one worker apply to the other (contract: section 2)."""
 
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,17 @@ LIFE_S = 30.0
 
 
 @pytest.fixture(scope="module")
-async def workers(start_app: Started) -> tuple[ApiClient, ApiClient]:
-    return await start_app(background=True), await start_app(background=True)
+async def workers(start_app: Started) -> AsyncIterator[tuple[ApiClient, ApiClient]]:
+    both = await start_app(background=True), await start_app(background=True)
+    yield both
+    end_jobs(*both)
+
+
+def end_jobs(*workers: ApiClient) -> None:
+    """End the background jobs of workers: their outboxes would retry messages of later tests in this database."""
+    for worker in workers:
+        for job in worker.services.background:
+            job.cancel()
 
 
 async def is_known(api: ApiClient, key: str) -> bool:
@@ -154,6 +164,7 @@ async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(start
             return await code_for(there, key["api_key"]) == "invalid_api_key"
 
         assert await until(is_seen, SEEN_S)
+        end_jobs(here, there)
 
 
 def longest_life_s(api: ApiClient) -> float:
