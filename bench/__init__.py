@@ -1,6 +1,6 @@
 """Benchmarks: of parts, of a whole server, under load, and of timing differences.
 
-    just bench                     test_pieces.py: each part separately, in one process (pytest-benchmark)
+    just bench                     test_*.py: each part separately, in one process (pytest-benchmark)
     python -m bench.measure        a server started by `auth1 serve`: cold start, memory, logins/s, CPU per login,
                                    latency, round trips; `--logins 10000 --concurrency 32 --rounds 5 --json`
     python -m bench.request_cpu    CPU that Auth1 itself uses for one request, in one process; `--against DIR`

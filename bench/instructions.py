@@ -1,4 +1,4 @@
-"""Count the instructions of the functions that `test_pieces.py` times, and compare them with a baseline.
+"""Count the instructions of the functions that `just bench` times, and compare them with a baseline.
 
     just instructions [--update] [--allowed 5] [--json FILE] [--only PATTERN]
 
@@ -45,7 +45,7 @@ def count(only: str) -> Counts:
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary, "out")
         valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet", f"--callgrind-out-file={output}"]
-        pytest = ["-m", "pytest", "bench/test_pieces.py", "--override-ini=addopts=", "--override-ini=timeout=0", "-q"]
+        pytest = ["-m", "pytest", "bench", "--override-ini=addopts=", "--override-ini=timeout=0", "-q"]
         plugins = ["-p", "no:benchmark", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "bench.callgrind"]
         chosen = ["-k", only] if only else []
         environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
