@@ -85,6 +85,8 @@ class SubmitRow(NamedTuple):
     user_event_id: str
     actor: str
     request_id: str | None
+    pause_before: str | None = None
+    allowed_user_id: str | None = None
     deadline: datetime | None = None  # set by Postgres.call
 
 

@@ -24,9 +24,9 @@ from auth1.core.postgres import Batched, Postgres, function
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
-from auth1.sessions.create import NewSession
+from auth1.sessions.create import NewSession, Pause
 
-Verdict = Literal["ok", "wrong", "none", "exhausted", "locked", "banned"]
+Verdict = Literal["ok", "new", "known", "wrong", "none", "exhausted", "locked", "banned"]
 Rejection = Literal["reused", "replayed", "in_flight", "messages", "money", "full", "too_soon"]
 
 
@@ -99,7 +99,11 @@ class ChallengeRejected(NamedTuple):
 
 
 class SubmitCode(NamedTuple):
-    """A submitted code. `challenge_id` is the challenge that the caller names, `user_id` that of a new user."""
+    """A submitted code. `challenge_id` is the challenge that the caller names, `user_id` that of a new user.
+
+    A right code pauses where `pause_before` says so. It is not consumed, and the verdict is `new`, or `known` where the
+    identifier has a user. It does not pause again for the user that hooks have allowed.
+    """
 
     tenant_id: str
     context: EventContext
@@ -110,6 +114,8 @@ class SubmitCode(NamedTuple):
     session: NewSession
     event_id: str
     user_event_id: str
+    pause_before: Pause | None = None
+    allowed_user_id: str | None = None
 
 
 class CodeResult(NamedTuple):
@@ -212,6 +218,8 @@ async def submit_code(postgres: Postgres, request: SubmitCode) -> CodeResult:
         event_id=request.event_id,
         user_event_id=request.user_event_id,
         **request.context._asdict(),
+        pause_before=request.pause_before,
+        allowed_user_id=request.allowed_user_id,
     )
 
     async def find() -> SubmitResult | None:

@@ -7,7 +7,7 @@ from auth1.challenges.statements import EventKey
 from auth1.core.postgres import Postgres, Queries, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.pages.headers import origin_of
-from auth1.sessions.create import NewSession
+from auth1.sessions.create import NewSession, Pause
 from auth1.templates.schemas import Branding
 from auth1.tenants.settings import TenantSettings, read_settings
 
@@ -71,7 +71,7 @@ class Proof(NamedTuple):
 
 
 class RedeemLink(NamedTuple):
-    """A redemption. `user_id` is that of a new user."""
+    """A redemption. `user_id` is that of a new user; the last two fields are those of `SubmitCode`."""
 
     tenant_id: str
     context: EventContext
@@ -80,12 +80,14 @@ class RedeemLink(NamedTuple):
     session: NewSession
     event_id: str
     user_event_id: str
+    pause_before: Pause | None = None
+    allowed_user_id: str | None = None
 
 
 class Redeemed(NamedTuple):
     """The result of a redemption."""
 
-    verdict: Literal["ok", "banned", "pending", "none"]
+    verdict: Literal["ok", "new", "known", "banned", "pending", "none"]
     challenge_id: str | None
     identifier: str | None
     user_id: str | None
@@ -134,6 +136,8 @@ class _RedeemRow(NamedTuple):
     user_event_id: str
     actor: str
     request_id: str | None
+    pause_before: str | None = None
+    allowed_user_id: str | None = None
     deadline: datetime | None = None  # set by Postgres.call
 
 
@@ -189,6 +193,8 @@ async def redeem_link(postgres: Postgres, request: RedeemLink) -> Redeemed:
         event_id=request.event_id,
         user_event_id=request.user_event_id,
         **request.context._asdict(),
+        pause_before=request.pause_before,
+        allowed_user_id=request.allowed_user_id,
     )
 
     async def run() -> _RedeemResult:
@@ -199,5 +205,5 @@ async def redeem_link(postgres: Postgres, request: RedeemLink) -> Redeemed:
         return await postgres.row(_FIND_REDEMPTION, EventKey(row.tenant_id, row.event_id, row.user_event_id))
 
     result = await repeat_once(run, find)
-    verdict = cast(Literal["ok", "banned", "pending", "none"], result.verdict)
+    verdict = cast(Literal["ok", "new", "known", "banned", "pending", "none"], result.verdict)
     return Redeemed(verdict, *result[1:-1], read_events(result.events))

@@ -1,7 +1,7 @@
 """Create a session: its row, and the tokens of a login."""
 
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import structs
 
@@ -15,6 +15,8 @@ from auth1.sessions import refresh_tokens, store
 from auth1.sessions.schemas import Tokens, Verified
 from auth1.sessions.tokens import Subject
 from auth1.tenants.settings import Tenant
+
+Pause = Literal["creation", "login"]  # before which a login pauses for hooks: the creation of its user, or every login
 
 _USER_AGENT_CHARACTERS = 256
 

@@ -51,6 +51,7 @@ class RefreshSession(NamedTuple):
     actor: str
     request_id: str | None
     network: str | None
+    is_preview: bool = False
     deadline: datetime | None = None  # set by Postgres.call
 
 

@@ -71,13 +71,21 @@ async def user_exists(postgres: Postgres, tenant_id: str, user_id: str) -> bool:
 
 
 async def refresh_session(
-    postgres: Postgres, tenant_id: str, refresh: Refresh, idle_after: int, context: EventContext
+    postgres: Postgres,
+    tenant_id: str,
+    refresh: Refresh,
+    idle_after: int,
+    context: EventContext,
+    *,
+    is_preview: bool = False,
 ) -> Refreshed | None:
-    """Rotate a refresh token; None where there is no such session.
+    """Rotate a refresh token; None where there is no such session. A preview judges it, and rotates nothing.
 
     After a lost connection, look first whether this revoked the session; rotating again is safe.
     """
-    params = RefreshSession(tenant_id, refresh.session_id, refresh.number, GRACE_S, idle_after, new_id("evt"), *context)
+    params = RefreshSession(
+        tenant_id, refresh.session_id, refresh.number, GRACE_S, idle_after, new_id("evt"), *context, is_preview
+    )
 
     async def find() -> RefreshSessionRow | None:
         key = FindRefresh(tenant_id, refresh.session_id, params.event_id)

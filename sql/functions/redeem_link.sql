@@ -18,10 +18,12 @@ create type redeem_link as (
   user_event_id text,
   actor text,
   request_id text,
+  pause_before text,              -- as pause_login takes it
+  allowed_user_id text,           -- the user whose login hooks have allowed, or null
   deadline timestamptz
 );
 create type link_result as (
-  verdict text,                   -- ok, banned, pending (not confirmed yet), none
+  verdict text,                   -- ok, banned, pending (not confirmed yet), none; new, known: paused
   challenge_id text,
   identifier text,
   user_id text,
@@ -41,6 +43,7 @@ declare
   link links;
   i identifiers;
   logins login[];
+  pause text;
   banned text[];
   new_events new_event[];
   result link_result := row('none', null, null, null, false, null);
@@ -70,6 +73,11 @@ begin
     return result;
   elsif link.redeemed_at is not null then
     return result;
+  end if;
+  pause := pause_login(request.pause_before, request.allowed_user_id, i.user_id, request.new_user_id);
+  if pause is not null then
+    return row(pause, link.challenge_id, link.identifier, coalesce(i.user_id, request.new_user_id), i.user_id is null,
+      null)::link_result;
   end if;
 
   -- 2. Redeem it: create the user if there is none, and open the session.

@@ -13,6 +13,7 @@ create type refresh_session as (
   actor text,
   request_id text,
   network text,
+  is_preview boolean,             -- judge, and rotate nothing
   deadline timestamptz
 );
 create type refreshed_session as (
@@ -86,7 +87,8 @@ begin
       rotated_at = case when (j.request).number = s.refreshes then (now() || s.rotated_at)[1:20] else array[now()] end,
       idle_at = least(now() + (j.request).idle_after * interval '1 s', s.expires_at)
     from unnest(judged) as j
-    where j.verdict = 'rotated' and s.tenant_id = (j.request).tenant_id and s.id = (j.request).session_id;
+    where j.verdict = 'rotated' and (j.request).is_preview is not true
+      and s.tenant_id = (j.request).tenant_id and s.id = (j.request).session_id;
   end if;
 
   -- 3. Revoke the sessions of copied tokens.

@@ -1,7 +1,8 @@
 -- Count one attempt for each request, compare, and on a right code consume it, find or create the user and open the
--- session. An identifier is at most once in a batch. Rows are locked in one order: identifiers, users, challenges,
--- sessions. A batch waits for neither identifiers nor users: a request for one that is locked by another transaction is left
--- out of the result, and its caller repeats it singly.
+-- session. A login that hooks decide about pauses before anything is counted or consumed. An identifier is at most once in
+-- a batch. Rows are locked in one order: identifiers, users, challenges, sessions. A batch waits for neither identifiers nor
+-- users: a request for one that is locked by another transaction is left out of the result, and its caller repeats it
+-- singly.
 create type submit_code as (
   tenant_id text,
   identifier text,
@@ -18,11 +19,13 @@ create type submit_code as (
   user_event_id text,
   actor text,
   request_id text,
+  pause_before text,              -- as pause_login takes it
+  allowed_user_id text,           -- the user whose login hooks have allowed, or null
   deadline timestamptz
 );
 create type code_result as (
   event_id text,
-  verdict text,                   -- as judge_attempt says, or banned
+  verdict text,                   -- as judge_attempt says; banned; new, known: it pauses
   challenge_id text,
   user_id text,
   is_new_user boolean,
@@ -74,7 +77,7 @@ begin
     ) as free;
   end if;
   select array_agg(row(x.request, (x.i).type, (x.i).user_id, (x.i).challenge_ids,
-      j.verdict, j.place, j.attempts_remaining, j.retry_at)::judged_attempt), array_agg(j.verdict)
+      v.verdict, j.place, j.attempts_remaining, j.retry_at)::judged_attempt), array_agg(v.verdict)
   into attempts, verdicts
   from (
     -- The locking subquery runs once per request, in their order, by the primary key.
@@ -90,7 +93,11 @@ begin
   cross join lateral judge_attempt(
     row((x.i).code_mac, (x.i).code_box, (x.i).code_expires_at, (x.i).code_attempts, (x.i).code_attempts_max,
       (x.i).challenge_ids, (x.i).challenge_attempts)::live_code,
-    (x.i).wrong_at, (x.i).unnamed_locked_until, (x.i).resend_at, (x.request).code_macs, (x.request).challenge_id) as j;
+    (x.i).wrong_at, (x.i).unnamed_locked_until, (x.i).resend_at, (x.request).code_macs, (x.request).challenge_id) as j
+  cross join lateral (
+    select case when j.verdict = 'ok' then coalesce(pause_login((x.request).pause_before, (x.request).allowed_user_id,
+      (x.i).user_id, (x.request).new_user_id), 'ok') else j.verdict end as verdict
+  ) as v;
   if cardinality(requests) > 1 and 'ok' = any(verdicts) then
     select array_agg(locked.id) into free_users
     from (
@@ -176,8 +183,9 @@ begin
   return query
   select r.event_id, case when a.verdict = 'ok' and a.user_id = any(banned) then 'banned' else coalesce(a.verdict, 'none') end,
     coalesce(r.challenge_id, a.challenge_ids[1]),
-    case when a.verdict = 'ok' and coalesce(a.user_id <> all(banned), true) then coalesce(a.user_id, r.new_user_id) end,
-    coalesce(a.verdict = 'ok' and a.user_id is null, false),
+    case when a.verdict in ('ok', 'new', 'known') and coalesce(a.user_id <> all(banned), true)
+      then coalesce(a.user_id, r.new_user_id) end,
+    coalesce(a.verdict in ('ok', 'new') and a.user_id is null, false),
     a.attempts_remaining,
     -- The time when the next code may be sent, or when callers without a challenge may submit codes again.
     case when a.verdict in ('exhausted', 'locked') then ceil(extract(epoch from a.retry_at - now()))::int end,
