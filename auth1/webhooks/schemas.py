@@ -1,0 +1,156 @@
+"""Request and response bodies of webhooks and their deliveries."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from auth1.core.http.pagination import PageQuery
+from auth1.core.schemas import In, Out
+from auth1.core.timestamps import Timestamp
+from auth1.errors import FieldError, ValidationFailed
+from auth1.events.types import EventType
+
+ALL_EVENTS = "*"
+TEST = "webhook.test"  # is no event
+DAY_S = 86400
+MAX_GRACE_S = 30 * DAY_S
+
+State = Literal["pending", "delivered", "failed", "cancelled"]
+DisabledReason = Literal["caller", "gone", "failing"]
+_TYPES = frozenset(event.value for event in EventType)
+
+_Url = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=2048,
+        description="Called by POST: https, with a public host.",
+        examples=["https://example.com/webhooks/auth1"],
+    ),
+]
+_Events = Annotated[
+    list[Annotated[str, msgspec.Meta(max_length=64)]],
+    msgspec.Meta(
+        min_length=1,
+        max_length=100,
+        description="Types of events, or `*` alone for all of them.",
+        examples=[["challenge.answered", "user.created"]],
+    ),
+]
+_WebhookId = Annotated[str, msgspec.Meta(examples=["whk_01kf0fv2qd8x7r3n5w1mzt9c4h"])]
+_DeliveryId = Annotated[str, msgspec.Meta(examples=["dlv_01kf0fv2qd8x7r3n5w1mzt9c4h"])]
+_EventId = Annotated[str, msgspec.Meta(examples=["evt_01kf0fv2qd2b8k6j4h0g9f7d5s"])]
+_Secret = Annotated[
+    str,
+    msgspec.Meta(
+        description="Signs the calls. It is shown only in this response.",
+        examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDh1MWXDJ7Xxs="],
+    ),
+]
+
+
+class WebhookIn(In):
+    """A new webhook. With `sandbox` it receives the events of test keys, instead of those of real users."""
+
+    url: _Url
+    events: _Events
+    sandbox: bool = False
+
+
+class WebhookPatch(In):
+    """Changes of a webhook. Enabled again, it continues with its pending deliveries."""
+
+    url: _Url | msgspec.UnsetType = msgspec.UNSET
+    events: _Events | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class WebhookOut(Out):
+    """A webhook. `disabled_reason`: `caller`, `gone` (it answered 410) or `failing` (five days without a success)."""
+
+    webhook_id: _WebhookId
+    url: _Url
+    events: _Events
+    sandbox: bool
+    enabled: bool
+    disabled_reason: DisabledReason | None
+    failing_since: datetime | None
+    previous_secret_until: datetime | None
+    created_at: datetime
+
+
+class WebhookCreated(WebhookOut):
+    """A new webhook with its secret."""
+
+    secret: _Secret
+
+
+class WebhookPage(Out):
+    """All webhooks of the tenant, oldest first: at most 10, so `next_cursor` is null."""
+
+    data: list[WebhookOut]
+    next_cursor: str | None
+
+
+class SecretRotation(In):
+    """The overlap of a rotation: `grace_in` seconds in which both secrets sign."""
+
+    grace_in: Annotated[int, msgspec.Meta(ge=0, le=MAX_GRACE_S)] = DAY_S
+
+
+class RotatedSecret(Out):
+    """The new secret. Both secrets sign until `previous_secret_until`."""
+
+    secret: _Secret
+    previous_secret_until: datetime | None
+
+
+class AttemptOut(Out):
+    """One call. `error` says why it failed; `answer` is the first 1 KiB of the response; `ms` is its duration."""
+
+    status: int | None
+    error: str | None
+    ms: int
+    answer: str | None
+
+
+class LastAttempt(AttemptOut):
+    """The last call of a delivery."""
+
+
+class DeliveryOut(Out):
+    """An event on its way to a webhook. `attempts` is the number of calls so far."""
+
+    delivery_id: _DeliveryId
+    event_id: _EventId
+    type: str
+    state: State
+    attempts: int
+    next_attempt_at: datetime | None
+    last: LastAttempt | None
+
+
+class DeliveryPage(Out):
+    """Deliveries, newest event first. A page may be empty although `next_cursor` has a value."""
+
+    data: list[DeliveryOut]
+    next_cursor: str | None
+
+
+def check_types(field: str, types: list[str]) -> None:
+    """Check the names of event types. Raises ValidationFailed."""
+    if types == [ALL_EVENTS]:
+        return
+    if not _TYPES.issuperset(types) or len(set(types)) != len(types):
+        message = 'Must be different types of events, such as challenge.answered, or ["*"] for all.'
+        raise ValidationFailed(errors=[FieldError(field, message)])
+
+
+class DeliveryQuery(PageQuery):
+    """Filters of a list of deliveries."""
+
+    state: State | None = None
+    type: Annotated[str, msgspec.Meta(max_length=64, description="The exact type of the event.")] | None = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="Of events made at this moment or later.")] = None
+    until: Annotated[Timestamp | None, msgspec.Meta(description="Of events made before this moment.")] = None
