@@ -27,11 +27,14 @@ from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
 from auth1.events.reader import run_rounds
-from auth1.fraud import datasets, decisions, exposures, verification
-from auth1.fraud.attacks import AttackLog
-from auth1.fraud.decisions import DecisionLog
-from auth1.fraud.exposures import Exposures
-from auth1.fraud.list_cache import ListCache
+from auth1.fraud import verification
+from auth1.fraud.datasets import store as datasets
+from auth1.fraud.decisions import log as decisions
+from auth1.fraud.decisions.attacks import AttackLog
+from auth1.fraud.decisions.log import DecisionLog
+from auth1.fraud.exposures import acquire as exposures
+from auth1.fraud.exposures.acquire import Exposures
+from auth1.fraud.lists.cache import ListCache
 from auth1.fraud.sources import FraudSources
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox

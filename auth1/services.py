@@ -14,10 +14,10 @@ from auth1.core.redis import Redis, Timeouts
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenants import TenantCache
-    from auth1.fraud.attacks import AttackLog
-    from auth1.fraud.decisions import DecisionLog
-    from auth1.fraud.exposures import Exposures
-    from auth1.fraud.list_cache import ListCache
+    from auth1.fraud.decisions.attacks import AttackLog
+    from auth1.fraud.decisions.log import DecisionLog
+    from auth1.fraud.exposures.acquire import Exposures
+    from auth1.fraud.lists.cache import ListCache
     from auth1.fraud.sources import FraudSources
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from auth1.fraud.disposable import is_disposable
-from auth1.fraud.line_types import LINE_TYPES
-from auth1.fraud.networks import AddressRanges, compile_networks
-from auth1.fraud.prefixes import Prefixes, compile_prefixes
+from auth1.fraud.datasets.disposable import is_disposable
+from auth1.fraud.datasets.networks import AddressRanges, compile_networks
+from auth1.fraud.line_types.prefixes import Prefixes, compile_prefixes
+from auth1.fraud.line_types.types import LINE_TYPES
 
 LOOK_UPS = 20_000
 MIB = 1024 * 1024

@@ -11,8 +11,8 @@ from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Redis, Script
-from auth1.fraud.exposures import Exposures
-from auth1.fraud.messages import Message
+from auth1.fraud.exposures.acquire import Exposures
+from auth1.fraud.exposures.messages import Message
 from auth1.fraud.policy import Policy
 from bench.test_pieces import PHONE, TENANT, alone
 

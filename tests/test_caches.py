@@ -11,7 +11,9 @@ import auth1
 from auth1.authn import tenants
 from auth1.challenges import messages
 from auth1.core import ratelimit
-from auth1.fraud import exposures, line_type_finder, list_cache, local_copy, profiles, saved
+from auth1.fraud.exposures import acquire, local_copy, profiles, saved
+from auth1.fraud.line_types import finder
+from auth1.fraud.lists import cache
 
 ROOT = Path(auth1.__file__).parents[1]
 MIB = 1024 * 1024
@@ -39,15 +41,15 @@ CACHES = {
     "auth1.core.outbound.connect.tls_context": Bound(1, MIB),  # it has no argument
     "auth1.core.postgres.functions": Bound(64, 16_384),
     "auth1.core.postgres.migrations.migrations": Bound(1, MIB),
-    "auth1.fraud.line_type_finder.OrderedDict": Bound(line_type_finder.MAX_CACHED, 512),
+    "auth1.fraud.line_types.finder.OrderedDict": Bound(finder.MAX_CACHED, 512),
     "auth1.core.ratelimit.OrderedDict": Bound(ratelimit._LOCAL_KEYS + ratelimit._FULL_KEYS, 512),
-    "auth1.fraud.exposures.OrderedDict": Bound(exposures.MAX_TENANTS, 2048),  # 20 countries
-    "auth1.fraud.local_copy.OrderedDict": Bound(local_copy.MAX_STATES, 384),
+    "auth1.fraud.exposures.acquire.OrderedDict": Bound(acquire.MAX_TENANTS, 2048),  # 20 countries
+    "auth1.fraud.exposures.local_copy.OrderedDict": Bound(local_copy.MAX_STATES, 384),
     "auth1.fraud.policies._in_shadow": Bound(64, 8192),
-    "auth1.fraud.profiles.OrderedDict": Bound(profiles.MAX_PROFILES, 1024),
-    "auth1.fraud.saved.OrderedDict": Bound(saved.MAX_STATES, 512),
-    "auth1.fraud.list_cache.OrderedDict": Bound(1, list_cache.MAX_BYTES),
-    "auth1.fraud.lists.calling_code_length": Bound(256, 256),
+    "auth1.fraud.exposures.profiles.OrderedDict": Bound(profiles.MAX_PROFILES, 1024),
+    "auth1.fraud.exposures.saved.OrderedDict": Bound(saved.MAX_STATES, 512),
+    "auth1.fraud.lists.cache.OrderedDict": Bound(1, cache.MAX_BYTES),
+    "auth1.fraud.lists.entries.calling_code_length": Bound(256, 256),
     "auth1.identifiers.parse_email": Bound(1024, 1024),
     "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
     "auth1.numbering._plan": Bound(256, 512),  # keys are country codes

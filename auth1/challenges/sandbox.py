@@ -13,9 +13,9 @@ the outcomes of providers.
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import InvalidPhone, RateLimited, RequestBlocked
 from auth1.fraud.constants import PROOF_LOAD
-from auth1.fraud.proof import KEEP_S
-from auth1.fraud.proof_schemas import Proof
-from auth1.fraud.redeem import find_redemption, proof_required
+from auth1.fraud.proofs.redeem import find_redemption, proof_required
+from auth1.fraud.proofs.schemas import Proof
+from auth1.fraud.proofs.work import KEEP_S
 from auth1.identifiers import Identifier
 from auth1.services import Services
 from auth1.tenants.settings import Tenant

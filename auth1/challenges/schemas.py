@@ -7,7 +7,7 @@ import msgspec
 
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import ONE_LINE, In, Out
-from auth1.fraud.proof_schemas import Proof
+from auth1.fraud.proofs.schemas import Proof
 from auth1.templates.schemas import LocaleHint
 
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]

@@ -30,7 +30,7 @@ from auth1.errors import (
 from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import UNCHECKED, Checked, check_request
 from auth1.fraud.evidence import Candidate
-from auth1.fraud.proof_schemas import Proof
+from auth1.fraud.proofs.schemas import Proof
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim, release_key, store_response
 from auth1.identifiers import Identifier

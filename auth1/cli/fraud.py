@@ -16,11 +16,12 @@ from msgspec.structs import asdict
 
 from auth1.cli.commands import fail, run
 from auth1.core import schemas
-from auth1.fraud import datasets, review_handlers
-from auth1.fraud.files import BadLine, read_lines
-from auth1.fraud.networks import compile_networks
-from auth1.fraud.prefixes import compile_prefixes
-from auth1.fraud.simulation import Simulation
+from auth1.fraud.datasets import store as datasets
+from auth1.fraud.datasets.files import BadLine, read_lines
+from auth1.fraud.datasets.networks import compile_networks
+from auth1.fraud.decisions import handlers
+from auth1.fraud.decisions.simulation import Simulation
+from auth1.fraud.line_types.prefixes import compile_prefixes
 from auth1.services import Services
 from auth1.tenants import store
 
@@ -60,7 +61,7 @@ def replay(options: Namespace) -> None:
         found, after = {}, ""
         while tenants := await store.list_tenants(app.postgres, after, _TENANTS):
             for tenant in tenants:
-                found[tenant.slug] = await review_handlers.replay(app, tenant.tenant_id, changes, since)
+                found[tenant.slug] = await handlers.replay(app, tenant.tenant_id, changes, since)
             after = tenants[-1].tenant_id
         return {slug: result for slug, result in found.items() if result.requests}
 

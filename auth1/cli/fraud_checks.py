@@ -7,7 +7,7 @@ import maxminddb
 
 from auth1.config.checklist import Finding
 from auth1.config.settings import Settings
-from auth1.fraud.countries import open_copy
+from auth1.fraud.datasets.countries import open_copy
 
 TIMEOUT_S = 5.0
 MAX_AGE_DAYS = 90  # networks move; vendors publish every month

@@ -14,16 +14,16 @@ from auth1.core.http.request import Request
 from auth1.core.postgres import Queries
 from auth1.core.ratelimit import RateLimit, raise_if_limited
 from auth1.errors import ApiError, RequestBlocked, Unavailable
-from auth1.fraud.acquired import Acquired
 from auth1.fraud.assessment import Decision
-from auth1.fraud.attacks import Rejection
 from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
-from auth1.fraud.decisions import DecisionRecord
+from auth1.fraud.decisions.attacks import Rejection
+from auth1.fraud.decisions.log import DecisionRecord
+from auth1.fraud.decisions.statements import IdentifierCounts, IdentifierKey
 from auth1.fraud.evidence import MICRO, Candidate, Evidence, gather
+from auth1.fraud.exposures.acquired import Acquired
 from auth1.fraud.policies import policy_of
-from auth1.fraud.redeem import proof_required
+from auth1.fraud.proofs.redeem import proof_required
 from auth1.fraud.rules import RULES_VERSION, Evaluation, Facts, evaluate, is_known
-from auth1.fraud.statements import IdentifierCounts, IdentifierKey
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 

@@ -12,13 +12,13 @@ from auth1.core.ratelimit import RateLimit
 from auth1.events.log import EventContext, event_context
 from auth1.fraud.assessment import Reason
 from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
-from auth1.fraud.line_types import ALLOWED, LineDecision, LineTypeResult, decide_line_type
-from auth1.fraud.lists import Entry, match
-from auth1.fraud.messages import Message
+from auth1.fraud.exposures.messages import Message
+from auth1.fraud.line_types.types import ALLOWED, LineDecision, LineTypeResult, decide_line_type
+from auth1.fraud.lists.entries import Entry, match
 from auth1.fraud.policies import in_shadow
 from auth1.fraud.policy import Action, Policy
-from auth1.fraud.proof_schemas import Proof
-from auth1.fraud.redeem import find_redemption
+from auth1.fraud.proofs.redeem import find_redemption
+from auth1.fraud.proofs.schemas import Proof
 from auth1.fraud.scopes import Scope
 from auth1.fraud.signals import find_signals, is_in_country, signals_of_line
 from auth1.identifiers import Identifier

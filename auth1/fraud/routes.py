@@ -7,10 +7,13 @@ from auth1.authn.management import managed
 from auth1.core.http.router import Route
 from auth1.core.postgres import REPORT_S
 from auth1.errors import Conflict, NotFound
-from auth1.fraud import list_handlers, policy_handlers, review_handlers, simulation
-from auth1.fraud.decision_list import DecisionQuery, list_decisions
-from auth1.fraud.feedback import FeedbackIn
-from auth1.fraud.list_schemas import EntryIn, EntryQuery
+from auth1.fraud import policy_handlers
+from auth1.fraud.decisions import handlers as decision_handlers
+from auth1.fraud.decisions import simulation
+from auth1.fraud.decisions.feedback import FeedbackIn
+from auth1.fraud.decisions.listing import DecisionQuery, list_decisions
+from auth1.fraud.lists import handlers as list_handlers
+from auth1.fraud.lists.schemas import EntryIn, EntryQuery
 from auth1.fraud.policy import Policy
 
 ADD_ENTRY: dict[str, Any] = {"body": EntryIn, "errors": (Conflict,), "status": 201, "idempotent": "yes"}
@@ -28,15 +31,15 @@ FRAUD_ROUTES = (
     *managed(
         "POST",
         "/fraud/simulate",
-        review_handlers.simulate_policy,
-        body=review_handlers.SimulationIn,
+        decision_handlers.simulate_policy,
+        body=decision_handlers.SimulationIn,
         deadline_s=simulation.TIME_S + 4.0,
         max_concurrent=1,
     ),
     *managed(
         "POST",
         "/fraud/feedback",
-        review_handlers.give_feedback,
+        decision_handlers.give_feedback,
         body=FeedbackIn,
         errors=(NotFound, Conflict),
     ),

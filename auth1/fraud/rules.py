@@ -1,6 +1,6 @@
 """The fraud rules as pure functions: the loads of a request's scopes, and the decision that follows.
 
-No I/O, and the clock is an argument. The service (`exposures.py`), simulations and benchmarks all call `evaluate`.
+No I/O, and the clock is an argument. The service (`exposures/acquire.py`), simulations and benchmarks call `evaluate`.
 """
 
 import math

@@ -5,8 +5,8 @@ A signal has the weight that the policy gives it. One without a weight is not re
 
 from collections.abc import Iterable
 
-from auth1.fraud.disposable import is_disposable
-from auth1.fraud.line_types import LineTypeResult
+from auth1.fraud.datasets.disposable import is_disposable
+from auth1.fraud.line_types.types import LineTypeResult
 from auth1.fraud.policy import Policy
 from auth1.fraud.sources import FraudSources
 from auth1.identifiers import Identifier

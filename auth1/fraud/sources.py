@@ -4,12 +4,12 @@ from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
-from auth1.fraud.captcha import CaptchaVerifier
-from auth1.fraud.countries import Countries
-from auth1.fraud.datasets import DatasetReader
-from auth1.fraud.line_type_finder import LineTypeFinder
-from auth1.fraud.lookup import Lookup
-from auth1.fraud.networks import Networks
+from auth1.fraud.datasets.countries import Countries
+from auth1.fraud.datasets.networks import Networks
+from auth1.fraud.datasets.store import DatasetReader
+from auth1.fraud.line_types.finder import LineTypeFinder
+from auth1.fraud.line_types.lookup import Lookup
+from auth1.fraud.proofs.captcha import CaptchaVerifier
 
 
 class FraudSources:

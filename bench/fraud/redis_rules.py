@@ -24,8 +24,8 @@ from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from auth1.fraud.exposures import Exposures
-from auth1.fraud.messages import Message
+from auth1.fraud.exposures.acquire import Exposures
+from auth1.fraud.exposures.messages import Message
 from auth1.fraud.policy import Policy
 from bench.fraud.defences import CODE_LIFE, Verdict
 from bench.fraud.product import BUDGET, REFRESH_S, ProductRules

@@ -17,7 +17,7 @@ from auth1.challenges import magic_link
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
-from auth1.fraud.attacks import ATTACK_REJECTIONS
+from auth1.fraud.decisions.attacks import ATTACK_REJECTIONS
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console

@@ -7,9 +7,10 @@ from typing import get_args
 
 import pytest
 
-from auth1.fraud import constants, proof
-from auth1.fraud.lists import ListName
+from auth1.fraud import constants
+from auth1.fraud.lists.entries import ListName
 from auth1.fraud.policy import SIGNALS, Policy
+from auth1.fraud.proofs import work
 from auth1.fraud.scopes import DECAY_S, NARROW, WIDE
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def names(heading: str) -> list[str]:
 def test_reasons_are_those_of_the_code() -> None:
     in_code = {
         name
-        for path in (ROOT / "auth1" / "fraud").glob("*.py")
+        for path in (ROOT / "auth1" / "fraud").rglob("*.py")
         for name in re.findall(r"\bReason\(\s*\"([a-z_]+)\"", path.read_text())
     }
 
@@ -75,8 +76,8 @@ def test_figures_of_the_text_are_those_of_the_code() -> None:
         f"had a login within {constants.TRUST_S / constants.DAY_S:g} days",
         f"has an allowance of {rules.cross_tenant.allowance:g} instead at all others for a day",
         f"{rules.guessing.allowance:g} an hour are allowed, and half of the right ones",
-        f"from {proof.MIN_NUMBER:,} at a load of 1 to {proof.MAX_NUMBER:,} at a load of 2",
-        f"for {proof.EXPIRES_IN // 60} minutes",
+        f"from {work.MIN_NUMBER:,} at a load of 1 to {work.MAX_NUMBER:,} at a load of 2",
+        f"for {work.EXPIRES_IN // 60} minutes",
         f"{POLICY.sample * 100:g} % (`sample`)",
     ):
         assert sentence in text, sentence

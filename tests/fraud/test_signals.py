@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from auth1.core.log import Log
-from auth1.fraud.countries import Countries
-from auth1.fraud.line_types import LineTypeResult
-from auth1.fraud.networks import AddressRanges, compile_networks
+from auth1.fraud.datasets.countries import Countries
+from auth1.fraud.datasets.networks import AddressRanges, compile_networks
+from auth1.fraud.line_types.types import LineTypeResult
 from auth1.fraud.policy import Policy
 from auth1.fraud.signals import find_signals, is_in_country, signals_of_line
 from auth1.identifiers import parse_email, parse_phone

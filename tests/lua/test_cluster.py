@@ -9,7 +9,7 @@ from auth1.core.redis import Script
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from auth1.fraud.assess import rate_limits
-from auth1.fraud.messages import Message
+from auth1.fraud.exposures.messages import Message
 from auth1.identifiers import Identifier, parse_identifier
 from auth1.tenants.settings import Tenant, TenantSettings
 from tests.conftest import Started, new_phone

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth1.errors import InvalidEmail, InvalidPhone, ValidationFailed
-from auth1.fraud.line_types import type_by_phonenumbers
+from auth1.fraud.line_types.types import type_by_phonenumbers
 from auth1.identifiers import parse_email, parse_identifier, parse_phone
 
 

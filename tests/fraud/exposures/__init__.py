@@ -1,1 +1,1 @@
-"""Tests of the fraud rules: policy, lists, decisions and simulation."""
+"""Tests of exposures: acquired in Redis, settled, saved, and the copy of a worker."""

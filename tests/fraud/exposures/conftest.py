@@ -10,8 +10,8 @@ from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts
 from auth1.dev.redis import RedisServer
-from auth1.fraud.exposures import Exposures
-from auth1.fraud.messages import Message
+from auth1.fraud.exposures.acquire import Exposures
+from auth1.fraud.exposures.messages import Message
 from tests.support.raw_redis import RawRedis
 
 PATIENT = Timeouts(connect_s=5, call_s=10)  # a busy machine is not an unavailable Redis

@@ -10,9 +10,9 @@ import pytest
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import Unavailable
-from auth1.fraud.acquired import Acquired
-from auth1.fraud.exposures import Exposures
-from auth1.fraud.messages import Message, pack_state, read_state
+from auth1.fraud.exposures.acquire import Exposures
+from auth1.fraud.exposures.acquired import Acquired
+from auth1.fraud.exposures.messages import Message, pack_state, read_state
 from auth1.fraud.policy import Policy, Rule, Rules
 from auth1.fraud.scopes import State
 from tests.fraud.exposures.conftest import NOON, NewExposures, new_tenant

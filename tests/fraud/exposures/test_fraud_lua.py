@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from auth1.core.ratelimit import RateLimit
 from auth1.core.redis import Redis
-from auth1.fraud.acquired import Acquired
 from auth1.fraud.constants import LARGEST
-from auth1.fraud.exposures import Exposures
-from auth1.fraud.messages import Message, pack_state
+from auth1.fraud.exposures.acquire import Exposures
+from auth1.fraud.exposures.acquired import Acquired
+from auth1.fraud.exposures.messages import Message, pack_state
 from auth1.fraud.policy import Policy, Rule, Rules
 from auth1.fraud.rules import Facts, evaluate, guessing_load, ratio_of
 from auth1.fraud.scopes import DECAY_S, EMPTY, NARROW, WIDE, Scope, State, decay, send, settle, settle_wide

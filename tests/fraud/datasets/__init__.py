@@ -1,0 +1,1 @@
+"""Tests of networks, countries of addresses and disposable domains."""

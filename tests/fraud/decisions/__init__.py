@@ -1,0 +1,1 @@
+"""Tests of stored decisions: their list, attacks, simulation, feedback."""

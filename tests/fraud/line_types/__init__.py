@@ -1,0 +1,1 @@
+"""Tests of line types: prefixes, Twilio Lookup, phonenumbers."""

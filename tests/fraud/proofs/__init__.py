@@ -1,0 +1,1 @@
+"""Tests of proof of work and captchas."""
