@@ -15,13 +15,14 @@ from auth1.authn.tenants import TenantCache
 from auth1.challenges import messages
 from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings
-from auth1.config.urls import origin_of
+from auth1.config.urls import host_of, origin_of
 from auth1.core import listening, signals
 from auth1.core.crypto import Keyring
 from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
 from auth1.core.http.router import Route
 from auth1.core.log import Log, LogHandler
+from auth1.core.outbound.guard import Guard
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
@@ -133,6 +134,7 @@ async def start_services(
         ),
         redis=redis,
         limiter=limiter,
+        guard=Guard(settings.webhook_allowed_networks, own_host=host_of(settings.app_url), own_port=settings.port),
         tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
         attacks=AttackLog(postgres, log),
         decisions=DecisionLog(postgres, log),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
+from auth1.core.outbound.guard import Guard
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
@@ -37,6 +38,7 @@ class Services:
     database_probe: DatabaseProbe
     redis: Redis
     limiter: RateLimiter
+    guard: Guard
     tenants: "TenantCache"
     attacks: "AttackLog"
     decisions: "DecisionLog"

@@ -83,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_retention_months: int  # events of earlier months are dropped
     captcha_verify_url: str | None  # in place of the provider's own
     fraud_exposure_budget: float  # US dollars of unverified messages that a tenant's countries share
+    webhook_allowed_networks: tuple[Network, ...]  # they may be private, and be called over http
     geoip_file: str | None  # a country database (.mmdb), reloaded when it changes
 
     @property
@@ -138,6 +139,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         trusted_proxies=env.items("TRUSTED_PROXIES", "127.0.0.1/32,::1/128", _parse_network),
         captcha_verify_url=env.web_url("CAPTCHA_VERIFY_URL") or None,
         fraud_exposure_budget=env.dollars("FRAUD_EXPOSURE_BUDGET", 10.0, 1_000_000),
+        webhook_allowed_networks=env.items("WEBHOOK_ALLOWED_NETWORKS", "", _parse_network),
         geoip_file=env.text("GEOIP_FILE"),
     )
     env.problems.extend(_contradictions(settings))

@@ -52,6 +52,11 @@ def normalised_web_url(url: str) -> str:
     return f"{origin_of(url)}{parts.path.rstrip('/')}"
 
 
+def host_of(url: str) -> str:
+    """Return the host of a valid URL in lower case, without brackets."""
+    return (urlsplit(url).hostname or "").lower()
+
+
 def origin_of(url: str) -> str:
     """Return the origin of a valid URL as browsers write it (RFC 6454, 6.2)."""
     parts = urlsplit(url)

@@ -1,23 +1,24 @@
 """Infrastructure without domain knowledge.
 
-http             requests and responses (package)
-outbound         requests to other services (package)
-postgres         the pool, named queries, SQL functions, migrations (package)
-redis            one pipelined connection with a circuit breaker
-redis_script     the Lua scripts, with the functions that they share
-redis_address    where Redis is, how long to wait for it, why a connection failed
-ratelimit        several rate limits acquired at once, all or none, in Redis or in this process
-circuit_breaker  stops calling a dependency that keeps failing
-schemas          decoded JSON -> Struct -> JSON bytes, and field errors
-sentences        field errors in plain sentences
-csv_text         CSV that is safe to open in a spreadsheet
-crypto           keys derived from one secret; sealing and comparing
-ids              ids that sort by time
-packed           sorted integers as bytes
-timestamps       timestamps that callers send
-signals          stop signals, blocked until a worker serves
-listening        an instance listens once a worker can serve
-supervisor       worker processes: started, replaced, stopped
-log              lines on stdout as JSON or text, never blocking a request
-log_text         lines for people, in colour on a terminal
+http               requests and responses (package)
+outbound           requests to other services (package)
+postgres           the pool, named queries, SQL functions, migrations (package)
+redis              one pipelined connection with a circuit breaker
+redis_script       the Lua scripts, with the functions that they share
+redis_address      where Redis is, how long to wait for it, why a connection failed
+ratelimit          several rate limits acquired at once, all or none, in Redis or in this process
+circuit_breaker    stops calling a dependency that keeps failing
+schemas            decoded JSON -> Struct -> JSON bytes, and field errors
+sentences          field errors in plain sentences
+csv_text           CSV that is safe to open in a spreadsheet
+standard_webhooks  signatures of Standard Webhooks
+crypto             keys derived from one secret; sealing and comparing
+ids                ids that sort by time
+packed             sorted integers as bytes
+timestamps         timestamps that callers send
+signals            stop signals, blocked until a worker serves
+listening          an instance listens once a worker can serve
+supervisor         worker processes: started, replaced, stopped
+log                lines on stdout as JSON or text, never blocking a request
+log_text           lines for people, in colour on a terminal
 """

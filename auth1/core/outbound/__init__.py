@@ -5,6 +5,8 @@ http1       an httpx request -> bytes -> a response, parsed strictly and within 
 connection  one connection that carries one request at a time
 connect     opens connections: TLS, proxies
 guard       which URLs of tenants may be called, and at which address
+guarded     calls of untrusted URLs: the guard and the transport together
+resolver    look-ups of host names of untrusted servers
 addresses   TCP connections to the first of several addresses that answers
 pool        kept connections, and the bound on requests at once
 """

@@ -65,14 +65,18 @@ class Connection(asyncio.Protocol):
             self._complete(parser)
         self.connection_lost(None)  # a peer that only half closes will not respond either
 
-    async def exchange(self, method: str, data: bytes, deadline: float, max_body_bytes: int) -> ResponseParser:
-        """Send a request and return its complete response. `deadline` is in the loop's time.
+    async def exchange(
+        self, method: str, data: bytes, deadline: float, max_body_bytes: int, *, truncates: bool = False
+    ) -> ResponseParser:
+        """Send a request and return its complete response, or with `truncates` the beginning of a large one.
+
+        `deadline` is in the loop's time.
 
         Raises ReadTimeout, ReadError or RemoteProtocolError: the request was possibly sent.
         """
         assert self._transport is not None
         assert self._waiter is None
-        self._parser = ResponseParser(method, max_body_bytes)
+        self._parser = ResponseParser(method, max_body_bytes, truncates=truncates)
         self._waiter = self._loop.create_future()
         timer = self._loop.call_at(deadline, self._expire)
         try:

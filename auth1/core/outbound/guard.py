@@ -15,7 +15,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from auth1.core.outbound.addresses import find_addresses
+from auth1.core.outbound.resolver import resolve as resolve_in_thread
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -101,13 +101,13 @@ class Guard:
     ) -> None:
         self._allowed_networks = allowed_networks
         self._own = (own_host.lower().strip("[]") if own_host else None, own_port)
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or resolve_in_thread
         self._resolve_s = resolve_s
 
     def check_url(self, url: str) -> Target:
         """Return the parts of a URL that may be called. Raises UrlNotAllowed.
 
-        It does not resolve the host: `find_address` does, before each call.
+        It does not resolve the host: `find_addresses` does, before each call.
         """
         target = parse_url(url)
         if target.scheme == "http" and not self._allowed_networks:
@@ -119,7 +119,11 @@ class Guard:
         return target
 
     async def find_address(self, url: str) -> str:
-        """Return the IP address to connect to for a URL.
+        """Return the first of `find_addresses`."""
+        return (await self.find_addresses(url))[0]
+
+    async def find_addresses(self, url: str) -> list[str]:
+        """Return the IP addresses to connect to for a URL, the best first.
 
         Raises UrlNotAllowed, AddressNotAllowed, and OSError where the host cannot be resolved (TimeoutError: in time).
         """
@@ -134,7 +138,7 @@ class Guard:
         # One address that is not allowed condemns the name: a mixture is the sign of an attack.
         if not all(self._is_allowed(address, target) for address in found):
             raise AddressNotAllowed
-        return str(found[0])
+        return [str(address) for address in found]
 
     def _is_allowed(self, address: Address, target: Target) -> bool:
         if any(address in network for network in self._allowed_networks):
@@ -190,7 +194,3 @@ def _is_ours(address: Address) -> bool:
     except OSError:
         return False
     return True
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    return [address[0] for _, address in await find_addresses(host, port)]

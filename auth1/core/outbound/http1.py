@@ -8,6 +8,7 @@ than `chunked`.
 """
 
 import re
+import sys
 from collections.abc import Callable
 
 import httpx
@@ -102,9 +103,10 @@ class ResponseParser:
 
     `feed` returns whether the response is complete. Afterwards `has_surplus` is whether bytes followed it, and
     `is_reusable` whether the connection may carry another request: the peer keeps it open, and nothing followed.
+    A larger body is an error, or, with `truncates`, ends after `max_body_bytes`.
     """
 
-    def __init__(self, method: str, max_body_bytes: int) -> None:
+    def __init__(self, method: str, max_body_bytes: int, *, truncates: bool = False) -> None:
         self.status = 0
         self.headers: Headers = []
         self.body: bytes | bytearray = b""
@@ -112,6 +114,7 @@ class ResponseParser:
         self.has_surplus = False
         self._method = method
         self._max_body_bytes = max_body_bytes
+        self._truncates = truncates
         self._head = b""  # an incomplete one
         self._head_bytes = 0  # of complete ones
         self._length: int | None = None  # of the body; None until the end of the connection
@@ -183,12 +186,21 @@ class ResponseParser:
             self._length = 0
         elif lengths:
             self._length = int(lengths[0])
-            if self._length > self._max_body_bytes:
+            if self._length > self._max_body_bytes and not self._truncates:
                 raise BodyTooLarge(status)
         elif codings:
-            self._chunks = ChunkedBody(self._max_body_bytes, MAX_HEAD_BYTES - self._head_bytes)
+            max_bytes = sys.maxsize if self._truncates else self._max_body_bytes
+            self._chunks = ChunkedBody(max_bytes, MAX_HEAD_BYTES - self._head_bytes)
 
     def _take_body(self, data: bytes) -> bool:
+        is_complete = self._collect(data)
+        if self._truncates and len(self.body) > self._max_body_bytes:
+            self.body = self.body[: self._max_body_bytes]
+            self.is_reusable = False
+            return True
+        return is_complete
+
+    def _collect(self, data: bytes) -> bool:
         if self._chunks is not None:
             is_complete = self._chunks.feed(data)
             if self._chunks.is_too_large:
@@ -198,7 +210,7 @@ class ResponseParser:
         else:
             self.body = self.body + data if self.body else data
             if self._length is None:
-                if len(self.body) > self._max_body_bytes:
+                if len(self.body) > self._max_body_bytes and not self._truncates:
                     raise BodyTooLarge(self.status)
                 return False
             surplus = len(self.body) - self._length

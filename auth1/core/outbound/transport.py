@@ -48,7 +48,10 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Sends requests of httpx. `tls` defaults to `tls_context`; `proxy` serves all requests."""
+    """Sends requests of httpx. `tls` defaults to `tls_context`; `proxy` serves all requests.
+
+    A body beyond `max_body_bytes` is an error, or with `truncates` is cut off there.
+    """
 
     def __init__(
         self,
@@ -59,12 +62,14 @@ class Transport(httpx.AsyncBaseTransport):
         max_waiting: int = MAX_WAITING,
         max_body_bytes: int = MAX_BODY_BYTES,
         keep_alive_s: float = KEEP_ALIVE_S,
+        truncates: bool = False,
     ) -> None:
         tls = tls or tls_context()
         tls.set_alpn_protocols(["http/1.1"])
         self._connector = Connector(tls, httpx.Proxy(proxy) if isinstance(proxy, str) else proxy)
         self._pool = Pool(self._connector, max_connections, max_waiting, keep_alive_s)
         self._max_body_bytes = max_body_bytes
+        self._truncates = truncates
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request once and return its complete response."""
@@ -78,7 +83,9 @@ class Transport(httpx.AsyncBaseTransport):
         connection = await self._pool.acquire(route, Timing(deadline, timeout.get("pool"), timeout.get("connect")))
         is_reusable = False
         try:
-            response = await connection.exchange(request.method, data, deadline, self._max_body_bytes)
+            response = await connection.exchange(
+                request.method, data, deadline, self._max_body_bytes, truncates=self._truncates
+            )
             is_reusable = response.is_reusable
         finally:
             self._pool.release(route, connection, is_reusable)
