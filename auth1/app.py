@@ -28,6 +28,7 @@ from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
 from auth1.events.reader import run_rounds
+from auth1.events.stream import EventStreams
 from auth1.fraud import verification
 from auth1.fraud.datasets import store as datasets
 from auth1.fraud.decisions import log as decisions
@@ -72,9 +73,13 @@ def build_app(
 ) -> App[Services]:
     """Create the application; its services start with it. `on_console` receives what the console prints."""
 
+    async def finish() -> None:
+        app.services.streams.end_all()
+        await app.finish()
+
     async def start_worker() -> Services:
         services = await start_services(settings, log, on_console=on_console)
-        signals.on_finish(app.finish)
+        signals.on_finish(finish)
         signals.stop_with_parent()
         signals.unblock_after_startup()
         listening.begin()
@@ -147,6 +152,7 @@ async def start_services(
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
         lists=ListCache(postgres),
+        streams=EventStreams(postgres, log),
         started_at=time.monotonic(),
     )
     await postgres.start(required=not background)
@@ -190,6 +196,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
 
 async def stop_services(services: Services) -> None:
     """Stop the background jobs, then close the services."""
+    await services.streams.stop()
     for task in services.background:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)

@@ -15,6 +15,7 @@ from auth1.core.redis import Redis, Timeouts
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenants import TenantCache
+    from auth1.events.stream import EventStreams
     from auth1.fraud.decisions.attacks import AttackLog
     from auth1.fraud.decisions.log import DecisionLog
     from auth1.fraud.exposures.acquire import Exposures
@@ -49,6 +50,7 @@ class Services:
     signer: "Signer"
     sessions: "SessionCache"
     lists: "ListCache"
+    streams: "EventStreams"
     started_at: float  # time.monotonic()
     background: list[asyncio.Task[None]] = field(default_factory=list)
 

@@ -5,6 +5,7 @@ seals      one seal per tenant and round; the chain
 heads      the head of each chain on stdout, and for a tenant
 lists      pages of events
 export     all events as NDJSON or CSV
+stream     events as they happen, as server-sent events
 handlers   reading over HTTP
 routes     the table of their routes
 purge      retention: marks, then deletion

@@ -7,11 +7,9 @@ one misses nothing that was committed late.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-import msgspec
-
 from auth1.audit import lists
 from auth1.audit.lists import ExportPlace
-from auth1.audit.schemas import Format
+from auth1.audit.schemas import Format, event_out, tenant_event_out
 from auth1.core import csv_text, schemas
 from auth1.core.postgres import Postgres
 from auth1.errors import FieldError, Unavailable, ValidationFailed
@@ -63,16 +61,12 @@ async def _page(postgres: Postgres, tenant_id: str | None, place: ExportPlace) -
 
 def _encode(kind: Format, rows: Sequence[EventRow], *, is_of_all: bool) -> bytes:
     if kind == "csv":
-        return csv_text.lines([[csv_text.cell(value) for value in values(row, is_of_all=is_of_all)] for row in rows])
-    names = (*COLUMNS, *(["tenant_id"] if is_of_all else []))
-    lines = []
-    for row in rows:
-        columns = dict(zip(names, values(row, is_of_all=is_of_all), strict=True))
-        lines.append(schemas.encode(columns | {"data": msgspec.Raw(row.data.encode())}) + b"\n")
-    return b"".join(lines)
+        return csv_text.lines([[csv_text.cell(value) for value in _values(row, is_of_all=is_of_all)] for row in rows])
+    show = tenant_event_out if is_of_all else event_out
+    return b"".join([schemas.encode(show(row)) + b"\n" for row in rows])
 
 
-def values(row: EventRow, *, is_of_all: bool) -> list[object]:
+def _values(row: EventRow, *, is_of_all: bool) -> list[object]:
     """Return the values of the columns of an event."""
     shown = [row.id, row.type, row.created_at, row.actor, row.subject, row.request_id, row.network, row.data]
     return [*shown, row.tenant_id] if is_of_all else shown

@@ -30,19 +30,6 @@ class _List(NamedTuple):
     max_rows: int
 
 
-class _ListOfUser(NamedTuple):
-    tenant_id: str
-    before: str
-    since: datetime | None
-    until: datetime | None
-    types: list[str] | None
-    subject: str | None
-    actor: str | None
-    request_id: str | None
-    user_id: str | None
-    max_rows: int
-
-
 class _ListAll(NamedTuple):
     before_tx: str
     before: str
@@ -115,7 +102,7 @@ class _NextPlace(NamedTuple):
 _LIST = _QUERIES.statement("list_events", _List, EventRow)
 _LOOKED = _QUERIES.statement("last_looked_at", _Looked, _Id)
 _COUNT_OF_USER = _QUERIES.statement("count_events_of_user", _User, _Count)
-_LIST_OF_USER = _QUERIES.statement("list_events_of_user", _ListOfUser, EventRow)
+_LIST_OF_USER = _QUERIES.statement("list_events_of_user", _List, EventRow)
 _LIST_ALL = _QUERIES.statement("list_all_events", _ListAll, EventRow)
 _LOOKED_OF_ALL = _QUERIES.statement("last_looked_at_of_all", _LookedOfAll, ExportPlace)
 _PLACE = _QUERIES.statement("place_of_event", _Event, ExportPlace)
@@ -136,13 +123,12 @@ class Page(NamedTuple):
 async def list_events(postgres: Postgres, tenant_id: str, query: EventQuery) -> Page:
     """Return a page of a tenant's events, newest first. Raises ValidationFailed, Unavailable."""
     before = query.cursor or _NEWEST
-    filters = (query.since, query.until, query.types, query.subject, query.actor, query.request_id, query.user)
     if query.user is not None:
         [count] = await postgres.report(_COUNT_OF_USER, _User(query.user, MAX_LOOKED))
         if count.events < MAX_LOOKED:
-            rows = await postgres.report(_LIST_OF_USER, _ListOfUser(tenant_id, before, *filters, query.rows))
+            rows = await postgres.report(_LIST_OF_USER, _List(tenant_id, before, *query.values, MAX_LOOKED, query.rows))
             return Page(*query.split(rows, lambda row: row.id))
-    rows = await postgres.report(_LIST, _List(tenant_id, before, *filters, MAX_LOOKED, query.rows), in_order=True)
+    rows = await postgres.report(_LIST, _List(tenant_id, before, *query.values, MAX_LOOKED, query.rows), in_order=True)
     shown, cursor = query.split(rows, lambda row: row.id)
     if cursor is None:
         last = await postgres.report(
@@ -155,9 +141,8 @@ async def list_events(postgres: Postgres, tenant_id: str, query: EventQuery) -> 
 async def list_all_events(postgres: Postgres, query: EventQuery) -> Page:
     """Return a page of the events of all tenants, newest first. Raises ValidationFailed, Unavailable."""
     before_tx, before = _read_cursor(query.cursor)
-    filters = (query.since, query.until, query.types, query.subject, query.actor, query.request_id, query.user)
     rows = await postgres.report(
-        _LIST_ALL, _ListAll(before_tx, before, *filters, MAX_LOOKED, query.rows), in_order=True
+        _LIST_ALL, _ListAll(before_tx, before, *query.values, MAX_LOOKED, query.rows), in_order=True
     )
     shown, cursor = query.split(rows, lambda row: f"{row.tx}.{row.id}")
     if cursor is None:

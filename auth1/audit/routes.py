@@ -3,10 +3,11 @@
 from typing import Any
 
 from auth1.audit import handlers, heads
-from auth1.audit.schemas import EventExportQuery, EventQuery
+from auth1.audit.schemas import EventExportQuery, EventFilters, EventQuery
+from auth1.audit.stream import HEADER
 from auth1.authn.guards import operator
 from auth1.authn.management import managed
-from auth1.core.http.request import CSV, NDJSON
+from auth1.core.http.request import CSV, EVENT_STREAM, NDJSON
 from auth1.core.http.router import Route
 from auth1.core.postgres import REPORT_S
 
@@ -19,11 +20,19 @@ EXPORT: dict[str, Any] = {
     "responses": ((200, NDJSON), (200, CSV)),
     "response_headers": ("content-disposition",),
 }
+STREAM: dict[str, Any] = {
+    "query": EventFilters,
+    "responses": ((200, EVENT_STREAM),),
+    "request_headers": (HEADER,),
+    "response_headers": ("x-accel-buffering",),
+}
 
 EVENT_ROUTES = (
     *managed("GET", "/events", handlers.list_events, query=EventQuery, deadline_s=LIST_DEADLINE_S),
     *managed("GET", "/events/export", handlers.export_events, **EXPORT),
+    *managed("GET", "/events/stream", handlers.stream_events, **STREAM),
     *managed("GET", "/events/head", heads.get_head),
     Route("GET", ALL_EVENTS_PATH, handlers.list_all_events, operator, query=EventQuery, deadline_s=LIST_DEADLINE_S),
     Route("GET", ALL_EVENTS_PATH + "/export", handlers.export_all_events, operator, **EXPORT),
+    Route("GET", ALL_EVENTS_PATH + "/stream", handlers.stream_all_events, operator, **STREAM),
 )

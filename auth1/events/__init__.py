@@ -3,4 +3,5 @@
 types   the closed set
 log     log and count the events that a statement returned
 reader  follow the table: each event once, in one order
+stream  final events for the streams of a worker, from one poll
 """

@@ -104,11 +104,13 @@ async def follow(postgres: Postgres, name: str, work: Work, max_rows: int = MAX_
             await transaction.row(_ADVANCE, _Advance(name, rows[-1].tx, rows[-1].id, place.round + 1))
         return len(rows)
 
-    found = await postgres.in_transaction(run)
+    try:
+        found = await postgres.in_transaction(run)
+    finally:  # a reader that fails in each round lags too
+        lag = await postgres.row(_LAG, _Name(name))
+        metrics.EVENT_READER_LAG[name].set(lag.lag_s if lag is not None else 0.0)
     if is_restored:
         await postgres.row(_CONTINUE_CLOCK, NO_PARAMS)
-    lag = await postgres.row(_LAG, _Name(name))
-    metrics.EVENT_READER_LAG[name].set(lag.lag_s if lag is not None else 0.0)
     return found
 
 
@@ -136,4 +138,9 @@ async def _read(transaction: Transaction, place: Place, max_rows: int) -> list[E
             return rows
     last_id = place.id if place.tx != _WITHOUT_TX else ""
     first_tx = place.tx if place.tx != _WITHOUT_TX else "1"
-    return await transaction.rows(_READ, _Next(first_tx, last_id, max_rows))
+    return await read_final(transaction, first_tx, last_id, max_rows)
+
+
+async def read_final(transaction: Transaction, tx: str, last_id: str, max_rows: int) -> list[EventRow]:
+    """Return the next final events after a place, of those with a transaction."""
+    return await transaction.rows(_READ, _Next(tx, last_id, max_rows))

@@ -10,7 +10,7 @@ import msgspec
 
 from auth1 import __version__
 from auth1.core.http.problems import Problem
-from auth1.core.http.request import CSV, FORM, HTML, JSON, NDJSON, PNG, TEXT, Form, Image, Upload
+from auth1.core.http.request import CSV, EVENT_STREAM, FORM, HTML, JSON, NDJSON, PNG, TEXT, Form, Image, Upload
 from auth1.core.http.router import Route
 from auth1.openapi import errors, metadata
 from auth1.openapi.examples import MissingExample, sample
@@ -29,7 +29,15 @@ _DESCRIPTIONS = {
     503: "Unhealthy",
 }
 _TEXT = {"type": "string"}
-_MEDIA: dict[str, Json] = {CSV: _TEXT, HTML: _TEXT, NDJSON: _TEXT, TEXT: _TEXT, PNG: {}, JSON: {"type": "object"}}
+_MEDIA: dict[str, Json] = {
+    CSV: _TEXT,
+    EVENT_STREAM: _TEXT,
+    HTML: _TEXT,
+    NDJSON: _TEXT,
+    TEXT: _TEXT,
+    PNG: {},
+    JSON: {"type": "object"},
+}
 _FILES: dict[Any, Json] = {
     Form: {FORM: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}},
     Image: {PNG: {"schema": {}}},

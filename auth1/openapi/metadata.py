@@ -116,6 +116,7 @@ REQUEST_HEADERS: dict[str, str] = {
     "x-twilio-signature": "Twilio's signature of address and form.",
     "x-twilio-webhooks-signature-settings": "The digest of Twilio's signature.",
     "accept-encoding": "With `gzip` the response is compressed.",
+    "last-event-id": "The `id` of the last event that was received; the stream continues after it.",
     "if-none-match": "The `ETag` of the version that the client has.",
 }
 
@@ -130,6 +131,7 @@ RESPONSE_HEADERS: dict[str, str] = {
     "location": "The address of the application.",
     "content-security-policy": "The sources that the page may load.",
     "referrer-policy": "The page's address is not sent to other sites.",
+    "x-accel-buffering": "`no`: a proxy passes each event on at once.",
     "content-disposition": "The name of the file.",
     "idempotent-replayed": "`true` for the response to an earlier request with the same Idempotency-Key.",
     "content-encoding": "`gzip` if the client accepts it.",

@@ -33,7 +33,9 @@ select count(*) as events from (
 
 -- name: list_events_of_user
 -- The events that are about a user, newest first.
-with mine as materialized (select * from events where coalesce(data ->> 'user_id', subject) = @user_id)
+with mine as materialized (
+  select * from events where coalesce(data ->> 'user_id', subject) = @user_id limit @max_looked
+)
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from mine
 where tenant_id = @tenant_id and id < @before

@@ -86,6 +86,8 @@ class App(Lifecycle[Services]):
             finally:
                 if request.held is not None:
                     self._limits.leave(request.held)
+                if request.on_end is not None:
+                    request.on_end()
                 metrics.HTTP_IN_FLIGHT.dec()
                 self._in_flight -= 1
                 if not self._in_flight:
@@ -117,12 +119,15 @@ class App(Lifecycle[Services]):
             body = Stream(streaming.pieces(body), content_type, len(body))
         length = body.length if isinstance(body, Stream) else len(body)
         headers = self._response_headers(scope["path"], request, status, content_type, length)
+        elapsed_s = perf_counter() - started
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if request.method == "HEAD" or isinstance(body, bytes):
             await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
         elif route is not None:
-            await self._stream(route, request, body, receive, send, perf_counter() - started)
-        self._log_request(route, request, 499 if gone else status, perf_counter() - started)
+            await self._stream(route, request, body, receive, send, elapsed_s)
+        if not isinstance(body, Stream) or body.lasts_s is None:
+            elapsed_s = perf_counter() - started
+        self._log_request(route, request, 499 if gone else status, elapsed_s)
 
     def _find_client(self, scope: Scope, request: Request[Any]) -> None:
         peer: str = (scope.get("client") or _NO_ADDRESS)[0]
@@ -204,14 +209,19 @@ class App(Lifecycle[Services]):
     async def _stream(
         self, route: Route, request: Request[Any], stream: Stream, receive: Receive, send: Send, elapsed_s: float
     ) -> None:
-        """Send a stream within what is left of the route's one deadline; the log line says how it broke."""
+        """Send a stream within its own time or what is left of the route's deadline; the log line says how it broke."""
+        is_in_progress = stream.lasts_s is None
+        left_s = stream.lasts_s or route.deadline_s - elapsed_s
+        metrics.HTTP_IN_FLIGHT.dec(not is_in_progress)
         try:
-            broken = await streaming.send_all(stream, receive, send, route.deadline_s - elapsed_s, self._finishing)
+            broken = await streaming.send_all(stream, receive, send, left_s, self._finishing)
         except ApiError as refusal:
             broken = refusal.code
         except Exception as error:
             self._log.error("stream failed", error=error, request_id=request.request_id, route=route.path)
             broken = InternalError.code
+        finally:
+            metrics.HTTP_IN_FLIGHT.inc(not is_in_progress)
         if broken is not None:
             request.log["broken"] = broken
 

@@ -17,19 +17,23 @@ INVALID_CURSOR = "Must be the next_cursor of a page of this list."
 Row = TypeVar("Row")
 
 
-class PageQuery(Query):
-    """The query of a list."""
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE, description="The maximum number of rows.")]
+Cursor = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=64,
+        pattern=r"^[ -~]*\Z",
+        description="The `next_cursor` of the previous page.",
+        extra={"message": INVALID_CURSOR},
+    ),
+]
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE, description="The maximum number of rows.")] = PAGE
-    cursor: Annotated[
-        str,
-        msgspec.Meta(
-            max_length=64,
-            pattern=r"^[ -~]*\Z",
-            description="The `next_cursor` of the previous page.",
-            extra={"message": INVALID_CURSOR},
-        ),
-    ] = ""
+
+class Paged:
+    """What a query with `limit` and `cursor` can do."""
+
+    __slots__ = ()
+    limit: int
 
     @property
     def rows(self) -> int:
@@ -40,3 +44,10 @@ class PageQuery(Query):
         """Return the rows of the page, and the cursor of the next page."""
         shown = list(rows[: self.limit])
         return shown, key(shown[-1]) if len(rows) > self.limit else None
+
+
+class PageQuery(Paged, Query):
+    """The query of a list."""
+
+    limit: Limit = PAGE
+    cursor: Cursor = ""

@@ -26,6 +26,7 @@ HTML = "text/html"
 TEXT = "text/plain"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
+EVENT_STREAM = "text/event-stream"
 PNG = "image/png"
 MAX_BODY_BYTES = 16 * 1024
 MAX_BODY_CHUNKS = 256
@@ -69,12 +70,14 @@ class Stream(NamedTuple):
     """A response that is larger than memory: sent piece by piece, as fast as the client reads.
 
     Raise errors before the first piece: after it the status is 200. A stream that fails later closes the connection, so
-    that no client takes a part for the whole.
+    that no client takes a part for the whole. `lasts_s` is for streams that wait for their source: they may last so
+    many seconds whatever the deadline of their route, and do not count as requests in progress.
     """
 
     pieces: AsyncGenerator[bytes, None]
     content_type: bytes
     length: int | None = None
+    lasts_s: float | None = None
 
 
 class Response(NamedTuple):
@@ -129,7 +132,8 @@ class Request(Generic[Caller]):
 
     `request_headers`: by name, of a repeated one the last; `headers`: headers of the response; `log`:
     fields of the log line; `origins`: the origins that may read it, if the caller limits them; `network`: that of the
-    client, as stored in the database; `limit_key`: the key of concurrency limits; `held`: what it holds of one."""
+    client, as stored in the database; `limit_key`: the key of concurrency limits; `held`: what it holds of one;
+    `on_end`: called when the response has ended, however it did."""
 
     __slots__ = (
         "_pairs",
@@ -145,6 +149,7 @@ class Request(Generic[Caller]):
         "log",
         "method",
         "network",
+        "on_end",
         "origins",
         "parameters",
         "query_string",
@@ -170,6 +175,7 @@ class Request(Generic[Caller]):
         self.cors = True
         self.limit_key = ""
         self.held: tuple[str, str] | None = None
+        self.on_end: Callable[[], None] | None = None
         self.is_receiving = False
         self.origins: tuple[str, ...] = ()
         self.caller: Caller

@@ -1,0 +1,122 @@
+"""Stream events as they become final, as server-sent events.
+
+A stream that resumes, or whose client reads more slowly than events appear, reads what it has missed from the table,
+page by page as an export. Then it goes on with the events of the poll.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+
+from auth1.audit import lists
+from auth1.audit.export import PAGE
+from auth1.audit.lists import ExportPlace
+from auth1.audit.schemas import MAX_TEXT, event_out, tenant_event_out
+from auth1.core import schemas
+from auth1.core.http.streaming import PIECE_BYTES
+from auth1.errors import FieldError, Unavailable, ValidationFailed
+from auth1.events.reader import EventRow
+from auth1.events.stream import Position, Subscription, position_of
+from auth1.services import Services
+
+LIFE_S = 900.0
+COMMENT_S = 15.0  # seconds without an event
+RETRY_S = 1.0  # while the database is unavailable
+RECONNECT_MS = (1000, 5000)  # at random: clients of a worker that stops do not reconnect at the same time
+HEADER = "last-event-id"
+UNKNOWN = (
+    "Must be the id of an event of this log that is not deleted; without it the stream begins with the next event."
+)
+
+
+async def find_after(app: Services, tenant_id: str | None, last_id: str | None) -> Position | None:
+    """Return the place of Last-Event-ID; None without one. Raises ValidationFailed if it is unknown, Unavailable."""
+    if not last_id:
+        return None
+    place = await lists.find_place(app.postgres, tenant_id, last_id) if len(last_id) <= MAX_TEXT else None
+    if place is None:
+        raise ValidationFailed(errors=[FieldError(HEADER, UNKNOWN)])
+    return Position(int(place.tx), place.id)
+
+
+class EventStream:
+    """The server-sent events of one stream, as pieces of its response."""
+
+    def __init__(self, app: Services, stream: Subscription) -> None:
+        self._app = app
+        self._stream = stream
+        self._is_of_all = stream.tenant_id is None
+        self._missed: ExportPlace | None = None  # where to continue to read what was missed
+        self._sent_id = ""
+        self._find_missed()
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield events, or a comment after each pause, until the stream ends."""
+        clock = asyncio.get_running_loop().time
+        ends_at, comment_at = clock() + LIFE_S, clock()  # the first comment is sent at once
+        while not self._stream.is_ended and clock() < ends_at:
+            rows = await self._next(min(ends_at, comment_at) - clock())
+            for piece in self._encode(rows):
+                yield piece
+            if rows:
+                comment_at = clock() + COMMENT_S
+            elif clock() >= comment_at:
+                comment_at = clock() + COMMENT_S
+                yield self._comment()
+        yield self._comment() + b"retry: %d\n\n" % random.randint(*RECONNECT_MS)
+
+    async def _next(self, timeout_s: float) -> list[EventRow]:
+        """Return the next events that match; none after a time, or after a page without any."""
+        try:
+            if self._missed is not None:
+                return await self._read_missed(self._missed)
+            rows = await self._stream.take(timeout_s)
+            if not rows and self._stream.is_behind:
+                await self._app.streams.join(self._stream)
+                self._find_missed()
+            return rows
+        except Unavailable:
+            await asyncio.sleep(min(RETRY_S, max(timeout_s, 0.0)))
+            return []
+
+    def _find_missed(self) -> None:
+        if self._stream.position < self._stream.joined_at:
+            self._missed = ExportPlace(str(self._stream.position.tx), self._stream.position.id)
+
+    async def _read_missed(self, after: ExportPlace) -> list[EventRow]:
+        """Read a page of events up to the position at which the stream has joined."""
+        async with self._app.streams.one_at_a_time:
+            rows, place = await lists.export_page(self._app.postgres, self._stream.tenant_id, after, PAGE)
+        missed = [row for row in rows if position_of(row) <= self._stream.joined_at]
+        self._missed = place if len(missed) == len(rows) else None
+        if missed:
+            self._stream.pass_over(missed[-1])
+        if self._missed is not None:
+            self._stream.position = Position(int(self._missed.tx), self._missed.id)
+        return self._stream.matching(missed)
+
+    def _encode(self, rows: list[EventRow]) -> list[bytes]:
+        """Return events as pieces that a client can take one by one."""
+        pieces, size = [bytearray()], 0
+        for row in rows:
+            message = encode(row, is_of_all=self._is_of_all)
+            if size and size + len(message) > PIECE_BYTES:
+                pieces.append(bytearray())
+                size = 0
+            pieces[-1] += message
+            size += len(message)
+            self._sent_id = row.id
+        return [bytes(piece) for piece in pieces if piece]
+
+    def _comment(self) -> bytes:
+        """Return a comment, with the id of the last event that did not match: the client resumes after that one."""
+        if self._stream.last_id in ("", self._sent_id):
+            return b":\n\n"
+        self._sent_id = self._stream.last_id
+        return b":\nid: %b\n\n" % self._sent_id.encode()
+
+
+def encode(row: EventRow, *, is_of_all: bool) -> bytes:
+    """Return an event as a message: `data` is one line, because its JSON has no line ends."""
+    data = schemas.encode(tenant_event_out(row) if is_of_all else event_out(row))
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (row.id.encode(), row.type.encode(), data)
