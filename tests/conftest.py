@@ -22,6 +22,7 @@ from auth1.services import Services
 from tests.declared_errors import DeclaredErrors
 from tests.support import described
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.commands import CommandServer
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
 from tests.support.relaxed import relax_fraud_rules
@@ -90,6 +91,13 @@ def environment(database_url: str, redis_server: RedisServer, twilio_server: Twi
         "TWILIO_MESSAGING_SERVICE_SID": twilio.SERVICE_SID,
         "TWILIO_API_URL": twilio_server.url,
     }
+
+
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[CommandServer]:
+    """Return what runs `auth1 …` without a new interpreter for each command."""
+    with CommandServer() as server:
+        yield server
 
 
 Started = Callable[..., Awaitable[ApiClient]]

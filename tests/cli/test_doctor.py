@@ -17,7 +17,8 @@ from auth1.config.checklist import Finding
 from auth1.config.settings import load_settings
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
-from tests.cli.conftest import Ended, Run
+from tests.cli.conftest import Run
+from tests.support.commands import Ended
 from tests.support.providers.smtp import SmtpServer
 from tests.support.providers.twilio import TwilioServer, answer
 
