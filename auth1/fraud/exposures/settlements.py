@@ -156,8 +156,11 @@ class Settlements:
             group.settlements.append(settlement)
         groups, self._groups, self._pending = self._groups, {}, 0
         calls = list(groups.items())
-        if calls and await self._settle_or_owe(*calls[0]):
-            await asyncio.gather(*(self._settle_or_owe(*call) for call in calls[1:]))
+        if not calls:
+            return
+        if await self._settle_or_owe(*calls[0]):
+            if len(calls) > 1:
+                await asyncio.gather(*(self._settle_or_owe(*call) for call in calls[1:]))
         else:
             for (tenant_id, now), group in calls[1:]:
                 self._settle_locally(tenant_id, now, group, group.settlements)
