@@ -11,7 +11,7 @@ import auth1
 from auth1.authn import tenants
 from auth1.challenges import messages
 from auth1.core import ratelimit
-from auth1.fraud.exposures import acquire, local_copy, profiles, saved
+from auth1.fraud.exposures import acquire, call, local_copy, saved
 from auth1.fraud.line_types import finder
 from auth1.fraud.lists import cache
 
@@ -45,8 +45,7 @@ CACHES = {
     "auth1.core.ratelimit.OrderedDict": Bound(ratelimit._LOCAL_KEYS + ratelimit._FULL_KEYS, 512),
     "auth1.fraud.exposures.acquire.OrderedDict": Bound(acquire.MAX_TENANTS, 2048),  # 20 countries
     "auth1.fraud.exposures.local_copy.OrderedDict": Bound(local_copy.MAX_STATES, 384),
-    "auth1.fraud.policies._in_shadow": Bound(64, 8192),
-    "auth1.fraud.exposures.profiles.OrderedDict": Bound(profiles.MAX_PROFILES, 1024),
+    "auth1.fraud.exposures.call.OrderedDict": Bound(call.MAX_PROFILES, 1024),
     "auth1.fraud.exposures.saved.OrderedDict": Bound(saved.MAX_STATES, 512),
     "auth1.fraud.lists.cache.OrderedDict": Bound(1, cache.MAX_BYTES),
     "auth1.fraud.lists.entries.calling_code_length": Bound(256, 256),

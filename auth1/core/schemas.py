@@ -1,5 +1,6 @@
 """Bodies as Structs: encoded as JSON, and built from decoded JSON. Invalid input becomes field errors."""
 
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +30,19 @@ def convert(value: object, kind: type[Body]) -> Body:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise ValidationFailed(errors=[field_error(error, kind)]) from None
+
+
+def read_stored(decoder: msgspec.json.Decoder[Body], stored: str) -> Body:
+    """Decode a Struct as any version stored it. A field that is unknown, or out of today's bounds, has its default."""
+    try:
+        return decoder.decode(stored)
+    except msgspec.ValidationError:
+        kept = {}
+        for name, value in msgspec.json.decode(stored).items():
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({name: value}, decoder.type)
+                kept[name] = value
+        return convert(kept, decoder.type)
 
 
 def field_error(error: msgspec.ValidationError, kind: Any) -> FieldError:

@@ -5,11 +5,9 @@ evidence    the facts about a request that are known in the process
 signals     signals of addresses, emails and numbers, with the weights of the policy
 sources     all sources of a worker
 rules       loads and decisions: pure functions
-assessment  decisions and reasons
 scopes      the states of scopes: decay, a message, its settlement
 constants   the figures of the rules
 policy      the fraud policy of a tenant
-policies    the policy that holds for a request
 policy_store     the policies of tenants and the operator's default
 policy_handlers  their handlers
 verification  what follows from a submitted code, in the background

@@ -14,16 +14,14 @@ from auth1.core.http.request import Request
 from auth1.core.postgres import Queries
 from auth1.core.ratelimit import RateLimit, raise_if_limited
 from auth1.errors import ApiError, RequestBlocked, Unavailable
-from auth1.fraud.assessment import Decision
 from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
 from auth1.fraud.decisions.attacks import Rejection
 from auth1.fraud.decisions.log import DecisionRecord
 from auth1.fraud.decisions.statements import IdentifierCounts, IdentifierKey
-from auth1.fraud.evidence import MICRO, Candidate, Evidence, gather
-from auth1.fraud.exposures.acquired import Acquired
-from auth1.fraud.policies import policy_of
+from auth1.fraud.evidence import MICRO, Candidate, Evidence, gather, policy_of
+from auth1.fraud.exposures.call import Acquired
 from auth1.fraud.proofs.redeem import proof_required
-from auth1.fraud.rules import RULES_VERSION, Evaluation, Facts, evaluate, is_known
+from auth1.fraud.rules import RULES_VERSION, Decision, Evaluation, Facts, evaluate, is_known
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
@@ -85,7 +83,7 @@ async def check_request(app: Services, request: Request[Any], tenant: Tenant, ca
         acquired = await _acquire_known(app, acquired, limits)
     if acquired.is_guessed or acquired.guessing_ended:
         app.attacks.count_guessing(tenant.id, has_ended=acquired.guessing_ended)
-    if acquired.is_acquired:
+    if acquired.is_acquired and _wants_line(evidence, acquired):
         evidence, acquired = await _look_up_line(app, evidence, acquired)
 
     evaluation = None if acquired.is_plain else acquired.evaluate()
@@ -96,15 +94,24 @@ async def check_request(app: Services, request: Request[Any], tenant: Tenant, ca
     return checked._replace(record=_record_of_sent(evidence, acquired, evaluation))
 
 
+def _is_doubtful(evidence: Evidence, acquired: Acquired) -> bool:
+    """Return whether the load of a request wants a line type of Lookup."""
+    return acquired.load > DOUBTFUL_LOAD and evidence.policy.lookup == "doubtful"
+
+
+def _wants_line(evidence: Evidence, acquired: Acquired) -> bool:
+    """Return whether the line type of a request is unknown, doubtful, or cannot be looked up."""
+    return acquired.message.number is not None and (
+        evidence.line is None or evidence.line_decision.action == "unavailable" or _is_doubtful(evidence, acquired)
+    )
+
+
 async def _look_up_line(app: Services, evidence: Evidence, acquired: Acquired) -> tuple[Evidence, Acquired]:
     """Look up a line type that this process does not know, for a request that is let through so far.
 
     Raises Unavailable where the look-up fails and the policy wants that.
     """
-    policy = evidence.policy
-    if acquired.message.number is None:
-        return evidence, acquired
-    is_doubtful = policy.lookup == "doubtful" and acquired.load > DOUBTFUL_LOAD
+    policy, is_doubtful = evidence.policy, _is_doubtful(evidence, acquired)
     if evidence.line is None or is_doubtful:
         voip_blocking = evidence.tenant.settings.voip_blocking
         line = await app.fraud_sources.line_types.find(

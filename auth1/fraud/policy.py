@@ -3,12 +3,11 @@
 Figures are those of `docs/fraud.md`, found by `just fraud`.
 """
 
-from contextlib import suppress
 from typing import Annotated, Literal
 
 import msgspec
 
-from auth1.core.schemas import ONE_LINE
+from auth1.core.schemas import ONE_LINE, read_stored
 from auth1.errors import FieldError, ValidationFailed
 
 Mode = Literal["on", "shadow", "off"]
@@ -120,8 +119,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     captcha: Captcha | None = None
 
 
+def in_shadow(policy: Policy) -> Policy:
+    """Return a policy that decides and records, and rejects no request. A policy that is off stays off."""
+    return msgspec.structs.replace(policy, mode="shadow") if policy.mode == "on" else policy
+
+
 DEFAULT_POLICY = Policy()
-_decode = msgspec.json.Decoder(Policy).decode
+_DECODER = msgspec.json.Decoder(Policy)
 
 
 def check_policy(policy: Policy) -> None:
@@ -131,18 +135,5 @@ def check_policy(policy: Policy) -> None:
 
 
 def read_policy(stored: str | None) -> Policy:
-    """Read a policy as it was stored by any version; null: the default.
-
-    A field that this version does not know, or that is out of its bounds, has its default.
-    """
-    if stored is None:
-        return DEFAULT_POLICY
-    try:
-        return _decode(stored)
-    except msgspec.ValidationError:
-        kept = {}
-        for name, value in msgspec.json.decode(stored).items():
-            with suppress(msgspec.ValidationError):
-                msgspec.convert({name: value}, Policy)
-                kept[name] = value
-        return msgspec.convert(kept, Policy)
+    """Read a policy as any version stored it; null: the default."""
+    return DEFAULT_POLICY if stored is None else read_stored(_DECODER, stored)

@@ -19,6 +19,7 @@ def is_in_country(sources: FraudSources, identifier: Identifier, address: str | 
     return (
         address is not None
         and identifier.country is not None
+        and sources.countries.reader is not None
         and sources.countries.country_of(address) == identifier.country
     )
 

@@ -4,9 +4,8 @@ from typing import Any
 
 from auth1.authn.limits import PER_IP
 from auth1.core.http.request import Request
-from auth1.fraud.evidence import MICRO, has_address
+from auth1.fraud.evidence import MICRO, has_address, policy_of
 from auth1.fraud.exposures.messages import Message
-from auth1.fraud.policies import policy_of
 from auth1.identifiers import Identifier
 from auth1.services import Services
 from auth1.tenants.settings import Tenant

@@ -1,13 +1,13 @@
 """A tenant as a request sees it: its settings, and the API key of the request."""
 
-from contextlib import suppress
 from typing import Annotated, Literal
 
 import msgspec
 
 from auth1.api_keys import Kind
+from auth1.core.schemas import read_stored
 from auth1.events.log import EventContext
-from auth1.fraud.policy import DEFAULT_POLICY, Policy
+from auth1.fraud.policy import DEFAULT_POLICY, Policy, in_shadow
 from auth1.templates.schemas import Branding, Locale, Texts
 
 _Country = Annotated[
@@ -234,24 +234,12 @@ def logo_path(digest: str) -> str:
     return f"/logos/{digest}.png"
 
 
-_decode = msgspec.json.Decoder(TenantSettings).decode
+_DECODER = msgspec.json.Decoder(TenantSettings)
 
 
 def read_settings(stored: str) -> TenantSettings:
-    """Read settings as they were stored, whichever version did.
-
-    One that this version does not know, or that is out of today's bounds, counts as not set: a tenant must not go down
-    for it. Requests that write settings get an error instead.
-    """
-    try:
-        return _decode(stored)
-    except msgspec.ValidationError:
-        kept = {}
-        for name, value in msgspec.json.decode(stored).items():
-            with suppress(msgspec.ValidationError):
-                msgspec.convert({name: value}, TenantSettings)
-                kept[name] = value
-        return msgspec.convert(kept, TenantSettings)
+    """Read settings as any version stored them; requests that write settings get an error instead."""
+    return read_stored(_DECODER, stored)
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,6 +257,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...]
     key_expires_at: float | None  # seconds since 1970
     policy: Policy = DEFAULT_POLICY  # its own, or the operator's
+    shadow_policy: Policy = DEFAULT_POLICY  # the policy, rejecting nothing
     has_own_policy: bool = False
     captcha_secret: bytes | None = None  # of the policy, encrypted
     list_versions: tuple[int, int] = (0, 0)  # of its own allow and block lists, and of the operator's
@@ -276,6 +265,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "sandbox", self.key_kind == "test")
+        msgspec.structs.force_setattr(self, "shadow_policy", in_shadow(self.policy))
 
 
 class TenantAdmin(msgspec.Struct, frozen=True):

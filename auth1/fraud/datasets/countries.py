@@ -23,16 +23,16 @@ class Countries:
     def __init__(self, path: str | None, log: Log) -> None:
         self._path = path
         self._log = log
-        self._reader: maxminddb.Reader | None = None
+        self.reader: maxminddb.Reader | None = None  # None: every country is unknown
         self._signature: _Signature | None = None
         self._is_reported = False
 
     def country_of(self, address: str) -> str | None:
         """Return the ISO 3166-1 code of an address, None if it is unknown."""
-        if self._reader is None:
+        if self.reader is None:
             return None
         try:
-            return country_in(self._reader.get(address))
+            return country_in(self.reader.get(address))
         except (ValueError, maxminddb.InvalidDatabaseError):
             return None  # no address, or a damaged record
 
@@ -53,7 +53,7 @@ class Countries:
             self._signature = signature  # not read again until it changes
             self._report(error)
         else:
-            self._reader, self._signature, self._is_reported = reader, signature, False
+            self.reader, self._signature, self._is_reported = reader, signature, False
             self._log.info("country database loaded", built=reader.metadata().build_epoch)
 
     def _report(self, error: Exception) -> None:

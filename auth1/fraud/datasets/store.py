@@ -108,7 +108,7 @@ class DatasetReader:
     """Keeps the datasets of a worker up to date. `on_prefixes` receives new prefixes."""
 
     def __init__(
-        self, postgres: Postgres, log: Log, on_prefixes: Callable[[Prefixes], None], networks: Networks
+        self, postgres: Postgres, log: Log, on_prefixes: Callable[[Prefixes | None], None], networks: Networks
     ) -> None:
         self._postgres = postgres
         self._log = log
@@ -146,6 +146,6 @@ class DatasetReader:
     def _use(self, name: str, data: bytes | None) -> None:
         """Use a dataset; None removes it. Names of other releases are ignored. Raises ValueError."""
         if name == PREFIXES:
-            self._on_prefixes(Prefixes(data) if data is not None else Prefixes())
+            self._on_prefixes(Prefixes(data) if data is not None else None)
         elif name in _NETWORKS:
             self._networks.replace(_NETWORKS[name], AddressRanges(data) if data is not None else None)

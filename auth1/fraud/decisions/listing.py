@@ -10,8 +10,8 @@ from auth1.core.http.request import Request
 from auth1.core.postgres import Queries
 from auth1.core.schemas import Out
 from auth1.core.timestamps import Timestamp
-from auth1.fraud.assessment import Decision
 from auth1.fraud.decisions.statements import ListDecisions, ListedDecision
+from auth1.fraud.rules import Decision
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 

@@ -16,8 +16,8 @@ from auth1.core.postgres import Batched, Postgres, Queries, function
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events, read_events
 from auth1.events.types import EventType
-from auth1.fraud.assessment import Decision
 from auth1.fraud.decisions.statements import DecisionResult, DecisionRow, MaxRows, Settled
+from auth1.fraud.rules import Decision
 from auth1.services import Services
 
 BUFFERED_DECISIONS = 5_000

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from auth1.fraud.assessment import Decision
+from auth1.fraud.rules import Decision
 
 
 class DecisionRow(NamedTuple):

@@ -2,8 +2,7 @@
 
 messages    a message that a request would send: its scopes and keys
 acquire     acquire rate limits and scopes in one call
-profiles    the parameters of a policy for Redis
-acquired    the outcome of that call
+call        the parameters of that call, and its outcome
 settlements right codes, messages not sent, wrong codes: settled in the background
 saved       the exposures that PostgreSQL keeps
 local_copy  the exposures of one worker while Redis is unavailable

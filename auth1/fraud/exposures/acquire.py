@@ -19,10 +19,9 @@ from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.errors import Unavailable
 from auth1.fraud import constants
-from auth1.fraud.exposures.acquired import PROOFS, Acquired
+from auth1.fraud.exposures.call import PROOFS, Acquired, Profiles, keys_and_arguments
 from auth1.fraud.exposures.local_copy import LocalCopy
 from auth1.fraud.exposures.messages import Message, block_key, pack_state, read_state, wide_key
-from auth1.fraud.exposures.profiles import Profile, Profiles
 from auth1.fraud.exposures.saved import LoadedBlocks, SavedStates, find_ratios
 from auth1.fraud.exposures.settlements import Settlement, Settlements
 from auth1.fraud.policy import Policy
@@ -83,7 +82,7 @@ class Exposures:
         profile = self._profiles.of(message.tenant_id, policy)
         elsewhere = self.loaded_blocks.elsewhere(message.tenant_id, message.blocks()) if message.number else ()
         ratio = self.ratio(message.tenant_id, message.country_field)
-        keys, arguments = _call(profile, message, rate_limits, ratio, elsewhere, now)
+        keys, arguments = keys_and_arguments(profile, message, rate_limits, ratio, elsewhere, now)
         try:
             reply = await self._redis.run(ACQUIRE, keys, arguments)
             if reply[0] < 0:
@@ -93,8 +92,8 @@ class Exposures:
                     raise RedisUnavailable("evicted at once")
         except RedisUnavailable:
             return self._acquire_locally(policy, message, rate_limits, ratio, elsewhere, now or time.time())
-        if self._local:
-            self._local.clear()
+        if self._local.states:
+            self._local.states.clear()  # Redis is back, and knows better
         counters = 5 + 2 + 2 * len(rate_limits)
         acquired = self._acquired(
             policy,
@@ -247,34 +246,3 @@ class Exposures:
             is_local=True,
             has_shadow=True,
         )
-
-
-def _call(
-    profile: Profile,
-    message: Message,
-    rate_limits: Sequence[RateLimit],
-    ratio: float | None,
-    elsewhere: tuple[str, ...],
-    now: float,
-) -> tuple[list[str], list[str | bytes | int]]:
-    """Return keys and arguments of `fraud_acquire.lua`."""
-    keys = [rate_limit.key for rate_limit in rate_limits]
-    arguments: list[str | bytes | int] = [int(now * 1000), len(keys), repr(profile.guessing)]
-    for rate_limit in rate_limits:
-        arguments += (rate_limit.limit, rate_limit.window_ms)
-    if message.number is not None:
-        keys.append(message.sends_key())
-        keys += message.narrow_keys()
-        arguments += (
-            message.country_field,
-            profile.parameters(message, ratio, elsewhere),
-            message.entry(),
-            message.code_s,
-        )
-        if message.proof is not None:
-            keys.append(message.proof_key())
-            arguments.append(int(constants.PROOF_LIFE_S))
-        else:
-            arguments.append("")
-    keys.append(message.wide_key())
-    return keys, arguments

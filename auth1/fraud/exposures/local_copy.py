@@ -8,10 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from auth1.fraud.constants import GUESSING_DECAY_S, GUESSING_END
 from auth1.fraud.exposures.messages import Message, pack_state
-from auth1.fraud.exposures.profiles import share_of
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import Policy, Rules
 from auth1.fraud.rules import Facts, evaluate, guessing_load, ratio_of
 from auth1.fraud.scopes import DECAY_S, EMPTY, WIDE, Scope, State, decay, send, settle, settle_wide
 
@@ -41,14 +42,7 @@ class LocalCopy:
     def __init__(self, workers: int, latest: Latest) -> None:
         self._workers = workers
         self._latest = latest
-        self._states: OrderedDict[str, State] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._states)
-
-    def clear(self) -> None:
-        """Forget all: Redis is back, and knows better."""
-        self._states.clear()
+        self.states: OrderedDict[str, State] = OrderedDict()
 
     def weigh(self, policy: Policy, facts: Facts, message: Message, exposure_budget: float, now: float) -> Weighed:
         """Weigh a message of an SMS. `commit` writes it down."""
@@ -58,7 +52,7 @@ class LocalCopy:
         names: tuple[Scope, ...] = (*message.scopes, *WIDE)
         before = {name: self._read(key, message, name) for name, key in zip(names, keys, strict=True)}
         after = send(before, message.price, ratio_of(policy, facts.ratio), policy.price_floor, now)
-        has_proof = message.proof is not None and message.proof_key() not in self._states
+        has_proof = message.proof is not None and message.proof_key() not in self.states
         evaluation = evaluate(policy, facts.with_states(after), budget)
         if has_proof and evaluation.decision == "proof_required":
             evaluation = evaluation._replace(decision="allow")
@@ -95,30 +89,48 @@ class LocalCopy:
     def count_codes(self, tenant_id: str, right: float, wrong: float, now: float) -> None:
         """Count right and wrong codes of a tenant."""
         key = f"fraud:{{{tenant_id}}}:wide:guessing"
-        state = decay(self._states.get(key, EMPTY), now, GUESSING_DECAY_S, GUESSING_DECAY_S)
+        state = decay(self.states.get(key, EMPTY), now, GUESSING_DECAY_S, GUESSING_DECAY_S)
         self._write(key, State(state.exposure + wrong, state.verified + right, now))
 
     def is_guessed(self, policy: Policy, tenant_id: str, now: float) -> bool:
         """Return whether the codes of a tenant are being guessed at this worker: until the load is below a half."""
         key = f"fraud:{{{tenant_id}}}:wide:guessing"
-        if policy.rules.guessing.mode == "off" or key not in self._states:
+        if policy.rules.guessing.mode == "off" or key not in self.states:
             return False
-        load = guessing_load(share_of(policy, self._workers), self._states[key], now)
+        load = guessing_load(share_of(policy, self._workers), self.states[key], now)
         if load > 1:
             self._write(f"{key}:began", EMPTY)
         elif load < GUESSING_END:
-            self._states.pop(f"{key}:began", None)
-        return f"{key}:began" in self._states
+            self.states.pop(f"{key}:began", None)
+        return f"{key}:began" in self.states
 
     def _read(self, key: str, message: Message, scope: Scope) -> State:
-        state = self._states.get(key)
+        state = self.states.get(key)
         if state is not None or scope not in WIDE:
             return state or EMPTY
         shared = self._latest(message.tenant_id, scope, message.country_field if scope == "country" else "")
         return State(shared.exposure / self._workers, shared.verified / self._workers, shared.second)
 
     def _write(self, key: str, state: State) -> None:
-        self._states[key] = state
-        self._states.move_to_end(key)
-        if len(self._states) > MAX_STATES:
-            self._states.popitem(last=False)
+        self.states[key] = state
+        self.states.move_to_end(key)
+        if len(self.states) > MAX_STATES:
+            self.states.popitem(last=False)
+
+
+def share_of(policy: Policy, workers: int) -> Policy:
+    """Return a policy whose allowances are divided among workers that cannot count together.
+
+    An allowance of a message or more stays at least one: else the first message of everyone would be doubtful.
+    """
+    if workers == 1:
+        return policy
+    rules = {
+        name: msgspec.structs.replace(rule, allowance=max(rule.allowance / workers, min(1.0, rule.allowance)))
+        for name in Rules.__struct_fields__
+        for rule in [getattr(policy.rules, name)]
+    }
+    budget = policy.exposure_budget
+    return msgspec.structs.replace(
+        policy, rules=Rules(**rules), exposure_budget=None if budget is None else budget / workers
+    )

@@ -16,9 +16,9 @@ from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.errors import Unavailable
 from auth1.fraud import constants
 from auth1.fraud.constants import LARGEST
+from auth1.fraud.exposures.call import Profiles
 from auth1.fraud.exposures.local_copy import LocalCopy
 from auth1.fraud.exposures.messages import Message, address_keys, read_sends, wide_key
-from auth1.fraud.exposures.profiles import Profiles
 from auth1.fraud.exposures.saved import SavedStates
 from auth1.fraud.policy import Policy
 from auth1.fraud.rules import ratio_of

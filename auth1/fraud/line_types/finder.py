@@ -119,7 +119,7 @@ class LineTypeFinder:
     """
 
     def __init__(self, postgres: Postgres, keyring: Keyring, lookup: Lookup | None) -> None:
-        self._prefixes = Prefixes()
+        self._prefixes: Prefixes | None = None
         self._postgres = postgres
         self._keyring = keyring
         self._lookup = lookup
@@ -127,8 +127,8 @@ class LineTypeFinder:
         self._in_flight: dict[str, asyncio.Task[LineTypeResult]] = {}
         self._writes: set[asyncio.Task[None]] = set()
 
-    def use_prefixes(self, prefixes: Prefixes) -> None:
-        """Replace the line types by prefix."""
+    def use_prefixes(self, prefixes: Prefixes | None) -> None:
+        """Replace the line types by prefix; None: there are none."""
         self._prefixes = prefixes
 
     def get_known(
@@ -138,8 +138,7 @@ class LineTypeFinder:
 
         A type of phonenumbers that is blocked needs no look-up. `is_doubtful`: the load of the request is above 0.5.
         """
-        by_prefix = self._prefixes.find(identifier.value)
-        if by_prefix is not None:
+        if self._prefixes is not None and (by_prefix := self._prefixes.find(identifier.value)) is not None:
             return LineTypeResult(by_prefix, "prefixes")
         free = LineTypeResult(type_by_phonenumbers(identifier.line), "phonenumbers")
         if self._lookup is None or policy.lookup == "never":

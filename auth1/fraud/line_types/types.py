@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, get_args
 
 from phonenumbers import PhoneNumberType
 
-from auth1.fraud.assessment import Reason
 from auth1.fraud.policy import Action, LineType, Policy
+from auth1.fraud.rules import Reason
 
 Source = Literal["prefixes", "lookup", "phonenumbers"]
 # Why a look-up gave no line type. The last three concern one number, all others the service.

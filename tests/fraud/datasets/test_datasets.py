@@ -49,8 +49,8 @@ class Worker:
         self.networks = Networks()
         self.reader = DatasetReader(postgres, Log("error"), self.use, self.networks)
 
-    def use(self, prefixes: Prefixes) -> None:
-        self.prefixes = prefixes
+    def use(self, prefixes: Prefixes | None) -> None:
+        self.prefixes = prefixes or Prefixes()
 
 
 async def load_prefixes(postgres: Postgres, *lines: str) -> None:

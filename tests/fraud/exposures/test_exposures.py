@@ -11,7 +11,7 @@ from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimit
 from auth1.errors import Unavailable
 from auth1.fraud.exposures.acquire import Exposures
-from auth1.fraud.exposures.acquired import Acquired
+from auth1.fraud.exposures.call import Acquired
 from auth1.fraud.exposures.messages import Message, pack_state, read_state
 from auth1.fraud.policy import Policy, Rule, Rules
 from auth1.fraud.scopes import State

@@ -13,7 +13,7 @@ from auth1.core.ratelimit import RateLimit
 from auth1.core.redis import Redis
 from auth1.fraud.constants import LARGEST
 from auth1.fraud.exposures.acquire import Exposures
-from auth1.fraud.exposures.acquired import Acquired
+from auth1.fraud.exposures.call import Acquired
 from auth1.fraud.exposures.messages import Message, pack_state
 from auth1.fraud.policy import Policy, Rule, Rules
 from auth1.fraud.rules import Facts, evaluate, guessing_load, ratio_of

@@ -8,8 +8,8 @@ import pytest
 from auth1.core.ratelimit import RateLimit
 from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures
+from auth1.fraud.exposures.local_copy import share_of
 from auth1.fraud.exposures.messages import Message, read_state
-from auth1.fraud.exposures.profiles import share_of
 from auth1.fraud.policy import Policy, Rule, Rules
 from tests.fraud.exposures.conftest import NOON, NewExposures
 from tests.support.raw_redis import RawRedis
