@@ -38,6 +38,7 @@ from auth1.fraud.exposures import acquire as exposures
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.lists.cache import ListCache
 from auth1.fraud.sources import FraudSources
+from auth1.hooks.caller import HookCaller
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
 from auth1.messaging.dispatcher import Messenger
@@ -126,6 +127,7 @@ async def start_services(
     messenger = Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, console)})
     render = functools.partial(messages.render_claimed, keyring, settings.app_url)
     limiter = RateLimiter(redis)
+    guard = Guard(settings.webhook_allowed_networks, own_host=host_of(settings.app_url), own_port=settings.port)
     services = Services(
         settings=settings,
         log=log,
@@ -139,7 +141,7 @@ async def start_services(
         ),
         redis=redis,
         limiter=limiter,
-        guard=Guard(settings.webhook_allowed_networks, own_host=host_of(settings.app_url), own_port=settings.port),
+        guard=guard,
         tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
         attacks=AttackLog(postgres, log),
         decisions=DecisionLog(postgres, log),
@@ -147,6 +149,7 @@ async def start_services(
         exposures=Exposures(
             redis, postgres, limiter, exposure_budget=settings.fraud_exposure_budget, workers=settings.workers
         ),
+        hooks=HookCaller(guard, keyring, time_scale=settings.timeout_scale),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
@@ -209,6 +212,7 @@ async def stop_services(services: Services) -> None:
         await services.decisions.flush()
         await services.attacks.flush()
     await services.fraud_sources.close()
+    await services.hooks.close()
     await services.messenger.flush_pending()
     await services.messenger.close()
     await services.tenants.stop()

@@ -6,7 +6,7 @@ raise them; only `core/http/problems.py` turns them into bytes (RFC 9457, `appli
     ApiError
       400 AuthorizationPending BadJson BadRequest InvalidCode NoActiveChallenge
       401 InvalidApiKey InvalidToken NotAuthenticated SessionRevoked TokenExpired TokenReused
-      403 AdminDisabled CountryNotAllowed Forbidden OriginNotAllowed ProofRequired ReauthenticationRequired
+      403 AdminDisabled CountryNotAllowed Forbidden HookDenied OriginNotAllowed ProofRequired ReauthenticationRequired
           RequestBlocked TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
       413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
@@ -105,6 +105,12 @@ class Forbidden(ApiError):
     """This credential does not allow the request."""
 
     status, code = 403, "forbidden"
+
+
+class HookDenied(ApiError):
+    """The application does not allow this."""
+
+    status, code = 403, "hook_denied"
 
 
 class OriginNotAllowed(ApiError):

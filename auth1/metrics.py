@@ -104,6 +104,10 @@ EXPOSURES_RESTORED = Counter(
 EXPOSURE_FALLBACKS = Counter(
     "auth1_fraud_fallbacks_total", "Requests that a worker decided alone because Redis was unavailable."
 )
+HOOK_CALLS = Labelled(Counter("auth1_hook_calls_total", "Calls of blocking hooks, by result.", ("hook", "result")))
+HOOK_DURATION = Labelled(
+    Histogram("auth1_hook_duration_seconds", "Time of a call of a blocking hook.", ("hook",), buckets=_SECONDS)
+)
 POOL_SIZE = Gauge("auth1_postgres_pool_size", "Connections the pool may hold.", multiprocess_mode="livesum")
 POOL_IN_USE = Gauge("auth1_postgres_pool_in_use", "Connections in use.", multiprocess_mode="livesum")
 POSTGRES_ERRORS = Counter("auth1_postgres_errors_total", "Statements that failed because PostgreSQL was unavailable.")

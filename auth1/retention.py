@@ -46,6 +46,7 @@ INDEXED_PURGES = (
     "purge_deleted_message_hours",
     "purge_deleted_fraud_lists",
     "purge_deleted_fraud_settings",
+    "purge_deleted_hooks",
     "purge_deleted_exposures",
     "purge_deleted_tenants",
 )

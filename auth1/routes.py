@@ -26,6 +26,7 @@ from auth1.core.http.router import Route
 from auth1.core.postgres import REPORT_S
 from auth1.fraud.routes import FRAUD_ROUTES
 from auth1.health import Health, Ready
+from auth1.hooks.routes import HOOK_ROUTES
 from auth1.magic_links import handlers as magic_links
 from auth1.messaging import handlers as messaging
 from auth1.messaging.providers import twilio_webhook
@@ -65,7 +66,7 @@ DOCUMENTS = 8  # large responses, held until the client has read them
 
 MISSING = (errors.NotFound,)
 INVALID_IDENTIFIER = (errors.InvalidPhone, errors.InvalidEmail)
-RISK = (errors.CountryNotAllowed, errors.ProofRequired, errors.RequestBlocked)
+RISK = (errors.CountryNotAllowed, errors.HookDenied, errors.ProofRequired, errors.RequestBlocked)
 SENDING = (
     *INVALID_IDENTIFIER,
     *RISK,
@@ -104,7 +105,7 @@ ROUTES = (
         auth=any_key,
         rate_limit=PER_IP,
         body=CodeAnswer,
-        errors=(*INVALID_IDENTIFIER, *WRONG_CODE, errors.UserBanned),
+        errors=(*INVALID_IDENTIFIER, *WRONG_CODE, errors.HookDenied, errors.UserBanned),
     ),
     Route(
         "POST",
@@ -116,6 +117,7 @@ ROUTES = (
         errors=(
             *(errors.InvalidToken, errors.TokenReused, errors.SessionRevoked),  # of a refresh token
             *(errors.AuthorizationPending, errors.NoActiveChallenge, errors.UserBanned),  # of a magic link
+            errors.HookDenied,
         ),
     ),
     Route("POST", "/api/auth/logout", sessions.logout, auth=session, body=Logout, body_optional=True),
@@ -277,6 +279,7 @@ ROUTES = (
     *managed("GET", "/statistics", messaging.show_statistics, query=StatisticsQuery, deadline_s=REPORT_DEADLINE_S),
     *FRAUD_ROUTES,
     *EVENT_ROUTES,
+    *HOOK_ROUTES,
     Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),

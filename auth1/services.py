@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.fraud.exposures.acquire import Exposures
     from auth1.fraud.lists.cache import ListCache
     from auth1.fraud.sources import FraudSources
+    from auth1.hooks.caller import HookCaller
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
     from auth1.sessions.cache import SessionCache
@@ -45,6 +46,7 @@ class Services:
     decisions: "DecisionLog"
     fraud_sources: "FraudSources"
     exposures: "Exposures"
+    hooks: "HookCaller"
     messenger: "Messenger"
     outbox: "Outbox"
     signer: "Signer"

@@ -14,6 +14,7 @@ from auth1.core import ratelimit
 from auth1.fraud.exposures import acquire, call, local_copy, saved
 from auth1.fraud.line_types import finder
 from auth1.fraud.lists import cache
+from auth1.hooks import caller
 
 ROOT = Path(auth1.__file__).parents[1]
 MIB = 1024 * 1024
@@ -49,6 +50,7 @@ CACHES = {
     "auth1.fraud.exposures.saved.OrderedDict": Bound(saved.MAX_STATES, 512),
     "auth1.fraud.lists.cache.OrderedDict": Bound(1, cache.MAX_BYTES),
     "auth1.fraud.lists.entries.calling_code_length": Bound(256, 256),
+    "auth1.hooks.caller.OrderedDict": Bound(caller.MAX_ALLOWED + caller.MAX_HOOKS, 1024),
     "auth1.identifiers.parse_email": Bound(1024, 1024),
     "auth1.messaging.providers.sns_client._trust": Bound(2, MIB),
     "auth1.numbering._plan": Bound(256, 512),  # keys are country codes

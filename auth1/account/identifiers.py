@@ -63,6 +63,7 @@ async def begin_identifier(app: Services, request: Request[LoggedIn], body: Iden
         locale=body.locale,
         challenge_id=body.challenge_id,
         proof=body.proof,
+        user_id=caller.user_id,
     )
     return await send_code(app, request, tenant, order)
 

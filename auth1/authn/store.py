@@ -5,6 +5,7 @@ from typing import NamedTuple
 from auth1.api_keys import Kind
 from auth1.core.postgres import NoParams, Postgres, Queries
 from auth1.fraud.policy import read_policy
+from auth1.hooks.config import NO_HOOKS, read_hooks
 from auth1.tenants.settings import Tenant, read_settings
 
 _QUERIES = Queries("authn")
@@ -35,6 +36,7 @@ class _KeyRow(NamedTuple):
     has_own_policy: bool
     captcha_secret: bytes | None
     list_versions: list[int]
+    hooks: str | None
 
 
 _FIND_KEY = _QUERIES.statement("find_key", _KeyDigest, _KeyRow)
@@ -62,6 +64,7 @@ async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
         has_own_policy=row.has_own_policy,
         captcha_secret=row.captcha_secret,
         list_versions=(row.list_versions[0], row.list_versions[1]),
+        hooks=NO_HOOKS if row.kind == "test" else read_hooks(row.hooks),
     )
 
 

@@ -23,6 +23,7 @@ from auth1.core.redis import Redis, RedisUnavailable
 from auth1.core.schemas import encode
 from auth1.errors import BadRequest, InvalidApiKey, NotAuthenticated, OriginNotAllowed, TenantSuspended
 from auth1.fraud.policy import DEFAULT_POLICY
+from auth1.hooks.config import NO_HOOKS
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
@@ -76,6 +77,8 @@ class TenantCache:
         size = ENTRY_BYTES + 2 * len(encode(tenant.settings))
         if tenant.policy is not DEFAULT_POLICY:
             size += 4 * len(encode(tenant.policy))
+        if tenant.hooks is not NO_HOOKS:
+            size += 4 * len(encode(tenant.hooks))
         self._remove(key_digest)
         self._entries[key_digest] = (time.monotonic() + LIFE_S, tenant, size)
         self.size += size

@@ -5,6 +5,7 @@ send_code   the step that sends a code
 codes       digits: made, sealed, authenticated
 magic_link  links in emails: created with the challenge
 recipients  the phone or email of a submitted code
+rejections  the errors of requests that PostgreSQL rejects
 sandbox     magic numbers of test keys
 messages    a message, rendered for its channel
 """

@@ -26,10 +26,12 @@ from auth1.errors import (
 )
 from auth1.events.log import event_context, log_events
 from auth1.fraud.verification import count_wrong_code, settle_right_code
+from auth1.hooks.config import Pause
 from auth1.idempotency.header import HEADER, read_claim
 from auth1.identifiers import parse_identifier
 from auth1.services import Services
 from auth1.sessions import create
+from auth1.sessions.login_hooks import run_login
 from auth1.sessions.schemas import Verified
 from auth1.tenants.settings import Tenant
 
@@ -84,7 +86,13 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
-    result = await store.submit_code(app.postgres, submission)
+
+    async def run(pause_before: Pause | None, allowed_user_id: str | None) -> CodeResult:
+        paused = submission._replace(pause_before=pause_before, allowed_user_id=allowed_user_id)
+        return await store.submit_code(app.postgres, paused)
+
+    session_id = submission.session.session_id
+    result, claims = await run_login(app, request, tenant, session_id, run, lambda _: identifier)
     metrics.CODES_VERIFIED[identifier.channel, result.verdict].inc()
     log_events(app.log, result.events)
     if result.verdict == "wrong":
@@ -92,7 +100,7 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
     user_id = _user_of(result)
     settle_right_code(app, request, tenant, identifier)
     return await create.issue_tokens(
-        app, tenant, submission.session, user_id, identifier, is_new_user=result.is_new_user
+        app, tenant, submission.session, user_id, identifier, is_new_user=result.is_new_user, claims=claims
     )
 
 

@@ -4,14 +4,14 @@
     +15005550001 invalid (422)       +15005550005 sent, then reported as undelivered
     +15005550002 fails (502)         +15005550006 proof required (403); delivered with a proof
     +15005550003 blocked: VoIP (403) +15005550007 opted out (422)
-                                     +15005550009 rate limited (429)
+    +15005550008 hook denied (403)   +15005550009 rate limited (429)
 
 All other numbers and all emails are delivered. Each digit of the code is 0. `messaging/providers/sandbox.py` contains
 the outcomes of providers.
 """
 
 from auth1.core.ratelimit import RateLimit
-from auth1.errors import InvalidPhone, RateLimited, RequestBlocked
+from auth1.errors import HookDenied, InvalidPhone, RateLimited, RequestBlocked
 from auth1.fraud.constants import PROOF_LOAD
 from auth1.fraud.proofs.redeem import find_redemption, proof_required
 from auth1.fraud.proofs.schemas import Proof
@@ -23,6 +23,7 @@ from auth1.tenants.settings import Tenant
 _INVALID = "+15005550001"
 _VOIP = "+15005550003"
 _PROOF = "+15005550006"
+_HOOK = "+15005550008"
 _LIMITED = "+15005550009"
 _RETRY_AFTER_S = 60
 
@@ -33,11 +34,13 @@ def code(tenant: Tenant) -> str:
 
 
 async def check_magic_number(app: Services, tenant: Tenant, identifier: Identifier, proof: Proof | None) -> None:
-    """Raise the error of a magic number: InvalidPhone, RequestBlocked, RateLimited, ProofRequired."""
+    """Raise the error of a magic number: InvalidPhone, RequestBlocked, HookDenied, RateLimited, ProofRequired."""
     if identifier.value == _INVALID:
         raise InvalidPhone
     if identifier.value == _VOIP:
         raise RequestBlocked
+    if identifier.value == _HOOK:
+        raise HookDenied
     if identifier.value == _LIMITED:
         raise RateLimited(retry_after=_RETRY_AFTER_S)
     digest = await find_redemption(app, tenant, identifier, proof)

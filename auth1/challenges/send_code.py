@@ -13,24 +13,19 @@ from auth1.challenges import codes, magic_link, sandbox, store
 from auth1.challenges.codes import SealedCode
 from auth1.challenges.magic_link import LinkOptions, NewLink
 from auth1.challenges.messages import Envelope, render_code
+from auth1.challenges.rejections import error_for_rejection
 from auth1.challenges.schemas import CodeSent
 from auth1.challenges.store import ChallengeOpened, ChallengeRejected, OpenChallenge, Price
 from auth1.config.sms_rates import MICRO
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.core.ratelimit import RateLimit
-from auth1.errors import (
-    ApiError,
-    BudgetExceeded,
-    CountryNotAllowed,
-    InternalError,
-    RateLimited,
-    ResendTooSoon,
-)
+from auth1.errors import ApiError, CountryNotAllowed, HookDenied, InternalError
 from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import UNCHECKED, Checked, check_request
 from auth1.fraud.evidence import Candidate
 from auth1.fraud.proofs.schemas import Proof
+from auth1.hooks.actions import before_send
 from auth1.idempotency import run_idempotent
 from auth1.idempotency.store import Claim, release_key, store_response
 from auth1.identifiers import Identifier
@@ -56,7 +51,10 @@ LOGIN = CodePurpose(codes.LOGIN)
 
 
 class SendCode(NamedTuple):
-    """A code to send. `challenge_id` names a challenge to repeat; `claim` is the use of an Idempotency-Key."""
+    """A code to send. `challenge_id` names a challenge to repeat; `claim` is the use of an Idempotency-Key.
+
+    `user_id`: the signed-in user, for a code that adds an identifier.
+    """
 
     identifier: Identifier
     purpose: CodePurpose
@@ -66,6 +64,7 @@ class SendCode(NamedTuple):
     metadata: dict[str, Any] | None = None
     link: LinkOptions | None = None
     proof: Proof | None = None
+    user_id: str | None = None
 
 
 async def send_code(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> CodeSent:
@@ -144,7 +143,7 @@ def _usable_locale(app: Services, request: Request[Any], hint: str) -> str | Non
 async def _check_request(
     app: Services, request: Request[Any], tenant: Tenant, order: SendCode, message: OutgoingMessage
 ) -> Checked:
-    """Check a request for fraud, and acquire its limits. Raises the error of a rejection."""
+    """Check a request for fraud, acquire its limits, and call the tenant's hook. Raises the error of a rejection."""
     identifier = order.identifier
     if tenant.sandbox:
         await sandbox.check_magic_number(app, tenant, identifier, order.proof)
@@ -159,7 +158,14 @@ async def _check_request(
         code_s=tenant.settings.otp_expiry_minutes * 60,
         proof=order.proof,
     )
-    return await check_request(app, request, tenant, candidate)
+    checked = await check_request(app, request, tenant, candidate)
+    purpose = codes.LOGIN if order.purpose.name == codes.LOGIN else codes.ADDING
+    try:
+        await before_send(app, request, tenant, identifier, purpose=purpose, user_id=order.user_id)
+    except HookDenied:
+        checked.take_back(app)
+        raise
+    return checked
 
 
 def _render(
@@ -228,7 +234,7 @@ async def _open_challenge(
     if isinstance(opened, ChallengeRejected):
         if opened.frees_key and order.claim is not None:
             await release_key(app.postgres, order.claim, message.message_id)
-        raise _error_for_rejection(app, request, order.claim, opened)
+        raise error_for_rejection(app, request, order.claim, opened)
     return opened
 
 
@@ -255,23 +261,6 @@ def _price(app: Services, tenant: Tenant, identifier: Identifier, message: Outgo
         return Price(segments, microdollars, messages=settings.messages_per_day)
     budget = round(settings.sms_budget_per_day * MICRO)
     return Price(segments, microdollars, budget, round(budget * settings.sms_budget_soft), settings.messages_per_day)
-
-
-def _error_for_rejection(
-    app: Services, request: Request[Any], claim: Claim | None, rejected: ChallengeRejected
-) -> Exception:
-    """Return the error of a rejection, or the stored response to its Idempotency-Key, as an exception to raise."""
-    retry_after = max(1, rejected.retry_after)
-    match rejected.verdict:
-        case "replayed" if claim is not None and rejected.sealed_response is not None:
-            return run_idempotent.replay(app.keyring, request, claim, rejected.sealed_response)
-        case "reused" | "in_flight":
-            return run_idempotent.error_for_key(same_body=rejected.verdict == "in_flight")
-        case "messages" | "money":
-            return BudgetExceeded(retry_after=retry_after)
-        case "full":
-            return RateLimited("Too many codes were sent to this phone or email.", retry_after=retry_after)
-    return ResendTooSoon(retry_after=retry_after)
 
 
 def _decrypt(app: Services, tenant: Tenant, order: SendCode, code_box: bytes) -> str:

@@ -22,9 +22,10 @@ from auth1.challenges.statements import (
 )
 from auth1.core.postgres import Batched, Postgres, function
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.hooks.config import Pause
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
-from auth1.sessions.create import NewSession, Pause
+from auth1.sessions.create import NewSession
 
 Verdict = Literal["ok", "new", "known", "wrong", "none", "exhausted", "locked", "banned"]
 Rejection = Literal["reused", "replayed", "in_flight", "messages", "money", "full", "too_soon"]

@@ -26,8 +26,9 @@ class CircuitBreaker:
     before the breaker opened, failures change nothing and a success closes it.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, *, probe_every_s: float = PROBE_EVERY_S) -> None:
         self._clock = clock  # in seconds; monotonic
+        self._probe_every_s = probe_every_s
         self._failures: deque[float] = deque(maxlen=MAX_FAILURES)
         self._probe_at: float | None = None  # None while closed
         self._probing = False
@@ -41,13 +42,13 @@ class CircuitBreaker:
         return "probing" if self._probing else "open"
 
     def allows(self) -> bool:
-        """Return whether to make the call. While open, true for one caller every PROBE_EVERY_S, which must make it."""
+        """Return whether to make the call. While open, true for one caller every `probe_every_s`: it must make it."""
         if self._probe_at is None:
             return True
         now = self._clock()
         if now < self._probe_at:
             return False
-        self._probe_at = now + PROBE_EVERY_S
+        self._probe_at = now + self._probe_every_s
         self._probing = True
         return True
 
@@ -67,4 +68,4 @@ class CircuitBreaker:
         now = self._clock()
         self._failures.append(now)
         if len(self._failures) == MAX_FAILURES and now - self._failures[0] <= WINDOW_S:
-            self._probe_at = now + PROBE_EVERY_S
+            self._probe_at = now + self._probe_every_s

@@ -26,6 +26,7 @@ FIELDS = {
     "error": "why it failed; null if unknown",
     "existing": "number of users that existed before",
     "is_new_user": "whether the user was created by this login",
+    "is_set": "false: it was deleted",
     "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `prefix`, `country` …",
     "list": "`allow` or `block`",
     "load": "exposure divided by allowance",
@@ -35,7 +36,7 @@ FIELDS = {
     "metadata": "what the app sent with the request",
     "new_key_id": "the key that replaces it",
     "provider": "the provider of the message",
-    "purpose": "`adding`: of an identifier to an account; absent for a login",
+    "purpose": "`identifier`: it adds one to an account; absent for a login",
     "reason": "the cause",
     "reasons": "the rules that decided",
     "rejected": "number of rejected lines or requests",
@@ -186,6 +187,7 @@ class EventType(StrEnum):
     FRAUD_LIST_ENTRY_REMOVED = "fraud.list_entry_removed", "entry", "it was removed from its list", "list kind"
     FRAUD_FEEDBACK_GIVEN = "fraud.feedback_given", "decision", "the tenant says what it was", "was entry_id"
     FRAUD_POLICY_UPDATED = "fraud.policy_updated", "tenant or `operator`", "the fraud policy changed", "changed"
+    HOOK_UPDATED = "hook.updated", "hook", "a blocking hook was created, changed or deleted", "changed is_set"
     KEY_CREATED = "key.created", "key", "it was created", "kind"
     KEY_UPDATED = "key.updated", "key", "its origins or its end", "changed"
     KEY_ROTATED = "key.rotated", "key", "the old one ends with the overlap", "new_key_id"

@@ -15,14 +15,16 @@ from auth1.core.ids import new_id
 from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
 from auth1.events.log import event_context, log_events
 from auth1.fraud.verification import settle_right_code
-from auth1.identifiers import stored_identifier
+from auth1.hooks.config import Pause
+from auth1.identifiers import Identifier, stored_identifier
 from auth1.magic_links import pages, store
 from auth1.magic_links.devices import describe_device
-from auth1.magic_links.store import ConfirmLink, Proof, RedeemLink
+from auth1.magic_links.store import ConfirmLink, Proof, Redeemed, RedeemLink
 from auth1.pages.headers import page_headers
 from auth1.pages.theme import default_theme, tenant_theme
 from auth1.services import Services
 from auth1.sessions import create
+from auth1.sessions.login_hooks import run_login
 from auth1.sessions.schemas import Verified
 from auth1.templates.pages import RequestOrigin, WayBack
 from auth1.tenants.settings import Tenant
@@ -78,7 +80,13 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )
-    redeemed = await store.redeem_link(app.postgres, redemption)
+
+    async def run(pause_before: Pause | None, allowed_user_id: str | None) -> Redeemed:
+        paused = redemption._replace(pause_before=pause_before, allowed_user_id=allowed_user_id)
+        return await store.redeem_link(app.postgres, paused)
+
+    session_id = redemption.session.session_id
+    redeemed, claims = await run_login(app, request, tenant, session_id, run, _identifier_of)
     log_events(app.log, redeemed.events)
     match redeemed.verdict:
         case "banned":
@@ -87,13 +95,23 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
             raise AuthorizationPending(retry_after=POLL_S)
         case "none":
             raise NoActiveChallenge
-    assert redeemed.identifier is not None, "a redeemed link has an identifier"
     assert redeemed.user_id is not None, "a redeemed link has a user"
-    identifier = stored_identifier("email", redeemed.identifier)
+    identifier = _identifier_of(redeemed)
     settle_right_code(app, request, tenant, identifier)
     return await create.issue_tokens(
-        app, tenant, redemption.session, redeemed.user_id, identifier, is_new_user=redeemed.is_new_user
+        app,
+        tenant,
+        redemption.session,
+        redeemed.user_id,
+        identifier,
+        is_new_user=redeemed.is_new_user,
+        claims=claims,
     )
+
+
+def _identifier_of(redeemed: Redeemed) -> Identifier:
+    assert redeemed.identifier is not None, "a redeemed link has an identifier"
+    return stored_identifier("email", redeemed.identifier)
 
 
 def _expired(request: Request[None], link: store.Link | None) -> Response:

@@ -6,8 +6,9 @@ from typing import Literal, NamedTuple, cast
 from auth1.challenges.statements import EventKey
 from auth1.core.postgres import Postgres, Queries, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.hooks.config import Pause
 from auth1.pages.headers import origin_of
-from auth1.sessions.create import NewSession, Pause
+from auth1.sessions.create import NewSession
 from auth1.templates.schemas import Branding
 from auth1.tenants.settings import TenantSettings, read_settings
 

@@ -1,7 +1,7 @@
 """Create a session: its row, and the tokens of a login."""
 
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -13,10 +13,8 @@ from auth1.identifiers import Identifier
 from auth1.services import Services
 from auth1.sessions import refresh_tokens, store
 from auth1.sessions.schemas import Tokens, Verified
-from auth1.sessions.tokens import Subject
+from auth1.sessions.tokens import ExtraClaims, Subject
 from auth1.tenants.settings import Tenant
-
-Pause = Literal["creation", "login"]  # before which a login pauses for hooks: the creation of its user, or every login
 
 _USER_AGENT_CHARACTERS = 256
 
@@ -43,9 +41,16 @@ def new_session(request: Request[Any], tenant: Tenant, device_name: str | None =
 
 
 async def issue_tokens(
-    app: Services, tenant: Tenant, session: NewSession, user_id: str, identifier: Identifier, *, is_new_user: bool
+    app: Services,
+    tenant: Tenant,
+    session: NewSession,
+    user_id: str,
+    identifier: Identifier,
+    *,
+    is_new_user: bool,
+    claims: ExtraClaims,
 ) -> Verified:
-    """Return the tokens of a session whose row is committed.
+    """Return the tokens of a session whose row is committed. `claims` are those of the tenant's hook.
 
     Where the tenant limits the sessions of a user, the oldest ones beyond the limit are revoked.
     """
@@ -56,13 +61,13 @@ async def issue_tokens(
             revoked = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, max_sessions)
             await app.sessions.revoke(tenant.id, revoked)
     subject = Subject(user_id, session.session_id, identifier.channel, identifier.value)
-    return Verified(**structs.asdict(session_tokens(app, tenant, subject, 0)), is_new_user=is_new_user)
+    return Verified(**structs.asdict(session_tokens(app, tenant, subject, 0, claims)), is_new_user=is_new_user)
 
 
-def session_tokens(app: Services, tenant: Tenant, subject: Subject, number: int) -> Tokens:
-    """Sign an access token and derive the refresh token with a number."""
+def session_tokens(app: Services, tenant: Tenant, subject: Subject, number: int, claims: ExtraClaims) -> Tokens:
+    """Sign an access token with the claims of the tenant's hook, and derive the refresh token with a number."""
     return Tokens(
-        token=app.signer.sign(tenant, subject),
+        token=app.signer.sign(tenant, subject, claims),
         expires_in=tenant.settings.token_expires_in,
         refresh_token=refresh_tokens.make(app.keyring, tenant.id, subject.session_id, number),
         user_id=subject.user_id,

@@ -18,6 +18,7 @@ import hmac
 import json
 import re
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
@@ -78,6 +79,9 @@ class Subject(NamedTuple):
     identifier: str | None
 
 
+ExtraClaims = Mapping[str, Any]  # of the tenant's hook; none of them has the name of one of ours
+NO_CLAIMS: ExtraClaims = {}
+
 _decode_header = msgspec.json.Decoder(_Header).decode
 _decode_claims = msgspec.json.Decoder(Claims).decode
 _encode_claims = msgspec.json.Encoder().encode
@@ -108,10 +112,10 @@ class Signer:
         """Return a tenant's `jwt_secret` (256 bits in base64url), then that of the previous JWT_SECRET."""
         return [secret.decode() for secret in self._secrets(tenant_id, version)]
 
-    def sign(self, tenant: Tenant, subject: Subject) -> str:
-        """Return the signed token of a session."""
+    def claims(self, tenant: Tenant, subject: Subject) -> Claims:
+        """Return the claims of a new token of a session."""
         now = int(time.time())
-        claims = Claims(
+        return Claims(
             iss=self._issuer,
             aud=tenant.id,
             sub=subject.user_id,
@@ -125,12 +129,18 @@ class Signer:
             email=subject.identifier if subject.channel == "email" else None,
             test=tenant.sandbox,
         )
+
+    def sign(self, tenant: Tenant, subject: Subject, extra: ExtraClaims = NO_CLAIMS) -> str:
+        """Return the signed token of a session, with extra claims."""
+        payload = _encode_claims(self.claims(tenant, subject))
+        if extra:
+            payload = payload[:-1] + b"," + _encode_claims(extra)[1:]
         if self._own is not None and not tenant.sandbox:
             name, kid, key = self._own.algorithm, self._own.kid, self._own.private
         else:
             name, kid = "HS256", f"{tenant.id}.{tenant.jwt_version}"
             key = self._secrets(tenant.id, tenant.jwt_version)[0]
-        text = self._header(name, kid) + b"." + _base64url(_encode_claims(claims))
+        text = self._header(name, kid) + b"." + _base64url(payload)
         signature = hmac.digest(key, text, "sha256") if name == "HS256" else _ALGORITHMS[name].sign(text, key)
         return (text + b"." + _base64url(signature)).decode()
 

@@ -8,6 +8,7 @@ from auth1.api_keys import Kind
 from auth1.core.schemas import read_stored
 from auth1.events.log import EventContext
 from auth1.fraud.policy import DEFAULT_POLICY, Policy, in_shadow
+from auth1.hooks.config import NO_HOOKS, Hooks
 from auth1.templates.schemas import Branding, Locale, Texts
 
 _Country = Annotated[
@@ -59,8 +60,7 @@ _Color = Annotated[
 _Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Days = Annotated[int, msgspec.Meta(ge=1, le=3660)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
-# The last label begins with a letter: an IP address is not a host name.
-_HostName = Annotated[
+_HostName = Annotated[  # the last label begins with a letter: an IP address is not a host name
     str,
     msgspec.Meta(
         max_length=253,
@@ -69,8 +69,7 @@ _HostName = Annotated[
     ),
 ]
 
-# SMS sender IDs. Twilio: a messaging service, a number, or a name (its "alphanumeric sender ID"); SNS: a number
-# or a name, which there is of letters and digits alone.
+# SMS sender IDs. Twilio: a messaging service, a number, or a name; SNS: a number, or a name of letters and digits.
 _TwilioSender = Annotated[
     str,
     msgspec.Meta(
@@ -261,6 +260,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     has_own_policy: bool = False
     captcha_secret: bytes | None = None  # of the policy, encrypted
     list_versions: tuple[int, int] = (0, 0)  # of its own allow and block lists, and of the operator's
+    hooks: Hooks = NO_HOOKS  # the sandbox has none
     sandbox: bool = False  # follows from the kind of the key
 
     def __post_init__(self) -> None:

@@ -12,7 +12,12 @@ select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is n
   -- A tenant without a policy has the operator's.
   coalesce(f.policy, d.policy) as policy, f.policy is not null as has_own_policy,
   case when f.policy is null then d.captcha_secret else f.captcha_secret end as captcha_secret,
-  array[coalesce(f.list_version, 0), coalesce(d.list_version, 0)] as list_versions
+  array[coalesce(f.list_version, 0), coalesce(d.list_version, 0)] as list_versions,
+  (select json_object_agg(h.name, json_build_object('name', h.name, 'url', h.url, 'on_error', h.on_error,
+    'timeout_ms', h.timeout_ms, 'revision', h.revision, 'secret', translate(encode(h.secret, 'base64'), E'\n', ''),
+    'previous_secret', translate(encode(h.previous_secret, 'base64'), E'\n', ''),
+    'previous_secret_until', extract(epoch from h.previous_secret_until)::float8))::text
+   from hooks h where h.tenant_id = t.id) as hooks
 from keys k join tenants t on t.id = k.tenant_id
 left join fraud_settings f on f.tenant_id = t.id
 left join fraud_settings d on d.tenant_id = 'operator'

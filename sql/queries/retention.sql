@@ -301,6 +301,16 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_deleted_hooks
+-- Delete what is old, skipping rows that are locked.
+with old as (
+  select h.tenant_id, h.name from tenants t join hooks h on h.tenant_id = t.id
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of h skip locked
+), deleted as (
+  delete from hooks h using old where h.tenant_id = old.tenant_id and h.name = old.name returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_deleted_exposures
 -- Delete what is old, skipping rows that are locked.
 with old as (
@@ -330,6 +340,7 @@ with old as (
     and (select true from spending s where s.tenant_id in (t.id, t.id || ':test') order by s.tenant_id, s.day limit 1) is null
     and (select true from fraud_lists l where l.tenant_id = t.id order by l.tenant_id, l.id limit 1) is null
     and not exists (select from fraud_settings f where f.tenant_id = t.id)
+    and not exists (select from hooks h where h.tenant_id = t.id)
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
     and (select true from message_hours h where h.tenant_id = t.id order by h.hour limit 1) is null
   limit @max_rows for update skip locked

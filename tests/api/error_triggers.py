@@ -125,6 +125,12 @@ async def trigger_origin_not_allowed(scenario: ApiScenario) -> httpx.Response:
     return await scenario.api.post(REQUEST, {"phone": scenario.phone}, key, origin="https://evil.example.com")
 
 
+@triggers(errors.HookDenied)
+async def trigger_hook_denied(scenario: ApiScenario) -> httpx.Response:
+    tenant = await scenario.api.tenant()
+    return await scenario.api.post(REQUEST, {"phone": "+15005550008"}, tenant["test_key"])
+
+
 @triggers(errors.ProofRequired)
 async def trigger_proof_required(scenario: ApiScenario) -> httpx.Response:
     tenant = await scenario.api.tenant()

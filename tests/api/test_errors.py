@@ -35,6 +35,7 @@ CONTRACT: dict[str, tuple[int, set[str]]] = {
     "admin_disabled": (403, set()),
     "country_not_allowed": (403, set()),
     "forbidden": (403, set()),
+    "hook_denied": (403, set()),
     "origin_not_allowed": (403, set()),
     "proof_required": (403, {"proof"}),
     "reauthentication_required": (403, set()),

@@ -18,6 +18,7 @@ OUTCOMES = [
     ("+15005550005", 200, None, ("failed", "sandbox")),
     ("+15005550006", 403, "proof_required", None),
     ("+15005550007", 422, "recipient_opted_out", None),
+    ("+15005550008", 403, "hook_denied", None),
     ("+15005550009", 429, "rate_limited", None),
     ("+15551234567", 200, None, ("delivered", "sandbox")),
     ("ann@example.com", 200, None, ("delivered", "sandbox")),

@@ -50,6 +50,9 @@ UNDELIVERED = of("auth1_deliveries_total", provider="twilio", state="failed")
 UNREPORTED = of("auth1_deliveries_total", provider="twilio", state="unknown")
 UNHEALTHY = of("auth1_http_requests_total", method="GET", route="/health/ready", status="503")
 BREAKER = of("auth1_provider_breaker_open", provider="twilio")
+HOOK_ALLOWS, HOOK_TIMEOUTS = (
+    of("auth1_hook_calls_total", hook="before_send", result=result) for result in ("allow", "timeout")
+)
 LOG_LINES = of("auth1_log_lines_dropped_total")
 READER_LAG = of("auth1_event_reader_lag_seconds", reader="seals")
 CHAIN_ERRORS = of("auth1_event_chain_errors_total")
@@ -87,6 +90,8 @@ ALL_OK = {
     of("auth1_messages_total", provider="sandbox", outcome="unknown"): "0+50x2000",
     of("auth1_http_requests_total", method="GET", route="/health/ready", status="200"): "0+6x2000",
     BREAKER: "0x2000",
+    HOOK_ALLOWS: "0+97x2000",
+    HOOK_TIMEOUTS: "0+3x2000",
     LOG_LINES: "0x2000",
     READER_LAG: "4x2000",
     CHAIN_ERRORS: "0x2000",
@@ -127,6 +132,7 @@ SICK = [
     Case("Auth1SlowResponses", ALL_OK | {FAST: "0+90x99"}, 20, [WARNING]),
     Case("Auth1SlowSends", ALL_OK | {FAST_SENDS: "0+50x99"}, 40, [WARNING | {"provider": "twilio"}]),
     Case("Auth1ProviderFailing", ALL_OK | {BREAKER: "0x9 1x99"}, 20, [WARNING | {"provider": "twilio"}]),
+    Case("Auth1HooksFailing", ALL_OK | {HOOK_TIMEOUTS: "0+50x99"}, 40, [WARNING | {"hook": "before_send"}]),
     # One rejected request is enough, be it the first ever or not.
     Case("Auth1BudgetExhausted", ALL_OK | {NO_MONEY: "_x30 1x99"}, 40, [WARNING | {"outcome": "money"}]),
     Case("Auth1BudgetExhausted", ALL_OK | {NO_MONEY: "1x30 2x99"}, 40, [WARNING | {"outcome": "money"}]),

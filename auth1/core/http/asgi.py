@@ -203,7 +203,8 @@ class App(Lifecycle[Services]):
             self._limits.leave(place)
             self._running += 1
         request.is_receiving = False
-        deadline.reschedule(loop.time() + route.deadline_s)
+        request.deadline = loop.time() + route.deadline_s
+        deadline.reschedule(request.deadline)
         return route.decoders[media_type](raw)
 
     async def _stream(

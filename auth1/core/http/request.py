@@ -130,10 +130,10 @@ class Image(NamedTuple):
 class Request(Generic[Caller]):
     """The request of a handler.
 
-    `request_headers`: by name, of a repeated one the last; `headers`: headers of the response; `log`:
-    fields of the log line; `origins`: the origins that may read it, if the caller limits them; `network`: that of the
-    client, as stored in the database; `limit_key`: the key of concurrency limits; `held`: what it holds of one;
-    `on_end`: called when the response has ended, however it did."""
+    `request_headers`: by name, of a repeated one the last; `headers`: of the response; `log`: fields of the log line;
+    `origins`: those that may read it, if the caller limits them; `network`: that of the client, as stored in the
+    database; `deadline`: in the loop's time, of a request with a body; `limit_key`, `held`: the key of concurrency
+    limits, and what it holds of one; `on_end`: called when the response has ended, however it did."""
 
     __slots__ = (
         "_pairs",
@@ -142,6 +142,7 @@ class Request(Generic[Caller]):
         "client",
         "client_is_certain",
         "cors",
+        "deadline",
         "headers",
         "held",
         "is_receiving",
@@ -169,14 +170,13 @@ class Request(Generic[Caller]):
         self.parameters: dict[str, str] = {}
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
-        self.client = ""
+        self.client = self.limit_key = ""
         self.network: str | None = None
-        self.client_is_certain = True
-        self.cors = True
-        self.limit_key = ""
+        self.client_is_certain = self.cors = True
         self.held: tuple[str, str] | None = None
         self.on_end: Callable[[], None] | None = None
         self.is_receiving = False
+        self.deadline = float("inf")
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
 

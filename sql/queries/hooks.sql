@@ -1,0 +1,57 @@
+-- Blocking hooks of tenants. Every change writes its event in the same statement. Requests read hooks with their tenant
+-- (`find_key`).
+
+-- name: get_hook
+-- See the name.
+select url, on_error, timeout_ms, secret, previous_secret, created_at,
+  case when previous_secret_until > now() then previous_secret_until end as previous_secret_until
+from hooks where tenant_id = @tenant_id and name = @name
+
+-- name: lock_tenant_of_hooks
+-- Changes of a tenant's hooks take turns, and none follows its deletion.
+select 1 as found from tenants where id = @tenant_id and deleted_at is null for no key update
+
+-- name: save_hook
+-- The caller holds the lock of the tenant. A previous secret signs too for `grace_s` seconds.
+with saved as (
+  insert into hooks as h (tenant_id, name, url, on_error, timeout_ms, secret, revision)
+  values (@tenant_id, @name, @url, @on_error, @timeout_ms, @secret, @event_id)
+  on conflict (tenant_id, name) do update set
+    url = excluded.url, on_error = excluded.on_error, timeout_ms = excluded.timeout_ms, revision = excluded.revision,
+    secret = excluded.secret,
+    previous_secret = case when h.secret = excluded.secret then h.previous_secret when @grace_s::int > 0 then h.secret end,
+    previous_secret_until = case
+      when h.secret = excluded.secret then h.previous_secret_until
+      when @grace_s > 0 then now() + @grace_s * interval '1 s' end
+  returning tenant_id, name
+), new_event as (
+  insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
+  select tenant_id, @event_id, 'hook.updated', @actor, name, @request_id, @network,
+    jsonb_build_object('changed', @changed::text[], 'is_set', true) from saved
+  returning event_json(e) as event
+)
+select json_agg(event)::text as events from new_event
+
+-- name: delete_hook
+-- See the name. No events: there was no such hook.
+with deleted as (
+  delete from hooks where tenant_id = @tenant_id and name = @name returning tenant_id, name
+), new_event as (
+  insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
+  select tenant_id, @event_id, 'hook.updated', @actor, name, @request_id, @network,
+    jsonb_build_object('changed', array[]::text[], 'is_set', false) from deleted
+  returning event_json(e) as event
+)
+select json_agg(event)::text as events from new_event
+
+-- name: list_old_secrets
+-- Secrets that are not encrypted under the current JWT_SECRET; `prefix` begins those that are.
+select tenant_id, name, secret, previous_secret from hooks
+where (substr(secret, 1, 4) <> @prefix or substr(previous_secret, 1, 4) <> @prefix) and (tenant_id, name) > (@after_tenant, @after_name)
+order by tenant_id, name limit @max_rows
+
+-- name: replace_secrets
+-- Store secrets that were encrypted again, unless they were rotated meanwhile.
+update hooks set secret = @secret, previous_secret = @previous_secret
+where tenant_id = @tenant_id and name = @name and secret = @old_secret
+returning tenant_id
