@@ -102,7 +102,7 @@ soak minutes="60" *arguments:
 
 # Verify the audit log after so many random histories of purges, erasures, imports and changed secrets
 audit-runs runs="1000":
-    AUTH1_AUDIT_RUNS={{ runs }} {{ bin }}/pytest -n 0 tests/audit/test_honest_runs.py
+    AUTH1_AUDIT_RUNS={{ runs }} {{ bin }}/pytest -n 0 --timeout 0 -s tests/audit/test_honest_runs.py
 
 # Measure sealing and verification of events, and lists and exports of a large table beside a small one
 audit *arguments:

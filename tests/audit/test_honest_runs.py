@@ -80,5 +80,7 @@ async def test_honest_runs_have_no_finding(audit_log: AuditLog) -> None:
         reader = AuditReader(run.services.postgres, None)
         report = await Verification(reader, keys).run()
         assert (report.findings, report.unknown_keys) == ([], 0), seed
+        if (seed + 1) % 20 == 0:
+            print(f"{seed + 1} runs, {report.events} events, {report.seals} seals: no finding", flush=True)
     lines = [line.encode() for line in (await audit_log.api.log()).splitlines()]
     assert (await compare_heads(reader, lines, keys, None)).findings == []
