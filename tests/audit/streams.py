@@ -179,6 +179,11 @@ class SocketStream(Parser):
         self.feed(piece[:-2])
         return size > 0
 
+    async def read_all(self) -> None:
+        """Read until the end."""
+        while await self.read():
+            pass
+
     async def wait_for(self, count: int) -> list[str]:
         """Read until there are a number of messages; return their ids."""
         while len(self.messages) < count and await self.read():
