@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
+from auth1 import metrics
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries, Query, Transaction
 from auth1.events import reader
@@ -143,6 +144,23 @@ async def test_crash_in_a_round_repeats_and_skips_nothing(followed: Followed) ->
     followed.crash = None
 
     assert await followed.rounds(max_rows=4) == ids
+
+
+async def test_reader_that_fails_in_each_round_lags(followed: Followed) -> None:
+    await followed.log.add(TENANT)
+
+    async def fail() -> None:
+        raise Crash
+
+    followed.crash = fail
+    with pytest.raises(Crash):
+        await followed.round()
+    [family] = metrics.EVENT_READER_LAG.collector.collect()
+    assert [sample.value > 0 for sample in family.samples if sample.labels["reader"] == NAME] == [True]
+    followed.crash = None
+    await followed.rounds()
+    [family] = metrics.EVENT_READER_LAG.collector.collect()
+    assert [sample.value for sample in family.samples if sample.labels["reader"] == NAME] == [0]
 
 
 async def test_lag_is_zero_when_everything_is_read(followed: Followed) -> None:

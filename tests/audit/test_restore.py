@@ -15,7 +15,10 @@ from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer, find_programs
 from auth1.events import reader
 from tests.audit.conftest import AuditLog
+from tests.support.effort import effort
 
+EVENTS = effort(260, 10_000)
+ROUND = 100  # events
 TENANT = "tn_restored"
 BURN = "do $$ begin for n in 1..4000 loop perform pg_current_xact_id(); commit; end loop; end $$"
 
@@ -43,10 +46,10 @@ async def restore(log: AuditLog, server: PostgresServer) -> str:
 async def test_readers_go_on_after_a_restore_into_another_cluster(
     audit_log: AuditLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrates: bool
 ) -> None:
-    monkeypatch.setattr(reader.follow, "__defaults__", (100,))
+    monkeypatch.setattr(reader.follow, "__defaults__", (ROUND,))
     await audit_log.database.execute(BURN)
-    old = await audit_log.add(TENANT, 260)
-    assert [await seals.seal_once(audit_log.services) for _ in range(2)] == [100, 100]
+    old = await audit_log.add(TENANT, EVENTS)
+    assert [await seals.seal_once(audit_log.services) for _ in range(2)] == [ROUND, ROUND]
 
     with PostgresServer(tmp_path / "other", durable=False) as server:
         url = await restore(audit_log, server)
@@ -58,15 +61,17 @@ async def test_readers_go_on_after_a_restore_into_another_cluster(
         if not migrates:
             assert await seals.seal_once(restored.services) == 0  # this round notices the restore
         new = await restored.add(TENANT, 30)
-        assert await restored.seal() == 90
+        assert await restored.seal() == EVENTS - 2 * ROUND + 30
         new += await restored.add(TENANT, 5)
         assert await restored.seal() == 5
 
         verification = Verification(AuditReader(restored.services.postgres, None), seal_keys(restored.services.keyring))
         report = await verification.run()
+        export = await restored.api.admin("GET", f"/api/admin/events/export?format=csv&after={old[-2]}")
         rows = await restored.database.fetch("select id from events order by tx, id")
         await restored.database.close()
         await restored.services.postgres.stop()
 
-    assert (report.findings, report.events, report.unsealed) == ([], 295, 0)
+    assert (report.findings, report.events, report.unsealed) == ([], EVENTS + 35, 0)
+    assert [line.partition(",")[0] for line in export.text.splitlines()[1:]] == [old[-1], *new]
     assert [row["id"] for row in rows] == old + new
