@@ -4,6 +4,7 @@ import itertools
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -53,15 +54,38 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
+_templates: dict[tuple[Path, bool], str] = {}
+
+
 async def new_database(server: PostgresServer, name: str, *, is_relaxed: bool = True) -> str:
-    """Create a migrated database; return its URL. Tests of the fraud rules need one that is not relaxed."""
+    """Create a migrated database; return its URL. Tests of the fraud rules need one that is not relaxed.
+
+    It is a copy of the first such database of the server, whose name nothing else uses.
+    """
     connection = await asyncpg.connect(server.url())
+    try:
+        template = await _template(server, connection, is_relaxed=is_relaxed)
+        await connection.execute(f"create database {name} template {template} strategy file_copy")
+    finally:
+        await connection.close()
+    return server.url(name)
+
+
+async def _template(server: PostgresServer, connection: asyncpg.Connection, *, is_relaxed: bool) -> str:
+    key = server.data_dir, is_relaxed
+    if key not in _templates:
+        name = "auth1_template_relaxed" if is_relaxed else "auth1_template"
+        await fill_database(server, name, connection, is_relaxed=is_relaxed)
+        _templates[key] = name
+    return _templates[key]
+
+
+async def fill_database(server: PostgresServer, name: str, connection: asyncpg.Connection, *, is_relaxed: bool) -> None:
+    """Create and migrate a database, which leaves no template on the server."""
     await connection.execute(f"create database {name}")
-    await connection.close()
     await migrate(server.url(name))
     if is_relaxed:
         await relax_fraud_rules(server.url(name))
-    return server.url(name)
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,8 @@ from typing import Any
 import asyncpg
 import httpx
 
-from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
-from tests.conftest import Started
+from tests.conftest import Started, new_database
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import Behaviour, TwilioServer
 from tests.support.raw_asgi import RawAsgi
@@ -81,9 +80,7 @@ class ApiScenario:
     @contextlib.asynccontextmanager
     async def own_database(self, name: str) -> AsyncIterator[tuple[ApiClient, asyncpg.Connection]]:
         """Return an application with a database that the test may break."""
-        await self.database.execute(f"create database {name}")
-        url = self.postgres.url(name)
-        await migrate(url)
+        url = await new_database(self.postgres, name, is_relaxed=False)
         connection = await asyncpg.connect(url)
         try:
             yield await self.start_app(DATABASE_URL=url), connection

@@ -14,7 +14,6 @@ from twilio.request_validator import RequestValidator
 
 from auth1 import errors
 from auth1.challenges import magic_link
-from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
 from auth1.fraud.decisions.attacks import ATTACK_REJECTIONS
@@ -24,7 +23,7 @@ from auth1.messaging.providers.console import Console
 from tests.api.conftest import until
 from tests.api.error_triggers import ERROR_TRIGGERS
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
-from tests.conftest import JWT_SECRET, Started, new_phone
+from tests.conftest import JWT_SECRET, Started, new_database, new_phone
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.api_keys import add, patch, rotate
 from tests.support.providers import twilio
@@ -94,14 +93,11 @@ def _without_shown(answer: httpx.Response) -> str:
 async def said(
     start_app: Started,
     twilio_server: TwilioServer,
-    database: asyncpg.Connection,
     postgres_server: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Said]:
     """Log in, trigger every error, manage a tenant, and wait for the last log line."""
-    await database.execute("create database auth1_said")
-    url = postgres_server.url("auth1_said")
-    await migrate(url)
+    url = await new_database(postgres_server, "auth1_said", is_relaxed=False)
     api = await start_app(DATABASE_URL=url, APP_URL=APP_URL)
     said = Said(api, twilio_server, await asyncpg.connect(url), {})
 

@@ -13,7 +13,7 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import JWT_SECRET, new_database
+from tests.conftest import JWT_SECRET, fill_database
 from tests.support.api_client import ADMIN_TOKEN
 from tests.support.process import Auth1
 from tests.support.providers import twilio
@@ -27,7 +27,9 @@ async def postgres_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the files of a stopped PostgreSQL with a migrated database, named as in the documentation."""
     directory = tmp_path_factory.mktemp("template")
     with PostgresServer(directory, durable=False) as server:
-        await new_database(server, DATABASE)
+        connection = await asyncpg.connect(server.url())
+        await fill_database(server, DATABASE, connection, is_relaxed=True)
+        await connection.close()
     return directory / "data"
 
 

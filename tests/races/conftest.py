@@ -9,12 +9,10 @@ import httpx
 import pytest
 
 from auth1.core.postgres import Query
-from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
-from tests.conftest import Started
+from tests.conftest import Started, new_database
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
-from tests.support.relaxed import relax_fraud_rules
 from tests.support.user import PhoneUser
 
 DATABASE = "auth1_races"
@@ -44,13 +42,10 @@ update messages set created_at = created_at - $3::interval where tenant_id = $1 
 @pytest.fixture(scope="session")
 async def races_url(postgres_server: PostgresServer) -> str:
     """Return a database of the races, where a deadlock is detected before a statement timeout."""
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute(f"create database {DATABASE}")
+    url = await new_database(postgres_server, DATABASE)
+    connection = await asyncpg.connect(url)
     await connection.execute(f"alter database {DATABASE} set deadlock_timeout = '20ms'")
     await connection.close()
-    url = postgres_server.url(DATABASE)
-    await migrate(url)
-    await relax_fraud_rules(url)
     return url
 
 

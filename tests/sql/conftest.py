@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from auth1.core.postgres.functions import functions
-from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from tests.conftest import Started
+from tests.conftest import new_database as migrated_database
 from tests.support.api_client import ApiClient
 
 NewDatabase = Callable[[], Awaitable[str]]
@@ -31,11 +31,9 @@ async def new_database(postgres_server: PostgresServer) -> NewDatabase:
 
 
 @pytest.fixture(scope="module")
-async def migrated_url(new_database: NewDatabase) -> str:
+async def migrated_url(postgres_server: PostgresServer) -> str:
     """Return a migrated database for the tests of one file."""
-    url = await new_database()
-    await migrate(url)
-    return url
+    return await migrated_database(postgres_server, f"sql_{secrets.token_hex(6)}", is_relaxed=False)
 
 
 @pytest.fixture(scope="module")
