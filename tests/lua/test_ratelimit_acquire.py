@@ -72,7 +72,7 @@ async def test_rate_limit_is_one_string_that_expires_with_its_window(raw_redis: 
     await take(raw_redis, bucket(key, 5, window_ms))
 
     assert 0.9 * window_ms < await raw_redis.call("PTTL", key) <= window_ms
-    assert re.fullmatch(rb"\d+:1(,0){9}", await raw_redis.call("GET", key))
+    assert re.fullmatch(rb"\d+:1", await raw_redis.call("GET", key))
 
 
 async def test_two_hundred_concurrent_acquires_stay_within_a_limit_of_fifty(new_raw_redis: NewWire, key: str) -> None:

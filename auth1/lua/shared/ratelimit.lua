@@ -1,7 +1,31 @@
 -- Rate limits, for the scripts that acquire them.
 --
 -- A limit is a sliding window, counted in tenths: a request stops counting when its tenth leaves the window, nine to ten
--- tenths later. One small string per limit: "tenth:count,count,…", newest first.
+-- tenths later. One small string per limit: "tenth:count,count,…", newest first; zeros at its end may be missing.
+
+-- Return the counts of a value up to the oldest that is not 0, their sum, and the place of the oldest. `index`: this tenth.
+local function read_counts(value, index)
+  local counts, used, oldest = { 0 }, 0, 1
+  local newest, listed = string.match(value or '', '^(%d+):(.*)$')
+  if newest then
+    -- Never below 1: after a failover the clock may have gone back, and used requests stay used.
+    local place = math.max(1, 1 + index - tonumber(newest))
+    for text in string.gmatch(listed, '%d+') do
+      if place > 10 then
+        break
+      end
+      local number = tonumber(text)
+      if number > 0 then
+        for empty = oldest + 1, place - 1 do
+          counts[empty] = 0
+        end
+        counts[place], used, oldest = number, used + number, place
+      end
+      place = place + 1
+    end
+  end
+  return counts, used, oldest
+end
 
 -- Read `count` limits. `values` are their strings, or false; `sizes` has limit and window in ms of each from `first` on.
 -- Returns the index of the exhausted limit (of several, the one with the longest wait; 0: none), the wait in ms, states.
@@ -10,31 +34,14 @@ local function read_limits(values, sizes, first, count, now)
   for i = 1, count do
     local limit, tenth = tonumber(sizes[first + 2 * i - 2]), math.floor(sizes[first + 2 * i - 1] / 10)
     local index = math.floor(now / tenth)
-    local counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-    local value = values[i]
-    local newest = value and string.match(value, '^%d+:')
-    if newest then
-      -- Never below 1: after a failover the clock may have gone back, and used requests stay used.
-      local place = math.max(1, 1 + index - tonumber(string.sub(newest, 1, -2)))
-      for number in string.gmatch(string.sub(value, #newest + 1), '%d+') do
-        if place <= 10 then
-          counts[place] = tonumber(number)
-        end
-        place = place + 1
-      end
-    end
-    local used, reset, wait = 0, (index + 10) * tenth - now, 0
-    for place = 1, 10 do
-      used = used + counts[place]
-    end
-    local rest = used
-    for place = 10, 1, -1 do
+    local counts, used, oldest = read_counts(values[i], index)
+    local wait = 0
+    if used >= limit then
       -- Oldest first: `rest` counts what remains after this tenth has left the window.
-      if counts[place] > 0 then
-        local leaves = (index - place + 11) * tenth - now
-        reset = math.min(reset, leaves)
-        if rest + 1 > limit then
-          wait = leaves
+      local rest = used
+      for place = oldest, 1, -1 do
+        if counts[place] > 0 and rest >= limit then
+          wait = (index - place + 11) * tenth - now
         end
         rest = rest - counts[place]
       end
@@ -42,7 +49,7 @@ local function read_limits(values, sizes, first, count, now)
     if wait > retry_after then
       refused, retry_after = i, wait
     end
-    states[i] = { limit, tenth, index, counts, used, reset }
+    states[i] = { limit, tenth, index, counts, used, (index - oldest + 11) * tenth - now }
   end
   return refused, retry_after, states
 end
