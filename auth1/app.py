@@ -52,6 +52,7 @@ from auth1.routes import ROUTES
 from auth1.services import Services, new_redis
 from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
+from auth1.webhooks import fan_out
 
 SOON_S = 1.0
 READY_CONNECTIONS = 4  # per worker, open before it accepts requests
@@ -192,6 +193,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, retention.INTERVAL_S, retention.run_once),
             _every(services, heads.INTERVAL_S, heads.write_heads),
             asyncio.create_task(_seal(services)),
+            asyncio.create_task(fan_out.run(services)),
             *(asyncio.create_task(_warm_up(provider, services.log)) for provider in cold),
         )
     )

@@ -84,6 +84,7 @@ EVENT_READER_LAG = Labelled(
     )
 )
 EVENT_STREAMS = Gauge("auth1_event_streams", "Open streams of events.", multiprocess_mode="livesum")
+WEBHOOK_DELIVERIES_CREATED = Counter("auth1_webhook_deliveries_created_total", "Events that a webhook will receive.")
 EVENTS_SEALED = Counter("auth1_events_sealed_total", "Events that a seal fixes.")
 EVENT_CHAIN_ERRORS = Counter("auth1_event_chain_errors_total", "Chains of seals whose last MAC was wrong.")
 EVENTS = Labelled(Counter("auth1_events_total", "Events recorded.", ("type",)))

@@ -54,6 +54,7 @@ from auth1.user_transfer.handlers import ExportQuery, ImportQuery
 from auth1.users import handlers as users
 from auth1.users.schemas import Ban, UserIn, UserPatch
 from auth1.users.search import UserQuery
+from auth1.webhooks.routes import WEBHOOK_ROUTES
 
 SEND_DEADLINE_S = 6.0  # of routes that wait for a provider
 REPORT_DEADLINE_S = REPORT_S + 2.0  # of routes that read many rows
@@ -280,6 +281,7 @@ ROUTES = (
     *FRAUD_ROUTES,
     *EVENT_ROUTES,
     *HOOK_ROUTES,
+    *WEBHOOK_ROUTES,
     Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),

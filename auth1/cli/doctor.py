@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn
 
-from auth1.cli import fraud_checks, provider_checks, service_checks
+from auth1.cli import fraud_checks, provider_checks, service_checks, webhook_checks
 from auth1.config.checklist import Finding, check_settings
 from auth1.config.settings import ConfigurationError, Settings, load_settings
 from auth1.core import schemas
@@ -22,6 +22,7 @@ Check = Callable[[Settings], Awaitable[list[Finding]]]
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("database", service_checks.check_database),
     ("migrations", service_checks.check_migrations),
+    ("webhook secrets", webhook_checks.check_secrets),
     ("Redis", service_checks.check_redis),
     ("public URL", provider_checks.check_public_url),
     ("Twilio", provider_checks.check_twilio),

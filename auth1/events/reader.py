@@ -21,7 +21,7 @@ BUSY_S = 0.5  # seconds between rounds while there is work
 IDLE_S = 5.0
 
 _QUERIES = Queries("event_readers")
-_WITHOUT_TX = "0"  # the transaction of events of earlier versions
+WITHOUT_TX = "0"  # the transaction of events of earlier versions
 
 
 class EventRow(NamedTuple):
@@ -47,6 +47,14 @@ class Place(NamedTuple):
     round: int
     started_at: datetime  # of this round
     is_restored: bool
+
+
+class Progress(NamedTuple):
+    """The result of a round: the number of events, and the place of the last one."""
+
+    events: int
+    tx: str
+    id: str
 
 
 class _Name(NamedTuple):
@@ -83,12 +91,29 @@ _LAG = _QUERIES.statement("measure_lag", _Name, _Lag)
 _CONTINUE_CLOCK = _QUERIES.statement("continue_event_clock", NoParams, NoParams)
 
 Work = Callable[[Transaction, Place, list[EventRow]], Awaitable[None]]
+Act = Callable[[Transaction, Place], Awaitable[Progress | None]]
 
 
 async def follow(postgres: Postgres, name: str, work: Work, max_rows: int = MAX_ROWS) -> int:
     """Run one round: call `work` with the next final events, in one transaction with the new place of the reader.
 
     Return the number of events; 0 also while another process reads. Raises Unavailable, and what `work` raises.
+    """
+
+    async def act(transaction: Transaction, place: Place) -> Progress | None:
+        rows = await _read(transaction, place, max_rows)
+        if not rows:
+            return None
+        await work(transaction, place, rows)
+        return Progress(len(rows), rows[-1].tx, rows[-1].id)
+
+    return await run_round(postgres, name, act)
+
+
+async def run_round(postgres: Postgres, name: str, act: Act) -> int:
+    """Run one round: `act` reads the next final events itself, and returns its progress, None without events.
+
+    Return the number of events; 0 also while another process reads. Raises Unavailable, and what `act` raises.
     """
     is_restored = False
 
@@ -98,11 +123,11 @@ async def follow(postgres: Postgres, name: str, work: Work, max_rows: int = MAX_
         if place is None or place.is_restored:
             is_restored = place is not None
             return 0
-        rows = await _read(transaction, place, max_rows)
-        if rows:
-            await work(transaction, place, rows)
-            await transaction.row(_ADVANCE, _Advance(name, rows[-1].tx, rows[-1].id, place.round + 1))
-        return len(rows)
+        progress = await act(transaction, place)
+        if progress is None:
+            return 0
+        await transaction.row(_ADVANCE, _Advance(name, progress.tx, progress.id, place.round + 1))
+        return progress.events
 
     try:
         found = await postgres.in_transaction(run)
@@ -132,12 +157,12 @@ async def run_rounds(log: Log, act: Callable[[], Awaitable[int]]) -> None:
 async def _read(transaction: Transaction, place: Place, max_rows: int) -> list[EventRow]:
     """Read events without a transaction first, then by transaction."""
     rows: list[EventRow] = []
-    if place.tx == _WITHOUT_TX:
+    if place.tx == WITHOUT_TX:
         rows = await transaction.rows(_READ_WITHOUT_TX, _NextId(place.id, max_rows))
         if rows:
             return rows
-    last_id = place.id if place.tx != _WITHOUT_TX else ""
-    first_tx = place.tx if place.tx != _WITHOUT_TX else "1"
+    last_id = place.id if place.tx != WITHOUT_TX else ""
+    first_tx = place.tx if place.tx != WITHOUT_TX else "1"
     return await read_final(transaction, first_tx, last_id, max_rows)
 
 

@@ -24,6 +24,7 @@ FIELDS = {
     "dollars": "spent today",
     "entry_id": "the entry of a list that follows; null: none",
     "error": "why it failed; null if unknown",
+    "events": "types of events, or `*`",
     "existing": "number of users that existed before",
     "is_new_user": "whether the user was created by this login",
     "is_set": "false: it was deleted",
@@ -192,4 +193,13 @@ class EventType(StrEnum):
     KEY_UPDATED = "key.updated", "key", "its origins or its end", "changed"
     KEY_ROTATED = "key.rotated", "key", "the old one ends with the overlap", "new_key_id"
     KEY_REVOKED = "key.revoked", "key", "it ended at once"
+    WEBHOOK_CREATED = "webhook.created", "webhook", "it was created", "events"
+    WEBHOOK_UPDATED = "webhook.updated", "webhook", "its URL, events, state or secret changed", "changed"
+    WEBHOOK_DISABLED = (
+        "webhook.disabled",
+        "webhook",
+        "its endpoint answered 410 (`gone`), or nothing but failures for five days (`failing`)",
+        "reason",
+    )
+    WEBHOOK_DELETED = "webhook.deleted", "webhook", "it was deleted"
     AUDIT_PURGED = "audit.purged", "tenant", "its older events are deleted", "before before_id reason"

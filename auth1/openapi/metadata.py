@@ -84,6 +84,7 @@ SECTIONS: dict[str, Section] = {
     "fraud": Section("Fraud", "Fraud policies, allow and block lists, decisions and simulation."),
     "messaging": Section("Messages", "Sent messages, delivery states and statistics."),
     "audit": Section("Events", "The audit log: events, their export, and the head of their chain of seals."),
+    "webhooks": Section("Webhooks", "Endpoints that receive events, and the deliveries to them."),
     "health": Section("Health", "Probes and metrics."),
     "openapi": Section("API description", "This description, for programs and for people."),
 }
@@ -107,6 +108,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "session_id": ("The session.", "ses_01kf0fv37p8dmtqhn3ymsqjh1n"),
     "hook": ("The hook: `before_send`, `before_user_created` or `before_token`.", "before_send"),
     "entry_id": ("The entry of a list.", "fl_01kf0fv2qd8x7r3n5w1mzt9c4h"),
+    "webhook_id": ("The webhook.", "whk_01kf0fv2qd8x7r3n5w1mzt9c4h"),
+    "delivery_id": ("The delivery.", "dlv_01kf0fv3bz7w2m9q4x6c8v1n3t"),
     "section": ("The section, such as `users`, `errors` or `schemas`.", "sign-in"),
     "type": ("The type of the identifier: `phone` or `email`.", "phone"),
 }

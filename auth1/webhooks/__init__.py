@@ -1,4 +1,11 @@
 """Webhooks (https://www.standardwebhooks.com): endpoints of tenants, and the events on their way to them.
 
-delivery_ids  the id of a delivery
+body               the body of a delivery
+handlers           manage webhooks and their secrets
+delivery_handlers  list, replay, cancel and test deliveries
+delivery_store     reads and changes them
+delivery_ids       the id of a delivery
+routes             the table of their routes
+fan_out            deliveries from events: a reader of the table of events
+secret_renewal     secrets after a change of JWT_SECRET
 """

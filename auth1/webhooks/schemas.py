@@ -39,8 +39,21 @@ _Events = Annotated[
     ),
 ]
 _WebhookId = Annotated[str, msgspec.Meta(examples=["whk_01kf0fv2qd8x7r3n5w1mzt9c4h"])]
-_DeliveryId = Annotated[str, msgspec.Meta(examples=["dlv_01kf0fv2qd8x7r3n5w1mzt9c4h"])]
-_EventId = Annotated[str, msgspec.Meta(examples=["evt_01kf0fv2qd2b8k6j4h0g9f7d5s"])]
+_DeliveryId = Annotated[str, msgspec.Meta(examples=["dlv_01kf0fv3bz7w2m9q4x6c8v1n3t"])]
+_EventId = Annotated[str, msgspec.Meta(examples=["evt_01kf0fv3bznk9jayq84cstkf4c"])]
+_Status = Annotated[int | None, msgspec.Meta(description="The HTTP status; null without a response.", examples=[204])]
+_Error = Annotated[str | None, msgspec.Meta(examples=[None])]
+_Answer = Annotated[str | None, msgspec.Meta(examples=[""])]
+_Ms = Annotated[int, msgspec.Meta(examples=[84])]
+_State = Annotated[State, msgspec.Meta(examples=["delivered"])]
+_Enabled = Annotated[bool, msgspec.Meta(examples=[True])]
+_Headers = Annotated[
+    dict[str, str],
+    msgspec.Meta(examples=[{"content-type": "application/json", "webhook-id": "evt_01kf0fv3bznk9jayq84cstkf4c"}]),
+]
+_RequestBody = Annotated[
+    str, msgspec.Meta(examples=['{"type":"challenge.answered","timestamp":"2026-01-15T09:30:00Z", …}'])
+]
 _Secret = Annotated[
     str,
     msgspec.Meta(
@@ -73,7 +86,7 @@ class WebhookOut(Out):
     url: _Url
     events: _Events
     sandbox: bool
-    enabled: bool
+    enabled: _Enabled
     disabled_reason: DisabledReason | None
     failing_since: datetime | None
     previous_secret_until: datetime | None
@@ -106,17 +119,25 @@ class RotatedSecret(Out):
     previous_secret_until: datetime | None
 
 
-class AttemptOut(Out):
-    """One call. `error` says why it failed; `answer` is the first 1 KiB of the response; `ms` is its duration."""
+class LastCall(Out):
+    """The last call. `error`: why it failed. `answer`: the first 1 KiB of the response. `ms`: its duration."""
 
-    status: int | None
-    error: str | None
-    ms: int
-    answer: str | None
+    status: _Status
+    error: _Error
+    ms: _Ms
+    answer: _Answer
 
 
-class LastAttempt(AttemptOut):
-    """The last call of a delivery."""
+class CallOut(Out):
+    """One call. `started_at` is its `webhook-timestamp`. The other fields are those of `last`."""
+
+    attempt: int
+    started_at: datetime
+    url: _Url
+    status: _Status
+    error: _Error
+    ms: _Ms
+    answer: _Answer
 
 
 class DeliveryOut(Out):
@@ -125,10 +146,25 @@ class DeliveryOut(Out):
     delivery_id: _DeliveryId
     event_id: _EventId
     type: str
-    state: State
+    state: _State
     attempts: int
     next_attempt_at: datetime | None
-    last: LastAttempt | None
+    last: LastCall | None
+
+
+class RequestOut(Out):
+    """What each call sends, beside `webhook-timestamp` and `webhook-signature`."""
+
+    method: Literal["POST"]
+    headers: _Headers
+    body: _RequestBody
+
+
+class DeliveryDetail(DeliveryOut):
+    """A delivery with its request and its newest 50 calls. `request` is null once its event is purged."""
+
+    request: RequestOut | None
+    calls: list[CallOut]
 
 
 class DeliveryPage(Out):
@@ -145,6 +181,28 @@ def check_types(field: str, types: list[str]) -> None:
     if not _TYPES.issuperset(types) or len(set(types)) != len(types):
         message = 'Must be different types of events, such as challenge.answered, or ["*"] for all.'
         raise ValidationFailed(errors=[FieldError(field, message)])
+
+
+class ReplayIn(In):
+    """The deliveries to replay: by state, and by the time of their events."""
+
+    state: Literal["failed", "cancelled", "delivered"] = "failed"
+    since: Timestamp | None = None
+    until: Timestamp | None = None
+
+
+class CancelIn(In):
+    """The pending deliveries to cancel, by the time of their events."""
+
+    since: Timestamp | None = None
+    until: Timestamp | None = None
+
+
+class DeliveriesOut(Out):
+    """The number of deliveries that were changed. `has_more`: repeat the request to continue."""
+
+    deliveries: int
+    has_more: bool
 
 
 class DeliveryQuery(PageQuery):
