@@ -117,7 +117,7 @@ async def replay_deliveries(postgres: Postgres, key: WebhookKey, state: State, w
         if done is None or done.last is None:
             return Changed(total, has_more=False)
         total, after = total + done.deliveries, done.last
-        if done.deliveries < STEP:
+        if done.chosen < STEP:
             return Changed(total, has_more=False)
     return Changed(total, has_more=True)
 

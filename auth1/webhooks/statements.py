@@ -117,9 +117,10 @@ class ReplayRange(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """The number of replayed deliveries, and the event of the last one."""
+    """The number of replayed and of chosen deliveries, and the event of the last one."""
 
     deliveries: int
+    chosen: int
     last: str | None
 
 
@@ -172,7 +173,7 @@ class Content(NamedTuple):
 
 
 LIST = _QUERIES.statement("list_deliveries", ListDeliveries, Delivery)
-LOOKED = _QUERIES.statement("last_looked_at", Looked, EventId)
+LOOKED = _QUERIES.statement("last_delivery_looked_at", Looked, EventId)
 CANDIDATES = _QUERIES.statement("list_candidates", Candidates, EventId)
 FIND = _QUERIES.statement("find_delivery", DeliveryKey, Delivery)
 CONTENT = _QUERIES.statement("find_content", DeliveryKey, Content)

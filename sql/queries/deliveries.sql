@@ -24,7 +24,7 @@ left join lateral (
 ) as a on true
 order by d.event_id desc
 
--- name: last_looked_at
+-- name: last_delivery_looked_at
 -- The last delivery that a page looked at, if it looked at as many as it may.
 select event_id from deliveries
 where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id < @before
@@ -102,7 +102,7 @@ with chosen as (
   where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = c.event_id and d.state = @state
   returning d.event_id
 )
-select (select count(*) from replayed) as deliveries, max(event_id) as last from chosen
+select (select count(*) from replayed) as deliveries, count(*) as chosen, max(event_id) as last from chosen
 
 -- name: cancel_delivery
 -- Cancel a pending delivery, unless a call is under way. `is_cancelled` is false if it has ended or is under way.

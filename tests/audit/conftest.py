@@ -14,6 +14,7 @@ from auth1.audit import seals
 from auth1.core.ids import new_id
 from auth1.dev.postgres import PostgresServer
 from auth1.services import Services
+from auth1.webhooks import fan_out
 from tests.conftest import Started, new_database
 from tests.support.api_client import ApiClient
 
@@ -48,7 +49,8 @@ class AuditLog:
         return ids
 
     async def seal(self) -> int:
-        """Seal all events; return their number."""
+        """Let all readers read: seal all events; return their number. A purge waits for every reader."""
+        await fan_out.fan_out(self.services)
         total = 0
         while count := await seals.seal_once(self.services):
             total += count
