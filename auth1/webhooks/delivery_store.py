@@ -9,7 +9,7 @@ from auth1.events.reader import EventRow
 from auth1.webhooks import statements
 from auth1.webhooks.body import event_body
 from auth1.webhooks.delivery_ids import delivery_id, event_prefix
-from auth1.webhooks.schemas import CallOut, DeliveryOut, DeliveryQuery, State
+from auth1.webhooks.schemas import TEST, CallOut, DeliveryOut, DeliveryQuery, State
 from auth1.webhooks.statements import DeliveryKey
 from auth1.webhooks.store import WebhookKey
 
@@ -162,7 +162,7 @@ async def insert_test(postgres: Postgres, key: WebhookKey, event_id: str, body: 
     async def work(transaction: Transaction) -> None:
         if not await _lock(transaction, key):
             raise Conflict("The webhook is disabled; enable it first.")
-        await transaction.row(statements.INSERT_TEST, statements.NewTest(*key, event_id, body))
+        await transaction.row(statements.INSERT_TEST, statements.NewTest(*key, event_id, TEST, body))
         await transaction.row(statements.WAKE, key)
 
     await postgres.in_transaction(work)

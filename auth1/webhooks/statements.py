@@ -153,6 +153,7 @@ class NewTest(NamedTuple):
     tenant_id: str
     webhook_id: str
     event_id: str
+    type: str
     body: str
 
 

@@ -148,7 +148,7 @@ select count(*) as deliveries from cancelled
 -- name: insert_test
 -- A test is no event: it brings its body. It is sent before what is pending.
 insert into deliveries (tenant_id, webhook_id, event_id, type, is_sandbox, tx, body)
-select tenant_id, id, @event_id, 'webhook.test', sandbox, '0', @body from webhooks
+select tenant_id, id, @event_id, @type, sandbox, '0', @body from webhooks
 where tenant_id = @tenant_id and id = @webhook_id
 returning event_id
 

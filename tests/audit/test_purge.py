@@ -95,13 +95,13 @@ async def test_mark_that_was_changed_excuses_nothing(audit_log: AuditLog, tenant
 async def test_purge_waits_for_the_slowest_reader(audit_log: AuditLog, tenant_id: str) -> None:
     old = await audit_log.add(tenant_id, 3, age=40 * DAYS)
     await audit_log.seal()
-    await audit_log.database.execute("insert into event_readers (name) values ('webhooks')")
+    await audit_log.database.execute("insert into event_readers (name) values ('slow')")
     for _ in range(2):
         await purge.purge_tenants(audit_log.services)
         await audit_log.seal()
     assert await ids_of(audit_log, tenant_id) == sorted(old)
 
-    await audit_log.database.execute("delete from event_readers where name = 'webhooks'")
+    await audit_log.database.execute("delete from event_readers where name = 'slow'")
     await purge.purge_tenants(audit_log.services)
     assert await ids_of(audit_log, tenant_id) == []
 

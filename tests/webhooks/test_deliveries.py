@@ -32,7 +32,8 @@ async def states(owner: Owner, webhook: dict[str, Any]) -> list[str]:
 
 async def listed(owner: Owner, webhook: dict[str, Any], query: str = "") -> list[str]:
     """Return the events of all pages of a list."""
-    ids, cursor = list[str](), ""
+    ids = list[str]()
+    cursor: str | None = ""
     while cursor is not None:
         page = await owner.call("GET", f"/{webhook['webhook_id']}/deliveries?limit=2&cursor={cursor}{query}")
         assert page.status_code == 200, page.text

@@ -7,9 +7,8 @@ import asyncpg
 import pytest
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import Transaction
+from auth1.core.postgres import Queries, Transaction
 from auth1.errors import Unavailable
-from auth1.events import reader
 from auth1.webhooks import fan_out
 from auth1.webhooks.delivery_ids import delivery_id, event_prefix
 from tests.webhooks.conftest import Owner, insert
@@ -215,7 +214,7 @@ async def test_wake_during_a_lease_is_kept(owner: Owner) -> None:
 
 async def test_lag_of_the_reader_is_measured(owner: Owner) -> None:
     await owner.add("user.created")
-    lag = reader.Queries("event_readers")["measure_lag"].text
+    lag = Queries("event_readers")["measure_lag"].text
     assert await owner.database.fetchval(lag, fan_out.READER) > 0
 
     await owner.fan_out()
