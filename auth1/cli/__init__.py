@@ -10,6 +10,6 @@ doctor           the production checklist
 service_checks   of the checklist: PostgreSQL, Redis and backups
 provider_checks  of the checklist: providers and the public URL
 fraud_checks     of the checklist: Twilio Lookup and the country database
-webhook_checks   of the checklist: the secrets of webhooks
+webhook_checks   of the checklist: the secrets of webhooks and hooks
 openapi          print the OpenAPI document
 """

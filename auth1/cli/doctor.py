@@ -23,6 +23,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("database", service_checks.check_database),
     ("migrations", service_checks.check_migrations),
     ("webhook secrets", webhook_checks.check_secrets),
+    ("hook secrets", webhook_checks.check_hook_secrets),
     ("Redis", service_checks.check_redis),
     ("public URL", provider_checks.check_public_url),
     ("Twilio", provider_checks.check_twilio),

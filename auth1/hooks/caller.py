@@ -24,8 +24,8 @@ from auth1.hooks.answers import MAX_ANSWER_BYTES, BadAnswer, read_answer
 from auth1.hooks.config import Hook, HookName
 from auth1.hooks.schemas import HookAnswer
 
-MAX_CALLS = 64  # at once, per worker
-MAX_CALLS_OF_A_HOOK = 32
+MAX_CALLS = 96  # at once, per worker
+MAX_CALLS_OF_A_HOOK = 16  # a tenant with three of them uses half
 MAX_HOOKS = 500  # with a circuit breaker in memory
 MAX_ALLOWED = 2000
 PROBE_EVERY_S = 5.0  # while a hook's circuit breaker is open
