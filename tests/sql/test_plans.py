@@ -32,7 +32,8 @@ TABLES = ["messages", "identifiers", "challenges", "users", "sessions"]
 CALLS = {
     "submit_codes": """
         select * from {schema}.submit_codes(array[row('{tenant}', '+15551', array['x'::bytea], null, 'usr_new', 'ses_0',
-          60, 60, null, null, null, 'evt_1', 'evt_2', 'key', null, now() + interval '1 min')::{schema}.submit_code])""",
+          60, 60, null, null, null, 'evt_1', 'evt_2', 'key', null, null, null,
+          now() + interval '1 min')::{schema}.submit_code])""",
     "record_deliveries": """
         select * from {schema}.record_deliveries(array[row('{tenant}', 'msg_2', 'unknown', 'twilio', null, 'e', false,
           null, null, null, '{{}}', 'evt_3', 'key', null, null, null, null, null)::{schema}.record_delivery])""",
@@ -41,8 +42,8 @@ CALLS = {
           row('{tenant}', 'ses_2'), row('{tenant}', 'ses_3')]::{schema}.find_session[])""",
     "refresh_sessions": """
         select * from {schema}.refresh_sessions(array[
-          row('{tenant}', 'ses_2', 0, 30, 60, 'evt_4', 'key', null, null, now() + interval '1 min'),
-          row('{tenant}', 'ses_3', 0, 30, 60, 'evt_5', 'key', null, null, now() + interval '1 min')
+          row('{tenant}', 'ses_2', 0, 30, 60, 'evt_4', 'key', null, null, false, now() + interval '1 min'),
+          row('{tenant}', 'ses_3', 0, 30, 60, 'evt_5', 'key', null, null, false, now() + interval '1 min')
         ]::{schema}.refresh_session[])""",
 }
 
