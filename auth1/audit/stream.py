@@ -1,15 +1,15 @@
 """Stream events as they become final, as server-sent events.
 
 A stream that resumes, or whose client reads more slowly than events appear, reads what it has missed from the table,
-page by page as an export. Then it goes on with the events of the poll.
+page by page as an export. Then it goes on with the events of the poll. Both read the primary: a position of one
+replica may be ahead of another.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 from auth1.audit import lists
-from auth1.audit.export import PAGE
 from auth1.audit.lists import ExportPlace
 from auth1.audit.schemas import MAX_TEXT, event_out, tenant_event_out
 from auth1.core import schemas
@@ -19,6 +19,7 @@ from auth1.events.reader import EventRow
 from auth1.events.stream import Position, Subscription, position_of
 from auth1.services import Services
 
+PAGE = 50  # of up to 17 KiB each, in memory until the client has read them
 LIFE_S = 900.0
 COMMENT_S = 15.0  # seconds without an event
 RETRY_S = 1.0  # while the database is unavailable
@@ -95,18 +96,18 @@ class EventStream:
             self._stream.position = Position(int(self._missed.tx), self._missed.id)
         return self._stream.matching(missed)
 
-    def _encode(self, rows: list[EventRow]) -> list[bytes]:
-        """Return events as pieces that a client can take one by one."""
-        pieces, size = [bytearray()], 0
+    def _encode(self, rows: list[EventRow]) -> Iterator[bytes]:
+        """Yield events in pieces that a client can take one by one."""
+        piece = bytearray()
         for row in rows:
             message = encode(row, is_of_all=self._is_of_all)
-            if size and size + len(message) > PIECE_BYTES:
-                pieces.append(bytearray())
-                size = 0
-            pieces[-1] += message
-            size += len(message)
+            if piece and len(piece) + len(message) > PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+            piece += message
             self._sent_id = row.id
-        return [bytes(piece) for piece in pieces if piece]
+        if piece:
+            yield bytes(piece)
 
     def _comment(self) -> bytes:
         """Return a comment, with the id of the last event that did not match: the client resumes after that one."""

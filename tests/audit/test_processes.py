@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.conftest import JWT_SECRET
 from tests.support.process import CODE, Auth1
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit-log.md").read_text()
+[CURL] = re.findall(r"^```sh\n(.+?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+[PROGRAM] = re.findall(r"^```js\n(.+?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)
 
 
@@ -68,6 +71,22 @@ async def shell(command: str, **variables: str) -> tuple[int, str]:
     return process.returncode, out.decode()
 
 
+async def read_until(command: str, **variables: str) -> None:
+    """Run a command of the page that does not end, until it has printed a new event."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", command),
+        env={"PATH": os.environ["PATH"], **variables},
+        stdout=asyncio.subprocess.PIPE,
+        process_group=0,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(120):
+        while b"usr_streamed" not in await process.stdout.readline():
+            assert not process.stdout.at_eof(), command
+    os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
 async def test_documented_commands_work(audit_log: AuditLog, environment: dict[str, str], tmp_path: Path) -> None:
     tenant = await audit_log.api.tenant()
     ids = await audit_log.add(tenant["tenant_id"], 3, type="user.banned")
@@ -80,6 +99,15 @@ async def test_documented_commands_work(audit_log: AuditLog, environment: dict[s
         for command in COMMANDS:
             code, outputs[command] = await shell(command, DIRECTORY=str(tmp_path), **variables)
             assert code == 0, (command, outputs[command])
+
+        streamed = asyncio.gather(
+            read_until(CURL, **variables),
+            read_until(f"exec node --input-type=module -e {shlex.quote(PROGRAM)}", **variables),
+        )
+        while not streamed.done():
+            await audit_log.add(tenant["tenant_id"], type="user.banned", subject="usr_streamed")
+            await asyncio.sleep(0.1)
+        await streamed
 
     exported = [json.loads(line)["event_id"] for line in (tmp_path / "events.ndjson").read_text().splitlines()]
     assert exported[-4:] == [*ids, ids[2]]

@@ -214,6 +214,7 @@ class App(Lifecycle[Services]):
         is_in_progress = stream.lasts_s is None
         left_s = stream.lasts_s or route.deadline_s - elapsed_s
         metrics.HTTP_IN_FLIGHT.dec(not is_in_progress)
+        began = perf_counter()
         try:
             broken = await streaming.send_all(stream, receive, send, left_s, self._finishing)
         except ApiError as refusal:
@@ -223,6 +224,8 @@ class App(Lifecycle[Services]):
             broken = InternalError.code
         finally:
             metrics.HTTP_IN_FLIGHT.inc(not is_in_progress)
+        if not is_in_progress:
+            request.log["lasted_s"] = round(perf_counter() - began, 1)
         if broken is not None:
             request.log["broken"] = broken
 
