@@ -53,7 +53,8 @@ from auth1.routes import ROUTES
 from auth1.services import Services, new_redis
 from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
-from auth1.webhooks import fan_out
+from auth1.webhooks import delivery_worker, fan_out
+from auth1.webhooks.delivery_worker import DeliveryWorker
 
 SOON_S = 1.0
 READY_CONNECTIONS = 4  # per worker, open before it accepts requests
@@ -158,6 +159,7 @@ async def start_services(
         sessions=SessionCache(postgres, redis),
         lists=ListCache(postgres),
         streams=EventStreams(postgres, log),
+        deliveries=DeliveryWorker(postgres, keyring, log, guard),
         started_at=time.monotonic(),
     )
     await postgres.start(required=not background)
@@ -176,6 +178,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
     with contextlib.suppress(Unavailable):
         await services.fraud_sources.refresh()
     metrics.BUILD_INFO[__version__].set(1)
+    services.deliveries.start()
     services.background.extend(
         (
             _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),
@@ -196,6 +199,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             asyncio.create_task(_seal(services)),
             asyncio.create_task(fan_out.run(services)),
             asyncio.create_task(hook_secrets.renew_secrets(services)),
+            _every(services, delivery_worker.MEASURE_EVERY_S, delivery_worker.measure),
             *(asyncio.create_task(_warm_up(provider, services.log)) for provider in cold),
         )
     )
@@ -207,6 +211,7 @@ async def stop_services(services: Services) -> None:
     for task in services.background:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
+    await services.deliveries.stop()
     if services.background:
         with contextlib.suppress(Unavailable):
             await heads.write_heads(services)

@@ -84,6 +84,33 @@ EVENT_READER_LAG = Labelled(
     )
 )
 EVENT_STREAMS = Gauge("auth1_event_streams", "Open streams of events.", multiprocess_mode="livesum")
+_DELAYS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 21600, 86400)
+WEBHOOK_ATTEMPTS = Labelled(
+    Counter("auth1_webhook_attempts_total", "Calls of webhooks, by what followed.", ("outcome",))
+)
+WEBHOOK_CALL_DURATION = Histogram(
+    "auth1_webhook_call_duration_seconds", "Time of a call of a webhook.", buckets=(*_SECONDS, 15)
+)
+WEBHOOK_DELIVERY_DELAY = Histogram(
+    "auth1_webhook_delivery_delay_seconds", "Time from an event to its delivery.", buckets=_DELAYS
+)
+WEBHOOK_CALLS_IN_FLIGHT = Gauge(
+    "auth1_webhook_calls_in_flight", "Calls of webhooks in progress.", multiprocess_mode="livesum"
+)
+WEBHOOK_BACKLOG = Labelled(
+    Gauge(
+        "auth1_webhook_backlog",
+        "Pending deliveries, by whether their webhook works or keeps failing.",
+        ("webhook",),
+        multiprocess_mode="livemax",
+    )
+)
+WEBHOOK_OLDEST_PENDING = Gauge(
+    "auth1_webhook_oldest_pending_seconds",
+    "How long the oldest due delivery of a working webhook waits.",
+    multiprocess_mode="livemax",
+)
+WEBHOOKS_DISABLED = Labelled(Counter("auth1_webhooks_disabled_total", "Webhooks that were disabled.", ("reason",)))
 WEBHOOK_DELIVERIES_CREATED = Counter("auth1_webhook_deliveries_created_total", "Events that a webhook will receive.")
 EVENTS_SEALED = Counter("auth1_events_sealed_total", "Events that a seal fixes.")
 EVENT_CHAIN_ERRORS = Counter("auth1_event_chain_errors_total", "Chains of seals whose last MAC was wrong.")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.messaging.outbox import Outbox
     from auth1.sessions.cache import SessionCache
     from auth1.sessions.tokens import Signer
+    from auth1.webhooks.delivery_worker import DeliveryWorker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class Services:
     sessions: "SessionCache"
     lists: "ListCache"
     streams: "EventStreams"
+    deliveries: "DeliveryWorker"
     started_at: float  # time.monotonic()
     background: list[asyncio.Task[None]] = field(default_factory=list)
 

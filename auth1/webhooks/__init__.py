@@ -7,5 +7,11 @@ delivery_store     reads and changes them
 delivery_ids       the id of a delivery
 routes             the table of their routes
 fan_out            deliveries from events: a reader of the table of events
+delivery_worker    leases endpoints with something due
+endpoint_queue     the deliveries of one leased endpoint
+call_slots         how many calls a worker makes at once
+attempts           one call, and what its result means
+schedule           when to try again, and how long to pause
+leases             the queue in PostgreSQL
 secret_renewal     secrets after a change of JWT_SECRET
 """

@@ -58,6 +58,8 @@ async def fan_out(app: Services, max_events: int = MAX_EVENTS) -> int:
         total += events
         if events < max_events:
             break
+    if total:
+        app.deliveries.wake()
     return total
 
 

@@ -56,6 +56,8 @@ HOOK_ALLOWS, HOOK_TIMEOUTS = (
 LOG_LINES = of("auth1_log_lines_dropped_total")
 READER_LAG = of("auth1_event_reader_lag_seconds", reader="seals")
 CHAIN_ERRORS = of("auth1_event_chain_errors_total")
+WEBHOOK_DELAY = of("auth1_webhook_oldest_pending_seconds")
+DELIVERED, RETRIED = (of("auth1_webhook_attempts_total", outcome=outcome) for outcome in ("delivered", "retried"))
 NO_MONEY = of("auth1_code_requests_total", channel="sms", outcome="money")
 FAST = of("auth1_http_request_duration_seconds_bucket", route="/api/auth/verify", le="0.5")
 SLOW_ROUTE = of("auth1_http_request_duration_seconds_bucket", route="/api/auth/request", le="0.5")
@@ -95,6 +97,9 @@ ALL_OK = {
     LOG_LINES: "0x2000",
     READER_LAG: "4x2000",
     CHAIN_ERRORS: "0x2000",
+    WEBHOOK_DELAY: "2x2000",
+    DELIVERED: "0+60x2000",
+    RETRIED: "0+40x2000",
     # Of 100 a minute 97 take 0.5 s or less; requests for a code are slower, and do not count.
     FAST: "0+97x2000",
     bucket(FAST, "1"): "0+100x2000",
@@ -141,6 +146,10 @@ SICK = [
     Case("Auth1EventReaderLags", ALL_OK | {READER_LAG: "61x99"}, 20, [WARNING | {"reader": "seals"}]),
     Case("Auth1EventReaderLags", ALL_OK | {READER_LAG: "61x2 1x99"}, 20, []),
     Case("Auth1AuditChainBroken", ALL_OK | {CHAIN_ERRORS: "0x18 1x99"}, 20, [CRITICAL | {"instance": "a"}]),
+    Case("Auth1WebhooksDelayed", ALL_OK | {WEBHOOK_DELAY: "61x99"}, 20, [WARNING]),
+    Case("Auth1WebhooksDelayed", ALL_OK | {WEBHOOK_DELAY: "61x2 1x99"}, 20, []),
+    Case("Auth1WebhooksFailing", ALL_OK | {RETRIED: "0+70x99"}, 40, [WARNING]),
+    Case("Auth1WebhooksFailing", ALL_OK | {DELIVERED: "0+1x99", RETRIED: "0+3x99"}, 40, []),  # too few
     Case("Auth1PoolNearlyFull", ALL_OK | {POOL_IN_USE: "17x99"}, 20, [WARNING | TARGET]),
 ]
 NAMES = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]

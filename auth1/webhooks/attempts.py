@@ -1,0 +1,81 @@
+"""One call of an endpoint, and what its result means for the delivery and for the endpoint."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from auth1.core.outbound.guarded import Answer, GuardedClient
+from auth1.core.standard_webhooks import sign
+from auth1.webhooks.leases import Result, Verdict
+from auth1.webhooks.schedule import OVERLOADED, pause_in, read_retry_after, retry_in
+
+GONE = 410
+BAD_STATUS = "bad_status"  # an answer other than 2xx
+EVENT_PURGED = "event_purged"  # the event is older than the retention of events
+NO_SECRET = "no_secret"  # noqa: S105  # JWT_SECRET was replaced without JWT_SECRET_PREVIOUS
+_CONTENT_TYPE = "application/json"
+
+
+class Call(NamedTuple):
+    """A call to make. `attempt` counts from 1 since the delivery was made or replayed; without `keys` none is sent."""
+
+    url: str
+    event_id: str
+    attempt: int
+    body: bytes | None
+    keys: Sequence[bytes]
+    created_at: datetime | None  # of the event; null: a test
+
+
+async def make_call(client: GuardedClient, call: Call, timeout_s: float) -> Result:
+    """Send a delivery once and return the result. It raises nothing but the cancellation of its task."""
+    now = time.time()
+    started_at = datetime.fromtimestamp(now, UTC)
+    if call.body is None:
+        return Result(call.event_id, "failed", 0.0, started_at, None, EVENT_PURGED, 0, None, is_counted=False)
+    if not call.keys:
+        return _judge(call, started_at, Answer(None, 0), NO_SECRET)
+    headers = {"content-type": _CONTENT_TYPE, **sign(call.keys, call.event_id, int(now), call.body)}
+    answer = await client.post(call.url, call.body, headers, timeout_s=timeout_s)
+    return _judge(call, started_at, answer, None if answer.is_success else answer.error or BAD_STATUS)
+
+
+def judge_endpoint(results: Sequence[Result], failures: int) -> Verdict:
+    """Return what results mean for their endpoint, in the order of their ends; `failures` in a row came before."""
+    counted = [result for result in results if result.is_counted]
+    successes = [index for index, result in enumerate(counted) if result.error is None]
+    failed = counted[successes[-1] + 1 :] if successes else counted
+    in_a_row = len(failed) + (0 if successes else failures) if failed else 0
+    overloaded = [result.retry_after_s for result in counted if result.status in OVERLOADED]
+    if overloaded:  # also where another call succeeded meanwhile
+        pause_s = pause_in(max(in_a_row, 1), is_overloaded=True, retry_after_s=max(overloaded))
+    else:
+        pause_s = pause_in(in_a_row, is_overloaded=False, retry_after_s=0.0)
+    return Verdict(
+        has_success=bool(successes),
+        failures=len(failed),
+        first_failure=min((result.started_at for result in failed), default=None),
+        pause_s=pause_s,
+        is_gone=any(result.status == GONE for result in counted),
+    )
+
+
+def _judge(call: Call, started_at: datetime, answer: Answer, error: str | None) -> Result:
+    retry_after_s = read_retry_after(answer.retry_after, datetime.now(UTC)) if error is not None else 0.0
+    delay_s = retry_in(call.attempt, retry_after_s) if error is not None else None
+    return Result(
+        event_id=call.event_id,
+        state="delivered" if error is None else "failed" if delay_s is None else "pending",
+        retry_s=delay_s or 0.0,
+        started_at=started_at,
+        status=answer.status,
+        error=error,
+        ms=answer.ms,
+        answer=_as_text(answer.body) if answer.status is not None else None,
+        retry_after_s=retry_after_s,
+    )
+
+
+def _as_text(body: bytes) -> str:
+    return body.decode("utf-8", "replace").replace("\0", "\ufffd")
