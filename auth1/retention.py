@@ -19,6 +19,7 @@ MAX_BATCHES = 50  # per table and round
 STRETCH = 1024  # pages (8 MiB) of one step
 MAX_STRETCHES = 16  # per table and round
 DECISIONS_DAYS = 30
+ATTEMPTS_DAYS = 31  # of calls of webhooks, by whole months: their deliveries are purged before
 
 _QUERIES = Queries("retention")
 # By table, in the order of execution.
@@ -31,11 +32,15 @@ TABLE_SCANS = {
     "purge_sessions": "sessions",
     "purge_identifiers": "identifiers",
     "purge_line_types": "line_types",
+    "purge_deliveries": "deliveries",
 }
 INDEXED_PURGES = (
     "purge_idempotency",
     "purge_spending",
     "purge_fraud_lists",
+    "end_webhooks_of_deleted_tenants",
+    "purge_deliveries_of_deleted_webhooks",
+    "purge_webhooks",
     "purge_deleted_sessions",
     "purge_deleted_identifiers",
     "purge_deleted_users",
@@ -82,6 +87,8 @@ Params = TypeVar("Params")
 _MAKE_PARTITIONS = _QUERIES.statement("make_partitions", NoParams, NoParams)
 _MAKE_DECISIONS = _QUERIES.statement("make_decisions_partitions", NoParams, NoParams)
 _DROP_DECISIONS = _QUERIES.statement("drop_decisions_partitions", _Days, NoParams)
+_MAKE_ATTEMPTS = _QUERIES.statement("make_delivery_attempts_partitions", NoParams, NoParams)
+_DROP_ATTEMPTS = _QUERIES.statement("drop_delivery_attempts_partitions", _Days, NoParams)
 _PAGES = _QUERIES.statement("pages", _Table, _Pages)
 
 
@@ -98,6 +105,9 @@ async def run_once(app: Services) -> None:
     with suppress(Unavailable):
         await app.postgres.rows(_MAKE_DECISIONS, NO_PARAMS)
         await app.postgres.rows(_DROP_DECISIONS, _Days(DECISIONS_DAYS))
+    with suppress(Unavailable):
+        await app.postgres.rows(_MAKE_ATTEMPTS, NO_PARAMS)
+        await app.postgres.rows(_DROP_ATTEMPTS, _Days(ATTEMPTS_DAYS))
     for name, table in TABLE_SCANS.items():
         with suppress(Unavailable):
             await _sweep(app, _QUERIES.statement(name, _PageRange, _Purged), table)

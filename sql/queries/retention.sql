@@ -14,6 +14,15 @@ select make_decisions_partition((now() at time zone 'UTC')::date + n) from gener
 -- Drop partitions of decisions after the retention period.
 select drop_decisions_partitions((now() at time zone 'UTC')::date - @days::int)
 
+-- name: make_delivery_attempts_partitions
+-- Create the partitions of calls of webhooks for this month and the next two.
+select make_delivery_attempts_partition((date_trunc('month', now() at time zone 'UTC') + make_interval(months => n))::date)
+from generate_series(0, 2) as n
+
+-- name: drop_delivery_attempts_partitions
+-- Drop months of calls whose deliveries are purged.
+select drop_delivery_attempts_partitions(now() - @days::int * interval '1 day')
+
 -- name: pages
 -- The number of pages of a table.
 select pg_relation_size(@table_name::text::regclass) / current_setting('block_size')::int as pages
@@ -119,6 +128,20 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_deliveries
+-- Deliveries that ended a month ago. One that has been pending for three months belongs to a disabled webhook.
+with old as (
+  select tenant_id, webhook_id, event_id from deliveries
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
+    and (finished_at < now() - interval '30 days'
+      or state = 'pending' and event_id < id_floor('evt', now() - interval '90 days'))
+  limit @max_rows for update skip locked
+), deleted as (
+  delete from deliveries d using old
+  where d.tenant_id = old.tenant_id and d.webhook_id = old.webhook_id and d.event_id = old.event_id returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_idempotency
 -- Delete what is old, skipping rows that are locked. Here and below, a range with two ends makes the planner expect few
 -- rows, and use the index, before it knows the table.
@@ -160,6 +183,37 @@ with owners as (
 ), counted as (
   update fraud_settings s set list_entries = s.list_entries - d.entries
   from (select tenant_id, count(*)::int as entries from deleted group by tenant_id) as d where s.tenant_id = d.tenant_id
+)
+select count(*) as purged from deleted
+
+-- name: purge_deliveries_of_deleted_webhooks
+-- After a minute no worker delivers to a deleted webhook.
+with old as (
+  select o.* from (
+    select tenant_id, id from webhooks where deleted_at between '-infinity' and now() - interval '1 minute'
+    order by deleted_at limit @max_rows
+  ) as w
+  cross join lateral (
+    select d.tenant_id, d.webhook_id, d.event_id from deliveries d where d.tenant_id = w.tenant_id and d.webhook_id = w.id
+    order by d.tenant_id, d.webhook_id, d.event_id limit @max_rows for update of d skip locked
+  ) as o
+  limit @max_rows
+), deleted as (
+  delete from deliveries d using old
+  where d.tenant_id = old.tenant_id and d.webhook_id = old.webhook_id and d.event_id = old.event_id returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_webhooks
+-- Deleted webhooks, after their deliveries.
+with old as (
+  select w.tenant_id, w.id from webhooks w
+  where w.deleted_at between '-infinity' and now() - interval '1 minute'
+    and (select true from deliveries d where d.tenant_id = w.tenant_id and d.webhook_id = w.id
+      order by d.tenant_id, d.webhook_id, d.event_id limit 1) is null
+  order by w.deleted_at limit @max_rows for update skip locked
+), deleted as (
+  delete from webhooks w using old where w.tenant_id = old.tenant_id and w.id = old.id returning 1
 )
 select count(*) as purged from deleted
 
@@ -311,6 +365,23 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: end_webhooks_of_deleted_tenants
+-- They are deleted like other webhooks: their deliveries first.
+with old as (
+  select o.* from tenants t
+  cross join lateral (
+    select w.tenant_id, w.id from webhooks w where w.tenant_id = t.id and w.deleted_at is null
+    order by w.tenant_id, w.id limit @max_rows for update of w skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
+), ended as (
+  update webhooks w
+  set deleted_at = now() - interval '1 minute', is_enabled = false, secret = '', previous_secret = null,
+    previous_secret_until = null, due_at = null
+  from old where w.tenant_id = old.tenant_id and w.id = old.id returning 1
+)
+select count(*) as purged from ended
+
 -- name: purge_deleted_exposures
 -- Delete what is old, skipping rows that are locked.
 with old as (
@@ -339,6 +410,7 @@ with old as (
     and (select true from messages m where m.tenant_id in (t.id, t.id || ':test') order by m.tenant_id, m.id limit 1) is null
     and (select true from spending s where s.tenant_id in (t.id, t.id || ':test') order by s.tenant_id, s.day limit 1) is null
     and (select true from fraud_lists l where l.tenant_id = t.id order by l.tenant_id, l.id limit 1) is null
+    and (select true from webhooks w where w.tenant_id = t.id order by w.tenant_id, w.id limit 1) is null
     and not exists (select from fraud_settings f where f.tenant_id = t.id)
     and not exists (select from hooks h where h.tenant_id = t.id)
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
