@@ -16,8 +16,8 @@ from auth1.webhooks.store import WebhookKey
 MAX_LOOKED = 20_000  # deliveries that a page looks at
 MAX_CALLS = 50  # shown of a delivery
 MAX_SAME_MILLISECOND = 5000
-STEP = 1000  # deliveries of a statement
-MAX_STEPS = 10  # of a request
+STEP = 500  # deliveries of a statement
+MAX_STEPS = 20  # of a request
 REPLAY_INTERVAL_MS = 50  # between two replayed deliveries: 20 a second
 
 _NEWEST = "evt_~"  # above every id

@@ -75,72 +75,74 @@ returning event_id
 -- name: replay_deliveries
 -- The next ended deliveries of a state, oldest first, spaced in time. A constant in each branch selects its index.
 with chosen as (
-  select event_id, row_number() over (order by event_id) as number
+  select array_agg(event_id order by event_id) as ids
   from (
-    select event_id from (
+    (
       select event_id from deliveries
       where @state::text <> 'delivered' and tenant_id = @tenant_id and webhook_id = @webhook_id
         and state in ('failed', 'cancelled') and state = @state
         and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
         and event_id > @after
       order by event_id limit @max_rows
-    ) as ended
+    )
     union all
-    select event_id from (
+    (
       select event_id from deliveries
       where @state::text = 'delivered' and tenant_id = @tenant_id and webhook_id = @webhook_id and state = 'delivered'
         and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
         and event_id > @after
       order by event_id limit @max_rows
-    ) as delivered
+    )
   ) as found
 ), replayed as (
   update deliveries d
   set state = 'pending', attempts_before = d.attempts, finished_at = null,
-    due_at = now() + (@before_these::int + c.number) * @interval_ms::int * interval '1 ms'
-  from chosen c
-  where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = c.event_id and d.state = @state
-  returning d.event_id
+    due_at = now() + (@before_these::int + array_position((select ids from chosen), d.event_id)) * @interval_ms::int * interval '1 ms'
+  where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = any((select ids from chosen)::text[])
+    and d.state = @state
+  returning 1
 )
-select (select count(*) from replayed) as deliveries, count(*) as chosen, max(event_id) as last from chosen
+select (select count(*) from replayed) as deliveries, coalesce(cardinality(ids), 0) as chosen, ids[cardinality(ids)] as last
+from chosen
 
 -- name: cancel_delivery
 -- Cancel a pending delivery, unless a call is under way. `is_cancelled` is false if it has ended or is under way.
 with found as (
-  select event_id, state, claimed_until from deliveries
+  select state, claimed_until from deliveries
   where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id = @event_id for no key update
 ), cancelled as (
-  update deliveries d set state = 'cancelled', finished_at = now()
-  from found f
-  where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = f.event_id
-    and f.state = 'pending' and coalesce(f.claimed_until, '-infinity') < now()
-  returning d.event_id
+  update deliveries set state = 'cancelled', finished_at = now()
+  where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id = @event_id
+    and (select state = 'pending' and coalesce(claimed_until, '-infinity') < now() from found)
+  returning 1
 )
 select exists (select from cancelled) as is_cancelled, state from found
 
 -- name: cancel_deliveries
 -- The next pending deliveries, except those with a call under way. A branch for each index of pending rows.
 with chosen as (
-  (
-    select event_id from deliveries
-    where tenant_id = @tenant_id and webhook_id = @webhook_id and state = 'pending' and attempts = 0
-      and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
-      and coalesce(claimed_until, '-infinity') < now()
-    order by tx, event_id limit @max_rows
-  )
-  union all
-  (
-    select event_id from deliveries
-    where tenant_id = @tenant_id and webhook_id = @webhook_id and state = 'pending' and attempts > 0
-      and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
-      and coalesce(claimed_until, '-infinity') < now()
-    order by due_at limit @max_rows
-  )
+  select array_agg(event_id) as ids
+  from (
+    (
+      select event_id from deliveries
+      where tenant_id = @tenant_id and webhook_id = @webhook_id and state = 'pending' and attempts = 0
+        and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
+        and coalesce(claimed_until, '-infinity') < now()
+      order by tenant_id, webhook_id, tx, event_id limit @max_rows
+    )
+    union all
+    (
+      select event_id from deliveries
+      where tenant_id = @tenant_id and webhook_id = @webhook_id and state = 'pending' and attempts > 0
+        and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
+        and coalesce(claimed_until, '-infinity') < now()
+      order by tenant_id, webhook_id, due_at limit @max_rows
+    )
+  ) as found
 ), cancelled as (
   update deliveries d set state = 'cancelled', finished_at = now()
-  from chosen c
-  where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = c.event_id and d.state = 'pending'
-    and coalesce(d.claimed_until, '-infinity') < now()
+  where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = any((select ids from chosen)::text[])
+    and d.state = 'pending' and coalesce(d.claimed_until, '-infinity') < now()
   returning 1
 )
 select count(*) as deliveries from cancelled
