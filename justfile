@@ -108,6 +108,14 @@ audit-runs runs="1000":
 audit *arguments:
     {{ bin }}/python -m bench.audit {{ arguments }}
 
+# Measure webhooks: logins beside a backlog of endpoints that hang, the delay of one that answers, CPU of a delivery
+webhooks *arguments:
+    {{ bin }}/python -m bench.webhooks {{ arguments }}
+
+# Kill workers of webhooks in a loop during 10,000 deliveries; each must arrive
+webhook-kills:
+    AUTH1_THOROUGH=1 {{ bin }}/pytest -n 0 tests/webhooks/test_kills.py
+
 # Log in through nginx and two instances while workers, PostgreSQL, Redis and clients fail; `--seconds 6` takes a minute
 chaos *arguments:
     {{ bin }}/python -m bench.chaos {{ arguments }}

@@ -160,7 +160,7 @@ _UPDATE = _QUERIES.statement("update_webhook", _Update, _ChangedWebhook)
 _DELETE = _QUERIES.statement("delete_webhook", _Delete, _Events)
 _ROTATE = _QUERIES.statement("rotate_secret", _Rotate, _Rotated)
 _LIST_OUTDATED = _QUERIES.statement("list_outdated_secrets", _OutdatedPage, OutdatedSecrets)
-_REPLACE = _QUERIES.statement("replace_secrets", _Replace, NoParams)
+_REPLACE = _QUERIES.statement("replace_webhook_secrets", _Replace, NoParams)
 
 
 class NewWebhook(NamedTuple):

@@ -112,7 +112,7 @@ where deleted_at is null and (tenant_id, id) > (@after_tenant::text, @after::tex
   and (substr(secret, 1, 4) <> @seal or substr(previous_secret, 1, 4) <> @seal)
 order by tenant_id, id limit @max_rows
 
--- name: replace_secrets
+-- name: replace_webhook_secrets
 -- Unless they were rotated meanwhile.
 update webhooks set secret = @new_secret, previous_secret = @new_previous_secret
 where tenant_id = @tenant_id and id = @webhook_id and secret = @secret and previous_secret is not distinct from @previous_secret
