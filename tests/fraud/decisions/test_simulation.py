@@ -1,8 +1,6 @@
 """Stored decisions under another policy: `POST …/fraud/simulate` and `auth1 fraud replay`."""
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from auth1.fraud.policy import DEFAULT_POLICY, Policy, Rule, Rules
 from tests.fraud.conftest import ManagedTenant, managed_tenant
 from tests.fraud.decision_rows import COLD, FLOODED, LOADED, make_decision
 from tests.support.api_client import ApiClient
+from tests.support.commands import CommandServer, Ended
 
 SIMULATE = "/fraud/simulate"
 NOTHING = {
@@ -171,6 +170,7 @@ async def test_replay_prints_the_decisions_of_each_tenant(
     database: asyncpg.Connection,
     environment: dict[str, str],
     fraud_url: str,
+    command_server: CommandServer,
     tmp_path: Path,
 ) -> None:
     await fill(database, managed.tenant_id)
@@ -178,24 +178,18 @@ async def test_replay_prints_the_decisions_of_each_tenant(
     changes.write_text('{"mode": "off"}')
     slug = managed.made["slug"]
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "auth1", "fraud", "replay", *arguments]
-        return subprocess.run(  # our own program
-            command,
-            env=os.environ | environment | {"DATABASE_URL": fraud_url},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
+    async def run(*arguments: str) -> Ended:
+        return await command_server.run(
+            ["fraud", "replay", *arguments], os.environ | environment | {"DATABASE_URL": fraud_url}
         )
 
-    as_json = run("--json", "--days", "2", "--policy", str(changes))
-    as_text = run()
+    as_json = await run("--json", "--days", "2", "--policy", str(changes))
+    as_text = await run()
     changes.write_text("[]")
-    invalid = run("--policy", str(changes))
+    invalid = await run("--policy", str(changes))
 
-    assert msgspec.json.decode(as_json.stdout)[slug]["allowed"] == 5, as_json.stderr
-    [line] = [line for line in as_text.stdout.splitlines() if line.startswith(slug)]
+    assert msgspec.json.decode(as_json.out)[slug]["allowed"] == 5, as_json.err
+    [line] = [line for line in as_text.out.splitlines() if line.startswith(slug)]
     assert line.split() == [slug, "5", "2", "1", "2", "1", "0.05", "1"]
-    assert invalid.returncode == 1
-    assert "is no policy in JSON" in invalid.stderr
+    assert invalid.code == 1
+    assert "is no policy in JSON" in invalid.err

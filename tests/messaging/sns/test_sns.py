@@ -8,7 +8,7 @@ import pytest
 from auth1.messaging.providers.protocol import Failure, SendError
 from auth1.messaging.providers.sns import Sns
 from auth1.tenants.settings import Senders
-from tests.messaging.sns.conftest import TEXT, failure, send
+from tests.messaging.sns.conftest import PATIENT, TEXT, failure, send
 from tests.support.providers import sns as aws
 from tests.support.providers.sns import Request, SnsServer, answer, hang_up, refuse
 
@@ -19,7 +19,7 @@ IMPOSSIBLE = "Invalid parameter: PhoneNumber Reason: +1 is not valid to publish 
 async def test_message_is_published_as_transactional_from_the_configured_number(
     server: SnsServer, phone: str, number: str | None
 ) -> None:
-    provider = Sns("eu-central-1", number, timeout_scale=10)
+    provider = Sns("eu-central-1", number, timeout_scale=PATIENT)
     await send(provider, phone)
     await provider.close()
 
@@ -42,7 +42,7 @@ async def test_message_is_published_as_transactional_from_the_configured_number(
 async def test_tenant_sender_overrides_operator_sender(
     server: SnsServer, phone: str, senders: Senders, name: str, value: str
 ) -> None:
-    provider = Sns("eu-central-1", "+12015550123", timeout_scale=10)
+    provider = Sns("eu-central-1", "+12015550123", timeout_scale=PATIENT)
     await provider.warm_up()
     await send(provider, phone, senders)
     await provider.close()
@@ -90,7 +90,7 @@ async def test_proxy_from_the_environment_is_used(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", "http://sns.eu-central-1.example.com")
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     await send(provider, phone)
     await provider.close()
 

@@ -79,13 +79,13 @@ async def test_ambiguous_sns_response_is_unknown_and_not_retried(
     assert await send(sns, phone), "the next one goes through"
 
 
-async def test_late_sns_responses_are_unknown_and_not_retried(server: SnsServer, sns: Sns) -> None:
+async def test_late_sns_responses_are_unknown_and_not_retried(server: SnsServer, brief_sns: Sns) -> None:
     """They are late at once, because each takes the whole deadline."""
     late = (hang, hang_after_headers, trickle)
     server.script.extend(late)
 
     phones = [new_phone() for _ in late]
-    assert await asyncio.gather(*(failure(sns, phone) for phone in phones)) == [(Failure.UNKNOWN, "timeout")] * 3
+    assert await asyncio.gather(*(failure(brief_sns, phone) for phone in phones)) == [(Failure.UNKNOWN, "timeout")] * 3
     assert len(server.requests) == 3
 
 

@@ -11,7 +11,7 @@ import pytest
 from auth1.messaging.providers.protocol import Failure, SendError
 from auth1.messaging.providers.sns import Sns
 from tests.conftest import new_phone
-from tests.messaging.sns.conftest import failure, send
+from tests.messaging.sns.conftest import BRIEF, PATIENT, failure, send
 from tests.support.providers import sns as aws
 from tests.support.providers.sns import Request, SnsServer, hang, lend, lend_role, refuse
 
@@ -20,7 +20,7 @@ async def test_missing_credentials_are_a_failure_until_they_are_set(
     server: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     with pytest.raises(SendError, match=r"configuration \(no_credentials\)"):
         await provider.warm_up()
     assert await failure(provider, phone) == (Failure.CONFIGURATION, "no_credentials")
@@ -44,7 +44,7 @@ async def test_invalid_aws_environment_is_a_configuration_failure(
     server: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     with pytest.raises(SendError):
         await provider.warm_up()
 
@@ -67,7 +67,7 @@ def role(server: SnsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 async def test_role_is_assumed_once_for_concurrent_first_messages(role: SnsServer) -> None:
     role.script.append(lend_role("ASIAROLE"))
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
 
     await asyncio.gather(*(send(provider, new_phone()) for _ in range(20)))
 
@@ -91,7 +91,7 @@ async def test_failed_role_assumption_sends_nothing(
         "AWS_MAX_ATTEMPTS", "1"
     )  # STS would be asked again and again, for longer than a test should take
     role.behaviour = refuse(code, status=status)
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     with pytest.raises(SendError):
         await provider.warm_up()
 
@@ -105,7 +105,7 @@ async def test_unavailable_sts_is_transient_failure(
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{unused_tcp_port}")
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     with pytest.raises(SendError):
         await provider.warm_up()
 
@@ -140,7 +140,7 @@ async def test_cancelled_send_does_not_cancel_the_warm_up(container: SnsServer, 
         await lend("ASIATASK", for_s=3600)(request, writer)
 
     container.script.append(lend_later)
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     sending = asyncio.create_task(send(provider, phone))
     await asked.wait()
     sending.cancel()
@@ -161,7 +161,7 @@ async def test_failed_credentials_renewal_sends_nothing(container: SnsServer, ph
         await (aws.take if publishes else lend("ASIATASK", for_s=60) if asked <= 2 else hang)(request, writer)
 
     container.behaviour = lend_twice
-    provider = Sns("eu-central-1", None)
+    provider = Sns("eu-central-1", None, timeout_scale=BRIEF)
     await provider.warm_up()
 
     assert await failure(provider, phone) == (Failure.TRANSIENT, "timeout")
@@ -183,7 +183,7 @@ async def test_close_cancels_a_hanging_warm_up(container: SnsServer) -> None:
         await hang(request, writer)
 
     container.behaviour = hang_and_tell
-    provider = Sns("eu-central-1", None, timeout_scale=10)
+    provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     warming = asyncio.create_task(provider.warm_up())
     async with asyncio.timeout(300):
         await asked.wait()
