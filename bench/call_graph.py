@@ -4,7 +4,7 @@
 
 One POST /api/auth/request, one POST /api/auth/verify and one delivery report run in this process, warm, under
 `sys.setprofile`. A coroutine counts once, however often it is resumed. Comprehensions and lambdas do not count. The
-modules of the HTTP transport are also counted apart: they stand in for a library's.
+modules of the HTTP transport are also counted apart, because they stand in for a library's, and so are those of fraud.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from bench.stage import Stage, set_up
 
 PACKAGE = ROOT / "auth1"
 TRANSPORT = "core.outbound."
+FRAUD = "fraud."
 WARM_UP = 3
 APP_URL = "https://auth.example.com"
 CALLBACK_PATH = "/api/callbacks/twilio/status"
@@ -67,10 +68,10 @@ def print_calls(title: str, calls: Counter[CodeType], *, functions: bool) -> Non
     """Print one line of figures; and each function on request."""
     calls = +calls
     modules = {module(code) for code in calls}
-    in_transport = sum(name.startswith(TRANSPORT) for name in modules)
+    in_transport, in_fraud = (sum(name.startswith(part) for name in modules) for part in (TRANSPORT, FRAUD))
     longest = max(calls, key=parameters)
     print(
-        f"{title}: {len(modules)} modules ({in_transport} of the transport), "
+        f"{title}: {len(modules)} modules ({in_fraud} of fraud, {in_transport} of the transport), "
         f"{calls.total()} calls of {len(calls)} functions; "
         f"most parameters: {parameters(longest)} ({module(longest)}.{longest.co_qualname})"
     )
