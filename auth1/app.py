@@ -145,7 +145,7 @@ async def start_services(
         redis=redis,
         limiter=limiter,
         guard=guard,
-        tenants=TenantCache(postgres, redis, new_redis(settings, log, "auth1-listener")),
+        tenants=TenantCache(postgres, redis, redis.listener("auth1-listener")),
         attacks=AttackLog(postgres, log),
         decisions=DecisionLog(postgres, log),
         fraud_sources=FraudSources(settings, postgres, keyring, log),

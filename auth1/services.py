@@ -11,7 +11,7 @@ from auth1.core.outbound.guard import Guard
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
-from auth1.core.redis import Redis, Timeouts
+from auth1.core.redis import Redis, Timeouts, open_redis
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.tenants import TenantCache
@@ -62,4 +62,4 @@ class Services:
 def new_redis(settings: Settings, log: Log, name: str = "auth1") -> Redis:
     """Return a connection to Redis with the time limits of the settings. Start it before use."""
     timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
-    return Redis(settings.redis_url, log, name=name, timeouts=timeouts)
+    return open_redis(settings.redis_url, log, name=name, timeouts=timeouts)

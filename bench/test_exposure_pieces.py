@@ -17,7 +17,8 @@ from auth1.core.http.request import Request
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimit, RateLimiter
-from auth1.core.redis import Redis, Script
+from auth1.core.redis import Address, Script, Server
+from auth1.core.redis.server import FixedLocator
 from auth1.fraud.assess import check_request
 from auth1.fraud.decisions.log import DecisionLog
 from auth1.fraud.evidence import Candidate
@@ -35,11 +36,12 @@ from bench.test_pieces import CALLER, PHONE, TENANT, alone
 STATE = struct.pack("<3d", 1, 0, 1.7e9)
 
 
-class AnsweringRedis(Redis):
+class AnsweringRedis(Server):
     """A Redis that acquires everything at once: what remains is the CPU of this process."""
 
     def __init__(self) -> None:
-        super().__init__("redis://127.0.0.1:1/0", Log("error"))
+        address = Address.parse("redis://127.0.0.1:1/0")
+        super().__init__(address, FixedLocator(address.endpoints[0]), Log("error"), name="bench")
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> list[Any]:
         if script is SETTLE:

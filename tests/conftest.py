@@ -3,8 +3,9 @@
 import itertools
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -16,6 +17,8 @@ from auth1.config.settings import load_settings
 from auth1.core.http.asgi import App
 from auth1.core.log import Log
 from auth1.core.postgres.migrations import migrate
+from auth1.core.redis import Redis, Script
+from auth1.core.redis.slots import key_slot
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.identifiers import parse_phone
@@ -38,6 +41,20 @@ hypothesis.settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(DeclaredErrors())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scripts_of_one_slot() -> Iterator[None]:
+    """Hold every script that any test runs against the rule of Redis Cluster: its keys share one slot."""
+    run = Redis.run
+
+    async def checked(redis: Redis, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+        assert len({key_slot(key) for key in keys}) == 1, f"{script.name} has keys of several slots: {keys}"
+        return await run(redis, script, keys, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Redis, "run", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

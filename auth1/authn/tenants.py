@@ -19,7 +19,7 @@ from auth1.core.http import client_ip
 from auth1.core.http.request import Request
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import ClientRateLimit, RateLimit, raise_if_limited
-from auth1.core.redis import Redis, RedisUnavailable
+from auth1.core.redis import Redis, RedisUnavailable, Server
 from auth1.core.schemas import encode
 from auth1.errors import BadRequest, InvalidApiKey, NotAuthenticated, OriginNotAllowed, TenantSuspended
 from auth1.fraud.policy import DEFAULT_POLICY
@@ -37,7 +37,7 @@ MAX_BYTES = 24 * 1024 * 1024
 class TenantCache:
     """Finds tenants. `listener` is a separate connection, because a subscribed connection accepts no other commands."""
 
-    def __init__(self, postgres: Postgres, redis: Redis, listener: Redis) -> None:
+    def __init__(self, postgres: Postgres, redis: Redis, listener: Server) -> None:
         self._postgres = postgres
         self._redis = redis
         self._listener = listener

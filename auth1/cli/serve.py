@@ -145,11 +145,12 @@ async def _prepare(settings: Settings) -> list[str]:
     redis = new_redis(settings, log)
     connected = await redis.start()
     await redis.stop()
+    reason = "" if connected else f" ({redis.failure})"
     database = unquote(urlsplit(settings.database_url).path.strip("/"))
     return [
         f"Auth1 server running on port {settings.port}",
         f"Database connected: {database}",
-        f"Redis {'connected' if connected else 'unreachable'}: {_without_password(settings.redis_url)}",
+        f"Redis {'connected' if connected else 'unreachable'}: {_without_password(settings.redis_url)}{reason}",
         f"Migrations applied: {len(migrations())} migrations",
     ]
 

@@ -13,7 +13,8 @@ from auth1.config.settings import Settings
 from auth1.core.log import Log
 from auth1.core.postgres.migrations import MigrationError, migrations, pending
 from auth1.core.postgres.queries import Queries
-from auth1.core.redis import Redis, RedisUnavailable
+from auth1.core.redis import Node, Redis, RedisUnavailable
+from auth1.core.redis.slots import SLOTS
 from auth1.services import new_redis
 
 MAX_CLOCK_SKEW_S = 2.0  # tokens and rate limits compare clocks in whole seconds
@@ -82,25 +83,66 @@ async def check_migrations(settings: Settings) -> list[Finding]:
 
 
 async def check_redis(settings: Settings) -> list[Finding]:
-    """Check memory, eviction, clock and latency of Redis."""
+    """Check topology, memory, eviction, clock and latency of Redis, on each server that accepts writes."""
     redis = new_redis(settings, Log("error"), "auth1-doctor")
     try:
         if not await redis.start() and not await _is_connected(redis):
-            return [
-                Finding("Redis", "fail", "Redis is unavailable: rate limits are kept per process.", "check REDIS_URL")
-            ]
-        before = time.time()
-        seconds, micros = await redis.call("TIME")
-        skew_s = int(seconds) + int(micros) / 1e6 - (before + time.time()) / 2
-        lines = (await redis.call("INFO")).decode(errors="replace").splitlines()
-        info = dict(line.split(":", 1) for line in lines if ":" in line)
-        milliseconds = await _latency_ms(lambda: redis.call("PING"))
+            message = f"Redis is unavailable ({redis.failure}): rate limits are kept per process."
+            return [Finding("Redis", "fail", message, "check REDIS_URL"), *_topology(await _nodes(redis))]
+        nodes = await _nodes(redis)
+        checked = [await _check_redis_server(server, str(server.endpoint)) for server in redis.primaries()]
     except RedisUnavailable as error:
         return [Finding("Redis", "fail", f"Redis rejected a command: {error}.", "check the user's permissions")]
     finally:
         await redis.stop()
+    return [*_topology(nodes), *(finding for findings in checked for finding in findings)]
+
+
+async def _nodes(redis: Redis) -> list[Node]:
+    try:
+        return await redis.topology()
+    except RedisUnavailable:
+        return []
+
+
+def _topology(nodes: list[Node]) -> list[Finding]:
+    """Describe sentinels, primaries and replicas; there is nothing to say of a single server."""
+    if len(nodes) < 2:
+        return []
+    slots = sum(node.slots for node in nodes)
+    findings = []
+    for role in ("sentinel", "primary", "replica"):
+        names = [
+            f"{node.endpoint} ({node.slots} slots)" if node.slots else str(node.endpoint)
+            for node in nodes
+            if node.role == role
+        ]
+        if names:
+            plural = "primaries" if role == "primary" and len(names) > 1 else role + "s" * (len(names) > 1)
+            findings.append(Finding("Redis topology", "ok", f"{len(names)} {plural}: {', '.join(names)}."))
+    sentinels = sum(node.role == "sentinel" for node in nodes)
+    if slots:
+        fix = "assign all slots: redis-cli --cluster fix"
+        findings.append(_finding("Redis slots", slots == SLOTS, f"{slots} of {SLOTS} slots are served.", fix, "fail"))
+    elif sentinels:
+        fix = "list three sentinels on three machines, or losing one stops failovers"
+        findings.append(_finding("Redis sentinels", sentinels > 2, f"REDIS_URL lists {sentinels} sentinels.", fix))
+    replicas = any(node.role == "replica" for node in nodes)
+    fix = "add a replica for each primary, or losing one loses its counters until it is back"
+    found = "Replicas can take over." if replicas else "There is no replica."
+    return [*findings, _finding("Redis replicas", replicas, found, fix)]
+
+
+async def _check_redis_server(redis: Redis, name: str) -> list[Finding]:
+    """Check one server. Raises RedisUnavailable."""
+    before = time.time()
+    seconds, micros = await redis.call("TIME")
+    skew_s = int(seconds) + int(micros) / 1e6 - (before + time.time()) / 2
+    lines = (await redis.call("INFO")).decode(errors="replace").splitlines()
+    info = dict(line.split(":", 1) for line in lines if ":" in line)
+    milliseconds = await _latency_ms(lambda: redis.call("PING"))
     return [
-        Finding("Redis", "ok", f"Redis {info.get('redis_version', '')} answers."),
+        Finding("Redis", "ok", f"Redis {info.get('redis_version', '')} answers at {name}."),
         *_memory(int(info.get("maxmemory", 0)), info.get("maxmemory_policy", "unknown")),
         _clock("Redis", skew_s),
         _latency("Redis", milliseconds),

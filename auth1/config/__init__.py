@@ -3,6 +3,7 @@
 settings      Settings, and how each is read and checked
 environ       the environment: required values, secrets in files, numbers, lists
 urls          URLs and origins: what each may contain
+redis_url     REDIS_URL: one server, Sentinel or Redis Cluster
 providers     Twilio, SNS, SMTP and their order
 checklist     findings about settings that work and are unsafe in production
 countries     country codes

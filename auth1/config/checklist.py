@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from auth1.config.environ import MIN_SECRET_BYTES, SECRET_COMMAND
+from auth1.config.redis_url import skips_verification, split_hosts, uses_tls
 from auth1.config.settings import Settings
 from auth1.config.urls import file_problem
 
@@ -50,6 +51,11 @@ def is_local(url: str) -> bool:
     """Return whether a server is on this machine or reached by a socket."""
     parts = urlsplit(url)
     return parts.scheme == "unix" or (parts.hostname or "") in LOCAL_HOSTS
+
+
+def _has_local_redis(settings: Settings) -> bool:
+    parts = urlsplit(settings.redis_url)
+    return parts.scheme == "unix" or all(host in LOCAL_HOSTS for host, _ in split_hosts(parts))
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
@@ -138,16 +144,23 @@ def _database_tls(settings: Settings) -> Iterator[Finding]:
 
 def _redis_tls(settings: Settings) -> Iterator[Finding]:
     parts = urlsplit(settings.redis_url)
-    if is_local(settings.redis_url) or parts.scheme == "rediss":
+    if skips_verification(settings.redis_url):
+        yield Finding(
+            "Redis TLS",
+            "warn",
+            "REDIS_URL has ssl_cert_reqs=none: any server can pretend to be Redis.",
+            "remove ssl_cert_reqs, and name the authority in ssl_ca_certs",
+        )
+    elif _has_local_redis(settings) or uses_tls(settings.redis_url):
         yield Finding("Redis TLS", "ok", "Redis is on this machine, or reached by TLS.")
     else:
         yield Finding(
             "Redis TLS",
             "warn",
-            "REDIS_URL is redis:// on another machine: its traffic is unencrypted.",
-            "use rediss://, unless a private network protects the connection",
+            f"REDIS_URL is {parts.scheme}:// on another machine: its traffic is unencrypted.",
+            f"use {parts.scheme.replace('redis', 'rediss')}://, unless a private network protects the connection",
         )
-    if not is_local(settings.redis_url) and not parts.password:
+    if not _has_local_redis(settings) and not parts.password:
         yield Finding(
             "Redis password", "warn", "REDIS_URL has no password.", "set one, unless only Auth1 reaches Redis"
         )

@@ -21,6 +21,7 @@ from auth1.config.providers import (
     read_sns,
     read_twilio,
 )
+from auth1.config.redis_url import redis_url_problems
 from auth1.config.signing_keys import SigningKey, read_signing_keys
 from auth1.config.sms_rates import Rates
 from auth1.config.smtp import CONSOLE, Smtp
@@ -106,7 +107,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         database_url=env.checked("DATABASE_URL", env.required("DATABASE_URL"), urls.database_url_problems),
         database_read_url=env.checked("DATABASE_READ_URL", read_url, urls.database_url_problems) or None,
-        redis_url=env.checked("REDIS_URL", env.required("REDIS_URL"), urls.redis_url_problems),
+        redis_url=env.checked("REDIS_URL", env.required("REDIS_URL"), redis_url_problems),
         redis_connect_timeout_ms=env.integer("REDIS_CONNECT_TIMEOUT_MS", 100, 10, 10_000),
         redis_call_timeout_ms=env.integer("REDIS_CALL_TIMEOUT_MS", 50, 5, 5_000),
         jwt_secret=env.secret("JWT_SECRET", required=True) or "",

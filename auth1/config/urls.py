@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "postgresql": 5432, "postgres": 5432}
+DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "postgres": 5432}
 POSTGRES_SCHEMES = ("postgresql", "postgres")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
 WEB_SCHEMES = ("https", "http")
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_SPECIAL = "percent-encode special characters of the password: @ is %40, # is %23, / is %2F, ? is %3F"
+SPECIAL_CHARACTERS = "percent-encode special characters of the password: @ is %40, # is %23, / is %2F, ? is %3F"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
@@ -33,7 +32,7 @@ _FOREIGN_PARAMETERS = frozenset(
 
 def web_url_problems(url: str) -> Iterator[str]:
     """Check an absolute http or https URL that paths are appended to."""
-    parts = _split(url, WEB_SCHEMES)
+    parts = split_url(url, WEB_SCHEMES)
     if isinstance(parts, str):
         yield parts
         return
@@ -79,7 +78,7 @@ def parse_origin(text: str) -> str:
         raise ValueError("must be an origin like https://app.example.com, or *")
     if scheme in ("file", "data", "javascript", "blob", "about", "ws", "wss"):
         raise ValueError(f"cannot be an origin: browsers send no origin with the scheme {scheme}")
-    parts = _split(text, (scheme,))
+    parts = split_url(text, (scheme,))
     if isinstance(parts, str):
         raise ValueError(parts)
     if "@" in parts.netloc or parts.path not in ("", "/") or "?" in text or "#" in text:
@@ -89,12 +88,12 @@ def parse_origin(text: str) -> str:
 
 def database_url_problems(url: str) -> Iterator[str]:
     """Check a PostgreSQL URL with the parameters that the driver knows."""
-    parts = _split(url, POSTGRES_SCHEMES, may_list_hosts=True)
+    parts = split_url(url, POSTGRES_SCHEMES, may_list_hosts=True)
     if isinstance(parts, str):
         yield parts
         return
     if "@" in parts.netloc.rpartition("@")[0] or parts.fragment:
-        yield _SPECIAL
+        yield SPECIAL_CHARACTERS
     try:
         parameters = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True))
     except ValueError:
@@ -114,7 +113,7 @@ def _parameter_problems(parameters: dict[str, str]) -> Iterator[str]:
     for name in _FILES:
         if name in parameters and (problem := file_problem(parameters[name])):
             yield f"has {name}={parameters[name]}, which {problem}"
-        elif name == "sslrootcert" and name in parameters and not _is_certificate_file(parameters[name]):
+        elif name == "sslrootcert" and name in parameters and not is_certificate_file(parameters[name]):
             yield f"has {name}={parameters[name]}, which holds no certificate in PEM"
     if "sslrootcert" in parameters and mode in (None, "disable", "allow", "prefer"):
         yield "has sslrootcert, but no sslmode that checks it; add sslmode=verify-full"
@@ -125,7 +124,7 @@ def _parameter_problems(parameters: dict[str, str]) -> Iterator[str]:
             yield f"has {name}={parameters[name]}; use one of {', '.join(_TLS_VERSIONS)}"
 
 
-def _is_certificate_file(name: str) -> bool:
+def is_certificate_file(name: str) -> bool:
     try:
         ssl.create_default_context(cafile=name)
     except ssl.SSLError:
@@ -136,31 +135,6 @@ def _is_certificate_file(name: str) -> bool:
 def _has_default_root() -> bool:
     """Return whether the driver finds a CA file without a parameter, as libpq does."""
     return "PGSSLROOTCERT" in os.environ or Path("~/.postgresql/root.crt").expanduser().exists()
-
-
-def redis_url_problems(url: str) -> Iterator[str]:
-    """Check a Redis URL: `redis://user:password@host:port/database`, `rediss://…` or `unix:///path?db=0`."""
-    parts = _split(url, REDIS_SCHEMES)
-    if isinstance(parts, str):
-        yield parts
-        return
-    if "@" in parts.netloc.rpartition("@")[0] or parts.fragment:
-        yield _SPECIAL
-    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    path = "" if parts.scheme == "unix" else parts.path.strip("/")
-    if parts.scheme == "unix" and not parts.path.strip("/"):
-        yield "must name the socket's path, as in unix:///run/redis/redis.sock"
-    for name in sorted(parameters.keys() - {"db"}):
-        yield f"has the parameter {name}, which Auth1 does not support; remove it"
-    if parts.query and not parameters:
-        yield "must have parameters like ?db=0"
-    for database in (path, parameters.get("db")):
-        if database and not re.fullmatch(r"[0-9]{1,5}", database, re.ASCII):
-            yield f"must end in the number of a database, as in /0, not {database!r}"
-    if path and "db" in parameters and path != parameters["db"]:
-        yield "names two databases; keep the path or the parameter db"
-    if unquote(parts.username or "") and parts.password is None:
-        yield "has a user name without a password; write redis://:password@host where there is only a password"
 
 
 def file_problem(name: str) -> str | None:
@@ -194,7 +168,7 @@ def host_problem(host: str) -> str | None:
     return None
 
 
-def _split(url: str, schemes: tuple[str, ...], *, may_list_hosts: bool = False) -> SplitResult | str:
+def split_url(url: str, schemes: tuple[str, ...], *, may_list_hosts: bool = False) -> SplitResult | str:
     """Return the parts of a URL, or why it has none."""
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
     if re.search(r"[\x00-\x20\x7f\\]", url):
@@ -202,7 +176,7 @@ def _split(url: str, schemes: tuple[str, ...], *, may_list_hosts: bool = False) 
     try:
         parts = urlsplit(url)
     except ValueError:
-        return f"must be a URL that starts with {starts}; {_SPECIAL}"
+        return f"must be a URL that starts with {starts}; {SPECIAL_CHARACTERS}"
     if parts.scheme not in schemes or not url[len(parts.scheme) :].startswith("://"):
         return f"must be a URL that starts with {starts}"
     if may_list_hosts and "," in parts.netloc:
@@ -210,7 +184,7 @@ def _split(url: str, schemes: tuple[str, ...], *, may_list_hosts: bool = False) 
     try:
         port = parts.port
     except ValueError:
-        return f"must have a port from 1 to 65535 after the host; {_SPECIAL}"
+        return f"must have a port from 1 to 65535 after the host; {SPECIAL_CHARACTERS}"
     if port == 0:
         return "must have a port from 1 to 65535 after the host"
     if parts.hostname is None:

@@ -3,9 +3,7 @@
 http               requests and responses (package)
 outbound           requests to other services (package)
 postgres           the pool, named queries, SQL functions, migrations (package)
-redis              one pipelined connection with a circuit breaker
-redis_script       the Lua scripts, with the functions that they share
-redis_address      where Redis is, how long to wait for it, why a connection failed
+redis              one pipelined connection for each server: single, Sentinel or Cluster; Lua scripts (package)
 ratelimit          several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker    stops calling a dependency that keeps failing
 schemas            decoded JSON -> Struct -> JSON bytes, and field errors

@@ -16,14 +16,18 @@ PROGRAMS = ("valkey-server", "redis-server")
 class RedisServer(Server):
     """Redis on 127.0.0.1. Keeps nothing from one start to the next unless `arguments` say so (`--appendonly yes`).
 
-    `arguments` are those of the server's command line, and override the defaults.
+    `arguments` are those of the server's command line, and override the defaults. `program` is another server than the
+    one that `find_program` finds.
     """
 
     name = "Redis"
     stop_signal = SIGTERM
 
-    def __init__(self, data_dir: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, arguments: Sequence[str] = (), program: Path | None = None
+    ) -> None:
         super().__init__(data_dir, port)
+        self._program = program
         self._arguments = tuple(arguments)
 
     def url(self, database: int = 0) -> str:
@@ -32,7 +36,7 @@ class RedisServer(Server):
 
     def _spawn(self, port: int, lock: int) -> Popen[bytes]:
         options = ["--bind", HOST, "--port", str(port), "--dir", str(self.data_dir), "--save", "", "--appendonly", "no"]
-        command = [str(find_program()), *options, *self._arguments]
+        command = [str(self._program or find_program()), *options, *self._arguments]
         return launch(command, log=self.log, keep_open=[lock], death_signal=self.stop_signal)
 
     def _answers(self, pid: int, port: int) -> bool:

@@ -9,7 +9,7 @@ from auth1.core.redis import Redis, RedisUnavailable
 from auth1.messaging.providers.protocol import OutgoingMessage
 
 MAX_MESSAGES = 100
-_KEY = "auth1:dev:inbox"
+_KEY = "auth1:dev:{inbox}"  # one hash tag, because a command names several keys
 _LIFE_S = 24 * 3600
 
 
@@ -50,9 +50,9 @@ class InboxStore:
                 await self._redis.call("SET", _html_key(kept.id), email.html.encode(), "EX", _LIFE_S)
             length = await self._redis.call("LPUSH", _KEY, msgspec.json.encode(kept))
             await self._redis.call("EXPIRE", _KEY, _LIFE_S)
-            if length > MAX_MESSAGES:
-                old = await self._redis.call("RPOP", _KEY, length - MAX_MESSAGES)
-                await self._redis.call("DEL", *(_html_key(_decode(each).id) for each in old or []))
+            excess = length - MAX_MESSAGES
+            if excess > 0 and (old := await self._redis.call("RPOP", _KEY, excess)):
+                await self._redis.call("DEL", *(_html_key(_decode(each).id) for each in old))
         except RedisUnavailable as error:
             self._log.warn("the inbox could not keep a message", reason=str(error))
 

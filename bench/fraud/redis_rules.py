@@ -21,7 +21,7 @@ from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.migrations import migrate
 from auth1.core.ratelimit import RateLimiter
-from auth1.core.redis import Redis, Timeouts
+from auth1.core.redis import Redis, Timeouts, open_redis
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures
@@ -190,7 +190,7 @@ async def create_template(urls: Servers) -> None:
 @asynccontextmanager
 async def connected(urls: Servers) -> AsyncIterator[Redis]:
     """Connect to Redis with long timeouts: the machine may have much other work."""
-    redis = Redis(urls.redis, Log("error", sys.stderr.fileno()), timeouts=Timeouts(connect_s=60.0, call_s=600.0))
+    redis = open_redis(urls.redis, Log("error", sys.stderr.fileno()), timeouts=Timeouts(connect_s=60.0, call_s=600.0))
     await redis.start()
     yield redis
     await redis.stop()

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from auth1.core.log import Log
-from auth1.core.redis import Redis, Timeouts
+from auth1.core.redis import Timeouts, open_redis
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 
@@ -31,7 +31,7 @@ def reasons(tmp_path: Path) -> Connect:
         path = tmp_path / "log"
         with path.open("wb") as file:
             log = Log("warn", file.fileno())
-            redis = Redis(url, log, timeouts=timeouts)
+            redis = open_redis(url, log, timeouts=timeouts)
             assert not await redis.start()
             await asyncio.sleep(0.6)  # it has tried again by now
             await redis.stop()

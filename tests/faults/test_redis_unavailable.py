@@ -182,7 +182,7 @@ async def test_server_starts_without_redis_and_connects_later(
     own_redis.stop()
     try:
         async with module_launcher() as server:
-            assert f"Redis unreachable: {own_redis.url()}\n" in server.text()
+            assert f"Redis unreachable: {own_redis.url()} (connection refused)\n" in server.text()
             await until(
                 lambda: bool(server.lines("Redis is unavailable; rate limits fall back to per-process counters"))
             )

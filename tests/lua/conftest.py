@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from auth1.core.log import Log
-from auth1.core.redis import Redis
+from auth1.core.redis import Redis, open_redis
 from auth1.dev.redis import RedisServer
 from tests.support.raw_redis import RawRedis
 
@@ -45,7 +45,7 @@ def new_key(tag: str = "") -> str:
 @pytest.fixture
 async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
     """Return the service's own connection."""
-    redis = Redis(redis_server.url(), Log("error"))
+    redis = open_redis(redis_server.url(), Log("error"))
     assert await redis.start()
     yield redis
     await redis.stop()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
-from auth1.core.redis import Redis
+from auth1.core.redis import open_redis
 from tests.lua.model import Model
 from tests.support.effort import effort
 
@@ -29,7 +29,7 @@ reproducibly = settings(max_examples=effort(100, 1000), deadline=None, derandomi
 
 def limiter() -> RateLimiter:
     """Return a limiter without Redis."""
-    return RateLimiter(Redis("redis://127.0.0.1:1/0", Log("error")))
+    return RateLimiter(open_redis("redis://127.0.0.1:1/0", Log("error")))
 
 
 @reproducibly

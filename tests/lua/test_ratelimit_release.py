@@ -5,7 +5,7 @@ import random
 
 from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
-from auth1.core.redis import Redis, Script, Timeouts
+from auth1.core.redis import Script, Timeouts, open_redis
 from auth1.dev.redis import RedisServer
 from tests.lua.conftest import NewWire
 from tests.lua.test_ratelimit_acquire import HOUR_MS, bucket, contract, take
@@ -75,7 +75,7 @@ async def test_several_limits_are_released_in_one_call(raw_redis: RawRedis, key:
 
 
 async def test_pending_releases_of_a_tenant_take_one_call(redis_server: RedisServer, key: str) -> None:
-    redis = Redis(redis_server.url(), Log("error"), timeouts=Timeouts(2.0, 2.0))
+    redis = open_redis(redis_server.url(), Log("error"), timeouts=Timeouts(2.0, 2.0))
     await redis.start()
     limiter = RateLimiter(redis)
     limits = [RateLimit("prefix", f"slots:{{{key}}}:{number}", 5, HOUR_MS) for number in range(3)]

@@ -6,7 +6,7 @@ import pytest
 
 from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
-from auth1.core.redis import Redis, RedisUnavailable, Script
+from auth1.core.redis import Redis, RedisUnavailable, Script, open_redis
 from auth1.dev.redis import RedisServer
 from tests.conftest import Started, new_phone
 from tests.support.api_client import ApiClient
@@ -41,7 +41,7 @@ async def operator(server: RedisServer) -> AsyncIterator[RawRedis]:
 
 @pytest.fixture
 async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    redis = Redis(server.url(), Log("error"))
+    redis = open_redis(server.url(), Log("error"))
     assert await redis.start()
     yield redis
     await redis.stop()

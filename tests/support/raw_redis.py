@@ -18,8 +18,8 @@ class RawRedis:
 
     @classmethod
     async def connect(cls, url: str) -> Self:
-        address = Address.parse(url)
-        return cls(*await asyncio.open_connection(address.host, address.port))
+        [endpoint] = Address.parse(url).endpoints
+        return cls(*await asyncio.open_connection(endpoint.host, endpoint.port))
 
     async def call(self, *words: str | bytes | int) -> Any:
         """Send one command and await its reply."""

@@ -8,7 +8,7 @@ import pytest
 from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimiter
-from auth1.core.redis import Redis, Timeouts
+from auth1.core.redis import Redis, Timeouts, open_redis
 from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.messages import Message
@@ -32,7 +32,7 @@ async def postgres(database_url: str) -> AsyncIterator[Postgres]:
 
 @pytest.fixture
 async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
-    redis = Redis(redis_server.url(), Log("error"), timeouts=PATIENT)
+    redis = open_redis(redis_server.url(), Log("error"), timeouts=PATIENT)
     assert await redis.start()
     yield redis
     await redis.stop()
@@ -51,7 +51,7 @@ async def new_exposures(redis_server: RedisServer, postgres: Postgres) -> AsyncI
     connections: list[Redis] = []
 
     async def make(*, url: str | None = None, workers: int = 1) -> Exposures:
-        redis = Redis(url or redis_server.url(), Log("error"), timeouts=PATIENT)
+        redis = open_redis(url or redis_server.url(), Log("error"), timeouts=PATIENT)
         await redis.start()
         connections.append(redis)
         return Exposures(redis, postgres, RateLimiter(redis), exposure_budget=BUDGET, workers=workers)
