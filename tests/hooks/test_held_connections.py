@@ -6,6 +6,7 @@ import time
 import asyncpg
 import pytest
 
+from auth1.hooks.caller import MAX_CALLS_OF_A_HOOK
 from tests.conftest import Started
 from tests.hooks.conftest import ALLOWED
 from tests.hooks.user import HookServer, HookUser, outcome
@@ -49,7 +50,7 @@ async def test_hanging_hook_holds_no_connection_and_no_lock(users: list[HookUser
     tasks = [asyncio.create_task(user.verify(codes[n]) if codes else user.request()) for n, user in enumerate(users)]
 
     async def all_wait() -> bool:
-        return len(first.calls(hook)) == LOGINS
+        return len(first.calls(hook)) == MAX_CALLS_OF_A_HOOK  # the others wait for these
 
     await until(all_wait)
     row = await first.database.fetchrow(BUSY)

@@ -7,7 +7,7 @@ import pytest
 
 from auth1.core.ids import new_id
 from auth1.core.postgres.functions import functions
-from tests.sql.test_functions import new_phones, open_all, opening, submission, submit_all
+from tests.sql.test_functions import new_phones, open_all, opening, row, submission, submit_all
 
 WRONG = b"w" * 32
 STATE = """
@@ -49,8 +49,8 @@ async def test_right_code_without_a_user_pauses_and_continues_once_allowed(
     again = await submit(connection, submission(tenant, phone, **fields))
     [allowed] = await submit(connection, submission(tenant, phone, **fields, allowed_user_id=new_user_id))
 
-    for [row] in (paused, again):
-        assert (row["verdict"], row["user_id"], row["is_new_user"], row["events"]) == ("new", new_user_id, True, None)
+    for [one] in (paused, again):
+        assert (one["verdict"], one["user_id"], one["is_new_user"], one["events"]) == ("new", new_user_id, True, None)
     assert before is not None
     assert tuple(before) == (True, 0, 0, None)
     assert events == 1  # challenge.opened
@@ -67,8 +67,8 @@ async def test_code_of_a_user_pauses_before_a_login_only(connection: asyncpg.Con
     sessions = await count(connection, "sessions", tenant)
     verdict = await submit_all(connection, submission(tenant, phone, pause_before="creation"))
 
-    for row in (paused, other):
-        assert (row["verdict"], row["user_id"], row["is_new_user"]) == ("known", user_id, False)
+    for one in (paused, other):
+        assert (one["verdict"], one["user_id"], one["is_new_user"]) == ("known", user_id, False)
     assert sessions == 1
     assert verdict == ["ok"]
 
@@ -125,3 +125,41 @@ async def test_paused_logins_share_a_batch_with_others(connection: asyncpg.Conne
     assert ordered[0]["user_id"] == user_id
     assert await count(connection, "sessions", tenant) == 3
     assert await count(connection, "users", tenant) == 3
+
+
+async def test_previews_of_refreshes_share_a_batch_and_rotate_nothing(connection: asyncpg.Connection) -> None:
+    tenant, phones = new_id("tn"), new_phones(3)
+    await connection.execute("insert into tenants (id, name, slug, settings) values ($1, 'a', $1, '{}')", tenant)
+    sessions = [new_id("ses") for _ in phones]
+    await open_all(connection, *(opening(tenant, phone) for phone in phones))
+    await submit_all(
+        connection,
+        *(submission(tenant, phone, session_id=session) for phone, session in zip(phones, sessions, strict=True)),
+    )
+    late = "update sessions set refreshes = 2, refreshed_at = now() - interval '1 h' where tenant_id = $1 and id = $2"
+    await connection.execute(late, tenant, sessions[2])
+    rows = [
+        row(
+            "refresh_session",
+            functions(),
+            tenant_id=tenant,
+            session_id=session,
+            number=0,
+            grace_s=30,
+            idle_after=60,
+            event_id=new_id("evt"),
+            actor="key",
+            is_preview=is_preview,
+        )
+        for session, is_preview in zip(sessions, (True, False, True), strict=True)
+    ]
+
+    schema = functions().schema
+    results = await connection.fetch(f"select * from {schema}.refresh_sessions($1::{schema}.refresh_session[])", rows)
+
+    verdicts = {one["session_id"]: one["verdict"] for one in results}
+    assert [verdicts[session] for session in sessions] == ["rotated", "rotated", "reused"]
+    assert {one["identifier"] for one in results} == set(phones)
+    stored = await connection.fetch("select id, refreshes, revoked_at from sessions where tenant_id = $1", tenant)
+    by_id = {one["id"]: (one["refreshes"], one["revoked_at"] is not None) for one in stored}
+    assert [by_id[session] for session in sessions] == [(0, False), (1, False), (2, True)]
