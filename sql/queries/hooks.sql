@@ -53,7 +53,7 @@ order by tenant_id, name limit @max_rows
 
 -- name: count_old_secrets
 -- For `auth1 doctor`.
-select count(*) from hooks where substr(secret, 1, 4) <> $1 or substr(previous_secret, 1, 4) <> $1
+select count(*) from hooks where substr(secret, 1, 4) <> @prefix or substr(previous_secret, 1, 4) <> @prefix
 
 -- name: replace_secrets
 -- Store secrets that were encrypted again, unless they were rotated meanwhile.
