@@ -16,7 +16,7 @@ from tests.support.process import until
 from tests.support.redis_fleet import ClusterFleet, is_primary, is_replicated, migrate_slot, send
 
 ACQUIRE = Script.load("ratelimit_acquire")
-PROMOTED_S = 2.0  # from the promotion of a replica to its first command
+PROMOTED_S = 4.0  # from the promotion of a replica to its use: two seconds, and as much for a busy machine
 
 
 def tag_on(fleet: ClusterFleet, number: int, salt: str = "") -> str:
