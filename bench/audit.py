@@ -218,7 +218,7 @@ async def seal_all(server: PostgresServer, table: Table, most: int) -> None:
         print(f"seal {sealed:,}: {whole:.1f} µs an event, {own:.1f} of them in Python", flush=True)
 
 
-async def seal_at_rate(server: PostgresServer, table: Table) -> None:
+async def seal_at_rate(table: Table) -> None:
     """Seal events as they are inserted at a constant rate; print the highest lag and the CPU of sealing."""
     writer, loop = await asyncpg.connect(table.url), asyncio.get_running_loop()
     lags: list[float] = []
@@ -276,7 +276,7 @@ async def main() -> None:
         for act in (export_all, verify_all):
             for table in tables:
                 in_process(server, table, act)
-        await seal_at_rate(server, tables[1])
+        await seal_at_rate(tables[0])
         for table in tables:
             await stop_services(table.services)
 

@@ -13,6 +13,7 @@ from auth1.core.ids import new_id, unpack_id
 from auth1.core.postgres import Query, Transaction
 from auth1.events import reader
 from auth1.events.reader import EventRow, Place
+from auth1.webhooks import fan_out
 from tests.audit.conftest import AuditLog, insert
 from tests.audit.streams import StreamClient
 from tests.audit.test_stream import Tenant
@@ -45,7 +46,7 @@ async def write(log: AuditLog, tenant_id: str, seed: int) -> None:
 
 
 async def follow(log: AuditLog, writers: "asyncio.Future[list[None]]") -> None:
-    """Seal and follow, two readers of each kind, until everything is written and read."""
+    """Seal, fan out and follow, two readers of each kind, until everything is written and read."""
 
     async def work(transaction: Transaction, place: Place, rows: list[EventRow]) -> None:
         await transaction.rows(ADD, [row.id for row in rows])
@@ -54,6 +55,7 @@ async def follow(log: AuditLog, writers: "asyncio.Future[list[None]]") -> None:
         is_written = False
         while True:
             found = await log.seal() + await reader.follow(log.services.postgres, "followed", work, 7)
+            found += await fan_out.fan_out(log.services, 7)
             if is_written and not found:
                 return
             is_written = writers.done()
@@ -66,6 +68,9 @@ async def test_every_reader_gets_late_events_once_and_in_one_order(audit_log: Au
     tenant = Tenant(audit_log, await audit_log.api.tenant())
     await audit_log.database.execute("create table followed (number bigserial, id text)")
     await audit_log.database.execute("insert into event_readers (name) values ('followed')")
+    webhook = {"url": "https://example.com/webhooks", "events": ["*"]}
+    answer = await audit_log.api.post("/api/tenant/webhooks", webhook, tenant.key)
+    assert answer.status_code == 201
     [first] = await audit_log.add(tenant.id)
     long = await asyncpg.connect(audit_log.url)
     transaction = long.transaction()
@@ -85,6 +90,7 @@ async def test_every_reader_gets_late_events_once_and_in_one_order(audit_log: Au
     assert await sealed(audit_log, tenant.id) == order
     assert await followed(audit_log) == order
     assert await exported(tenant) == order
+    assert await fanned_out(audit_log, tenant.id) == order[1:]  # all after tenant.created
     keys = seal_keys(audit_log.services.keyring)
     report = await Verification(AuditReader(audit_log.services.postgres, None), keys).run()
     assert (report.findings, report.events, report.unsealed) == ([], len(order), 0)
@@ -99,6 +105,12 @@ async def sealed(log: AuditLog, tenant_id: str) -> list[str]:
 
 async def followed(log: AuditLog) -> list[str]:
     return [row["id"] for row in await log.database.fetch("select id from followed order by number")]
+
+
+async def fanned_out(log: AuditLog, tenant_id: str) -> list[str]:
+    """Return the events of the deliveries of a tenant, in the order of their first attempts."""
+    rows = await log.database.fetch("select * from deliveries where tenant_id = $1 order by tx, event_id", tenant_id)
+    return [row["event_id"] for row in rows]
 
 
 async def exported(tenant: Tenant) -> list[str]:
