@@ -31,6 +31,7 @@ TRUST_VERIFIED = math.exp(-TRUST_S / VERIFIED_DECAY_S)  # what remains of one lo
 
 # A country's ratio from its history.
 HISTORY_DAYS = 14
+HISTORY_LEAST_DAYS = 3  # that count; else the ratio of the policy holds, so that one attacked day changes nothing
 HISTORY_VERIFIED = 20  # verified messages that make a day count
 HISTORY_MARGIN = 1.5  # times the unverified per verified of the median day
 RATIO_BOUNDS = (0.25, 0.7)

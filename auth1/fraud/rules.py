@@ -16,6 +16,7 @@ from auth1.fraud.constants import (
     GUESSING_DECAY_S,
     GUESSING_PART,
     HISTORY_DAYS,
+    HISTORY_LEAST_DAYS,
     HISTORY_MARGIN,
     HISTORY_VERIFIED,
     KNOWN_DIVISOR,
@@ -211,11 +212,11 @@ def guessing_load(policy: Policy, state: State, now: float) -> float:
 def country_ratio(days: Sequence[tuple[int, int]]) -> float | None:
     """Return the ratio of a country from the messages and the verified ones of its last days; None without history."""
     days = [day for day in days[-HISTORY_DAYS:] if day[1] >= HISTORY_VERIFIED]
-    if not days:
+    if len(days) < HISTORY_LEAST_DAYS:
         return None
     rates = sorted((sent - verified) / verified for sent, verified in days)
     low, high = RATIO_BOUNDS
-    return min(high, max(low, rates[len(rates) // 2] * HISTORY_MARGIN))
+    return min(high, max(low, rates[(len(rates) - 1) // 2] * HISTORY_MARGIN))
 
 
 def _figure(number: float) -> str:

@@ -26,6 +26,8 @@ HONEST = (
 )
 SOLVING = tuple(Setting(attack) for attack in ATTACKS)
 NOT_SOLVING = tuple(replace(setting, solves=False) for setting in SOLVING)
+# From the start of an attack: the time in which its goals count honest people.
+_LONG = 3.625
 SPECIAL = (
     Setting("spread", 300),
     Setting("spread", geoip=True),
@@ -33,10 +35,13 @@ SPECIAL = (
     Setting("home_random", geoip=True),
     Setting("home_random", home=DEAR_HOME),
     Setting("home_random", home=DEAR_HOME, geoip=True),
+    Setting("home_random", home=DEAR_HOME, days=_LONG),
+    Setting("home_random", home=DEAR_HOME, days=_LONG, geoip=True),
     Setting("home_random", home=DEAR_HOME, solves=False),
     Setting("fake_40%", geoip=True),
 )
-FLUSHED = Job(Setting("spread"), flush_after_h=36.0)
+FLUSH_AFTER_H = 36
+FLUSHED = Job(Setting("spread"), flush_after_h=FLUSH_AFTER_H)
 # Those that show what each rule is for, at a tenant of 1,000 logins a day.
 _MEDIUM = Setting("quiet", 1000)
 _ABLATED = (
@@ -82,6 +87,16 @@ def full(engine: Engine, seed: int) -> list[Job]:
     return [replace(job, setting=replace(job.setting, seed=seed)) for job in found]
 
 
+def of_goals(engine: Engine, seed: int) -> list[Job]:
+    """Return the worlds of the goals alone, beside the plain limits where a goal compares with them."""
+    others: dict[Setting, tuple[str, ...]] = {}
+    for goal in GOALS:
+        others[goal.setting] = ("limits",) if goal.figure is saved else others.get(goal.setting, ())
+    found = [Job(setting, names, engine=engine) for setting, names in others.items()]
+    found.append(replace(FLUSHED, engine=engine))
+    return [replace(job, setting=replace(job.setting, seed=seed)) for job in found]
+
+
 def quick(engine: Engine, seed: int) -> list[Job]:
     """Return small worlds, each beside the plain limits."""
     return [Job(replace(setting, seed=seed), ("limits",), engine=engine) for setting in QUICK]
@@ -103,13 +118,17 @@ def ablation(variants: Iterable[str], seed: int) -> list[Job]:
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal: the text, the world that shows it, the figure reached, and its bound."""
+    """A goal: the text, the world that shows it, the figure reached, and its bound.
+
+    The figure compares the fraud rules with the plain limits; that of a flush, with the same attack without a flush.
+    """
 
     text: str
     setting: Setting
     figure: Callable[[Figures, Figures | None], float]
     bound: float | None = None
     at_least: bool = False
+    is_flushed: bool = False
 
     def holds(self, reached: float) -> bool:
         """Return whether a figure reaches the goal; without a bound it is only reported."""
@@ -147,6 +166,23 @@ def guesses(rules: Figures, limits: Figures | None) -> float:
     return rules.guesses
 
 
+def lost_after_flush(flushed: Figures, spread: Figures | None) -> float:
+    """Return the money that the attack cost after Redis lost everything, as a part of what it cost before."""
+    after = flushed.after_flush or 0.0
+    return after / max(0.01, flushed.lost - after)
+
+
+def lost_by_flush(flushed: Figures, spread: Figures | None) -> float:
+    """Return the part of it that the same attack did not cost without a flush."""
+    if spread is None:
+        return lost_after_flush(flushed, None)
+    after = flushed.after_flush or 0.0
+    added = after - (spread.lost - spread.lost_by_hour[FLUSH_AFTER_H - 1])
+    return max(0.0, added) / max(0.01, flushed.lost - after)
+
+
+_DEAR = Setting("home_random", home=DEAR_HOME)
+_DEAR_LONG = replace(_DEAR, days=_LONG)
 GOALS = (
     Goal("one block: messages", Setting("one_block"), _sent, 20),
     Goal("a range of 10,000 within 6 h: messages", Setting("range_fast"), _sent, 20),
@@ -154,6 +190,19 @@ GOALS = (
     Goal("60 countries, 300 an hour: money saved, %", Setting("spread"), saved, 95, at_least=True),
     Goal("60 countries, 20 an hour: money saved, %", Setting("spread_slow"), saved),
     Goal("40 % of codes answered: money saved, %", Setting("fake_40%"), saved, 95, at_least=True),
+    Goal(
+        "Redis flushed in that attack: lost by it, part of the first loss",
+        FLUSHED.setting,
+        lost_by_flush,
+        0.25,
+        is_flushed=True,
+    ),
+    Goal(
+        "Redis flushed: all that is lost in the next 36 h, part of the first loss",
+        FLUSHED.setting,
+        lost_after_flush,
+        is_flushed=True,
+    ),
     Goal("one range over ten tenants: messages", Setting("ten_tenants"), _sent),
     Goal("200 own numbers, no code answered: dollars lost", Setting("own_0%"), lost),
     Goal("launch ×50 with history: refused, %", Setting("launch"), refused, 0),
@@ -166,15 +215,13 @@ GOALS = (
     Goal("60 countries: refused, %", Setting("spread"), refused, 0.5),
     Goal("60 countries, GEOIP_FILE: refused, %", Setting("spread", geoip=True), refused, 0.1),
     Goal("random numbers, cheap home: refused, %", Setting("home_random"), refused, 0.1),
-    Goal("random numbers, dear home: refused, %", Setting("home_random", home=DEAR_HOME), refused, 2.3),
-    Goal(
-        "random numbers, dear home, GEOIP_FILE: refused, %",
-        Setting("home_random", home=DEAR_HOME, geoip=True),
-        refused,
-        0.22,
-    ),
+    Goal("random numbers, dear home: refused, %", _DEAR_LONG, refused, 2.3),
+    Goal("random numbers, dear home, GEOIP_FILE: refused, %", replace(_DEAR_LONG, geoip=True), refused, 0.22),
+    Goal("random numbers, dear home, first 36 h: refused, %", _DEAR, refused),
+    Goal("random numbers, dear home, first 36 h, GEOIP_FILE: refused, %", replace(_DEAR, geoip=True), refused),
     Goal("60 countries: see a proof, %", Setting("spread"), proofs, 2.5),
-    Goal("random numbers, dear home: see a proof, %", Setting("home_random", home=DEAR_HOME), proofs, 2.5),
+    Goal("random numbers, dear home: see a proof, %", _DEAR_LONG, proofs, 2.5),
+    Goal("random numbers, dear home, first 36 h: see a proof, %", _DEAR, proofs),
     Goal("random numbers, cheap home: see a proof, %", Setting("home_random"), proofs, 22),
     Goal("guessing: codes guessed in a day", Setting("guessing"), guesses),
 )
@@ -206,12 +253,17 @@ class Reached:
 
 def reached(figures: list[Figures], seed: int, goals: Sequence[Goal] = GOALS) -> list[Reached]:
     """Return the goals whose worlds were measured, each with its figure."""
-    places = {
-        (row.world, row.defence): row for row in figures if row.setting["seed"] == seed and row.after_flush is None
-    }
     found = []
+    rows = [row for row in figures if row.setting["seed"] == seed]
+    places = {(row.world, row.defence): row for row in rows if row.after_flush is None}
+    flushed = {row.world.removesuffix(", Redis flushed"): row for row in rows if row.after_flush is not None}
     for goal in goals:
         name = goal.setting.name
-        if rules := places.get((name, RULES)):
-            found.append(Reached(goal, goal.figure(rules, places.get((name, "limits")))))
+        rules = places.get((name, RULES))
+        if goal.is_flushed:
+            rules, beside = flushed.get(name), rules
+        else:
+            beside = places.get((name, "limits"))
+        if rules:
+            found.append(Reached(goal, goal.figure(rules, beside)))
     return found

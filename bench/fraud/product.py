@@ -38,7 +38,7 @@ class ProductRules:
     """What both engines share. `policy` changes rules; the world says whether a GEOIP_FILE is present."""
 
     name = "fraud rules"
-    _not_saved: tuple[str, ...] = ("world", "policy")
+    _not_saved: tuple[str, ...] = ("world", "policy", "_tenants")
 
     def __init__(self, world: World, policy: Policy | None = None) -> None:
         self.world = world
@@ -46,6 +46,7 @@ class ProductRules:
         self._signals = Signals(frozenset(self.policy.signals))
         self._seen: tuple[Request | None, tuple[str, ...]] = (None, ())
         self.exempts_known = self.uses_history = True
+        self._tenants = sorted({request.tenant for request in world.requests})
         self._codes: dict[tuple[int, int, int], list[int]] = defaultdict(_zeros)  # answered, unanswered
         self._codes.update({person: [*counts] for person, counts in world.history.items()})
         self._today = 0
@@ -108,7 +109,9 @@ class ProductRules:
         counts = self._codes[request.person]
         counts[0] += 1
         counts[1] = max(0, counts[1] - messages)
-        self._hours[request.tenant, request.country][1] += 1
+        today = self._hours[request.tenant, request.country]
+        today[0] -= max(0, messages - 1)
+        today[1] += 1
         self._signals.answer(request, time)
 
     def _begin_day(self, time: float) -> None:
@@ -144,9 +147,9 @@ class PythonRules(ProductRules):
             self.policy.price_floor,
             request.time,
         )
-        decision, reason, loads = self._evaluate(request, after, proof=proof, known=False)
+        decision, reason, loads = self._evaluate(request, keys, after, proof=proof, known=False)
         if decision != "allow" and self.is_known(request):
-            decision, reason, loads = self._evaluate(request, after, proof=proof, known=True)
+            decision, reason, loads = self._evaluate(request, keys, after, proof=proof, known=True)
         for load in loads:
             if load.scope in BLOCKS and load.load > 1:
                 block = (load.scope, *keys[load.scope][2:])
@@ -160,17 +163,18 @@ class PythonRules(ProductRules):
         return Verdict(decision, reason, digits)
 
     def _evaluate(
-        self, request: Request, after: dict[Scope, State], *, proof: bool, known: bool
+        self, request: Request, keys: dict[Scope, Key], after: dict[Scope, State], *, proof: bool, known: bool
     ) -> tuple[Decision, str, tuple[Load, ...]]:
         facts = self.facts(request, proof=proof, known=known).with_states(after)
-        facts = msgspec.structs.replace(facts, loaded_elsewhere=self._loaded_elsewhere(request))
+        if len(self._tenants) > 1:
+            facts = msgspec.structs.replace(facts, loaded_elsewhere=self._loaded_elsewhere(request, keys))
         found = evaluate(self.policy, facts, BUDGET)
         return found.decision, found.scope, found.loads
 
-    def _loaded_elsewhere(self, request: Request) -> tuple[str, ...]:
+    def _loaded_elsewhere(self, request: Request, keys: dict[Scope, Key]) -> tuple[str, ...]:
         found = []
         for scope in BLOCKS:
-            tenants = self._loaded.get((scope, *scope_keys(request)[scope][2:]), {})
+            tenants = self._loaded.get((scope, *keys[scope][2:]), {})
             since = request.time - CROSS_TENANT_S
             if any(
                 tenant != request.tenant and since < at < request.time - REFRESH_S for tenant, at in tenants.items()
@@ -180,19 +184,16 @@ class PythonRules(ProductRules):
 
     async def answer(self, request: Request, time: float, messages: int) -> None:
         live = [sent for sent in self._live.pop(request.person, ()) if sent.time > time - CODE_LIFE]
-        removed: dict[Key, int] = defaultdict(int)
+        verified_keys = [key for scope, key in scope_keys(request).items() if scope in NARROW]
+        removed: dict[Key, int] = dict.fromkeys(verified_keys, 0)
         for sent in live:
             for scope, key in scope_keys(sent.request).items():
-                removed[key] += scope in NARROW
-        for scope, key in scope_keys(request).items():
-            if scope in NARROW:
-                removed.setdefault(key, 0)
-        verified_keys = set(scope_keys(request).values())
+                if scope in NARROW:
+                    removed[key] = removed.get(key, 0) + 1
         for key, count in removed.items():
-            if key[1] in NARROW:
-                state = self._states.get(key, EMPTY)
-                verified = 1.0 if key in verified_keys else 0.0
-                self._states[key] = settle(state, count, verified, DECAY_S[key[1]], time)
+            state = self._states.get(key, EMPTY)
+            verified = 1.0 if key in verified_keys else 0.0
+            self._states[key] = settle(state, count, verified, DECAY_S[key[1]], time)
         self._settle_wide(request, time, len(live))
         self._guesses[request.tenant] = _add(self._guesses[request.tenant], 0, 1, time)
         self.count_answer(request, time, len(live))

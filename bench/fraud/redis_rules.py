@@ -49,7 +49,6 @@ class RedisRules(ProductRules):
         self._prefix = prefix
         self._exposures = Exposures(redis, postgres, RateLimiter(redis), exposure_budget=BUDGET)
         self._sent_at: dict[tuple[int, int, int], float] = {}
-        self._tenants = sorted({request.tenant for request in world.requests})
         self._round_at = 0.0
         self._share_ratios()
 

@@ -64,6 +64,7 @@ class Setting:
     def name(self) -> str:
         """The name in tables: everything that differs from the usual world."""
         parts = [self.event, f"{self.logins:g} logins a day", f"home {'dear' if self.home else 'cheap'}"]
+        parts += [f"{self.days:g} days"] if self.days else []
         if self.event in ATTACKS:
             parts += ["" if self.solves else "no proofs solved", "matching addresses" if self.matching else ""]
         return ", ".join([part for part in parts if part] + (["GEOIP_FILE"] if self.geoip else []))
