@@ -38,6 +38,7 @@ from auth1.fraud.exposures import acquire as exposures
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.lists.cache import ListCache
 from auth1.fraud.sources import FraudSources
+from auth1.fraud.unsent import UnsentMessages
 from auth1.hooks import secrets as hook_secrets
 from auth1.hooks.caller import HookCaller
 from auth1.idempotency import run_idempotent
@@ -131,6 +132,10 @@ async def start_services(
     render = functools.partial(messages.render_claimed, keyring, settings.app_url)
     limiter = RateLimiter(redis)
     guard = Guard(settings.webhook_allowed_networks, own_host=host_of(settings.app_url), own_port=settings.port)
+    fraud_exposures = Exposures(
+        redis, postgres, limiter, exposure_budget=settings.fraud_exposure_budget, workers=settings.workers
+    )
+    unsent = UnsentMessages(postgres, fraud_exposures)
     services = Services(
         settings=settings,
         log=log,
@@ -149,12 +154,10 @@ async def start_services(
         attacks=AttackLog(postgres, log),
         decisions=DecisionLog(postgres, log),
         fraud_sources=FraudSources(settings, postgres, keyring, log),
-        exposures=Exposures(
-            redis, postgres, limiter, exposure_budget=settings.fraud_exposure_budget, workers=settings.workers
-        ),
+        exposures=fraud_exposures,
         hooks=HookCaller(guard, keyring, time_scale=settings.timeout_scale),
         messenger=messenger,
-        outbox=Outbox(postgres, log, messenger, settings.sms_rates, render),
+        outbox=Outbox(postgres, log, messenger, settings.sms_rates, render, unsent),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
         lists=ListCache(postgres),

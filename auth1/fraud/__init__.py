@@ -11,6 +11,7 @@ policy      the fraud policy of a tenant
 policy_store     the policies of tenants and the operator's default
 policy_handlers  their handlers
 verification  what follows from a submitted code, in the background
+unsent      messages that no provider accepted: their exposure is taken back
 routes      the routes that manage fraud rules
 
 exposures/   what was sent and not verified, by scope

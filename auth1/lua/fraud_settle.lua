@@ -6,7 +6,8 @@
 -- ARGV      now in ms (0: this server's clock), allowance of wrong codes (negative: off), right codes, wrong codes,
 --           then for each settlement: country (""), entry of its message, parameters (struct "<8d": keys of blocks, keys of
 --           addresses, kind, messages and dollars removed, price, ratio, price floor). Kind 1: all sends of the code are
---           removed, and one is verified. Kind 2: one message and its entry are removed. Kind 0: messages are removed
+--           removed, and one is verified. Kind 2: one message and its entry are removed. Kind 3: so is the newest message of
+--           the code. Kind 0: messages are removed
 -- Returns   {-1} where the wide hash is not loaded; else {guessing 0 unchanged|1 began|2 ended, state of wrong codes,
 --           state of the exposure budget, {country, state, …}, {for each settlement: sends from other addresses,
 --           number of sends from its own, states of its blocks}}
@@ -90,6 +91,13 @@ for i = 5, #ARGV, 3 do
     local first, last = string.find(stored, entry, 1, true)
     if first then
       sends[key] = string.sub(stored, 1, first - 1) .. string.sub(stored, last + 1)
+    end
+  elseif kind == 3 then
+    local first = string.find(stored, '[^\n]*\n$')
+    local paid = first and tonumber(string.match(stored, '(%S+)\n$'))
+    if paid and paid >= 0 and paid < 1000 then
+      others, dollars, price = string.sub(stored, first), paid, paid
+      sends[key] = string.sub(stored, 1, first - 1)
     end
   end
   replies[#replies + 1] = others

@@ -15,6 +15,9 @@ from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events
+from auth1.fraud.evidence import MICRO
+from auth1.fraud.exposures.messages import Message
+from auth1.fraud.unsent import UnsentMessages
 from auth1.identifiers import stored_identifier
 from auth1.messaging import store
 from auth1.messaging.dispatcher import Messenger
@@ -32,14 +35,26 @@ Render = Callable[[Claimed], OutgoingMessage | None]  # None: the code or the li
 
 
 class Outbox:
-    """Works through the rows of `messages`. `render` turns a claimed row into the message that providers get."""
+    """Works through the rows of `messages`.
 
-    def __init__(self, postgres: Postgres, log: Log, messenger: Messenger, rates: Rates, render: Render) -> None:
+    `render` turns a claimed row into the message that providers get. `unsent` collects those that none accepted.
+    """
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        log: Log,
+        messenger: Messenger,
+        rates: Rates,
+        render: Render,
+        unsent: UnsentMessages,
+    ) -> None:
         self._postgres = postgres
         self._log = log
         self._messenger = messenger
         self._rates = rates
         self._render = render
+        self._unsent = unsent
 
     async def run_once(self) -> None:
         """Record pending outcomes, retry undelivered messages, send queued ones, and settle unknown ones."""
@@ -53,6 +68,7 @@ class Outbox:
         metrics.OUTBOX_MESSAGES["unknown"].inc(len(lost.events))
         log_events(self._log, lost.events)
         await self._expire_unreported()
+        await self._unsent.flush()
 
     async def _schedule(self) -> None:
         """Take messages with nothing due out of the way of the other steps."""
@@ -103,6 +119,8 @@ class Outbox:
         delivery = await self._messenger.send(message.channel, outgoing, context=CONTEXT)
         await self._messenger.record(delivery)
         metrics.OUTBOX_MESSAGES[delivery.state].inc()
+        if delivery.give_back and delivery.state == "failed":
+            self._take_back(message)
 
     async def _charge_notice(self, message: Claimed, segments: int | None) -> None:
         country, cost = None, 0
@@ -130,3 +148,20 @@ class Outbox:
         recorded = await store.record_delivery(self._postgres, delivery)
         log_events(self._log, recorded.events)
         metrics.OUTBOX_MESSAGES["ended"].inc()
+        if delivery.give_back:
+            self._take_back(message)
+
+    def _take_back(self, message: Claimed) -> None:
+        """Take back the exposure of a message that was not sent, unless a right code has removed it already."""
+        is_exposed = message.channel == "sms" and message.challenge_status in ("open", "exhausted")
+        if not is_exposed or message.tenant_id.endswith(":test"):
+            return
+        self._unsent.add(
+            Message(
+                tenant_id=message.tenant_id,
+                identifier=message.identifier,
+                number=message.identifier,
+                country=message.country,
+                price=(message.price_microdollars or 0) / MICRO,
+            )
+        )

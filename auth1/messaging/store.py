@@ -95,6 +95,9 @@ class Claimed(NamedTuple):
     has_arrived: bool  # of a retry: the first message has arrived meanwhile
     purpose: str | None  # of the code
     notice: str | None  # instead of a code
+    country: str | None
+    price_microdollars: int | None
+    challenge_status: str | None  # as stored: that of an expired challenge is open
 
     @property
     def tenant_settings(self) -> TenantSettings:

@@ -13,7 +13,6 @@ HONEST = (
     Setting("quiet", 300),
     Setting("quiet"),
     Setting("quiet", home=DEAR_HOME),
-    Setting("quiet", 12_000, days=1.0),
     Setting("launch", 300),
     Setting("launch"),
     Setting("launch", home=DEAR_HOME),
@@ -25,6 +24,12 @@ HONEST = (
     Setting("company"),
 )
 SOLVING = tuple(Setting(attack) for attack in ATTACKS)
+# Those that are played against all defences.
+_COMPARED = (
+    *map(Setting, ("one_block", "range_fast", "range_slow", "one_address", "spread", "spread_hosting")),
+    Setting("quiet"),
+    Setting("launch"),
+)
 NOT_SOLVING = tuple(replace(setting, solves=False) for setting in SOLVING)
 # From the start of an attack: the time in which its goals count honest people.
 _LONG = 3.625
@@ -79,9 +84,10 @@ QUICK = (
 
 
 def full(engine: Engine, seed: int) -> list[Job]:
-    """Return all worlds: with other defences, except where the attacker solves no proofs, which they do not require."""
-    found = [Job(setting, OTHERS, engine=engine) for setting in (*SOLVING, *HONEST)]
+    """Return all worlds. An attacker who solves no proofs is not played against defences that require none."""
+    found = [Job(setting, OTHERS if setting in _COMPARED else ("limits",), engine=engine) for setting in SOLVING]
     found += [Job(setting, ("limits",), engine=engine) for setting in SPECIAL]
+    found += [Job(setting, OTHERS if setting in _COMPARED else (), engine=engine) for setting in HONEST]
     found += [Job(setting, engine=engine) for setting in NOT_SOLVING]
     found.append(replace(FLUSHED, engine=engine))
     return [replace(job, setting=replace(job.setting, seed=seed)) for job in found]

@@ -24,8 +24,9 @@ order by second desc limit @max_blocks::int)
 select tenant_id, scope, key from exposures where loaded_at > @since::float8 order by loaded_at desc limit @max_rows::int
 
 -- name: find_country_days
--- The SMS of a tenant by country and day (UTC): days that are aggregated completely.
-select h.country, (h.hour at time zone 'UTC')::date as day, sum(h.messages)::bigint as messages,
+-- The SMS of a tenant by country and day (UTC): days that are aggregated completely. Earlier messages of a code that was
+-- answered are left out, because a right code removes their exposure.
+select h.country, (h.hour at time zone 'UTC')::date as day, sum(h.messages - h.repeated)::bigint as messages,
   sum(h.verified)::bigint as verified
 from message_hours h
 where h.tenant_id = @tenant_id and h.channel = 'sms' and h.hour >= now() - @days::int * interval '1 day'

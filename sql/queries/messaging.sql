@@ -90,15 +90,17 @@ with due as (
       (select p from unnest(@providers::text[]) with ordinality as u(p, n) where p <> all(m.avoid) order by n limit 1), 'none'),
     claimed_until = now() + interval '15 s', attention_at = now() + interval '15 s', updated_at = now()
   from due d where m.tenant_id = d.tenant_id and m.id = d.id
-  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale, m.retry_of, m.avoid, m.notice
+  returning m.tenant_id, m.id, m.challenge_id, m.identifier, m.channel, m.locale, m.retry_of, m.avoid, m.notice, m.country,
+    m.price_microdollars
 )
 select t.settings, c.tenant_id, c.id as message_id, c.challenge_id, c.identifier, c.channel, c.locale, t.name as tenant_name,
   k.box as code_box, ceil(extract(epoch from k.expires_at - now()))::int as expires_in,
   l.token_digest, coalesce(l.with_code, true) as with_code,
   c.avoid as exclude_providers, coalesce(f.state = 'delivered', false) as has_arrived,
-  k.purpose, c.notice
+  k.purpose, c.notice, c.country, c.price_microdollars, h.status as challenge_status
 from claimed c
 join tenants t on t.id = split_part(c.tenant_id, ':', 1)
+left join challenges h on h.tenant_id = c.tenant_id and h.id = c.challenge_id
 left join links l on l.tenant_id = c.tenant_id and l.message_id = c.id
 left join messages f on f.tenant_id = c.tenant_id and f.id = c.retry_of
 left join lateral (

@@ -84,10 +84,14 @@ with turn as (
   from tenants n
   cross join lateral (
     select m.channel, coalesce(m.country, ''), m.provider, m.state, delivery_s(m.created_at, m.delivered_at),
-      count(*), count(c.id), coalesce(sum(m.price_microdollars), 0)
+      count(*), count(*) filter (where c.status = 'answered' and c.message_id = m.id), coalesce(sum(m.price_microdollars), 0),
+      -- A right code answers the newest message of its login, and closes the other challenges at the same time.
+      count(*) filter (where c.status = 'answered' and c.message_id <> m.id or c.status = 'cancelled' and exists (
+        select from challenges a
+        where a.identifier = c.identifier and a.tenant_id = c.tenant_id and a.status = 'answered' and a.closed_at = c.closed_at))
     from messages m
-    left join challenges c on c.tenant_id = n.id and c.id = m.challenge_id and c.message_id = m.id
-      and c.status = 'answered' and c.id >= id_floor('ch', @hour::timestamptz - interval '1 day')
+    left join challenges c on c.tenant_id = n.id and c.id = m.challenge_id
+      and c.status in ('answered', 'cancelled') and c.id >= id_floor('ch', @hour::timestamptz - interval '1 day')
     where m.tenant_id = n.id and m.id >= id_floor('msg', @hour) and m.id < id_floor('msg', @hour + interval '1 hour')
       and m.state <> 'queued' and m.provider <> 'none'
     group by 1, 2, 3, 4, 5

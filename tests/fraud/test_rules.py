@@ -262,11 +262,16 @@ def test_country_ratio_is_one_and_a_half_times_the_median_day() -> None:
 
 
 def test_country_ratio_ignores_days_with_few_logins() -> None:
-    assert country_ratio([(38, 19)]) is None
-    assert country_ratio([(30, 20), (200, 19)]) == 0.7
+    assert country_ratio([(38, 19)] * 14) is None
+    assert country_ratio([(30, 20)] * 3 + [(200, 19)] * 11) == 0.7
+
+
+def test_country_ratio_needs_three_days_and_ignores_one_attacked_day() -> None:
+    assert country_ratio([(120, 100), (130, 100)]) is None
+    assert country_ratio([(130, 100), (1000, 100), (1000, 100), (130, 100)]) == pytest.approx(0.45)
 
 
 def test_country_ratio_is_bounded_and_reads_14_days() -> None:
-    assert country_ratio([(100, 100)]) == 0.25
-    assert country_ratio([(1000, 100)]) == 0.7
+    assert country_ratio([(100, 100)] * 3) == 0.25
+    assert country_ratio([(1000, 100)] * 3) == 0.7
     assert country_ratio([(1000, 100)] * 20 + [(130, 100)] * 14) == pytest.approx(0.45)

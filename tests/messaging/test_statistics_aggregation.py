@@ -109,6 +109,28 @@ async def test_aggregated_hours_are_not_read_from_messages(app: TenantApp) -> No
     assert await statistics(app, hour, hour + timedelta(minutes=30), "country") == {}
 
 
+async def test_messages_of_a_code_that_another_message_answered_are_counted(app: TenantApp) -> None:
+    """Two messages of other challenges and an earlier one of the same; one is of a code that was not answered."""
+    now = datetime.now(UTC)
+    age = now - now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
+    for status, closed_at in (("cancelled", now), ("answered", now), ("cancelled", now - timedelta(minutes=1))):
+        made = await make(app, age)
+        await verify(app, made, status)
+        await app.message_db.do("update challenges set closed_at = $2 where message_id = $1", made, closed_at)
+        if status == "answered":
+            found = await app.message_db.connection.fetchval("select challenge_id from messages where id = $1", made)
+            await make(app, age, challenge_id=found)
+
+    await handlers.aggregate_statistics(app.api.services)
+
+    [row] = await app.message_db.connection.fetch(
+        "select sum(messages) as messages, sum(verified) as verified, sum(repeated) as repeated"
+        " from message_hours where tenant_id = $1",
+        app.id,
+    )
+    assert (row["messages"], row["verified"], row["repeated"]) == (4, 1, 2)
+
+
 async def test_racing_workers_aggregate_each_hour_once(
     app: TenantApp, start_app: Started, own_database_url: str
 ) -> None:

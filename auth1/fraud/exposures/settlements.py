@@ -30,8 +30,8 @@ _AT_ONCE = 100  # settlements of one call
 _PARAMETERS = struct.Struct("<8d")
 SETTLE = Script.load("fraud_settle", constants.NUMBERS)
 
-Kind = Literal["verified", "returned", "forgiven", "sent"]
-_KINDS: dict[Kind, int] = {"verified": 1, "returned": 2, "forgiven": 0, "sent": 0}
+Kind = Literal["verified", "returned", "unsent", "forgiven", "sent"]
+_KINDS: dict[Kind, int] = {"verified": 1, "returned": 2, "unsent": 3, "forgiven": 0, "sent": 0}
 
 
 class Settlement(NamedTuple):
@@ -114,6 +114,13 @@ class Settlements:
     def returned_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was acquired and not sent."""
         self._add(policy, message, "returned", now)
+
+    def unsent_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
+        """Settle a message that was acquired and that no provider accepted later.
+
+        `message` is without an address: that of the newest message of the code is used, if Redis has it.
+        """
+        self._add(policy, message, "unsent", now)
 
     def forgiven_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was no fraud: the exposure of its narrow scopes is forgiven, and its price."""

@@ -312,11 +312,11 @@ async def test_block_that_is_loaded_at_one_tenant_has_a_small_allowance_at_other
 async def test_ratio_follows_the_history_of_the_country(
     exposures: Exposures, database_url: str, message: Message
 ) -> None:
-    """Three days with 130 messages to 100 people each, and one with too few."""
+    """Three days with 150 messages to 100 people each, 20 of them repeated, and one day with too few."""
     database = await asyncpg.connect(database_url)
     await database.execute(
         "insert into message_hours select $1, date_trunc('day', now(), 'UTC') - d * interval '1 day', 'sms', 'US',"
-        " 'twilio', 'sent', -1, case when d = 4 then 60 else 130 end, case when d = 4 then 19 else 100 end, 0"
+        " 'twilio', 'sent', -1, case when d = 4 then 60 else 150 end, case when d = 4 then 19 else 100 end, 0, 20"
         " from generate_series(1, 4) as d",
         message.tenant_id,
     )
