@@ -38,7 +38,6 @@ from auth1.fraud.exposures import acquire as exposures
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.lists.cache import ListCache
 from auth1.fraud.sources import FraudSources
-from auth1.fraud.unsent import UnsentMessages
 from auth1.hooks import secrets as hook_secrets
 from auth1.hooks.caller import HookCaller
 from auth1.idempotency import run_idempotent
@@ -135,7 +134,6 @@ async def start_services(
     fraud_exposures = Exposures(
         redis, postgres, limiter, exposure_budget=settings.fraud_exposure_budget, workers=settings.workers
     )
-    unsent = UnsentMessages(postgres, fraud_exposures)
     services = Services(
         settings=settings,
         log=log,
@@ -157,7 +155,7 @@ async def start_services(
         exposures=fraud_exposures,
         hooks=HookCaller(guard, keyring, time_scale=settings.timeout_scale),
         messenger=messenger,
-        outbox=Outbox(postgres, log, messenger, settings.sms_rates, render, unsent),
+        outbox=Outbox(postgres, log, messenger, settings.sms_rates, render, fraud_exposures),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
         lists=ListCache(postgres),

@@ -16,6 +16,7 @@ from auth1.core.postgres import Postgres
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events
 from auth1.fraud.evidence import MICRO
+from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.messages import Message
 from auth1.fraud.unsent import UnsentMessages
 from auth1.identifiers import stored_identifier
@@ -37,7 +38,8 @@ Render = Callable[[Claimed], OutgoingMessage | None]  # None: the code or the li
 class Outbox:
     """Works through the rows of `messages`.
 
-    `render` turns a claimed row into the message that providers get. `unsent` collects those that none accepted.
+    `render` turns a claimed row into the message that providers get. Those that none accepted are no
+    longer an exposure.
     """
 
     def __init__(
@@ -47,14 +49,14 @@ class Outbox:
         messenger: Messenger,
         rates: Rates,
         render: Render,
-        unsent: UnsentMessages,
+        exposures: Exposures,
     ) -> None:
         self._postgres = postgres
         self._log = log
         self._messenger = messenger
         self._rates = rates
         self._render = render
-        self._unsent = unsent
+        self._unsent = UnsentMessages(postgres, exposures)
 
     async def run_once(self) -> None:
         """Record pending outcomes, retry undelivered messages, send queued ones, and settle unknown ones."""

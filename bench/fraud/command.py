@@ -1,13 +1,11 @@
 """Run the command line: choose the worlds, measure them, write tables, figures and the plot."""
 
 import argparse
-import json
 import sys
-from dataclasses import asdict
 from time import perf_counter
 
 from bench import svg
-from bench.fraud import plans, report
+from bench.fraud import page, plans, report
 from bench.fraud.measure import RULES, Engine, Figures, Job, run_all
 from bench.fraud.redis_rules import servers
 from bench.fraud.variants import OFF
@@ -29,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     if options.markdown:
         options.markdown.write_text(text)
     if options.json:
-        options.json.write_text(as_json(options, figures, reached))
+        options.json.write_text(page.as_json(options.constant, figures, reached))
     if options.svg:
         plot(options, figures)
     return int(not all(one.holds for of_seed in reached.values() for one in of_seed))
@@ -51,30 +49,9 @@ def choose(options: argparse.Namespace, engine: Engine, seed: int) -> list[Job]:
     return [job for job in jobs if not options.world or job.setting.event in options.world]
 
 
-def as_json(options: argparse.Namespace, figures: list[Figures], reached: dict[int, list[plans.Reached]]) -> str:
-    """Return all figures, one measurement on each line."""
-    rows = [json.dumps({"seed": row.setting["seed"], **compact(row)}) for row in figures]
-    goals = [
-        json.dumps(
-            {"seed": seed, "goal": one.goal.text, "reached": one.reached, "bound": one.goal.bound, "holds": one.holds}
-        )
-        for seed, of_seed in reached.items()
-        for one in of_seed
-    ]
-    head = json.dumps({"constants": options.constant, "seeds": sorted(reached)})
-    return f'{{"run": {head},\n"goals": [\n' + ",\n".join(goals) + '],\n"measurements": [\n' + ",\n".join(rows) + "]}\n"
-
-
-def compact(row: Figures) -> dict[str, object]:
-    """Return the figures of a measurement without its setting and its hours."""
-    found = asdict(row)
-    del found["setting"], found["lost_by_hour"]
-    return {name: value for name, value in found.items() if value not in (None, {}, "")}
-
-
 def plot(options: argparse.Namespace, figures: list[Figures]) -> None:
     """Plot the money lost by the hour in the attack on 60 countries: all defences, then the two that stop it."""
-    name = plans.SOLVING[4].name
+    name = plans.FLUSHED.setting.name
     rows = {row.defence: row.lost_by_hour for row in figures if row.world == name}
     if RULES not in rows:
         return

@@ -30,7 +30,6 @@ _COMPARED = (
     Setting("quiet"),
     Setting("launch"),
 )
-NOT_SOLVING = tuple(replace(setting, solves=False) for setting in SOLVING)
 # From the start of an attack: the time in which its goals count honest people.
 _LONG = 3.625
 SPECIAL = (
@@ -47,30 +46,38 @@ SPECIAL = (
 )
 FLUSH_AFTER_H = 36
 FLUSHED = Job(Setting("spread"), flush_after_h=FLUSH_AFTER_H)
-# Those that show what each rule is for, at a tenant of 1,000 logins a day.
-_MEDIUM = Setting("quiet", 1000)
+# Worlds that show what each rule is for, at a tenant of 300 logins a day.
+_LITTLE = Setting("quiet", 300)
 _ABLATED = (
-    replace(_MEDIUM, event="one_block"),
-    replace(_MEDIUM, event="range_fast"),
-    replace(_MEDIUM, event="one_address"),
-    replace(_MEDIUM, event="spread", days=1.0),
-    replace(_MEDIUM, event="home_random", home=DEAR_HOME),
-    replace(_MEDIUM, event="fake_40%", days=1.0),
-    replace(_MEDIUM, event="own_0%", days=1.0),
-    replace(_MEDIUM, event="ten_tenants"),
-    replace(_MEDIUM, event="lock_out_carrier"),
-    replace(_MEDIUM, event="launch", days=0.3),
+    replace(_LITTLE, event="one_block", days=0.02),
+    replace(_LITTLE, event="range_fast", days=0.05),
+    replace(_LITTLE, event="one_address", days=0.05),
+    replace(_LITTLE, event="spread", days=0.4),
+    replace(_LITTLE, event="home_random", home=DEAR_HOME, days=0.3),
+    replace(_LITTLE, event="fake_40%", days=0.4),
+    replace(_LITTLE, event="own_0%", days=0.5),
+    replace(_LITTLE, event="lock_out_carrier", days=0.2),
+    replace(_LITTLE, event="launch", days=0.2),
 )
-_GUESSING = replace(_MEDIUM, event="guessing")
+# Those of one rule or a few, because they take longer or show nothing else.
+_ABLATED_ONCE = {
+    replace(_LITTLE, event="guessing", days=0.2): ("guessing",),
+    replace(_LITTLE, event="ten_tenants", days=0.05): ("cross_tenant", "both blocks"),
+    replace(_LITTLE, event="one_network", days=0.1): ("network",),
+    replace(_LITTLE, event="home_random", days=0.3): ("price floor",),
+    Setting("launch", days=0.2): ("release",),
+}
+NOT_SOLVING = tuple(
+    replace(setting, solves=False)
+    for setting in _ABLATED
+    if setting.event in ("one_block", "range_fast", "spread", "home_random", "fake_40%", "own_0%")
+)
 # Those that show what a signal is worth, and what it costs honest people.
 _SIGNALLED = (
-    replace(_MEDIUM, event="one_block"),
-    replace(_MEDIUM, event="one_address"),
-    replace(_MEDIUM, event="range_fast"),
-    replace(_MEDIUM, event="spread", days=1.0),
-    replace(_MEDIUM, event="spread_hosting", days=1.0),
-    replace(_MEDIUM, event="new_country", days=1.0),
-    replace(_MEDIUM, event="company"),
+    *_ABLATED[:4],
+    replace(_LITTLE, event="spread_hosting", days=0.4),
+    replace(_LITTLE, event="new_country", days=0.5),
+    replace(_LITTLE, event="company"),
 )
 _SMALL = Setting("quiet", 300, warm_up=DAY)
 QUICK = (
@@ -116,10 +123,10 @@ def signals(seed: int) -> list[Job]:
 
 def ablation(variants: Iterable[str], seed: int) -> list[Job]:
     """Return the worlds that show what a rule is for, without each rule; by the pure functions, which are faster."""
-    settings = [replace(setting, seed=seed) for setting in _ABLATED]
-    found = [Job(setting, (), variant, "python") for variant in ("all rules", *variants) for setting in settings]
-    guessing = replace(_GUESSING, seed=seed)
-    return [*found, *(Job(guessing, (), variant, "python") for variant in ("all rules", "without guessing"))]
+    jobs = [(variant, setting) for variant in ("all rules", *variants) for setting in _ABLATED]
+    for setting, names in _ABLATED_ONCE.items():
+        jobs += [(variant, setting) for variant in ("all rules", *(f"without {name}" for name in names))]
+    return [Job(replace(setting, seed=seed), (), variant, "python") for variant, setting in jobs]
 
 
 @dataclass(frozen=True)

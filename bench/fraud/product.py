@@ -159,7 +159,8 @@ class PythonRules(ProductRules):
                 self._states[key] = after[scope]
             self._live[request.person].append(Sent(request.time, request))
             self.count_message(request)
-        digits = 8 if guessing_load(self.policy, self._guesses[request.tenant], request.time) > 1 else 6
+        guessed = guessing_load(self.policy, self._guesses[request.tenant], request.time)
+        digits = 8 if guessed > 1 and self.policy.rules.guessing.mode != "off" else 6
         return Verdict(decision, reason, digits)
 
     def _evaluate(

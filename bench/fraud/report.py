@@ -7,20 +7,31 @@ from bench.fraud.measure import RULES, Figures
 from bench.fraud.plans import Reached
 
 
+def parts(figures: list[Figures], reached: dict[int, list[Reached]]) -> dict[str, str]:
+    """Return the tables by name."""
+    main = [row for row in figures if "," not in row.defence]
+    large = [row for row in main if not is_small(row) and row.after_flush is None] or main
+    found = {
+        "goals": goals(reached),
+        "attacks": attacks([row for row in large if row.setting["solves"]]),
+        "honest people": honest(large),
+        "proofs": without_proofs(main),
+        "flush": flushed(main),
+    }
+    for name, word in (("rules", "without"), ("signals", "with")):
+        changed = [row for row in figures if row.defence.startswith(f"{RULES}, {word} ")]
+        found[name] = changes(main, changed) if changed else ""
+    return {name: text for name, text in found.items() if text}
+
+
 def markdown(figures: list[Figures], reached: dict[int, list[Reached]]) -> str:
     """Return all tables."""
-    main = [row for row in figures if "," not in row.defence]
-    parts = [
-        "## Goals\n\n" + goals(reached),
-        "## Attacks\n\n" + attacks(main),
-        "## Honest people\n\n" + honest(main),
-    ]
-    if any(row.after_flush is not None for row in main):
-        parts.append("## Redis flushed\n\n" + flushed(main))
-    for word, title in (("without", "Each rule off"), ("with", "Each signal")):
-        if changed := [row for row in figures if row.defence.startswith(f"{RULES}, {word} ")]:
-            parts.append(f"## {title}\n\n" + changes(main, changed))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(f"## {name}\n\n{text}" for name, text in parts(figures, reached).items()) + "\n"
+
+
+def is_small(row: Figures) -> bool:
+    """Return whether a world only shows what a rule, a signal or a proof changes."""
+    return 0 < float(str(row.setting["days"])) < 1
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:
@@ -54,7 +65,7 @@ def attacks(figures: list[Figures]) -> str:
         saved = 100 * (1 - row.lost / limits.lost) if limits and limits.lost else 0.0
         rows.append(
             [
-                row.world,
+                _name(row.world),
                 str(row.requests),
                 _through(limits),
                 _through(block),
@@ -76,18 +87,31 @@ def honest(figures: list[Figures]) -> str:
     for row, others in _worlds(figures, is_attack=False):
         limits, authgear = others.get("limits"), others.get("Authgear")
         proofs = f"{row.share(row.proofs):.2f} %"
-        rows.append([row.world, str(row.visits), _refused(limits), _refused(authgear), _refused(row), proofs])
+        rows.append([_name(row.world), str(row.visits), _refused(limits), _refused(authgear), _refused(row), proofs])
     return table(["event", "attempts", "limits", "Authgear", "fraud rules", "see a proof"], rows)
+
+
+def without_proofs(figures: list[Figures]) -> str:
+    """Return the attacks of those who solve every proof beside those who solve none."""
+    solving = {row.world: row for row in figures if row.setting["solves"] and row.defence == RULES}
+    rows = []
+    for row in figures:
+        name = row.world.replace(", no proofs solved", "")
+        if not row.setting["solves"] and row.defence == RULES and name in solving:
+            other = solving[name]
+            rows.append([_name(name), _through(other), _through(row), _refused(other), _refused(row)])
+    head = ["attack", "solves proofs", "solves none", "refused: solves proofs", "refused: solves none"]
+    return table(head, rows) if rows else ""
 
 
 def flushed(figures: list[Figures]) -> str:
     """Return the money lost before and after Redis lost everything."""
     rows = [
-        [row.world, f"${row.lost - row.after_flush:.2f}", f"${row.after_flush:.2f}"]
+        [_name(row.world), f"${row.lost - row.after_flush:.2f}", f"${row.after_flush:.2f}"]
         for row in figures
         if row.after_flush is not None
     ]
-    return table(["world", "lost before", "lost after"], rows)
+    return table(["world", "lost before", "lost after"], rows) if rows else ""
 
 
 def changes(main: list[Figures], changed: list[Figures]) -> str:
@@ -97,10 +121,10 @@ def changes(main: list[Figures], changed: list[Figures]) -> str:
     for row in changed:
         before = places.get((row.world, row.setting["seed"]))
         if before is not None and _differs(before, row):
-            cells = [row.defence.partition(", ")[2], row.world, f"{_through(before)} → {_through(row)}"]
+            cells = [row.defence.partition(", ")[2], _name(row.world), f"{_through(before)} → {_through(row)}"]
             cells += [f"{_refused(before)} → {_refused(row)}"]
             cells += [f"{before.share(before.proofs):.2f} → {row.share(row.proofs):.2f} %"]
-            rows.append([*cells, f"{before.guesses:.3f} → {row.guesses:.3f}" if row.guesses else ""])
+            rows.append([*cells, f"{before.guesses:.2g} → {row.guesses:.2g}" if row.guesses else ""])
     seen = {row.defence.partition(", ")[2] for row in changed}
     silent = sorted(seen - {cells[0] for cells in rows})
     text = table(["change", "world", "through", "refused", "see a proof", "guessed"], rows)
@@ -111,7 +135,7 @@ def _differs(before: Figures, after: Figures) -> bool:
     lost = abs(after.lost - before.lost) > 0.1 * max(before.lost, 1.0)
     refused = abs(after.share(after.refused + after.limited) - before.share(before.refused + before.limited)) >= 0.05
     proofs = abs(after.share(after.proofs) - before.share(before.proofs)) >= 0.2
-    return lost or refused or proofs or abs(after.guesses - before.guesses) > 0.001
+    return lost or refused or proofs or abs(after.guesses - before.guesses) > 0.1 * before.guesses
 
 
 def _worlds(figures: list[Figures], *, is_attack: bool) -> Iterable[tuple[Figures, dict[str, Figures]]]:
@@ -124,6 +148,13 @@ def _worlds(figures: list[Figures], *, is_attack: bool) -> Iterable[tuple[Figure
             seen.add((row.world, seed))
             others = {one.defence: one for one in figures if one.world == row.world and one.setting["seed"] == seed}
             yield row, others
+
+
+def _name(world: str) -> str:
+    """Return the name of a world without what most worlds share."""
+    for usual in (", 3000 logins a day", ", home cheap", ", no proofs solved"):
+        world = world.replace(usual, "")
+    return world.replace("_", " ").replace("GEOIP FILE", "GEOIP_FILE")
 
 
 def _through(row: Figures | None) -> str:

@@ -17,7 +17,6 @@ from auth1.challenges import magic_link
 from auth1.dev.postgres import PostgresServer
 from auth1.events.types import EventType
 from auth1.fraud.decisions.attacks import ATTACK_REJECTIONS
-from auth1.fraud.unsent import UnsentMessages
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
@@ -214,9 +213,8 @@ async def try_another_provider(said: Said) -> None:
     await said.api.post(REQUEST, {"phone": phone}, said.tenant["api_key"])
     await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone, "undelivered")
     messenger = Messenger(services.postgres, services.log, {"sms": [Console(services.log)]})
-    unsent = UnsentMessages(services.postgres, services.exposures)
     rates = services.settings.sms_rates
-    outbox = Outbox(services.postgres, services.log, messenger, rates, lambda _: None, unsent)
+    outbox = Outbox(services.postgres, services.log, messenger, rates, lambda _: None, services.exposures)
     await outbox.retry()
 
 
