@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -81,39 +82,51 @@ def imports(tree: ast.AST) -> Iterator[str]:
                 yield inner if path.with_suffix(".py").exists() or path.is_dir() else node.module
 
 
+class Source(NamedTuple):
+    """A module: its syntax tree, and all nodes of it."""
+
+    path: Path
+    tree: ast.Module
+    nodes: list[ast.AST]
+
+
+@pytest.fixture(scope="module", params=SOURCES, ids=module_name)
+def source(request: pytest.FixtureRequest) -> Source:
+    """Parse a module once for all tests that read it: pytest runs them in sequence."""
+    tree = ast.parse(request.param.read_text())
+    return Source(request.param, tree, list(ast.walk(tree)))
+
+
 def for_types_only(tree: ast.Module) -> ast.Module:
     """Return the module without its `if TYPE_CHECKING` blocks."""
     body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))]
     return ast.Module(body=body, type_ignores=[])
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_module_imports_only_from_lower_layers(path: Path) -> None:
+def test_module_imports_only_from_lower_layers(source: Source) -> None:
+    path = source.path
     if module_name(path) == "auth1":
         return
     number, own = layer(module_name(path))
-    for imported in imports(for_types_only(ast.parse(path.read_text()))):
+    for imported in imports(for_types_only(source.tree)):
         if imported == "auth1":
             continue
         other, package = layer(imported)
         assert package == own or other > number, f"{module_name(path)} imports {imported}, which is not below it"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_no_import_inside_a_function(path: Path) -> None:
-    for function in ast.walk(ast.parse(path.read_text())):
+def test_no_import_inside_a_function(source: Source) -> None:
+    for function in source.nodes:
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             inner = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
-            assert not inner, f"{path.name}:{inner[0].lineno}"
+            assert not inner, f"{source.path.name}:{inner[0].lineno}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_files_and_functions_are_short_and_documented(path: Path) -> None:
-    text = path.read_text()
-    tree = ast.parse(text)
-    assert len(text.splitlines()) <= MAX_FILE_LINES
+def test_files_and_functions_are_short_and_documented(source: Source) -> None:
+    tree = source.tree
+    assert len(source.path.read_text().splitlines()) <= MAX_FILE_LINES
     assert ast.get_docstring(tree), "a module says what it is"
-    for node in ast.walk(tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
@@ -124,20 +137,18 @@ def test_files_and_functions_are_short_and_documented(path: Path) -> None:
             assert documented, f"{node.name} says what it does"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_module_names_are_specific(path: Path) -> None:
-    assert path.stem not in FORBIDDEN_NAMES
-    assert path.parent.name not in FORBIDDEN_NAMES
+def test_module_names_are_specific(source: Source) -> None:
+    assert source.path.stem not in FORBIDDEN_NAMES
+    assert source.path.parent.name not in FORBIDDEN_NAMES
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_no_sql_in_python_files(path: Path) -> None:
+def test_no_sql_in_python_files(source: Source) -> None:
     statement = re.compile(
         r"\s*(select|insert\s+into|update|delete\s+from|with|create|alter|drop)\b.*\b(from|set|as|table|values)\b"
     )
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in source.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
-            assert not statement.match(node.value), f"{path.name}:{node.lineno}: {node.value}"
+            assert not statement.match(node.value), f"{source.path.name}:{node.lineno}: {node.value}"
 
 
 def test_core_has_no_domain_terms() -> None:
