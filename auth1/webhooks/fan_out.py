@@ -14,8 +14,8 @@ from auth1.services import Services
 from auth1.webhooks.secret_renewal import renew_secrets
 
 READER = "webhooks"
-MAX_EVENTS = 1000  # of a round: up to ten times as many deliveries, within the deadline of a statement
-MAX_ROUNDS = 20  # at once
+MAX_EVENTS = 250  # of a round: up to 2,500 deliveries, far within the deadline of a statement
+MAX_ROUNDS = 80  # at once
 
 _QUERIES = Queries("webhooks")
 
