@@ -14,6 +14,7 @@ from auth1.audit.seals import seal_keys
 from auth1.audit.verify import Verification
 from tests.audit.conftest import AuditLog
 from tests.conftest import JWT_SECRET
+from tests.support.commands import CommandServer, Ended
 from tests.support.process import CODE, Auth1
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit-log.md").read_text()
@@ -117,7 +118,9 @@ async def test_documented_commands_work(audit_log: AuditLog, environment: dict[s
     assert re.search(r"4 events, \d+ seals, 1 tenants: no change found; 0 events", outputs["auth1 audit verify"])
 
 
-async def test_exit_codes_of_the_command(audit_log: AuditLog, environment: dict[str, str], tmp_path: Path) -> None:
+async def test_exit_codes_of_the_command(
+    audit_log: AuditLog, environment: dict[str, str], command_server: CommandServer, tmp_path: Path
+) -> None:
     tenant = await audit_log.api.tenant()
     [event_id] = await audit_log.add(tenant["tenant_id"])
     await audit_log.seal()
@@ -126,23 +129,21 @@ async def test_exit_codes_of_the_command(audit_log: AuditLog, environment: dict[
     line = {"msg": "audit.head", "tenant_id": tenant["tenant_id"], "seq": 9, "head": "00", "mac": "00"}
     (tmp_path / "heads").write_text(json.dumps(line) + "\n")
     variables = {"DATABASE_URL": audit_log.url, "REDIS_URL": environment["REDIS_URL"], "JWT_SECRET": JWT_SECRET}
-    variables["DIRECTORY"] = str(tmp_path)
     slug = tenant["slug"]
 
-    assert (await shell(f"auth1 audit verify --tenant {slug}", **variables))[0] == 0
-    code, text = await shell("auth1 audit verify --heads heads --json", **variables)
-    assert (code, json.loads(text)["report"]["findings"][0]["kind"]) == (1, "removed tail")
+    async def verify(*arguments: str, **changes: str) -> Ended:
+        return await command_server.run(["audit", "verify", *arguments], variables | changes)
+
+    assert (await verify("--tenant", slug)).code == 0
+    ended = await verify("--heads", str(tmp_path / "heads"), "--json")
+    assert (ended.code, ended.json()["report"]["findings"][0]["kind"]) == (1, "removed tail")
     await audit_log.database.execute("update events set actor = 'x' where id = $1", event_id)
-    code, text = await shell("auth1 audit verify --replica", **variables)
-    assert code == 1
-    assert f"{tenant['tenant_id']}  changed  {event_id} seal 1" in text
-    other = variables | {"JWT_SECRET": "another secret, as long as it has to be"}
-    for command, changed in (
-        ("auth1 audit verify --heads nothing", variables),
-        ("auth1 audit verify --since yesterday", variables),
-        (f"auth1 audit verify --tenant {slug}-x", variables),
-        ("auth1 audit verify", variables | {"DATABASE_URL": "postgresql://auth1@127.0.0.1:1/nothing"}),
-    ):
-        assert (await shell(command, **changed))[0] == 2, command
+    ended = await verify("--replica")
+    assert ended.code == 1
+    assert f"{tenant['tenant_id']}  changed  {event_id} seal 1" in ended.out
+    assert (await verify("--heads", str(tmp_path / "nothing"))).code == 2
+    assert (await verify("--since", "yesterday")).code == 2
+    assert (await verify("--tenant", f"{slug}-x")).code == 2
+    assert (await verify(DATABASE_URL="postgresql://auth1@127.0.0.1:1/nothing")).code == 2
     await audit_log.database.execute("update events set actor = 'key_1' where id = $1", event_id)
-    assert (await shell("auth1 audit verify", **other))[0] == 2
+    assert (await verify(JWT_SECRET="another secret, as long as it has to be")).code == 2

@@ -10,9 +10,10 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from auth1 import numbering
 from auth1.errors import InvalidPhone
 from auth1.identifiers import parse_phone, stored_identifier
+from tests.support.effort import effort
 from tests.support.phone_numbers import CODES, oracle_of, outcome_of, random_phones
 
-SAMPLE = 20_000
+SAMPLE = effort(5_000, 20_000)
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS - {"TA"})  # Tristan da Cunha has no mobile numbers
 
 
