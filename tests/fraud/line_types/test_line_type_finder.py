@@ -1,7 +1,6 @@
 """The source of a line type: prefixes, kept results, one look-up for all who wait, phonenumbers."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
@@ -325,20 +324,19 @@ async def test_nothing_is_bought_while_postgresql_is_unavailable(
     assert server.requests == []
 
 
-async def test_hanging_service_costs_a_second_until_the_breaker_opens(
+async def test_hanging_service_costs_a_deadline_until_the_breaker_opens(
     new_finder: NewFinder, server: LookupServer
 ) -> None:
-    finder = await new_finder(TIMEOUT_SCALE="1")
+    finder = await new_finder(TIMEOUT_SCALE="2")  # a busy machine connects within a second
     server.behaviour = fake.hang
     phones = [f"+1415556{number:04d}" for number in range(MAX_FAILURES)]
 
     results = await asyncio.gather(*(find(finder, phone) for phone in phones))
-    started = time.monotonic()
     after = await find(finder, "+14155560100")
 
     assert {result.failure for result in results} == {"timeout"}
     assert after.failure == "breaker_open"
-    assert time.monotonic() - started < 0.5
+    assert len(server.requests) == MAX_FAILURES
 
 
 def test_digest_depends_on_the_secret() -> None:
