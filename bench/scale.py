@@ -17,7 +17,7 @@ import os
 import random
 import statistics
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -172,9 +172,9 @@ class Side:
         oid = await connection.fetchval("select oid from pg_database where datname = current_database()")
         await connection.close()
         for file in (self.stage.postgres.data_dir / "data" / "base" / str(oid)).iterdir():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
+            # PostgreSQL replaces and removes files meanwhile, such as those of dropped partitions.
+            with suppress(FileNotFoundError), file.open("rb") as pages:
+                os.posix_fadvise(pages.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 async def measure(sides: dict[str, Side], flows: int, rounds: int) -> None:
