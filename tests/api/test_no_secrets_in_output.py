@@ -20,6 +20,8 @@ from auth1.fraud.decisions.attacks import ATTACK_REJECTIONS
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
+from auth1.webhooks import fan_out
+from auth1.webhooks.delivery_worker import DeliveryWorker
 from tests.api.conftest import until
 from tests.api.error_triggers import ERROR_TRIGGERS
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
@@ -29,6 +31,7 @@ from tests.support.api_keys import add, patch, rotate
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, answer, hang_up, refuse
 from tests.support.raw_asgi import RawAsgi
+from tests.support.receiver import Receiver
 from tests.support.relaxed import RELAXED
 
 EMAIL = "somebody.special@example.com"
@@ -36,7 +39,10 @@ NOTE = "a note about somebody"
 APP_URL = "https://auth.example.com"
 CODE_LENGTH = 10  # no number in a log line is equal to a code of ten digits by chance
 # Fields that show a secret once, to whom it belongs (contract: section 4).
-SHOWN_ONCE = {"api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret", "link"}
+SHOWN_ONCE = {
+    *("api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret", "link"),
+    "secret",  # of webhooks and hooks
+}
 PERSONAL = ("/api/auth/me", "/api/auth/introspect", "/api/tenant/users")  # routes that show a person's data
 SQL = re.compile(
     r"\b(select|insert into|update|delete from|returning|on conflict)\b .*\b(from|values|set|where)\b", re.I
@@ -98,7 +104,7 @@ async def said(
 ) -> AsyncIterator[Said]:
     """Log in, trigger every error, manage a tenant, and wait for the last log line."""
     url = await new_database(postgres_server, "auth1_said", is_relaxed=False)
-    api = await start_app(DATABASE_URL=url, APP_URL=APP_URL)
+    api = await start_app(DATABASE_URL=url, APP_URL=APP_URL, WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
     said = Said(api, twilio_server, await asyncpg.connect(url), {})
 
     async def keep(response: httpx.Response) -> None:
@@ -113,6 +119,7 @@ async def said(
     await try_another_provider(said)
     await let_providers_fail(said)
     await manage_users(said)
+    await deliver_events(said)
     await manage(said)
     await attack(said)
     await trigger_errors(said, postgres_server, start_app, tmp_path_factory.mktemp("world"))
@@ -238,6 +245,28 @@ async def manage_users(said: Said) -> None:
     assert (await api.client.post(f"{users}/import", content=upload, headers=ndjson)).json()["rejected"] == 1
     for query in ("/export", f"?phone={phone}", f"?q={phone[:-1]}"):
         assert (await api.client.get(users + query, headers=headers)).status_code == 200
+
+
+async def deliver_events(said: Said) -> None:
+    """Manage a hook and a webhook; let the webhook be called, until its answer disables it."""
+    services, headers = said.api.services, {"x-api-key": said.tenant["secret_key"]}
+    async with Receiver(lambda call: 410) as receiver:
+        for method, path, body in (
+            ("PUT", "/hooks/before_send", {"url": receiver.url, "on_error": "allow", "timeout_in": 1}),
+            ("DELETE", "/hooks/before_send", None),
+            ("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}),
+        ):
+            made = await said.api.client.request(method, f"/api/tenant{path}", json=body, headers=headers)
+            assert made.status_code in (200, 201, 204), made.text
+        await fan_out.fan_out(services)
+        worker = DeliveryWorker(services.postgres, services.keyring, services.log, services.guard)
+        while await worker.run_once():
+            await worker.join()
+        await worker.stop()
+        assert receiver.calls
+    path = f"/api/tenant/webhooks/{made.json()['webhook_id']}"
+    await said.api.client.patch(path, json={"enabled": True}, headers=headers)
+    await said.api.client.delete(path, headers=headers)
 
 
 async def attack(said: Said) -> None:

@@ -19,6 +19,7 @@ ADMIN = "/api/admin/tenants/{tenant_id}"
 # A body that a route takes, by what stands last in its path and is no parameter; where it takes one.
 BODIES: dict[str, dict[str, Any]] = {
     "rotate": {"grace_in": 0},
+    "webhooks": {"enabled": False},
 }
 
 
@@ -67,6 +68,7 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
     entry = {"list": "allow", "kind": "email_domain", "value": "example.com"}
     headers = {"x-api-key": made["secret_key"]}
     entry_id = (await api.client.post("/api/tenant/fraud/lists", json=entry, headers=headers)).json()["entry_id"]
+    webhook_id, delivery_id = await add_webhook(api, headers)
     ids = {
         "tenant_id": made["tenant_id"],
         "key_id": key_id,
@@ -75,8 +77,22 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
         "session_id": login["session_id"],
         "message_id": message_id,
         "entry_id": entry_id,
+        "webhook_id": webhook_id,
+        "delivery_id": delivery_id,
     }
     return Tenant(made, login["token"], ids)
+
+
+async def add_webhook(api: ApiClient, headers: dict[str, str]) -> tuple[str, str]:
+    """Create a webhook with one delivery, which is cancelled: no worker changes it later."""
+    webhooks = "/api/tenant/webhooks"
+    body = {"url": "https://example.com/webhooks", "events": ["user.erased"]}
+    webhook_id = (await api.client.post(webhooks, json=body, headers=headers)).json()["webhook_id"]
+    path = f"{webhooks}/{webhook_id}"
+    delivery_id = (await api.client.post(f"{path}/test", headers=headers)).json()["delivery_id"]
+    cancelled = await api.client.post(f"{path}/deliveries/{delivery_id}/cancel", headers=headers)
+    assert cancelled.status_code == 200, cancelled.text
+    return webhook_id, delivery_id
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +160,7 @@ def credentials(route: Route, stranger: Tenant) -> list[dict[str, str]]:
 )
 async def test_tenant_management_requires_its_secret_key(neighbours: Neighbours, route: Route) -> None:
     victim = neighbours.victim
-    path = route.path.format(**victim.ids)
+    path = route.path.format(**victim.ids, hook="before_send")
     for headers, code in (
         ({}, "not_authenticated"),
         ({"authorization": f"Bearer {ADMIN_TOKEN}"}, "not_authenticated"),
