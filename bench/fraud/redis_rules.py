@@ -33,7 +33,7 @@ from bench.fraud.scenarios import World
 from bench.fraud.world import HOUR, NEVER, Request, address_text, country_text, phone_text
 
 EPOCH = 1_600_000_000.0  # the start of each world, in seconds since 1970
-_TEMPLATE = "auth1_template"
+_TEMPLATE = "auth1_fraud_template"
 
 
 class RedisRules(ProductRules):
