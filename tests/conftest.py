@@ -3,6 +3,7 @@
 import itertools
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ hypothesis.settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(DeclaredErrors())
+    # A shell lets programs in the background ignore Ctrl-C, and the servers of the tests would do so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
