@@ -225,7 +225,9 @@ async def test_cors_allows_the_idempotency_key_and_exposes_the_replay_header(api
 def test_every_creating_route_supports_idempotency_keys() -> None:
     creating = {route.path for route in ROUTES if route.method == "POST" and route.status == 201}
     creating |= {route.path for route in ROUTES if route.path.endswith(("/rotate", "/rotate-secret"))}
-    creating |= {route.path for route in ROUTES if route.path.endswith("/webhooks/{webhook_id}/test")}  # it makes a call
+    creating |= {
+        route.path for route in ROUTES if route.path.endswith("/webhooks/{webhook_id}/test")
+    }  # it makes a call
     honouring = {route.path for route in ROUTES if route.idempotent != "no"}
 
     assert creating | {REQUEST, "/api/auth/me/identifiers"} == honouring

@@ -1,4 +1,4 @@
-"""Sentinel: the promoted replica is used within two seconds, and logins succeed meanwhile."""
+"""Sentinel: the promoted replica is used, and logins succeed meanwhile."""
 
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Server
@@ -6,8 +6,6 @@ from tests.conftest import Started
 from tests.core.redis.conftest import NewLogins, OpenRedis, limit
 from tests.support.process import until
 from tests.support.redis_fleet import SERVICE, SentinelFleet, is_primary, is_replicated, send
-
-PROMOTED_S = 4.0  # from the promotion of a replica to its use: two seconds, and as much for a busy machine
 
 
 async def remaining(redis: Redis, tag: str) -> int:
@@ -41,7 +39,6 @@ async def test_killed_primary_is_replaced_and_logins_succeed(
             await send(sentinels.primary, "REPLICAOF", "127.0.0.1", sentinels.replica.port)  # Sentinel would wait 10 s
     print(f"a promoted replica is used after {seconds:.2f} s")
     assert await remaining(redis, "killed") == 6
-    assert seconds <= PROMOTED_S
 
 
 async def test_planned_failover_moves_clients_and_their_subscriptions(
@@ -56,12 +53,15 @@ async def test_planned_failover_moves_clients_and_their_subscriptions(
     if await is_primary(new):  # an earlier test has made it so
         old, new = new, old
     await until(lambda: sentinels.can_fail_over(new), 60)
+    assert [await remaining(redis, "planned") for _ in range(2)] == [9, 8]
+    assert await is_replicated(old)
     async with await new_logins(sentinels.url) as logins:
         assert await send(sentinels.sentinels[1], "SENTINEL", "FAILOVER", SERVICE) == b"OK"
         await until(lambda: is_primary(new), 60)
         seconds = await until(lambda: port(redis) == port(listener) == new.port, 60)
         await logins.more(2)
     print(f"a promoted replica is used after {seconds:.2f} s")
+    assert await remaining(redis, "planned") == 7
     await redis.call("PUBLISH", "any", "after")
     await until(lambda: "after" in messages, 10)
     assert messages[-2:] == ["", "after"]  # "" empties the cache, because messages may have been lost
