@@ -129,16 +129,16 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deliveries
--- Deliveries that ended a month ago. One that has been pending for three months belongs to a disabled webhook.
+-- Deliveries that ended a month ago. One that has been pending for three months belongs to a disabled webhook. Rows are
+-- selected by ctid, which their locks keep: by the key, a planner may read the whole table.
 with old as (
-  select tenant_id, webhook_id, event_id from deliveries
+  select ctid from deliveries
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and (finished_at < now() - interval '30 days'
       or state = 'pending' and event_id < id_floor('evt', now() - interval '90 days'))
   limit @max_rows for update skip locked
 ), deleted as (
-  delete from deliveries d using old
-  where d.tenant_id = old.tenant_id and d.webhook_id = old.webhook_id and d.event_id = old.event_id returning 1
+  delete from deliveries d using old where d.ctid = old.ctid returning 1
 )
 select count(*) as purged from deleted
 

@@ -36,6 +36,8 @@ RECIPES = [
     "fraud",
     "audit-runs",
     "audit",
+    "webhooks",
+    "webhook-kills",
     "chaos",
     "coverage",
     "lock",

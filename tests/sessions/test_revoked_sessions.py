@@ -164,7 +164,10 @@ async def test_concurrent_logins_stay_within_the_session_limit(
     users = [SessionUser(user.apis, user.tenant, user.twilio, database) for _ in range(8)]
     for one in users:
         assert (await api.post("/api/auth/request", {"phone": one.phone}, user.tenant["api_key"])).status_code == 200
-        await database.execute("update identifiers set user_id = $1 where identifier = $2", user_id, one.phone)
+        await database.execute(
+            "update identifiers set user_id = $1 where tenant_id = $2 and identifier = $3",
+            *(user_id, user.tenant["tenant_id"], one.phone),
+        )
 
     async def answer(one: SessionUser) -> httpx.Response:
         body = {"phone": one.phone, "code": one.twilio.code_for(one.phone)}

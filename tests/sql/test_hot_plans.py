@@ -22,6 +22,7 @@ MODES = ("force_generic_plan", "force_custom_plan")
 MOST_ROWS = 12  # that a statement of a request reads
 # A few rows of each tenant, and a cache of short rows: reading these in full is the shortest way.
 SMALL = {"tenants", "keys", "budgets", "spending", "message_hours", "line_types"}
+EMPTY_HERE = {"deliveries"}  # see test_webhook_plans
 FILL = """
 insert into users (tenant_id, id, last_login_at) select $1, 'usr_' || n, now() from generate_series(1, $2::int) as n;
 insert into identifiers (tenant_id, identifier, type, user_id)
@@ -141,7 +142,9 @@ def check(done: Mapping[str, Executed], expected: Mapping[str, set[str]], most_r
     """Compare what statements did with what they are expected to do."""
     for name, executed in done.items():
         print(name, executed)
-    assert {name: executed.scanned - SMALL for name, executed in done.items()} == {name: set() for name in done}
+    assert {name: executed.scanned - SMALL - EMPTY_HERE for name, executed in done.items()} == {
+        name: set() for name in done
+    }
     missing = {name: expected[name] - executed.indexes for name, executed in done.items()}
     assert missing == {name: set() for name in done}
     assert {name: executed.rows_read for name, executed in done.items() if executed.rows_read > most_rows} == {}

@@ -87,3 +87,13 @@ async def test_statements_read_few_rows_by_index(url: str, connect: Connect, mod
     assert missing == {name: set() for name in done}
     many = {name: executed.rows_read for name, executed in done.items() if executed.rows_read > EXPECTED[name][1]}
     assert many == {}
+
+
+@pytest.mark.parametrize("url", ["analysed"], indirect=True)
+async def test_purge_of_deliveries_reads_a_range_of_pages(url: str, connect: Connect) -> None:
+    reader = PlanReader(await connect(url))
+    await reader.start("force_custom_plan")
+
+    done = await reader.query("retention", "purge_deliveries", {"max_rows": 1000, "first_page": 0, "end_page": 10})
+
+    assert done.scanned == set()

@@ -203,9 +203,9 @@ async def test_delivery_fails_after_ten_attempts(owner: Owner, receiver: Receive
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 async def test_retry_after_delays_the_next_attempt(owner: Owner, receiver: Receiver, status: int) -> None:
     webhook = await subscribe(owner, receiver)
-    await send(owner, 2)
+    [first_id, _] = await send(owner, 2)
     receiver.answer = lambda call: (
-        b"HTTP/1.1 %d X\r\nretry-after: 3000\r\ncontent-length: 0\r\n\r\n" % status if len(receiver.calls) == 1 else 204
+        b"HTTP/1.1 %d X\r\nretry-after: 3000\r\ncontent-length: 0\r\n\r\n" % status if call.id == first_id else 204
     )
 
     await deliver(owner, worker := new_worker(owner))
