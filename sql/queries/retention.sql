@@ -138,7 +138,7 @@ with old as (
       or state = 'pending' and event_id < id_floor('evt', now() - interval '90 days'))
   limit @max_rows for update skip locked
 ), deleted as (
-  delete from deliveries d using old where d.ctid = old.ctid returning 1
+  delete from deliveries where ctid = any(array(select ctid from old)) returning 1
 )
 select count(*) as purged from deleted
 

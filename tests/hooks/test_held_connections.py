@@ -54,7 +54,7 @@ async def test_hanging_hook_holds_no_connection_and_no_lock(users: list[HookUser
         return len(first.calls(hook)) == MAX_CALLS_OF_A_HOOK  # the others wait for these
 
     async def is_idle() -> bool:
-        return await first.database.fetchval(OPEN_TRANSACTIONS) == 0  # background jobs have short ones
+        return bool(await first.database.fetchval(OPEN_TRANSACTIONS) == 0)  # background jobs have short ones
 
     await until(all_wait)
     await until(is_idle)
