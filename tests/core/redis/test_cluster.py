@@ -17,11 +17,6 @@ from tests.support.redis_fleet import ClusterFleet, is_primary, is_replicated, m
 
 ACQUIRE = Script.load("ratelimit_acquire")
 
-# A search that takes too long is cancelled. redis-py may then leave its connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function StreamWriter:pytest.PytestUnraisableExceptionWarning"
-)
-
 
 def tag_on(fleet: ClusterFleet, number: int, salt: str = "") -> str:
     """Return a hash tag whose slot the primary of a number has at first."""

@@ -1,18 +1,11 @@
 """Sentinel: the promoted replica is used, and logins succeed meanwhile."""
 
-import pytest
-
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Server
 from tests.conftest import Started
 from tests.core.redis.conftest import NewLogins, OpenRedis, limit
 from tests.support.process import until
 from tests.support.redis_fleet import SERVICE, SentinelFleet, is_primary, is_replicated, send
-
-# A search that takes too long is cancelled. redis-py may then leave its connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function StreamWriter:pytest.PytestUnraisableExceptionWarning"
-)
 
 
 async def remaining(redis: Redis, tag: str) -> int:
