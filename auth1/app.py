@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from auth1 import __version__, health, metrics, retention
+from auth1 import __version__, health, metrics, retention, secret_renewal
 from auth1.audit import heads, seals
 from auth1.authn.tenants import TenantCache
 from auth1.challenges import messages
@@ -38,7 +38,6 @@ from auth1.fraud.exposures import acquire as exposures
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.lists.cache import ListCache
 from auth1.fraud.sources import FraudSources
-from auth1.hooks import secrets as hook_secrets
 from auth1.hooks.caller import HookCaller
 from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
@@ -199,7 +198,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, heads.INTERVAL_S, heads.write_heads),
             asyncio.create_task(_seal(services)),
             asyncio.create_task(fan_out.run(services)),
-            asyncio.create_task(hook_secrets.renew_secrets(services)),
+            asyncio.create_task(secret_renewal.renew_secrets(services)),
             _every(services, delivery_worker.MEASURE_EVERY_S, delivery_worker.measure),
             *(asyncio.create_task(_warm_up(provider, services.log)) for provider in cold),
         )

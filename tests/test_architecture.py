@@ -28,7 +28,7 @@ LAYERS = (
     ("routes",),
     ("openapi",),
     ("oauth",),
-    ("account", "health", "retention", "user_transfer"),
+    ("account", "health", "retention", "secret_renewal", "user_transfer"),
     ("users",),
     ("magic_links",),
     ("challenges",),

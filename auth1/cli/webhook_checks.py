@@ -8,8 +8,8 @@ from auth1.core.crypto import Keyring
 from auth1.core.postgres.queries import Queries, Query
 from auth1.endpoint_secrets import current_seal
 
-_OUTDATED_WEBHOOKS = Queries("webhooks")["count_outdated_secrets"]
-_OUTDATED_HOOKS = Queries("hooks")["count_old_secrets"]
+_OUTDATED_WEBHOOKS = Queries("endpoint_secrets")["count_webhook_secrets"]
+_OUTDATED_HOOKS = Queries("endpoint_secrets")["count_hook_secrets"]
 CONNECT_S = 5
 
 

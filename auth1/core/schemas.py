@@ -1,7 +1,7 @@
 """Bodies as Structs: encoded as JSON, and built from decoded JSON. Invalid input becomes field errors."""
 
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 NOT_NULL = sentences.NOT_NULL
 ONE_LINE = {"message": "Must be one line of text without control characters."}
+# Seconds in which a rotated key or secret stays valid beside the new one: at most 30 days.
+GraceIn = Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)]
 
 encode = msgspec.json.Encoder().encode
 

@@ -2,7 +2,6 @@
 
 config   the hooks of a tenant, cached with the tenant
 schemas  bodies of the routes, and the answer of a hook
-secrets  encrypt secrets again when JWT_SECRET has changed
 store    what PostgreSQL keeps
 handlers manage hooks
 routes   their routes

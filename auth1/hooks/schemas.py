@@ -5,13 +5,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from auth1.core.schemas import In, Out
+from auth1.core.schemas import GraceIn, In, Out
 from auth1.hooks.config import HookName, OnError
 
 MAX_REASON_CHARACTERS = 200
 MAX_CACHE_S = 60
-DAY_S = 86400
-MAX_GRACE_S = 30 * DAY_S
 
 _Url = Annotated[
     str,
@@ -43,7 +41,7 @@ class HookIn(In):
     on_error: _OnError
     timeout_in: _Timeout = 1.0
     rotate_secret: bool = False
-    grace_in: Annotated[int, msgspec.Meta(ge=0, le=MAX_GRACE_S)] = DAY_S
+    grace_in: GraceIn = 24 * 3600
 
 
 class HookOut(Out):

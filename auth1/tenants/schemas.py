@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from auth1.api_keys import Kind
-from auth1.core.schemas import ONE_LINE, In, Out
+from auth1.core.schemas import ONE_LINE, GraceIn, In, Out
 from auth1.core.timestamps import Timestamp
 from auth1.templates.schemas import EmailText, Locale, Purpose, TextChannel
 from auth1.templates.segments import Encoding
@@ -145,7 +145,7 @@ class KeyPatch(In):
 class KeyRotation(In):
     """Replace a key. The old one works for `grace_in` seconds more."""
 
-    grace_in: Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)] = 24 * 3600
+    grace_in: GraceIn = 24 * 3600
 
 
 class JwtRotation(In):
@@ -154,7 +154,7 @@ class JwtRotation(In):
     Tokens live an hour at most, so after that none of them is left.
     """
 
-    grace_in: Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)] = 3600
+    grace_in: GraceIn = 3600
 
 
 class JwtSecret(Out):

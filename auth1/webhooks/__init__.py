@@ -13,5 +13,4 @@ call_slots         how many calls a worker makes at once
 attempts           one call, and what its result means
 schedule           when to try again, and how long to pause
 leases             the queue in PostgreSQL
-secret_renewal     secrets after a change of JWT_SECRET
 """

@@ -11,7 +11,6 @@ from auth1.core.postgres import Queries, Transaction
 from auth1.events import reader
 from auth1.events.reader import Place, Progress
 from auth1.services import Services
-from auth1.webhooks.secret_renewal import renew_secrets
 
 READER = "webhooks"
 MAX_EVENTS = 250  # of a round: up to 2,500 deliveries, far within the deadline of a statement
@@ -37,17 +36,8 @@ _FAN_OUT = _QUERIES.statement("fan_out", _Next, _FannedOut)
 
 
 async def run(app: Services) -> None:
-    """Make deliveries for ever. First of all, secrets of webhooks are encrypted under the current JWT_SECRET."""
-    is_renewed = False
-
-    async def act() -> int:
-        nonlocal is_renewed
-        if not is_renewed:
-            await renew_secrets(app)
-            is_renewed = True
-        return await fan_out(app)
-
-    await reader.run_rounds(app.log, act)
+    """Make deliveries for ever."""
+    await reader.run_rounds(app.log, lambda: fan_out(app))
 
 
 async def fan_out(app: Services, max_events: int = MAX_EVENTS) -> int:

@@ -6,15 +6,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from auth1.core.http.pagination import PageQuery
-from auth1.core.schemas import In, Out
+from auth1.core.schemas import GraceIn, In, Out
 from auth1.core.timestamps import Timestamp
 from auth1.errors import FieldError, ValidationFailed
 from auth1.events.types import EventType
 
 ALL_EVENTS = "*"
 TEST = "webhook.test"  # is no event
-DAY_S = 86400
-MAX_GRACE_S = 30 * DAY_S
 
 State = Literal["pending", "delivered", "failed", "cancelled"]
 DisabledReason = Literal["caller", "gone", "failing"]
@@ -109,7 +107,7 @@ class WebhookPage(Out):
 class SecretRotation(In):
     """The overlap of a rotation: `grace_in` seconds in which both secrets sign."""
 
-    grace_in: Annotated[int, msgspec.Meta(ge=0, le=MAX_GRACE_S)] = DAY_S
+    grace_in: GraceIn = 24 * 3600
 
 
 class RotatedSecret(Out):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import NoParams, Postgres, Queries, Transaction
+from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.webhooks.schemas import DisabledReason, WebhookOut
@@ -126,31 +126,6 @@ class _Rotated(NamedTuple):
     events: str | None
 
 
-class _OutdatedPage(NamedTuple):
-    after_tenant: str
-    after: str
-    seal: bytes
-    max_rows: int
-
-
-class OutdatedSecrets(NamedTuple):
-    """The encrypted secrets of a webhook, of which the current JWT_SECRET has not encrypted all."""
-
-    tenant_id: str
-    webhook_id: str
-    secret: bytes
-    previous_secret: bytes | None
-
-
-class _Replace(NamedTuple):
-    tenant_id: str
-    webhook_id: str
-    secret: bytes
-    previous_secret: bytes | None
-    new_secret: bytes
-    new_previous_secret: bytes | None
-
-
 _LOCK_OWNER = _QUERIES.statement("lock_owner", _Owner, _Tenant)
 _COUNT = _QUERIES.statement("count_webhooks", _Owner, _Count)
 _INSERT = _QUERIES.statement("insert_webhook", _Insert, _ChangedWebhook)
@@ -159,8 +134,6 @@ _FIND = _QUERIES.statement("find_webhook", WebhookKey, _Webhook)
 _UPDATE = _QUERIES.statement("update_webhook", _Update, _ChangedWebhook)
 _DELETE = _QUERIES.statement("delete_webhook", _Delete, _Events)
 _ROTATE = _QUERIES.statement("rotate_secret", _Rotate, _Rotated)
-_LIST_OUTDATED = _QUERIES.statement("list_outdated_secrets", _OutdatedPage, OutdatedSecrets)
-_REPLACE = _QUERIES.statement("replace_webhook_secrets", _Replace, NoParams)
 
 
 class NewWebhook(NamedTuple):
@@ -238,17 +211,3 @@ async def rotate_secret(
     if row is None:
         raise NotFound
     return row.previous_secret_until, read_events(row.events)
-
-
-async def list_outdated_secrets(
-    postgres: Postgres, after: WebhookKey, seal: bytes, limit: int
-) -> list[OutdatedSecrets]:
-    """Return the next webhooks with a secret that does not begin with `seal`."""
-    return await postgres.rows(_LIST_OUTDATED, _OutdatedPage(*after, seal, limit))
-
-
-async def replace_secrets(
-    postgres: Postgres, outdated: OutdatedSecrets, secret: bytes, previous_secret: bytes | None
-) -> None:
-    """Replace encrypted secrets, unless they have changed."""
-    await postgres.row(_REPLACE, _Replace(*outdated, secret, previous_secret))

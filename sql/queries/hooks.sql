@@ -43,20 +43,3 @@ with deleted as (
   returning event_json(e) as event
 )
 select json_agg(event)::text as events from new_event
-
--- name: list_old_secrets
--- Secrets that are not encrypted under the current JWT_SECRET; `prefix` begins those that are.
-select tenant_id, name, secret, previous_secret from hooks
-where (substr(secret, 1, 4) <> @prefix or substr(previous_secret, 1, 4) <> @prefix)
-  and (tenant_id, name) > (@after_tenant, @after_name)
-order by tenant_id, name limit @max_rows
-
--- name: count_old_secrets
--- For `auth1 doctor`.
-select count(*) from hooks where substr(secret, 1, 4) <> @prefix or substr(previous_secret, 1, 4) <> @prefix
-
--- name: replace_secrets
--- Store secrets that were encrypted again, unless they were rotated meanwhile.
-update hooks set secret = @secret, previous_secret = @previous_secret
-where tenant_id = @tenant_id and name = @name and secret = @old_secret
-returning tenant_id

@@ -105,23 +105,6 @@ with rotated as (
 )
 select previous_secret_until, (select json_agg(event)::text from new_event) as events from rotated
 
--- name: list_outdated_secrets
--- The next webhooks with a secret that the current JWT_SECRET has not encrypted.
-select tenant_id, id as webhook_id, secret, previous_secret from webhooks
-where deleted_at is null and (tenant_id, id) > (@after_tenant::text, @after::text)
-  and (substr(secret, 1, 4) <> @seal or substr(previous_secret, 1, 4) <> @seal)
-order by tenant_id, id limit @max_rows
-
--- name: replace_webhook_secrets
--- Unless they were rotated meanwhile.
-update webhooks set secret = @new_secret, previous_secret = @new_previous_secret
-where tenant_id = @tenant_id and id = @webhook_id and secret = @secret and previous_secret is not distinct from @previous_secret
-
--- name: count_outdated_secrets
--- See the name.
-select count(*) as webhooks from webhooks
-where deleted_at is null and (substr(secret, 1, 4) <> @seal or substr(previous_secret, 1, 4) <> @seal)
-
 -- name: fan_out
 -- Make deliveries of the next final events, and wake their webhooks. Each event once: the place of the reader moves in the
 -- same transaction. Webhooks are locked in the order of the key. No row without events.

@@ -2,7 +2,7 @@
 
 from auth1.cli.webhook_checks import check_secrets
 from auth1.endpoint_secrets import decrypt_secret
-from auth1.webhooks.secret_renewal import renew_secrets
+from auth1.secret_renewal import renew_secrets
 from tests.conftest import JWT_SECRET, Started
 from tests.webhooks.conftest import Owner
 from tests.webhooks.test_webhooks import secret_of

@@ -182,6 +182,9 @@ class Server(Redis):
             self._locator.reject()
             self._report(error)
             return False
+        except asyncio.CancelledError:  # stopped meanwhile
+            connection.close()
+            raise
         self._lost.clear()
         self._connected.set()
         self.connection, self._failure = connection, ""
