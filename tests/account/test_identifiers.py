@@ -9,6 +9,7 @@ import pytest
 
 from tests.account.conftest import NewUser
 from tests.account.user import IDENTIFIERS, ME, AccountUser, new_email, outcome
+from tests.api.test_proof import solve
 from tests.conftest import new_phone
 
 
@@ -298,11 +299,24 @@ async def test_sandbox_adds_test_numbers_without_sending(new_user: NewUser) -> N
     assert outcome(await user.begin("+15005550001")) == (422, "invalid_phone")
     assert outcome(await user.begin("+15005550002")) == (502, "delivery_failed")
     assert outcome(await user.begin("+15005550007")) == (422, "recipient_opted_out")
+    assert outcome(await user.begin("+15005550008")) == (403, "hook_denied")
     assert outcome(await user.begin("+15005550009")) == (429, "rate_limited")
     for _ in range(12):
         assert (await user.begin("+15005550004")).status_code == 200
     assert (len(user.twilio.requests), len(user.mail.received)) == (sent, received)
     assert await user.notices() == []
+
+
+async def test_number_that_needs_a_proof_is_added_with_one(new_user: NewUser) -> None:
+    user, phone = await new_user("test_key"), "+15005550006"
+    required = await user.begin(phone)
+    assert outcome(required) == (403, "proof_required")
+
+    begun = await user.call("POST", IDENTIFIERS, {"phone": phone, "proof": solve(required.json()["proof"])})
+
+    assert begun.status_code == 200
+    assert (await user.prove(phone)).status_code == 200
+    assert phone in await user.identifiers()
 
 
 async def test_idempotency_key_replays_only_in_its_session(new_user: NewUser) -> None:
