@@ -1,11 +1,13 @@
 """Fixtures of all tests: real PostgreSQL and Redis, the application, and a server in Twilio's place."""
 
 import itertools
+import math
 import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -22,6 +24,7 @@ from auth1.core.redis import Redis, Script
 from auth1.core.redis.slots import key_slot
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
+from auth1.fraud import assess
 from auth1.identifiers import parse_phone
 from auth1.services import Services
 from tests.declared_errors import DeclaredErrors
@@ -57,6 +60,14 @@ def scripts_of_one_slot() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Redis, "run", checked)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_sample_of_decisions() -> Iterator[None]:
+    """Record an allowed request where the policy samples all of them, and never by the chance of the default 1 %."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assess, "random", SimpleNamespace(random=lambda: math.nextafter(1.0, 0.0)))
         yield
 
 
@@ -145,11 +156,23 @@ def command_server() -> Iterator[CommandServer]:
 
 
 Started = Callable[..., Awaitable[ApiClient]]
+_background: list[Services] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def stops_background_jobs() -> AsyncIterator[None]:
+    """Stop the applications with background jobs that a file started: no job runs beside the tests of other files."""
+    yield
+    while _background:
+        await stop_services(_background.pop())
 
 
 @pytest.fixture(scope="session")
 async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Started]:
-    """Start an application with a changed environment; all are stopped at the end."""
+    """Start an application with a changed environment; all are stopped at the end.
+
+    One with background jobs runs until the end of the file, so a fixture of the session must not start it.
+    """
     started: list[Services] = []
 
     async def start(*, background: bool = False, **changes: str) -> ApiClient:
@@ -158,7 +181,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
         log = Log("debug", os.open(log_path, os.O_WRONLY | os.O_CREAT))
         app: App[Services] = build_app(settings, log)
         app.services = await start_services(settings, log, background=background)
-        started.append(app.services)
+        (_background if background else started).append(app.services)
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
         client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=300)
         client.event_hooks["response"].append(described.hold)

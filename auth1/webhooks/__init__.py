@@ -11,6 +11,7 @@ delivery_worker    leases endpoints with something due
 endpoint_queue     the deliveries of one leased endpoint
 call_slots         how many calls a worker makes at once
 attempts           one call, and what its result means
+turns              the order in which calls leave
 schedule           when to try again, and how long to pause
 leases             the queue in PostgreSQL
 """

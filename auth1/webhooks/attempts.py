@@ -1,7 +1,7 @@
 """One call of an endpoint, and what its result means for the delivery and for the endpoint."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -28,8 +28,13 @@ class Call(NamedTuple):
     created_at: datetime | None  # of the event; null: a test
 
 
-async def make_call(client: GuardedClient, call: Call, timeout_s: float) -> Result:
-    """Send a delivery once and return the result. It raises nothing but the cancellation of its task."""
+async def make_call(
+    client: GuardedClient, call: Call, timeout_s: float, before_send: Callable[[], Awaitable[None]] | None = None
+) -> Result:
+    """Send a delivery once, after `before_send`, and return the result.
+
+    It raises nothing but the cancellation of its task.
+    """
     now = time.time()
     started_at = datetime.fromtimestamp(now, UTC)
     if call.body is None:
@@ -37,7 +42,7 @@ async def make_call(client: GuardedClient, call: Call, timeout_s: float) -> Resu
     if not call.keys:
         return _judge(call, started_at, Answer(None, 0), NO_SECRET)
     headers = {"content-type": _CONTENT_TYPE, **sign(call.keys, call.event_id, int(now), call.body)}
-    answer = await client.post(call.url, call.body, headers, timeout_s=timeout_s)
+    answer = await client.post(call.url, call.body, headers, timeout_s=timeout_s, before_send=before_send)
     return _judge(call, started_at, answer, None if answer.is_success else answer.error or BAD_STATUS)
 
 

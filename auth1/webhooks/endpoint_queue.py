@@ -22,6 +22,7 @@ from auth1.webhooks.attempts import Call, judge_endpoint, make_call
 from auth1.webhooks.call_slots import CallSlots
 from auth1.webhooks.leases import Claim, ClaimedRow, Leased, Result
 from auth1.webhooks.schedule import FAILING_FROM
+from auth1.webhooks.turns import Turn
 
 MAX_AT_ONCE = 10  # calls of an endpoint
 FIRST_WINDOW = 2  # calls at once of an endpoint that was just leased; each success allows one more
@@ -55,6 +56,7 @@ class EndpointQueue:
         self._lease = lease
         self._loop = asyncio.get_running_loop()
         self._calls: dict[asyncio.Task[Result], Call] = {}
+        self._turns: list[Turn] = []  # of first attempts that have not left
         self._results: list[Result] = []  # not recorded yet
         self._unsent: list[str] = []  # claimed, but not called to the end
         self._url = ""
@@ -159,9 +161,20 @@ class EndpointQueue:
             [] if keys[0] is None else [key for key in keys if key is not None],
             row.created_at,
         )
-        task = asyncio.create_task(make_call(self._context.client, call, self._context.call_s))
+        # Only first attempts leave in order: a later one holds up nothing and waits for nothing.
+        turn = self._next_turn() if row.attempts == 0 else None
+        before_send = None if turn is None else turn.leave
+        task = asyncio.create_task(make_call(self._context.client, call, self._context.call_s, before_send))
+        if turn is not None:
+            task.add_done_callback(lambda _: turn.end())
         self._calls[task] = call
         metrics.WEBHOOK_CALLS_IN_FLIGHT.inc()
+
+    def _next_turn(self) -> Turn:
+        self._turns = [turn for turn in self._turns if not turn.has_ended]
+        turn = Turn(self._turns)
+        self._turns.append(turn)
+        return turn
 
     def _open(self, encrypted: bytes | None) -> bytes | None:
         if encrypted is None:

@@ -118,11 +118,12 @@ async def test_crash_at_a_step_makes_nothing_twice_and_no_gap(
 ) -> None:
     webhook = await owner.webhook()
     ids = await owner.add(*["user.updated"] * 7)
-    real, crashes = Transaction.row, 0
+    real, crashes, own_task = Transaction.row, 0, asyncio.current_task()
 
     async def row(self: Transaction, statement: object, *arguments: object) -> object:
         nonlocal crashes
-        name = getattr(statement, "name", "")
+        # Background jobs of other applications in this process run the same statements.
+        name = getattr(statement, "name", "") if asyncio.current_task() is own_task else ""
         if name == "fan_out" and step == "before":
             crashes += 1
             raise Unavailable
@@ -133,7 +134,8 @@ async def test_crash_at_a_step_makes_nothing_twice_and_no_gap(
         if (name, step) == ("fan_out", "lost_connection"):
             crashes += 1
             await owner.database.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and state = 'idle in transaction'"
             )
         return result
 

@@ -8,14 +8,14 @@ again.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from typing import Literal, get_args
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, get_args
 
 import httpx
 import msgspec
 
 from auth1.core.outbound.guard import AddressNotAllowed, Guard, UrlNotAllowed
-from auth1.core.outbound.transport import CONNECT_TO, Transport
+from auth1.core.outbound.transport import BEFORE_SEND, CONNECT_TO, Transport
 
 CallError = Literal["address_not_allowed", "dns", "connection", "tls", "timeout", "bad_answer"]
 CALL_ERRORS: tuple[CallError, ...] = get_args(CallError)
@@ -52,16 +52,24 @@ class GuardedClient:
         )
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, keep_bytes: int = KEEP_BYTES
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        keep_bytes: int = KEEP_BYTES,
+        before_send: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
         """Send `body` once and return the answer. `timeout_s` bounds the whole call, the look-up included.
 
-        It raises nothing but the cancellation of its task.
+        `before_send` is awaited once a connection is ready; the request leaves as soon as it returns. The method
+        raises nothing but the cancellation of its task.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            response = await self._call(url, body, headers, started + timeout_s)
+            response = await self._call(url, body, headers, started + timeout_s, before_send)
         except (UrlNotAllowed, AddressNotAllowed, OSError, httpx.TransportError) as error:
             return Answer(None, _ms(started), _error_of(error))
         assert isinstance(response.stream, httpx.ByteStream)
@@ -78,7 +86,14 @@ class GuardedClient:
         """Close all connections; calls in progress fail."""
         await self._transport.aclose()
 
-    async def _call(self, url: str, body: bytes, headers: Mapping[str, str], deadline: float) -> httpx.Response:
+    async def _call(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadline: float,
+        before_send: Callable[[], Awaitable[None]] | None,
+    ) -> httpx.Response:
         """Try the checked addresses in turn until one accepts a connection."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout_at(deadline):
@@ -90,9 +105,8 @@ class GuardedClient:
             remaining_s = deadline - loop.time()
             connect_s = remaining_s / 2 if addresses else remaining_s
             timeout = {"read": max(remaining_s, 0.001), "connect": connect_s}
-            request = httpx.Request(
-                "POST", url, content=body, headers=sent, extensions={"timeout": timeout, CONNECT_TO: address}
-            )
+            extensions: dict[str, Any] = {"timeout": timeout, CONNECT_TO: address, BEFORE_SEND: before_send}
+            request = httpx.Request("POST", url, content=body, headers=sent, extensions=extensions)
             try:
                 return await self._transport.handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:

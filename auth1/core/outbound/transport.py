@@ -17,6 +17,7 @@ Content-Encoding is left to the caller: `Response.aiter_raw` returns the bytes a
 import asyncio
 import ipaddress
 import ssl
+from collections.abc import Awaitable, Callable
 
 import httpx
 
@@ -25,8 +26,9 @@ from auth1.core.outbound.connection import ResponseTooLarge
 from auth1.core.outbound.http1 import serialize
 from auth1.core.outbound.pool import Pool, Timing
 
-__all__ = ["CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport"]
+__all__ = ["BEFORE_SEND", "CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport"]
 
+BEFORE_SEND = "before_send"  # request extension: an async function to await between the connection and the request
 CONNECT_TO = "connect_to"  # request extension: the IP address to connect to; TLS still verifies the host
 DEADLINE_S = 60.0  # of a request without a read timeout
 KEEP_ALIVE_S = 60.0
@@ -83,6 +85,8 @@ class Transport(httpx.AsyncBaseTransport):
         connection = await self._pool.acquire(route, Timing(deadline, timeout.get("pool"), timeout.get("connect")))
         is_reusable = False
         try:
+            if (before_send := request.extensions.get(BEFORE_SEND)) is not None:
+                await _wait(before_send, deadline)
             response = await connection.exchange(
                 request.method, data, deadline, self._max_body_bytes, truncates=self._truncates
             )
@@ -99,6 +103,15 @@ class Transport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections; requests in flight fail."""
         await self._pool.close()
+
+
+async def _wait(before_send: Callable[[], Awaitable[None]], deadline: float) -> None:
+    """Await what precedes a request. Raises ConnectTimeout: the request was not sent."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            await before_send()
+    except TimeoutError:
+        raise httpx.ConnectTimeout("The request had to wait for too long; it was not sent.") from None
 
 
 def _route(request: httpx.Request) -> Route:
