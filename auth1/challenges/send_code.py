@@ -68,7 +68,10 @@ class SendCode(NamedTuple):
 
 
 async def send_code(app: Services, request: Request[Any], tenant: Tenant, order: SendCode) -> CodeSent:
-    """Send a code to a phone or email. Raises the error of each step."""
+    """Send a code to a phone or email. Raises the error of each step, and the stored response to a repeat."""
+    if order.claim is not None and tenant.hooks.before_send is not None and not tenant.sandbox:
+        # Without a hook, the statement that opens the challenge finds the response.
+        await run_idempotent.raise_if_used(app, request, order.claim)
     if order.locale is not None:
         order = order._replace(locale=_usable_locale(app, request, order.locale))
     identifier, claim, is_sandbox = order.identifier, order.claim, tenant.sandbox

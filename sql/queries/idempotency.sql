@@ -14,6 +14,12 @@ on conflict (tenant_id, route, digest) do update set
   from claim_has_ended(k.claimed_at, k.answer_box is not null, k.body_digest = excluded.body_digest) as ended)
 returning claim_id = @claim_id as is_own, body_digest = @body_digest as same_body, answer_box as sealed_response
 
+-- name: find_key
+-- The state of a key that was used and has not expired, without a claim.
+select body_digest = @body_digest as same_body, answer_box as sealed_response from idempotency
+where tenant_id = @tenant_id and route = @route and digest = @digest
+  and not claim_has_ended(claimed_at, answer_box is not null, body_digest = @body_digest)
+
 -- name: store_response
 -- Store the response for repeats of the key.
 update idempotency set answer_box = @sealed_response where tenant_id = @tenant_id and route = @route and digest = @digest and claim_id = @claim_id

@@ -1,5 +1,6 @@
 """before_send decides after the limits, and before anything is stored or sent."""
 
+import httpx
 import pytest
 
 from tests.hooks.conftest import NewUser
@@ -140,3 +141,30 @@ async def test_sandbox_calls_no_hook_and_has_a_number_for_it(user: HookUser) -> 
     assert outcome(denied) == (403, "hook_denied")
     assert (requested.status_code, verified.status_code) == (200, 200)
     assert [user.calls(hook) for hook in user.paths] == [[], [], []]
+
+
+@pytest.mark.parametrize("path", ["/api/auth/request", IDENTIFIERS])
+async def test_repeat_with_an_idempotency_key_calls_no_hook(user: HookUser, path: str) -> None:
+    headers = {"x-api-key": user.api_key, "idempotency-key": "once"}
+    if path == IDENTIFIERS:
+        headers["authorization"] = "Bearer " + (await user.log_in())["token"]
+    await user.set_hook("before_send")
+    body = {"email": f"{user.phone[1:]}@example.com"}
+
+    async def request(**fields: object) -> httpx.Response:
+        return await user.api.client.post(path, json=body | fields, headers=headers)
+
+    first = await request()
+    user.behave("before_send", DENY)
+    before = user.api.services.postgres.round_trips, user.api.services.redis.round_trips
+    repeat = await request()
+    after = user.api.services.postgres.round_trips, user.api.services.redis.round_trips
+    reused = await request(locale="de")
+
+    assert outcome(first) == (200, "")
+    assert (repeat.content, repeat.headers["idempotent-replayed"]) == (first.content, "true")
+    assert outcome(reused) == (422, "idempotency_key_reused")
+    assert len(user.calls("before_send")) == 1
+    # The state of the key; one round trip to Redis for the limit of the address, another for the session.
+    assert after[0] - before[0] == 1
+    assert after[1] - before[1] <= 2
