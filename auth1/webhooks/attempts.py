@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from auth1.core.outbound.guarded import Answer, GuardedClient
 from auth1.core.standard_webhooks import sign
-from auth1.webhooks.leases import Result, Verdict
+from auth1.webhooks.leases import Claimed, Result, Verdict
 from auth1.webhooks.schedule import OVERLOADED, pause_in, read_retry_after, retry_in
 
 GONE = 410
@@ -18,11 +18,10 @@ _CONTENT_TYPE = "application/json"
 
 
 class Call(NamedTuple):
-    """A call to make. `attempt` counts from 1 since the delivery was made or replayed; without `keys` none is sent."""
+    """A call to make; without `keys` none is sent."""
 
     url: str
-    event_id: str
-    attempt: int
+    delivery: Claimed
     body: bytes | None
     keys: Sequence[bytes]
     created_at: datetime | None  # of the event; null: a test
@@ -38,10 +37,10 @@ async def make_call(
     now = time.time()
     started_at = datetime.fromtimestamp(now, UTC)
     if call.body is None:
-        return Result(call.event_id, "failed", 0.0, started_at, None, EVENT_PURGED, 0, None, is_counted=False)
+        return Result(call.delivery, "failed", 0.0, started_at, None, EVENT_PURGED, 0, None, is_counted=False)
     if not call.keys:
         return _judge(call, started_at, Answer(None, 0), NO_SECRET)
-    headers = {"content-type": _CONTENT_TYPE, **sign(call.keys, call.event_id, int(now), call.body)}
+    headers = {"content-type": _CONTENT_TYPE, **sign(call.keys, call.delivery.event_id, int(now), call.body)}
     answer = await client.post(call.url, call.body, headers, timeout_s=timeout_s, before_send=before_send)
     return _judge(call, started_at, answer, None if answer.is_success else answer.error or BAD_STATUS)
 
@@ -68,9 +67,9 @@ def judge_endpoint(results: Sequence[Result], failures: int) -> Verdict:
 
 def _judge(call: Call, started_at: datetime, answer: Answer, error: str | None) -> Result:
     retry_after_s = read_retry_after(answer.retry_after, datetime.now(UTC)) if error is not None else 0.0
-    delay_s = retry_in(call.attempt, retry_after_s) if error is not None else None
+    delay_s = retry_in(call.delivery.attempt, retry_after_s) if error is not None else None
     return Result(
-        event_id=call.event_id,
+        delivery=call.delivery,
         state="delivered" if error is None else "failed" if delay_s is None else "pending",
         retry_s=delay_s or 0.0,
         started_at=started_at,

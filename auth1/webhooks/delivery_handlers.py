@@ -59,8 +59,9 @@ async def cancel_delivery(app: Services, request: Request[TenantAdmin]) -> Deliv
 
 
 async def replay_deliveries(app: Services, request: Request[TenantAdmin], body: ReplayIn) -> DeliveriesOut:
-    """Send deliveries again, oldest first, 20 a second: all failed ones, or those of a state and time range.
+    """Send deliveries again, oldest first: all failed ones, or those of a state and time range.
 
+    A webhook gets 20 replays a second, whatever the number of requests. Its other deliveries do not wait for them.
     One request changes at most 10,000. While `has_more` is true, repeat it; for `delivered` move `since` forward.
     """
     within = Range(body.since, body.until)

@@ -107,10 +107,8 @@ async def replay_deliveries(postgres: Postgres, key: WebhookKey, state: State, w
 
     async def step(transaction: Transaction) -> statements.Replayed | None:
         await _lock(transaction, key)
-        wanted = statements.ReplayRange(*key, state, *within, after, total, REPLAY_INTERVAL_MS, STEP)
-        replayed = await transaction.row(statements.REPLAY_RANGE, wanted)
-        await transaction.row(statements.WAKE, key)
-        return replayed
+        wanted = statements.ReplayRange(*key, state, *within, after, REPLAY_INTERVAL_MS, STEP)
+        return await transaction.row(statements.REPLAY_RANGE, wanted)
 
     for _ in range(MAX_STEPS):
         done = await postgres.in_transaction(step)

@@ -20,7 +20,7 @@ from auth1.events.log import log_events
 from auth1.webhooks import leases
 from auth1.webhooks.attempts import Call, judge_endpoint, make_call
 from auth1.webhooks.call_slots import CallSlots
-from auth1.webhooks.leases import Claim, ClaimedRow, Leased, Result
+from auth1.webhooks.leases import Claim, Claimed, ClaimedRow, Leased, Result
 from auth1.webhooks.schedule import FAILING_FROM
 from auth1.webhooks.turns import Turn
 
@@ -58,7 +58,7 @@ class EndpointQueue:
         self._calls: dict[asyncio.Task[Result], Call] = {}
         self._turns: list[Turn] = []  # of first attempts that have not left
         self._results: list[Result] = []  # not recorded yet
-        self._unsent: list[str] = []  # claimed, but not called to the end
+        self._unsent: list[Claimed] = []  # claimed, but not called to the end
         self._url = ""
         self._failures = leased.failures
         self._window = FIRST_WINDOW
@@ -144,19 +144,21 @@ class EndpointQueue:
         async with self._context.database:
             rows = await leases.claim_deliveries(self._context.postgres, claim)
         for row in rows:
-            if row.event_id is not None and self._stopping:
-                self._unsent.append(row.event_id)
-            elif row.event_id is not None:
-                self._start(row, row.event_id)
+            if row.event_id is None or row.claimed_until is None:
+                continue
+            delivery = Claimed(row.event_id, row.claimed_until, row.attempts - row.attempts_before + 1)
+            if self._stopping:
+                self._unsent.append(delivery)
+            else:
+                self._start(row, delivery)
 
-    def _start(self, row: ClaimedRow, event_id: str) -> None:
+    def _start(self, row: ClaimedRow, delivery: Claimed) -> None:
         self._url = row.url
         keys = self._open(row.secret), self._open(row.previous_secret)
         call = Call(
             row.url,
-            event_id,
-            row.attempts - row.attempts_before + 1,
-            row.content(event_id),
+            delivery,
+            row.content(delivery.event_id),
             # A key that is lost must not leave a message with the signature of the other one alone.
             [] if keys[0] is None else [key for key in keys if key is not None],
             row.created_at,
@@ -187,7 +189,7 @@ class EndpointQueue:
             call = self._calls.pop(task)
             metrics.WEBHOOK_CALLS_IN_FLIGHT.dec()
             if task.cancelled():
-                self._unsent.append(call.event_id)
+                self._unsent.append(call.delivery)
                 continue
             result = task.result()
             self._results.append(result)
@@ -230,7 +232,7 @@ class EndpointQueue:
         """Give back what is claimed, and end the lease."""
         for task in self._calls:
             task.cancel()
-        self._unsent += [call.event_id for call in self._calls.values()]
+        self._unsent += [call.delivery for call in self._calls.values()]
         metrics.WEBHOOK_CALLS_IN_FLIGHT.dec(len(self._calls))
         self._calls.clear()
         try:

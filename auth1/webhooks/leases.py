@@ -64,6 +64,7 @@ class ClaimedRow(NamedTuple):
     event_id: str | None
     attempts: int
     attempts_before: int
+    claimed_until: datetime | None
     body: str | None
     event_tenant: str | None
     type: str
@@ -97,10 +98,18 @@ class ClaimedRow(NamedTuple):
         )
 
 
+class Claimed(NamedTuple):
+    """A claimed delivery. `until` identifies the claim; `attempt` counts from 1 since it was made or replayed."""
+
+    event_id: str
+    until: datetime
+    attempt: int
+
+
 class Result(NamedTuple):
     """The result of a call: the next state of the delivery, and what the caller of the API sees."""
 
-    event_id: str
+    delivery: Claimed
     state: State
     retry_s: float  # until the next attempt, where the state is pending
     started_at: datetime
@@ -127,6 +136,8 @@ class _Record(NamedTuple):
     webhook_id: str
     url: str
     event_ids: Sequence[str]
+    claims: Sequence[datetime]
+    attempts: Sequence[int]
     states: Sequence[str]
     retry_s: Sequence[float]
     started_at: Sequence[datetime]
@@ -153,6 +164,7 @@ class _ReleaseClaims(NamedTuple):
     tenant_id: str
     webhook_id: str
     event_ids: Sequence[str]
+    claims: Sequence[datetime]
 
 
 class _Release(NamedTuple):
@@ -215,7 +227,9 @@ async def record_results(
             leased.tenant_id,
             leased.webhook_id,
             url,
-            [result.event_id for result in results],
+            [result.delivery.event_id for result in results],
+            [result.delivery.until for result in results],
+            [result.delivery.attempt for result in results],
             [result.state for result in results],
             [result.retry_s for result in results],
             [result.started_at for result in results],
@@ -232,9 +246,10 @@ async def record_results(
     return (None, []) if row is None else (row.failures, read_events(row.events))
 
 
-async def release_claims(postgres: Postgres, leased: Leased, event_ids: Sequence[str]) -> None:
+async def release_claims(postgres: Postgres, leased: Leased, unsent: Sequence[Claimed]) -> None:
     """Give back deliveries whose calls were cancelled. Raises Unavailable."""
-    await postgres.row(_RELEASE_CLAIMS, _ReleaseClaims(leased.tenant_id, leased.webhook_id, event_ids))
+    event_ids, claims = [one.event_id for one in unsent], [one.until for one in unsent]
+    await postgres.row(_RELEASE_CLAIMS, _ReleaseClaims(leased.tenant_id, leased.webhook_id, event_ids, claims))
 
 
 async def release_endpoint(postgres: Postgres, leased: Leased, lease: str, *, is_due: bool) -> None:

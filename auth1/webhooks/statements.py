@@ -103,7 +103,7 @@ class IsEnabled(NamedTuple):
 
 
 class ReplayRange(NamedTuple):
-    """The next deliveries to replay; `before_these` were replayed by the same request."""
+    """The next deliveries to replay."""
 
     tenant_id: str
     webhook_id: str
@@ -111,7 +111,6 @@ class ReplayRange(NamedTuple):
     since: datetime | None
     until: datetime | None
     after: str
-    before_these: int
     interval_ms: int
     max_rows: int
 

@@ -73,8 +73,11 @@ where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id = @event_
 returning event_id
 
 -- name: replay_deliveries
--- The next ended deliveries of a state, oldest first, spaced in time. A constant in each branch selects its index.
-with chosen as (
+-- The next ended deliveries of a state, oldest first, spaced in time after those of earlier requests, and wake the webhook.
+-- A constant in each branch selects its index.
+with endpoint as (
+  select greatest(now(), replayed_until) as begins_at from webhooks where tenant_id = @tenant_id and id = @webhook_id
+), chosen as (
   select array_agg(event_id order by event_id) as ids
   from (
     (
@@ -97,10 +100,16 @@ with chosen as (
 ), replayed as (
   update deliveries d
   set state = 'pending', attempts_before = d.attempts, finished_at = null,
-    due_at = now() + (@before_these::int + array_position((select ids from chosen), d.event_id)) * @interval_ms::int * interval '1 ms'
+    due_at = (select begins_at from endpoint)
+      + array_position((select ids from chosen), d.event_id) * @interval_ms::int * interval '1 ms'
   where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = any((select ids from chosen)::text[])
     and d.state = @state
   returning 1
+), woken as (
+  update webhooks w
+  set due_at = now(), replayed_until = e.begins_at + cardinality(c.ids) * @interval_ms::int * interval '1 ms'
+  from endpoint e, chosen c
+  where w.tenant_id = @tenant_id and w.id = @webhook_id and cardinality(c.ids) > 0
 )
 select (select count(*) from replayed) as deliveries, coalesce(cardinality(ids), 0) as chosen, ids[cardinality(ids)] as last
 from chosen
@@ -119,7 +128,8 @@ with found as (
 select exists (select from cancelled) as is_cancelled, state from found
 
 -- name: cancel_deliveries
--- The next pending deliveries, except those with a call under way. A branch for each index of pending rows.
+-- The next pending deliveries, except those with a call under way. A branch for each index of pending rows. Without a time
+-- range no replay is left, so the next one begins at once.
 with chosen as (
   select array_agg(event_id) as ids
   from (
@@ -144,6 +154,10 @@ with chosen as (
   where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = any((select ids from chosen)::text[])
     and d.state = 'pending' and coalesce(d.claimed_until, '-infinity') < now()
   returning 1
+), without_replays as (
+  update webhooks set replayed_until = null
+  where tenant_id = @tenant_id and id = @webhook_id and replayed_until is not null
+    and @since::timestamptz is null and @until::timestamptz is null
 )
 select count(*) as deliveries from cancelled
 

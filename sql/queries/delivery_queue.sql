@@ -64,10 +64,10 @@ with endpoint as (
   update deliveries d set claimed_until = now() + @claim_s::float8 * interval '1 s'
   from chosen c
   where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = c.event_id
-  returning d.tenant_id, d.event_id, d.tx, d.is_sandbox, d.attempts, d.attempts_before, d.body
+  returning d.tenant_id, d.event_id, d.tx, d.is_sandbox, d.attempts, d.attempts_before, d.claimed_until, d.body
 )
 select w.url, w.failures, w.secret, w.previous_secret,
-  c.event_id, c.attempts, c.attempts_before, c.body, e.tenant_id as event_tenant, e.type, e.actor, e.subject, e.request_id,
+  c.event_id, c.attempts, c.attempts_before, c.claimed_until, c.body, e.tenant_id as event_tenant, e.type, e.actor, e.subject, e.request_id,
   e.network, e.data::text as data, e.created_at, e.tx::text as tx
 from endpoint w
 left join claimed c on true
@@ -78,20 +78,26 @@ order by c.attempts > 0, c.tx, c.event_id
 -- name: record_attempts
 -- Record calls and what follows for the endpoint: the failures in a row, a pause, and its end after 410 or after five days
 -- of nothing but failures. `failures` are those after the last success, if `has_success`. Calls of an earlier URL do not count.
+-- A claim is known by its end: a result whose claim has lapsed and is another worker's changes nothing. A delivery that was
+-- replayed during a call which failed begins again at once.
 with locked as (
   select * from webhooks where tenant_id = @tenant_id and id = @webhook_id for no key update
 ), results as (
   select * from unnest(
-    @event_ids::text[], @states::text[], @retry_s::float8[], @started_at::timestamptz[], @statuses::int[], @errors::text[],
-    @ms::int[], @answers::text[]
-  ) as r (event_id, state, retry_s, started_at, status, error, ms, answer)
+    @event_ids::text[], @claims::timestamptz[], @attempts::int[], @states::text[], @retry_s::float8[],
+    @started_at::timestamptz[], @statuses::int[], @errors::text[], @ms::int[], @answers::text[]
+  ) as r (event_id, claim, attempt, state, retry_s, started_at, status, error, ms, answer)
 ), recorded as (
   update deliveries d
-  set attempts = d.attempts + 1, state = r.state, claimed_until = null,
-    due_at = case when r.state = 'pending' then now() + r.retry_s * interval '1 s' else d.due_at end,
-    finished_at = case when r.state <> 'pending' then now() end
+  set (attempts, claimed_until, state, due_at, finished_at) = (
+    select d.attempts + 1, null::timestamptz, case when begins_again then 'pending' else r.state end,
+      case when begins_again then now() when r.state = 'pending' then now() + r.retry_s * interval '1 s' else d.due_at end,
+      case when not begins_again and r.state <> 'pending' then now() end
+    from (select r.state <> 'delivered' and r.attempt <> d.attempts - d.attempts_before + 1 as begins_again) as replayed
+  )
   from results r, locked l
   where d.tenant_id = l.tenant_id and d.webhook_id = l.id and d.event_id = r.event_id and d.state = 'pending'
+    and d.claimed_until = r.claim
   returning d.event_id, d.attempts
 ), stored as (
   insert into delivery_attempts (tenant_id, webhook_id, event_id, attempt, started_at, url, status, error, ms, answer)
@@ -126,8 +132,9 @@ select j.failures, (select json_agg(event)::text from new_event) as events from 
 
 -- name: release_claims
 -- Give back deliveries whose calls were cancelled: another worker sends them at once.
-update deliveries set claimed_until = null
-where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id = any(@event_ids::text[]) and state = 'pending'
+update deliveries d set claimed_until = null
+from unnest(@event_ids::text[], @claims::timestamptz[]) as c (event_id, claim)
+where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = c.event_id and d.claimed_until = c.claim
 
 -- name: release_endpoint
 -- End a lease. `due_at` becomes now (`is_due`) or the time of the next pending delivery. A wake-up during the lease has
