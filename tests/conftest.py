@@ -28,7 +28,7 @@ from auth1.fraud import assess
 from auth1.identifiers import parse_phone
 from auth1.services import Services
 from tests.declared_errors import DeclaredErrors
-from tests.support import described
+from tests.support import commands, described
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.commands import CommandServer
 from tests.support.providers import twilio
@@ -149,10 +149,9 @@ def environment(database_url: str, redis_server: RedisServer, twilio_server: Twi
 
 
 @pytest.fixture(scope="session")
-def command_server() -> Iterator[CommandServer]:
+def command_server() -> CommandServer:
     """Return what runs `auth1 …` without a new interpreter for each command."""
-    with CommandServer() as server:
-        yield server
+    return commands.command_server()
 
 
 Started = Callable[..., Awaitable[ApiClient]]

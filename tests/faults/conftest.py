@@ -96,8 +96,9 @@ def module_launcher(own_environment: dict[str, str], tmp_path_factory: pytest.Te
     numbers = itertools.count()
     directory = tmp_path_factory.mktemp("auth1")
 
-    def make(**changes: str) -> Auth1:
-        return Auth1(own_environment | changes, directory / f"log{next(numbers)}")
+    def make(*, new_interpreter: bool = False, **changes: str) -> Auth1:
+        log = directory / f"log{next(numbers)}"
+        return Auth1(own_environment | changes, log, new_interpreter=new_interpreter)
 
     return make
 

@@ -12,7 +12,7 @@ from tests.faults.conftest import Launcher
 from tests.support.process import Auth1
 from tests.support.providers.twilio import TwilioServer
 
-POOL_SIZE = 4
+POOL_SIZE = 2
 TABLES = (
     "tenants users identifiers codes sessions challenges messages links events spending budgets idempotency".split()
 )
@@ -56,7 +56,8 @@ async def use(server: Auth1, carrier: TwilioServer) -> list[int]:
 async def test_no_request_fails_when_a_column_is_added_and_dropped(
     server: Auth1, carrier: TwilioServer, database: asyncpg.Connection, table: str
 ) -> None:
-    for change in (None, ADD, DROP):
+    # Each connection has prepared all statements: for the first table here, and then since the last change.
+    for change in (*([None] if table == TABLES[0] else []), ADD, DROP):
         if change is not None:
             await database.execute(change.format(table))
         # Twice as many at a time as there are connections: each connection meets the change.

@@ -105,7 +105,7 @@ async def test_sigterm_at_any_moment_of_startup_stops_the_server(module_launcher
         async with four_at_a_time:
             # The test owns the directory, because a process that is killed early cannot remove its own.
             shared = {"WORKERS": "2", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if number % 2 else {}
-            process = module_launcher(**shared)
+            process = module_launcher(new_interpreter=True, **shared)
             process.spawn()
             try:
                 await asyncio.sleep(random.Random(number).uniform(0.0, 1.2))

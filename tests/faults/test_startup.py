@@ -33,6 +33,7 @@ async def test_startup_prints_four_lines_without_passwords(
     await tell_redis(own_redis, "CONFIG", "SET", "requirepass", "redis-secret")
     try:
         async with module_launcher(
+            new_interpreter=True,
             DATABASE_URL=own_database_url.replace("auth1@", "auth1:database-secret@"),
             REDIS_URL=own_redis.url().replace("redis://", "redis://:redis-secret@"),
         ) as server:

@@ -15,7 +15,7 @@ from tests.support.process import Auth1
 from tests.support.raw_http import head
 
 READERS = 2_300  # more than the server used to accept
-PIPELINED = 30
+PIPELINED = 10
 MAX_GROWTH_BYTES = 150_000_000
 OTHERS = 50
 READER = "127.0.0.9"  # an address of its own: requests of one address limit each other

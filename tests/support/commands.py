@@ -1,6 +1,8 @@
-"""Run `auth1 …` to its end, in a process that `fork_server` forks."""
+"""Run `auth1 …` in a process that `fork_server` forks."""
 
 import asyncio
+import atexit
+import functools
 import json
 import os
 import signal
@@ -8,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 import auth1
+from tests.support.forks import Fork
 
 CODE = Path(auth1.__file__).parents[1]
 PATIENCE_S = 300.0
@@ -53,6 +56,15 @@ class CommandServer:
         self._control.close()
         self._process.wait()
 
+    def serve(self, environment: Mapping[str, str], directory: Path, log: int, stdout: int) -> Fork:
+        """Start `auth1 serve` as the leader of a process group, in exactly this environment."""
+        request = {"arguments": ["serve"], "environment": dict(environment), "directory": str(directory)}
+        ours, answer = socket.socketpair()
+        with answer, open(os.devnull, "rb") as nothing:
+            streams = [nothing.fileno(), stdout, log, answer.fileno()]
+            socket.send_fds(self._control, [json.dumps(request).encode()], streams)
+        return Fork(ours)
+
     async def run(self, arguments: Sequence[str], environment: dict[str, str]) -> Ended:
         """Run a command without stdin in exactly this environment."""
         return await asyncio.to_thread(self._run, arguments, environment)
@@ -74,6 +86,14 @@ class CommandServer:
             out.seek(0)
             err.seek(0)
             return Ended(code, out.read().decode(), err.read().decode())
+
+
+@functools.cache
+def command_server() -> CommandServer:
+    """Return the server of this process, which ends with it."""
+    server = CommandServer().__enter__()
+    atexit.register(server.__exit__, None, None, None)
+    return server
 
 
 def _exit_code(answer: socket.socket) -> int:

@@ -1,7 +1,8 @@
 """Run commands of `auth1` in forks of a process that has imported them: a new interpreter takes a second of CPU.
 
 The process gets requests on a socket: arguments and environment in JSON, and the descriptors of stdin, stdout, stderr
-and of a pipe for the answer. A fork runs `main` as `python -m auth1` does, and its parent answers with its exit code.
+and of a pipe for the answer. A fork runs `main` as `python -m auth1` does. Its parent answers with the process id and,
+later, the exit code. A fork that is a server has a process group and a directory, and stops when the tests end.
 """
 
 import gc
@@ -12,15 +13,17 @@ import pkgutil
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import auth1.cli
 from auth1.__main__ import main
+from auth1.dev.launch import die_with
 
 MAX_REQUEST_BYTES = 1 << 17
 
 
 def import_commands() -> None:
-    """Import what the commands import. `serve` and `dev` are not run here: they prepare their metrics before."""
+    """Import what the commands import. `serve` with several workers is not run here: it prepares metrics before."""
     for module in pkgutil.iter_modules(auth1.cli.__path__):
         importlib.import_module(f"auth1.cli.{module.name}")
     gc.freeze()
@@ -28,6 +31,7 @@ def import_commands() -> None:
 
 def next_command(control: socket.socket) -> list[str] | None:
     """Return the arguments in each fork that is to run a command; null in the server, when the tests have ended."""
+    server = os.getpid()
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 4)
         if not data:
@@ -35,10 +39,22 @@ def next_command(control: socket.socket) -> list[str] | None:
         if os.fork() == 0:
             control.close()
             answer = descriptors.pop()
+            request, between = json.loads(data), os.getpid()
+            is_server = "directory" in request
+            if is_server:
+                die_with(server, signal.SIGTERM)
             command = os.fork()
             if command == 0:
                 os.close(answer)
-                return _become(json.loads(data), descriptors)
+                if is_server:
+                    os.setpgid(0, 0)
+                    os.chdir(request["directory"])
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
+                    die_with(between, signal.SIGTERM)
+                return _become(request, descriptors)
+            if is_server:
+                with suppress(PermissionError, ProcessLookupError):  # the child does the same, and neither may be late
+                    os.setpgid(command, command)
             os.write(answer, f"{command}\n".encode())
             _, status = os.waitpid(command, 0)
             os.write(answer, f"{os.waitstatus_to_exitcode(status)}\n".encode())
