@@ -22,6 +22,9 @@ create function report_attacks(requests report_attack[]) returns setof attack_re
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   request report_attack;

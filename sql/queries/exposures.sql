@@ -20,8 +20,9 @@ where tenant_id = @tenant_id and scope in ('block_of_1000', 'block_of_10000') an
 order by second desc limit @max_blocks::int)
 
 -- name: find_loaded_blocks
--- The blocks that are loaded at any tenant, newest first.
-select tenant_id, scope, key from exposures where loaded_at > @since::float8 order by loaded_at desc limit @max_rows::int
+-- The blocks that are loaded at any tenant, newest first. The index is partial: a plan for any @since needs its condition.
+select tenant_id, scope, key from exposures
+where loaded_at > @since::float8 and loaded_at > 0 order by loaded_at desc limit @max_rows::int
 
 -- name: find_country_days
 -- The SMS of a tenant by country and day (UTC): days that are aggregated completely. Earlier messages of a code that was

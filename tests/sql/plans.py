@@ -17,7 +17,7 @@ from tests.sql.logins import call
 _RELATION = re.compile(r":rtekind (\d+)(?: :relid (\d+))?")
 _SEQUENTIAL_SCAN = re.compile(r"\{SEQSCAN .*?scanrelid (\d+)")
 _INDEX = re.compile(r":indexid (\d+)")
-_PARTITION = re.compile(r"^events_(rest|\d{4}_\d{2})")
+_PARTITION = re.compile(r"^(events|decisions)_(rest|\d{4}_\d{2}(_\d{2})?)")
 _READ = "select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int from pg_stat_xact_user_tables"
 
 
@@ -46,7 +46,7 @@ class PlanReader:
         rows = await self._connection.fetch(
             "select oid, relname from pg_class where relnamespace = 'public'::regnamespace"
         )
-        self._names = {row["oid"]: _PARTITION.sub("events", row["relname"]) for row in rows}
+        self._names = {row["oid"]: _PARTITION.sub(r"\1", row["relname"]) for row in rows}
         await functions().warm(self._connection)
         self._connection.add_log_listener(self._listen)
         await self._connection.execute(f"set plan_cache_mode = {mode}")
