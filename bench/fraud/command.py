@@ -34,11 +34,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def choose(options: argparse.Namespace, engine: Engine, seed: int) -> list[Job]:
-    """Return the jobs of a seed: all parts for the first one, the worlds of the goals for others."""
+    """Return the jobs of a seed: all parts for the first one; for others the goals, by the faster pure functions."""
     if options.quick:
         jobs = plans.quick(engine, seed)
     elif seed != (options.seed or [seed])[0]:
-        jobs = plans.of_goals(engine, seed)
+        jobs = plans.of_goals("python", seed)
     else:
         parts = {
             "worlds": plans.full(engine, seed),

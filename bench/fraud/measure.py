@@ -166,6 +166,7 @@ async def _warm_up(world: World, job: Job, play: Play, rules: PythonRules | Redi
         setting.geoip,
         setting.seed,
         setting.warm_up,
+        setting.own_networks,
         tenants,
         job.variant,
         job.engine,

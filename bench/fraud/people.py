@@ -38,7 +38,8 @@ class Tenant:
     `foreign`: the share of people of other countries. `new`: of logins by people without an earlier one.
     `opens_at`: the start of its life; it has no people before. `surge`: start, end, factor, share of new people.
     `opening`: a country that it opens, from when on, logins a day. `outage`: start, end, share of messages to the home
-    country that are lost.
+    country that are lost. `own_networks`: people abroad use no VPN, and their phones the networks of their own country,
+    as roaming phones do; only their other addresses are abroad.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Tenant:
     surge: tuple[float, float, float, float] | None = None
     opening: tuple[int, float, float] | None = None
     outage: tuple[float, float, float] | None = None
+    own_networks: bool = False
 
 
 @dataclass(slots=True)
@@ -132,12 +134,12 @@ class People:
     def _address(self, person: Person) -> int:
         random, country = self.random, person.country
         if person.abroad:
-            if random.random() < 0.3:
+            if random.random() < 0.3 and not self.tenant.own_networks:
                 return hosting_address(random)  # a VPN
             country = self.tenant.home if country != self.tenant.home else random.choice(self._foreign)
         drawn = random.random()
         if drawn < 0.55:
-            return carrier_address(random, country)
+            return carrier_address(random, person.country if self.tenant.own_networks else country)
         if drawn < 0.95:
             return home_address(random, country) if person.abroad else person.home
         return office_address(random, self.tenant.home, self.tenant.number)

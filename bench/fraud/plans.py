@@ -41,6 +41,7 @@ SPECIAL = (
     Setting("home_random", home=DEAR_HOME, geoip=True),
     Setting("home_random", home=DEAR_HOME, days=_LONG),
     Setting("home_random", home=DEAR_HOME, days=_LONG, geoip=True),
+    Setting("home_random", home=DEAR_HOME, days=_LONG, geoip=True, own_networks=True),
     Setting("home_random", home=DEAR_HOME, solves=False),
     Setting("fake_40%", geoip=True),
 )
@@ -230,6 +231,11 @@ GOALS = (
     Goal("random numbers, cheap home: refused, %", Setting("home_random"), refused, 0.1),
     Goal("random numbers, dear home: refused, %", _DEAR_LONG, refused, 2.3),
     Goal("random numbers, dear home, GEOIP_FILE: refused, %", replace(_DEAR_LONG, geoip=True), refused, 0.22),
+    Goal(
+        "the same, people abroad in networks of their own country: refused, %",
+        replace(_DEAR_LONG, geoip=True, own_networks=True),
+        refused,
+    ),
     Goal("random numbers, dear home, first 36 h: refused, %", _DEAR, refused),
     Goal("random numbers, dear home, first 36 h, GEOIP_FILE: refused, %", replace(_DEAR, geoip=True), refused),
     Goal("60 countries: see a proof, %", Setting("spread"), proofs, 2.5),

@@ -157,7 +157,7 @@ class PythonRules(ProductRules):
         if decision == "allow":
             for scope, key in keys.items():
                 self._states[key] = after[scope]
-            self._live[request.person].append(Sent(request.time, request))
+            self._add_message(request)
             self.count_message(request)
         guessed = guessing_load(self.policy, self._guesses[request.tenant], request.time)
         digits = 8 if guessed > 1 and self.policy.rules.guessing.mode != "off" else 6
@@ -183,8 +183,15 @@ class PythonRules(ProductRules):
                 found.append(scope)
         return tuple(found)
 
+    def _add_message(self, request: Request) -> None:
+        """Add a message to those of the live code of a number: each message extends its life."""
+        live = self._live[request.person]
+        if live and live[-1].time <= request.time - CODE_LIFE:
+            live.clear()
+        live.append(Sent(request.time, request))
+
     async def answer(self, request: Request, time: float, messages: int) -> None:
-        live = [sent for sent in self._live.pop(request.person, ()) if sent.time > time - CODE_LIFE]
+        live = self._live.pop(request.person, [])
         verified_keys = [key for scope, key in scope_keys(request).items() if scope in NARROW]
         removed: dict[Key, int] = dict.fromkeys(verified_keys, 0)
         for sent in live:

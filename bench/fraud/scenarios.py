@@ -46,8 +46,8 @@ class World:
 class Setting:
     """One world to simulate: an attack or an honest event, the size and home of the tenant, the seed.
 
-    `matching`: the attacker's addresses are in the countries of its numbers. `scale` shortens the warm-up and the quiet
-    days for tests.
+    `matching`: the attacker's addresses are in the countries of its numbers. `own_networks`: people abroad use networks
+    of their own country. `warm_up` and `days` are shorter in tests.
     """
 
     event: str
@@ -59,6 +59,7 @@ class Setting:
     seed: int = 1
     warm_up: float = WARM_UP
     days: float = 0.0
+    own_networks: bool = False
 
     @property
     def name(self) -> str:
@@ -67,6 +68,7 @@ class Setting:
         parts += [f"{self.days:g} days"] if self.days else []
         if self.event in ATTACKS:
             parts += ["" if self.solves else "no proofs solved", "matching addresses" if self.matching else ""]
+        parts += ["own networks"] if self.own_networks else []
         return ", ".join([part for part in parts if part] + (["GEOIP_FILE"] if self.geoip else []))
 
 
@@ -119,7 +121,7 @@ def _days(setting: Setting) -> float:
 
 
 def _tenants(setting: Setting, start: float) -> tuple[Tenant, ...]:
-    first = Tenant(0, setting.logins, setting.home)
+    first = Tenant(0, setting.logins, setting.home, own_networks=setting.own_networks)
     match setting.event:
         case "launch":
             first = replace(first, surge=(start, start + 3 * HOUR, 50.0, 0.7))

@@ -56,8 +56,8 @@ insert into challenges (tenant_id, id, identifier, channel, expires_at, status, 
   select 'tn_' || n % 500, 'ch_' || n, '+1555' || n, 'sms', now(),
     case when n % 2 = 0 then 'answered' else 'cancelled' end, now()
   from generate_series(1, $1::int) as n;
-insert into decisions (tenant_id, id, decision, is_enforced, score, reasons, features, scopes, rule_version, challenge_id,
-    outcome)
+insert into decisions (tenant_id, id, decision, is_enforced, score, reasons, features, scopes, rule_version,
+    challenge_id, outcome)
   select 'tn_' || n % 500, id_floor('fd', now() - interval '1 hour') || lpad(n::text, 16, '0'), 'block', true, 1,
     '{address: 7 unverified, 6 allowed}', '{}', '{}', 1, 'ch_' || n, case when n % 100 > 0 then 'unverified' end
   from generate_series(1, $1::int) as n;
