@@ -1,11 +1,13 @@
 """Fixtures of all tests: real PostgreSQL and Redis, the application, and a server in Twilio's place."""
 
+import importlib
 import itertools
 import math
 import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +37,8 @@ from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
 from tests.support.relaxed import relax_fraud_rules
 
+TESTS = Path(__file__).parent
+SHORT = ("api", "templates", "tenants", "unit", "users")
 JWT_SECRET = "a secret for signing that only the tests know"
 
 
@@ -47,6 +51,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(DeclaredErrors())
     # A shell lets programs in the background ignore Ctrl-C, and the servers of the tests would do so too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import all files from the last to the first in every second process of xdist.
+
+    Rewriting their assertions takes most of the collection. The result is stored, so each process rewrites a part.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    if int(worker.removeprefix("gw")) % 2 and [Path(path).resolve() for path in session.config.args] == [TESTS]:
+        for path in sorted(TESTS.rglob("test_*.py"), reverse=True):
+            with suppress(Exception, pytest.skip.Exception):  # the collection reports it
+                importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the folders of short files last, so that no process waits for a long file of another one."""
+    items.sort(key=lambda item: any(TESTS / folder in item.path.parents for folder in SHORT))
 
 
 @pytest.fixture(scope="session", autouse=True)
