@@ -56,6 +56,10 @@ thorough *arguments:
 phone-numbers *arguments:
     {{ bin }}/python -m tests.support.phone_numbers {{ arguments }}
 
+# Run the tests with every database of an application behind PgBouncer in transaction mode; arguments go to pytest
+test-pgbouncer *arguments="tests/api tests/account tests/sessions tests/users tests/tenants tests/batches tests/pgbouncer":
+    AUTH1_TEST_PGBOUNCER=1 {{ bin }}/pytest {{ arguments }}
+
 # Run the benchmarks of parts in one process (the test options would use several)
 bench *arguments:
     {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}

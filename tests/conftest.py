@@ -33,6 +33,7 @@ from tests.declared_errors import DeclaredErrors
 from tests.support import commands, described
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.commands import CommandServer
+from tests.support.pgbouncer import IS_WANTED, PgBouncer
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
 from tests.support.relaxed import relax_fraud_rules
@@ -103,6 +104,16 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer | None]:
+    """Return the PgBouncer of all applications, with `just test-pgbouncer`; None otherwise."""
+    if not IS_WANTED:
+        yield None
+        return
+    with PgBouncer(tmp_path_factory.mktemp("pgbouncer"), postgres_server) as server:
         yield server
 
 
@@ -188,7 +199,9 @@ async def stops_background_jobs() -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Started]:
+async def start_app(
+    environment: dict[str, str], pgbouncer: PgBouncer | None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Started]:
     """Start an application with a changed environment; all are stopped at the end.
 
     One with background jobs runs until the end of the file, so a fixture of the session must not start it.
@@ -196,7 +209,8 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
     started: list[Services] = []
 
     async def start(*, background: bool = False, **changes: str) -> ApiClient:
-        settings = load_settings(environment | changes)
+        variables = environment | changes
+        settings = load_settings(pgbouncer.routed(variables) if pgbouncer else variables)
         log_path = tmp_path_factory.mktemp("log") / "stdout"
         log = Log("debug", os.open(log_path, os.O_WRONLY | os.O_CREAT))
         app: App[Services] = build_app(settings, log)
@@ -205,7 +219,7 @@ async def start_app(environment: dict[str, str], tmp_path_factory: pytest.TempPa
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
         client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=300)
         client.event_hooks["response"].append(described.hold)
-        return ApiClient(client, app.services, settings, log_path)
+        return ApiClient(client, app.services, load_settings(variables), log_path)  # tests connect directly
 
     yield start
     for services in started:

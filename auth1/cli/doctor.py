@@ -21,6 +21,7 @@ _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("database", service_checks.check_database),
+    ("database pooler", service_checks.check_pooler),
     ("migrations", service_checks.check_migrations),
     ("webhook secrets", webhook_checks.check_secrets),
     ("hook secrets", webhook_checks.check_hook_secrets),

@@ -22,6 +22,7 @@ from auth1.config.settings import LogFormat, Settings
 from auth1.core import listening
 from auth1.core.log import LibraryFormatter, Log
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations
+from auth1.core.postgres.pooler import pooler_problem
 from auth1.core.supervisor import Supervisor
 from auth1.services import new_redis
 
@@ -162,6 +163,9 @@ async def _migrate(settings: Settings) -> None:
     while True:
         try:
             await migrate(settings.database_url)
+            problem = await pooler_problem(settings.database_url, settings.database_statement_cache_size)
+            if problem is not None:
+                raise StartError(f"DATABASE_STATEMENT_CACHE_SIZE must be 0: {problem}")
             return
         except (OSError, asyncpg.CannotConnectNowError) as error:
             if loop.time() > give_up_at:

@@ -12,6 +12,7 @@ from auth1.config.checklist import Finding, Status
 from auth1.config.settings import Settings
 from auth1.core.log import Log
 from auth1.core.postgres.migrations import MigrationError, migrations, pending
+from auth1.core.postgres.pooler import pooler_problem
 from auth1.core.postgres.queries import Queries
 from auth1.core.redis import Node, Redis, RedisUnavailable
 from auth1.core.redis.slots import SLOTS
@@ -66,6 +67,26 @@ async def check_database(settings: Settings) -> list[Finding]:
         _clock("PostgreSQL", facts["now"].timestamp() - middle),
         _latency("PostgreSQL", milliseconds),
     ]
+    return findings
+
+
+async def check_pooler(settings: Settings) -> list[Finding]:
+    """Check that the statement cache is off where a pooler, such as PgBouncer, is between Auth1 and PostgreSQL."""
+    findings = []
+    for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_READ_URL", settings.database_read_url)):
+        if url is None:
+            continue
+        try:
+            problem = await pooler_problem(url, settings.database_statement_cache_size)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if name == "DATABASE_READ_URL":  # check_database reports the other
+                reason = str(error) or "no answer"
+                fix = "check DATABASE_READ_URL; until then reads go to DATABASE_URL"
+                findings.append(Finding("replica", "warn", f"The replica is unavailable: {reason}.", fix))
+        else:
+            if problem is not None:
+                message = f"{name}: {problem}."
+                findings.append(Finding("database pooler", "fail", message, "set DATABASE_STATEMENT_CACHE_SIZE=0"))
     return findings
 
 

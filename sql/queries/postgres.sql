@@ -8,3 +8,7 @@ select set_config('statement_timeout', @timeout, true),
 -- name: read_clock
 -- The server's clock, in seconds since 1970.
 select extract(epoch from clock_timestamp())::float8
+
+-- name: read_statement_timeout
+-- In milliseconds.
+select setting::integer from pg_settings where name = 'statement_timeout'

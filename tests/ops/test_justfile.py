@@ -24,6 +24,7 @@ RECIPES = [
     "fuzz",
     "thorough",
     "phone-numbers",
+    "test-pgbouncer",
     "bench",
     "bench-peers",
     "load",

@@ -8,6 +8,7 @@ functions        installs the functions of sql/functions, in a schema for each r
 batches          group commit: requests of several callers share a statement; repeats after a lost connection
 transactions     transactions; the limit of long reads
 migrations       sql/migrations, forward only
+pooler           detects PgBouncer where the settings do not allow for it
 probe            the state of the database for health checks, on a connection of its own
 """
 

@@ -20,6 +20,7 @@ import asyncpg
 MAX_CONNECTING = 4  # at once: opening a connection costs more CPU than most statements
 RETRY_S = 0.2  # after a failure
 IDLE_S = 300.0
+CANCEL_S = 0.5  # until a request to cancel has passed PgBouncer, which knows it by the open connection
 MAX_AGE_S = 3600.0  # bounds the memory of the server's process; a name may lead to another server by then
 
 
@@ -40,6 +41,7 @@ class ConnectionPool:
         self._idle: list[_Idle] = []  # the one that was used last is used next
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._cancelling: set[Any] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._closing = False
         self._released = asyncio.Event()
@@ -86,12 +88,27 @@ class ConnectionPool:
 
     def release(self, connection: Any) -> None:
         """Give a connection back. One that is closed, too old or in a transaction is replaced."""
+        if connection in self._cancelling:
+            return
         expires_at = self._open.get(connection, 0.0)
         if connection.is_closed() or connection.is_in_transaction() or expires_at <= self._loop.time():
             self._drop(connection)
         else:
             self._hand_over(connection)
         self._released.set()
+
+    def end_cancelled(self, connection: Any) -> None:
+        """Close a connection soon: asyncpg is cancelling its statement, and PgBouncer would not pass that on now."""
+        self._open.pop(connection, None)
+        self._cancelling.add(connection)
+
+        def end() -> None:
+            self._cancelling.discard(connection)
+            connection.terminate()
+
+        self._loop.call_later(CANCEL_S, end)
+        self._released.set()
+        self._connect_more()
 
     def expire(self) -> None:
         """Replace all connections: idle ones now, the others when they are released."""
@@ -116,6 +133,8 @@ class ConnectionPool:
                 await asyncio.gather(*(one.connection.close() for one in self._idle), return_exceptions=True)
         for connection in list(self._open):
             self._drop(connection)
+        for connection in self._cancelling:
+            connection.terminate()
 
     def _connect_more(self) -> None:
         """Open connections in the background: for requests that wait, and up to those that are kept."""

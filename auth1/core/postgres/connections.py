@@ -121,7 +121,8 @@ class _Named:
 def server_settings(statement_cache_size: int, deadlines: Deadlines) -> dict[str, str]:
     """Let the server keep the deadlines too: a statement that we gave up on must not be executed later.
 
-    PgBouncer, which needs a statement cache of 0, rejects such parameters; `alter role … set` does the same there.
+    PgBouncer rejects such parameters, and needs a statement cache of 0. There a statement is cancelled when its time is
+    over, and functions do nothing after the deadline in their arguments.
     """
     settings = {"application_name": "auth1"}
     if statement_cache_size > 0:

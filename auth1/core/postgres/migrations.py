@@ -71,7 +71,7 @@ async def migrate(url: str) -> list[str]:
 
     Raises MigrationError where an applied file was edited; connection errors as asyncpg does.
     """
-    connection = await asyncpg.connect(clean_dsn(url), timeout=5.0, command_timeout=LOCK_WAIT_S)
+    connection = await _connect(url, command_timeout_s=LOCK_WAIT_S)
     try:
         await connection.execute(_QUERIES["create_migrations"].text)
         applied = []
@@ -103,7 +103,7 @@ async def analyze(connection: asyncpg.Connection) -> None:
 
 async def pending(url: str) -> list[str]:
     """Name the migrations and the functions that the database lacks, changing nothing."""
-    connection = await asyncpg.connect(clean_dsn(url), timeout=5.0)
+    connection = await _connect(url)
     try:
         exists = await connection.fetchval(_QUERIES["migrations_exist"].text)
         lacking = [migration.name for migration in missing(await _applied(connection) if exists else {})]
@@ -121,6 +121,11 @@ def missing(applied: dict[str, str]) -> list[Migration]:
         if applied.get(migration.name, migration.digest) != migration.digest:
             raise MigrationError(f"migration {migration.name} was edited after it had been applied")
     return [migration for migration in migrations() if migration.name not in applied]
+
+
+async def _connect(url: str, command_timeout_s: float | None = None) -> asyncpg.Connection:
+    """Connect without prepared statements, which PgBouncer in transaction mode loses."""
+    return await asyncpg.connect(clean_dsn(url), timeout=5.0, command_timeout=command_timeout_s, statement_cache_size=0)
 
 
 async def _applied(connection: asyncpg.Connection) -> dict[str, str]:
@@ -160,7 +165,7 @@ async def _build_lock(url: str) -> AsyncIterator[None]:
     A build waits for every older snapshot of other transactions. So waiting instances poll in short transactions, and
     the last statement is a plain one: it ends the portal, and the snapshot, of the fetched value.
     """
-    holder = await asyncpg.connect(clean_dsn(url), timeout=5.0)
+    holder = await _connect(url)
     try:
         is_locked = False
         while not is_locked:

@@ -40,8 +40,6 @@ Row = TypeVar("Row")
 STOP_S = 2.0
 _DEADLINE_PASSED = "AU001"  # raised by check_deadline
 _ACCOUNT_BUSY = "AU002"  # raised by check_account
-
-
 _QUERIES = Queries("postgres")
 
 
@@ -272,20 +270,27 @@ class Postgres:
             yield connection
         except UNAVAILABLE_ERRORS as error:
             if not isinstance(error, asyncpg.PostgresError):
-                end_connection(connection)
+                self._end(connection)
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 self._pool.expire()  # the primary has moved; look its name up again
             lost = isinstance(error, CONNECTION_ERRORS)
             late = isinstance(error, TimeoutError)  # there is no time left to try again
             raise self.unavailable(error, lost=lost and not late) from error
         except asyncio.CancelledError:
-            end_connection(connection)
+            self._end(connection)
             raise
         finally:
             metrics.POOL_IN_USE.dec(bool(self._ready))
             self._pool.release(connection)
             elapsed_s = asyncio.get_running_loop().time() - started
             metrics.POSTGRES_DURATION[name].observe(elapsed_s)
+
+    def _end(self, connection: Any) -> None:
+        """Close a connection that did not respond. PostgreSQL itself ends its statement; PgBouncer needs a request."""
+        if self._statement_cache_size == 0 and self._pool is not None and not connection.is_closed():
+            self._pool.end_cancelled(connection)
+        else:
+            end_connection(connection)
 
     def unavailable(self, error: BaseException, *, lost: bool = False) -> Unavailable:
         """Log and count an error; return the one that callers get."""
