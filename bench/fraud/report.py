@@ -8,7 +8,8 @@ from bench.fraud.plans import Reached
 
 
 def parts(figures: list[Figures], reached: dict[int, list[Reached]]) -> dict[str, str]:
-    """Return the tables by name."""
+    """Return the tables by name: the goals of all seeds, other figures of the first one."""
+    figures = [row for row in figures if row.setting["seed"] == figures[0].setting["seed"]]
     main = [row for row in figures if "," not in row.defence]
     large = [row for row in main if not is_small(row) and row.after_flush is None] or main
     found = {
