@@ -50,7 +50,7 @@ def check_settings(settings: Settings) -> list[Finding]:
 def is_local(url: str) -> bool:
     """Return whether a server is on this machine or reached by a socket."""
     parts = urlsplit(url)
-    return parts.scheme == "unix" or (parts.hostname or "") in LOCAL_HOSTS
+    return parts.scheme == "unix" or all(host in LOCAL_HOSTS for host, _ in split_hosts(parts))
 
 
 def _has_local_redis(settings: Settings) -> bool:

@@ -18,6 +18,7 @@ WEB_SCHEMES = ("https", "http")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 SPECIAL_CHARACTERS = "percent-encode special characters of the password: @ is %40, # is %23, / is %2F, ? is %3F"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+SESSION_ATTRIBUTES = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
 _TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
@@ -101,6 +102,8 @@ def database_url_problems(url: str) -> Iterator[str]:
         return
     if not (parts.path.strip("/") or parameters.keys() & {"dbname", "database", "service"}):
         yield "must name the database after the host, as in postgresql://user:password@host:5432/auth1_db"
+    if "," in parts.netloc and "target_session_attrs" not in parameters:
+        yield "lists several hosts; append target_session_attrs=read-write, or any for replicas"
     yield from _parameter_problems(parameters)
 
 
@@ -110,6 +113,9 @@ def _parameter_problems(parameters: dict[str, str]) -> Iterator[str]:
     mode = parameters.get("sslmode")
     if mode is not None and mode not in _SSL_MODES:
         yield f"has sslmode={mode}; use one of {', '.join(_SSL_MODES)}"
+    attributes = parameters.get("target_session_attrs", "any")
+    if attributes not in SESSION_ATTRIBUTES:
+        yield f"has target_session_attrs={attributes}; use one of {', '.join(SESSION_ATTRIBUTES)}"
     for name in _FILES:
         if name in parameters and (problem := file_problem(parameters[name])):
             yield f"has {name}={parameters[name]}, which {problem}"

@@ -64,6 +64,8 @@ DATABASE = ENOUGH["DATABASE_URL"]
         ("DATABASE_URL", "postgresql://auth1@db", "name the database"),
         ("DATABASE_URL", "postgresql://auth1:p@ss@db/auth1_db", "%40"),
         ("DATABASE_URL", "postgresql://auth1:p#ss@db/auth1_db", "%23"),
+        ("DATABASE_URL", "postgresql://auth1@a,b/auth1_db", "target_session_attrs=read-write"),
+        ("DATABASE_URL", "postgresql://auth1@a,b/auth1_db?target_session_attrs=master", "read-write"),
         ("DATABASE_URL", "postgresql://auth1@db:port/auth1_db", "port"),
         ("DATABASE_URL", "postgresql://auth1@db/auth1_db?sslmode=on", "verify-full"),
         ("DATABASE_URL", "postgresql://auth1@db/auth1_db?sslmode", "parameters like"),

@@ -3,6 +3,7 @@
 pool             deadlines, statements and calls
 connection_pool  open connections, and the requests that wait for one
 connections      how one is made and ended, which errors mean that the database is unavailable
+hosts            connects to the suitable host of several
 queries          the statements of sql/queries, with named parameters and typed rows; calls of functions
 functions        installs the functions of sql/functions, in a schema for each release
 batches          group commit: requests of several callers share a statement; repeats after a lost connection

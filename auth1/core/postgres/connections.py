@@ -40,6 +40,8 @@ UNAVAILABLE_ERRORS = (
 )
 # The connection is broken. asyncpg raises the last one for a statement on a connection that was cut a moment before.
 CONNECTION_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError)
+# It may be repeated on another connection: the server shuts down, or became a standby.
+LOST_ERRORS = (*CONNECTION_ERRORS, asyncpg.AdminShutdownError, asyncpg.ReadOnlySQLTransactionError)
 # What was prepared, or known of types, before a change of the schema: nothing was executed.
 STALE_ERRORS = (asyncpg.InvalidCachedStatementError, asyncpg.UndefinedObjectError, asyncpg.InternalServerError)
 # The statement is known to have had no effect: it can be repeated while there is time.

@@ -17,18 +17,18 @@ from auth1 import metrics
 from auth1.core.log import Log
 from auth1.core.postgres.connection_pool import ConnectionPool
 from auth1.core.postgres.connections import (
-    CONNECTION_ERRORS,
+    LOST_ERRORS,
     RETRY_AFTER_S,
     STALE_ERRORS,
     UNAVAILABLE_ERRORS,
     Connection,
     ConnectionLost,
     Deadlines,
-    clean_dsn,
     end_connection,
     server_settings,
 )
 from auth1.core.postgres.functions import functions
+from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.queries import Function, Queries, Query, Statement, arguments_of, fetch, read_rows
 from auth1.core.postgres.transactions import ReportLimit, Transaction
 from auth1.errors import Unavailable
@@ -62,7 +62,7 @@ class Postgres:
     ) -> None:
         self._deadlines = Deadlines().scaled(timeout_scale)
         self.acquire_s, self.statement_s = self._deadlines.acquire_s, self._deadlines.statement_s
-        self._url = clean_dsn(url)
+        self._hosts = Hosts(url)
         self._log = log
         self._size = size
         self._statement_cache_size = statement_cache_size
@@ -88,8 +88,8 @@ class Postgres:
 
     async def _connect(self) -> asyncpg.Connection:
         async with asyncio.timeout(self._deadlines.connect_s):
-            connection = await asyncpg.connect(
-                self._url,
+            connection = await self._hosts.connect(
+                self._deadlines.connect_s,
                 statement_cache_size=self._statement_cache_size,
                 connection_class=Connection,
                 server_settings=server_settings(self._statement_cache_size, self._deadlines),
@@ -269,11 +269,11 @@ class Postgres:
         try:
             yield connection
         except UNAVAILABLE_ERRORS as error:
-            if not isinstance(error, asyncpg.PostgresError):
+            if isinstance(error, asyncpg.AdminShutdownError) or not isinstance(error, asyncpg.PostgresError):
                 self._end(connection)
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 self._pool.expire()  # the primary has moved; look its name up again
-            lost = isinstance(error, CONNECTION_ERRORS)
+            lost = isinstance(error, LOST_ERRORS)
             late = isinstance(error, TimeoutError)  # there is no time left to try again
             raise self.unavailable(error, lost=lost and not late) from error
         except asyncio.CancelledError:

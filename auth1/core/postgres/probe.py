@@ -10,7 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from auth1.core.postgres.connections import UNAVAILABLE_ERRORS, clean_dsn
+from auth1.core.postgres.connections import UNAVAILABLE_ERRORS
+from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.queries import Query
 
 FRESH_S = 1.0
@@ -22,7 +23,7 @@ class DatabaseProbe:
     """Runs one query on a separate connection; None means that the database does not respond."""
 
     def __init__(self, url: str, query: Query, *, statement_cache_size: int) -> None:
-        self._url = clean_dsn(url)
+        self._hosts = Hosts(url)
         self._query = query
         self._statement_cache_size = statement_cache_size
         self._connection: asyncpg.Connection | None = None
@@ -50,8 +51,8 @@ class DatabaseProbe:
         try:
             async with asyncio.timeout(CHECK_S):
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await asyncpg.connect(
-                        self._url,
+                    self._connection = await self._hosts.connect(
+                        CHECK_S,
                         statement_cache_size=self._statement_cache_size,
                         server_settings={"application_name": "auth1-health"},
                     )

@@ -1,0 +1,58 @@
+"""Connects to the first suitable host of a URL that lists several; asyncpg alone waits for each in turn.
+
+The host of the last connection comes first, with half of the time. Where it fails or does not respond, all hosts are
+tried at once. `target_session_attrs` decides which of them is suitable. A single host is connected to as it is.
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from auth1.core.postgres.connections import UNAVAILABLE_ERRORS, clean_dsn
+
+
+class Hosts:
+    """The hosts of a database URL."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(clean_dsn(url))
+        user, at, hosts = parts.netloc.rpartition("@")
+        self._urls = [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
+        self._last = self._urls[0]
+
+    async def connect(self, timeout_s: float, **options: Any) -> asyncpg.Connection:
+        """Return a connection. Raises TimeoutError, or the error of a host."""
+        async with asyncio.timeout(timeout_s):
+            if len(self._urls) == 1:
+                return await asyncpg.connect(self._last, **options)
+            try:
+                async with asyncio.timeout(timeout_s / 2):
+                    return await asyncpg.connect(self._last, **options)
+            except UNAVAILABLE_ERRORS:
+                return await self._connect_to_any(options)
+
+    async def _connect_to_any(self, options: dict[str, Any]) -> asyncpg.Connection:
+        tasks = {asyncio.create_task(_connect(url, options)): url for url in self._urls}
+        chosen: asyncpg.Connection | None = None
+        error: BaseException = TimeoutError()
+        try:
+            for task in asyncio.as_completed(tasks):
+                try:
+                    self._last, chosen = await task
+                except UNAVAILABLE_ERRORS as failure:
+                    error = failure
+                else:
+                    return chosen
+            raise error
+        finally:
+            for one in tasks:
+                one.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if not isinstance(result, BaseException) and result[1] is not chosen:
+                    result[1].terminate()
+
+
+async def _connect(url: str, options: dict[str, Any]) -> tuple[str, Any]:
+    return url, await asyncpg.connect(url, **options)
