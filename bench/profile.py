@@ -1,11 +1,12 @@
 """Record a flame graph of a worker under logins, and list the functions that use most of its CPU.
 
-    just profile [--seconds 30] [--users 16] [--output profile.speedscope.json] [--rate 200]
+    just profile [--seconds 30] [--users 16] [--output profile.speedscope.json] [--rate 200] [--svg FILE]
 
 py-spy samples the worker from outside, so the worker runs as always. It needs the right to trace processes: root, or
-`sudo sysctl kernel.yama.ptrace_scope=0`. The output opens on https://www.speedscope.app, which keeps it in the browser.
-The table has the functions by their own samples, and by those of all that they call, as parts of the worker's CPU time.
-It does not show granian's Rust threads: only Python functions and the C functions that they call.
+`sudo sysctl kernel.yama.ptrace_scope=0`. The output opens on https://www.speedscope.app, which keeps it in the browser;
+`--svg` draws the thread of the event loop as a picture. The table has the functions by their own samples, and by those
+of all that they call, as parts of the worker's CPU time. It does not show granian's Rust threads: only Python functions
+and the C functions that they call.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from bench import flame
 from bench.load import Flow, Pool, closed_loop
 from bench.stage import Serving, Stage, set_up
 from bench.wire import Wire
@@ -43,9 +45,14 @@ async def log_in_under_py_spy(stage: Stage, server: Serving, users: int, seconds
     return sampler.returncode
 
 
+def names(recording: dict[str, Any]) -> list[str]:
+    """Return the functions of a recording's frames, with their files."""
+    return [f"{_short(frame.get('file', ''))}:{frame['name']}" for frame in recording["shared"]["frames"]]
+
+
 def shares(recording: dict[str, Any]) -> tuple[Counter[str], Counter[str]]:
     """Return each function's part of all samples: on top of the stack, and anywhere in it."""
-    frames = [f"{_short(frame.get('file', ''))}:{frame['name']}" for frame in recording["shared"]["frames"]]
+    frames = names(recording)
     own, total = Counter[str](), Counter[str]()
     for profile in recording["profiles"]:
         sampled = zip(profile["samples"], profile["weights"], strict=True)
@@ -75,6 +82,7 @@ def run() -> None:
     parser.add_argument("--users", type=int, default=16, help="people who log in at the same time")
     parser.add_argument("--rate", type=int, default=200, help="samples per second")
     parser.add_argument("--output", type=Path, default=Path("profile.speedscope.json"))
+    parser.add_argument("--svg", type=Path, help="draw the flame graph into this file")
     options = parser.parse_args()
     with set_up() as stage, stage.serve(WORKERS="1", TIMEOUT_SCALE="10") as server:
         status = uvloop.run(
@@ -82,11 +90,15 @@ def run() -> None:
         )
     if status != 0:
         raise SystemExit(f"py-spy ended with status {status}")
-    own, total = shares(json.loads(options.output.read_text()))
+    recording = json.loads(options.output.read_text())
+    own, total = shares(recording)
     print(f"{'own':>7} {'function':62}{'total':>7} function")
     callers = Counter({name: part for name, part in total.items() if part < EVERYWHERE})
     for (name, part), (caller, whole) in zip(own.most_common(TOP), callers.most_common(TOP), strict=False):
         print(f"{part:7.1%} {name:62}{whole:7.1%} {caller}")
+    if options.svg:
+        title = f"CPU of a worker, {options.users} users at a time: request a code, verify it, check the session"
+        flame.write(options.svg, recording, names(recording), title)
     print(f"{options.output}: open it on https://www.speedscope.app")
 
 
