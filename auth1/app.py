@@ -49,7 +49,7 @@ from auth1.messaging.providers.smtp import Smtp
 from auth1.messaging.providers.sns import Sns
 from auth1.messaging.providers.twilio import CALLBACK_PATH, Twilio
 from auth1.routes import ROUTES
-from auth1.services import Services, new_redis
+from auth1.services import Services, new_redis, new_replica
 from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
 from auth1.webhooks import delivery_worker, fan_out
@@ -57,7 +57,6 @@ from auth1.webhooks.delivery_worker import DeliveryWorker
 
 SOON_S = 1.0
 READY_CONNECTIONS = 4  # per worker, open before it accepts requests
-READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
 
 
 def make_app() -> App[Services]:
@@ -113,16 +112,7 @@ async def start_services(
         ready=READY_CONNECTIONS if background else 1,
         timeout_scale=settings.timeout_scale,
     )
-    reads = postgres
-    if settings.database_read_url is not None:
-        reads = Postgres(
-            settings.database_read_url,
-            log,
-            size=READ_POOL_SIZE,
-            statement_cache_size=settings.database_statement_cache_size,
-            ready=0,
-            timeout_scale=settings.timeout_scale,
-        )
+    replica = new_replica(settings, log, postgres)
     console = Console(log, on_console)
     sms = _sms_providers(settings, console)
     keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
@@ -138,7 +128,7 @@ async def start_services(
         log=log,
         keyring=keyring,
         postgres=postgres,
-        reads=reads,
+        replica=replica,
         database_probe=DatabaseProbe(
             settings.database_url,
             health.DATABASE_STATE,
@@ -163,8 +153,9 @@ async def start_services(
         started_at=time.monotonic(),
     )
     await postgres.start(required=not background)
-    if reads is not postgres:
-        await reads.start(required=False)
+    if replica is not None:
+        await replica.postgres.start(required=False)
+        await replica.measure()
     if not await redis.start():
         log.warn("Redis is unavailable; rate limits fall back to per-process counters")
     if background:
@@ -179,6 +170,9 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
         await services.fraud_sources.refresh()
     metrics.BUILD_INFO[__version__].set(1)
     services.deliveries.start()
+    if services.replica is not None:
+        measure = services.replica.measure
+        services.background.append(_every(services, SOON_S, lambda _: measure()))
     services.background.extend(
         (
             _every(services, outbox.INTERVAL_S, lambda app: app.outbox.run_once()),
@@ -228,8 +222,8 @@ async def stop_services(services: Services) -> None:
     await services.redis.stop()
     await services.database_probe.stop()
     await services.postgres.stop()
-    if services.reads is not services.postgres:
-        await services.reads.stop()
+    if services.replica is not None:
+        await services.replica.postgres.stop()
     metrics.forget_this_process()
     services.log.close()
 

@@ -142,6 +142,9 @@ POSTGRES_ERRORS = Counter("auth1_postgres_errors_total", "Statements that failed
 POSTGRES_DURATION = Labelled(
     Histogram("auth1_postgres_query_duration_seconds", "Time of a statement.", ("query",), buckets=_SECONDS)
 )
+REPLICA_LAG = Gauge(
+    "auth1_postgres_replica_lag_seconds", "How far the replica lags; infinite without it.", multiprocess_mode="livemax"
+)
 POSTGRES_BATCH_ROWS = Histogram(
     "auth1_postgres_batch_rows", "Requests that one statement executed.", ("query",), buckets=(1, 2, 4, 8, 16, 32, 64)
 )

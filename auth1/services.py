@@ -8,7 +8,7 @@ from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.outbound.guard import Guard
-from auth1.core.postgres import Postgres
+from auth1.core.postgres import Postgres, Replica
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts, open_redis
@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.sessions.tokens import Signer
     from auth1.webhooks.delivery_worker import DeliveryWorker
 
+READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -37,7 +39,7 @@ class Services:
     log: Log
     keyring: Keyring
     postgres: Postgres
-    reads: Postgres  # for reads that may lag: a replica, or the same object
+    replica: Replica | None
     database_probe: DatabaseProbe
     redis: Redis
     limiter: RateLimiter
@@ -58,8 +60,28 @@ class Services:
     started_at: float  # time.monotonic()
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
+    @property
+    def reads(self) -> Postgres:
+        """Return the pool for reads that may lag: of the replica while it is close, else of the primary."""
+        return self.postgres if self.replica is None else self.replica.reads
+
 
 def new_redis(settings: Settings, log: Log, name: str = "auth1") -> Redis:
     """Return a connection to Redis with the time limits of the settings. Start it before use."""
     timeouts = Timeouts(settings.redis_connect_timeout_ms / 1000, settings.redis_call_timeout_ms / 1000)
     return open_redis(settings.redis_url, log, name=name, timeouts=timeouts)
+
+
+def new_replica(settings: Settings, log: Log, postgres: Postgres) -> Replica | None:
+    """Return the replica of DATABASE_READ_URL, if it is set. Start its pool before use."""
+    if settings.database_read_url is None:
+        return None
+    reads = Postgres(
+        settings.database_read_url,
+        log,
+        size=READ_POOL_SIZE,
+        statement_cache_size=settings.database_statement_cache_size,
+        ready=0,
+        timeout_scale=settings.timeout_scale,
+    )
+    return Replica(postgres, reads, max_lag_s=settings.database_read_max_lag_ms / 1000)

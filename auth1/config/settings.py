@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str
     database_read_url: str | None
+    database_read_max_lag_ms: int
     redis_url: str
     redis_connect_timeout_ms: int
     redis_call_timeout_ms: int
@@ -107,6 +108,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         database_url=env.checked("DATABASE_URL", env.required("DATABASE_URL"), urls.database_url_problems),
         database_read_url=env.checked("DATABASE_READ_URL", read_url, urls.database_url_problems) or None,
+        database_read_max_lag_ms=env.integer("DATABASE_READ_MAX_LAG_MS", 10_000, 0, 3_600_000),
         redis_url=env.checked("REDIS_URL", env.required("REDIS_URL"), redis_url_problems),
         redis_connect_timeout_ms=env.integer("REDIS_CONNECT_TIMEOUT_MS", 100, 10, 10_000),
         redis_call_timeout_ms=env.integer("REDIS_CALL_TIMEOUT_MS", 50, 5, 5_000),

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from auth1.core.log import Log
-from auth1.core.postgres import Postgres
+from auth1.core.postgres import Postgres, Replica
 from auth1.core.postgres.queries import Query
 from auth1.dev.postgres import USER, PostgresServer, find_programs
 from auth1.dev.processes import HOST
@@ -152,3 +152,27 @@ async def test_pool_leaves_a_demoted_primary_at_the_first_write(pair: Pair, open
 
     print(f"left the demoted primary after {left_s:.2f} s")
     assert left_s < SERVING_S
+
+
+async def test_reads_use_the_standby_until_it_lags_or_stops(pair: Pair, open_pool: Opened) -> None:
+    primary, standby = await open_pool(pair.primary.url()), await open_pool(pair.standby.url())
+    replica = Replica(primary, standby, max_lag_s=0.2)
+    connection = await asyncpg.connect(pair.standby.url())
+
+    async def reads_from(pool: Postgres) -> bool:
+        await replica.measure()
+        return replica.reads is pool
+
+    await until(lambda: reads_from(standby), PATIENCE_S)
+    await connection.execute("select pg_wal_replay_pause()")
+    assert await try_to_write(primary, 1)
+    lagging_s = await until(lambda: reads_from(primary), PATIENCE_S)
+    assert lagging_s >= 0.2
+
+    await connection.execute("select pg_wal_replay_resume()")
+    await connection.close()
+    await until(lambda: reads_from(standby), PATIENCE_S)
+
+    await asyncio.to_thread(pair.standby.stop)
+    await replica.measure()
+    assert replica.reads is primary

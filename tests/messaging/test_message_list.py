@@ -279,16 +279,14 @@ async def test_lists_and_statistics_use_the_read_replica(
     assert (await read(app, STATISTICS)).json()["data"] == []
 
 
-async def test_unavailable_replica_affects_reports_only(
+async def test_reports_use_the_primary_while_the_replica_is_unavailable(
     start_app: Started, app: TenantApp, phone: str, unused_tcp_port: int
 ) -> None:
     nowhere = f"postgresql://auth1@127.0.0.1:{unused_tcp_port}/auth1"
     app.api = await start_app(DATABASE_READ_URL=nowhere, TWILIO_API_URL=app.carrier.url)
 
     for path in (MESSAGES, STATISTICS):
-        refused = await read(app, path)
-        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
-        assert "retry-after" in refused.headers
+        assert (await read(app, path)).status_code == 200
     assert (await app.ask(phone))[0] == 200
     assert (await app.api.client.get("/health/ready")).status_code == 200
 

@@ -7,6 +7,7 @@ hosts            connects to the suitable host of several
 queries          the statements of sql/queries, with named parameters and typed rows; calls of functions
 functions        installs the functions of sql/functions, in a schema for each release
 batches          group commit: requests of several callers share a statement; repeats after a lost connection
+replica          the lag of a replica, and whether it serves reads
 transactions     transactions; the limit of long reads
 migrations       sql/migrations, forward only
 pooler           detects PgBouncer where the settings do not allow for it
@@ -18,6 +19,7 @@ from auth1.core.postgres.connections import MAX_REPORTS, REPORT_S, ConnectionLos
 from auth1.core.postgres.functions import function
 from auth1.core.postgres.pool import Postgres
 from auth1.core.postgres.queries import NO_PARAMS, Function, NoParams, Queries, Query, Statement, sql_directory
+from auth1.core.postgres.replica import Replica
 from auth1.core.postgres.transactions import Transaction
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Postgres",
     "Queries",
     "Query",
+    "Replica",
     "Statement",
     "Transaction",
     "find_nothing",
