@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
         commands, "keys", "Create, list, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk"
     )
     _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
+    apps = _add(commands, "apps", "Register and manage OAuth clients.", "auth1 apps list --tenant myapp")
+    _add_apps(apps.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Print the OpenAPI 3.1 document of the API."
     _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.cli.openapi:openapi")
     users = _add(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
@@ -109,6 +111,38 @@ def _add_keys(acts: Commands) -> None:
     for command in (rotate, revoke):
         command.add_argument("key_id")
     for command in (create, listing, rotate, revoke):
+        command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
+        _add_json(command)
+
+
+def _add_apps(acts: Commands) -> None:
+    text = "Register an application and print its secret. It is shown once."
+    example = "auth1 apps create 'Billing service' --tenant myapp --kind machine --scope invoices:read"
+    create = _add(acts, "create", text, example, "auth1.cli.apps:create_application")
+    create.add_argument("name")
+    create.add_argument("--kind", required=True, choices=("machine",), help="machine: a server that acts for itself")
+    create.add_argument(
+        "--scope", action="append", default=[], help="a scope that its tokens may have; may be given many times"
+    )
+    create.add_argument(
+        "--alg",
+        default="RS256",
+        choices=("RS256", "ES256", "EdDSA"),
+        help="algorithm that signs its tokens (default: RS256)",
+    )
+    example = "auth1 apps list --tenant myapp"
+    listing = _add(acts, "list", "List all applications.", example, "auth1.cli.apps:list_applications")
+    text = "Replace the secret of an application. The old one is accepted until --grace-in has passed."
+    example = "auth1 apps rotate app_01… --tenant myapp --grace-in 3600"
+    rotate = _add(acts, "rotate", text, example, "auth1.cli.apps:rotate_secret")
+    rotate.add_argument(
+        "--grace-in", type=int, default=86_400, metavar="SECONDS", help="how long the old one works (default: 86400)"
+    )
+    example = "auth1 apps delete app_01… --tenant myapp"
+    delete = _add(acts, "delete", "Delete an application.", example, "auth1.cli.apps:delete_application")
+    for command in (rotate, delete):
+        command.add_argument("client_id")
+    for command in (create, listing, rotate, delete):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         _add_json(command)
 

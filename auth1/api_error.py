@@ -43,6 +43,7 @@ class ApiError(Exception):
 
     status: ClassVar[int]
     code: ClassVar[str]
+    oauth_error: ClassVar[str | None] = None  # its code at OAuth endpoints
     challenge: ClassVar[str | None] = None  # the WWW-Authenticate header of a 401 (RFC 9110, 11.6.1)
 
     def __init__(

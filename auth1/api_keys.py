@@ -1,4 +1,4 @@
-"""API keys: `auth1_<kind>_<slug>_<32 random characters><6 of checksum>`.
+"""API keys and client secrets: `auth1_<kind>_<slug>_<32 random characters><6 of checksum>`.
 
 The checksum (CRC-32 in base 62, as in GitHub's tokens) detects a typing error or an invented key without a lookup, and
 lets secret scanners confirm a match. 32 characters of base 62 are 190 bits.
@@ -13,6 +13,7 @@ from auth1.core.crypto import digest
 
 Kind = Literal["pk", "sk", "test"]
 KINDS: tuple[Kind, ...] = ("pk", "sk", "test")
+CLIENT: Literal["cs"] = "cs"  # of an OAuth client; no API key
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_CHARACTERS = 32
@@ -28,8 +29,8 @@ class NewKey(NamedTuple):
     hint: str
 
 
-def make(kind: Kind, slug: str) -> NewKey:
-    """Create a key of a tenant."""
+def make(kind: Kind | Literal["cs"], slug: str) -> NewKey:
+    """Create a key of a tenant, or a client secret."""
     body = f"auth1_{kind}_{slug}_" + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM_CHARACTERS))
     text = body + _checksum(body)
     return NewKey(text, digest(text), f"auth1_{kind}_{slug}_…{text[-4:]}")

@@ -6,7 +6,6 @@ import functools
 import logging
 import os
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from auth1 import __version__, health, metrics, retention, secret_renewal
@@ -27,7 +26,6 @@ from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.errors import Unavailable
-from auth1.events.reader import run_rounds
 from auth1.events.stream import EventStreams
 from auth1.fraud import verification
 from auth1.fraud.datasets import store as datasets
@@ -52,6 +50,8 @@ from auth1.routes import ROUTES
 from auth1.services import Services, new_redis, new_replica
 from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
+from auth1.signing import rotation
+from auth1.signing.key_cache import SigningKeys
 from auth1.webhooks import delivery_worker, fan_out
 from auth1.webhooks.delivery_worker import DeliveryWorker
 
@@ -145,12 +145,12 @@ async def start_services(
         hooks=HookCaller(guard, keyring, time_scale=settings.timeout_scale),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render, fraud_exposures),
+        signing_keys=SigningKeys(postgres, keyring, log),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
         lists=ListCache(postgres),
         streams=EventStreams(postgres, log),
         deliveries=DeliveryWorker(postgres, keyring, log, guard),
-        started_at=time.monotonic(),
     )
     await postgres.start(required=not background)
     if replica is not None:
@@ -189,8 +189,9 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, decisions.INTERVAL_S, decisions.settle_outcomes),
             _every(services, decisions.INTERVAL_S, lambda app: app.attacks.end_attacks()),
             _every(services, retention.INTERVAL_S, retention.run_once),
+            _every(services, rotation.INTERVAL_S, rotation.rotate_keys),
             _every(services, heads.INTERVAL_S, heads.write_heads),
-            asyncio.create_task(_seal(services)),
+            asyncio.create_task(seals.seal_until_cancelled(services)),
             asyncio.create_task(fan_out.run(services)),
             asyncio.create_task(secret_renewal.renew_secrets(services)),
             _every(services, delivery_worker.MEASURE_EVERY_S, delivery_worker.measure),
@@ -241,20 +242,6 @@ def _sms_providers(settings: Settings, console: Console) -> list[Provider]:
             callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
             providers.append(Twilio(settings.twilio, callback, timeout_scale=settings.timeout_scale))
     return providers
-
-
-async def _seal(services: Services) -> None:
-    """Seal events. First of all, chains of an earlier secret get an empty seal."""
-    is_continued = False
-
-    async def act() -> int:
-        nonlocal is_continued
-        if not is_continued:
-            await seals.continue_chains(services)
-            is_continued = True
-        return await seals.seal_once(services)
-
-    await run_rounds(services.log, act)
 
 
 async def _warm_up(provider: Sns, log: Log) -> None:

@@ -1,4 +1,4 @@
-"""The stored form of the secrets that sign our calls of a tenant's webhooks and hooks.
+"""The stored form of the secrets that sign our calls of a tenant's webhooks and hooks, and of its signing keys.
 
 A secret must outlive a change of JWT_SECRET. So at start each one that the previous secret has encrypted is encrypted
 again under the current one.

@@ -14,10 +14,16 @@ raise them; only `core/http/problems.py` turns them into bytes (RFC 9457, `appli
       429 BudgetExceeded RateLimited ResendTooSoon TooManyAttempts
       500 InternalError
       502 DeliveryFailed   503 ChannelUnavailable Unavailable
+
+OAuth endpoints have errors of their own (OAUTH), and send all errors in OAuth's form.
 """
 
 from auth1.api_error import ApiError as ApiError
 from auth1.api_error import FieldError as FieldError
+from auth1.oauth_errors import InvalidClient as InvalidClient
+from auth1.oauth_errors import InvalidScope as InvalidScope
+from auth1.oauth_errors import UnauthorizedClient as UnauthorizedClient
+from auth1.oauth_errors import UnsupportedGrantType as UnsupportedGrantType
 
 
 class AuthorizationPending(ApiError):
@@ -269,4 +275,5 @@ class Unavailable(ApiError):
     status, code = 503, "unavailable"
 
 
-ALL: tuple[type[ApiError], ...] = tuple(ApiError.__subclasses__())
+OAUTH: tuple[type[ApiError], ...] = (InvalidClient, InvalidScope, UnauthorizedClient, UnsupportedGrantType)
+ALL: tuple[type[ApiError], ...] = tuple(error for error in ApiError.__subclasses__() if error not in OAUTH)

@@ -38,6 +38,7 @@ INDEXED_PURGES = (
     "purge_idempotency",
     "purge_spending",
     "purge_fraud_lists",
+    "purge_revoked_tokens",
     "end_webhooks_of_deleted_tenants",
     "purge_deliveries_of_deleted_webhooks",
     "purge_webhooks",
@@ -52,6 +53,8 @@ INDEXED_PURGES = (
     "purge_deleted_fraud_lists",
     "purge_deleted_fraud_settings",
     "purge_deleted_hooks",
+    "purge_deleted_applications",
+    "purge_deleted_signing_keys",
     "purge_deleted_exposures",
     "purge_deleted_tenants",
 )

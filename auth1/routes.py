@@ -6,6 +6,7 @@ from auth1 import errors, health
 from auth1.account import handlers as account
 from auth1.account import identifiers
 from auth1.account.schemas import IdentifierIn, IdentifierProof, MePatch
+from auth1.applications.routes import APPLICATION_ROUTES
 from auth1.audit.routes import EVENT_ROUTES
 from auth1.authn.guards import (
     any_key,
@@ -33,6 +34,7 @@ from auth1.messaging.providers import twilio_webhook
 from auth1.messaging.providers.twilio import CALLBACK_PATH
 from auth1.messaging.schemas import MessageQuery, StatisticsQuery, StatusCallbackQuery
 from auth1.oauth import handlers as oauth
+from auth1.oauth.routes import OAUTH_ROUTES
 from auth1.openapi import handlers as reference
 from auth1.sessions import handlers as sessions
 from auth1.sessions.guards import session
@@ -278,10 +280,12 @@ ROUTES = (
     *managed("DELETE", "/sessions", sessions.end_tenant_sessions),
     *managed("GET", "/messages", messaging.list_messages, query=MessageQuery, deadline_s=REPORT_DEADLINE_S),
     *managed("GET", "/statistics", messaging.show_statistics, query=StatisticsQuery, deadline_s=REPORT_DEADLINE_S),
+    *APPLICATION_ROUTES,
     *FRAUD_ROUTES,
     *EVENT_ROUTES,
     *HOOK_ROUTES,
     *WEBHOOK_ROUTES,
+    *OAUTH_ROUTES,
     Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),

@@ -1,4 +1,4 @@
-"""Encrypt the secrets of webhooks and hooks again after a change of JWT_SECRET, when a worker starts."""
+"""Encrypt secrets of webhooks and hooks, and signing keys, again after a change of JWT_SECRET, when a worker starts."""
 
 import asyncio
 from typing import NamedTuple
@@ -39,8 +39,10 @@ class _Replace(NamedTuple):
 
 _LIST_WEBHOOKS = _QUERIES.statement("list_webhook_secrets", _Page, _Secrets)
 _LIST_HOOKS = _QUERIES.statement("list_hook_secrets", _Page, _Secrets)
+_LIST_SIGNING_KEYS = _QUERIES.statement("list_signing_key_secrets", _Page, _Secrets)
 _REPLACE_WEBHOOK = _QUERIES.statement("replace_webhook_secrets", _Replace, NoParams)
 _REPLACE_HOOK = _QUERIES.statement("replace_hook_secrets", _Replace, NoParams)
+_REPLACE_SIGNING_KEY = _QUERIES.statement("replace_signing_key_secrets", _Replace, NoParams)
 
 
 async def renew_secrets(app: Services) -> None:
@@ -59,8 +61,10 @@ async def renew_secrets(app: Services) -> None:
 async def encrypt_all_again(postgres: Postgres, keyring: Keyring) -> dict[str, int]:
     """Encrypt all secrets under the current JWT_SECRET; return how many `webhooks` and `hooks` have lost theirs.
 
-    A secret that no accepted JWT_SECRET decrypts stays as it is; `auth1 doctor` counts these. Raises Unavailable.
+    A secret that no accepted JWT_SECRET decrypts stays as it is; `auth1 doctor` counts these. A lost signing key is
+    replaced when it is needed. Raises Unavailable.
     """
+    await _encrypt_table(postgres, keyring, _LIST_SIGNING_KEYS, _REPLACE_SIGNING_KEY)
     return {
         "webhooks": await _encrypt_table(postgres, keyring, _LIST_WEBHOOKS, _REPLACE_WEBHOOK),
         "hooks": await _encrypt_table(postgres, keyring, _LIST_HOOKS, _REPLACE_HOOK),

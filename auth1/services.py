@@ -1,6 +1,7 @@
 """The services of one worker, passed to handlers as an argument."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.messaging.outbox import Outbox
     from auth1.sessions.cache import SessionCache
     from auth1.sessions.tokens import Signer
+    from auth1.signing.key_cache import SigningKeys
     from auth1.webhooks.delivery_worker import DeliveryWorker
 
 READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
@@ -53,11 +55,12 @@ class Services:
     messenger: "Messenger"
     outbox: "Outbox"
     signer: "Signer"
+    signing_keys: "SigningKeys"
     sessions: "SessionCache"
     lists: "ListCache"
     streams: "EventStreams"
     deliveries: "DeliveryWorker"
-    started_at: float  # time.monotonic()
+    started_at: float = field(default_factory=time.monotonic)
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property

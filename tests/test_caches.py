@@ -15,6 +15,7 @@ from auth1.fraud.exposures import acquire, call, local_copy, saved
 from auth1.fraud.line_types import finder
 from auth1.fraud.lists import cache
 from auth1.hooks import caller
+from auth1.signing import key_cache
 
 ROOT = Path(auth1.__file__).parents[1]
 MIB = 1024 * 1024
@@ -58,6 +59,7 @@ CACHES = {
     "auth1.pages.theme.stylesheet": Bound(256, 16_384),
     "auth1.sessions.tokens": Bound(20_000, 512),
     "auth1.sessions.tokens._read_header": Bound(256, 1536),
+    "auth1.signing.key_cache.OrderedDict": Bound(key_cache.MAX_TENANTS, 8192),  # two keys and their JWKs
     "auth1.templates.colors.button_colors": Bound(1024, 512),
     "auth1.templates.placeholders.parse": Bound(512, 4096),
 }

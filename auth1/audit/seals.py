@@ -165,3 +165,17 @@ def _checked(app: Services, keys: Iterable[SealKey], end: ChainEnd) -> ChainEnd:
             return end._replace(head=hashlib.sha256(b"wrong mac" + end.head).digest())
     app.log.warn("JWT_SECRET was replaced without JWT_SECRET_PREVIOUS", tenant_id=end.tenant_id, seq=end.seq)
     return end
+
+
+async def seal_until_cancelled(app: Services) -> None:
+    """Seal events. First of all, chains of an earlier secret get an empty seal."""
+    is_continued = False
+
+    async def act() -> int:
+        nonlocal is_continued
+        if not is_continued:
+            await continue_chains(app)
+            is_continued = True
+        return await seal_once(app)
+
+    await reader.run_rounds(app.log, act)

@@ -15,6 +15,11 @@ class _KeyDigest(NamedTuple):
     digest: bytes
 
 
+class _Slug(NamedTuple):
+    slug: str
+    kind: Kind
+
+
 class _TenantId(NamedTuple):
     tenant_id: str
 
@@ -40,14 +45,23 @@ class _KeyRow(NamedTuple):
 
 
 _FIND_KEY = _QUERIES.statement("find_key", _KeyDigest, _KeyRow)
+_FIND_SLUG = _QUERIES.statement("find_slug", _Slug, _KeyRow)
 _TENANT_EXISTS = _QUERIES.statement("tenant_exists", _TenantId, NoParams)
 
 
 async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
     """Find the tenant that a key names, unless the key is revoked or expired or the tenant deleted."""
     row = await postgres.row(_FIND_KEY, _KeyDigest(key_digest))
-    if row is None:
-        return None
+    return _read(row) if row is not None else None
+
+
+async def find_tenant_by_slug(postgres: Postgres, slug: str, *, sandbox: bool) -> Tenant | None:
+    """Find a tenant or its sandbox by the tenant's slug, without a key: `key_kind` is `pk` or `test`."""
+    row = await postgres.row(_FIND_SLUG, _Slug(slug, "test" if sandbox else "pk"))
+    return _read(row) if row is not None else None
+
+
+def _read(row: _KeyRow) -> Tenant:
     return Tenant(
         id=f"{row.tenant_id}:test" if row.kind == "test" else row.tenant_id,
         name=row.name,

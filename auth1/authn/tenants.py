@@ -71,6 +71,17 @@ class TenantCache:
             self._store(key_digest, tenant)
         return tenant
 
+    async def find_slug(self, slug: str, *, sandbox: bool) -> Tenant | None:
+        """Return the tenant of a slug, or its sandbox; None if there is none."""
+        key = crypto.digest(f"slug\0{slug}\0{sandbox}")
+        if (tenant := self.get_cached(key)) is not None:
+            return tenant
+        generation = self._generation
+        tenant = await store.find_tenant_by_slug(self._postgres, slug, sandbox=sandbox)
+        if tenant is not None and generation == self._generation:
+            self._store(key, tenant)
+        return tenant
+
     def _store(self, key_digest: bytes, tenant: Tenant) -> None:
         """Cache a tenant; the oldest entries are evicted above the memory limit."""
         # As Python strings they take about twice as much. The default policy is one object.

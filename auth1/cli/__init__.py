@@ -2,6 +2,7 @@
 
 commands         migrate, tenants and keys
 audit            verify the audit log
+apps             register and manage OAuth clients
 users            import and export users
 fraud            load prefixes and networks
 serve            migrate, check, then serve

@@ -28,7 +28,7 @@ FIELDS = {
     "existing": "number of users that existed before",
     "is_new_user": "whether the user was created by this login",
     "is_set": "false: it was deleted",
-    "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `prefix`, `country` …",
+    "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `country` …; of an application: `machine`",
     "list": "`allow` or `block`",
     "load": "exposure divided by allowance",
     "mark": "`soft` or `hard`",
@@ -193,6 +193,9 @@ class EventType(StrEnum):
     KEY_UPDATED = "key.updated", "key", "its origins or its end", "changed"
     KEY_ROTATED = "key.rotated", "key", "the old one ends with the overlap", "new_key_id"
     KEY_REVOKED = "key.revoked", "key", "it ended at once"
+    APPLICATION_CREATED = "application.created", "application", "an OAuth client was registered", "kind"
+    APPLICATION_UPDATED = "application.updated", "application", "its fields, state or secret changed", "changed"
+    APPLICATION_DELETED = "application.deleted", "application", "its access tokens are no longer active"
     WEBHOOK_CREATED = "webhook.created", "webhook", "it was created", "events"
     WEBHOOK_UPDATED = "webhook.updated", "webhook", "its URL, events, state or secret changed", "changed"
     WEBHOOK_DISABLED = (

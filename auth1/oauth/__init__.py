@@ -1,4 +1,9 @@
-"""OAuth endpoints.
+"""Exchange grants for tokens, introspect and revoke tokens, publish keys and discovery documents.
 
-handlers  token, introspection, public keys and discovery document
+handlers       of session tokens: /api/auth/token, introspect, keys
+endpoints      of OAuth clients, below the issuer of each tenant
+routes         of these endpoints
+issuers        the issuer of a request
+clients        client authentication
+access_tokens  sign, check and revoke the tokens of clients
 """

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from auth1 import __version__
-from auth1.core.http.problems import Problem
+from auth1.core.http.problems import OAuthError, Problem
 from auth1.core.http.request import CSV, EVENT_STREAM, FORM, HTML, JSON, NDJSON, PNG, TEXT, Form, Image, Upload
 from auth1.core.http.router import Route
 from auth1.openapi import errors, metadata
@@ -66,8 +66,9 @@ class _Document:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._operations = _operations(routes)
         kinds = list(_kinds(routes))
-        references, self._schemas = components([*kinds, Problem])
-        self._references: dict[Any, Json] = dict(zip(kinds, references[:-1], strict=True))
+        shared = [Problem, *([OAuthError] if any(route.oauth for route in routes) else [])]
+        references, self._schemas = components([*kinds, *shared])
+        self._references: dict[Any, Json] = dict(zip([*kinds, *shared], references, strict=True))
         self._headers = {name for status in range(600) for name in errors.response_headers(status)}
 
     def build(self) -> Json:
@@ -99,14 +100,14 @@ class _Document:
         }
 
     def _operation(self, route: Route, others: list[Route]) -> Json:
-        """Describe a handler at its first route. `others` are the operator's routes to the same handler."""
+        """Describe a handler at its first route. `others` are those of the operator or the sandbox to the same one."""
         doc = inspect.getdoc(route.handler)
         if not doc:
             raise _missing(route, "its handler has no docstring")
         summary, _, more = doc.partition("\n\n")
         operation: Json = {"operationId": self._name(route), "summary": " ".join(summary.split()).removesuffix(".")}
         if others:
-            operation["x-operator-path"] = others[0].path
+            operation["x-sandbox-path" if route.oauth else "x-operator-path"] = others[0].path
         if more:
             operation["description"] = more
         operation["security"] = [{scheme: [] for scheme in needed} for needed in route.auth.security]
@@ -115,8 +116,13 @@ class _Document:
         if route.body is not None:
             operation["requestBody"] = {"required": not route.body_optional, "content": self._body(route)}
         found = {error for one in (route, *others) for error in (*errors.derived_errors(one), *one.errors)}
-        codes = errors.codes_by_status(found)
-        operation["responses"] = self._responses(route, codes)
+        codes = errors.oauth_words(found) if route.oauth else errors.codes_by_status(found)
+        described_errors = (
+            {str(status): errors.oauth_response(status, words) for status, words in codes.items()}
+            if route.oauth
+            else {str(status): errors.reference(status, listed) for status, listed in codes.items()}
+        )
+        operation["responses"] = self._responses(route, codes, described_errors)
         operation["x-error-codes"] = sorted({code for listed in codes.values() for code in listed})
         return operation
 
@@ -145,8 +151,7 @@ class _Document:
         except MissingExample as error:
             raise _missing(route, str(error)) from None
 
-    def _responses(self, route: Route, codes: dict[int, list[str]]) -> Json:
-        described = {str(status): errors.reference(status, listed) for status, listed in codes.items()}
+    def _responses(self, route: Route, codes: dict[int, list[str]], described: dict[str, Json]) -> Json:
         for status, kind in _successes(route):
             response = described.get(str(status))
             if response is None or "$ref" in response:

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from auth1 import errors
-from auth1.core.http.problems import CONTENT_TYPE, problem
-from auth1.core.http.request import Form, Image, Upload
+from auth1.core.http.problems import CONTENT_TYPE, OAuthError, oauth_error, problem
+from auth1.core.http.request import JSON, Form, Image, Upload
 from auth1.core.http.router import Route
 from auth1.errors import ApiError
 from auth1.openapi import metadata
@@ -46,7 +46,7 @@ def derived_errors(route: Route) -> set[type[ApiError]]:
     found: set[type[ApiError]] = {*_ANY_REQUEST, *route.auth.errors}
     if route.rate_limit is not None:
         found.add(errors.RateLimited)
-    if not route.page:
+    if not route.page and not route.any_origin:
         found.add(errors.OriginNotAllowed)
     if "{" in route.path:
         found.add(errors.NotFound)  # a value that cannot be an id
@@ -57,6 +57,27 @@ def derived_errors(route: Route) -> set[type[ApiError]]:
     if route.idempotent != "no":
         found.update(_IDEMPOTENT)
     return found
+
+
+def oauth_words(found: set[type[ApiError]]) -> dict[int, list[str]]:
+    """Return the `error` words of an OAuth endpoint by status, both in order."""
+    by_status: dict[int, set[str]] = {}
+    for error in found:
+        status, _, body = oauth_error(error())
+        by_status.setdefault(status, set()).add(msgspec.json.decode(body, type=OAuthError).error)
+    return {status: sorted(words) for status, words in sorted(by_status.items())}
+
+
+def oauth_response(status: int, words: list[str]) -> Json:
+    """Return an error response of an OAuth endpoint. A request that does not reach it gets a problem document."""
+    content: Json = {JSON: {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
+    if any(error.status == status for error in _ANY_REQUEST):
+        content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        "description": ", ".join(f"`{word}`" for word in words),
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in response_headers(status)},
+        "content": content,
+    }
 
 
 def codes_by_status(found: set[type[ApiError]]) -> dict[int, list[str]]:

@@ -75,9 +75,11 @@ SECTIONS: dict[str, Section] = {
     "challenges": Section("Sign in", "Request a code or a link, and submit the code."),
     "magic_links": Section("Sign in", "Request a code or a link, and submit the code."),
     "sessions": Section("Sessions and tokens", "Refresh, introspect and revoke."),
+    "applications": Section("Applications", "OAuth clients: servers that act for themselves."),
     "oauth": Section("Sessions and tokens", "Refresh, introspect and revoke."),
     "users": Section("Users", "The users of a tenant."),
     "user_transfer": Section("Users", "The users of a tenant."),
+    "issuers": Section("OAuth", "The issuer of each tenant and of its sandbox: access tokens for applications."),
     "account": Section("Account", "A user's own profile, identifiers and sessions."),
     "tenants": Section("Tenants and keys", "Tenants, settings, API keys and signing secrets."),
     "hooks": Section("Hooks", "URLs that Auth1 calls before an action, and that can deny it."),
@@ -95,11 +97,15 @@ ELSEWHERE: dict[str, str] = {
     "/api/auth/me/*": "account",
     "/api/*/users/*": "users",
     "/api/callbacks/*": "messaging",
+    "/t/*": "issuers",
+    "/.well-known/oauth-authorization-server/*": "issuers",
 }
 
 # Parameters in paths: description and example.
 PARAMETERS: dict[str, tuple[str, str]] = {
     "tenant_id": ("The tenant.", "tn_01kf0fv2j97zdx8sk1dzp7mxff"),
+    "slug": ("The tenant's slug.", "myapp"),
+    "client_id": ("The application.", "app_01kf0fv2qd8x7r3n5w1mzt9c4h"),
     "key_id": ("The API key.", "key_01kf0fv2pjhdzzhmns4181skmx"),
     "challenge_id": ("The challenge, from the response of `/api/auth/request`.", "ch_01kf0fv2z4z60fen5rnweennx2"),
     "token": ("The last part of the link in the email.", "JedJceAYA99JkAfMrPWvbaWbfdqXsuRPAeGj3tcQMWs"),
@@ -115,6 +121,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
 }
 
 REQUEST_HEADERS: dict[str, str] = {
+    "authorization": "The client's id and secret, by HTTP Basic, unless the form has them.",
     "auth1-forwarded-for": "With a secret key: the user's address, to which limits per client address then apply.",
     "idempotency-key": "A name for this request, such as a UUID, of at most 255 characters. The same request with the"
     " same key within 24 hours gets the same response, and nothing is done twice.",
@@ -168,6 +175,11 @@ FIELDS: dict[str, object] = {
     "secret_key": "auth1_sk_myapp_dHK5Kc2j0PJJvUDHyDETJ8Y95jeeHfKB4XBrIy",
     "test_key": "auth1_test_myapp_1ETpVM6WdzAj5rk1cXa4qI1A6TOCwy0F4VpMp3",
     "hint": "auth1_pk_myapp_…qEgr",
+    "client_id": "app_01kf0fv2qd8x7r3n5w1mzt9c4h",
+    "client_secret": "auth1_cs_myapp_ympZXaSCw88FJp3MBiq8L7bUkHeo6oKV1Eq20e",
+    "access_token": "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2F1dGguZXhhbXBsZSJ9.c2ln",
+    "scope": "invoices:read",
+    "AccessToken.expires_in": 600,
     "jwt_secret": "0Ph7TQyl_EC36aC3lGlpXdn1QCp5ZGZYlVros0AW-Bk",
     "kid": "tn_01kf0fv2j97zdx8sk1dzp7mxff.1",
     "token": (

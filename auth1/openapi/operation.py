@@ -114,6 +114,8 @@ def _credentials(operation: Json) -> str:
         for needed in alternatives
     ]
     needs = f'<p class="who">Needs {", or ".join(named)}.</p>'
+    if (sandbox := operation.get("x-sandbox-path")) is not None:
+        return f'{needs}<p class="who">In the sandbox: <code>{breakable(sandbox)}</code>.</p>'
     if (path := operation.get("x-operator-path")) is None:
         return needs
     token = f'<a href="/docs#credential-adminToken">{_words("adminToken")}</a>'
@@ -155,10 +157,19 @@ def _errors(operation: Json, responses: Json) -> str:
     items = []
     for status, response in responses.items():
         described = operation["responses"][status]["description"]
-        if "application/problem+json" in response.get("content", {}):
-            links = re.sub(r"`(\w+)`", r'<a href="/docs/errors#error-\1"><code>\1</code></a>', described)
+        if "application/problem+json" in response.get("content", {}) or is_oauth_error(response):
+            link = r"<code>\1</code>"
+            if not is_oauth_error(response):
+                link = rf'<a href="/docs/errors#error-\1">{link}</a>'
+            links = re.sub(r"`(\w+)`", link, described)
             items.append(f"<li><b>{status}</b> {links}</li>")
     return f"<details><summary>Errors</summary><ul class=errors>{''.join(items)}</ul></details>"
+
+
+def is_oauth_error(response: Json) -> bool:
+    """Return whether a response is an error of an OAuth endpoint."""
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    return bool(schema.get("$ref", "").endswith("/OAuthError"))
 
 
 def _examples(responses: Json) -> str:

@@ -29,3 +29,23 @@ where k.digest = @digest
 -- name: tenant_exists
 -- See the name.
 select 1 from tenants where id = @tenant_id and deleted_at is null
+
+-- name: find_slug
+-- The tenant of an issuer, with the same columns as `find_key`: no key limits its use.
+select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is not null as suspended,
+  t.retired_versions, extract(epoch from t.sessions_from)::float8 as sessions_from,
+  (select coalesce(array_agg(extract(epoch from r)::float8 order by n), '{}')
+   from unnest(t.retired_at) with ordinality as u(r, n)) as retired_at,
+  '' as key_id, @kind::text as kind, '{}'::text[] as allowed_origins, null::float8 as key_expires_at,
+  coalesce(f.policy, d.policy) as policy, f.policy is not null as has_own_policy,
+  case when f.policy is null then d.captcha_secret else f.captcha_secret end as captcha_secret,
+  array[coalesce(f.list_version, 0), coalesce(d.list_version, 0)] as list_versions,
+  (select json_object_agg(h.name, json_build_object('name', h.name, 'url', h.url, 'on_error', h.on_error,
+    'timeout_ms', h.timeout_ms, 'revision', h.revision, 'secret', translate(encode(h.secret, 'base64'), E'\n', ''),
+    'previous_secret', translate(encode(h.previous_secret, 'base64'), E'\n', ''),
+    'previous_secret_until', extract(epoch from h.previous_secret_until)::float8))::text
+   from hooks h where h.tenant_id = t.id) as hooks
+from tenants t
+left join fraud_settings f on f.tenant_id = t.id
+left join fraud_settings d on d.tenant_id = 'operator'
+where t.slug = @slug and t.deleted_at is null

@@ -365,6 +365,35 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_revoked_tokens
+-- Those of deleted tenants too: they expire within minutes.
+with old as (
+  select tenant_id, jti from revoked_tokens where expires_at < now() limit @max_rows for update skip locked
+), deleted as (
+  delete from revoked_tokens r using old where r.tenant_id = old.tenant_id and r.jti = old.jti returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_deleted_applications
+-- Delete what is old, skipping rows that are locked.
+with old as (
+  select a.tenant_id, a.id from tenants t join applications a on a.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of a skip locked
+), deleted as (
+  delete from applications a using old where a.tenant_id = old.tenant_id and a.id = old.id returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_deleted_signing_keys
+-- Those of the sandbox too.
+with old as (
+  select k.tenant_id, k.kid from tenants t join signing_keys k on k.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of k skip locked
+), deleted as (
+  delete from signing_keys k using old where k.tenant_id = old.tenant_id and k.kid = old.kid returning 1
+)
+select count(*) as purged from deleted
+
 -- name: end_webhooks_of_deleted_tenants
 -- They are deleted like other webhooks: their deliveries first.
 with old as (
@@ -413,6 +442,8 @@ with old as (
     and (select true from webhooks w where w.tenant_id = t.id order by w.tenant_id, w.id limit 1) is null
     and not exists (select from fraud_settings f where f.tenant_id = t.id)
     and not exists (select from hooks h where h.tenant_id = t.id)
+    and (select true from applications a where a.tenant_id in (t.id, t.id || ':test') order by a.tenant_id, a.id limit 1) is null
+    and (select true from signing_keys k where k.tenant_id in (t.id, t.id || ':test') order by k.tenant_id, k.kid limit 1) is null
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
     and (select true from message_hours h where h.tenant_id = t.id order by h.hour limit 1) is null
   limit @max_rows for update skip locked

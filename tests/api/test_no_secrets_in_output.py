@@ -42,6 +42,7 @@ CODE_LENGTH = 10  # no number in a log line is equal to a code of ten digits by 
 SHOWN_ONCE = {
     *("api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret", "link"),
     "secret",  # of webhooks and hooks
+    *("client_secret", "access_token"),
 }
 PERSONAL = ("/api/auth/me", "/api/auth/introspect", "/api/tenant/users")  # routes that show a person's data
 SQL = re.compile(

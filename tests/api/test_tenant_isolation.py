@@ -20,6 +20,7 @@ ADMIN = "/api/admin/tenants/{tenant_id}"
 BODIES: dict[str, dict[str, Any]] = {
     "rotate": {"grace_in": 0},
     "webhooks": {"enabled": False},
+    "applications": {"enabled": False},
 }
 
 
@@ -69,6 +70,8 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
     headers = {"x-api-key": made["secret_key"]}
     entry_id = (await api.client.post("/api/tenant/fraud/lists", json=entry, headers=headers)).json()["entry_id"]
     webhook_id, delivery_id = await add_webhook(api, headers)
+    application = {"name": "Billing", "kind": "machine", "id_token_alg": "ES256"}
+    created = await api.client.post("/api/tenant/applications", json=application, headers=headers)
     ids = {
         "tenant_id": made["tenant_id"],
         "key_id": key_id,
@@ -79,6 +82,7 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
         "entry_id": entry_id,
         "webhook_id": webhook_id,
         "delivery_id": delivery_id,
+        "client_id": created.json()["client_id"],
     }
     return Tenant(made, login["token"], ids)
 

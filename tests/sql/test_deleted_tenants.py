@@ -13,7 +13,14 @@ from tests.support.api_client import ApiClient
 
 QUERIES = Queries("retention")
 # What hangs on a tenant, from the leaves up: the order in which it goes.
-DELETED = ("sessions", "identifiers", "users", "challenges", "messages", "spending", "budgets")
+DELETED = (
+    *("sessions", "identifiers", "users", "challenges", "messages", "spending", "budgets"),
+    *("applications", "signing_keys"),
+)
+APPLICATION = "insert into applications (tenant_id, id, name, kind) values ($1, $2, '', 'machine')"
+SIGNING_KEY = (
+    "insert into signing_keys (tenant_id, kid, alg, public, box, state) values ($1, $2, 'ES256', '', '', 'retiring')"
+)
 OLD_ENOUGH = "update tenants set deleted_at = now() - interval '61 seconds' where id = $1"
 
 
@@ -25,6 +32,8 @@ async def fill(connection: asyncpg.Connection, tenant: str) -> None:
     await make_spending(connection, tenant, "US", "0")
     await connection.execute(BUDGET, tenant)
     await make_identifier(connection, tenant, "+15551234567", "0", None, None, "usr_1")
+    await connection.execute(APPLICATION, tenant, "app_1")
+    await connection.execute(SIGNING_KEY, tenant, "kid_1")
 
 
 async def left(connection: asyncpg.Connection, tenant: str) -> dict[str, int]:
@@ -93,6 +102,10 @@ async def test_tenant_purge_is_limited_to_its_batch_size(
                 await make_challenge(connection, tenant, name, "0")
             case "messages":
                 await make_message(connection, tenant, name, "0", "sent")
+            case "applications":
+                await connection.execute(APPLICATION, tenant, name)
+            case "signing_keys":
+                await connection.execute(SIGNING_KEY, tenant, name)
             case "spending":
                 await make_spending(connection, tenant, name, "0")
     await connection.execute(

@@ -16,7 +16,7 @@ from auth1.core import schemas
 from auth1.core.http import client_ip, problems, streaming
 from auth1.core.http.bodies import decoders
 from auth1.core.http.concurrency import BurstLimiter, ConcurrencyLimiter
-from auth1.core.http.cors import Cors
+from auth1.core.http.cors import ANY_ORIGIN, PREFLIGHT, Cors
 from auth1.core.http.lifecycle import Lifecycle, Send, Services
 from auth1.core.http.query import read_query
 from auth1.core.http.request import (
@@ -110,8 +110,12 @@ class App(Lifecycle[Services]):
         except (ApiError, ClientDisconnected) as error:
             gone = isinstance(error, ClientDisconnected)  # the client of a malformed request reads a response
             refusal = error if isinstance(error, ApiError) else BadRequest("The body is malformed or incomplete.")
-            status, content_type = refusal.status, problems.CONTENT_TYPE
-            body = schemas.encode(problems.problem(refusal, request.request_id))
+            if route is not None and route.oauth:
+                status, content_type, body = problems.oauth_error(refusal)
+                request.headers.append(_NO_STORE)
+            else:
+                status, content_type = refusal.status, problems.CONTENT_TYPE
+                body = schemas.encode(problems.problem(refusal, request.request_id))
             request.headers += problems.headers(refusal)
             request.log["code"] = refusal.code
             metrics.ERROR_RESPONSES[refusal.code].inc()
@@ -139,9 +143,13 @@ class App(Lifecycle[Services]):
 
     def _options(self, path: str, request: Request[Any]) -> Answer:
         origin = request.header(b"origin")
-        allow, request.cors = self._router.options(path)
+        allow, request.cors, is_open = self._router.options(path)
         request.headers += [(b"allow", allow.encode())]
-        request.headers += self._cors.preflight(origin) if request.cors else []
+        if is_open:
+            request.cors = False
+            request.headers += ANY_ORIGIN + PREFLIGHT
+        elif request.cors:
+            request.headers += self._cors.preflight(origin)
         return 204, b"", b""
 
     def _admit(self, path: str, request: Request[Any]) -> Route:
@@ -149,7 +157,10 @@ class App(Lifecycle[Services]):
         origin = request.header(b"origin")
         route, request.parameters = self._router.find(request.method, path)
         request.cors = route.cors
-        if origin is not None and not route.page and not self._cors.allows(origin):
+        if route.any_origin:
+            request.cors = False
+            request.headers += ANY_ORIGIN
+        elif origin is not None and not route.page and not self._cors.allows(origin):
             raise OriginNotAllowed
         if self._running >= MAX_RUNNING and not route.quiet:
             raise Unavailable("The server is at capacity; retry.", retry_after=1)

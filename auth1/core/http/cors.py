@@ -16,7 +16,12 @@ _EXPOSED = b"retry-after, ratelimit, ratelimit-policy, x-request-id, www-authent
 _MAX_AGE_S = b"600"
 
 Headers = list[tuple[bytes, bytes]]
-_ANY_ORIGIN: Headers = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
+ANY_ORIGIN: Headers = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
+PREFLIGHT: Headers = [
+    (b"access-control-allow-methods", _METHODS),
+    (b"access-control-allow-headers", _HEADERS),
+    (b"access-control-max-age", _MAX_AGE_S),
+]
 
 
 class Cors:
@@ -27,7 +32,7 @@ class Cors:
         self._origins = frozenset(origins) | {own_origin}
         # The headers of a response to a request without an Origin: a cache may give it to a page.
         self.varying: Headers = [(b"vary", b"origin")]
-        self.without_origin = _ANY_ORIGIN if self._any else self.varying
+        self.without_origin = ANY_ORIGIN if self._any else self.varying
 
     def allows(self, origin: str) -> bool:
         return self._any or origin in self._origins
@@ -35,7 +40,7 @@ class Cors:
     def headers(self, origin: str, narrowed: tuple[str, ...] = ()) -> Headers:
         """Return the headers of a response to a page; `narrowed` are the allowed origins of the API key."""
         if self._any and not narrowed:
-            return _ANY_ORIGIN
+            return ANY_ORIGIN
         if not self.allows(origin) or (narrowed and origin not in narrowed):
             return self.varying
         return [
@@ -48,8 +53,4 @@ class Cors:
         """Return the headers of a response to OPTIONS, beside those of every response."""
         if origin is None or not self.allows(origin):
             return []
-        return [
-            (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", _HEADERS),
-            (b"access-control-max-age", _MAX_AGE_S),
-        ]
+        return PREFLIGHT

@@ -48,6 +48,30 @@ def problem(refusal: ApiError, request_id: str) -> Problem:
     )
 
 
+class OAuthError(msgspec.Struct):
+    """The body of an error response of an OAuth endpoint (RFC 6749, 5.2)."""
+
+    error: str
+    error_description: str
+
+
+# The error codes of OAuth for errors that have none of their own, by status; others are `invalid_request`.
+_OAUTH_WORDS = {
+    403: "access_denied",
+    429: "temporarily_unavailable",
+    503: "temporarily_unavailable",
+    500: "server_error",
+}
+_BAD_REQUESTS = (415, 422)  # RFC 6749 has 400 for them
+
+
+def oauth_error(refusal: ApiError) -> tuple[int, bytes, bytes]:
+    """Return status, content type and body of an error response of an OAuth endpoint."""
+    error = refusal.oauth_error or _OAUTH_WORDS.get(refusal.status, "invalid_request")
+    status = 400 if refusal.status in _BAD_REQUESTS else refusal.status
+    return status, b"application/json", msgspec.json.encode(OAuthError(error, refusal.detail))
+
+
 def headers(refusal: ApiError) -> list[tuple[bytes, bytes]]:
     """Return the headers of an error response."""
     named = [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]

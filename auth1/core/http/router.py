@@ -55,6 +55,8 @@ class Route(NamedTuple):
     idempotent: Literal["no", "yes", "itself"] = "no"
     max_concurrent: int | None = None  # per limit key and worker, for requests that use much memory for long
     cors: bool = True  # web pages may read the response
+    any_origin: bool = False  # web pages of all origins may call it, whatever CORS_ORIGINS says; it reads no cookie
+    oauth: bool = False  # errors have OAuth's form (RFC 6749, 5.2)
     page: bool = False  # HTML for people: its forms are posted with an Origin of `null`, which CORS does not govern
     # The responses of a handler that returns Response: status, and a Struct, a media type, or None without a body.
     responses: tuple[tuple[int, Any], ...] = ()
@@ -88,10 +90,14 @@ class Router:
             raise MethodNotAllowed(headers={"allow": self._allow(methods)})
         return Match(route, parameters)
 
-    def options(self, path: str) -> tuple[str, bool]:
-        """Return the Allow header of a path, and whether web pages may call it. Raises NotFound."""
+    def options(self, path: str) -> tuple[str, bool, bool]:
+        """Return the Allow header of a path, and whether web pages and pages of any origin may call it.
+
+        Raises NotFound.
+        """
         methods = self._lookup(path)[0]
-        return self._allow(methods), all(route.cors for route in methods.values())
+        routes = methods.values()
+        return self._allow(methods), all(route.cors for route in routes), all(route.any_origin for route in routes)
 
     def _lookup(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
         if (methods := self._exact.get(path)) is not None:

@@ -1,0 +1,6 @@
+"""Registered OAuth clients of a tenant, managed by the tenant and the operator.
+
+handlers  of the API
+service   the same for API and command line
+routes    their routes
+"""

@@ -1,0 +1,47 @@
+"""Manage the applications of a tenant: for the tenant itself, and for the operator."""
+
+from auth1.applications import service, store
+from auth1.applications.schemas import (
+    ApplicationCreated,
+    ApplicationIn,
+    ApplicationOut,
+    ApplicationPage,
+    ApplicationPatch,
+    ClientSecret,
+    ClientSecretRotation,
+)
+from auth1.core.http.pagination import PageQuery
+from auth1.core.http.request import Request
+from auth1.services import Services
+from auth1.tenants.settings import TenantAdmin
+
+
+async def create_application(app: Services, request: Request[TenantAdmin], body: ApplicationIn) -> ApplicationCreated:
+    """Register an application. Its secret is shown only in this response. A tenant has at most 100 applications."""
+    return await service.create_application(app, request.caller, body)
+
+
+async def list_applications(app: Services, request: Request[TenantAdmin], query: PageQuery) -> ApplicationPage:
+    """List a tenant's applications, oldest first."""
+    rows = await store.list_applications(app.postgres, request.caller.tenant_id, query.cursor, query.rows)
+    return ApplicationPage(*query.split(rows, lambda application: application.client_id))
+
+
+async def get_application(app: Services, request: Request[TenantAdmin]) -> ApplicationOut:
+    """Return an application without its secret."""
+    return await store.get_application(app.postgres, request.caller.tenant_id, request.parameters["client_id"])
+
+
+async def update_application(app: Services, request: Request[TenantAdmin], body: ApplicationPatch) -> ApplicationOut:
+    """Update some fields of an application."""
+    return await service.update_application(app, request.caller, request.parameters["client_id"], body)
+
+
+async def delete_application(app: Services, request: Request[TenantAdmin]) -> None:
+    """Delete an application. Its tokens are no longer active."""
+    await service.delete_application(app, request.caller, request.parameters["client_id"])
+
+
+async def rotate_secret(app: Services, request: Request[TenantAdmin], body: ClientSecretRotation) -> ClientSecret:
+    """Rotate the secret of an application. The old one is accepted for `grace_in`."""
+    return await service.rotate_secret(app, request.caller, request.parameters["client_id"], body)

@@ -1,0 +1,51 @@
+"""The OAuth endpoints of each tenant and of its sandbox. Web pages of any origin may call them, without cookies."""
+
+from typing import Any
+
+from auth1.core.http.request import Form
+from auth1.core.http.router import Handler, Route
+from auth1.errors import InvalidClient, InvalidScope, RateLimited, UnauthorizedClient, UnsupportedGrantType
+from auth1.oauth import endpoints
+from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
+
+PROBES = 64  # requests without a credential at once, per client address and worker
+METADATA = "/.well-known/oauth-authorization-server"  # RFC 8414 puts the path of the issuer behind it
+_CACHED: dict[str, Any] = {"max_concurrent": PROBES, "response_headers": ("cache-control",)}
+_CLIENT: dict[str, Any] = {
+    **_CACHED,
+    "body": Form,
+    "request_headers": ("authorization",),
+}
+_WRONG_CLIENT = (InvalidClient, RateLimited)
+
+
+def _both(method: str, handler: Handler, path: str = "", *, before: str = "", **options: Any) -> tuple[Route, Route]:
+    """Return the route of a tenant's issuer, and that of its sandbox. `before` comes before the issuer's path."""
+    options |= {"any_origin": True, "oauth": True}
+    return (
+        Route(method, before + PATH + path, handler, issuer, **options),
+        Route(method, before + PATH + SANDBOX + path, handler, sandbox_issuer, **options),
+    )
+
+
+OAUTH_ROUTES = (
+    *_both(
+        "POST",
+        endpoints.issue_token,
+        "/token",
+        errors=(*_WRONG_CLIENT, InvalidScope, UnsupportedGrantType),
+        **_CLIENT,
+    ),
+    *_both("POST", endpoints.introspect_token, "/introspect", errors=_WRONG_CLIENT, **_CLIENT),
+    *_both(
+        "POST",
+        endpoints.revoke_token,
+        "/revoke",
+        errors=(*_WRONG_CLIENT, UnauthorizedClient),
+        responses=((200, None),),
+        **_CLIENT,
+    ),
+    *_both("GET", endpoints.issuer_jwks, "/jwks", **_CACHED),
+    *_both("GET", endpoints.issuer_metadata, before=METADATA, **_CACHED),
+    *_both("GET", endpoints.issuer_configuration, "/.well-known/openid-configuration", **_CACHED),
+)
