@@ -63,7 +63,7 @@ async def raise_if_used(app: Services, request: Request[Any], claim: Claim) -> N
 
     For handlers that claim the key late: a repeat then acquires no rate limits and calls no hooks.
     """
-    used = await store.find_key(app.postgres, claim)
+    used = await store.find_used_key(app.postgres, claim)
     if used is not None:
         raise _error_for_use(app.keyring, request, claim, used)
 

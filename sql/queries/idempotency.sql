@@ -14,7 +14,7 @@ on conflict (tenant_id, route, digest) do update set
   from claim_has_ended(k.claimed_at, k.answer_box is not null, k.body_digest = excluded.body_digest) as ended)
 returning claim_id = @claim_id as is_own, body_digest = @body_digest as same_body, answer_box as sealed_response
 
--- name: find_key
+-- name: find_used_key
 -- The state of a key that was used and has not expired, without a claim.
 select body_digest = @body_digest as same_body, answer_box as sealed_response from idempotency
 where tenant_id = @tenant_id and route = @route and digest = @digest

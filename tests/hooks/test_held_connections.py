@@ -1,4 +1,4 @@
-"""A hook that hangs holds neither a connection to PostgreSQL nor a lock, and its time counts in the deadline."""
+"""A hook that hangs or is broken holds no connection to PostgreSQL and no lock; its time counts in the deadline."""
 
 import asyncio
 
@@ -8,10 +8,11 @@ import pytest
 from auth1.hooks.caller import MAX_CALLS_OF_A_HOOK
 from tests.conftest import Started
 from tests.hooks.conftest import ALLOWED
+from tests.hooks.test_calls import BROKEN
 from tests.hooks.user import ALLOW, HookServer, HookUser, outcome
 from tests.support.api_client import ApiClient
 from tests.support.process import until
-from tests.support.providers.twilio import Request, TwilioServer, hang
+from tests.support.providers.twilio import Request, TwilioServer, answer, hang
 
 LOGINS = 20
 OPEN_TRANSACTIONS = """
@@ -63,6 +64,17 @@ async def test_hanging_hook_holds_no_connection_and_no_lock(users: list[HookUser
     responses = await asyncio.gather(*tasks)
 
     assert shown.status_code == 200
+    assert {outcome(response) for response in responses} == {(200, "")}
+
+
+@pytest.mark.parametrize("fault", ["answers 10 MB", "knows another decision", "redirects"])
+async def test_logins_at_once_follow_on_error_when_the_hook_is_broken(users: list[HookUser], fault: str) -> None:
+    codes = [await user.requested() for user in users]
+    behaviour = BROKEN.get(fault, answer(307, {"decision": "deny"}, {"location": "http://127.0.0.1:9/"}))
+    await users[0].set_hook("before_token", behaviour, on_error="allow", timeout_in=1)
+
+    responses = await asyncio.gather(*(user.verify(code) for user, code in zip(users, codes, strict=True)))
+
     assert {outcome(response) for response in responses} == {(200, "")}
 
 
