@@ -23,7 +23,7 @@ _Scope = Annotated[
     msgspec.Meta(
         max_length=100,
         pattern=r"^[A-Za-z0-9_.:/-]+\Z",
-        extra={"message": "Must be 1 to 100 letters, digits or characters of _ . : / -"},
+        extra={"message": "Must contain only letters, digits and the characters _ . : / -, at least one."},
     ),
 ]
 _Scopes = Annotated[

@@ -69,9 +69,12 @@ def oauth_words(found: set[type[ApiError]]) -> dict[int, list[str]]:
 
 
 def oauth_response(status: int, words: list[str]) -> Json:
-    """Return an error response of an OAuth endpoint. A request that does not reach it gets a problem document."""
+    """Return an error response of an OAuth endpoint.
+
+    A request that does not reach it gets a problem document, as does one whose path contains no possible slug.
+    """
     content: Json = {JSON: {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
-    if any(error.status == status for error in _ANY_REQUEST):
+    if any(error.status == status for error in (*_ANY_REQUEST, errors.NotFound)):
         content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
         "description": ", ".join(f"`{word}`" for word in words),

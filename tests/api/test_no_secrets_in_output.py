@@ -120,6 +120,7 @@ async def said(
     await try_another_provider(said)
     await let_providers_fail(said)
     await manage_users(said)
+    await manage_applications(said)
     await deliver_events(said)
     await manage(said)
     await attack(said)
@@ -246,6 +247,26 @@ async def manage_users(said: Said) -> None:
     assert (await api.client.post(f"{users}/import", content=upload, headers=ndjson)).json()["rejected"] == 1
     for query in ("/export", f"?phone={phone}", f"?q={phone[:-1]}"):
         assert (await api.client.get(users + query, headers=headers)).status_code == 200
+
+
+async def manage_applications(said: Said) -> None:
+    """Create, change and delete an application; its secrets issue a token."""
+    headers, path = {"x-api-key": said.tenant["secret_key"]}, "/api/tenant/applications"
+    made = await said.api.client.post(path, json={"name": "Billing", "kind": "machine"}, headers=headers)
+    client_id, slug = made.json()["client_id"], said.tenant["slug"]
+    for method, end, body in (
+        ("PATCH", "", {"scopes": ["invoices:read"]}),
+        ("POST", "/rotate-secret", {}),
+    ):
+        changed = await said.api.client.request(method, f"{path}/{client_id}{end}", json=body, headers=headers)
+        assert changed.status_code == 200, changed.text
+    issued = await said.api.client.post(
+        f"/t/{slug}/token",
+        data={"grant_type": "client_credentials"},
+        auth=(client_id, changed.json()["client_secret"]),
+    )
+    assert issued.status_code == 200, issued.text
+    assert (await said.api.client.delete(f"{path}/{client_id}", headers=headers)).status_code == 204
 
 
 async def deliver_events(said: Said) -> None:
@@ -410,7 +431,7 @@ def test_every_request_is_logged_once(said: Said) -> None:
         assert line["status"] == response.status_code
         assert line["method"] == response.request.method
         assert line["duration_ms"] > 0
-        assert line["route"] == "none" or line["route"].startswith(("/api/", "/health", "/metrics"))
+        assert line["route"] == "none" or line["route"].startswith(("/api/", "/t/", "/health", "/metrics"))
         assert said.tenant["tenant_id"] not in line["route"]
         if response.status_code >= 400:
             assert line["code"] == response.json()["code"]

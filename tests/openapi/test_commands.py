@@ -23,6 +23,9 @@ REFUSED = {
     "prove_identifier": (400, "no_active_challenge"),
     "remove_identifier": (409, "conflict"),  # the last one stays
     "token": (401, "invalid_token"),
+    "issue_token": (401, "invalid_client"),
+    "introspect_token": (401, "invalid_client"),
+    "revoke_token": (401, "invalid_client"),
     "receive_status": (403, "forbidden"),
     "show_link": (400, "This link no longer works"),
     "get_logo": (404, "not_found"),
@@ -63,7 +66,7 @@ async def test_command_of_each_operation_returns_its_example(
         assert word in answer
     else:
         # What an example names need not be there; it must be understood.
-        ids = [str(EXAMPLES[f"{name}_id"]) for name in ("key", "session", "challenge")]
+        ids = [str(EXAMPLES[f"{name}_id"]) for name in ("key", "session", "challenge", "client")]
         ids += ["fl_01", "fd_01", "/hooks/", "whk_01"]  # an entry of a list, a decision, a hook, a webhook
         made_up = "myapp" in text or any(example in text for example in ids)
         assert status[0] == "2" or (made_up and status in ("404", "409")), f"{text}\n{status} {answer}"

@@ -21,7 +21,7 @@ SIZES = {"empty": 0, "small": 20, "large": 6000, "analysed": 6000}
 MODES = ("force_generic_plan", "force_custom_plan")
 MOST_ROWS = 12  # that a statement of a request reads
 # A few rows of each tenant, and a cache of short rows: reading these in full is the shortest way.
-SMALL = {"tenants", "keys", "budgets", "spending", "message_hours", "line_types"}
+SMALL = {"tenants", "keys", "budgets", "spending", "message_hours", "line_types", "applications", "signing_keys"}
 EMPTY_HERE = {"deliveries"}  # see test_webhook_plans
 FILL = """
 insert into users (tenant_id, id, last_login_at) select $1, 'usr_' || n, now() from generate_series(1, $2::int) as n;
@@ -31,6 +31,8 @@ insert into sessions (tenant_id, id, user_id, expires_at)
   select $1, 'ses_' || n, 'usr_' || n, now() + interval '1 day' from generate_series(1, $2::int) as n;
 insert into challenges (tenant_id, id, identifier, channel, expires_at)
   select $1, 'ch_' || n, '+1555' || n, 'sms', now() from generate_series(1, $2::int) as n;
+insert into revoked_tokens (tenant_id, jti, expires_at)
+  select $1, 'tok_' || n, now() + interval '10 minutes' from generate_series(1, $2::int) as n;
 insert into messages (tenant_id, id, challenge_id, identifier, channel, state, provider, attention_at)
   select $1, 'msg_' || n, 'ch_' || n, '+1555' || n, 'sms', 'sent', 'twilio', null from generate_series(1, $2::int) as n;
 insert into events (tenant_id, id, type, actor, subject)

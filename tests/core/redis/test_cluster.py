@@ -141,7 +141,7 @@ async def test_promoted_replica_is_used_and_logins_succeed(
     killed, replica, tag = cluster.primaries[2], cluster.replica, tag_on(cluster, 2, "killed")
     assert replica is not None
     assert await remaining(redis, "any", tag=tag) == [9]
-    assert await is_replicated(killed)
+    await until(lambda: is_replicated(killed), 60)
     async with await new_logins(cluster.url) as logins:
         killed.kill()
         try:

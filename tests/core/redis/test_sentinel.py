@@ -27,7 +27,7 @@ async def test_killed_primary_is_replaced_and_logins_succeed(
     redis = await connect(sentinels.url)
     assert port(redis) == sentinels.primary.port
     assert [await remaining(redis, "killed") for _ in range(3)] == [9, 8, 7]
-    assert await is_replicated(sentinels.primary)
+    await until(lambda: is_replicated(sentinels.primary), 60)
     async with await new_logins(sentinels.url) as logins:
         sentinels.primary.kill()
         try:
@@ -54,7 +54,7 @@ async def test_planned_failover_moves_clients_and_their_subscriptions(
         old, new = new, old
     await until(lambda: sentinels.can_fail_over(new), 60)
     assert [await remaining(redis, "planned") for _ in range(2)] == [9, 8]
-    assert await is_replicated(old)
+    await until(lambda: is_replicated(old), 60)
     async with await new_logins(sentinels.url) as logins:
         assert await send(sentinels.sentinels[1], "SENTINEL", "FAILOVER", SERVICE) == b"OK"
         await until(lambda: is_primary(new), 60)
