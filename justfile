@@ -126,10 +126,10 @@ chaos *arguments:
 
 # Regenerate the requirements files, with versions and hashes
 lock:
-    {{ bin }}/uv pip compile pyproject.toml --extra sns --extra redis {{ lock_options }} -o requirements/serve.txt
+    {{ bin }}/uv pip compile pyproject.toml --extra sns --extra redis --extra tracing {{ lock_options }} -o requirements/serve.txt
     {{ bin }}/uv pip compile pyproject.toml --group dev {{ lock_options }} -o requirements/dev.txt
-    {{ bin }}/uv pip compile pyproject.toml --group test --extra sns --extra redis {{ lock_options }} -o requirements/test.txt
-    {{ bin }}/uv pip compile pyproject.toml --group bench --extra sns --extra redis {{ lock_options }} -o requirements/bench.txt
+    {{ bin }}/uv pip compile pyproject.toml --group test --extra sns --extra redis --extra tracing {{ lock_options }} -o requirements/test.txt
+    {{ bin }}/uv pip compile pyproject.toml --group bench --extra sns --extra redis --extra tracing {{ lock_options }} -o requirements/bench.txt
     {{ bin }}/uv pip compile bench/peers/requirements.in {{ lock_options }} -o bench/peers/requirements.txt
 
 # Regenerate the API description, and the route labels of nginx's access log

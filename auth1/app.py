@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import importlib
 import logging
 import os
 import random
@@ -15,7 +16,7 @@ from auth1.challenges import messages
 from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings
 from auth1.config.urls import host_of, origin_of
-from auth1.core import listening, signals
+from auth1.core import listening, signals, tracing
 from auth1.core.crypto import Keyring
 from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
@@ -41,18 +42,16 @@ from auth1.idempotency import run_idempotent
 from auth1.messaging import handlers, outbox
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
+from auth1.messaging.providers import configured
 from auth1.messaging.providers.console import Console, OnMessage
-from auth1.messaging.providers.protocol import Provider, SendError
-from auth1.messaging.providers.smtp import Smtp
 from auth1.messaging.providers.sns import Sns
-from auth1.messaging.providers.twilio import CALLBACK_PATH, Twilio
 from auth1.routes import ROUTES
 from auth1.services import Services, new_redis, new_replica
 from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
 from auth1.signing import rotation
 from auth1.signing.key_cache import SigningKeys
-from auth1.webhooks import delivery_worker, fan_out
+from auth1.webhooks import delivery_worker, fan_out, traces
 from auth1.webhooks.delivery_worker import DeliveryWorker
 
 SOON_S = 1.0
@@ -95,6 +94,7 @@ def build_app(
         start=start_worker,
         stop=stop_services,
         once=run_idempotent.run_idempotent,
+        on_trace=traces.keep_trace,
     )
     return app
 
@@ -114,9 +114,9 @@ async def start_services(
     )
     replica = new_replica(settings, log, postgres)
     console = Console(log, on_console)
-    sms = _sms_providers(settings, console)
+    sms = configured.sms_providers(settings, console)
     keyring = Keyring(settings.jwt_secret, settings.jwt_secret_previous)
-    messenger = Messenger(postgres, log, {"sms": sms, "email": _email_providers(settings, console)})
+    messenger = Messenger(postgres, log, {"sms": sms, "email": configured.email_providers(settings, console)})
     render = functools.partial(messages.render_claimed, keyring, settings.app_url)
     limiter = RateLimiter(redis)
     guard = Guard(settings.webhook_allowed_networks, own_host=host_of(settings.app_url), own_port=settings.port)
@@ -150,7 +150,7 @@ async def start_services(
         sessions=SessionCache(postgres, redis),
         lists=ListCache(postgres),
         streams=EventStreams(postgres, log),
-        deliveries=DeliveryWorker(postgres, keyring, log, guard),
+        deliveries=DeliveryWorker(postgres, keyring, log, guard, redis=redis),
     )
     await postgres.start(required=not background)
     if replica is not None:
@@ -165,6 +165,10 @@ async def start_services(
 
 async def _start_background(services: Services, cold: list[Sns]) -> None:
     """Start the background jobs of a worker."""
+    metrics.TENANTS.limit = services.settings.metrics_tenants
+    if services.settings.tracing:
+        export = await asyncio.to_thread(importlib.import_module, "auth1.core.tracing_export")
+        tracing.set_tracer(export.OpenTelemetryTracer())
     await services.tenants.start()
     with contextlib.suppress(Unavailable):
         await services.fraud_sources.refresh()
@@ -181,6 +185,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
             _every(services, SOON_S, health.measure_memory),
+            _every(services, health.RANK_EVERY_S, health.rank_tenants),
             _every(services, datasets.INTERVAL_S, lambda app: app.fraud_sources.refresh()),
             _every(services, handlers.INTERVAL_S, handlers.aggregate_statistics),
             _every(services, SOON_S, lambda app: app.decisions.flush()),
@@ -195,7 +200,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             asyncio.create_task(fan_out.run(services)),
             asyncio.create_task(secret_renewal.renew_secrets(services)),
             _every(services, delivery_worker.MEASURE_EVERY_S, delivery_worker.measure),
-            *(asyncio.create_task(_warm_up(provider, services.log)) for provider in cold),
+            *(asyncio.create_task(configured.warm_up(provider, services.log)) for provider in cold),
         )
     )
 
@@ -225,41 +230,10 @@ async def stop_services(services: Services) -> None:
     await services.postgres.stop()
     if services.replica is not None:
         await services.replica.postgres.stop()
+    if (tracer := tracing.tracer()) is not None:
+        tracer.close()
     metrics.forget_this_process()
     services.log.close()
-
-
-def _sms_providers(settings: Settings, console: Console) -> list[Provider]:
-    """Return the operator's providers in order of use."""
-    providers: list[Provider] = []
-    for name in settings.sms_providers:
-        if name == "console":
-            providers.append(console)
-        elif name == "sns" and settings.sns is not None:
-            scale = settings.timeout_scale
-            providers.append(Sns(settings.sns.region, settings.sns.origination_number, timeout_scale=scale))
-        elif name == "twilio" and settings.twilio is not None:
-            callback = settings.app_url + CALLBACK_PATH if settings.app_url_is_set else None
-            providers.append(Twilio(settings.twilio, callback, timeout_scale=settings.timeout_scale))
-    return providers
-
-
-async def _warm_up(provider: Sns, log: Log) -> None:
-    """Load in advance what would delay the first message."""
-    try:
-        await provider.warm_up()
-    except SendError as error:
-        log.warn("provider is not ready", provider=provider.name, failure=error.failure, error_code=error.code)
-
-
-def _email_providers(settings: Settings, console: Console) -> list[Provider]:
-    if settings.email_to_console:
-        return [console]
-    return (
-        [Smtp(settings.smtp, settings.app_url, timeout_scale=settings.timeout_scale)]
-        if settings.smtp is not None
-        else []
-    )
 
 
 def _every(services: Services, seconds: float, act: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:

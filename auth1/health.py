@@ -14,6 +14,7 @@ from auth1.core.schemas import Out
 from auth1.services import Services
 
 DATABASE_STATE = Queries("migrate")["describe_database"]
+RANK_EVERY_S = 60.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -86,6 +87,11 @@ def resident_bytes() -> int:
 async def measure_memory(app: Services) -> None:
     """Update this worker's share of `auth1_resident_memory_bytes`: a scrape reaches only one worker."""
     metrics.MEMORY.set(resident_bytes())
+
+
+async def rank_tenants(_: Services) -> None:
+    """Choose the tenants with metrics of their own."""
+    metrics.TENANTS.rank()
 
 
 async def _database_state(app: Services) -> str | None:

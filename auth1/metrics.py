@@ -1,11 +1,14 @@
 """Every collector, in one place. Names follow Prometheus' practice: base units, `_total`, `_seconds`.
 
-Labels are bounded: route templates, codes, channels, providers, outcomes; never a person, an address or a tenant.
+Labels are bounded: route templates, codes, channels, providers, outcomes; never a person or an address. Tenants are
+labels where METRICS_TENANTS allows some.
 With WORKERS > 1 the samples of all workers are summed through files in PROMETHEUS_MULTIPROC_DIR, which `auth1 serve`
 sets before this module is imported, because prometheus-client decides at import where samples live.
 """
 
 import os
+from collections import Counter as Counts
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -156,6 +159,69 @@ RATE_LIMIT_FALLBACKS = Counter(
 LOG_LINES_DROPPED = Counter("auth1_log_lines_dropped_total", "Log lines dropped because stdout was blocked.")
 MEMORY = Gauge("auth1_resident_memory_bytes", "Resident memory of the workers.", multiprocess_mode="livesum")
 BUILD_INFO = Labelled(Gauge("auth1_build_info", "The running version.", ("version",), multiprocess_mode="livemax"))
+
+
+TENANT_REQUESTS = Labelled(
+    Counter("auth1_tenant_requests_total", "HTTP responses of tenants with many requests.", ("tenant", "status"))
+)
+TENANT_EVENTS = Labelled(
+    Counter("auth1_tenant_events_total", "Events of tenants with many requests.", ("tenant", "type"))
+)
+
+
+class TenantLabels:
+    """Metrics of the `limit` tenants with the most requests; all others are counted as `other`.
+
+    A tenant gets its label in the next ranking. A tenant that others have overtaken loses it, and its series end. With
+    several workers it keeps it: series in files cannot be removed. Then each worker has at most `limit` labels.
+    """
+
+    OTHER = "other"
+
+    def __init__(self) -> None:
+        self.limit = 0
+        self._labels: set[str] = set()
+        self._requests: Counts[str] = Counts()
+
+    def count_request(self, tenant_id: str, status: int) -> None:
+        """Count a response by the class of its status."""
+        self._requests[tenant_id] += 1
+        TENANT_REQUESTS[self._label(tenant_id), f"{status // 100}xx"].inc()
+
+    def count_event(self, tenant_id: str, event_type: str) -> None:
+        """Count an event."""
+        TENANT_EVENTS[self._label(tenant_id), event_type].inc()
+
+    def rank(self) -> None:
+        """Give the labels to the tenants with the most requests. Earlier requests count half at each ranking."""
+        top = {tenant_id for tenant_id, _ in self._requests.most_common(self.limit)}
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            for tenant_id in self._labels - top:
+                _remove(TENANT_REQUESTS, tenant_id)
+                _remove(TENANT_EVENTS, tenant_id)
+            self._labels &= top
+        for tenant_id, _ in self._requests.most_common(self.limit):
+            if len(self._labels) < self.limit:
+                self._labels.add(tenant_id)
+        self._requests = Counts({name: count // 2 for name, count in self._requests.items() if count > 1})
+
+    def _label(self, tenant_id: str) -> str:
+        return tenant_id if tenant_id in self._labels else self.OTHER
+
+
+TENANTS = TenantLabels()
+
+
+def count_response(log: Mapping[str, object], status: int) -> None:
+    """Count a response for the tenant in its log line, if there is one."""
+    if TENANTS.limit and (tenant_id := log.get("tenant_id")) is not None:
+        TENANTS.count_request(str(tenant_id), status)
+
+
+def _remove(collector: "Labelled[Counter]", tenant_id: str) -> None:
+    for values in [values for values in collector if values[0] == tenant_id]:
+        collector.collector.remove(*values)
+        del collector[values]
 
 
 def render() -> bytes:

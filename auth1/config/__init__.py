@@ -9,5 +9,6 @@ checklist     findings about settings that work and are unsafe in production
 countries     country codes
 smtp          SMTP_URL
 signing_keys  JWT_PRIVATE_KEY
+tracing       the variables of OpenTelemetry that turn tracing on
 sms_rates     prices per SMS by country; sms_rates.csv contains the built-in estimates
 """

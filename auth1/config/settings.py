@@ -25,6 +25,7 @@ from auth1.config.redis_url import redis_url_problems
 from auth1.config.signing_keys import SigningKey, read_signing_keys
 from auth1.config.sms_rates import Rates
 from auth1.config.smtp import CONSOLE, Smtp
+from auth1.config.tracing import read_tracing
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LogFormat = Literal["json", "text"]
@@ -87,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fraud_exposure_budget: float  # US dollars of unverified messages that a tenant's countries share
     webhook_allowed_networks: tuple[Network, ...]  # they may be private, and be called over http
     geoip_file: str | None  # a country database (.mmdb), reloaded when it changes
+    metrics_tenants: int  # tenants with metrics of their own; 0: none
+    tracing: bool  # spans are exported by OpenTelemetry
 
     @property
     def pool_size_per_worker(self) -> int:
@@ -144,6 +147,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         fraud_exposure_budget=env.dollars("FRAUD_EXPOSURE_BUDGET", 10.0, 1_000_000),
         webhook_allowed_networks=env.items("WEBHOOK_ALLOWED_NETWORKS", "", _parse_network),
         geoip_file=env.text("GEOIP_FILE"),
+        metrics_tenants=env.integer("METRICS_TENANTS", 0, 0, 1000),
+        tracing=read_tracing(env),
     )
     env.problems.extend(_contradictions(settings))
     if env.problems:

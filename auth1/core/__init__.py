@@ -18,5 +18,7 @@ signals            stop signals, blocked until a worker serves
 listening          an instance listens once a worker can serve
 supervisor         worker processes: started, replaced, stopped
 log                lines on stdout as JSON or text, never blocking a request
+tracing            trace context of requests (traceparent), and spans where a tracer is set
+tracing_export     a tracer: spans by OpenTelemetry, imported where tracing is on
 log_text           lines for people, in colour on a terminal
 """

@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from auth1 import metrics
+from auth1.core import tracing
 from auth1.core.log_text import TextFormat
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
@@ -97,6 +98,8 @@ class Log:
             self._write_line(level, msg, fields)
 
     def _write_line(self, level: str, msg: str, fields: dict[str, object]) -> None:
+        if (trace := tracing.current()) is not None:
+            fields["trace_id"] = trace.trace_id
         self._put((time.time(), level, msg, fields))
 
     def _put(self, line: bytes | _Line) -> None:

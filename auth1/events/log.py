@@ -54,6 +54,8 @@ def log_events(log: Log, events: Iterable[RecordedEvent]) -> None:
     """Write committed events to stdout, and count them."""
     for event in events:
         metrics.EVENTS[event.type.value].inc()
+        if metrics.TENANTS.limit:
+            metrics.TENANTS.count_event(event.tenant_id, event.type.value)
         log.event(
             event_id=event.id,
             type=event.type.value,

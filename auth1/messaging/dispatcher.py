@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from auth1 import metrics
 from auth1.config.sms_rates import MICRO
+from auth1.core import tracing
 from auth1.core.circuit_breaker import CircuitBreaker
 from auth1.core.ids import new_id
 from auth1.core.log import Log
@@ -190,7 +191,8 @@ class Messenger:
         started = perf_counter()
         outcome = "sent"
         try:
-            result = await provider.send(message)
+            with tracing.span(f"send {provider.name}", "client", {"auth1.message_id": message.message_id}):
+                result = await provider.send(message)
             self._update_breaker(provider, succeeded=True)
             return result
         except SendError as error:

@@ -13,5 +13,6 @@ call_slots         how many calls a worker makes at once
 attempts           one call, and what its result means
 turns              the order in which calls leave
 schedule           when to try again, and how long to pause
+traces             traces of requests for the deliveries of their events
 leases             the queue in PostgreSQL
 """

@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from auth1.core import tracing
 from auth1.core.outbound.guarded import Answer, GuardedClient
 from auth1.core.standard_webhooks import sign
+from auth1.core.tracing import TraceContext
 from auth1.webhooks.leases import Claimed, Result, Verdict
 from auth1.webhooks.schedule import OVERLOADED, pause_in, read_retry_after, retry_in
 
@@ -25,6 +27,7 @@ class Call(NamedTuple):
     body: bytes | None
     keys: Sequence[bytes]
     created_at: datetime | None  # of the event; null: a test
+    trace: TraceContext | None = None  # of the request that caused the event
 
 
 async def make_call(
@@ -41,7 +44,8 @@ async def make_call(
     if not call.keys:
         return _judge(call, started_at, Answer(None, 0), NO_SECRET)
     headers = {"content-type": _CONTENT_TYPE, **sign(call.keys, call.delivery.event_id, int(now), call.body)}
-    answer = await client.post(call.url, call.body, headers, timeout_s=timeout_s, before_send=before_send)
+    with tracing.resumed(call.trace):
+        answer = await client.post(call.url, call.body, headers, timeout_s=timeout_s, before_send=before_send)
     return _judge(call, started_at, answer, None if answer.is_success else answer.error or BAD_STATUS)
 
 

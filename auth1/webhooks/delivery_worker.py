@@ -15,6 +15,7 @@ from auth1.core.log import Log
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import Postgres
+from auth1.core.redis import Redis
 from auth1.errors import Unavailable
 from auth1.services import Services
 from auth1.webhooks import leases
@@ -34,7 +35,7 @@ MAX_COUNTED = 100_000  # pending deliveries of an endpoint
 
 
 class DeliveryWorker:
-    """Sends deliveries until it is stopped."""
+    """Sends deliveries until it is stopped. `redis` has the traces of their requests."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class DeliveryWorker:
         log: Log,
         guard: Guard,
         *,
+        redis: Redis | None = None,
         lease_s: float = LEASE_S,
         call_s: float = CALL_S,
         drain_s: float = DRAIN_S,
@@ -54,6 +56,7 @@ class DeliveryWorker:
         self._client = GuardedClient(guard, max_calls=MAX_CALLS)
         self._context = Context(
             postgres=postgres,
+            redis=redis,
             keyring=keyring,
             log=log,
             client=self._client,

@@ -14,6 +14,8 @@ from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import Postgres
+from auth1.core.redis import Redis
+from auth1.core.tracing import TraceContext
 from auth1.endpoint_secrets import decrypt_secret
 from auth1.errors import Unavailable
 from auth1.events.log import log_events
@@ -22,6 +24,7 @@ from auth1.webhooks.attempts import Call, judge_endpoint, make_call
 from auth1.webhooks.call_slots import CallSlots
 from auth1.webhooks.leases import Claim, Claimed, ClaimedRow, Leased, Result
 from auth1.webhooks.schedule import FAILING_FROM
+from auth1.webhooks.traces import find_traces
 from auth1.webhooks.turns import Turn
 
 MAX_AT_ONCE = 10  # calls of an endpoint
@@ -37,6 +40,7 @@ class Context(NamedTuple):
     """What the endpoints of a worker share. `database` bounds the connections that they use at once."""
 
     postgres: Postgres
+    redis: Redis | None
     keyring: Keyring
     log: Log
     client: GuardedClient
@@ -143,6 +147,8 @@ class EndpointQueue:
         )
         async with self._context.database:
             rows = await leases.claim_deliveries(self._context.postgres, claim)
+        request_ids = {row.request_id for row in rows if row.request_id is not None}
+        traces = await find_traces(self._context.redis, self._leased.tenant_id, request_ids)
         for row in rows:
             if row.event_id is None or row.claimed_until is None:
                 continue
@@ -150,9 +156,9 @@ class EndpointQueue:
             if self._stopping:
                 self._unsent.append(delivery)
             else:
-                self._start(row, delivery)
+                self._start(row, delivery, traces.get(row.request_id or ""))
 
-    def _start(self, row: ClaimedRow, delivery: Claimed) -> None:
+    def _start(self, row: ClaimedRow, delivery: Claimed, trace: TraceContext | None) -> None:
         self._url = row.url
         keys = self._open(row.secret), self._open(row.previous_secret)
         call = Call(
@@ -162,6 +168,7 @@ class EndpointQueue:
             # A key that is lost must not leave a message with the signature of the other one alone.
             [] if keys[0] is None else [key for key in keys if key is not None],
             row.created_at,
+            trace,
         )
         # Only first attempts leave in order: a later one holds up nothing and waits for nothing.
         turn = self._next_turn() if row.attempts == 0 else None

@@ -92,7 +92,7 @@ def test_lock_writes_all_requirements_files(recipes: dict[str, Any]) -> None:
     assert made.keys() == {file.relative_to(ROOT) for file in (ROOT / "requirements").iterdir()}
     for name, line in ((file.name, line) for file, line in made.items()):
         group = "" if name == "serve.txt" else f"--group {name.removesuffix('.txt')} "
-        extra = "" if name == "dev.txt" else "--extra sns --extra redis "
+        extra = "" if name == "dev.txt" else "--extra sns --extra redis --extra tracing "
         assert line.startswith(f".venv/bin/uv pip compile pyproject.toml {group}{extra}--universal --generate-hashes")
 
 

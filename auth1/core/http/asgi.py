@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from auth1 import metrics
-from auth1.core import schemas
+from auth1.core import schemas, tracing
 from auth1.core.http import client_ip, problems, streaming
 from auth1.core.http.bodies import decoders
 from auth1.core.http.concurrency import BurstLimiter, ConcurrencyLimiter
@@ -41,6 +41,7 @@ MAX_RUNNING = 1000  # requests per worker; more would only wait for the pool
 BODIES_AT_ONCE = 512  # being received, per client address; not part of MAX_RUNNING
 
 Once = Callable[[Services, Route, Request[Any], Sequence[object]], Awaitable[object]]
+OnTrace = Callable[[Services, Request[Any]], Awaitable[None]]
 Answer = tuple[int, bytes, bytes | Stream]  # status, content type, body
 
 _NO_STORE = (b"cache-control", b"no-store")
@@ -52,7 +53,7 @@ _STATUS = {status: str(status) for status in range(100, 600)}
 class App(Lifecycle[Services]):
     """The ASGI application: `start` creates the services of this worker, `stop` closes them.
 
-    `once` runs the handlers of routes that are idempotent.
+    `once` runs the handlers of idempotent routes. `on_trace` gets each traced request that is authenticated.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class App(Lifecycle[Services]):
         start: Callable[[], Awaitable[Services]],
         stop: Callable[[Services], Awaitable[None]],
         once: Once[Services],
+        on_trace: OnTrace[Services],
     ) -> None:
         super().__init__(log, start, stop)
         self._router = Router([route._replace(decoders=decoders(route)) for route in routes])
         self._cors = cors
         self._clients = client_ip.ClientFinder(trusted_proxies, log)
         self._once = once
+        self._on_trace = on_trace
         self._limits = ConcurrencyLimiter()
         self._bursts = BurstLimiter()
         self._running = 0  # requests, except those that wait for their client
@@ -82,7 +85,8 @@ class App(Lifecycle[Services]):
             self._in_flight += 1
             metrics.HTTP_IN_FLIGHT.inc()
             try:
-                await self._http(scope, request, receive, send)
+                with tracing.request(request.values(tracing.HEADER)):
+                    await self._http(scope, request, receive, send)
             finally:
                 if request.held is not None:
                     self._limits.leave(request.held)
@@ -172,6 +176,8 @@ class App(Lifecycle[Services]):
         try:
             async with asyncio.timeout(route.deadline_s) as deadline:
                 request.caller = await route.auth.authenticate(self.services, request, route.rate_limit)
+                if tracing.current() is not None:
+                    await self._on_trace(self.services, request)
                 if route.max_concurrent is not None:
                     limit_key = request.limit_key or client_ip.rate_limit_prefix(request.client)
                     request.held = self._limits.enter(route.path, limit_key, route.max_concurrent)
@@ -265,6 +271,10 @@ class App(Lifecycle[Services]):
         method = request.method if route else "other"  # clients can invent methods; a label must be bounded
         metrics.HTTP_REQUESTS[method, path, _STATUS[status]].inc()
         metrics.HTTP_DURATION[path].observe(elapsed_s)
+        metrics.count_response(request.log, status)
+        if (tracer := tracing.tracer()) is not None:
+            attributes = {"http.request.method": method, "http.route": path, "auth1.request_id": request.request_id}
+            tracer.describe_request(f"{method} {path}", status, attributes)
         write = self._log.debug if route and route.quiet else self._log.info
         write(
             "request",

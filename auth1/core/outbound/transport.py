@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
+from auth1.core import tracing
 from auth1.core.outbound.connect import Connector, Route, tls_context
 from auth1.core.outbound.connection import ResponseTooLarge
 from auth1.core.outbound.http1 import serialize
@@ -74,7 +75,16 @@ class Transport(httpx.AsyncBaseTransport):
         self._truncates = truncates
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request once and return its complete response."""
+        """Send a request once and return its complete response. A request of a trace names the trace."""
+        if tracing.current() is None:
+            return await self._send(request)
+        host = request.url.host
+        attributes = {"server.address": host, "http.request.method": request.method}
+        with tracing.span(f"{request.method} {host}", "client", attributes):
+            request.headers["traceparent"] = str(tracing.current())
+            return await self._send(request)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         timeout = request.extensions.get("timeout") or {}
         deadline = asyncio.get_running_loop().time() + (timeout.get("read") or DEADLINE_S)
         route = _route(request)

@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -25,7 +26,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import asyncpg
 
 from auth1 import metrics
-from auth1.core.postgres.connections import RETRY_AFTER_S, ROLLED_BACK_ERRORS, ConnectionLost
+from auth1.core.postgres.connections import RETRY_AFTER_S, ROLLED_BACK_ERRORS, ConnectionLost, statement_span
 from auth1.core.postgres.pool import Postgres
 from auth1.core.postgres.queries import Function
 from auth1.errors import Unavailable
@@ -77,13 +78,14 @@ class Batched(Generic[Params, Row]):
         if queue is None:
             queue = self._queues[postgres] = _Queue(postgres, self.function, self._id)
         arrived = queue.now()
-        if self._key is None:
-            return await self._call(queue, request, find, arrived)
-        turn = await queue.take_turn(self._key(request))
-        try:
-            return await self._call(queue, request, find, arrived)
-        finally:
-            turn.release()
+        with statement_span(self.function.name):
+            if self._key is None:
+                return await self._call(queue, request, find, arrived)
+            turn = await queue.take_turn(self._key(request))
+            try:
+                return await self._call(queue, request, find, arrived)
+            finally:
+                turn.release()
 
     async def _call(
         self,
@@ -155,7 +157,7 @@ class _Queue(Generic[Params, Row]):
         self._waiting.append(waiting)
         if self._sending < MAX_IN_FLIGHT:
             self._sending += 1
-            task = self._loop.create_task(self._send())
+            task = self._loop.create_task(self._send(), context=Context())  # not of this request, and not in its trace
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await waiting.result

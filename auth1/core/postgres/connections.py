@@ -1,12 +1,13 @@
 """Connections: deadlines, settings, and the errors that mean that the database is unavailable."""
 
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
+from auth1.core import tracing
 from auth1.errors import Unavailable
 
 REPORT_S = 10.0
@@ -131,3 +132,10 @@ def server_settings(statement_cache_size: int, deadlines: Deadlines) -> dict[str
         settings["statement_timeout"] = f"{int(deadlines.statement_s * 1000)}ms"
         settings["lock_timeout"] = f"{int(deadlines.lock_s * 1000)}ms"
     return settings
+
+
+def statement_span(name: str) -> AbstractContextManager[object]:
+    """Open the span of a statement, named by it."""
+    if tracing.tracer() is None:
+        return tracing.OFF
+    return tracing.span(f"postgresql {name}", "client", {"db.system.name": "postgresql", "db.operation.name": name})

@@ -26,6 +26,7 @@ from auth1.core.postgres.connections import (
     Deadlines,
     end_connection,
     server_settings,
+    statement_span,
 )
 from auth1.core.postgres.functions import functions
 from auth1.core.postgres.hosts import Hosts
@@ -267,15 +268,15 @@ class Postgres:
             raise self.unavailable(error) from error
         metrics.POOL_IN_USE.inc(bool(self._ready))
         try:
-            yield connection
+            with statement_span(name):
+                yield connection
         except UNAVAILABLE_ERRORS as error:
             if isinstance(error, asyncpg.AdminShutdownError) or not isinstance(error, asyncpg.PostgresError):
                 self._end(connection)
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 self._pool.expire()  # the primary has moved; look its name up again
-            lost = isinstance(error, LOST_ERRORS)
             late = isinstance(error, TimeoutError)  # there is no time left to try again
-            raise self.unavailable(error, lost=lost and not late) from error
+            raise self.unavailable(error, lost=isinstance(error, LOST_ERRORS) and not late) from error
         except asyncio.CancelledError:
             self._end(connection)
             raise

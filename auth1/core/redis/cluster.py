@@ -18,6 +18,7 @@ from auth1.core.log import Log
 from auth1.core.redis.address import Address, Endpoint, RedisUnavailable, Timeouts
 from auth1.core.redis.client import Node, Redis
 from auth1.core.redis.connection import Reply
+from auth1.core.redis.script import command_span
 from auth1.core.redis.server import REPORT_EVERY_S, FixedLocator, Server
 from auth1.core.redis.slots import SLOTS, key_slot
 
@@ -171,7 +172,8 @@ class Cluster(Redis):
         if is_asking:
             connection.call("ASKING")  # for the next command only, which follows it in the same write
         try:
-            return await connection.call(*words)
+            with command_span(words):
+                return await connection.call(*words)
         except RedisUnavailable:
             metrics.REDIS_ERRORS.inc()
             raise

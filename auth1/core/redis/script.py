@@ -2,9 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.resources import files
 from typing import NamedTuple
+
+from auth1.core import tracing
+
+_names: dict[str, str] = {}  # of scripts, by digest
 
 
 class Script(NamedTuple):
@@ -35,4 +40,15 @@ class Script(NamedTuple):
             if re.search(rf"\b{constant}\b", body)
         ]
         text = "".join([comment, *numbers, body]).encode()
-        return cls(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
+        sha1 = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        _names[sha1] = name
+        return cls(name, text, sha1)
+
+
+def command_span(words: Sequence[str | bytes | int]) -> AbstractContextManager[object]:
+    """Open the span of a command, named by the command or the script."""
+    if tracing.tracer() is None:
+        return tracing.OFF
+    operation = str(words[0])
+    name = _names.get(str(words[1]), operation) if operation == "EVALSHA" else operation
+    return tracing.span(f"redis {name}", "client", {"db.system.name": "redis", "db.operation.name": operation})

@@ -17,6 +17,7 @@ from auth1.core.log import Log
 from auth1.core.redis.address import DEFAULT_TIMEOUTS, Address, Endpoint, RedisUnavailable, Timeouts, failure_reason
 from auth1.core.redis.client import Node, Redis
 from auth1.core.redis.connection import Connection, Reply
+from auth1.core.redis.script import command_span
 
 REPORT_EVERY_S = 60.0
 RETRY_S = 0.25
@@ -145,7 +146,8 @@ class Server(Redis):
             raise RedisUnavailable("not connected")
         self.round_trips += 1
         try:
-            reply = await self.connection.call(*words)
+            with command_span(words):
+                reply = await self.connection.call(*words)
         except RedisUnavailable:
             metrics.REDIS_ERRORS.inc()
             raise
