@@ -38,4 +38,4 @@ async def find_traces(redis: Redis | None, tenant_id: str, request_ids: Collecti
 
 
 def _key(tenant_id: str, request_id: str) -> str:
-    return f"{{{tenant_id}}}:trace:{request_id}"
+    return f"auth1:trace:{{{tenant_id}}}:{request_id}"

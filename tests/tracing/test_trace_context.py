@@ -151,7 +151,7 @@ async def test_webhook_is_sent_without_a_trace_that_redis_lost(traced: ApiClient
     async with Receiver() as receiver:
         await subscribe(traced, receiver, tenant)
         answer = await traced.post("/api/auth/request", {"phone": phone}, tenant["api_key"], traceparent=HEADER)
-        key = f"{{{tenant['tenant_id']}}}:trace:{answer.headers['x-request-id']}"
+        key = f"auth1:trace:{{{tenant['tenant_id']}}}:{answer.headers['x-request-id']}"
         assert await traced.services.redis.call("DEL", key) == 1
         await deliver(traced)
     [call] = receiver.calls
