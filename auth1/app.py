@@ -26,6 +26,7 @@ from auth1.core.outbound.guard import Guard
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
+from auth1.core.tasks import cancel_all
 from auth1.errors import Unavailable
 from auth1.events.stream import EventStreams
 from auth1.fraud import verification
@@ -208,9 +209,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
 async def stop_services(services: Services) -> None:
     """Stop the background jobs, then close the services."""
     await services.streams.stop()
-    for task in services.background:
-        task.cancel()
-    await asyncio.gather(*services.background, return_exceptions=True)
+    await cancel_all(services.background)
     await services.deliveries.stop()
     if services.background:
         with contextlib.suppress(Unavailable):

@@ -15,6 +15,7 @@ ids                ids that sort by time
 packed             sorted integers as bytes
 timestamps         timestamps that callers send
 signals            stop signals, blocked until a worker serves
+tasks              background tasks, cancelled until they end
 listening          an instance listens once a worker can serve
 supervisor         worker processes: started, replaced, stopped
 log                lines on stdout as JSON or text, never blocking a request
