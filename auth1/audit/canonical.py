@@ -62,7 +62,7 @@ def canonical(event: EventRow) -> bytes:
         columns["request_id"] = event.request_id
     if event.network is not None:
         columns["network"] = event.network
-    if data.isascii() and _LONG_NUMBER.search(data) is None:
+    if data.isascii() and "\\u" not in data and _LONG_NUMBER.search(data) is None:
         try:
             columns["data"] = _decode_simple(data)
             return _encode(columns)
