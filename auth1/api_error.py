@@ -43,7 +43,6 @@ class ApiError(Exception):
 
     status: ClassVar[int]
     code: ClassVar[str]
-    oauth_error: ClassVar[str | None] = None  # its code at OAuth endpoints
     challenge: ClassVar[str | None] = None  # the WWW-Authenticate header of a 401 (RFC 9110, 11.6.1)
 
     def __init__(
@@ -69,3 +68,7 @@ class ApiError(Exception):
         self.channels = channels
         self.headers = headers or {}
         super().__init__(self.detail)
+
+
+class OAuthApiError(ApiError):
+    """An error of an OAuth endpoint; its code is one of OAuth's (RFC 6749, 5.2)."""

@@ -20,6 +20,7 @@ OAuth endpoints have errors of their own (OAUTH), and send all errors in OAuth's
 
 from auth1.api_error import ApiError as ApiError
 from auth1.api_error import FieldError as FieldError
+from auth1.api_error import OAuthApiError as OAuthApiError
 from auth1.oauth_errors import InvalidClient as InvalidClient
 from auth1.oauth_errors import InvalidScope as InvalidScope
 from auth1.oauth_errors import UnauthorizedClient as UnauthorizedClient
@@ -275,5 +276,5 @@ class Unavailable(ApiError):
     status, code = 503, "unavailable"
 
 
-OAUTH: tuple[type[ApiError], ...] = (InvalidClient, InvalidScope, UnauthorizedClient, UnsupportedGrantType)
-ALL: tuple[type[ApiError], ...] = tuple(error for error in ApiError.__subclasses__() if error not in OAUTH)
+OAUTH: tuple[type[ApiError], ...] = tuple(OAuthApiError.__subclasses__())
+ALL: tuple[type[ApiError], ...] = tuple(error for error in ApiError.__subclasses__() if error is not OAuthApiError)

@@ -18,10 +18,13 @@ from auth1.tenants.settings import TenantAdmin
 
 
 async def create_application(app: Services, admin: TenantAdmin, body: ApplicationIn) -> ApplicationCreated:
-    """Register an application, and create the keys that sign its tokens."""
+    """Create the keys that sign its tokens, and register an application.
+
+    The keys come first: after the application, whose secret is shown once, nothing may fail.
+    """
+    await _ensure_keys(app, admin.tenant_id, body.id_token_alg)
     created = await store.create_application(app.postgres, admin.tenant_id, body, admin.context)
     log_events(app.log, created.events)
-    await _ensure_keys(app, admin.tenant_id, body.id_token_alg)
     return ApplicationCreated(**msgspec.structs.asdict(created.application), client_secret=created.secret)
 
 

@@ -10,8 +10,6 @@ from auth1.cli.commands import run, show, tenant_admin_for
 from auth1.core import schemas
 from auth1.services import Services
 
-ALL = 1_000_000
-
 
 def create_application(options: Namespace) -> None:
     """Register an application."""
@@ -29,7 +27,7 @@ def list_applications(options: Namespace) -> None:
 
     async def act(app: Services) -> list[ApplicationOut]:
         admin = await tenant_admin_for(app, options)
-        return await store.list_applications(app.postgres, admin.tenant_id, "", ALL)
+        return await store.list_applications(app.postgres, admin.tenant_id, "", store.MAX_APPLICATIONS)
 
     found = run(act)
     if options.json:

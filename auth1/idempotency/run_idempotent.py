@@ -19,7 +19,7 @@ from auth1.core.ids import new_id
 from auth1.errors import ApiError, Conflict, IdempotencyKeyReused
 from auth1.idempotency import store
 from auth1.idempotency.header import read_claim
-from auth1.idempotency.store import Claim, UsedKey
+from auth1.idempotency.store import Claim, KeyState
 from auth1.services import Services
 
 REPLAYED = (b"idempotent-replayed", b"true")
@@ -47,7 +47,7 @@ async def run_idempotent(app: Services, route: Route, request: Request[Any], arg
     claim_id = new_id("req")
     state = await store.claim_key(app.postgres, claim, claim_id)
     if not state.is_own:
-        raise _error_for_use(app.keyring, request, claim, UsedKey(state.same_body, state.sealed_response))
+        raise _error_for_state(app.keyring, request, claim, state)
     try:
         result = await route.handler(app, request, *arguments)
     except ApiError as error:
@@ -65,7 +65,7 @@ async def raise_if_used(app: Services, request: Request[Any], claim: Claim) -> N
     """
     used = await store.find_used_key(app.postgres, claim)
     if used is not None:
-        raise _error_for_use(app.keyring, request, claim, used)
+        raise _error_for_state(app.keyring, request, claim, used)
 
 
 def seal_response(keyring: Keyring, claim: Claim, status: int, result: object) -> bytes:
@@ -105,10 +105,10 @@ def error_for_key(*, same_body: bool) -> ApiError:
     return Conflict("A request with this Idempotency-Key is still in progress; retry.", retry_after=RETRY_AFTER_S)
 
 
-def _error_for_use(keyring: Keyring, request: Request[Any], claim: Claim, used: UsedKey) -> Exception:
-    if used.same_body and used.sealed_response is not None:
-        return replay(keyring, request, claim, used.sealed_response)
-    return error_for_key(same_body=used.same_body)
+def _error_for_state(keyring: Keyring, request: Request[Any], claim: Claim, state: KeyState) -> Exception:
+    if state.same_body and state.sealed_response is not None:
+        return replay(keyring, request, claim, state.sealed_response)
+    return error_for_key(same_body=state.same_body)
 
 
 def _seal(keyring: Keyring, claim: Claim, response: _StoredResponse) -> bytes:

@@ -26,13 +26,6 @@ class KeyState(NamedTuple):
     sealed_response: bytes | None
 
 
-class UsedKey(NamedTuple):
-    """The state of an Idempotency-Key that another request has claimed."""
-
-    same_body: bool
-    sealed_response: bytes | None
-
-
 class _ClaimKey(NamedTuple):
     tenant_id: str
     route: str
@@ -57,7 +50,7 @@ class _ReleaseKey(NamedTuple):
 
 
 _CLAIM_KEY = _QUERIES.statement("claim_key", _ClaimKey, KeyState)
-_FIND_USED_KEY = _QUERIES.statement("find_used_key", Claim, UsedKey)
+_FIND_USED_KEY = _QUERIES.statement("find_used_key", Claim, KeyState)
 _STORE_RESPONSE = _QUERIES.statement("store_response", _StoreResponse, NoParams)
 _RELEASE_KEY = _QUERIES.statement("release_key", _ReleaseKey, NoParams)
 
@@ -73,7 +66,7 @@ async def claim_key(postgres: Postgres, claim: Claim, claim_id: str) -> KeyState
     return await repeat_once(run, find_nothing)
 
 
-async def find_used_key(postgres: Postgres, claim: Claim) -> UsedKey | None:
+async def find_used_key(postgres: Postgres, claim: Claim) -> KeyState | None:
     """Return the state of a key that was used and has not expired, without claiming it. Raises Unavailable."""
     return await postgres.row(_FIND_USED_KEY, claim)
 

@@ -116,9 +116,9 @@ class _Document:
         if route.body is not None:
             operation["requestBody"] = {"required": not route.body_optional, "content": self._body(route)}
         found = {error for one in (route, *others) for error in (*errors.derived_errors(one), *one.errors)}
-        codes = errors.oauth_words(found) if route.oauth else errors.codes_by_status(found)
+        codes = errors.oauth_codes(found) if route.oauth else errors.codes_by_status(found)
         described_errors = (
-            {str(status): errors.oauth_response(status, words) for status, words in codes.items()}
+            {str(status): errors.oauth_response(status, listed) for status, listed in codes.items()}
             if route.oauth
             else {str(status): errors.reference(status, listed) for status, listed in codes.items()}
         )

@@ -59,16 +59,16 @@ def derived_errors(route: Route) -> set[type[ApiError]]:
     return found
 
 
-def oauth_words(found: set[type[ApiError]]) -> dict[int, list[str]]:
-    """Return the `error` words of an OAuth endpoint by status, both in order."""
+def oauth_codes(found: set[type[ApiError]]) -> dict[int, list[str]]:
+    """Return the codes of an OAuth endpoint's errors by status, both in order."""
     by_status: dict[int, set[str]] = {}
     for error in found:
         status, _, body = oauth_error(error())
         by_status.setdefault(status, set()).add(msgspec.json.decode(body, type=OAuthError).error)
-    return {status: sorted(words) for status, words in sorted(by_status.items())}
+    return {status: sorted(codes) for status, codes in sorted(by_status.items())}
 
 
-def oauth_response(status: int, words: list[str]) -> Json:
+def oauth_response(status: int, codes: list[str]) -> Json:
     """Return an error response of an OAuth endpoint.
 
     A request that does not reach it gets a problem document, as does one whose path contains no possible slug.
@@ -77,7 +77,7 @@ def oauth_response(status: int, words: list[str]) -> Json:
     if any(error.status == status for error in (*_ANY_REQUEST, errors.NotFound)):
         content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
-        "description": ", ".join(f"`{word}`" for word in words),
+        "description": ", ".join(f"`{code}`" for code in codes),
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in response_headers(status)},
         "content": content,
     }

@@ -30,7 +30,7 @@ select id as client_id, name, kind, scopes, id_token_alg, disabled_at is null as
 from applications where tenant_id = @tenant_id and id > @after order by id limit @max_rows
 
 -- name: find_application
--- See the name.
+-- One application, without its event.
 select id as client_id, name, kind, scopes, id_token_alg, disabled_at is null as enabled,
   case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at, null::text as events
 from applications where tenant_id = @tenant_id and id = @client_id

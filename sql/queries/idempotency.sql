@@ -16,7 +16,7 @@ returning claim_id = @claim_id as is_own, body_digest = @body_digest as same_bod
 
 -- name: find_used_key
 -- The state of a key that was used and has not expired, without a claim.
-select body_digest = @body_digest as same_body, answer_box as sealed_response from idempotency
+select false as is_own, body_digest = @body_digest as same_body, answer_box as sealed_response from idempotency
 where tenant_id = @tenant_id and route = @route and digest = @digest
   and not claim_has_ended(claimed_at, answer_box is not null, body_digest = @body_digest)
 

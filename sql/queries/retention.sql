@@ -375,7 +375,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_applications
--- Delete what is old, skipping rows that are locked.
+-- Those of deleted tenants, skipping rows that are locked.
 with old as (
   select a.tenant_id, a.id from tenants t join applications a on a.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of a skip locked
@@ -385,7 +385,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_signing_keys
--- Those of the sandbox too.
+-- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
 with old as (
   select k.tenant_id, k.kid from tenants t join signing_keys k on k.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of k skip locked

@@ -39,5 +39,5 @@ where a.state = 'active' and a.activated_at < now() - @age_s::int * interval '1 
 order by a.activated_at limit @max_rows
 
 -- name: delete_retired_signing_keys
--- See the name.
+-- Keys that are no longer published.
 delete from signing_keys where state = 'retiring' and retires_at < now()

@@ -96,6 +96,13 @@ async def test_wrong_client_is_rejected(machine: Machine, endpoint: str, authori
     assert response.headers["www-authenticate"].startswith("Basic ")
 
 
+async def test_client_id_with_nul_in_the_form_is_rejected(machine: Machine) -> None:
+    form = {**GRANT, "client_id": "app_\0", "client_secret": "x"}
+    response = await machine.api.client.post(f"{machine.path}/token", data=form)
+
+    assert error(response) == (401, "invalid_client")
+
+
 async def test_client_of_another_tenant_is_rejected(machine: Machine, new_machine: NewMachine) -> None:
     other = await new_machine()
     headers = {"authorization": basic(other.client_id, other.application["client_secret"])}

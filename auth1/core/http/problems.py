@@ -3,7 +3,7 @@
 import msgspec
 
 from auth1.api_error import CaptchaChallenge, PowChallenge
-from auth1.errors import ApiError
+from auth1.errors import ApiError, OAuthApiError
 
 CONTENT_TYPE = b"application/problem+json"
 
@@ -55,8 +55,8 @@ class OAuthError(msgspec.Struct):
     error_description: str
 
 
-# The error codes of OAuth for errors that have none of their own, by status; others are `invalid_request`.
-_OAUTH_WORDS = {
+# OAuth's codes for errors of ours, by status; others are `invalid_request`.
+_OAUTH_CODES = {
     403: "access_denied",
     429: "temporarily_unavailable",
     503: "temporarily_unavailable",
@@ -67,7 +67,7 @@ _BAD_REQUESTS = (415, 422)  # RFC 6749 has 400 for them
 
 def oauth_error(refusal: ApiError) -> tuple[int, bytes, bytes]:
     """Return status, content type and body of an error response of an OAuth endpoint."""
-    error = refusal.oauth_error or _OAUTH_WORDS.get(refusal.status, "invalid_request")
+    error = refusal.code if isinstance(refusal, OAuthApiError) else _OAUTH_CODES.get(refusal.status, "invalid_request")
     status = 400 if refusal.status in _BAD_REQUESTS else refusal.status
     return status, b"application/json", msgspec.json.encode(OAuthError(error, refusal.detail))
 

@@ -28,11 +28,9 @@ def email_providers(settings: Settings, console: Console) -> list[Provider]:
     """Return the provider of email, if there is one."""
     if settings.email_to_console:
         return [console]
-    return (
-        [Smtp(settings.smtp, settings.app_url, timeout_scale=settings.timeout_scale)]
-        if settings.smtp is not None
-        else []
-    )
+    if settings.smtp is None:
+        return []
+    return [Smtp(settings.smtp, settings.app_url, timeout_scale=settings.timeout_scale)]
 
 
 async def warm_up(provider: Sns, log: Log) -> None:
