@@ -27,6 +27,7 @@ from tests.support.providers.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID
 PHONE = "+14155550100"
 PATIENT = 20.0  # scale of all deadlines where no deadline is tested: a busy machine may take seconds
 BRIEF = 1.0  # scale where one is: half a second to connect, one second in all
+CONNECTIONS = MAX_FAILURES + 2  # for the failures, the probe that fails, and the one that succeeds
 SLACK_S = 10.0  # what a busy machine may add to a deadline
 New = Callable[..., Lookup]
 
@@ -56,7 +57,18 @@ async def lookup(server: LookupServer) -> AsyncIterator[Lookup]:
 
 @pytest.fixture
 async def brief_lookup(server: LookupServer) -> AsyncIterator[Lookup]:
-    client = Lookup(account(server.url), timeout_scale=BRIEF)
+    """Return a look-up with a brief deadline, over connections that are open: a busy machine may be slow to connect."""
+    transport, everyone = Transport(max_connections=CONNECTIONS), asyncio.Barrier(CONNECTIONS)
+
+    async def answer_together(server: LookupServer, request: LookupRequest, writer: asyncio.StreamWriter) -> None:
+        await everyone.wait()
+        await fake.answer(server, request, writer)
+
+    server.behaviour = answer_together
+    patient = Lookup(account(server.url), transport, timeout_scale=PATIENT)
+    await asyncio.gather(*(patient.fetch(PHONE, LOOKUP_FIELDS) for _ in range(CONNECTIONS)))
+    server.reset()
+    client = Lookup(account(server.url), transport, timeout_scale=BRIEF)
     yield client
     await client.close()
 
