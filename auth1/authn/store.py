@@ -11,20 +11,17 @@ from auth1.tenants.settings import Tenant, read_settings
 _QUERIES = Queries("authn")
 
 
-class _KeyDigest(NamedTuple):
-    digest: bytes
-
-
-class _Slug(NamedTuple):
-    slug: str
-    kind: Kind
+class _Sought(NamedTuple):
+    digest: bytes | None = None
+    slug: str | None = None
+    kind: Kind | None = None
 
 
 class _TenantId(NamedTuple):
     tenant_id: str
 
 
-class _KeyRow(NamedTuple):
+class _TenantRow(NamedTuple):
     tenant_id: str
     name: str
     settings: str
@@ -44,24 +41,23 @@ class _KeyRow(NamedTuple):
     hooks: str | None
 
 
-_FIND_KEY = _QUERIES.statement("find_key", _KeyDigest, _KeyRow)
-_FIND_SLUG = _QUERIES.statement("find_slug", _Slug, _KeyRow)
+_FIND_TENANT = _QUERIES.statement("find_tenant", _Sought, _TenantRow)
 _TENANT_EXISTS = _QUERIES.statement("tenant_exists", _TenantId, NoParams)
 
 
 async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
     """Find the tenant that a key names, unless the key is revoked or expired or the tenant deleted."""
-    row = await postgres.row(_FIND_KEY, _KeyDigest(key_digest))
+    row = await postgres.row(_FIND_TENANT, _Sought(digest=key_digest))
     return _read(row) if row is not None else None
 
 
 async def find_tenant_by_slug(postgres: Postgres, slug: str, *, sandbox: bool) -> Tenant | None:
     """Find a tenant or its sandbox by the tenant's slug, without a key: `key_kind` is `pk` or `test`."""
-    row = await postgres.row(_FIND_SLUG, _Slug(slug, "test" if sandbox else "pk"))
+    row = await postgres.row(_FIND_TENANT, _Sought(slug=slug, kind="test" if sandbox else "pk"))
     return _read(row) if row is not None else None
 
 
-def _read(row: _KeyRow) -> Tenant:
+def _read(row: _TenantRow) -> Tenant:
     return Tenant(
         id=f"{row.tenant_id}:test" if row.kind == "test" else row.tenant_id,
         name=row.name,

@@ -1,14 +1,12 @@
 -- API keys and their tenants.
 
--- name: find_key
--- The tenant that a key belongs to.
+-- name: find_tenant
+-- The tenant that a live key belongs to, or that a slug names. A slug has no key: @kind is then that of the caller.
 select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is not null as suspended,
   t.retired_versions, extract(epoch from t.sessions_from)::float8 as sessions_from,
   (select coalesce(array_agg(extract(epoch from r)::float8 order by n), '{}')
    from unnest(t.retired_at) with ordinality as u(r, n)) as retired_at,
-  k.id as key_id, k.kind, k.allowed_origins,
-  -- A rotated key is revoked in the future, and caches need that time.
-  extract(epoch from least(k.expires_at, k.revoked_at))::float8 as key_expires_at,
+  k.key_id, k.kind, k.allowed_origins, k.key_expires_at,
   -- A tenant without a policy has the operator's.
   coalesce(f.policy, d.policy) as policy, f.policy is not null as has_own_policy,
   case when f.policy is null then d.captcha_secret else f.captcha_secret end as captcha_secret,
@@ -18,34 +16,19 @@ select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is n
     'previous_secret', translate(encode(h.previous_secret, 'base64'), E'\n', ''),
     'previous_secret_until', extract(epoch from h.previous_secret_until)::float8))::text
    from hooks h where h.tenant_id = t.id) as hooks
-from keys k join tenants t on t.id = k.tenant_id
+from (
+  -- A rotated key is revoked in the future, and caches need that time.
+  select tenant_id, id as key_id, kind, allowed_origins, extract(epoch from least(expires_at, revoked_at))::float8 as key_expires_at
+  from keys
+  where digest = @digest and (revoked_at is null or revoked_at > now()) and (expires_at is null or expires_at > now())
+  union all
+  select id, '', @kind, '{}', null from tenants where slug = @slug
+) k
+join tenants t on t.id = k.tenant_id
 left join fraud_settings f on f.tenant_id = t.id
 left join fraud_settings d on d.tenant_id = 'operator'
-where k.digest = @digest
-  and (k.revoked_at is null or k.revoked_at > now())
-  and (k.expires_at is null or k.expires_at > now())
-  and t.deleted_at is null
+where t.deleted_at is null
 
 -- name: tenant_exists
 -- See the name.
 select 1 from tenants where id = @tenant_id and deleted_at is null
-
--- name: find_slug
--- The tenant of an issuer, with the same columns as `find_key`: no key limits its use.
-select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is not null as suspended,
-  t.retired_versions, extract(epoch from t.sessions_from)::float8 as sessions_from,
-  (select coalesce(array_agg(extract(epoch from r)::float8 order by n), '{}')
-   from unnest(t.retired_at) with ordinality as u(r, n)) as retired_at,
-  '' as key_id, @kind::text as kind, '{}'::text[] as allowed_origins, null::float8 as key_expires_at,
-  coalesce(f.policy, d.policy) as policy, f.policy is not null as has_own_policy,
-  case when f.policy is null then d.captcha_secret else f.captcha_secret end as captcha_secret,
-  array[coalesce(f.list_version, 0), coalesce(d.list_version, 0)] as list_versions,
-  (select json_object_agg(h.name, json_build_object('name', h.name, 'url', h.url, 'on_error', h.on_error,
-    'timeout_ms', h.timeout_ms, 'revision', h.revision, 'secret', translate(encode(h.secret, 'base64'), E'\n', ''),
-    'previous_secret', translate(encode(h.previous_secret, 'base64'), E'\n', ''),
-    'previous_secret_until', extract(epoch from h.previous_secret_until)::float8))::text
-   from hooks h where h.tenant_id = t.id) as hooks
-from tenants t
-left join fraud_settings f on f.tenant_id = t.id
-left join fraud_settings d on d.tenant_id = 'operator'
-where t.slug = @slug and t.deleted_at is null

@@ -1,5 +1,5 @@
 -- Blocking hooks of tenants. Every change writes its event in the same statement. Requests read hooks with their tenant
--- (`find_key`).
+-- (`find_tenant`).
 
 -- name: get_hook
 -- See the name.
