@@ -90,7 +90,7 @@ def _rows(lines: _Lines, fields: FieldMap) -> Iterator[Line]:
             yield Line(first, None, problem, lines.number)
             continue
         if not any(cell.strip() for cell in cells):
-            yield Line(first, None)
+            yield Line(first, None, last=lines.number)  # a quoted cell of blanks may span several lines
         elif header is None:
             header, problem = _header(cells, fields, any(map(_NOT_UTF8.search, lines.row)))
             if problem:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auth1.errors import ApiError
@@ -47,6 +47,7 @@ def test_every_ndjson_line_has_one_result(raw: bytes) -> None:
 
 
 @given(documents)
+@example(b'"\n"')
 def test_every_csv_line_has_one_result(raw: bytes) -> None:
     lines = read("csv", b"email,phone,metadata\n" + raw)
     text = io.TextIOWrapper(io.BytesIO(raw), encoding="latin-1", newline="")
