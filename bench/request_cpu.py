@@ -17,7 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from auth1.config.settings import load_settings
 from auth1.core.log import Log
 from auth1.fraud import verification
 from auth1.messaging.providers.protocol import OutgoingMessage
+from auth1.services import Services
 from auth1.tenants import service
 from auth1.tenants.schemas import TenantIn
 from auth1.tenants.settings import TenantSettings
@@ -133,8 +135,9 @@ async def cpu_us(operation: Operation, requests: int, afterwards: Operation) -> 
     return (time.process_time() - started) / requests * 1e6
 
 
-async def measure(stage: Stage, requests: int, only: Sequence[str]) -> dict[str, float]:
-    """Run each operation, warm; return its CPU per request."""
+@asynccontextmanager
+async def started_api(stage: Stage) -> AsyncIterator[tuple[Api, Services]]:
+    """Start an application in this process, without background jobs, with a tenant of high limits."""
     settings = load_settings({**stage.environment, **PATIENT, "SMS_PROVIDERS": "console"})
     nowhere = os.open(os.devnull, os.O_WRONLY)
     log = Log(settings.log_level, nowhere)
@@ -145,17 +148,31 @@ async def measure(stage: Stage, requests: int, only: Sequence[str]) -> dict[str,
 
     app = build_app(settings, log)
     app.services = await start_services(settings, log, background=False, on_console=on_console)
-
-    async def afterwards(_: int) -> None:
-        await verification.settle(app.services)
-        await app.services.limiter.flush_releases()
-        await app.services.decisions.flush()
-
     try:
         tenant_in = TenantIn(name="Bench", slug="bench", settings=msgspec.convert(SETTINGS, TenantSettings))
         tenant = await service.create_tenant(app.services, tenant_in)
         api = Api(app, tenant.api_key, tenant.secret_key, codes)
         await api.set_policy()
+        yield api, app.services
+    finally:
+        await stop_services(app.services)
+        os.close(nowhere)
+
+
+async def settle(services: Services) -> None:
+    """Do the work that requests leave to the background, except that of events."""
+    await verification.settle(services)
+    await services.limiter.flush_releases()
+    await services.decisions.flush()
+
+
+async def measure(stage: Stage, requests: int, only: Sequence[str]) -> dict[str, float]:
+    """Run each operation, warm; return its CPU per request."""
+    async with started_api(stage) as (api, services):
+
+        async def afterwards(_: int) -> None:
+            await settle(services)
+
         operations = {one.__name__: one for one in (api.request, api.verify, api.me, api.introspect, api.me_cold)}
         for operation in (api.request, api.verify, api.me, api.introspect):
             await cpu_us(operation, WARM_UP, afterwards)
@@ -164,9 +181,6 @@ async def measure(stage: Stage, requests: int, only: Sequence[str]) -> dict[str,
             for name in only:
                 found.setdefault(name, []).append(await cpu_us(operations[name], requests, afterwards))
         return {name: min(times) for name, times in found.items()}
-    finally:
-        await stop_services(app.services)
-        os.close(nowhere)
 
 
 def run_once(checkout: Path, requests: int, only: Sequence[str]) -> dict[str, float]:
