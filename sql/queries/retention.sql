@@ -54,12 +54,13 @@ select count(*) as purged from deleted
 -- name: purge_message_hours
 -- A little later than the messages themselves. Rows are selected by ctid, because they are never updated.
 with old as (
-  select ctid from message_hours
+  select tenant_id, ctid from message_hours
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and hour < now() - interval '32 days'
   limit @max_rows for update skip locked
 ), deleted as (
-  delete from message_hours h using old where h.ctid = old.ctid returning 1
+  delete from message_hours h
+  where h.ctid = any(array(select ctid from old)) and (h.tenant_id, h.ctid) in (select tenant_id, ctid from old) returning 1
 )
 select count(*) as purged from deleted
 
@@ -132,13 +133,14 @@ select count(*) as purged from deleted
 -- Deliveries that ended a month ago. One that has been pending for three months belongs to a disabled webhook. Rows are
 -- selected by ctid, which their locks keep: by the key, a planner may read the whole table.
 with old as (
-  select ctid from deliveries
+  select tenant_id, ctid from deliveries
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
     and (finished_at < now() - interval '30 days'
       or state = 'pending' and event_id < id_floor('evt', now() - interval '90 days'))
   limit @max_rows for update skip locked
 ), deleted as (
-  delete from deliveries where ctid = any(array(select ctid from old)) returning 1
+  delete from deliveries d
+  where d.ctid = any(array(select ctid from old)) and (d.tenant_id, d.ctid) in (select tenant_id, ctid from old) returning 1
 )
 select count(*) as purged from deleted
 
@@ -322,12 +324,13 @@ select count(*) as purged from deleted
 with old as (
   select o.* from tenants t
   cross join lateral (
-    select h.ctid from message_hours h where h.tenant_id = t.id
+    select h.tenant_id, h.ctid from message_hours h where h.tenant_id = t.id
     order by h.hour limit @max_rows for update of h skip locked
   ) as o
   where t.deleted_at < now() - interval '1 minute' limit @max_rows
 ), deleted as (
-  delete from message_hours h using old where h.ctid = old.ctid returning 1
+  delete from message_hours h
+  where h.ctid = any(array(select ctid from old)) and (h.tenant_id, h.ctid) in (select tenant_id, ctid from old) returning 1
 )
 select count(*) as purged from deleted
 

@@ -165,13 +165,13 @@ with locked as (
   select *, coalesce(least(revoked_at, expires_at) <= now(), false) as ended
   from keys where tenant_id = @tenant_id and id = @key_id for no key update
 ), wanted as (
-  select id, case when @changes_origins then @allowed_origins::text[] else allowed_origins end as allowed_origins,
+  select tenant_id, id, case when @changes_origins then @allowed_origins::text[] else allowed_origins end as allowed_origins,
     case when @changes_end then @expires_at::timestamptz else expires_at end as expires_at
   from locked where not ended
 ), changed as (
   update keys k set allowed_origins = w.allowed_origins, expires_at = w.expires_at
   from wanted w
-  where k.id = w.id and (k.allowed_origins, k.expires_at) is distinct from (w.allowed_origins, w.expires_at)
+  where k.tenant_id = w.tenant_id and k.id = w.id and (k.allowed_origins, k.expires_at) is distinct from (w.allowed_origins, w.expires_at)
   returning k.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
@@ -189,10 +189,10 @@ from locked l left join wanted w using (id)
 -- name: revoke_key
 -- Repeating changes nothing.
 with locked as (
-  select id, revoked_at from keys where tenant_id = @tenant_id and id = @key_id for no key update
+  select tenant_id, id, revoked_at from keys where tenant_id = @tenant_id and id = @key_id for no key update
 ), ended as (
   update keys k set revoked_at = now()
-  from locked where k.id = locked.id and (locked.revoked_at is null or locked.revoked_at > now())
+  from locked where k.tenant_id = locked.tenant_id and k.id = locked.id and (locked.revoked_at is null or locked.revoked_at > now())
   returning k.tenant_id, k.id
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
