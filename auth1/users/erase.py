@@ -1,7 +1,7 @@
-"""Erase a user with its sessions, identifiers, challenges, messages and links in one transaction.
+"""Erase a user with its sessions, grants, identifiers, challenges, messages and links in one transaction.
 
-A delivery report locks the message before its identifier; an erasure locks them in the other order. So it does not wait
-for a locked message: it rolls back and retries a moment later.
+A delivery report locks the message before its identifier, and a hosted login its row; an erasure locks them in the
+other order. So it does not wait for a locked message or login: it rolls back and retries a moment later.
 """
 
 import asyncio
@@ -27,8 +27,16 @@ class IdentifierRow(NamedTuple):
     identifier: str
 
 
-class EraseChallengesRow(NamedTuple):
-    """A row of `erase_challenges`."""
+class EraseLogins(NamedTuple):
+    """Parameters of `erase_logins`."""
+
+    tenant_id: str
+    user_id: str
+    identifiers: list[str]
+
+
+class BusyRow(NamedTuple):
+    """A row of `erase_challenges` and `erase_logins`: the number of rows that other transactions have locked."""
 
     busy: int
 
@@ -60,7 +68,8 @@ class EraseUserRow(NamedTuple):
 
 
 LOCK_IDENTIFIERS_TO_ERASE = _QUERIES.statement("lock_identifiers_to_erase", UserKey, IdentifierRow)
-ERASE_CHALLENGES = _QUERIES.statement("erase_challenges", IdentifierList, EraseChallengesRow)
+ERASE_CHALLENGES = _QUERIES.statement("erase_challenges", IdentifierList, BusyRow)
+ERASE_LOGINS = _QUERIES.statement("erase_logins", EraseLogins, BusyRow)
 LOCK_USER_TO_ERASE = _QUERIES.statement("lock_user_to_erase", UserKey, IdRow)
 LOCK_LISTS_TO_ERASE = _QUERIES.statement("lock_lists_to_erase", IdentifierList, TenantIdRow)
 ERASE_LIST_ENTRIES = _QUERIES.statement("erase_list_entries", IdentifierList, TenantIdRow)
@@ -130,6 +139,9 @@ async def _erase_in(
     # A separate statement after the lock sees the challenges that were opened during the wait.
     challenges = await transaction.row(ERASE_CHALLENGES, IdentifierList(tenant_id, identifiers))
     if challenges is None or challenges.busy:
+        raise _Busy
+    logins = await transaction.row(ERASE_LOGINS, EraseLogins(tenant_id, user_id, identifiers))
+    if logins is None or logins.busy:
         raise _Busy
     if await transaction.row(LOCK_USER_TO_ERASE, key) is None:
         return None

@@ -102,6 +102,42 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_logins
+-- Hosted logins. Until then the repeated redemption of a code revokes its grant.
+with old as (
+  select ctid from logins
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
+    and expires_at < now() - interval '1 day'
+  limit @max_rows for update skip locked
+), deleted as (
+  delete from logins where ctid = any(array(select ctid from old)) returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_grants
+-- Delete what is old, skipping rows that are locked.
+with old as (
+  select ctid from grants
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
+    and least(expires_at, revoked_at) < now() - interval '1 day'
+  limit @max_rows for update skip locked
+), deleted as (
+  delete from grants where ctid = any(array(select ctid from old)) returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_consents
+-- Consents that ended.
+with old as (
+  select ctid from consents
+  where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
+    and revoked_at < now() - interval '30 days'
+  limit @max_rows for update skip locked
+), deleted as (
+  delete from consents where ctid = any(array(select ctid from old)) returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_identifiers
 -- Unverified identifiers, when none of their budgets applies any more.
 with old as (
@@ -397,6 +433,48 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_deleted_logins
+-- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
+with old as (
+  select o.* from tenants t
+  cross join lateral (
+    select l.tenant_id, l.id from logins l where l.tenant_id in (t.id, t.id || ':test')
+    order by l.tenant_id, l.id limit @max_rows for update of l skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
+), deleted as (
+  delete from logins l using old where l.tenant_id = old.tenant_id and l.id = old.id returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_deleted_grants
+-- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
+with old as (
+  select o.* from tenants t
+  cross join lateral (
+    select g.tenant_id, g.id from grants g where g.tenant_id in (t.id, t.id || ':test')
+    order by g.tenant_id, g.id limit @max_rows for update of g skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
+), deleted as (
+  delete from grants g using old where g.tenant_id = old.tenant_id and g.id = old.id returning 1
+)
+select count(*) as purged from deleted
+
+-- name: purge_deleted_consents
+-- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
+with old as (
+  select o.* from tenants t
+  cross join lateral (
+    select c.tenant_id, c.user_id, c.client_id from consents c where c.tenant_id in (t.id, t.id || ':test')
+    order by c.tenant_id, c.user_id, c.client_id limit @max_rows for update of c skip locked
+  ) as o
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows
+), deleted as (
+  delete from consents c using old where c.tenant_id = old.tenant_id and c.user_id = old.user_id and c.client_id = old.client_id returning 1
+)
+select count(*) as purged from deleted
+
 -- name: end_webhooks_of_deleted_tenants
 -- They are deleted like other webhooks: their deliveries first.
 with old as (
@@ -447,6 +525,9 @@ with old as (
     and not exists (select from hooks h where h.tenant_id = t.id)
     and (select true from applications a where a.tenant_id in (t.id, t.id || ':test') order by a.tenant_id, a.id limit 1) is null
     and (select true from signing_keys k where k.tenant_id in (t.id, t.id || ':test') order by k.tenant_id, k.kid limit 1) is null
+    and (select true from logins l where l.tenant_id in (t.id, t.id || ':test') order by l.tenant_id, l.id limit 1) is null
+    and (select true from grants g where g.tenant_id in (t.id, t.id || ':test') order by g.tenant_id, g.id limit 1) is null
+    and (select true from consents c where c.tenant_id in (t.id, t.id || ':test') order by c.tenant_id, c.user_id limit 1) is null
     and not exists (select from budgets b where b.tenant_id in (t.id, t.id || ':test'))
     and (select true from message_hours h where h.tenant_id = t.id order by h.hour limit 1) is null
   limit @max_rows for update skip locked

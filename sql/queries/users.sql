@@ -233,6 +233,18 @@ with locked as materialized (
 select (select count(*) from messages where tenant_id = @tenant_id and identifier = any(@identifiers::text[]))
   - (select count(*) from locked) as busy
 
+-- name: erase_logins
+-- Delete the hosted logins of a user and of locked identifiers. A step of a login locks its row before the identifier, so
+-- locked rows are not waited for: they are counted, and the erasure is retried.
+with locked as materialized (
+  select id from logins
+  where tenant_id = @tenant_id and (user_id = @user_id or identifier = any(@identifiers::text[])) for update skip locked
+), deleted as (
+  delete from logins l using locked where l.tenant_id = @tenant_id and l.id = locked.id
+)
+select (select count(*) from logins where tenant_id = @tenant_id and (user_id = @user_id or identifier = any(@identifiers::text[])))
+  - (select count(*) from locked) as busy
+
 -- name: lock_user_to_erase
 -- Lock the user: it gets no more identifiers or sessions.
 select id from users where tenant_id = @tenant_id and id = @user_id for update
@@ -252,6 +264,10 @@ with erasable as materialized (
   update identifiers i set user_id = null, code_mac = null, code_box = null, code_purpose = null, code_expires_at = null,
     challenge_ids = '{}', challenge_attempts = '{}', message_id = null
   from erasable e where @keeps_budgets and i.tenant_id = @tenant_id and i.user_id = e.id
+), deleted_grants as (
+  delete from grants g using erasable e where g.tenant_id = @tenant_id and g.user_id = e.id
+), deleted_consents as (
+  delete from consents c using erasable e where c.tenant_id = @tenant_id and c.user_id = e.id
 ), deleted_sessions as (
   delete from sessions s using erasable e where s.tenant_id = @tenant_id and s.user_id = e.id
 ), deleted as (

@@ -7,6 +7,13 @@ from tests.account.conftest import NewUser
 from tests.account.user import ME, AccountUser, outcome
 from tests.api.conftest import dump
 
+OF_APPLICATIONS = (
+    "insert into logins (tenant_id, id, browser_digest, user_id) values ($1, 'li_1', '', $2)",
+    """insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at)
+       values ($1, 'gr_1', 'app_1', $2, 'ses_1', '{}', '{}', now(), now() + interval '1 day')""",
+    "insert into consents (tenant_id, user_id, client_id, scopes) values ($1, $2, 'app_1', '{}')",
+)
+
 
 async def test_erased_account_is_removed_everywhere(user: AccountUser, database: asyncpg.Connection) -> None:
     other_device, token = await user.log_in(), user.tokens["token"]
@@ -28,6 +35,31 @@ async def test_erased_account_is_removed_everywhere(user: AccountUser, database:
     again = await user.log_in()
     assert again["is_new_user"] is True
     assert again["user_id"] != erased
+
+
+async def test_erasure_removes_hosted_logins_grants_and_consents(
+    user: AccountUser, database: asyncpg.Connection
+) -> None:
+    for statement in OF_APPLICATIONS:
+        await database.execute(statement, user.tenant_id, user.user_id)
+    unfinished = "insert into logins (tenant_id, id, browser_digest, identifier) values ($1, 'li_2', '', $2)"
+    await database.execute(unfinished, user.tenant_id, user.identifier)
+
+    assert (await user.call("DELETE", ME)).status_code == 204
+
+    for table in ("logins", "grants", "consents"):
+        assert await database.fetchval(f"select count(*) from {table} where tenant_id = $1", user.tenant_id) == 0
+
+
+async def test_erasure_waits_for_a_step_of_a_hosted_login(user: AccountUser, database: asyncpg.Connection) -> None:
+    await database.execute(OF_APPLICATIONS[0], user.tenant_id, user.user_id)
+
+    async with database.transaction():
+        await database.execute("select from logins where tenant_id = $1 for update", user.tenant_id)
+        busy = await user.call("DELETE", ME)
+    erased = await user.call("DELETE", ME)
+
+    assert (outcome(busy), erased.status_code) == ((503, "unavailable"), 204)
 
 
 async def test_erasing_an_account_does_not_reset_the_send_limit(

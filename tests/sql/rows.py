@@ -25,7 +25,18 @@ values ($1, $2, 'phone', $3, array_remove(array[now() - $4::text::interval], nul
   array_remove(array[now() - $5::text::interval], null), now() - $6::text::interval)
 """
 
-
+LOGIN = """
+insert into logins (tenant_id, id, browser_digest, expires_at) values ($1, $2, '', now() - $3::text::interval)
+"""
+GRANT = """
+insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at,
+  revoked_at)
+values ($1, $2, 'app_1', 'usr_1', 'ses_1', '{}', '{}', now(), now() - $3::text::interval, now() - $4::text::interval)
+"""
+CONSENT = """
+insert into consents (tenant_id, user_id, client_id, scopes, revoked_at)
+values ($1, $2, 'app_1', '{}', now() - $3::text::interval)
+"""
 IDEMPOTENCY = """
 insert into idempotency (tenant_id, route, digest, body_digest, claim_id, claimed_at)
 values ($1, $2, '\\x00', '\\x00', 'msg_1', now() - $3::text::interval)
@@ -76,3 +87,15 @@ async def make_idempotency(connection: asyncpg.Connection, tenant: str, name: st
 
 async def make_spending(connection: asyncpg.Connection, tenant: str, name: str, age: str) -> None:
     await connection.execute(SPENDING, tenant, name, age)
+
+
+async def make_hosted_login(connection: asyncpg.Connection, tenant: str, name: str, expired: str) -> None:
+    await connection.execute(LOGIN, tenant, name, expired)
+
+
+async def make_grant(connection: asyncpg.Connection, tenant: str, name: str, expired: str, revoked: str | None) -> None:
+    await connection.execute(GRANT, tenant, name, expired, revoked)
+
+
+async def make_consent(connection: asyncpg.Connection, tenant: str, name: str, revoked: str | None) -> None:
+    await connection.execute(CONSENT, tenant, name, revoked)

@@ -15,12 +15,26 @@ QUERIES = Queries("retention")
 # What hangs on a tenant, from the leaves up: the order in which it goes.
 DELETED = (
     *("sessions", "identifiers", "users", "challenges", "messages", "spending", "budgets"),
-    *("applications", "signing_keys"),
+    *("applications", "signing_keys", "logins", "grants", "consents"),
 )
 APPLICATION = "insert into applications (tenant_id, id, name, kind) values ($1, $2, '', 'machine')"
 SIGNING_KEY = (
     "insert into signing_keys (tenant_id, kid, alg, public, box, state) values ($1, $2, 'ES256', '', '', 'retiring')"
 )
+LOGIN = "insert into logins (tenant_id, id, browser_digest) values ($1, $2, '')"
+GRANT = """
+insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at)
+values ($1, $2, 'app_1', 'usr_1', 'ses_1', '{}', '{}', now(), now() + interval '1 day')
+"""
+CONSENT = "insert into consents (tenant_id, user_id, client_id, scopes) values ($1, $2, 'app_1', '{}')"
+INSERTS = {
+    "users": USER,
+    "applications": APPLICATION,
+    "signing_keys": SIGNING_KEY,
+    "logins": LOGIN,
+    "grants": GRANT,
+    "consents": CONSENT,
+}
 OLD_ENOUGH = "update tenants set deleted_at = now() - interval '61 seconds' where id = $1"
 
 
@@ -34,6 +48,9 @@ async def fill(connection: asyncpg.Connection, tenant: str) -> None:
     await make_identifier(connection, tenant, "+15551234567", "0", None, None, "usr_1")
     await connection.execute(APPLICATION, tenant, "app_1")
     await connection.execute(SIGNING_KEY, tenant, "kid_1")
+    await connection.execute(LOGIN, tenant, "li_1")
+    await connection.execute(GRANT, tenant, "gr_1")
+    await connection.execute(CONSENT, tenant, "usr_1")
 
 
 async def left(connection: asyncpg.Connection, tenant: str) -> dict[str, int]:
@@ -96,18 +113,14 @@ async def test_tenant_purge_is_limited_to_its_batch_size(
                 await make_session(connection, tenant, name, "-1 day", None)
             case "identifiers":
                 await make_identifier(connection, tenant, name, "0", None, None, None)
-            case "users":
-                await connection.execute(USER, tenant, name)
             case "challenges":
                 await make_challenge(connection, tenant, name, "0")
             case "messages":
                 await make_message(connection, tenant, name, "0", "sent")
-            case "applications":
-                await connection.execute(APPLICATION, tenant, name)
-            case "signing_keys":
-                await connection.execute(SIGNING_KEY, tenant, name)
             case "spending":
                 await make_spending(connection, tenant, name, "0")
+            case _:
+                await connection.execute(INSERTS[table], tenant, name)
     await connection.execute(
         "delete from users where tenant_id = $1 and id = 'usr_1'", tenant
     ) if table == "identifiers" else None

@@ -29,6 +29,13 @@ insert into identifiers (tenant_id, identifier, type, user_id)
   select $1, '+1555' || n, 'phone', 'usr_' || n from generate_series(1, $2::int) as n;
 insert into sessions (tenant_id, id, user_id, expires_at)
   select $1, 'ses_' || n, 'usr_' || n, now() + interval '1 day' from generate_series(1, $2::int) as n;
+insert into logins (tenant_id, id, browser_digest, user_id, identifier)
+  select $1, 'li_' || n, '', 'usr_' || n, '+1555' || n from generate_series(1, $2::int) as n;
+insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at)
+  select $1, 'gr_' || n, 'app_1', 'usr_' || n, 'ses_' || n, '{}', '{}', now(), now() + interval '1 day'
+  from generate_series(1, $2::int) as n;
+insert into consents (tenant_id, user_id, client_id, scopes)
+  select $1, 'usr_' || n, 'app_1', '{}' from generate_series(1, $2::int) as n;
 insert into challenges (tenant_id, id, identifier, channel, expires_at)
   select $1, 'ch_' || n, '+1555' || n, 'sms', now() from generate_series(1, $2::int) as n;
 insert into revoked_tokens (tenant_id, jti, expires_at)

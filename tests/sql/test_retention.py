@@ -13,6 +13,9 @@ from auth1.core.postgres import Queries
 from tests.sql.conftest import Connect
 from tests.sql.rows import (
     make_challenge,
+    make_consent,
+    make_grant,
+    make_hosted_login,
     make_idempotency,
     make_identifier,
     make_link,
@@ -88,6 +91,33 @@ INDEXED_PURGES = [
             "both": ("31 days", "1 day"),
         },
         kept={"live": ("-60 days", None), "ended": ("29 days 23 hours", None), "logged_out": ("-60 days", "29 days")},
+    ),
+    Purge(
+        "purge_logins",
+        "logins",
+        "id",
+        make_hosted_login,
+        old={"expired": ("1 day 1 minute",), "long_ago": ("1 year",)},
+        kept={"still": ("23 hours",), "open": ("-10 minutes",)},
+    ),
+    Purge(
+        "purge_grants",
+        "grants",
+        "id",
+        make_grant,
+        old={
+            "expired": ("1 day 1 minute", None),
+            "revoked": ("-60 days", "1 day 1 minute"),
+        },
+        kept={"live": ("-60 days", None), "ended": ("23 hours", None), "revoked_lately": ("-60 days", "23 hours")},
+    ),
+    Purge(
+        "purge_consents",
+        "consents",
+        "user_id",
+        make_consent,
+        old={"ended": ("30 days 1 minute",)},
+        kept={"given": (None,), "ended_lately": ("29 days",)},
     ),
     Purge(
         "purge_identifiers",
