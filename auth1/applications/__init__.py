@@ -4,5 +4,7 @@ handlers       of the API
 service        the same for API and command line
 routes         their routes
 kinds          the kinds of applications
+records        applications as they are stored
+rules          what an application of each kind may have
 redirect_uris  which redirect URIs may be registered, and whether a request's URI is
 """

@@ -18,23 +18,27 @@ from auth1.tenants.settings import TenantAdmin
 
 async def create_application(app: Services, request: Request[TenantAdmin], body: ApplicationIn) -> ApplicationCreated:
     """Register an application. Its secret is shown only in this response. A tenant has at most 100 applications."""
-    return await service.create_application(app, request.caller, body)
+    created = await service.create_application(app, request.caller, body.application())
+    return ApplicationCreated.of(created.application, client_secret=created.secret)
 
 
 async def list_applications(app: Services, request: Request[TenantAdmin], query: PageQuery) -> ApplicationPage:
     """List a tenant's applications, oldest first."""
     rows = await store.list_applications(app.postgres, request.caller.tenant_id, query.cursor, query.rows)
-    return ApplicationPage(*query.split(rows, lambda application: application.client_id))
+    data, next_cursor = query.split(rows, lambda application: application.client_id)
+    return ApplicationPage([ApplicationOut.of(application) for application in data], next_cursor)
 
 
 async def get_application(app: Services, request: Request[TenantAdmin]) -> ApplicationOut:
     """Return an application without its secret."""
-    return await store.get_application(app.postgres, request.caller.tenant_id, request.parameters["client_id"])
+    client_id = request.parameters["client_id"]
+    return ApplicationOut.of(await store.get_application(app.postgres, request.caller.tenant_id, client_id))
 
 
 async def update_application(app: Services, request: Request[TenantAdmin], body: ApplicationPatch) -> ApplicationOut:
     """Update some fields of an application."""
-    return await service.update_application(app, request.caller, request.parameters["client_id"], body)
+    client_id = request.parameters["client_id"]
+    return ApplicationOut.of(await service.update_application(app, request.caller, client_id, body.changes()))
 
 
 async def delete_application(app: Services, request: Request[TenantAdmin]) -> None:

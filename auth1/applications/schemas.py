@@ -1,10 +1,11 @@
 """Bodies of the routes that manage applications."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
+from auth1.applications.records import Application, ApplicationChanges, NewApplication
 from auth1.core.schemas import ONE_LINE, GraceIn, In, Out
 from auth1.signing.keys import Alg
 
@@ -41,6 +42,10 @@ class ApplicationIn(In):
     scopes: _Scopes = msgspec.field(default_factory=list)
     id_token_alg: _Alg = DEFAULT_ALG
 
+    def application(self) -> NewApplication:
+        """Return the application to store."""
+        return NewApplication(**msgspec.structs.asdict(self))
+
 
 class ApplicationPatch(In):
     """The fields of an application to change. A disabled application gets no tokens, and its tokens are not active."""
@@ -49,6 +54,11 @@ class ApplicationPatch(In):
     scopes: _Scopes | msgspec.UnsetType = msgspec.UNSET
     id_token_alg: _Alg | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
+
+    def changes(self) -> ApplicationChanges:
+        """Return the changes to store."""
+        sent = msgspec.structs.asdict(self).items()
+        return ApplicationChanges(**{name: value for name, value in sent if value is not msgspec.UNSET})
 
 
 class ApplicationOut(Out):
@@ -62,6 +72,12 @@ class ApplicationOut(Out):
     enabled: bool
     previous_secret_until: datetime | None
     created_at: datetime
+
+    @classmethod
+    def of(cls, application: Application, **more: Any) -> Self:
+        """Return the body that shows a stored application."""
+        fields = (name for name in cls.__struct_fields__ if name not in more)
+        return cls(**{name: getattr(application, name) for name in fields}, **more)
 
 
 class ApplicationCreated(ApplicationOut):

@@ -1,38 +1,36 @@
 """Manage applications: for the API and the command line."""
 
-import msgspec
-
-from auth1.applications import store
-from auth1.applications.schemas import (
-    ApplicationCreated,
-    ApplicationIn,
-    ApplicationOut,
-    ApplicationPatch,
-    ClientSecret,
-    ClientSecretRotation,
-)
+from auth1.applications import rules, store
+from auth1.applications.records import Application, ApplicationChanges, NewApplication
+from auth1.applications.schemas import ClientSecret, ClientSecretRotation
+from auth1.applications.store import Created
 from auth1.events.log import log_events
 from auth1.services import Services
 from auth1.signing.keys import Alg
 from auth1.tenants.settings import TenantAdmin
 
 
-async def create_application(app: Services, admin: TenantAdmin, body: ApplicationIn) -> ApplicationCreated:
-    """Create the keys that sign its tokens, and register an application.
+async def create_application(app: Services, admin: TenantAdmin, new: NewApplication) -> Created:
+    """Create the keys that sign its tokens, and register an application. Raises ValidationFailed, Conflict.
 
     The keys come first: after the application, whose secret is shown once, nothing may fail.
     """
-    await _ensure_keys(app, admin.tenant_id, body.id_token_alg)
-    created = await store.create_application(app.postgres, admin.tenant_id, body, admin.context)
+    rules.check_application(app.guard, new)
+    await _ensure_keys(app, admin.tenant_id, new.id_token_alg)
+    created = await store.create_application(app.postgres, admin.tenant_id, new, admin.context)
     log_events(app.log, created.events)
-    return ApplicationCreated(**msgspec.structs.asdict(created.application), client_secret=created.secret)
+    return created
 
 
 async def update_application(
-    app: Services, admin: TenantAdmin, client_id: str, patch: ApplicationPatch
-) -> ApplicationOut:
-    """Change some fields of an application."""
-    application, events = await store.update_application(app.postgres, admin.tenant_id, client_id, patch, admin.context)
+    app: Services, admin: TenantAdmin, client_id: str, changes: ApplicationChanges
+) -> Application:
+    """Change some fields of an application. Raises ValidationFailed, NotFound."""
+    kind = (await store.get_application(app.postgres, admin.tenant_id, client_id)).kind  # it never changes
+    rules.check_changes(app.guard, kind, changes)
+    application, events = await store.update_application(
+        app.postgres, admin.tenant_id, client_id, changes, admin.context
+    )
     log_events(app.log, events)
     await _ensure_keys(app, admin.tenant_id, application.id_token_alg)
     return application

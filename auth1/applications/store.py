@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1 import api_keys
-from auth1.applications.schemas import ApplicationIn, ApplicationOut, ApplicationPatch, Kind
+from auth1.applications.kinds import Kind
+from auth1.applications.records import Application, ApplicationChanges, NewApplication, has_secret
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
@@ -33,9 +34,14 @@ class _Insert(NamedTuple):
     client_id: str
     name: str
     kind: Kind
-    secret_digest: bytes
+    secret_digests: list[bytes]
     scopes: list[str]
     alg: Alg
+    redirect_uris: list[str]
+    logout_uris: list[str]
+    backchannel_logout_uri: str | None
+    first_party: bool
+    require_pkce: bool
     event_id: str
     actor: str
     request_id: str | None
@@ -59,6 +65,11 @@ class _Update(NamedTuple):
     name: str | None
     scopes: list[str] | None
     alg: Alg | None
+    redirect_uris: list[str] | None
+    logout_uris: list[str] | None
+    backchannel_logout_uri: str | None
+    first_party: bool | None
+    require_pkce: bool | None
     enabled: bool | None
     event_id: str
     actor: str
@@ -92,13 +103,18 @@ class _Row(NamedTuple):
     kind: Kind
     scopes: list[str]
     id_token_alg: Alg
+    redirect_uris: list[str]
+    logout_uris: list[str]
+    backchannel_logout_uri: str | None
+    first_party: bool
+    require_pkce: bool
     enabled: bool
     previous_secret_until: datetime | None
     created_at: datetime
     events: str | None
 
-    def shown(self) -> ApplicationOut:
-        return ApplicationOut(*self[:-1])
+    def application(self) -> Application:
+        return Application(*self[:-1])
 
 
 class _Events(NamedTuple):
@@ -111,10 +127,10 @@ class _RotatedRow(NamedTuple):
 
 
 class Created(NamedTuple):
-    """A new application, its secret, and the event."""
+    """A new application, its secret (None for a kind without one), and the event."""
 
-    application: ApplicationOut
-    secret: str
+    application: Application
+    secret: str | None
     events: list[RecordedEvent]
 
 
@@ -136,7 +152,7 @@ _DELETE = _QUERIES.statement("delete_application", _Delete, _Events)
 _ROTATE = _QUERIES.statement("rotate_application_secret", _Rotate, _RotatedRow)
 
 
-async def create_application(postgres: Postgres, tenant_id: str, body: ApplicationIn, context: EventContext) -> Created:
+async def create_application(postgres: Postgres, tenant_id: str, new: NewApplication, context: EventContext) -> Created:
     """Register an application. Raises NotFound for a deleted tenant, Conflict above the maximum number."""
     client_id = new_id("app")
 
@@ -145,50 +161,60 @@ async def create_application(postgres: Postgres, tenant_id: str, body: Applicati
         count = await transaction.row(_COUNT, _TenantId(tenant_id))
         if count is not None and count.applications >= MAX_APPLICATIONS:
             raise Conflict(f"A tenant has at most {MAX_APPLICATIONS} applications.")
-        secret = api_keys.make(api_keys.CLIENT, slug)
-        new = _Insert(
+        secret = api_keys.make(api_keys.CLIENT, slug) if has_secret(new.kind) else None
+        insert = _Insert(
             tenant_id=tenant_id,
             client_id=client_id,
-            name=body.name,
-            kind=body.kind,
-            secret_digest=secret.digest,
-            scopes=_unique(body.scopes),
-            alg=body.id_token_alg,
+            name=new.name,
+            kind=new.kind,
+            secret_digests=[] if secret is None else [secret.digest],
+            scopes=_unique(new.scopes),
+            alg=new.id_token_alg,
+            redirect_uris=_unique(new.redirect_uris),
+            logout_uris=_unique(new.logout_uris),
+            backchannel_logout_uri=new.backchannel_logout_uri,
+            first_party=new.first_party,
+            require_pkce=new.require_pkce,
             event_id=new_id("evt"),
             **context._asdict(),
         )
-        row = _one(await transaction.row(_INSERT, new))
-        return Created(row.shown(), secret.text, read_events(row.events))
+        row = _one(await transaction.row(_INSERT, insert))
+        return Created(row.application(), None if secret is None else secret.text, read_events(row.events))
 
     return await postgres.in_transaction(work)
 
 
-async def list_applications(postgres: Postgres, tenant_id: str, after: str, max_rows: int) -> list[ApplicationOut]:
+async def list_applications(postgres: Postgres, tenant_id: str, after: str, max_rows: int) -> list[Application]:
     """List a tenant's applications, oldest first."""
-    return [row.shown() for row in await postgres.rows(_LIST, _List(tenant_id, after, max_rows))]
+    return [row.application() for row in await postgres.rows(_LIST, _List(tenant_id, after, max_rows))]
 
 
-async def get_application(postgres: Postgres, tenant_id: str, client_id: str) -> ApplicationOut:
+async def get_application(postgres: Postgres, tenant_id: str, client_id: str) -> Application:
     """Return an application. Raises NotFound."""
-    return _one(await postgres.row(_FIND, _Key(tenant_id, client_id))).shown()
+    return _one(await postgres.row(_FIND, _Key(tenant_id, client_id))).application()
 
 
 async def update_application(
-    postgres: Postgres, tenant_id: str, client_id: str, patch: ApplicationPatch, context: EventContext
-) -> tuple[ApplicationOut, list[RecordedEvent]]:
+    postgres: Postgres, tenant_id: str, client_id: str, changes: ApplicationChanges, context: EventContext
+) -> tuple[Application, list[RecordedEvent]]:
     """Change some fields of an application. Raises NotFound."""
-    changes = _Update(
+    update = _Update(
         tenant_id=tenant_id,
         client_id=client_id,
-        name=patch.name or None,
-        scopes=_unique(patch.scopes) if isinstance(patch.scopes, list) else None,
-        alg=patch.id_token_alg or None,
-        enabled=patch.enabled if isinstance(patch.enabled, bool) else None,
+        name=changes.name,
+        scopes=_unique_or_none(changes.scopes),
+        alg=changes.id_token_alg,
+        redirect_uris=_unique_or_none(changes.redirect_uris),
+        logout_uris=_unique_or_none(changes.logout_uris),
+        backchannel_logout_uri=changes.backchannel_logout_uri,
+        first_party=changes.first_party,
+        require_pkce=changes.require_pkce,
+        enabled=changes.enabled,
         event_id=new_id("evt"),
         **context._asdict(),
     )
-    row = _one(await postgres.row(_UPDATE, changes))
-    return row.shown(), read_events(row.events)
+    row = _one(await postgres.row(_UPDATE, update))
+    return row.application(), read_events(row.events)
 
 
 async def delete_application(
@@ -204,10 +230,13 @@ async def delete_application(
 async def rotate_secret(
     postgres: Postgres, tenant_id: str, client_id: str, grace_in: int, context: EventContext
 ) -> Rotated:
-    """Replace the secret of an application. Raises NotFound."""
+    """Replace the secret of an application. Raises NotFound, and Conflict for a kind without secrets."""
 
     async def work(transaction: Transaction) -> Rotated:
         secret = api_keys.make(api_keys.CLIENT, await _lock(transaction, tenant_id))
+        found = await transaction.row(_FIND, _Key(tenant_id, client_id))
+        if found is not None and not has_secret(found.kind):
+            raise Conflict(f"An application of kind {found.kind} has no secret.")
         rotate = _Rotate(tenant_id, client_id, secret.digest, grace_in, new_id("evt"), *context)
         row = await transaction.row(_ROTATE, rotate)
         if row is None:
@@ -230,5 +259,9 @@ def _one(row: _Row | None) -> _Row:
     return row
 
 
-def _unique(scopes: list[str]) -> list[str]:
-    return list(dict.fromkeys(scopes))
+def _unique(texts: list[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def _unique_or_none(texts: list[str] | None) -> list[str] | None:
+    return None if texts is None else _unique(texts)

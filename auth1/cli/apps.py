@@ -5,7 +5,7 @@ from argparse import Namespace
 import msgspec
 
 from auth1.applications import service, store
-from auth1.applications.schemas import ApplicationIn, ApplicationOut, ClientSecretRotation
+from auth1.applications.schemas import ApplicationCreated, ApplicationIn, ApplicationOut, ClientSecretRotation
 from auth1.cli.commands import run, show, tenant_admin_for
 from auth1.core import schemas
 from auth1.services import Services
@@ -17,7 +17,9 @@ def create_application(options: Namespace) -> None:
 
     async def act(app: Services) -> msgspec.Struct:
         admin = await tenant_admin_for(app, options)
-        return await service.create_application(app, admin, schemas.convert(wanted, ApplicationIn))
+        body = schemas.convert(wanted, ApplicationIn)
+        created = await service.create_application(app, admin, body.application())
+        return ApplicationCreated.of(created.application, client_secret=created.secret)
 
     show(options, run(act), "client_id", "name", "kind", "client_secret")
 
@@ -27,7 +29,8 @@ def list_applications(options: Namespace) -> None:
 
     async def act(app: Services) -> list[ApplicationOut]:
         admin = await tenant_admin_for(app, options)
-        return await store.list_applications(app.postgres, admin.tenant_id, "", store.MAX_APPLICATIONS)
+        stored = await store.list_applications(app.postgres, admin.tenant_id, "", store.MAX_APPLICATIONS)
+        return [ApplicationOut.of(application) for application in stored]
 
     found = run(act)
     if options.json:

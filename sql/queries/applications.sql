@@ -11,32 +11,38 @@ select count(*) as applications from applications where tenant_id = @tenant_id
 -- name: insert_application
 -- The caller holds the lock of the tenant.
 with created as (
-  insert into applications (tenant_id, id, name, kind, secret_digests, secret_ends, scopes, id_token_alg)
-  values (@tenant_id, @client_id, @name, @kind, array[@secret_digest::bytea], array[null::timestamptz], @scopes::text[], @alg)
+  insert into applications (tenant_id, id, name, kind, secret_digests, secret_ends, scopes, id_token_alg, redirect_uris, logout_uris,
+    backchannel_logout_uri, first_party, require_pkce)
+  values (@tenant_id, @client_id, @name, @kind, @secret_digests::bytea[],
+    array_fill(null::timestamptz, array[cardinality(@secret_digests::bytea[])]), @scopes::text[], @alg, @redirect_uris::text[],
+    @logout_uris::text[], @backchannel_logout_uri, @first_party, @require_pkce)
   returning *
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
   select tenant_id, @event_id, 'application.created', @actor, id, @request_id, @network, jsonb_build_object('kind', kind) from created
   returning event_json(e) as event
 )
-select id as client_id, name, kind, scopes, id_token_alg, true as enabled, null::timestamptz as previous_secret_until, created_at,
+select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
+  require_pkce, true as enabled, null::timestamptz as previous_secret_until, created_at,
   (select json_agg(event)::text from new_event) as events
 from created
 
 -- name: list_applications
 -- Oldest first.
-select id as client_id, name, kind, scopes, id_token_alg, disabled_at is null as enabled,
+select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
+  require_pkce, disabled_at is null as enabled,
   case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at, null::text as events
 from applications where tenant_id = @tenant_id and id > @after order by id limit @max_rows
 
 -- name: find_application
 -- One application, without its event.
-select id as client_id, name, kind, scopes, id_token_alg, disabled_at is null as enabled,
+select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
+  require_pkce, disabled_at is null as enabled,
   case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at, null::text as events
 from applications where tenant_id = @tenant_id and id = @client_id
 
 -- name: update_application
--- Null: unchanged. Repeating changes nothing, and writes no event.
+-- Null: unchanged; an empty backchannel_logout_uri: none. Repeating changes nothing, and writes no event.
 with locked as (
   select * from applications where tenant_id = @tenant_id and id = @client_id for no key update
 ), differing as (
@@ -44,12 +50,20 @@ with locked as (
       case when @name <> l.name then 'name' end,
       case when @scopes::text[] <> l.scopes then 'scopes' end,
       case when @alg <> l.id_token_alg then 'id_token_alg' end,
+      case when @redirect_uris::text[] <> l.redirect_uris then 'redirect_uris' end,
+      case when @logout_uris::text[] <> l.logout_uris then 'logout_uris' end,
+      case when @backchannel_logout_uri <> coalesce(l.backchannel_logout_uri, '') then 'backchannel_logout_uri' end,
+      case when @first_party::boolean <> l.first_party then 'first_party' end,
+      case when @require_pkce::boolean <> l.require_pkce then 'require_pkce' end,
       case when @enabled::boolean <> (l.disabled_at is null) then 'enabled' end], null) as changed
   from locked l
 ), updated as (
   update applications a
   set name = coalesce(@name, a.name), scopes = coalesce(@scopes::text[], a.scopes),
-    id_token_alg = coalesce(@alg, a.id_token_alg),
+    id_token_alg = coalesce(@alg, a.id_token_alg), redirect_uris = coalesce(@redirect_uris::text[], a.redirect_uris),
+    logout_uris = coalesce(@logout_uris::text[], a.logout_uris),
+    backchannel_logout_uri = nullif(coalesce(@backchannel_logout_uri, a.backchannel_logout_uri), ''),
+    first_party = coalesce(@first_party::boolean, a.first_party), require_pkce = coalesce(@require_pkce::boolean, a.require_pkce),
     disabled_at = case @enabled::boolean when true then null when false then coalesce(a.disabled_at, now()) else a.disabled_at end
   from differing d
   where a.tenant_id = d.tenant_id and a.id = d.id and d.changed <> '{}'
@@ -60,12 +74,19 @@ with locked as (
   from updated
   returning event_json(e) as event
 )
-select l.id as client_id, coalesce(u.name, l.name) as name, l.kind, coalesce(u.scopes, l.scopes) as scopes,
-  coalesce(u.id_token_alg, l.id_token_alg) as id_token_alg,
-  case when u.id is null then l.disabled_at is null else u.disabled_at is null end as enabled,
-  case when l.secret_ends[2] > now() then l.secret_ends[2] end as previous_secret_until, l.created_at,
-  (select json_agg(event)::text from new_event) as events
-from locked l left join updated u on u.id = l.id
+-- The changed row, or else the old one.
+select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
+  require_pkce, disabled_at is null as enabled, case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until,
+  created_at, (select json_agg(event)::text from new_event) as events
+from (
+  select u.id, u.name, u.kind, u.scopes, u.id_token_alg, u.redirect_uris, u.logout_uris, u.backchannel_logout_uri, u.first_party,
+    u.require_pkce, u.disabled_at, u.secret_ends, u.created_at
+  from updated u
+  union all
+  select l.id, l.name, l.kind, l.scopes, l.id_token_alg, l.redirect_uris, l.logout_uris, l.backchannel_logout_uri, l.first_party,
+    l.require_pkce, l.disabled_at, l.secret_ends, l.created_at
+  from locked l where not exists (select from updated)
+) as now_stored
 
 -- name: delete_application
 -- Its access tokens end with it. No row if there is no such application.
