@@ -6,5 +6,6 @@ routes         their routes
 kinds          the kinds of applications
 records        applications as they are stored
 rules          what an application of each kind may have
+consents       the access of applications to a user's account
 redirect_uris  which redirect URIs may be registered, and whether a request's URI is
 """

@@ -18,6 +18,7 @@ FIELDS = {
     "challenge_id": "the challenge",
     "changed": "names of the changed fields, without values",
     "channel": "`sms` or `email`",
+    "client_id": "the application",
     "country": "of the phone number; null for an email",
     "created": "number of created users",
     "decision": "`block`, `other_channel` or `proof_required`",
@@ -26,6 +27,7 @@ FIELDS = {
     "error": "why it failed; null if unknown",
     "events": "types of events, or `*`",
     "existing": "number of users that existed before",
+    "grants": "number of ended grants",
     "is_new_user": "whether the user was created by this login",
     "is_set": "false: it was deleted",
     "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `country` …; of an application: `machine`",
@@ -196,6 +198,7 @@ class EventType(StrEnum):
     APPLICATION_CREATED = "application.created", "application", "an OAuth client was registered", "kind"
     APPLICATION_UPDATED = "application.updated", "application", "its fields, state or secret changed", "changed"
     APPLICATION_DELETED = "application.deleted", "application", "its access tokens are no longer active"
+    CONSENT_REVOKED = "consent.revoked", "user", "the access of an application to the account ended", "client_id grants"
     WEBHOOK_CREATED = "webhook.created", "webhook", "it was created", "events"
     WEBHOOK_UPDATED = "webhook.updated", "webhook", "its URL, events, state or secret changed", "changed"
     WEBHOOK_DISABLED = (

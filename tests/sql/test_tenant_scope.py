@@ -62,6 +62,7 @@ SANDBOXES = {
     "delivery_queue.claim_deliveries": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "webhooks.fan_out": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "oauth.*": "a sandbox has the applications of its tenant",
+    "consents.*": "a sandbox has the applications of its tenant",
 }
 GLOBAL_LOCKS = {
     "4151511": "migrations",
