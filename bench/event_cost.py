@@ -27,11 +27,9 @@ MAX_RATIO = 1.05
 
 
 async def follow(services: Services) -> None:
-    """Seal and fan out all events."""
-    while await seal_once(services):
-        pass
-    while await fan_out(services):
-        pass
+    """Run one round of each reader. It takes all events of a batch."""
+    await seal_once(services)
+    await fan_out(services)
 
 
 async def flow(api: Api) -> None:
