@@ -1,6 +1,9 @@
 """A client of event streams: of an application in this process, or over a socket."""
 
 import asyncio
+import fcntl
+import termios
+from array import array
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -167,6 +170,20 @@ class SocketStream(Parser):
         self._writer.close()
         with suppress(ConnectionError):
             await self._writer.wait_closed()
+
+    def unread_bytes(self) -> int:
+        """Return the bytes that wait in the kernel's receive buffer."""
+        found = array("i", [0])
+        fcntl.ioctl(self._writer.get_extra_info("socket").fileno(), termios.FIONREAD, found)
+        return found[0]
+
+    async def until_stalled(self) -> None:
+        """Wait until the receive buffer is full: nothing arrives any more."""
+        sizes = [0]
+        async with asyncio.timeout(PATIENCE_S):
+            while sizes[-1] == 0 or sizes[-5:] != sizes[-1:] * 5:
+                await asyncio.sleep(0.2)
+                sizes.append(self.unread_bytes())
 
     async def read(self) -> bool:
         """Read one chunk; return False at the end. A broken connection leaves `is_complete` False."""

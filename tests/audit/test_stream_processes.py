@@ -33,8 +33,9 @@ async def test_streams_of_two_workers_resume_and_end_at_sigterm(
         for client in clients[:2]:
             async with SocketStream(auth1.port, key, last_id=client.messages[2].id) as resumed:
                 assert await resumed.wait_for(3) == ids[3:]
-        silent = await stack.enter_async_context(SocketStream(auth1.port, key))
-        ids += await audit_log.add(tenant_id, 60, data=LARGE)  # more than the buffers between it and the worker
+        ids += await audit_log.add(tenant_id, 60, data=LARGE)  # more than the buffers between a client and the worker
+        silent = await stack.enter_async_context(SocketStream(auth1.port, key, last_id=ids[5]))
+        await silent.until_stalled()
 
         auth1.process.send_signal(signal.SIGTERM)
         await asyncio.gather(*(client.read_all() for client in clients))

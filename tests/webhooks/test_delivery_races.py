@@ -213,7 +213,10 @@ async def test_deletion_while_sending_ends_all_deliveries(owner: Owner, receiver
     assert await owner.deliveries(webhook) == []
 
 
-async def test_requests_to_replay_share_one_rate(owner: Owner, receiver: Receiver) -> None:
+async def test_requests_to_replay_share_one_rate(
+    owner: Owner, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_store, "REPLAY_INTERVAL_MS", 600_000)
     webhook = await subscribe(owner, receiver)
     sent = await send(owner, 4)
     path = f"/{webhook['webhook_id']}"

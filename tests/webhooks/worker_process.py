@@ -16,7 +16,7 @@ async def main(database_url: str, secret: str, lease_s: float) -> None:
     postgres = Postgres(database_url, log, size=4, timeout_scale=20)
     await postgres.start()
     guard = Guard((ipaddress.ip_network("127.0.0.0/8"),))
-    worker = DeliveryWorker(postgres, Keyring(secret), log, guard, lease_s=lease_s, call_s=lease_s / 4)
+    worker = DeliveryWorker(postgres, Keyring(secret), log, guard, lease_s=lease_s, call_s=lease_s / 2)
     worker.start()
     print("started", flush=True)
     await asyncio.Event().wait()
