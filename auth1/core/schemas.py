@@ -14,6 +14,14 @@ NOT_NULL = sentences.NOT_NULL
 ONE_LINE = {"message": "Must be one line of text without control characters."}
 # Seconds in which a rotated key or secret stays valid beside the new one: at most 30 days.
 GraceIn = Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)]
+HostName = Annotated[  # the last label begins with a letter: an IP address is not a host name
+    str,
+    msgspec.Meta(
+        max_length=253,
+        pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z",
+        extra={"message": "Must be a lower-case host name such as app.example.com."},
+    ),
+]
 
 encode = msgspec.json.Encoder().encode
 

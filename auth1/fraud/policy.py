@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from auth1.core.schemas import ONE_LINE, read_stored
+from auth1.core.schemas import ONE_LINE, HostName, read_stored
 from auth1.errors import FieldError, ValidationFailed
 
 Mode = Literal["on", "shadow", "off"]
@@ -39,14 +39,6 @@ SIGNALS = (
 _UNKNOWN_SIGNAL = f"Must be one of: {', '.join(SIGNALS)}."
 _Allowance = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE)]
-_HostName = Annotated[
-    str,
-    msgspec.Meta(
-        max_length=253,
-        pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z",
-        extra={"message": "Must be a lower-case host name such as app.example.com."},
-    ),
-]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +77,7 @@ class Captcha(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provider: Literal["turnstile", "hcaptcha"]
     site_key: _Text
     secret: _Text | msgspec.UnsetType = msgspec.UNSET
-    hostnames: Annotated[tuple[_HostName, ...], msgspec.Meta(max_length=20)] = ()
+    hostnames: Annotated[tuple[HostName, ...], msgspec.Meta(max_length=20)] = ()
     on_failure: Literal["allow", "deny"] = "allow"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from auth1.api_keys import Kind
-from auth1.core.schemas import read_stored
+from auth1.core.schemas import HostName, read_stored
 from auth1.events.log import EventContext
 from auth1.fraud.policy import DEFAULT_POLICY, Policy, in_shadow
 from auth1.hooks.config import NO_HOOKS, Hooks
@@ -60,14 +60,6 @@ _Color = Annotated[
 _Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Days = Annotated[int, msgspec.Meta(ge=1, le=3660)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
-_HostName = Annotated[  # the last label begins with a letter: an IP address is not a host name
-    str,
-    msgspec.Meta(
-        max_length=253,
-        pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z",
-        extra={"message": "Must be a lower-case host name such as app.example.com."},
-    ),
-]
 
 # SMS sender IDs. Twilio: a messaging service, a number, or a name; SNS: a number, or a name of letters and digits.
 _TwilioSender = Annotated[
@@ -190,7 +182,7 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         _Color | None, msgspec.Meta(description="Colour of the button in an email and behind its link.")
     ] = None
     sms_autofill_host: Annotated[
-        _HostName | None, msgspec.Meta(description="Host where browsers fill in the code of an SMS; null: any.")
+        HostName | None, msgspec.Meta(description="Host where browsers fill in the code of an SMS; null: any.")
     ] = None
     retry_undelivered: Annotated[
         bool, msgspec.Meta(description="Send a message that was not delivered once more, by another provider.")

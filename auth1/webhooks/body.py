@@ -4,7 +4,6 @@ from datetime import datetime
 
 import msgspec
 
-from auth1.events.reader import EventRow
 from auth1.webhooks.schemas import TEST
 
 
@@ -19,24 +18,41 @@ class _Body(msgspec.Struct):
     data: msgspec.Raw
 
 
-_encode = msgspec.json.Encoder().encode
+class Content(msgspec.Struct, frozen=True):
+    """What a delivery brings: a body of its own, or the row of its event, whose columns are null when it was purged."""
 
+    body: str | None
+    event_id: str | None
+    event_tenant: str | None
+    type: str
+    actor: str
+    subject: str
+    request_id: str | None
+    data: str
+    created_at: datetime | None
 
-def event_body(event: EventRow) -> bytes:
-    """Return the body of an event. Its `data` is the text that PostgreSQL stores."""
-    data = msgspec.Raw(event.data.encode())
-    return _encode(
-        _Body(
-            event.type,
-            event.created_at,
-            event.id,
-            event.tenant_id,
-            event.actor,
-            event.subject,
-            event.request_id,
-            data,
+    def encode(self) -> bytes | None:
+        """Return the body of the delivery; null when its event was purged. `data` is that of PostgreSQL."""
+        if self.body is not None:
+            return self.body.encode()
+        if self.event_id is None or self.event_tenant is None or self.created_at is None:
+            return None
+        data = msgspec.Raw(self.data.encode())
+        return _encode(
+            _Body(
+                self.type,
+                self.created_at,
+                self.event_id,
+                self.event_tenant,
+                self.actor,
+                self.subject,
+                self.request_id,
+                data,
+            )
         )
-    )
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def test_body(

@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 from auth1.core.postgres import Postgres, Transaction
 from auth1.errors import Conflict, NotFound
-from auth1.events.reader import EventRow
 from auth1.webhooks import statements
-from auth1.webhooks.body import event_body
 from auth1.webhooks.delivery_ids import delivery_id, event_prefix
 from auth1.webhooks.schemas import TEST, CallOut, DeliveryOut, DeliveryQuery, State
 from auth1.webhooks.statements import DeliveryKey
@@ -74,11 +72,7 @@ async def find_delivery(postgres: Postgres, key: DeliveryKey) -> DeliveryOut:
 async def find_body(postgres: Postgres, key: DeliveryKey) -> bytes | None:
     """Return the body of a delivery; None when its event was purged."""
     row = await postgres.row(statements.CONTENT, key)
-    if row is not None and row.body is not None:
-        return row.body.encode()
-    if row is None or row.tenant_id is None:
-        return None
-    return event_body(EventRow(row.tenant_id, *row[2:]))
+    return row.encode() if row is not None else None
 
 
 async def list_calls(postgres: Postgres, key: DeliveryKey) -> list[CallOut]:

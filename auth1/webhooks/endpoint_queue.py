@@ -164,7 +164,7 @@ class EndpointQueue:
         call = Call(
             row.url,
             delivery,
-            row.content(delivery.event_id),
+            row.encode(),
             # A key that is lost must not leave a message with the signature of the other one alone.
             [] if keys[0] is None else [key for key in keys if key is not None],
             row.created_at,

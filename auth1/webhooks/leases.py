@@ -7,8 +7,7 @@ from typing import NamedTuple
 from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Postgres, Queries
 from auth1.events.log import RecordedEvent, read_events
-from auth1.events.reader import EventRow
-from auth1.webhooks.body import event_body
+from auth1.webhooks.body import Content
 from auth1.webhooks.schedule import DISABLED_AFTER_S, DISABLED_FROM, FAILING_FROM
 from auth1.webhooks.schemas import State
 
@@ -54,48 +53,16 @@ class Claim(NamedTuple):
     max_again: int
 
 
-class ClaimedRow(NamedTuple):
-    """The endpoint with a claimed delivery, or without one, and the row of the event."""
+class ClaimedRow(Content, frozen=True):
+    """The endpoint with a claimed delivery, or without one."""
 
     url: str
     failures: int
     secret: bytes
     previous_secret: bytes | None
-    event_id: str | None
     attempts: int
     attempts_before: int
     claimed_until: datetime | None
-    body: str | None
-    event_tenant: str | None
-    type: str
-    actor: str
-    subject: str
-    request_id: str | None
-    network: str | None
-    data: str
-    created_at: datetime | None
-    tx: str
-
-    def content(self, event_id: str) -> bytes | None:
-        """Return the body of the delivery; None when its event was purged."""
-        if self.body is not None:
-            return self.body.encode()
-        if self.event_tenant is None or self.created_at is None:
-            return None
-        return event_body(
-            EventRow(
-                self.event_tenant,
-                event_id,
-                self.type,
-                self.actor,
-                self.subject,
-                self.request_id,
-                self.network,
-                self.data,
-                self.created_at,
-                self.tx,
-            )
-        )
 
 
 class Claimed(NamedTuple):

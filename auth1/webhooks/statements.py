@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import NoParams, Queries
+from auth1.webhooks.body import Content
 from auth1.webhooks.delivery_ids import delivery_id
 from auth1.webhooks.schemas import CallOut, DeliveryOut, LastCall, State
 from auth1.webhooks.store import WebhookKey
@@ -154,22 +155,6 @@ class NewTest(NamedTuple):
     event_id: str
     type: str
     body: str
-
-
-class Content(NamedTuple):
-    """The body that a delivery brings, or the row of its event."""
-
-    body: str | None
-    tenant_id: str | None
-    id: str
-    type: str
-    actor: str
-    subject: str
-    request_id: str | None
-    network: str | None
-    data: str
-    created_at: datetime
-    tx: str
 
 
 LIST = _QUERIES.statement("list_deliveries", ListDeliveries, Delivery)

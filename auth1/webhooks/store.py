@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
-from auth1.webhooks.schemas import DisabledReason, WebhookOut
+from auth1.webhooks.schemas import WebhookOut
 
 MAX_WEBHOOKS = 10  # of a tenant
 
@@ -39,37 +41,12 @@ class _Insert(NamedTuple):
     network: str | None
 
 
-class _Webhook(NamedTuple):
-    webhook_id: str
-    url: str
-    types: list[str]
-    sandbox: bool
-    is_enabled: bool
-    disabled_reason: DisabledReason | None
-    failing_since: datetime | None
-    previous_secret_until: datetime | None
-    created_at: datetime
+class _ChangedWebhook(WebhookOut):
+    new_events: str | None
 
     def out(self) -> WebhookOut:
         """Return the webhook as callers see it."""
-        return WebhookOut(*self)
-
-
-class _ChangedWebhook(NamedTuple):
-    webhook_id: str
-    url: str
-    types: list[str]
-    sandbox: bool
-    is_enabled: bool
-    disabled_reason: DisabledReason | None
-    failing_since: datetime | None
-    previous_secret_until: datetime | None
-    created_at: datetime
-    events: str | None
-
-    def out(self) -> WebhookOut:
-        """Return the webhook as callers see it."""
-        return WebhookOut(*self[:-1])
+        return WebhookOut(*msgspec.structs.astuple(self)[:-1])
 
 
 class _Page(NamedTuple):
@@ -89,7 +66,7 @@ class _Update(NamedTuple):
     tenant_id: str
     webhook_id: str
     url: str | None
-    types: list[str] | None
+    events: list[str] | None
     enabled: bool | None
     event_id: str
     actor: str
@@ -129,8 +106,8 @@ class _Rotated(NamedTuple):
 _LOCK_OWNER = _QUERIES.statement("lock_owner", _Owner, _Tenant)
 _COUNT = _QUERIES.statement("count_webhooks", _Owner, _Count)
 _INSERT = _QUERIES.statement("insert_webhook", _Insert, _ChangedWebhook)
-_LIST = _QUERIES.statement("list_webhooks", _Page, _Webhook)
-_FIND = _QUERIES.statement("find_webhook", WebhookKey, _Webhook)
+_LIST = _QUERIES.statement("list_webhooks", _Page, WebhookOut)
+_FIND = _QUERIES.statement("find_webhook", WebhookKey, WebhookOut)
 _UPDATE = _QUERIES.statement("update_webhook", _Update, _ChangedWebhook)
 _DELETE = _QUERIES.statement("delete_webhook", _Delete, _Events)
 _ROTATE = _QUERIES.statement("rotate_secret", _Rotate, _Rotated)
@@ -159,14 +136,14 @@ async def create_webhook(
             raise Conflict(f"A tenant has at most {MAX_WEBHOOKS} webhooks; delete one.")
         row = await transaction.row(_INSERT, _Insert(tenant_id, *new, new_id("evt"), *context))
         assert row is not None, "the statement always returns a row"
-        return row.out(), read_events(row.events)
+        return row.out(), read_events(row.new_events)
 
     return await postgres.in_transaction(work)
 
 
 async def list_webhooks(postgres: Postgres, tenant_id: str, after: str, limit: int) -> list[WebhookOut]:
     """Return the webhooks of a tenant, oldest first."""
-    return [row.out() for row in await postgres.rows(_LIST, _Page(tenant_id, after, limit))]
+    return await postgres.rows(_LIST, _Page(tenant_id, after, limit))
 
 
 async def find_webhook(postgres: Postgres, key: WebhookKey) -> WebhookOut:
@@ -174,7 +151,7 @@ async def find_webhook(postgres: Postgres, key: WebhookKey) -> WebhookOut:
     row = await postgres.row(_FIND, key)
     if row is None:
         raise NotFound
-    return row.out()
+    return row
 
 
 async def update_webhook(
@@ -192,7 +169,7 @@ async def update_webhook(
     )
     if row is None:
         raise NotFound
-    return row.out(), read_events(row.events)
+    return row.out(), read_events(row.new_events)
 
 
 async def delete_webhook(postgres: Postgres, key: WebhookKey, context: EventContext) -> list[RecordedEvent]:

@@ -170,7 +170,7 @@ returning event_id
 
 -- name: find_content
 -- The body that a delivery brings, or the row of its event. No columns of an event that was purged.
-select d.body, e.tenant_id, e.id, e.type, e.actor, e.subject, e.request_id, e.network, e.data::text as data, e.created_at, e.tx::text as tx
+select d.body, d.event_id, e.tenant_id as event_tenant, e.type, e.actor, e.subject, e.request_id, e.data::text as data, e.created_at
 from deliveries d
 left join events e
   on e.tenant_id = d.tenant_id || case when d.is_sandbox then ':test' else '' end and e.id = d.event_id and d.body is null

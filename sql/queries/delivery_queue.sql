@@ -68,7 +68,7 @@ with endpoint as (
 )
 select w.url, w.failures, w.secret, w.previous_secret,
   c.event_id, c.attempts, c.attempts_before, c.claimed_until, c.body, e.tenant_id as event_tenant, e.type, e.actor, e.subject, e.request_id,
-  e.network, e.data::text as data, e.created_at, e.tx::text as tx
+  e.data::text as data, e.created_at
 from endpoint w
 left join claimed c on true
 left join events e

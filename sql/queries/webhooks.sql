@@ -19,19 +19,19 @@ with new_event as (
   select @tenant_id, @webhook_id, @url, @events::text[], @sandbox, @secret, tx from new_event
   returning *
 )
-select id as webhook_id, url, events as types, sandbox, is_enabled, disabled_reason, failing_since, previous_secret_until, created_at,
-  (select json_agg(event)::text from new_event) as events
+select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_reason, failing_since, previous_secret_until, created_at,
+  (select json_agg(event)::text from new_event) as new_events
 from created
 
 -- name: list_webhooks
 -- Oldest first.
-select id as webhook_id, url, events as types, sandbox, is_enabled, disabled_reason, failing_since,
+select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_reason, failing_since,
   case when previous_secret_until > now() then previous_secret_until end as previous_secret_until, created_at
 from webhooks where tenant_id = @tenant_id and deleted_at is null and id > @after order by id limit @max_rows
 
 -- name: find_webhook
 -- See the name.
-select id as webhook_id, url, events as types, sandbox, is_enabled, disabled_reason, failing_since,
+select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_reason, failing_since,
   case when previous_secret_until > now() then previous_secret_until end as previous_secret_until, created_at
 from webhooks where tenant_id = @tenant_id and id = @webhook_id and deleted_at is null
 
@@ -41,7 +41,7 @@ from webhooks where tenant_id = @tenant_id and id = @webhook_id and deleted_at i
 with locked as (
   select * from webhooks where tenant_id = @tenant_id and id = @webhook_id and deleted_at is null for no key update
 ), wanted as (
-  select l.*, coalesce(@url, l.url) as new_url, coalesce(@types::text[], l.events) as new_events,
+  select l.*, coalesce(@url, l.url) as new_url, coalesce(@events::text[], l.events) as new_events,
     coalesce(@enabled::boolean, l.is_enabled) as enables
   from locked l
 ), differing as (
@@ -68,12 +68,12 @@ with locked as (
   from updated
   returning event_json(e) as event
 )
-select l.id as webhook_id, coalesce(u.url, l.url) as url, coalesce(u.events, l.events) as types, l.sandbox,
-  coalesce(u.is_enabled, l.is_enabled) as is_enabled,
+select l.id as webhook_id, coalesce(u.url, l.url) as url, coalesce(u.events, l.events) as events, l.sandbox,
+  coalesce(u.is_enabled, l.is_enabled) as enabled,
   case when u.id is null then l.disabled_reason else u.disabled_reason end as disabled_reason,
   case when u.id is null then l.failing_since else u.failing_since end as failing_since,
   case when l.previous_secret_until > now() then l.previous_secret_until end as previous_secret_until, l.created_at,
-  (select json_agg(event)::text from new_event) as events
+  (select json_agg(event)::text from new_event) as new_events
 from locked l left join updated u on u.id = l.id
 
 -- name: delete_webhook
