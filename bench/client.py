@@ -117,6 +117,10 @@ class Phone:
         message = await self._connection.send(f"GET /codes/{number} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         return expect(message, 200).body.decode()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._connection.is_closed
+
     def close(self) -> None:
         self._connection.close()
 
@@ -132,6 +136,11 @@ class Person:
     @classmethod
     async def arrive(cls, port: int, codes_port: int, api_key: str) -> Self:
         return cls(await Connection.open(port), await Phone.at(codes_port), api_key)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether a server has closed a connection of this user."""
+        return self._api.is_closed or self._phone.is_closed
 
     def leave(self) -> None:
         self._api.close()

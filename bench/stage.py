@@ -76,11 +76,16 @@ class Serving:
         if status != 201:
             raise StageError(f"no tenant could be made: {status} {answer!r}")
         made: dict[str, Any] = json.loads(answer)
-        path = f"/api/admin/tenants/{made['tenant_id']}/fraud/policy"
-        status, answer = _ask(self.port, "PUT", path, json.dumps(POLICY), headers)
+        self.set_policy(made["tenant_id"], POLICY)
+        return made
+
+    def set_policy(self, tenant_id: str, policy: Mapping[str, object]) -> None:
+        """Set the fraud policy of a tenant."""
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.admin_token}"}
+        path = f"/api/admin/tenants/{tenant_id}/fraud/policy"
+        status, answer = _ask(self.port, "PUT", path, json.dumps(policy), headers)
         if status != 200:
             raise StageError(f"the fraud policy could not be set: {status} {answer!r}")
-        return made
 
 
 @dataclass(frozen=True)
