@@ -117,11 +117,10 @@ class _Document:
             operation["requestBody"] = {"required": not route.body_optional, "content": self._body(route)}
         found = {error for one in (route, *others) for error in (*errors.derived_errors(one), *one.errors)}
         codes = errors.oauth_codes(found) if route.oauth else errors.codes_by_status(found)
-        described_errors = (
-            {str(status): errors.oauth_response(status, listed) for status, listed in codes.items()}
-            if route.oauth
-            else {str(status): errors.reference(status, listed) for status, listed in codes.items()}
-        )
+        respond = errors.reference
+        if route.oauth or route.on_error is not None:
+            respond = errors.oauth_response if route.oauth else errors.page_response
+        described_errors = {str(status): respond(status, listed) for status, listed in codes.items()}
         operation["responses"] = self._responses(route, codes, described_errors)
         operation["x-error-codes"] = sorted({code for listed in codes.values() for code in listed})
         return operation

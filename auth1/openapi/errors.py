@@ -7,7 +7,7 @@ import msgspec
 
 from auth1 import errors
 from auth1.core.http.problems import CONTENT_TYPE, OAuthError, oauth_error, problem
-from auth1.core.http.request import JSON, Form, Image, Upload
+from auth1.core.http.request import HTML, JSON, Form, Image, Upload
 from auth1.core.http.router import Route
 from auth1.errors import ApiError
 from auth1.openapi import metadata
@@ -79,6 +79,19 @@ def oauth_response(status: int, codes: list[str]) -> Json:
     return {
         "description": ", ".join(f"`{code}`" for code in codes),
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in response_headers(status)},
+        "content": content,
+    }
+
+
+def page_response(status: int, codes: list[str]) -> Json:
+    """Return an error response of a page for people. A request that does not reach it gets a problem document."""
+    content: Json = {HTML: {"schema": {"type": "string"}}}
+    if any(error.status == status for error in (*_ANY_REQUEST, errors.NotFound)):
+        content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    headers = [*response_headers(status), "content-security-policy", "referrer-policy"]
+    return {
+        "description": ", ".join(f"`{code}`" for code in codes),
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
         "content": content,
     }
 

@@ -1,5 +1,9 @@
-"""Look and headers of every HTML page.
+"""What all HTML pages have in common: their look, headers, forms and errors.
 
-theme    a tenant's language and colours, and the style sheet made of them
-headers  the Content-Security-Policy and other headers of a page
+theme           a tenant's language and colours, and the style sheet made of them
+headers         the Content-Security-Policy and other headers of a page
+forms           protection against forms of other sites
+browser_cookie  the cookie that recognises a browser while it signs in
+script          the script of pages with forms
+errors          errors as pages
 """

@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from auth1.pages.script import SCRIPT
 from auth1.pages.theme import Theme
 
 Headers = list[tuple[bytes, bytes]]
@@ -14,12 +15,31 @@ def page_headers(theme: Theme, redirect_to: str | None = None) -> Headers:
     the private scheme of an app.
     """
     form_action = "'self'" if redirect_to is None else f"'self' {_source(redirect_to)}"
+    policy = _policy(theme, form_action, "")
+    return [(b"content-security-policy", policy.encode()), (b"referrer-policy", b"no-referrer")]
+
+
+def form_page_headers(theme: Theme, *, posts_elsewhere: bool = False) -> Headers:
+    """Return the headers of a page with forms and the script of pages. `posts_elsewhere`: to an application.
+
+    The browser sends the true origin with its forms; under `no-referrer` it would send `null`. No cache keeps the page.
+    """
+    form_action = None if posts_elsewhere else "'self'"
+    script = f"script-src 'sha256-{SCRIPT.sha256}'; connect-src 'self'; "
+    return [
+        (b"content-security-policy", _policy(theme, form_action, script).encode()),
+        (b"referrer-policy", b"same-origin"),
+        (b"cache-control", b"no-store"),
+    ]
+
+
+def _policy(theme: Theme, form_action: str | None, script: str) -> str:
     image = "" if theme.logo_url is None else "img-src 'self'; "
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{theme.stylesheet.sha256}'; {image}form-action {form_action}; "
+    forms = "" if form_action is None else f"form-action {form_action}; "
+    return (
+        f"default-src 'none'; style-src 'sha256-{theme.stylesheet.sha256}'; {script}{image}{forms}"
         "frame-ancestors 'none'; base-uri 'none'"
     )
-    return [(b"content-security-policy", policy.encode()), (b"referrer-policy", b"no-referrer")]
 
 
 def _source(url: str) -> str:

@@ -11,8 +11,14 @@ from auth1.templates.colors import button_colors
 from auth1.templates.schemas import Branding
 from auth1.templates.strings import STRINGS
 
-_LIGHT = "--text:#111827;--muted:#4b5563;--card:#ffffff;--background:#f3f4f6;--border:#e5e7eb"
-_DARK = "--text:#f9fafb;--muted:#d1d5db;--card:#1f2937;--background:#111827;--border:#374151"
+_LIGHT = (
+    "--text:#111827;--muted:#4b5563;--card:#ffffff;--background:#f3f4f6;--border:#e5e7eb;--field:#6b7280;"
+    "--error:#b42318"
+)
+_DARK = (
+    "--text:#f9fafb;--muted:#d1d5db;--card:#1f2937;--background:#111827;--border:#374151;--field:#9ca3af;"
+    "--error:#fda29b"
+)
 _RULES = Path(__file__).with_name("page.css").read_text()
 
 

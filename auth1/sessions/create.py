@@ -50,18 +50,20 @@ async def issue_tokens(
     is_new_user: bool,
     claims: ExtraClaims,
 ) -> Verified:
-    """Return the tokens of a session whose row is committed. `claims` are those of the tenant's hook.
+    """Return the tokens of a session whose row is committed. `claims` are those of the tenant's hook."""
+    await count_session(app, tenant, user_id, is_new_user=is_new_user)
+    subject = Subject(user_id, session.session_id, identifier.channel, identifier.value)
+    return Verified(**structs.asdict(session_tokens(app, tenant, subject, 0, claims)), is_new_user=is_new_user)
 
-    Where the tenant limits the sessions of a user, the oldest ones beyond the limit are revoked.
-    """
+
+async def count_session(app: Services, tenant: Tenant, user_id: str, *, is_new_user: bool) -> None:
+    """Count an opened session. Where the tenant limits the sessions of a user, revoke the oldest ones beyond it."""
     metrics.SESSIONS_OPENED["yes" if is_new_user else "no"].inc()
     max_sessions = tenant.settings.max_sessions_per_user
     if max_sessions is not None and not is_new_user:
         with suppress(Unavailable):  # the code is consumed already, and the next login repeats this
             revoked = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, max_sessions)
             await app.sessions.revoke(tenant.id, revoked)
-    subject = Subject(user_id, session.session_id, identifier.channel, identifier.value)
-    return Verified(**structs.asdict(session_tokens(app, tenant, subject, 0, claims)), is_new_user=is_new_user)
 
 
 def session_tokens(app: Services, tenant: Tenant, subject: Subject, number: int, claims: ExtraClaims) -> Tokens:

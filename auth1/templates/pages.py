@@ -60,6 +60,11 @@ def render_expired(look: Look, back: WayBack | None = None) -> str:
     return _status(look, strings.expired_title, strings.expired, back)
 
 
+def render_message(look: Look, title: str, text: str) -> str:
+    """Render a page with a heading and a sentence."""
+    return _status(look, title, text, None)
+
+
 def _status(look: Look, title: str, text: str, back: WayBack | None) -> str:
     strings: PageStrings = STRINGS[look.lang].pages
     return html.LINK_STATUS.render(

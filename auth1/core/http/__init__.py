@@ -7,6 +7,7 @@ router      method and path -> Route
 query       query string -> Struct
 pagination  pages of a list
 problems    an error as application/problem+json
+cookies     cookies with fixed flags
 cors        which web origins may call
 client_ip   the client's address, through trusted proxies only
 static      documents that never change, compressed once

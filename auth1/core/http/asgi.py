@@ -1,9 +1,8 @@
 """Map ASGI requests to calls of typed handlers.
 
 One request: find the route -> guard (authentication, rate limit) -> read at most 16 KiB and decode them into the
-route's Struct -> handler -> encode. Errors become problem documents in one place. A request has one deadline and one
-log line. Work that a route or request does not use is not done: CORS without an Origin header, concurrency limits of
-routes without one, the spelling of a path that is known.
+route's Struct -> handler -> encode. Errors become responses in one place. A request has one deadline and one log line.
+Work that a route or request does not use is not done, such as CORS without an Origin header.
 """
 
 import asyncio
@@ -117,9 +116,10 @@ class App(Lifecycle[Services]):
             if route is not None and route.oauth:
                 status, content_type, body = problems.oauth_error(refusal)
                 request.headers.append(_NO_STORE)
+            elif route is not None and route.on_error is not None:
+                status, content_type, body = _encode(route, route.on_error(request, refusal))
             else:
-                status, content_type = refusal.status, problems.CONTENT_TYPE
-                body = schemas.encode(problems.problem(refusal, request.request_id))
+                status, content_type, body = problems.problem_response(refusal, request.request_id)
             request.headers += problems.headers(refusal)
             request.log["code"] = refusal.code
             metrics.ERROR_RESPONSES[refusal.code].inc()

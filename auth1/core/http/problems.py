@@ -3,6 +3,7 @@
 import msgspec
 
 from auth1.api_error import CaptchaChallenge, PowChallenge
+from auth1.core import schemas
 from auth1.errors import ApiError, OAuthApiError
 
 CONTENT_TYPE = b"application/problem+json"
@@ -46,6 +47,11 @@ def problem(refusal: ApiError, request_id: str) -> Problem:
         proof=refusal.proof,
         channels=list(refusal.channels) or None,
     )
+
+
+def problem_response(refusal: ApiError, request_id: str) -> tuple[int, bytes, bytes]:
+    """Return status, content type and body of an error response."""
+    return refusal.status, CONTENT_TYPE, schemas.encode(problem(refusal, request_id))
 
 
 class OAuthError(msgspec.Struct):

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from auth1.core.http.request import BodyLimit, Decode
+from auth1.core.http.request import BodyLimit, Decode, Response
 from auth1.core.ratelimit import ClientRateLimit
 from auth1.errors import ApiError, MethodNotAllowed, NotFound
 
@@ -58,6 +58,7 @@ class Route(NamedTuple):
     any_origin: bool = False  # web pages of all origins may call it, whatever CORS_ORIGINS says; it reads no cookie
     oauth: bool = False  # errors have OAuth's form (RFC 6749, 5.2)
     page: bool = False  # HTML for people: its forms are posted with an Origin of `null`, which CORS does not govern
+    on_error: Callable[[Any, ApiError], Response] | None = None  # renders the errors of a page for people
     # The responses of a handler that returns Response: status, and a Struct, a media type, or None without a body.
     responses: tuple[tuple[int, Any], ...] = ()
     request_headers: tuple[str, ...] = ()  # read by the handler

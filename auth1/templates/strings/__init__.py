@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 
 import msgspec
 
@@ -9,6 +10,7 @@ from auth1.templates.locales import is_tag
 from auth1.templates.placeholders import SMS, Rules, Template, parse
 
 PHRASE = Rules(320, "never")
+_LOGIN_VALUES = {"brand", "client", "destination", "digits", "name", "time"}
 
 
 class SmsStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -65,6 +67,86 @@ class PageStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     open: str
 
 
+class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Texts of the hosted sign-in. `fill` puts in values."""
+
+    title: str
+    identifier: str
+    phone: str
+    email: str
+    phone_hint: str
+    proceed: str
+    invalid: str
+    invalid_phone: str
+    invalid_email: str
+    confirm_title: str
+    confirm: str
+    send: str
+    change: str
+    change_phone: str
+    change_email: str
+    code_title: str
+    sent_sms: str
+    sent_email: str
+    code: str
+    wrong: str
+    incomplete: str
+    ended: str
+    locked: str
+    resend: str
+    resend_in: str
+    too_soon: str
+    delivered: str
+    undelivered: str
+    use_email: str
+    use_phone: str
+    proof_title: str
+    proof: str
+    proof_no_script: str
+    proof_failed: str
+    account_title: str
+    continue_as: str
+    other_account: str
+    consent_title: str
+    consent: str
+    signed_in_as: str
+    scope_openid: str
+    scope_profile: str
+    scope_email: str
+    scope_phone: str
+    scope_offline_access: str
+    scope_other: str
+    allow: str
+    deny: str
+    cancel: str
+    done_title: str
+    done: str
+    leaving: str
+    back: str
+    expired_title: str
+    expired: str
+    refused_title: str
+    banned: str
+    denied: str
+    blocked: str
+    country: str
+    opted_out: str
+    limited: str
+    unsent: str
+    error_title: str
+    error: str
+    missing_title: str
+    missing: str
+    suspended: str
+    language: str
+    language_name: str
+
+    def fill(self, name: str, **values: object) -> str:
+        """Return a text with its values. They are not parsed: a brand named `{name}` is shown as it is."""
+        text: str = getattr(self, name)
+        return text.format(**values)
+
+
 class Strings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """All texts of a language. `duration` has a text per number of minutes, and `other`."""
 
@@ -73,6 +155,7 @@ class Strings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     email: EmailStrings
     notices: NoticeStrings
     pages: PageStrings
+    login: LoginStrings
 
     def template(self, text: str, minutes: int, rules: Rules = PHRASE) -> Template:
         """Parse one of these texts for a number of minutes."""
@@ -90,6 +173,7 @@ def load(directory: Path) -> dict[str, Strings]:
             languages[path.stem] = strings = msgspec.toml.decode(path.read_bytes(), type=Strings)
             for text, rules in _texts(strings):
                 strings.template(text, 1, rules)
+            _check_login(strings.login)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     return languages
@@ -100,6 +184,13 @@ def _texts(strings: Strings) -> Iterator[tuple[str, Rules]]:
         rules = SMS if group is strings.sms else PHRASE
         for name in group.__struct_fields__:
             yield getattr(group, name), rules
+
+
+def _check_login(strings: LoginStrings) -> None:
+    for name in strings.__struct_fields__:
+        found = {field for _, field, _, _ in Formatter().parse(getattr(strings, name)) if field is not None}
+        if found - _LOGIN_VALUES:
+            raise ValueError(f"login.{name} contains {found - _LOGIN_VALUES}")
 
 
 STRINGS = load(Path(__file__).parent)

@@ -1,0 +1,56 @@
+"""The HTML of the hosted sign-in: one template for each state, in the words of `strings/*.toml`."""
+
+from functools import partial
+from typing import NamedTuple
+
+from jinja2 import Template
+from markupsafe import Markup
+
+from auth1.templates.locales import direction
+from auth1.templates.pages import Look
+from auth1.templates.strings import STRINGS
+
+
+class Frame(NamedTuple):
+    """What all pages of a sign-in have: look, brand, script, and the hidden fields of their forms.
+
+    `problem` is the error of the form that was sent, as a sentence.
+    """
+
+    look: Look
+    brand: str
+    script: str
+    token: str = ""
+    step: str = ""
+    problem: str | None = None
+
+
+def render_login(template: Template, frame: Frame, title: str, **values: object) -> str:
+    """Render a page. Templates get texts by `t("name", value=…)`."""
+    look = frame.look
+    return template.render(
+        lang=look.lang,
+        dir=direction(look.lang),
+        title=title,
+        style=Markup(look.style),  # noqa: S704 - a style sheet of ours
+        logo_url=look.logo_url,
+        logo_alt=frame.brand,
+        script=Markup(frame.script),  # noqa: S704 - a script of ours
+        brand=frame.brand,
+        token=frame.token,
+        step=frame.step,
+        problem=frame.problem,
+        t=partial(_text, look.lang, frame.brand),
+        **values,
+    )
+
+
+def duration(seconds: int) -> str:
+    """Return a time to wait as digits, which are the same in all languages: 0:27, 12:00, 1:05:00."""
+    minutes, rest = divmod(max(0, seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _text(lang: str, brand: str, name: str, **values: object) -> str:
+    return STRINGS[lang].login.fill(name, brand=brand, **values)
