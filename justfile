@@ -2,7 +2,6 @@
 
 bin := ".venv/bin"
 lock_options := "--universal --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet"
-prod := "ops/k8s/overlays/prod"
 
 # List the recipes
 default:
@@ -142,24 +141,18 @@ openapi:
 migrate *arguments:
     {{ bin }}/python -m auth1 migrate {{ arguments }}
 
-# Validate the Kubernetes manifests by the schemas of Kubernetes and by the tests
+# Run the tests of the Kubernetes manifests as they are in the sources, before the edits for your cluster
 k8s-validate:
     @command -v kubectl > /dev/null || { echo "kubectl is not installed" >&2; exit 1; }
-    {{ bin }}/pytest --quiet tests/ops/test_kubernetes.py
+    {{ bin }}/pytest --quiet tests/ops/test_kubernetes.py tests/ops/test_kubernetes_deployment.py
 
-# Validate, print the cluster and the changes, then apply the prod overlay and wait for the rollout
-deploy: k8s-validate
-    #!/usr/bin/env bash
-    set -euo pipefail
-    namespace=$(kubectl config view --minify --output 'jsonpath={..namespace}')
-    echo "Will apply to context $(kubectl config current-context), namespace ${namespace:-default}:"
-    kubectl kustomize {{ prod }} | awk '/^kind: / { kind = $2 } /^  name: / { print "  " kind " " $2 }'
-    if ! kubectl get secret auth1-secrets > /dev/null; then
-        echo "Nothing was applied: there is no secret auth1-secrets. ops/k8s/base/kustomization.yaml shows how to make it." >&2
-        exit 1
-    fi
-    kubectl apply -k {{ prod }}
-    kubectl rollout status deployment/auth1 --timeout=10m
+# Validate an overlay, check settings and services, migrate, then roll out; `just deploy prod --dry-run` only validates
+deploy *arguments="prod":
+    ops/k8s/deploy.sh {{ arguments }}
+
+# Regenerate the alerts for Kubernetes from ops/grafana/alerts.yaml
+alerts:
+    {{ bin }}/python -m tests.ops.prometheus_rule
 
 # Remove caches and built files; .venv and the data of `just dev` stay
 clean:

@@ -65,6 +65,11 @@ def parser() -> argparse.ArgumentParser:
     doctor = _add(commands, "doctor", text, example, "auth1.cli.doctor:doctor")
     doctor.add_argument("--backup-marker", metavar="FILE", help="a file that the backup job touches after each success")
     doctor.add_argument("--backup-days", type=int, default=2, metavar="DAYS", help="its greatest age (default: 2)")
+    doctor.add_argument(
+        "--before-deploy",
+        action="store_true",
+        help="missing migrations are a warning, APP_URL is not checked, and warnings exit 0",
+    )
     _add_json(doctor)
     _add(commands, "version", "Print the version.", "auth1 version")
     return root

@@ -1,6 +1,8 @@
 """`auth1 doctor`: the production checklist, checked against the settings and the running services.
 
-It sends no message and changes nothing. It exits 0 when all is well, 1 with warnings, 2 with failures.
+It sends no message and changes nothing. It exits 0 when all is well, 1 with warnings, 2 with failures. With
+`--before-deploy`, warnings exit 0, and what the deployment itself provides is not expected: migrations, and a response
+at APP_URL.
 """
 
 import asyncio
@@ -33,10 +35,14 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("SNS", provider_checks.check_sns),
     ("SMTP", provider_checks.check_smtp),
 )
+_REPLACED_BEFORE_DEPLOY: dict[str, Check | None] = {
+    "migrations": service_checks.check_migrations_to_apply,
+    "public URL": None,
+}
 
 
 def doctor(options: Namespace) -> NoReturn:
-    """Check the installation and exit with the worst status."""
+    """Check the installation and exit with the worst status; before a deployment, warnings count as success."""
     try:
         settings = load_settings(os.environ)
     except ConfigurationError as error:
@@ -44,7 +50,7 @@ def doctor(options: Namespace) -> NoReturn:
     else:
         findings = [
             *check_settings(settings),
-            *asyncio.run(_check_services(settings)),
+            *asyncio.run(_check_services(settings, selected_checks(before_deploy=options.before_deploy))),
             service_checks.check_backup(options.backup_marker, options.backup_days),
         ]
     worst = max((finding.status for finding in findings), key=_EXIT_CODES.__getitem__)
@@ -53,7 +59,14 @@ def doctor(options: Namespace) -> NoReturn:
         print(schemas.encode({"status": worst, "checks": checks}).decode())
     else:
         print(report(findings))
-    raise SystemExit(_EXIT_CODES[worst])
+    raise SystemExit(0 if options.before_deploy and worst == "warn" else _EXIT_CODES[worst])
+
+
+def selected_checks(*, before_deploy: bool) -> list[tuple[str, Check]]:
+    """Return the checks of the services, in their order."""
+    replaced = _REPLACED_BEFORE_DEPLOY if before_deploy else {}
+    chosen = [(name, replaced.get(name, check)) for name, check in CHECKS]
+    return [(name, check) for name, check in chosen if check is not None]
 
 
 def report(findings: Iterable[Finding]) -> str:
@@ -65,9 +78,9 @@ def report(findings: Iterable[Finding]) -> str:
     return "\n".join(lines)
 
 
-async def _check_services(settings: Settings) -> list[Finding]:
+async def _check_services(settings: Settings, chosen: list[tuple[str, Check]]) -> list[Finding]:
     """Run the checks one after the other, so that none slows what another measures."""
-    return [finding for name, check in CHECKS for finding in await _run_check(name, check, settings)]
+    return [finding for name, check in chosen for finding in await _run_check(name, check, settings)]
 
 
 async def _run_check(name: str, check: Check, settings: Settings) -> list[Finding]:

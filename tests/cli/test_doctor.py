@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -15,6 +16,7 @@ from auth1.cli import provider_checks, service_checks
 from auth1.cli.doctor import report
 from auth1.config.checklist import Finding
 from auth1.config.settings import load_settings
+from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from tests.cli.conftest import Run
@@ -66,6 +68,35 @@ async def test_failures_exit_with_2_and_print_the_fix(run: Run) -> None:
     for name in ("admin token", "SMS", "Twilio", "Redis", "database"):
         [line] = [line for line in lines if line.startswith(f"FAIL  {name}: ")]
         assert "To do: " in line
+
+
+async def test_missing_migrations_and_public_url_do_not_fail_before_a_deployment(
+    run: Run, postgres_server: PostgresServer
+) -> None:
+    """A first deployment has an empty database, and no response at APP_URL yet."""
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute("create database auth1_before_deploy")
+    await connection.close()
+    environment = {
+        "DATABASE_URL": postgres_server.url("auth1_before_deploy"),
+        "APP_URL": f"https://127.0.0.2:{free_port()}",
+    }
+
+    async with TwilioServer(behaviour=answer(200, b'{"status":"active"}')) as twilio:
+        usual = await run("doctor", "--json", TWILIO_API_URL=twilio.url, **environment)
+        before = await run("doctor", "--json", "--before-deploy", TWILIO_API_URL=twilio.url, **environment)
+
+    assert (usual.code, checks(usual)["migrations"]["status"]) == (2, "fail")
+    assert checks(usual)["public URL"]["status"] == "warn"
+    assert (before.code, checks(before)["migrations"]["status"]) == (0, "warn"), before.out
+    assert checks(usual).keys() - checks(before).keys() == {"public URL"}
+
+
+async def test_failures_exit_with_2_before_a_deployment(run: Run) -> None:
+    ended = await run("doctor", "--before-deploy", DATABASE_URL=f"postgresql://auth1@127.0.0.1:{free_port()}/auth1_db")
+
+    assert ended.code == 2
+    assert "FAIL  database: PostgreSQL is unavailable" in ended.out
 
 
 async def test_invalid_settings_are_findings(run: Run) -> None:

@@ -146,6 +146,25 @@ def test_build_stage_installs_exactly_the_runtime_requirements(stage: Path) -> N
     assert {pin for pin, condition in pins if not condition} <= installed <= {pin for pin, _ in pins}
 
 
+def resolve(folder: Path, *platform: str) -> subprocess.CompletedProcess[str]:
+    """Look for the wheels of `auth1 serve`, and download none."""
+    target = ["--target", str(folder), "--python-version", "3.12", *platform]
+    requirements = str(ROOT / "requirements/serve.txt")
+    wheels = ["--only-binary", ":all:", "--require-hashes", "--no-deps", "-r", requirements]
+    return subprocess.run(
+        [BIN / "uv", "pip", "install", "--dry-run", *target, *wheels], capture_output=True, text=True, check=False
+    )
+
+
+@needs_download
+@pytest.mark.parametrize("platform", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"])
+def test_every_requirement_has_a_wheel_for_the_platform(platform: str, tmp_path: Path) -> None:
+    done = resolve(tmp_path, "--python-platform", platform)
+    if done.returncode != 0 and resolve(tmp_path).returncode != 0:
+        pytest.skip("uv does not reach the package index of pip")
+    assert done.returncode == 0, done.stderr
+
+
 @needs_download
 def test_wheel_contains_all_sql_and_lua_files(stage: Path) -> None:
     (wheel,) = (stage / "src/dist").glob("*.whl")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 JUST = Path(sys.executable).parent / "just"
@@ -46,6 +47,7 @@ RECIPES = [
     "migrate",
     "k8s-validate",
     "deploy",
+    "alerts",
     "clean",
 ]
 
@@ -101,53 +103,108 @@ def test_lock_writes_all_requirements_files(recipes: dict[str, Any]) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> dict[str, str]:
-    """Return an environment whose `kubectl` records its calls; the secret exists when the file `secret` exists."""
+    """Return an environment whose `kubectl` records its calls.
+
+    Files in the folder change its answers: `secret` (it exists), `active` (a migration runs), `broken` (manifests are
+    rejected), `failed` (the Job fails).
+    """
     if KUBECTL is None:
         pytest.skip("kubectl is not installed")
     program = tmp_path / "kubectl"
     program.write_text(
         f"""#!/bin/sh
 [ "$1" = kustomize ] && exec {KUBECTL} "$@"
-echo "$*" >> {tmp_path}/calls
+cd {tmp_path}
+echo "$*" | sed 's#--filename [^ ]*#--filename FILE#' >> calls
 case "$*" in
     "config current-context") echo a-cluster ;;
-    "get secret auth1-secrets") test -e {tmp_path}/secret ;;
-    "apply "*) test ! -e {tmp_path}/broken ;;
+    "get secret auth1-secrets") test -e secret ;;
+    "get job"*active*) if test -e active; then echo 1; fi ;;
+    "get job"*conditions*) if test -e failed; then echo Failed; else echo SuccessCriteriaMet Complete; fi ;;
+    "logs "*check*) echo "FAIL  database: PostgreSQL is unavailable" ;;
+    "apply --dry-run"*) test ! -e broken ;;
 esac
 """
     )
     program.chmod(0o755)
+    (tmp_path / "secret").touch()
     return os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+
+NOT_VALIDATED = {"PYTHON": "true"}  # the validation takes longer than all the rest
+
+DELETE = "delete job auth1-migrate --ignore-not-found"
+SERVER_DRY_RUN = "apply --dry-run=server --filename FILE"
+FIRST_STEP = "apply --filename FILE --selector deploy=before-rollout"
+ALL_STEPS = [
+    DELETE,
+    SERVER_DRY_RUN,
+    FIRST_STEP,
+    "apply --filename FILE",
+    "rollout status deployment/auth1 --timeout=10m",
+]
 
 
 def changes(folder: Path) -> list[str]:
     """Return the calls that changed the cluster or waited for it."""
-    return [call for call in (folder / "calls").read_text().splitlines() if not call.startswith(("config ", "get "))]
+    reads = ("config ", "get ", "logs ")
+    return [call for call in (folder / "calls").read_text().splitlines() if not call.startswith(reads)]
 
 
-def test_deploy_prints_its_plan_and_applies_it(cluster: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "secret").touch()
-    done = just("--no-deps", "deploy", environ=cluster)
+def test_deploy_prints_its_plan_migrates_and_applies_it(cluster: dict[str, str], tmp_path: Path) -> None:
+    done = just("deploy", environ=cluster | NOT_VALIDATED)
     assert done.returncode == 0, done.stderr
     assert "context a-cluster, namespace default:" in done.stdout
-    for name in ("Deployment auth1", "HorizontalPodAutoscaler auth1", "Ingress auth1-ingress", "Service auth1-service"):
+    for name in ("Deployment auth1", "HorizontalPodAutoscaler auth1", "Ingress auth1-ingress", "Job auth1-migrate"):
         assert f"  {name}\n" in done.stdout
-    assert changes(tmp_path) == ["apply -k ops/k8s/overlays/prod", "rollout status deployment/auth1 --timeout=10m"]
+    assert changes(tmp_path) == ALL_STEPS
 
 
-def test_deploy_fails_when_the_secret_is_missing(cluster: dict[str, str], tmp_path: Path) -> None:
-    done = just("--no-deps", "deploy", environ=cluster)
+@pytest.mark.parametrize(
+    ("state", "message", "steps"),
+    [
+        ("no secret", "there is no secret auth1-secrets", 0),
+        ("active", "another deployment is running", 0),
+        ("broken", "the cluster rejects the manifests", 2),
+        ("failed", "The Job auth1-migrate failed. The running version was not changed.", 3),
+    ],
+)
+def test_deploy_stops_before_the_rollout(
+    cluster: dict[str, str], tmp_path: Path, state: str, message: str, steps: int
+) -> None:
+    (tmp_path / state).touch()
+    if state == "no secret":
+        (tmp_path / "secret").unlink()
+    done = just("deploy", "prod", environ=cluster | NOT_VALIDATED)
     assert done.returncode == 1
-    assert "auth1-secrets" in done.stderr
-    assert changes(tmp_path) == []
+    assert message in done.stderr
+    assert changes(tmp_path) == ALL_STEPS[:steps]
+    assert ("FAIL  database" in done.stdout) is (state == "failed")
 
 
-def test_deploy_fails_when_the_cluster_rejects_it(cluster: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "secret").touch()
-    (tmp_path / "broken").touch()
-    assert just("--no-deps", "deploy", environ=cluster).returncode != 0
-    assert changes(tmp_path) == ["apply -k ops/k8s/overlays/prod"]
+def test_dry_run_prints_valid_manifests_and_uses_no_cluster(cluster: dict[str, str], tmp_path: Path) -> None:
+    done = just("deploy", "prod", "--dry-run", environ=cluster)
+    assert done.returncode == 0, done.stderr
+    assert "resources are valid for Kubernetes" in done.stderr
+    kinds = {item["kind"] for item in yaml.safe_load_all(done.stdout)}
+    assert {"Deployment", "Job", "NetworkPolicy", "ServiceMonitor", "PrometheusRule"} <= kinds
+    assert not (tmp_path / "calls").exists()
 
 
-def test_deploy_validates_first(recipes: dict[str, Any]) -> None:
-    assert [dependency["recipe"] for dependency in recipes["deploy"]["dependencies"]] == ["k8s-validate"]
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["staging"], "There is no overlay"), (["--dryrun"], "Unknown option --dryrun")]
+)
+def test_deploy_rejects_unknown_arguments(arguments: list[str], message: str, cluster: dict[str, str]) -> None:
+    done = just("deploy", *arguments, environ=cluster)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_deploy_rejects_invalid_manifests(cluster: dict[str, str], tmp_path: Path) -> None:
+    program = tmp_path / "kubectl"
+    misspelled = f'{{ {KUBECTL} "$@" | sed s/maxSurge/maxSurg/; exit; }}'
+    program.write_text(program.read_text().replace(f'exec {KUBECTL} "$@"', misspelled))
+    done = just("deploy", environ=cluster)
+    assert done.returncode == 1
+    assert "invalid: Deployment auth1: Kubernetes 1.37.0: spec.strategy.rollingUpdate" in done.stderr
+    assert not (tmp_path / "calls").exists()

@@ -4,68 +4,43 @@ No cluster is used: these tests do not apply the manifests.
 """
 
 import ipaddress
-import shutil
-import subprocess
-import sys
 import tomllib
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from auth1.config.settings import SECRETS, load_settings
 from auth1.core.supervisor import KILL_AFTER_S
+from tests.ops.grafana import needs_promtool
+from tests.ops.kubernetes import FOLDERS, ROOT, WORKLOADS, build, container, needs_kubectl, pod, resource, resources
+from tests.ops.manifests import VERSIONS, problems
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-FOLDERS = ("base", "overlays/prod")
-VERSIONS = ("1.37.0", "1.32.0")  # the newest whose schemas we have, and an old one that is still around
-
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+pytestmark = needs_kubectl
 
 
-@cache
-def build(folder: str) -> str:
-    return subprocess.run(
-        ["kubectl", "kustomize", ROOT / "ops/k8s" / folder], capture_output=True, text=True, check=True
-    ).stdout
-
-
-def resource(folder: str, kind: str, name: str) -> dict[str, Any]:
-    found = [item for item in yaml.safe_load_all(build(folder)) if item["kind"] == kind]
-    (wanted,) = [item for item in found if item["metadata"]["name"].startswith(name)]
-    assert isinstance(wanted, dict)
-    return wanted
-
-
-def pod(folder: str) -> dict[str, Any]:
-    template = resource(folder, "Deployment", "auth1")["spec"]["template"]["spec"]
-    assert isinstance(template, dict)
-    return template
-
-
-def container(folder: str) -> dict[str, Any]:
-    (only,) = pod(folder)["containers"]
-    assert isinstance(only, dict)
-    return only
-
-
-@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_every_resource_is_valid(folder: str, version: str) -> None:
-    done = subprocess.run(
-        [BIN / "kubernetes-validate", "--strict", "-k", version, "-"],
-        input=build(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    said = (done.stdout + done.stderr).splitlines()
-    assert [line for line in said if not line.startswith("INFO")] == []  # a kind that it does not know is only a WARN
-    assert done.returncode == 0
-    assert len(said) == len(list(yaml.safe_load_all(build(folder))))
+def test_every_resource_is_valid(folder: str) -> None:
+    assert problems(build(folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("original", "changed", "kind"),
+    [
+        ("maxUnavailable: 1", "maxUnavailabel: 1", "PodDisruptionBudget"),
+        ("replicas: 3", "replicas: three", "Deployment"),
+        ("kind: Ingress", "kind: Ingres", "Ingres"),
+        ("interval: 15s", "interval: 15", "ServiceMonitor"),
+        ("scrapeTimeout: 10s", "scrapeTimout: 10s", "ServiceMonitor"),
+        ("for: 2m", "for: 2 minutes", "PrometheusRule"),
+        ("kind: ServiceMonitor", "kind: PodMonitor", "PodMonitor"),
+        pytest.param("absent(auth1_build_info)", "absent(auth1_build_info", "PrometheusRule", marks=needs_promtool),
+    ],
+)
+def test_invalid_resource_is_found(original: str, changed: str, kind: str) -> None:
+    whole = build("base") + "---\n" + build("overlays/prod")
+    (resource, *_) = [part for part in whole.split("---\n") if original in part]
+    found = problems(resource.replace(original, changed), VERSIONS[:1])
+    assert found != []
+    assert all(line.startswith(f"{kind} ") for line in found), found
 
 
 def test_names_and_replicas_are_as_documented() -> None:
@@ -149,11 +124,19 @@ def test_pod_has_minimal_privileges(folder: str) -> None:
 
 def test_every_selector_matches_the_pods() -> None:
     for folder in FOLDERS:
-        labels = resource(folder, "Deployment", "auth1")["spec"]["template"]["metadata"]["labels"].items()
-        for item in yaml.safe_load_all(build(folder)):
-            selector = item.get("spec", {}).get("selector")
-            if selector is not None:
-                assert selector.get("matchLabels", selector).items() <= labels, item["kind"]
+        pods = {name: pod_labels(folder, kind, name) for kind, name in WORKLOADS.items()}
+        for item in resources(folder):
+            selector = item.get("spec", {}).get("selector") or item.get("spec", {}).get("podSelector")
+            if selector is not None and item["kind"] != "ServiceMonitor":
+                selected = selector.get("matchLabels", selector).items()
+                wanted = "auth1-migrate" if item["metadata"]["name"] == "auth1-migrate" else "auth1"
+                assert [name for name, labels in pods.items() if selected <= labels.items()] == [wanted], item["kind"]
+
+
+def pod_labels(folder: str, kind: str, name: str) -> dict[str, str]:
+    labels = resource(folder, kind, name)["spec"]["template"]["metadata"]["labels"]
+    assert isinstance(labels, dict)
+    return labels
 
 
 def test_production_autoscales_from_three_replicas() -> None:
