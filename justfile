@@ -123,6 +123,14 @@ webhook-kills:
 chaos *arguments:
     {{ bin }}/python -m bench.chaos {{ arguments }}
 
+# Log in while the primary of a Patroni cluster is switched over and killed: through HAProxy, and by several hosts
+failover *arguments:
+    {{ bin }}/python -m bench.fleet.failover {{ arguments }}
+
+# Log in through nginx while two instances are restarted ten times, and upgraded from the release before the newest migration
+rolling *arguments:
+    {{ bin }}/python -m bench.fleet.rolling {{ arguments }}
+
 # Regenerate the requirements files, with versions and hashes
 lock:
     {{ bin }}/uv pip compile pyproject.toml --extra sns --extra redis --extra tracing {{ lock_options }} -o requirements/serve.txt

@@ -33,6 +33,8 @@ load of the machine.
     client.py      keep-alive connections that use little of the CPU that they measure
     accounts.py    CPU and memory of processes, from /proc
     faults.py      the faults of chaos.py
+    nginx.py       nginx before several instances
+    fleet/         several engines: failovers, rolling restarts, distributed load (its own list of recipes)
     phones.py      fictional phone numbers
     wire.py        requests as bytes
     shapes.py      rates of arrivals over time

@@ -16,44 +16,23 @@ prints the messages that were acknowledged and never sent (lost), those that wer
 import argparse
 import asyncio
 import itertools
-import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from time import perf_counter
 
 import msgspec
 import uvloop
 
-from auth1.dev.processes import HOST, free_port
+from auth1.dev.processes import free_port
 from bench.accounts import pss_mib
 from bench.client import Connection, Response
 from bench.faults import FAULTS, Fault, Site, rolling_restarts
+from bench.nginx import nginx
 from bench.phones import phones
 from bench.stage import set_up
 
 TIMEOUT_S = 15.0
 RECOVERY_S = 3.0  # between two phases, still under load and counted with the earlier one
-CONF = """\
-daemon off; pid {folder}/pid; error_log {folder}/error.log crit; worker_processes 1;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  upstream auth1 {{ {servers} keepalive 64; keepalive_timeout 4s; }}
-  server {{
-    listen {host}:{port} backlog=4096;
-    location / {{
-      proxy_pass http://auth1; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_connect_timeout 2s; proxy_read_timeout 10s;
-      proxy_next_upstream error timeout non_idempotent; proxy_next_upstream_timeout 5s;
-    }}
-  }}
-}}
-"""
 
 
 class Phase(msgspec.Struct):
@@ -155,23 +134,6 @@ def _kind(response: Response) -> str:
         return f"{response.status} of nginx"
 
 
-@contextmanager
-def nginx(folder: Path, ports: Sequence[int]) -> Iterator[int]:
-    """Run nginx before some ports."""
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    port = free_port()
-    servers = " ".join(f"server {HOST}:{upstream} max_fails=0;" for upstream in ports)
-    folder.mkdir()
-    conf = folder / "nginx.conf"
-    conf.write_text(CONF.format(folder=folder, servers=servers, host=HOST, port=port))
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")])
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
 async def measure(site: Site, proxy_port: int, faults: Sequence[Fault], seconds: float, rate: float) -> Report:
     """Run phases under load."""
     for port in site.ports:
@@ -217,9 +179,9 @@ def main() -> None:
     started = perf_counter()
     with set_up() as stage:
         ports = (free_port(), free_port())
-        with nginx(stage.directory / "nginx", ports) as proxy_port:
+        with nginx(stage.directory / "nginx", ports) as proxy:
             chosen = [fault for name, fault in names.items() if name in (options.fault or names)]
-            report = uvloop.run(_run(Site(stage, ports), proxy_port, chosen, options.seconds, options.rate))
+            report = uvloop.run(_run(Site(stage, ports), proxy.port, chosen, options.seconds, options.rate))
     print(
         f"{report.acknowledged} messages acknowledged, {report.lost} lost, {report.doubled} doubled. "
         f"Memory of the workers: {report.memory_before_mib} MiB before, {report.memory_after_mib} MiB after. "

@@ -21,6 +21,9 @@ class Wire(NamedTuple):
     def check(self, token: str) -> bytes:
         return get("/api/auth/me", **{"x-api-key": self.api_key, "authorization": f"Bearer {token}"})
 
+    def log_out(self, token: str) -> bytes:
+        return post("/api/auth/logout", {}, **{"x-api-key": self.api_key, "authorization": f"Bearer {token}"})
+
     def post(self, path: str, body: object) -> bytes:
         return post(path, body, **{"x-api-key": self.api_key})
 

@@ -193,6 +193,21 @@ async def test_pool_fills_itself_when_the_database_returns(database: Database) -
     assert len({id(await pool.acquire(WAIT_S)) for _ in range(2)}) == 2
 
 
+async def test_unavailable_database_is_tried_by_one_connection_at_a_time(database: Database) -> None:
+    url, database.url = database.url, f"postgresql://{HOST}:{free_port()}/none"
+    pool = database.pool(size=8, ready=4)
+    with pytest.raises(ConnectionRefusedError):
+        await pool.start()
+    database.most_connecting = 0
+
+    await until(lambda: database.attempts > 3, WAIT_S)
+    assert database.most_connecting == 1
+
+    database.url = url
+    await until(lambda: database.attempts >= 8, WAIT_S)
+    assert len({id(await pool.acquire(WAIT_S)) for _ in range(4)}) == 4
+
+
 async def test_close_waits_for_connections_in_use(database: Database) -> None:
     pool = database.pool(size=2, ready=2)
     await pool.start()

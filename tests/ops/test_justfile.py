@@ -41,6 +41,8 @@ RECIPES = [
     "webhooks",
     "webhook-kills",
     "chaos",
+    "failover",
+    "rolling",
     "coverage",
     "lock",
     "openapi",

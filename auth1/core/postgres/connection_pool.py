@@ -43,6 +43,7 @@ class ConnectionPool:
         self._connecting: set[asyncio.Task[None]] = set()
         self._cancelling: set[Any] = set()
         self._retry: asyncio.TimerHandle | None = None
+        self._is_failing = False  # the last attempt to connect failed: one at a time is enough
         self._closing = False
         self._released = asyncio.Event()
 
@@ -142,7 +143,7 @@ class ConnectionPool:
             return
         coming = len(self._connecting)
         wanted = max(len(self._waiting), self._ready - len(self._open))
-        room = min(self._size - len(self._open), MAX_CONNECTING)
+        room = min(self._size - len(self._open), 1 if self._is_failing else MAX_CONNECTING)
         for _ in range(min(wanted, room) - coming):
             task = self._loop.create_task(self._open_one(), name="postgres connection")
             self._connecting.add(task)
@@ -166,6 +167,7 @@ class ConnectionPool:
         self._add(connection)
 
     def _add(self, connection: Any) -> None:
+        self._is_failing = False
         self._open[connection] = self._loop.time() + MAX_AGE_S * random.uniform(0.8, 1.2)  # not all at once
         connection.add_termination_listener(self._on_lost)
         self._hand_over(connection)
@@ -195,6 +197,7 @@ class ConnectionPool:
             self._connect_more()
 
     def _retry_soon(self) -> None:
+        self._is_failing = True
         if self._retry is None and not self._closing:
             self._retry = self._loop.call_later(RETRY_S, self._on_retry)
 

@@ -1,0 +1,11 @@
+"""Auth1 on several engines, on one machine: failovers, rolling restarts, upgrades, and distributed load.
+
+    just failover          failover.py: logins while the primary of a Patroni cluster is switched over and killed
+    just rolling           rolling.py: logins while two instances are restarted, and upgraded from another release
+
+    patroni.py             etcd, Patroni nodes and HAProxy, with the files of ops/patroni
+    instances.py           two instances that are replaced under load
+    logins.py              logins at a constant rate, with retries or without
+
+Everything listens on the loopback and stops with the process that started it.
+"""
