@@ -21,7 +21,10 @@ OAuth endpoints have errors of their own (OAUTH), and send all errors in OAuth's
 from auth1.api_error import ApiError as ApiError
 from auth1.api_error import FieldError as FieldError
 from auth1.api_error import OAuthApiError as OAuthApiError
+from auth1.oauth_errors import InsufficientScope as InsufficientScope
+from auth1.oauth_errors import InvalidAccessToken as InvalidAccessToken
 from auth1.oauth_errors import InvalidClient as InvalidClient
+from auth1.oauth_errors import InvalidGrant as InvalidGrant
 from auth1.oauth_errors import InvalidScope as InvalidScope
 from auth1.oauth_errors import UnauthorizedClient as UnauthorizedClient
 from auth1.oauth_errors import UnsupportedGrantType as UnsupportedGrantType

@@ -25,3 +25,22 @@ class UnsupportedGrantType(OAuthApiError):
     """The grant type is not supported."""
 
     status, code = 400, "unsupported_grant_type"
+
+
+class InvalidGrant(OAuthApiError):
+    """The code or the refresh token is invalid, expired, revoked, or was issued to another client."""
+
+    status, code = 400, "invalid_grant"
+
+
+class InvalidAccessToken(OAuthApiError):
+    """The access token is invalid, expired or revoked."""
+
+    status, code, challenge = 401, "invalid_token", 'Bearer realm="userinfo", error="invalid_token"'
+
+
+class InsufficientScope(OAuthApiError):
+    """The access token needs the scope openid."""
+
+    status, code = 401, "insufficient_scope"
+    challenge = 'Bearer realm="userinfo", error="insufficient_scope", scope="openid"'

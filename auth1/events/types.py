@@ -45,6 +45,7 @@ FIELDS = {
     "rejected": "number of rejected lines or requests",
     "saved": "dollars that were not spent",
     "scope": "the kind of scope: block, network, country …",
+    "scopes": "of the consent",
     "session_id": "the session",
     "sessions": "number of ended sessions",
     "subject": "the block, network or country",
@@ -199,6 +200,20 @@ class EventType(StrEnum):
     APPLICATION_UPDATED = "application.updated", "application", "its fields, state or secret changed", "changed"
     APPLICATION_DELETED = "application.deleted", "application", "its access tokens are no longer active"
     CONSENT_REVOKED = "consent.revoked", "user", "the access of an application to the account ended", "client_id grants"
+    CONSENT_GIVEN = "consent.given", "user", "it allows an application to use scopes", "client_id scopes"
+    GRANT_CREATED = (
+        "grant.created",
+        "grant",
+        "an application exchanged the code of a login for tokens",
+        "user_id session_id client_id",
+    )
+    GRANT_REVOKED = (
+        "grant.revoked",
+        "grant",
+        "its tokens ended: by the application (`revoked_by_client`), or because a code or an old refresh token was used"
+        " again (`code_reused`, `token_reused`)",
+        "user_id reason",
+    )
     WEBHOOK_CREATED = "webhook.created", "webhook", "it was created", "events"
     WEBHOOK_UPDATED = "webhook.updated", "webhook", "its URL, events, state or secret changed", "changed"
     WEBHOOK_DISABLED = (

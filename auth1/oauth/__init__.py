@@ -7,4 +7,13 @@ requests       the parameters of an authorization request, as stored
 issuers        the issuer of a request
 clients        client authentication
 access_tokens  sign, check and revoke the tokens of clients
+token_exchange  tokens for an authorization code or a refresh token
+grants         their statements
+derived_tokens  the texts of codes and refresh tokens
+id_tokens      sign ID tokens and logout tokens, read hints
+user_claims    the claims of a user by scope
+userinfo       returns them
+request_parameters  read the parameters of an authorization request
+codes          the response to an authorization request
+consents       whether a user must allow an application to use scopes
 """

@@ -8,10 +8,14 @@ from typing import Annotated, Any, NamedTuple
 
 import jwt
 import msgspec
+from msgspec import structs
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Queries
+from auth1.oauth import grants
 from auth1.oauth.clients import Client
+from auth1.oauth.grants import Grant
+from auth1.oauth.id_tokens import ACR
 from auth1.oauth.issuers import Issuer
 from auth1.services import Services
 
@@ -23,7 +27,10 @@ _REQUIRED = ["iss", "aud", "sub", "client_id", "iat", "exp", "jti"]
 
 
 class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The claims of an access token (RFC 9068, 2.2). Times in seconds since 1970."""
+    """The claims of an access token (RFC 9068, 2.2). Times in seconds since 1970.
+
+    Those of a user also have `sid`, the session, `gid`, the grant, and how the user logged in.
+    """
 
     iss: str
     aud: str
@@ -33,6 +40,11 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     iat: int
     exp: int
     jti: Annotated[str, msgspec.Meta(max_length=64)]
+    sid: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    gid: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    auth_time: int | None = None
+    acr: str | None = None
+    amr: list[str] | None = None
     test: bool = False
 
 
@@ -56,13 +68,15 @@ _IS_TOKEN_ACTIVE = _QUERIES.statement("is_token_active", _TokenKey, _IsActive)
 _REVOKE_TOKEN = _QUERIES.statement("revoke_token", _RevokeToken, NoParams)
 
 
-async def sign_access_token(app: Services, issuer: Issuer, client: Client, scopes: list[str]) -> str:
-    """Return a token of a client that acts for itself: its subject is the client. Raises Unavailable."""
+async def sign_access_token(
+    app: Services, issuer: Issuer, client: Client, scopes: list[str], grant: Grant | None = None
+) -> str:
+    """Return a token for the user of a grant, or for a client that acts for itself. Raises Unavailable."""
     now = int(time.time())
     claims = AccessClaims(
         iss=issuer.url,
         aud=issuer.url,
-        sub=client.client_id,
+        sub=client.client_id if grant is None else grant.user_id,
         client_id=client.client_id,
         scope=" ".join(scopes),
         iat=now,
@@ -70,6 +84,15 @@ async def sign_access_token(app: Services, issuer: Issuer, client: Client, scope
         jti=new_id("jti"),
         test=issuer.tenant.sandbox,
     )
+    if grant is not None:
+        claims = structs.replace(
+            claims,
+            sid=grant.session_id,
+            gid=grant.grant_id,
+            auth_time=int(grant.authenticated_at),
+            acr=ACR[grant.acr],
+            amr=grant.amr,
+        )
     key = await app.signing_keys.active(issuer.tenant.id, client.id_token_alg)
     payload: dict[str, Any] = msgspec.to_builtins(claims)
     return jwt.encode(payload, key.key, key.alg, headers={"kid": key.kid, "typ": TYPE})
@@ -87,10 +110,17 @@ async def read_access_token(app: Services, issuer: Issuer, token: str) -> Access
         return None
 
 
-async def is_active(app: Services, issuer: Issuer, claims: AccessClaims) -> bool:
-    """Return whether the client of a token is enabled, and the token was not revoked."""
+async def is_revoked(app: Services, issuer: Issuer, claims: AccessClaims) -> bool:
+    """Return whether a token was revoked or its client disabled. The grant is not checked."""
     row = await app.postgres.row(_IS_TOKEN_ACTIVE, _TokenKey(issuer.tenant.id, claims.client_id, claims.jti))
-    return row is not None and row.is_active
+    return row is None or not row.is_active
+
+
+async def is_active(app: Services, issuer: Issuer, claims: AccessClaims) -> bool:
+    """Return whether the client of a token is enabled, its grant live, and the token was not revoked."""
+    if await is_revoked(app, issuer, claims):
+        return False
+    return claims.gid is None or await grants.find_grant(app.postgres, issuer.tenant.id, claims.gid) is not None
 
 
 async def revoke(app: Services, issuer: Issuer, claims: AccessClaims) -> None:

@@ -1,4 +1,7 @@
-"""Authenticate an OAuth client: by HTTP Basic, or by parameters in the form (RFC 6749, 2.3.1)."""
+"""Find OAuth clients, and authenticate them: by HTTP Basic, or by parameters in the form (RFC 6749, 2.3.1).
+
+A client of kind `spa` or `native` cannot keep a secret. It names itself, and proves with PKCE that a code is its own.
+"""
 
 import base64
 import binascii
@@ -14,6 +17,8 @@ from auth1.oauth.issuers import Issuer
 from auth1.services import Services
 from auth1.signing.keys import Alg
 
+PUBLIC_KINDS = ("spa", "native")
+
 _QUERIES = Queries("oauth")
 
 
@@ -26,9 +31,20 @@ class Client(NamedTuple):
     """An enabled application, with the digests of its secrets."""
 
     client_id: str
+    name: str
+    kind: str
     scopes: list[str]
     id_token_alg: Alg
     secrets: list[bytes]
+    redirect_uris: list[str]
+    logout_uris: list[str]
+    first_party: bool
+    require_pkce: bool
+
+    @property
+    def is_public(self) -> bool:
+        """Return whether it has no secret."""
+        return self.kind in PUBLIC_KINDS
 
 
 _FIND_CLIENT = _QUERIES.statement("find_client", _ClientKey, Client)
@@ -45,29 +61,42 @@ def read_parameters(form: Form) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value}
 
 
-async def authenticate_client(app: Services, request: Request[Issuer], parameters: dict[str, str]) -> Client:
-    """Return the client that the request authenticates. Wrong secrets are limited per client address.
+async def find_client(app: Services, issuer: Issuer, client_id: str) -> Client | None:
+    """Return an enabled application of an issuer."""
+    if "\0" in client_id:  # no id contains NUL, which PostgreSQL rejects
+        return None
+    return await app.postgres.row(_FIND_CLIENT, _ClientKey(issuer.owner_id, client_id))
 
-    Raises InvalidClient, BadRequest, RateLimited.
+
+async def authenticate_client(
+    app: Services, request: Request[Issuer], parameters: dict[str, str], *, allow_public: bool = False
+) -> Client:
+    """Return the client that the request authenticates, or that it names if it is public and `allow_public`.
+
+    Wrong secrets are limited per client address. Raises InvalidClient, BadRequest, RateLimited.
     """
     client_id, secret = _credentials(request, parameters)
     app.limiter.check_known_full(request, app.settings, GUESSES)
-    # No id contains NUL, which PostgreSQL rejects.
-    key = _ClientKey(request.caller.owner_id, client_id)
-    client = None if "\0" in client_id else await app.postgres.row(_FIND_CLIENT, key)
-    # Digests of random secrets: their comparison takes no secret time that helps to guess one.
-    if client is None or digest(secret) not in client.secrets:
+    client = await find_client(app, request.caller, client_id)
+    if client is None or not _is_authentic(client, secret, allow_public):
         await app.limiter.acquire_for_client(request, app.settings, GUESSES)
         raise InvalidClient
     request.log["client_id"] = client.client_id
     return client
 
 
-def _credentials(request: Request[Any], parameters: dict[str, str]) -> tuple[str, str]:
+def _is_authentic(client: Client, secret: str | None, allow_public: bool) -> bool:
+    if secret is None:
+        return allow_public and client.is_public
+    # Digests of random secrets: their comparison takes no secret time that helps to guess one.
+    return digest(secret) in client.secrets
+
+
+def _credentials(request: Request[Any], parameters: dict[str, str]) -> tuple[str, str | None]:
     header = request.header(b"authorization")
     named, secret = parameters.get("client_id"), parameters.get("client_secret")
     if header is None:
-        if named is None or secret is None:
+        if named is None:
             raise InvalidClient("The client must authenticate with its id and secret.")
         return named, secret
     if secret is not None:

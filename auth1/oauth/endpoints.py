@@ -1,13 +1,18 @@
-"""The OAuth endpoints of a tenant: token, introspect, revoke, public keys and metadata."""
+"""The OAuth endpoints of a tenant: token, userinfo, introspect, revoke, public keys and metadata."""
+
+from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
 from auth1.core.http.request import Form, Request, Response
 from auth1.errors import BadRequest, InvalidScope, UnauthorizedClient, UnsupportedGrantType
-from auth1.oauth import access_tokens
-from auth1.oauth.clients import authenticate_client, read_parameters
+from auth1.events.log import event_context, log_events
+from auth1.oauth import access_tokens, grants
+from auth1.oauth.clients import Client, authenticate_client, read_parameters
+from auth1.oauth.derived_tokens import REFRESH_TOKEN, Derived
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.schemas import AccessToken, IssuerMetadata, TokenState
+from auth1.oauth.token_exchange import exchange_code, exchange_refresh_token
 from auth1.services import Services
 from auth1.sessions.schemas import BEARER, Jwks
 
@@ -18,52 +23,96 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 async def issue_token(app: Services, request: Request[Issuer], body: Form) -> AccessToken:
-    """Issue an access token to an application that acts for itself (client credentials grant).
+    """Issue tokens: by client credentials, by an authorization code, or by a refresh token.
 
-    The client authenticates by HTTP Basic or by `client_id` and `client_secret`. Without `scope` the token has all
-    scopes of the application.
+    The client authenticates by HTTP Basic or by `client_id` and `client_secret`. Without `scope` the token of an
+    application that acts for itself has all its scopes.
     """
     parameters = read_parameters(body)
-    client = await authenticate_client(app, request, parameters)
+    client = await authenticate_client(app, request, parameters, allow_public=True)
     grant_type = parameters.get("grant_type")
     if grant_type is None:
         raise BadRequest("The parameter grant_type is missing.")
-    if grant_type != CLIENT_CREDENTIALS:
+    if grant_type not in _GRANTS:
         raise UnsupportedGrantType
+    tokens = await _GRANTS[grant_type](app, request, client, parameters)
+    request.headers.append(_NO_STORE)
+    return tokens
+
+
+async def _issue_to_client(
+    app: Services, request: Request[Issuer], client: Client, parameters: dict[str, str]
+) -> AccessToken:
+    if client.kind != "machine":
+        raise UnauthorizedClient("An application of this kind does not act for itself.")
     scopes = list(dict.fromkeys(parameters.get("scope", "").split())) or client.scopes
     if not set(scopes) <= set(client.scopes):
         raise InvalidScope
     token = await access_tokens.sign_access_token(app, request.caller, client, scopes)
-    request.headers.append(_NO_STORE)
     return AccessToken(access_token=token, expires_in=access_tokens.LIFE_S, scope=" ".join(scopes))
 
 
+_GRANTS: dict[str, Callable[[Services, Request[Issuer], Client, dict[str, str]], Awaitable[AccessToken]]] = {
+    CLIENT_CREDENTIALS: _issue_to_client,
+    "authorization_code": exchange_code,
+    "refresh_token": exchange_refresh_token,
+}
+
+
 async def introspect_token(app: Services, request: Request[Issuer], body: Form) -> TokenState:
-    """Return whether an access token of this issuer is active, and its claims (RFC 7662)."""
+    """Return whether a token of this issuer is active, and its claims (RFC 7662).
+
+    Any application with a secret may introspect access tokens, and its own refresh tokens.
+    """
     parameters = read_parameters(body)
-    await authenticate_client(app, request, parameters)
-    claims = await access_tokens.read_access_token(app, request.caller, _token(parameters))
+    client = await authenticate_client(app, request, parameters)
+    issuer, token = request.caller, _token(parameters)
     request.headers.append(_NO_STORE)
-    if claims is None or not await access_tokens.is_active(app, request.caller, claims):
+    if (refresh_token := REFRESH_TOKEN.read(app.keyring, issuer.tenant.id, token)) is not None:
+        return await _refresh_token_state(app, issuer, client, refresh_token)
+    claims = await access_tokens.read_access_token(app, issuer, token)
+    if claims is None or not await access_tokens.is_active(app, issuer, claims):
         return TokenState(active=False)
     return TokenState(active=True, token_type=BEARER, **structs.asdict(claims))
 
 
 async def revoke_token(app: Services, request: Request[Issuer], body: Form) -> Response:
-    """Revoke an access token of the client (RFC 7009). A token that is not valid is no error.
+    """Revoke a token of the client (RFC 7009). A token that is not valid is no error.
 
-    Introspection reports the revocation at once. A server that only verifies the signature accepts the token until it
-    expires.
+    A refresh token ends with all tokens of its grant. Introspection reports the revocation at once. A server that only
+    verifies the signature accepts an access token until it expires.
     """
     parameters = read_parameters(body)
-    client = await authenticate_client(app, request, parameters)
-    claims = await access_tokens.read_access_token(app, request.caller, _token(parameters))
-    if claims is not None:
+    client = await authenticate_client(app, request, parameters, allow_public=True)
+    issuer, token = request.caller, _token(parameters)
+    if (refresh_token := REFRESH_TOKEN.read(app.keyring, issuer.tenant.id, token)) is not None:
+        grant_id, context = refresh_token.row_id, event_context(request, client.client_id)
+        log_events(
+            app.log, await grants.revoke_grant(app.postgres, issuer.tenant.id, grant_id, client.client_id, context)
+        )
+    elif (claims := await access_tokens.read_access_token(app, issuer, token)) is not None:
         if claims.client_id != client.client_id:
             raise UnauthorizedClient
-        await access_tokens.revoke(app, request.caller, claims)
+        await access_tokens.revoke(app, issuer, claims)
     request.headers.append(_NO_STORE)
     return Response(b"")
+
+
+async def _refresh_token_state(app: Services, issuer: Issuer, client: Client, token: Derived) -> TokenState:
+    grant = await grants.find_grant(app.postgres, issuer.tenant.id, token.row_id)
+    if grant is None or grant.client_id != client.client_id or token.number < grant.refreshes:
+        return TokenState(active=False)
+    return TokenState(
+        active=True,
+        iss=issuer.url,
+        sub=grant.user_id,
+        client_id=grant.client_id,
+        scope=" ".join(grant.scopes),
+        exp=int(grant.expires_at),
+        sid=grant.session_id,
+        gid=token.row_id,
+        test=issuer.tenant.sandbox,
+    )
 
 
 async def issuer_jwks(app: Services, request: Request[Issuer]) -> Jwks:

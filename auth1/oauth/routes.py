@@ -4,8 +4,17 @@ from typing import Any
 
 from auth1.core.http.request import Form
 from auth1.core.http.router import Handler, Route
-from auth1.errors import InvalidClient, InvalidScope, RateLimited, UnauthorizedClient, UnsupportedGrantType
-from auth1.oauth import endpoints
+from auth1.errors import (
+    InsufficientScope,
+    InvalidAccessToken,
+    InvalidClient,
+    InvalidGrant,
+    InvalidScope,
+    RateLimited,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+)
+from auth1.oauth import endpoints, userinfo
 from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
 
 PROBES = 64  # requests without a credential at once, per client address and worker
@@ -15,6 +24,11 @@ _CLIENT: dict[str, Any] = {
     **_CACHED,
     "body": Form,
     "request_headers": ("authorization",),
+}
+_USERINFO: dict[str, Any] = {
+    **_CACHED,
+    "request_headers": ("authorization",),
+    "errors": (InvalidAccessToken, InsufficientScope),
 }
 _WRONG_CLIENT = (InvalidClient, RateLimited)
 
@@ -33,7 +47,7 @@ OAUTH_ROUTES = (
         "POST",
         endpoints.issue_token,
         "/token",
-        errors=(*_WRONG_CLIENT, InvalidScope, UnsupportedGrantType),
+        errors=(*_WRONG_CLIENT, InvalidGrant, InvalidScope, UnauthorizedClient, UnsupportedGrantType),
         **_CLIENT,
     ),
     *_both("POST", endpoints.introspect_token, "/introspect", errors=_WRONG_CLIENT, **_CLIENT),
@@ -45,6 +59,8 @@ OAUTH_ROUTES = (
         responses=((200, None),),
         **_CLIENT,
     ),
+    *_both("GET", userinfo.get_userinfo, "/userinfo", **_USERINFO),
+    *_both("POST", userinfo.post_userinfo, "/userinfo", body=Form, body_optional=True, **_USERINFO),
     *_both("GET", endpoints.issuer_jwks, "/jwks", **_CACHED),
     *_both("GET", endpoints.issuer_metadata, before=METADATA, **_CACHED),
     *_both("GET", endpoints.issuer_configuration, "/.well-known/openid-configuration", **_CACHED),

@@ -7,12 +7,40 @@ from auth1.sessions.schemas import BEARER
 
 
 class AccessToken(Out, kw_only=True):
-    """An access token (RFC 6749, 5.1). `expires_in` is in seconds."""
+    """An access token (RFC 6749, 5.1). `expires_in` is in seconds.
+
+    The token of a user comes with an `id_token` if the scope `openid` was granted.
+    """
 
     access_token: str
     token_type: str = BEARER
     expires_in: int
     scope: str
+    id_token: str | msgspec.UnsetType = msgspec.UNSET
+    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class UserInfo(Out, omit_defaults=True, kw_only=True):
+    """The claims of a user that the scopes of an access token allow (OpenID Connect Core, 5.1)."""
+
+    sub: str
+    name: str | None = None
+    given_name: str | None = None
+    family_name: str | None = None
+    middle_name: str | None = None
+    nickname: str | None = None
+    preferred_username: str | None = None
+    profile: str | None = None
+    picture: str | None = None
+    website: str | None = None
+    gender: str | None = None
+    birthdate: str | None = None
+    zoneinfo: str | None = None
+    locale: str | None = None
+    email: str | None = None
+    email_verified: bool | None = None
+    phone_number: str | None = None
+    phone_number_verified: bool | None = None
 
 
 class TokenState(Out, omit_defaults=True, kw_only=True):
@@ -28,6 +56,11 @@ class TokenState(Out, omit_defaults=True, kw_only=True):
     iat: int | None = None
     exp: int | None = None
     jti: str | None = None
+    sid: str | None = None
+    gid: str | None = None
+    auth_time: int | None = None
+    acr: str | None = None
+    amr: list[str] | None = None
     test: bool = False
 
 

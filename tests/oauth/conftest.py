@@ -1,6 +1,5 @@
 """An application of a new tenant, and calls of its issuer."""
 
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.oauth.credentials import basic as basic
+from tests.oauth.login_app import LoginApp
 from tests.support.api_client import ApiClient
 
 SCOPES = ["invoices:read", "invoices:write"]
@@ -72,10 +73,7 @@ class Machine:
         return bool(response.json()["active"])
 
 
-def basic(client_id: str, secret: str) -> str:
-    return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
-
-
+NewLoginApp = Callable[..., Awaitable[LoginApp]]
 NewMachine = Callable[..., Awaitable[Machine]]
 
 
@@ -112,3 +110,34 @@ def error(response: httpx.Response) -> tuple[int, str]:
     assert set(body) == {"error", "error_description"}
     assert response.headers["cache-control"] == "no-store"
     return response.status_code, body["error"]
+
+
+@pytest.fixture
+def new_login_app(api: ApiClient, database: asyncpg.Connection) -> NewLoginApp:
+    """Register an application with logins at a new tenant, or at a given one, with a user whose login is done."""
+
+    async def make(
+        tenant: dict[str, Any] | None = None,
+        *,
+        require_pkce: bool = True,
+        first_party: bool = False,
+        **options: Any,
+    ) -> LoginApp:
+        app = LoginApp(api, database, tenant or await api.tenant(), **options)
+        await app.create(require_pkce=require_pkce, first_party=first_party)
+        return app
+
+    return make
+
+
+@pytest.fixture
+async def login_app(new_login_app: NewLoginApp) -> LoginApp:
+    return await new_login_app()
+
+
+@pytest.fixture
+async def machine_like(login_app: LoginApp, new_login_app: NewLoginApp) -> LoginApp:
+    """Return an application of kind machine that behaves like one with logins."""
+    app = await new_login_app(login_app.tenant)
+    await app.database.execute("update applications set kind = 'machine' where id = $1", app.client_id)
+    return app

@@ -13,13 +13,12 @@ from typing import Any
 from auth1 import metrics
 from auth1.core import schemas, tracing
 from auth1.core.http import client_ip, problems, streaming
-from auth1.core.http.bodies import decoders
+from auth1.core.http.bodies import decoders, empty_body
 from auth1.core.http.concurrency import BurstLimiter, ConcurrencyLimiter
 from auth1.core.http.cors import ANY_ORIGIN, PREFLIGHT, Cors
 from auth1.core.http.lifecycle import Lifecycle, Send, Services
 from auth1.core.http.query import read_query
 from auth1.core.http.request import (
-    JSON,
     ClientDisconnected,
     Receive,
     ReplayedResponse,
@@ -208,7 +207,7 @@ class App(Lifecycle[Services]):
     async def _decode(self, route: Route, request: Request[Any], receive: Receive, deadline: asyncio.Timeout) -> object:
         """Read the body within its own time, and decode it. It does not count as running meanwhile."""
         if route.body_optional and is_bodiless(request):
-            return route.decoders[JSON](b"{}")
+            return empty_body(route)
         loop = asyncio.get_running_loop()
         place = self._limits.enter("body", client_ip.rate_limit_prefix(request.client), BODIES_AT_ONCE)
         self._running -= 1

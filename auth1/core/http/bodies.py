@@ -9,6 +9,11 @@ from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, 
 from auth1.core.http.router import Route
 
 
+def empty_body(route: Route) -> object:
+    """Return what a request without a body counts as: an empty object, or an empty form."""
+    return route.decoders[JSON](b"{}") if JSON in route.decoders else route.decoders[FORM](b"")
+
+
 def decoders(route: Route) -> dict[str, Decode]:
     """Return the decoder of each media type that a route accepts."""
     if route.body is None:

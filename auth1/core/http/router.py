@@ -45,7 +45,7 @@ class Route(NamedTuple):
     query: type[msgspec.Struct] | None = None
     rate_limit: ClientRateLimit | None = None
     errors: tuple[type[ApiError], ...] = ()
-    body_optional: bool = False  # a request without a body counts as {}
+    body_optional: bool = False  # a request without a body counts as {} or an empty form
     form: bool = False  # the fields of the body may also be sent as a form
     limit: BodyLimit = BodyLimit()
     status: int = 200

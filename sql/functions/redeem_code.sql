@@ -1,0 +1,121 @@
+-- Exchange the code of a hosted login for a grant, once. A wrong client, redirect URI or verifier leaves the code as it is.
+-- The right ones after that revoke the grant: one of the two callers has copied the code. Locks: login, user, session.
+create type redeem_code as (
+  tenant_id text,
+  login_id text,
+  number smallint,                -- of the code
+  client_id text,                 -- that has authenticated
+  redirect_uri text,
+  code_challenge text,            -- of the verifier; null: none was sent
+  grant_id text,
+  grant_expires_in int,           -- seconds
+  event_id text,
+  actor text,
+  request_id text,
+  network text,
+  deadline timestamptz
+);
+create type code_redemption as (
+  verdict text,                   -- ok; none (invalid), reused
+  grant_id text,
+  user_id text,
+  session_id text,
+  scopes text[],
+  nonce text,
+  acr smallint,
+  amr text[],
+  authenticated_at float8,
+  phone text,
+  email text,
+  metadata text,
+  user_metadata text,
+  events text
+);
+
+create function redeem_code(request redeem_code) returns code_redemption
+language plpgsql
+set search_path from current
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  l logins;
+  s sessions;
+  u users;
+  new_scopes text[];
+  new_events new_event[];
+  result code_redemption;
+begin
+  result.verdict := 'none';
+  -- 1. Lock the login, and compare.
+  select * into l from logins as o
+  where o.tenant_id = request.tenant_id and o.id = request.login_id for no key update;
+  perform check_deadline(request.deadline);
+  if not found or l.step <> 'done' or l.client_id is distinct from request.client_id
+    or l.request ->> 'redirect_uri' is distinct from request.redirect_uri
+    or l.request ->> 'code_challenge' is distinct from request.code_challenge then
+    return result;
+  end if;
+  if l.redeemed_at is not null then
+    update grants g set revoked_at = now()
+    where g.tenant_id = l.tenant_id and g.id = l.grant_id and g.revoked_at is null
+    returning g.user_id into result.user_id;
+    if found then
+      new_events := array[row(l.tenant_id, request.event_id, 'grant.revoked', request.actor, l.grant_id, request.request_id,
+        request.network, jsonb_build_object('user_id', result.user_id, 'reason', 'code_reused'))::new_event];
+      perform record_events(new_events);
+      result.events := events_json(new_events, request.event_id, null);
+    end if;
+    result.verdict := 'reused';
+    return result;
+  end if;
+  if l.code_number <> request.number or l.code_expires_at <= now() then
+    return result;
+  end if;
+
+  -- 2. The user and the session of the login are live, and stay so until the grant is committed.
+  select * into u from users as o where o.tenant_id = l.tenant_id and o.id = l.user_id for key share;
+  if not found or u.banned_until > now() then
+    return result;
+  end if;
+  select o.* into s from sessions as o join tenants t on t.id = split_part(o.tenant_id, ':', 1)
+  where o.tenant_id = l.tenant_id and o.id = l.session_id and o.user_id = l.user_id and o.revoked_at is null
+    and least(o.expires_at, o.idle_at) > now() and o.created_at >= t.sessions_from
+  for share of o;
+  if not found then
+    return result;
+  end if;
+
+  -- 3. Grant.
+  select array_agg(scope) into new_scopes from jsonb_array_elements_text(l.request -> 'scopes') as scope;
+  insert into grants (tenant_id, id, client_id, user_id, session_id, is_offline, scopes, acr, amr, authenticated_at, expires_at)
+  values (l.tenant_id, request.grant_id, l.client_id, l.user_id, l.session_id,
+    coalesce('offline_access' = any(new_scopes), false), coalesce(new_scopes, '{}'), coalesce(s.acr, 1),
+    coalesce(s.amr, case s.channel when 'sms' then array['otp', 'sms'] else array['otp'] end),
+    coalesce(s.authenticated_at, s.created_at), now() + request.grant_expires_in * interval '1 s')
+  returning id, scopes, acr, amr, extract(epoch from authenticated_at)::float8
+  into result.grant_id, result.scopes, result.acr, result.amr, result.authenticated_at;
+  update logins o set redeemed_at = now(), grant_id = request.grant_id
+  where o.tenant_id = l.tenant_id and o.id = l.id;
+  new_events := array[row(l.tenant_id, request.event_id, 'grant.created', request.actor, request.grant_id,
+    request.request_id, request.network,
+    jsonb_build_object('user_id', l.user_id, 'session_id', l.session_id, 'client_id', l.client_id))::new_event];
+  perform record_events(new_events);
+  perform check_deadline(request.deadline);
+
+  -- 4. Return.
+  result.verdict := 'ok';
+  result.user_id := l.user_id;
+  result.session_id := l.session_id;
+  result.nonce := l.request ->> 'nonce';
+  result.metadata := u.metadata::text;
+  result.user_metadata := u.user_metadata::text;
+  select max(i.identifier) filter (where i.type = 'phone'), max(i.identifier) filter (where i.type = 'email')
+  into result.phone, result.email
+  from identifiers i where i.tenant_id = l.tenant_id and i.user_id = l.user_id;
+  result.events := events_json(new_events, request.event_id, null);
+  return result;
+end
+$$;
