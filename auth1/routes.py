@@ -19,7 +19,6 @@ from auth1.authn.guards import (
 from auth1.authn.limits import PER_IP, POLLING
 from auth1.authn.management import OPERATOR_PATH, managed
 from auth1.challenges import handlers as challenges
-from auth1.challenges import magic_link
 from auth1.challenges.schemas import CodeAnswer, CodeRequest
 from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Form, Image, Upload
@@ -28,7 +27,7 @@ from auth1.core.postgres import REPORT_S
 from auth1.fraud.routes import FRAUD_ROUTES
 from auth1.health import Health, Ready
 from auth1.hooks.routes import HOOK_ROUTES
-from auth1.magic_links import handlers as magic_links
+from auth1.magic_links.routes import LINK_ROUTES
 from auth1.messaging import handlers as messaging
 from auth1.messaging.providers import twilio_webhook
 from auth1.messaging.providers.twilio import CALLBACK_PATH
@@ -80,7 +79,6 @@ SENDING = (
     errors.ChannelUnavailable,
 )
 WRONG_CODE = (errors.InvalidCode, errors.NoActiveChallenge, errors.TooManyAttempts)
-LINK_PAGE: dict[str, Any] = {"auth": public, "max_concurrent": PROBES, "page": True}
 PROBE: dict[str, Any] = {"auth": public, "quiet": True, "max_concurrent": PROBES}
 WELL_KNOWN: dict[str, Any] = {"auth": public, "max_concurrent": PROBES, "response_headers": ("cache-control",)}
 CONDITIONS = ("accept-encoding", "if-none-match")
@@ -160,22 +158,7 @@ ROUTES = (
         rate_limit=PER_IP,
         errors=(errors.NotFound, errors.Conflict, errors.ReauthenticationRequired),
     ),
-    Route(
-        "GET",
-        magic_link.PATH,
-        magic_links.show_link,
-        **LINK_PAGE,
-        rate_limit=POLLING,
-        responses=((200, HTML), (400, HTML)),
-    ),
-    Route(
-        "POST",
-        magic_link.PATH,
-        magic_links.confirm_link,
-        **LINK_PAGE,
-        rate_limit=PER_IP,
-        responses=((200, HTML), (303, None), (400, HTML)),
-    ),
+    *LINK_ROUTES,
     Route(
         "GET",
         "/api/auth/challenges/{challenge_id}",

@@ -3,6 +3,7 @@
 tokens          the signed access token (JWT): signed and checked
 refresh_tokens  derived, never stored
 create          the session and tokens of a login
+browser         the session of a browser, named by a cookie
 login_hooks     logins and refreshes of tenants with hooks
 refresh         a refresh token exchanged for a new pair
 cache           live sessions in Redis: one read per check

@@ -79,3 +79,27 @@ select s.tenant_id, s.id as session_id, 'reused' as verdict, s.refreshes as numb
   json_build_array(event_json(e))::text as events
 from events e join sessions s on s.tenant_id = e.tenant_id and s.id = e.subject
 where e.tenant_id = @tenant_id and e.id = @event_id and s.id = @session_id
+
+-- name: find_browser_session
+-- A live session of a browser, with the identifier of its channel. It counts as used, at most once in five minutes.
+with live as materialized (
+  select s.tenant_id, s.id, s.user_id, s.channel, s.amr, s.acr, s.last_used_at,
+    coalesce(s.authenticated_at, s.created_at) as authenticated_at
+  from (select * from sessions where tenant_id = @tenant_id and id = @session_id limit 1) as s
+  cross join lateral (select * from users where tenant_id = s.tenant_id and id = s.user_id limit 1) as u
+  join tenants t on t.id = split_part(s.tenant_id, ':', 1)
+  where s.kind = 'browser' and s.revoked_at is null and least(s.expires_at, s.idle_at) > now()
+    and s.created_at >= t.sessions_from and coalesce(u.banned_until, '-infinity') <= now()
+), used as (
+  update sessions s set last_used_at = now(), idle_at = now() + @idle_after::int * interval '1 s'
+  from live l
+  where s.tenant_id = @tenant_id and s.tenant_id = l.tenant_id and s.id = l.id and l.last_used_at < now() - interval '5 minutes'
+)
+select l.id as session_id, l.user_id, l.channel, i.identifier, l.amr, l.acr::int as acr,
+  extract(epoch from l.authenticated_at)::float8 as authenticated_at
+from live l
+left join lateral (
+  select identifier from identifiers
+  where tenant_id = l.tenant_id and user_id = l.user_id and type = case l.channel when 'sms' then 'phone' else 'email' end
+  limit 1
+) as i on true
