@@ -27,6 +27,7 @@ LAYERS = (
     ("app",),
     ("routes",),
     ("openapi",),
+    ("hosted",),
     ("oauth",),
     ("applications",),
     ("signing",),

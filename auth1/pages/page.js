@@ -20,10 +20,10 @@
     show();
   }
 
-  // The delivery of the message, for two minutes.
+  // The delivery of the message: often at first, then less and less, for two minutes.
   const delivery = find("status");
   if (delivery) {
-    let polls = 40;
+    let wait = 2000;
     const poll = async () => {
       const response = await fetch(delivery.dataset.status, { cache: "no-store" }).catch(() => null);
       if (response && response.ok) {
@@ -32,9 +32,9 @@
         if (delivery.textContent !== status.text) delivery.textContent = status.text;
         if (status.final) return;
       }
-      if ((polls -= 1) > 0) setTimeout(poll, 3000);
+      if ((wait *= 2) <= 64000) setTimeout(poll, wait);
     };
-    setTimeout(poll, 1500);
+    setTimeout(poll, wait);
   }
 
   // The code of an SMS, where the browser can read it. Typing ends the wait.

@@ -52,5 +52,5 @@ def duration(seconds: int) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _text(lang: str, brand: str, name: str, **values: object) -> str:
-    return STRINGS[lang].login.fill(name, brand=brand, **values)
+def _text(lang: str, brand: str, key: str, /, **values: object) -> str:
+    return STRINGS[lang].login.fill(key, brand=brand, **values)

@@ -61,6 +61,7 @@ SANDBOXES = {
     "deliveries.find_content": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "delivery_queue.claim_deliveries": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "webhooks.fan_out": "a sandbox webhook belongs to the tenant, its events to the sandbox",
+    "hosted.*": "a sandbox has the applications of its tenant",
     "oauth.*": "a sandbox has the applications of its tenant",
     "consents.*": "a sandbox has the applications of its tenant",
 }

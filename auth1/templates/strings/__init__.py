@@ -141,9 +141,9 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     language: str
     language_name: str
 
-    def fill(self, name: str, **values: object) -> str:
+    def fill(self, key: str, /, **values: object) -> str:
         """Return a text with its values. They are not parsed: a brand named `{name}` is shown as it is."""
-        text: str = getattr(self, name)
+        text: str = getattr(self, key)
         return text.format(**values)
 
 

@@ -1,0 +1,10 @@
+"""Hosted sign-in: the pages between an authorization request and the code for the application.
+
+handlers  show a page, act on its forms
+routes    of these pages
+visits    a request to a page: the login, its language, its cookie
+steps     send and verify a code, continue with a session, consent, leave
+typed     read what a person types
+problems  errors in words for people
+views     the pages as responses
+"""

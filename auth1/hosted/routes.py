@@ -1,0 +1,45 @@
+"""The pages of hosted logins, of each tenant and of its sandbox. Forms of other pages are rejected."""
+
+from typing import Any
+
+from auth1.authn.limits import PAGES, PER_IP, POLLING
+from auth1.core.http.request import HTML, Form
+from auth1.core.http.router import Handler, Route
+from auth1.hosted import handlers
+from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
+from auth1.pages.errors import error_page
+
+LOGIN = "/login/{login_id}"
+SEND_DEADLINE_S = 6.0  # of routes that wait for a provider
+_PAGE: dict[str, Any] = {"page": True, "cors": False, "on_error": error_page}
+
+
+def _both(method: str, handler: Handler, path: str, **options: Any) -> tuple[Route, Route]:
+    """Return the route of a tenant's issuer, and that of its sandbox."""
+    return (
+        Route(method, PATH + path, handler, issuer, **_PAGE, **options),
+        Route(method, PATH + SANDBOX + path, handler, sandbox_issuer, **_PAGE, **options),
+    )
+
+
+HOSTED_ROUTES = (
+    *_both(
+        "GET",
+        handlers.show_login,
+        LOGIN,
+        rate_limit=PAGES,
+        responses=((200, HTML), (303, None), (400, HTML), (403, HTML)),
+        response_headers=("cache-control", "set-cookie"),
+    ),
+    *_both(
+        "POST",
+        handlers.continue_login,
+        LOGIN,
+        body=Form,
+        rate_limit=PER_IP,
+        deadline_s=SEND_DEADLINE_S,
+        responses=((200, HTML), (303, None), (400, HTML), (422, HTML)),
+        response_headers=("cache-control", "set-cookie"),
+    ),
+    *_both("GET", handlers.get_login_status, LOGIN + "/status", rate_limit=POLLING),
+)

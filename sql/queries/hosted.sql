@@ -1,0 +1,68 @@
+-- The steps of hosted logins. A login belongs to one browser: each statement names the digest of its cookie. A statement
+-- that finds the login in another step changes nothing, and returns no row.
+
+-- name: find_login
+-- A login and its application.
+select l.id, l.client_id, a.name as client_name, l.request::text as request, l.step, l.identifier, l.channel, l.challenge_id,
+  l.user_id, l.locale, l.code_length::int as code_length,
+  greatest(0, ceil(extract(epoch from l.resend_at - now())))::int as resend_after,
+  l.expires_at <= now() as is_expired, l.redeemed_at is not null as is_redeemed
+from logins l
+left join lateral (
+  select name from applications where tenant_id = split_part(l.tenant_id, ':', 1) and id = l.client_id and disabled_at is null limit 1
+) as a on true
+where l.tenant_id = @tenant_id and l.id = @login_id and l.browser_digest = @browser_digest
+
+-- name: record_sent
+-- A code was sent, or one that was sent before is still valid: `challenge_id` is then null.
+update logins set step = 'code', identifier = @identifier, channel = @channel, challenge_id = @challenge_id::text,
+  code_length = @code_length::int, resend_at = now() + @resend_after::int * interval '1 s'
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('start', 'code')
+returning id
+
+-- name: start_again
+-- Another phone or email, or another account. `channel` is the channel that the user chose, or null.
+update logins set step = 'start', identifier = null, channel = @channel::text, challenge_id = null, code_length = null, resend_at = null
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('start', 'code', 'account')
+returning id
+
+-- name: set_locale
+-- The language that the user chose.
+update logins set locale = @locale
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest
+returning id
+
+-- name: complete_login
+-- The user is known: keep the session, mark it as one of a browser, and replace the cookie in all logins of the browser. Two
+-- tabs lock these rows in one order.
+with own as materialized (
+  select id, step, expires_at from logins
+  where tenant_id = @tenant_id and browser_digest = @browser_digest
+  order by id for no key update
+), completed as (
+  update logins l set step = @step, identifier = @identifier, channel = @channel, user_id = @user_id, session_id = @session_id,
+    amr = @amr::text[], browser_digest = @new_digest
+  from own o
+  where l.tenant_id = @tenant_id and l.id = o.id and o.id = @login_id and o.step in ('code', 'account') and o.expires_at > now()
+  returning l.id
+), others as (
+  update logins l set browser_digest = @new_digest
+  from own o
+  where l.tenant_id = @tenant_id and l.id = o.id and o.id <> @login_id and exists (select from completed)
+), marked as (
+  update sessions set kind = 'browser', amr = @amr::text[]
+  where tenant_id = @tenant_id and id = @session_id and exists (select from completed)
+)
+select id from completed
+
+-- name: finish_consent
+-- The user allowed the scopes.
+update logins set step = 'done'
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'consent'
+returning id
+
+-- name: refuse_login
+-- The user may not sign in.
+update logins set step = 'refused'
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'code'
+returning id
