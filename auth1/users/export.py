@@ -9,7 +9,9 @@ import msgspec
 from auth1.core.postgres import Postgres, Queries
 from auth1.users.schemas import (
     KeptChallenge,
+    KeptConsent,
     KeptEvent,
+    KeptGrant,
     KeptIdentifier,
     KeptMessage,
     KeptSession,
@@ -48,6 +50,28 @@ class ExportSessionsRow(NamedTuple):
     network: str | None
     created_at: datetime
     last_used_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+class ExportConsentsRow(NamedTuple):
+    """A row of `export_consents`."""
+
+    client_id: str
+    scopes: list[str]
+    granted_at: datetime
+    revoked_at: datetime | None
+
+
+class ExportGrantsRow(NamedTuple):
+    """A row of `export_grants`."""
+
+    id: str
+    client_id: str
+    session_id: str
+    scopes: list[str]
+    created_at: datetime
+    refreshed_at: datetime | None
     expires_at: datetime
     revoked_at: datetime | None
 
@@ -108,6 +132,8 @@ class ExportEventsRow(NamedTuple):
 
 EXPORT_IDENTIFIERS = _QUERIES.statement("export_identifiers", ExportOfUser, ExportIdentifiersRow)
 EXPORT_SESSIONS = _QUERIES.statement("export_sessions", ExportOfUser, ExportSessionsRow)
+EXPORT_CONSENTS = _QUERIES.statement("export_consents", ExportOfUser, ExportConsentsRow)
+EXPORT_GRANTS = _QUERIES.statement("export_grants", ExportOfUser, ExportGrantsRow)
 EXPORT_CHALLENGES = _QUERIES.statement("export_challenges", ExportOfIdentifiers, ExportChallengesRow)
 EXPORT_MESSAGES = _QUERIES.statement("export_messages", ExportOfIdentifiers, ExportMessagesRow)
 EXPORT_EVENTS = _QUERIES.statement("export_events", ExportEvents, ExportEventsRow)
@@ -121,14 +147,33 @@ async def export_person(postgres: Postgres, tenant_id: str, user: UserOut) -> Pe
     names = [one.identifier for one in identifiers]
     of_identifiers = ExportOfIdentifiers(tenant_id, names, rows)
     user_sessions = [KeptSession(*row) for row in await postgres.rows(EXPORT_SESSIONS, of_user)]
+    consents = [KeptConsent(*row) for row in await postgres.rows(EXPORT_CONSENTS, of_user)]
+    grants = [KeptGrant(*row) for row in await postgres.rows(EXPORT_GRANTS, of_user)]
     challenges = [KeptChallenge(*row) for row in await postgres.rows(EXPORT_CHALLENGES, of_identifiers)]
     messages = [KeptMessage(*row) for row in await postgres.rows(EXPORT_MESSAGES, of_identifiers)]
     ids = [user.user_id, *(one.session_id for one in user_sessions)]
+    ids += [one.grant_id for one in grants]
     ids += [*(one.challenge_id for one in challenges), *(one.message_id for one in messages)]
     rows_of_events = await postgres.rows(EXPORT_EVENTS, ExportEvents(tenant_id, ids, rows))
     events = [KeptEvent(*row[:-1], msgspec.Raw(row.data.encode())) for row in rows_of_events]
-    lists: tuple[Sequence[msgspec.Struct], ...] = (identifiers, user_sessions, challenges, messages, events)
+    lists: tuple[Sequence[msgspec.Struct], ...] = (
+        identifiers,
+        user_sessions,
+        consents,
+        grants,
+        challenges,
+        messages,
+        events,
+    )
     complete = all(len(one) <= KEPT for one in lists)
     return Person(
-        user, identifiers[:KEPT], user_sessions[:KEPT], challenges[:KEPT], messages[:KEPT], events[:KEPT], complete
+        user,
+        identifiers=identifiers[:KEPT],
+        sessions=user_sessions[:KEPT],
+        consents=consents[:KEPT],
+        grants=grants[:KEPT],
+        challenges=challenges[:KEPT],
+        messages=messages[:KEPT],
+        events=events[:KEPT],
+        complete=complete,
     )

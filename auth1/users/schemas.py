@@ -140,6 +140,28 @@ class KeptEvent(Out):
     data: msgspec.Raw
 
 
+class KeptConsent(Out):
+    """Scopes that the user allowed to an application."""
+
+    client_id: str
+    scopes: list[str]
+    granted_at: datetime
+    revoked_at: datetime | None
+
+
+class KeptGrant(Out):
+    """What an application got by one login of the user. Its tokens are not stored."""
+
+    grant_id: str
+    client_id: str
+    session_id: str
+    scopes: list[str]
+    created_at: datetime
+    refreshed_at: datetime | None
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
 class Person(Out):
     """All data of one person (GDPR, articles 15 and 20): the newest 1000 of each kind.
 
@@ -149,6 +171,8 @@ class Person(Out):
     user: UserOut
     identifiers: list[KeptIdentifier]
     sessions: list[KeptSession]
+    consents: list[KeptConsent]
+    grants: list[KeptGrant]
     challenges: list[KeptChallenge]
     messages: list[KeptMessage]
     events: list[KeptEvent]

@@ -2,25 +2,25 @@
 
 -- name: list_consents
 -- Applications with a consent or a live grant, by id: those that are first party need no consent.
-select a.id as client_id, a.name, given.scopes, least(c.granted_at, used.granted_at) as granted_at, used.last_used_at
-from applications a
-left join consents c
-  on c.tenant_id = @tenant_id and c.user_id = @user_id and c.client_id = a.id and c.revoked_at is null
-cross join lateral (
-  select count(*) as grants, min(g.created_at) as granted_at, max(coalesce(g.refreshed_at, g.created_at)) as last_used_at
-  from grants g where g.tenant_id = @tenant_id and g.user_id = @user_id and g.client_id = a.id and g.revoked_at is null
-    and g.expires_at > now()
-) as used
-cross join lateral (
-  select coalesce(array_agg(distinct s.scope), '{}') as scopes from (
-    select unnest(c.scopes) as scope
-    union all
-    select unnest(g.scopes) from grants g
-    where g.tenant_id = @tenant_id and g.user_id = @user_id and g.client_id = a.id and g.revoked_at is null
-    and g.expires_at > now()
-  ) as s
-) as given
-where a.tenant_id = split_part(@tenant_id, ':', 1) and (c.client_id is not null or used.grants > 0)
+with live as materialized (
+  select g.client_id, g.scopes, g.created_at, coalesce(g.refreshed_at, g.created_at) as used_at
+  from grants g join tenants t on t.id = split_part(g.tenant_id, ':', 1)
+  where g.tenant_id = @tenant_id and g.user_id = @user_id and g.revoked_at is null and g.expires_at > now()
+    and g.created_at >= t.sessions_from and (g.is_offline or not exists (
+      select from sessions s where s.tenant_id = g.tenant_id and s.id = g.session_id and s.revoked_at is not null))
+), access as (
+  select client_id, scopes, granted_at, null::timestamptz as used_at from consents
+  where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null
+  union all
+  select client_id, scopes, created_at, used_at from live
+)
+select a.id as client_id, a.name, min(c.granted_at) as granted_at, max(c.used_at) as last_used_at,
+  array(
+    select distinct scope from access o cross join lateral unnest(o.scopes) as scope where o.client_id = a.id order by scope
+  ) as scopes
+from applications a join access c on c.client_id = a.id
+where a.tenant_id = split_part(@tenant_id, ':', 1)
+group by a.tenant_id, a.id
 order by a.id
 
 -- name: lock_codes_to_end

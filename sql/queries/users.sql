@@ -335,6 +335,19 @@ select id, channel, device_name, user_agent, network, created_at, last_used_at, 
   revoked_at
 from mine order by id desc limit @max_rows
 
+-- name: export_consents
+-- Ended ones included, by application.
+select client_id, scopes, granted_at, revoked_at
+from consents where tenant_id = @tenant_id and user_id = @user_id order by client_id limit @max_rows
+
+-- name: export_grants
+-- All stored grants, ended ones included, newest first.
+with mine as materialized (
+  select * from grants where tenant_id = @tenant_id and user_id = @user_id
+)
+select id, client_id, session_id, scopes, created_at, refreshed_at, expires_at, revoked_at
+from mine order by id desc limit @max_rows
+
 -- name: export_challenges
 -- Newest first.
 with mine as materialized (

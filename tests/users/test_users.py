@@ -250,6 +250,24 @@ async def test_user_export_contains_all_stored_data_except_codes(admin: TenantAd
     assert (await admin.call("GET", "/usr_nobody/export")).status_code == 404
 
 
+async def test_user_export_contains_consents_and_grants(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+    user_id = (await admin.login(new_phone()))["user_id"]
+    await database.execute(
+        "insert into consents (tenant_id, user_id, client_id, scopes) values ($1, $2, 'app_x', '{openid}')",
+        *(admin.tenant_id, user_id),
+    )
+    await database.execute(
+        "insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at)"
+        " values ($1, 'gr_x', 'app_x', $2, 'ses_x', '{email}', '{}', now(), now())",
+        *(admin.tenant_id, user_id),
+    )
+
+    person = (await admin.call("GET", f"/{user_id}/export")).json()
+
+    assert [(one["client_id"], one["scopes"]) for one in person["consents"]] == [("app_x", ["openid"])]
+    assert [(one["grant_id"], one["scopes"]) for one in person["grants"]] == [("gr_x", ["email"])]
+
+
 async def test_erased_user_leaves_only_its_id_in_a_dump(admin: TenantAdmin, database: asyncpg.Connection) -> None:
     phone, email = new_phone(), new_email()
     tokens = await admin.login(phone)
