@@ -9,6 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from auth1.config.checklist import check_settings
+from auth1.config.settings import load_settings
 from tests.ops.conftest import ComposePostgres
 from tests.ops.grafana import RULES
 
@@ -37,6 +39,37 @@ def commands(page: str, heading: str) -> str:
     found = re.search(r"^```sh\n(.*?)^```", section(page, heading), re.MULTILINE | re.DOTALL)
     assert found is not None, heading
     return found[1]
+
+
+def block(page: str, heading: str, command: str) -> str:
+    """Return the block of commands of a section that has a command."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", section(page, heading), re.MULTILINE | re.DOTALL)
+    (found,) = [text for text in blocks if command in text]
+    assert isinstance(found, str)
+    return found
+
+
+def test_settings_of_the_page_are_read_by_the_command_of_the_services(tmp_path: Path) -> None:
+    """Run the block that writes them, and the wrapper, with other paths: `env` prints what Auth1 would get."""
+    file = tmp_path / "auth1.env"
+    script = block(DEPLOYMENT, "One machine with systemd and nginx", "/etc/auth1/auth1.env <<END")
+    written = f'PASSWORD=secret\nsudo() {{ "$@"; }}\n{script}'.replace("/etc/auth1/auth1.env", str(file))
+    subprocess.run(["sh", "-eu", "-c", written], check=True)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+    wrapper = (ROOT / "ops/systemd/auth1.sh").read_text().replace("/etc/auth1/auth1.env", str(file))
+    printed = subprocess.run(
+        ["sh", "-eu", "-c", wrapper.replace("/opt/auth1/bin/auth1", "env"), "auth1", "--null"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    settings = load_settings(dict(line.split("=", 1) for line in printed.split("\0") if line))
+    assert settings.database_url == "postgresql://auth1:secret@127.0.0.1:5432/auth1_db"
+    assert settings.app_url == "https://auth.example.com"
+    assert settings.admin_token is not None
+    assert all(finding.status != "fail" for finding in check_settings(settings))
 
 
 def test_every_alert_has_first_steps() -> None:

@@ -61,6 +61,11 @@ def test_service_is_started_when_it_is_ready(name: str) -> None:
     assert "/health/ready" in service(name)["ExecStartPost"]
 
 
+@each_unit
+def test_service_listens_on_the_loopback_only(name: str) -> None:
+    assert "HOST=127.0.0.1" in service(name)["Environment"].split()
+
+
 def test_instances_listen_on_the_ports_of_the_nginx_example() -> None:
     assert service("auth1@.service")["Environment"] == "PORT=%i HOST=127.0.0.1"
     nginx = (FOLDER.parent / "nginx/auth1-two-instances.conf").read_text()
