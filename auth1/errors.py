@@ -190,7 +190,7 @@ class PayloadTooLarge(ApiError):
 
 
 class UriTooLong(ApiError):
-    """The request target is longer than 2 KiB."""
+    """The path and query are longer than this route allows."""
 
     status, code = 414, "uri_too_long"
 

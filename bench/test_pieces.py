@@ -25,7 +25,7 @@ from auth1.challenges.store import OpenChallenge, SubmitCode
 from auth1.core import schemas
 from auth1.core.crypto import Keyring, digest
 from auth1.core.http import problems
-from auth1.core.http.request import decode_json
+from auth1.core.http.bodies import decode_json
 from auth1.core.http.router import Router
 from auth1.core.ids import new_id
 from auth1.core.ratelimit import RateLimit

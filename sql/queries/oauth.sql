@@ -79,3 +79,9 @@ with owner as (
   returning event_json(e) as event
 )
 select json_agg(event)::text as events from new_event
+
+-- name: insert_login
+-- Begin a hosted login. With a user it continues the session of the browser.
+insert into logins (tenant_id, id, browser_digest, client_id, request, step, user_id, session_id, amr, identifier, channel)
+values (@tenant_id, @login_id, @browser_digest, @client_id, @request::jsonb, @step, @user_id, @session_id, @amr::text[],
+  @identifier, @channel)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 import pytest
 
+from auth1.core.http.bodies import decode_json
 from auth1.core.http.query import Query
-from auth1.core.http.request import decode_json
 from auth1.core.sentences import INVALID
 from auth1.errors import FieldError, ValidationFailed
 from auth1.routes import ROUTES

@@ -159,6 +159,7 @@ class App(Lifecycle[Services]):
         """Find the route. Check that the origin may call it, and that this worker has capacity for it."""
         origin = request.header(b"origin")
         route, request.parameters = self._router.find(request.method, path)
+        request.check_target(route.target_bytes)
         request.cors = route.cors
         if route.any_origin:
             request.cors = False

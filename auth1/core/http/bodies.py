@@ -1,12 +1,19 @@
 """How the body of a route is decoded, by media type."""
 
+import re
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from auth1.core import schemas
-from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, Image, Upload, decode_json
+from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, Image, Upload
 from auth1.core.http.router import Route
+from auth1.errors import BadJson, ValidationFailed
+
+MAX_NESTING = 64  # of JSON
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def empty_body(route: Route) -> object:
@@ -28,3 +35,27 @@ def decoders(route: Route) -> dict[str, Decode]:
     if route.form:
         by_type[FORM] = lambda raw: schemas.convert(dict(Form.decode(raw).pairs), route.body)
     return by_type
+
+
+def decode_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
+    """Decode a body of JSON. Raises BadJson or ValidationFailed."""
+    if _is_nested_deeper(raw, MAX_NESTING):
+        raise BadJson(f"The body is nested more than {MAX_NESTING} levels deep.")
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise ValidationFailed(errors=[schemas.field_error(error, decoder.type)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadJson from None
+
+
+def _is_nested_deeper(raw: bytes, levels: int) -> bool:
+    """Return whether JSON is nested deeper than some levels, where a recursive reader could fail."""
+    if raw.count(b"[") + raw.count(b"{") <= levels:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > levels:
+            return True
+    return False

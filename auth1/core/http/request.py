@@ -7,17 +7,14 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from auth1.core import schemas
 from auth1.core.http.client_ip import network_of
 from auth1.core.ids import new_id
 from auth1.errors import (
-    BadJson,
     BadRequest,
     NotFound,
     PayloadTooLarge,
     UnsupportedMediaType,
     UriTooLong,
-    ValidationFailed,
 )
 
 JSON = "application/json"
@@ -33,15 +30,13 @@ MAX_BODY_CHUNKS = 256
 BODY_S = 5.0
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
-MAX_TARGET_BYTES = 2 * 1024
-MAX_NESTING = 64  # of JSON
+MAX_TARGET_BYTES = 2 * 1024  # unless a route says more
+LONG_TARGET_BYTES = 8 * 1024  # of routes that get tokens or requests of other programs in their query
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")  # of which ASCII is a part
 
 _HOST = re.compile(rb"[A-Za-z0-9.\-:\[\]_]{1,255}")
 # Access lists in front of us compare paths as bytes. No route needs an escape; clients do escape the colon of an id.
 _PATH = re.compile(rb"(/(?!\.{1,2}(/|$))([A-Za-z0-9_.~:\-]|%3A)+)*/?")
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{8,128}")
 
 Scope = Mapping[str, Any]
@@ -156,6 +151,7 @@ class Request(Generic[Caller]):
         "query_string",
         "request_headers",
         "request_id",
+        "target_bytes",
     )
 
     def __init__(self, scope: Scope) -> None:
@@ -176,6 +172,7 @@ class Request(Generic[Caller]):
         self.held: tuple[str, str] | None = None
         self.on_end: Callable[[], None] | None = None
         self.is_receiving = False
+        self.target_bytes = 0
         self.deadline = float("inf")
         self.origins: tuple[str, ...] = ()
         self.caller: Caller
@@ -205,14 +202,19 @@ class Request(Generic[Caller]):
         """Return all headers, by name."""
         return {name: self.values(name) for name in self.request_headers}
 
+    def check_target(self, max_bytes: int) -> None:
+        """Raise UriTooLong when path and query are longer than the route allows."""
+        if self.target_bytes > max_bytes:
+            raise UriTooLong
+
     def check_form(self, scope: Scope, known_paths: Collection[bytes]) -> None:
         """Check the target and the headers. `known_paths` need no check of their spelling.
 
         Raises UriTooLong, BadRequest, and NotFound where the path is not in its normal spelling.
         """
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        if len(path) + len(self.query_string) > MAX_TARGET_BYTES:
-            raise UriTooLong
+        self.target_bytes = len(path) + len(self.query_string)
+        self.check_target(LONG_TARGET_BYTES)
         size = sum([len(name) + len(value) for name, value in self._pairs])
         if len(self._pairs) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             raise BadRequest("The headers are too many or too long.")
@@ -274,27 +276,3 @@ async def read_body(
             return media_type, bytes(body + piece) if body else piece
         body += piece
     raise PayloadTooLarge("The body came in too many pieces.")
-
-
-def decode_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
-    """Decode a body of JSON. Raises BadJson or ValidationFailed."""
-    if _is_nested_deeper(raw, MAX_NESTING):
-        raise BadJson(f"The body is nested more than {MAX_NESTING} levels deep.")
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        raise ValidationFailed(errors=[schemas.field_error(error, decoder.type)]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadJson from None
-
-
-def _is_nested_deeper(raw: bytes, levels: int) -> bool:
-    """Return whether JSON is nested deeper than some levels, where a recursive reader could fail."""
-    if raw.count(b"[") + raw.count(b"{") <= levels:
-        return False
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", raw)):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > levels:
-            return True
-    return False

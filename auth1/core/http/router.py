@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from auth1.core.http.request import BodyLimit, Decode, Response
+from auth1.core.http.request import MAX_TARGET_BYTES, BodyLimit, Decode, Response
 from auth1.core.ratelimit import ClientRateLimit
 from auth1.errors import ApiError, MethodNotAllowed, NotFound
 
@@ -48,6 +48,7 @@ class Route(NamedTuple):
     body_optional: bool = False  # a request without a body counts as {} or an empty form
     form: bool = False  # the fields of the body may also be sent as a form
     limit: BodyLimit = BodyLimit()
+    target_bytes: int = MAX_TARGET_BYTES  # of path and query
     status: int = 200
     deadline_s: float = DEADLINE_S
     quiet: bool = False  # probes and scrapes are logged at level debug

@@ -1,0 +1,154 @@
+"""The authorization endpoint (OpenID Connect Core, 3.1.2): check a request, then continue it as a login, or answer it.
+
+Until client and redirect URI are known to be registered, an error is a page. After that it is a response to the client.
+"""
+
+import time
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from auth1.core.crypto import digest
+from auth1.core.http.request import Form, Request, Response
+from auth1.core.ids import new_id
+from auth1.core.postgres import NoParams, Queries
+from auth1.errors import BadRequest
+from auth1.oauth.clients import Client, find_client
+from auth1.oauth.codes import AuthorizationResponse, issue_code, may_receive, respond
+from auth1.oauth.consents import needs_consent
+from auth1.oauth.issuers import Issuer
+from auth1.oauth.request_parameters import AuthorizationError, Parameters, read_request, response_mode
+from auth1.oauth.requests import AuthorizationRequest, encode_request
+from auth1.oauth.responses import leave, redirect
+from auth1.oauth.token_exchange import LOGIN_KINDS
+from auth1.pages import browser_cookie
+from auth1.services import Services
+from auth1.sessions import browser
+from auth1.sessions.browser import BrowserSession
+
+_QUERIES = Queries("oauth")
+# What prompt=none reports where a page would be shown (OpenID Connect Core, 3.1.2.6).
+_WITHOUT_PAGES = {"start": "login_required", "account": "interaction_required", "consent": "consent_required"}
+
+
+class _InsertLogin(NamedTuple):
+    tenant_id: str
+    login_id: str
+    browser_digest: bytes
+    client_id: str
+    request: str
+    step: str
+    user_id: str | None
+    session_id: str | None
+    amr: list[str] | None
+    identifier: str | None
+    channel: str | None
+
+
+_INSERT_LOGIN = _QUERIES.statement("insert_login", _InsertLogin, NoParams)
+
+
+async def get_authorize(app: Services, request: Request[Issuer]) -> Response:
+    """Begin a login for an application. Its parameters are in the query."""
+    try:
+        query = request.query_string.decode("ascii")
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise BadRequest("The query is not valid UTF-8.") from None
+    return await _authorize(app, request, pairs)
+
+
+async def post_authorize(app: Services, request: Request[Issuer], body: Form) -> Response:
+    """Begin a login for an application. Its parameters are in the form."""
+    return await _authorize(app, request, list(body.pairs))
+
+
+async def _authorize(app: Services, request: Request[Issuer], pairs: list[tuple[str, str]]) -> Response:
+    issuer, names = request.caller, [name for name, _ in pairs]
+    parameters = {name: value for name, value in pairs if value}
+    repeated = {name for name in names if names.count(name) > 1}
+    client = await _find_client(app, issuer, parameters, repeated)
+    request.log["client_id"] = client.client_id
+    try:
+        asked = await read_request(app, issuer, client, parameters, repeated)
+        return await _begin(app, request, client, asked)
+    except AuthorizationError as error:
+        request.log["error"] = error.error
+        return leave(request, _rejection(issuer, client, parameters, error))
+
+
+async def _find_client(app: Services, issuer: Issuer, parameters: Parameters, repeated: set[str]) -> Client:
+    """Return the client of a request, to whose redirect URI a response may go. Raises BadRequest."""
+    if repeated & {"client_id", "redirect_uri"}:
+        raise BadRequest("The application sent a parameter twice.")
+    client = await find_client(app, issuer, parameters.get("client_id", ""))
+    if client is None or client.kind not in LOGIN_KINDS:
+        raise BadRequest("The application is not registered.")
+    if not may_receive(client, parameters.get("redirect_uri", "")):
+        raise BadRequest("The redirect URI is not registered for this application.")
+    return client
+
+
+def _rejection(
+    issuer: Issuer, client: Client, parameters: Parameters, error: AuthorizationError
+) -> AuthorizationResponse:
+    request = AuthorizationRequest(
+        client_id=client.client_id,
+        redirect_uri=parameters["redirect_uri"],
+        scopes=[],
+        state=parameters.get("state"),
+        response_mode=response_mode(parameters),
+    )
+    return respond(issuer, request, ("error", error.error), ("error_description", error.description))
+
+
+async def _begin(app: Services, request: Request[Issuer], client: Client, asked: AuthorizationRequest) -> Response:
+    """Continue with the session of the browser, if it is enough, or with the pages of a login."""
+    issuer = request.caller
+    secure = issuer.url.startswith("https:")
+    session = await browser.read(app, request, issuer.tenant, secure=secure)
+    step = await _step(app, issuer, client, asked, session)
+    if "none" in asked.prompt and step in _WITHOUT_PAGES:
+        raise AuthorizationError(_WITHOUT_PAGES[step], "The user must interact.")
+    # All tabs of a browser share the secret: each of their logins can be continued.
+    secret = browser_cookie.read_secret(request, issuer.tenant.id, secure=secure) or browser_cookie.new_secret()
+    login_id, browser_digest = new_id("li"), digest(secret)
+    proven = session if step in ("consent", "done") else None
+    login = _InsertLogin(
+        tenant_id=issuer.tenant.id,
+        login_id=login_id,
+        browser_digest=browser_digest,
+        client_id=client.client_id,
+        request=encode_request(asked),
+        step=step,
+        user_id=proven.user_id if proven is not None else None,
+        session_id=proven.session_id if proven is not None else None,
+        amr=proven.amr if proven is not None else None,
+        identifier=proven.identifier if proven is not None else None,
+        channel=proven.channel if proven is not None else None,
+    )
+    await app.postgres.row(_INSERT_LOGIN, login)
+    browser_cookie.set_secret(request, issuer.tenant.id, secret, secure=secure)
+    if step == "done":
+        response = await issue_code(app, issuer, login_id, browser_digest)
+        if response is not None:
+            return leave(request, response)
+    return redirect(request, f"{issuer.url}/login/{login_id}")
+
+
+async def _step(
+    app: Services, issuer: Issuer, client: Client, asked: AuthorizationRequest, session: BrowserSession | None
+) -> str:
+    """Return the first step of a login. A session must be fresh, and that of the user whom the request names."""
+    if session is None or "login" in asked.prompt:
+        return "start"
+    if asked.max_age is not None and time.time() - session.authenticated_at > asked.max_age:
+        return "start"
+    if asked.hint_user_id not in (None, session.user_id):
+        return "start"
+    # Any program of the device can imitate a native application, so the user confirms (RFC 8252, 8.6).
+    is_imitable = client.kind == "native" and not asked.redirect_uri.startswith("https:")
+    if "select_account" in asked.prompt or is_imitable:
+        return "account"
+    if "consent" in asked.prompt or await needs_consent(app, issuer, session.user_id, client.client_id, asked.scopes):
+        return "consent"
+    return "done"

@@ -1,0 +1,34 @@
+"""The routes of the authorization endpoint, of each tenant and of its sandbox. They answer with redirects and pages."""
+
+from typing import Any
+
+from auth1.authn.limits import POLLING
+from auth1.core.http.request import HTML, LONG_TARGET_BYTES, Form
+from auth1.core.http.router import Handler, Route
+from auth1.oauth import authorize
+from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
+from auth1.pages.errors import error_page
+
+_PAGE: dict[str, Any] = {
+    "rate_limit": POLLING,
+    "page": True,
+    "cors": False,
+    "on_error": error_page,
+    "target_bytes": LONG_TARGET_BYTES,
+    "responses": ((303, None), (200, HTML), (400, HTML)),
+    "response_headers": ("cache-control", "location", "set-cookie"),
+}
+
+
+def _both(method: str, path: str, handler: Handler, **options: Any) -> tuple[Route, Route]:
+    """Return the route of a tenant's issuer, and that of its sandbox."""
+    return (
+        Route(method, PATH + path, handler, issuer, **_PAGE, **options),
+        Route(method, PATH + SANDBOX + path, handler, sandbox_issuer, **_PAGE, **options),
+    )
+
+
+AUTHORIZE_ROUTES = (
+    *_both("GET", "/authorize", authorize.get_authorize),
+    *_both("POST", "/authorize", authorize.post_authorize, body=Form),
+)
