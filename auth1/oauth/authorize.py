@@ -5,10 +5,10 @@ Until client and redirect URI are known to be registered, an error is a page. Af
 
 import time
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import urlencode
 
 from auth1.core.crypto import digest
-from auth1.core.http.request import Form, Request, Response
+from auth1.core.http.request import LONG_TARGET_BYTES, Form, Request, Response
 from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Queries
 from auth1.errors import BadRequest
@@ -18,7 +18,7 @@ from auth1.oauth.consents import needs_consent
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.request_parameters import AuthorizationError, Parameters, read_request, response_mode
 from auth1.oauth.requests import AuthorizationRequest, encode_request
-from auth1.oauth.responses import leave, redirect
+from auth1.oauth.responses import leave, query_pairs, redirect
 from auth1.oauth.token_exchange import LOGIN_KINDS
 from auth1.pages import browser_cookie
 from auth1.services import Services
@@ -49,17 +49,18 @@ _INSERT_LOGIN = _QUERIES.statement("insert_login", _InsertLogin, NoParams)
 
 async def get_authorize(app: Services, request: Request[Issuer]) -> Response:
     """Begin a login for an application. Its parameters are in the query."""
-    try:
-        query = request.query_string.decode("ascii")
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
-    except ValueError:
-        raise BadRequest("The query is not valid UTF-8.") from None
-    return await _authorize(app, request, pairs)
+    return await _authorize(app, request, query_pairs(request))
 
 
 async def post_authorize(app: Services, request: Request[Issuer], body: Form) -> Response:
-    """Begin a login for an application. Its parameters are in the form."""
-    return await _authorize(app, request, list(body.pairs))
+    """Begin a login for an application. Its parameters are in the form.
+
+    The browser sends no cookies with a form of another site, but with the redirect after it.
+    """
+    target = f"{request.caller.url}/authorize?{urlencode(body.pairs)}"
+    if len(target) > LONG_TARGET_BYTES:
+        return await _authorize(app, request, list(body.pairs))
+    return redirect(request, target)
 
 
 async def _authorize(app: Services, request: Request[Issuer], pairs: list[tuple[str, str]]) -> Response:

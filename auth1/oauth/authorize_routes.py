@@ -1,11 +1,12 @@
-"""The routes of the authorization endpoint, of each tenant and of its sandbox. They answer with redirects and pages."""
+"""The endpoints that browsers visit, of each tenant and of its sandbox. They answer with redirects and pages."""
 
 from typing import Any
 
 from auth1.authn.limits import POLLING
 from auth1.core.http.request import HTML, LONG_TARGET_BYTES, Form
 from auth1.core.http.router import Handler, Route
-from auth1.oauth import authorize
+from auth1.errors import Forbidden
+from auth1.oauth import authorize, logout
 from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
 from auth1.pages.errors import error_page
 
@@ -31,4 +32,6 @@ def _both(method: str, path: str, handler: Handler, **options: Any) -> tuple[Rou
 AUTHORIZE_ROUTES = (
     *_both("GET", "/authorize", authorize.get_authorize),
     *_both("POST", "/authorize", authorize.post_authorize, body=Form),
+    *_both("GET", "/logout", logout.get_logout),
+    *_both("POST", "/logout", logout.post_logout, body=Form, errors=(Forbidden,)),
 )

@@ -1,8 +1,10 @@
 """Send a browser on: to a page of ours, or to an application with its response."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from auth1.core.http.request import Request, Response
+from auth1.errors import BadRequest
 from auth1.oauth.codes import AuthorizationResponse
 from auth1.oauth.issuers import Issuer
 from auth1.pages.errors import HTML
@@ -15,6 +17,14 @@ from auth1.templates.pages import Look
 from auth1.templates.strings import STRINGS
 
 _NO_STORE = (b"cache-control", b"no-store")
+
+
+def query_pairs(request: Request[Any]) -> list[tuple[str, str]]:
+    """Return the parameters of the query, in their order. Raises BadRequest."""
+    try:
+        return parse_qsl(request.query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise BadRequest("The query is not valid UTF-8.") from None
 
 
 def page_theme(request: Request[Issuer]) -> Theme:

@@ -81,7 +81,9 @@ async def test_request_begins_a_login_of_this_browser(
     if method == "GET":
         answer = await browser.get(f"{app.path}/authorize", params=sent)
     else:
-        answer = await browser.post(f"{app.path}/authorize", data=sent)
+        posted = await browser.post(f"{app.path}/authorize", data=sent)
+        assert posted.status_code == 303
+        answer = await browser.get(posted.headers["location"])
 
     login = await login_of(app, answer)
     asked = decode_request(login["request"])

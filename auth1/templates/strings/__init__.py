@@ -123,6 +123,10 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     done: str
     leaving: str
     back: str
+    logout_title: str
+    logout: str
+    logged_out_title: str
+    logged_out: str
     expired_title: str
     expired: str
     refused_title: str
