@@ -87,11 +87,10 @@ async def check_request(app: Services, request: Request[Any], tenant: Tenant, ca
         evidence, acquired = await _look_up_line(app, evidence, acquired)
 
     evaluation = None if acquired.is_plain else acquired.evaluate()
-    checked = Checked(acquired)
     if evaluation is not None and (not acquired.is_acquired or evaluation.decision != "allow"):
-        checked.take_back(app)
+        Checked(acquired).take_back(app)
         raise await _reject(app, evidence, acquired.facts, evaluation)
-    return checked._replace(record=_record_of_sent(evidence, acquired, evaluation))
+    return Checked(acquired, _record_of_sent(evidence, acquired, evaluation))
 
 
 def _is_doubtful(evidence: Evidence, acquired: Acquired) -> bool:

@@ -48,7 +48,7 @@ GUESSING_END = 0.5  # load below which an attack by guessing has ended
 CROSS_TENANT_S = 1 * DAY_S  # a block counts as loaded at other tenants for so long
 
 # Redis.
-NARROW_LIFE_S = 10 * DAY_S  # without a message; then little of a state is left
+NARROW_LIFE_S = str(10 * 24 * 3600)  # without a message; then little of a state is left
 WIDE_LIFE_S = 30 * DAY_S  # then it is read from PostgreSQL again
 PROOF_LIFE_S = 300.0  # a proof is valid for so long, and is remembered as used
 MAX_SENDS_BYTES = 2000.0  # of the messages of one code
@@ -56,6 +56,7 @@ MAX_SENDS_BYTES = 2000.0  # of the messages of one code
 SMALLEST = 1e-9  # the least allowance, so that no load is infinite
 LARGEST = 1e12  # the largest exposure or verified amount that is read; others are garbage
 
-NUMBERS: dict[str, float] = {
-    name: value for name, value in globals().items() if isinstance(value, float)
-}  # for scripts
+# For scripts. A number that is an argument of a command is text: Lua would format it for each command.
+LITERALS: dict[str, float | str] = {
+    name: value for name, value in globals().items() if name.isupper() and isinstance(value, float | str)
+}

@@ -7,6 +7,8 @@ of the address, the proof. A source that decides by itself sets the least load o
 import time
 from typing import Any, NamedTuple
 
+import msgspec
+
 from auth1.core.http.request import Request
 from auth1.core.ratelimit import RateLimit
 from auth1.events.log import EventContext, event_context
@@ -49,7 +51,7 @@ class Candidate(NamedTuple):
     proof: Proof | None = None
 
 
-class Evidence(NamedTuple):
+class Evidence(msgspec.Struct, frozen=True):
     """The facts about a request of a tenant under a policy.
 
     `message`: what it would send, as the rules read it. `line`: the line type of a phone, null until it is known;
@@ -109,21 +111,22 @@ class Evidence(NamedTuple):
     def with_entry(self, entry: Entry) -> "Evidence":
         """Return the evidence with the entry of a list. An allow entry lets a request through, and it is counted."""
         reason = Reason(f"{entry.list}_list", entry.kind)
-        evidence = self._replace(own_reasons=(*self.own_reasons, reason))
+        evidence = msgspec.structs.replace(self, own_reasons=(*self.own_reasons, reason))
         if entry.list == "allow":
-            return evidence._replace(policy=self.tenant.shadow_policy, is_on_allow_list=True)
-        return evidence._replace(message=self.message._replace(minimum=MINIMUM_LOADS["block"]))
+            return msgspec.structs.replace(evidence, policy=self.tenant.shadow_policy, is_on_allow_list=True)
+        message = self.message._replace(minimum=MINIMUM_LOADS["block"])
+        return msgspec.structs.replace(evidence, message=message)
 
     def with_line(self, line: LineTypeResult) -> "Evidence":
         """Return the evidence with the line type of the number, and what follows from it."""
         decision = decide_line_type(line, self.policy, voip_blocking=self.tenant.settings.voip_blocking)
         if decision is ALLOWED and not self.policy.signals:
-            return self._replace(line=line, line_decision=decision)
+            return msgspec.structs.replace(self, line=line, line_decision=decision)
         minimum = MINIMUM_LOADS[decision.action] if decision.action != "unavailable" else 0.0
         known = self.message
         signals = tuple(dict.fromkeys((*known.signals, *signals_of_line(self.policy, line))))
         message = known._replace(minimum=max(known.minimum, minimum), signals=signals)
-        return self._replace(line=line, line_decision=decision, message=message)
+        return msgspec.structs.replace(self, line=line, line_decision=decision, message=message)
 
 
 def has_address(request: Request[Any], tenant: Tenant) -> bool:

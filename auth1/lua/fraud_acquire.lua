@@ -47,12 +47,13 @@ local has_proof = ARGV[at + 4] ~= ''
 local scopes = #KEYS - limits - (has_proof and 3 or 2)
 local sends = limits + 1
 local allowances = { allowed_1, allowed_2, allowed_3, allowed_4 }
-local exposures, verified, load = {}, {}, 0
+local after, network_verified, load = {}, 0, 0 -- after: states of the scopes after the send
 for i = 1, scopes do
-  local exposure, ok = read_state(values[sends + i], second, i < 3 and BLOCK_DECAY_S or ADDRESS_DECAY_S, VERIFIED_DECAY_S)
-  exposure = exposure + 1
-  exposures[i], verified[i] = exposure, ok
-  load = math.max(load, exposure / (math.max(allowances[i] + ok, SMALLEST) * (i < 3 and block_divisor or 1)))
+  local is_block = i < 3
+  local exposure, verified = read_state(values[sends + i], second, is_block and BLOCK_DECAY_S or ADDRESS_DECAY_S, VERIFIED_DECAY_S)
+  exposure, network_verified = exposure + 1, verified
+  after[i] = struct.pack('<ddd', exposure, verified, second)
+  load = math.max(load, exposure / (math.max(allowances[i] + verified, SMALLEST) * (is_block and block_divisor or 1)))
 end
 
 local in_country, verified_there = read_state(wide[4], second, WIDE_DECAY_S, VERIFIED_DECAY_S)
@@ -65,7 +66,7 @@ end
 local wide_load = 0
 if uncovered > 0 and wide_divisor > 0 then
   local size = math.max(budget, BUDGET_PART * verified_lately, SMALLEST)
-  if scopes == 4 and verified[4] >= TRUST_VERIFIED then
+  if scopes == 4 and network_verified >= TRUST_VERIFIED then
     wide_divisor = TRUST_DIVISOR
   end
   wide_load = uncovered / (size * COUNTRY_SHARE * wide_divisor)
@@ -82,10 +83,8 @@ if has_proof then
   end
 end
 acquired = acquired and load + weight <= most and wide_load + weight <= most_wide
-local after = {}
 if acquired then
   for i = 1, scopes do
-    after[i] = struct.pack('<ddd', exposures[i], verified[i], second)
     redis.call('SET', KEYS[sends + i], after[i], 'EX', NARROW_LIFE_S)
   end
   after[scopes + 1] = struct.pack('<ddd', in_country, verified_there, second)
@@ -102,7 +101,7 @@ end
 local reply = { acquired and 1 or 0, now, proof, guessing, math.min(math.max(load, wide_load), 1000000) * 1000000, refused, retry_after }
 write_limits(KEYS, states, acquired, reply)
 for i = 1, scopes do
-  reply[#reply + 1] = after[i] or values[sends + i]
+  reply[#reply + 1] = acquired and after[i] or values[sends + i]
 end
 reply[#reply + 1] = after[scopes + 1] or wide[4]
 reply[#reply + 1] = after[scopes + 2] or wide[5]

@@ -71,6 +71,9 @@ for i = 5, #ARGV, 3 do
   if kind == 1 then
     verified = 1
     local count, total, own = 0, 0, 0
+    if stored == entry then -- as nearly always: one message, from this address
+      count, total, own, stored = 1, dollars, 1, ''
+    end
     local from = string.match(entry, '^%S+ %S+ ')
     for who, amount in string.gmatch(stored, '(%S+ %S+ )(%S+)\n') do
       local paid = tonumber(amount)
@@ -136,12 +139,16 @@ end
 for i, reply in ipairs(replies) do
   replies[i] = narrow[reply] or reply
 end
+local ended = {}
 for key, left in pairs(sends) do
   if left == '' then
-    redis.call('DEL', key)
+    ended[#ended + 1] = key
   else
     redis.call('SET', key, left, 'KEEPTTL')
   end
+end
+if #ended > 0 then
+  redis.call('DEL', unpack(ended))
 end
 local states, budget = {}, wide[4]
 for i, country in ipairs(touched) do

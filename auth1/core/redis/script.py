@@ -20,7 +20,7 @@ class Script(NamedTuple):
     sha1: str
 
     @classmethod
-    def load(cls, name: str, constants: Mapping[str, float] | None = None) -> "Script":
+    def load(cls, name: str, constants: Mapping[str, float | str] | None = None) -> "Script":
         """Read a script. Functions of `lua/shared` that its comment names (`-- Uses`) follow the comment.
 
         `constants` that the script mentions become its local variables.
@@ -34,12 +34,12 @@ class Script(NamedTuple):
             for one in (used[1].split(", ") if used else ())
         ]
         body = "".join([*shared, source[len(comment) :]])
-        numbers = [
-            f"local {constant} = {number!r}\n"
-            for constant, number in (constants or {}).items()
+        literals = [
+            f"local {constant} = {value!r}\n"
+            for constant, value in (constants or {}).items()
             if re.search(rf"\b{constant}\b", body)
         ]
-        text = "".join([comment, *numbers, body]).encode()
+        text = "".join([comment, *literals, body]).encode()
         sha1 = hashlib.sha1(text, usedforsecurity=False).hexdigest()
         _names[sha1] = name
         return cls(name, text, sha1)

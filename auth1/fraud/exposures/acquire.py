@@ -35,8 +35,8 @@ _RATIOS_AT_ONCE = 5  # tenants of one round
 MAX_TENANTS = 2000  # whose ratios are kept
 _RESTORED_AT_ONCE = 200  # narrow scopes of one call
 
-ACQUIRE = Script.load("fraud_acquire", constants.NUMBERS)
-RESTORE = Script.load("fraud_restore", constants.NUMBERS)
+ACQUIRE = Script.load("fraud_acquire", constants.LITERALS)
+RESTORE = Script.load("fraud_restore", constants.LITERALS)
 
 
 class Exposures:

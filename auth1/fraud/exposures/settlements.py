@@ -28,7 +28,7 @@ MAX_RELEASED = 10  # requests of a limit per address that one right code release
 MAX_PENDING = 10_000  # settlements; later ones are dropped
 _AT_ONCE = 100  # settlements of one call
 _PARAMETERS = struct.Struct("<8d")
-SETTLE = Script.load("fraud_settle", constants.NUMBERS)
+SETTLE = Script.load("fraud_settle", constants.LITERALS)
 
 Kind = Literal["verified", "returned", "unsent", "forgiven", "sent"]
 _KINDS: dict[Kind, int] = {"verified": 1, "returned": 2, "unsent": 3, "forgiven": 0, "sent": 0}

@@ -32,7 +32,8 @@ end
 local function read_limits(values, sizes, first, count, now)
   local refused, retry_after, states = 0, 0, {}
   for i = 1, count do
-    local limit, tenth = tonumber(sizes[first + 2 * i - 2]), math.floor(sizes[first + 2 * i - 1] / 10)
+    local limit, window = tonumber(sizes[first + 2 * i - 2]), sizes[first + 2 * i - 1]
+    local tenth = math.floor(window / 10)
     local index = math.floor(now / tenth)
     local counts, used, oldest = read_counts(values[i], index)
     local wait = 0
@@ -49,7 +50,7 @@ local function read_limits(values, sizes, first, count, now)
     if wait > retry_after then
       refused, retry_after = i, wait
     end
-    states[i] = { limit, tenth, index, counts, used, (index - oldest + 11) * tenth - now }
+    states[i] = { limit, window, index, counts, used, (index - oldest + 11) * tenth - now }
   end
   return refused, retry_after, states
 end
@@ -57,10 +58,10 @@ end
 -- Append remaining requests and time until the next one returns (ms) of each limit to the reply. Acquire them if `acquired`.
 local function write_limits(keys, states, acquired, reply)
   for i, state in ipairs(states) do
-    local limit, tenth, index, counts, used, reset = unpack(state)
+    local limit, window, index, counts, used, reset = unpack(state)
     if acquired then
       counts[1], used = counts[1] + 1, used + 1
-      redis.call('SET', keys[i], string.format('%d:', index) .. table.concat(counts, ','), 'PX', 10 * tenth)
+      redis.call('SET', keys[i], string.format('%d:', index) .. table.concat(counts, ','), 'PX', window)
     end
     reply[#reply + 1] = math.max(0, limit - used)
     reply[#reply + 1] = reset
