@@ -3,7 +3,8 @@
 A request with a valid `traceparent` header gets a span id of its own. Log lines contain its trace id, and calls of
 other services pass the trace on. Without the header and without a tracer nothing happens. A tracer (`tracing_export`)
 makes a trace for each request, and spans for what the request does. `tracestate` is not passed on: it is addressed to
-the tracing systems of the caller, not to providers.
+the tracing systems of the caller, not to providers. Requests and calls of Redis test `tracer()` before they open a
+span, because a `with` that does nothing costs half a microsecond.
 """
 
 import re

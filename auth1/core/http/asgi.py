@@ -83,7 +83,10 @@ class App(Lifecycle[Services]):
             self._in_flight += 1
             metrics.HTTP_IN_FLIGHT.inc()
             try:
-                with tracing.request(request.values(tracing.HEADER)):
+                if tracing.HEADER in request.request_headers or tracing.tracer() is not None:
+                    with tracing.request(request.values(tracing.HEADER)):
+                        await self._http(scope, request, receive, send)
+                else:
                     await self._http(scope, request, receive, send)
             finally:
                 if request.held is not None:

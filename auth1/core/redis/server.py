@@ -13,6 +13,7 @@ from typing import Protocol
 import hiredis
 
 from auth1 import metrics
+from auth1.core import tracing
 from auth1.core.log import Log
 from auth1.core.redis.address import DEFAULT_TIMEOUTS, Address, Endpoint, RedisUnavailable, Timeouts, failure_reason
 from auth1.core.redis.client import Node, Redis
@@ -146,8 +147,11 @@ class Server(Redis):
             raise RedisUnavailable("not connected")
         self.round_trips += 1
         try:
-            with command_span(words):
+            if tracing.tracer() is None:
                 reply = await self.connection.call(*words)
+            else:
+                with command_span(words):
+                    reply = await self.connection.call(*words)
         except RedisUnavailable:
             metrics.REDIS_ERRORS.inc()
             raise
