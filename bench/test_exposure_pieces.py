@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -117,8 +118,10 @@ def test_acquire_two_limits_without_redis(benchmark: BenchmarkFixture) -> None:
 def test_check_a_request_without_redis(benchmark: BenchmarkFixture) -> None:
     app, request = services(), new_request()
     candidate = Candidate(parse_phone(PHONE), microdollars=50_000)
+    # A request whose decision is recorded costs more; a random number of them would make counts vary.
+    caller = msgspec.structs.replace(CALLER, policy=Policy(sample=0))
 
-    assert benchmark(lambda: finish(check_request(app, request, CALLER, candidate)))
+    assert benchmark(lambda: finish(check_request(app, request, caller, candidate)))
 
 
 @alone

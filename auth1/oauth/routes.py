@@ -35,7 +35,7 @@ _WRONG_CLIENT = (InvalidClient, RateLimited)
 
 def _both(method: str, handler: Handler, path: str = "", *, before: str = "", **options: Any) -> tuple[Route, Route]:
     """Return the route of a tenant's issuer, and that of its sandbox. `before` comes before the issuer's path."""
-    options |= {"any_origin": True, "oauth": True}
+    options |= {"any_origin": True, "cors": False, "oauth": True}
     return (
         Route(method, before + PATH + path, handler, issuer, **options),
         Route(method, before + PATH + SANDBOX + path, handler, sandbox_issuer, **options),

@@ -152,7 +152,6 @@ class App(Lifecycle[Services]):
         allow, request.cors, is_open = self._router.options(path)
         request.headers += [(b"allow", allow.encode())]
         if is_open:
-            request.cors = False
             request.headers += ANY_ORIGIN + PREFLIGHT
         elif request.cors:
             request.headers += self._cors.preflight(origin)
@@ -165,7 +164,6 @@ class App(Lifecycle[Services]):
         request.check_target(route.target_bytes)
         request.cors = route.cors
         if route.any_origin:
-            request.cors = False
             request.headers += ANY_ORIGIN
         elif origin is not None and not route.page and not self._cors.allows(origin):
             raise OriginNotAllowed
@@ -255,8 +253,7 @@ class App(Lifecycle[Services]):
         """Return the headers of the response; the length of a stream is unknown."""
         headers = [(b"x-request-id", request.request_id.encode()), _NO_SNIFF, *request.headers]
         if request.cors:
-            origin = request.request_headers.get(b"origin")
-            if origin is not None:
+            if (origin := request.request_headers.get(b"origin")) is not None:
                 headers += self._cors.headers(origin.decode("latin-1"), request.origins)
             else:
                 headers += self._cors.without_origin if not request.origins else self._cors.varying

@@ -56,7 +56,7 @@ class Route(NamedTuple):
     idempotent: Literal["no", "yes", "itself"] = "no"
     max_concurrent: int | None = None  # per limit key and worker, for requests that use much memory for long
     cors: bool = True  # web pages may read the response
-    any_origin: bool = False  # web pages of all origins may call it, whatever CORS_ORIGINS says; it reads no cookie
+    any_origin: bool = False  # web pages of all origins may call it, instead of those of `cors`; it reads no cookie
     oauth: bool = False  # errors have OAuth's form (RFC 6749, 5.2)
     page: bool = False  # HTML for people: its forms are posted with an Origin of `null`, which CORS does not govern
     on_error: Callable[[Any, ApiError], Response] | None = None  # renders the errors of a page for people
