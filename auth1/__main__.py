@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument(
         "--check", action="store_true", help="list missing migrations and change nothing; exit 1 if there are any"
     )
-    tenants = _add(commands, "tenants", "Create and list tenants.", "auth1 tenants list")
+    tenants = _add(commands, "tenants", "Create, list and move tenants.", "auth1 tenants list")
     _add_tenants(tenants.add_subparsers(dest="act", required=True, metavar="ACT"))
     keys = _add(
         commands, "keys", "Create, list, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk"
@@ -83,7 +83,11 @@ def _add_tenants(acts: Commands) -> None:
     create.add_argument("--slug", required=True, help="part of the tenant's keys: a-z, 0-9 and -")
     create.add_argument("--setting", action="append", default=[], metavar="NAME=JSON", help="may be given many times")
     listing = _add(acts, "list", "List tenants.", "auth1 tenants list --json", "auth1.cli.commands:list_tenants")
-    for command in (create, listing):
+    text = "Move a tenant to the empty database in TARGET_DATABASE_URL. After an interruption run it again."
+    move = _add(acts, "move", text, "auth1 tenants move myapp", "auth1.cli.move:move")
+    move.add_argument("tenant", metavar="TENANT", help="slug or id of the tenant")
+    move.add_argument("--abort", action="store_true", help="end the move, and empty the target")
+    for command in (create, listing, move):
         _add_json(command)
 
 

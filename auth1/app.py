@@ -184,6 +184,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, SOON_S, lambda app: app.limiter.flush_releases()),
             _every(services, exposures.INTERVAL_S, lambda app: app.exposures.run_once()),
             _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
+            _every(services, SOON_S, lambda app: app.tenants.refresh_moved()),
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
             _every(services, SOON_S, health.measure_memory),
             _every(services, health.RANK_EVERY_S, health.rank_tenants),

@@ -9,7 +9,7 @@ raise them; only `core/http/problems.py` turns them into bytes (RFC 9457, `appli
       403 AdminDisabled CountryNotAllowed Forbidden HookDenied OriginNotAllowed ProofRequired ReauthenticationRequired
           RequestBlocked TenantSuspended UserBanned
       404 NotFound   405 MethodNotAllowed   408 RequestTimeout   409 Conflict
-      413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType
+      413 PayloadTooLarge   414 UriTooLong   415 UnsupportedMediaType   421 TenantMoved
       422 ValidationFailed InvalidPhone InvalidEmail RecipientOptedOut IdempotencyKeyReused
       429 BudgetExceeded RateLimited ResendTooSoon TooManyAttempts
       500 InternalError
@@ -199,6 +199,15 @@ class UnsupportedMediaType(ApiError):
     """The body must have a media type that this route accepts, in UTF-8 and without a content encoding."""
 
     status, code = 415, "unsupported_media_type"
+
+
+class TenantMoved(ApiError):
+    """This tenant is served by another installation of Auth1.
+
+    The status is that of a request to the wrong server (RFC 9110, 15.5.20), so that a proxy can send it on.
+    """
+
+    status, code = 421, "tenant_moved"
 
 
 class ValidationFailed(ApiError):

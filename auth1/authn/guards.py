@@ -19,13 +19,14 @@ from auth1.errors import (
     NotAuthenticated,
     NotFound,
     RateLimited,
+    TenantMoved,
     TenantSuspended,
 )
 from auth1.services import Services
 from auth1.tenants.settings import OPERATOR, Operator, Tenant, TenantAdmin
 
 ANY_KEY = (("publishableKey",), ("secretKey",), ("testKey",))
-KEY_ERRORS = (NotAuthenticated, InvalidApiKey, TenantSuspended, RateLimited, BadRequest)
+KEY_ERRORS = (NotAuthenticated, InvalidApiKey, TenantSuspended, TenantMoved, RateLimited, BadRequest)
 _FORWARDED_FOR = ("auth1-forwarded-for",)
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from auth1.api_keys import Kind
-from auth1.core.postgres import NoParams, Postgres, Queries
+from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries
 from auth1.fraud.policy import read_policy
 from auth1.hooks.config import NO_HOOKS, read_hooks
 from auth1.tenants.settings import Tenant, read_settings
@@ -27,6 +27,8 @@ class _TenantRow(NamedTuple):
     settings: str
     jwt_version: int
     suspended: bool
+    moved: bool
+    closed_until: float
     retired_versions: list[int]
     sessions_from: float
     retired_at: list[float]
@@ -42,6 +44,7 @@ class _TenantRow(NamedTuple):
 
 
 _FIND_TENANT = _QUERIES.statement("find_tenant", _Sought, _TenantRow)
+_LIST_MOVED_TENANTS = _QUERIES.statement("list_moved_tenants", NoParams, _TenantId)
 _TENANT_EXISTS = _QUERIES.statement("tenant_exists", _TenantId, NoParams)
 
 
@@ -66,6 +69,8 @@ def _read(row: _TenantRow) -> Tenant:
         retired_versions=dict(zip(row.retired_versions, row.retired_at, strict=True)),
         sessions_from=row.sessions_from,
         suspended=row.suspended,
+        moved=row.moved,
+        closed_until=row.closed_until,
         key_id=row.key_id,
         key_kind=row.kind,
         allowed_origins=tuple(row.allowed_origins),
@@ -76,6 +81,11 @@ def _read(row: _TenantRow) -> Tenant:
         list_versions=(row.list_versions[0], row.list_versions[1]),
         hooks=NO_HOOKS if row.kind == "test" else read_hooks(row.hooks),
     )
+
+
+async def list_moved_tenants(postgres: Postgres) -> set[str]:
+    """Return the ids of the tenants that have moved to another database."""
+    return {row.tenant_id for row in await postgres.rows(_LIST_MOVED_TENANTS, NO_PARAMS)}
 
 
 async def tenant_exists(postgres: Postgres, tenant_id: str) -> bool:

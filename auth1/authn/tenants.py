@@ -21,7 +21,15 @@ from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import ClientRateLimit, RateLimit, raise_if_limited
 from auth1.core.redis import Redis, RedisUnavailable, Server
 from auth1.core.schemas import encode
-from auth1.errors import BadRequest, InvalidApiKey, NotAuthenticated, OriginNotAllowed, TenantSuspended
+from auth1.errors import (
+    BadRequest,
+    InvalidApiKey,
+    NotAuthenticated,
+    OriginNotAllowed,
+    TenantMoved,
+    TenantSuspended,
+    Unavailable,
+)
 from auth1.fraud.policy import DEFAULT_POLICY
 from auth1.hooks.config import NO_HOOKS
 from auth1.services import Services
@@ -30,6 +38,7 @@ from auth1.tenants.settings import Tenant
 CHANNEL = "auth1:tenants"
 ALL_TENANTS = ""
 LIFE_S = 30.0
+RETRY_AFTER_S = 1  # while a tenant is being moved
 ENTRY_BYTES = 2048
 MAX_BYTES = 24 * 1024 * 1024
 
@@ -45,6 +54,8 @@ class TenantCache:
         self.size = 0  # bytes, estimated
         self._generation = 0
         self._unpublished: set[str] = set()
+        self._moved: set[str] = set()
+        self._moved_known_until = 0.0
         listener.subscribe(CHANNEL, self._drop)
 
     async def start(self) -> None:
@@ -71,6 +82,17 @@ class TenantCache:
             self._store(key_digest, tenant)
         return tenant
 
+    async def refresh_moved(self) -> None:
+        """Learn which tenants have moved: after each change of a tenant, and every 30 s."""
+        if time.monotonic() >= self._moved_known_until:
+            self._moved_known_until = time.monotonic() + LIFE_S
+            self._moved = await store.list_moved_tenants(self._postgres)
+
+    def check_not_moved(self, tenant_id: str) -> None:
+        """Raise TenantMoved where a request without an API key is about a tenant that has moved."""
+        if tenant_id.removesuffix(":test") in self._moved:
+            raise TenantMoved
+
     async def find_slug(self, slug: str, *, sandbox: bool) -> Tenant | None:
         """Return the tenant of a slug, or its sandbox; None if there is none."""
         key = crypto.digest(f"slug\0{slug}\0{sandbox}")
@@ -83,7 +105,9 @@ class TenantCache:
         return tenant
 
     def _store(self, key_digest: bytes, tenant: Tenant) -> None:
-        """Cache a tenant; the oldest entries are evicted above the memory limit."""
+        """Cache a tenant; the oldest entries are evicted above the memory limit. A closed one opens within seconds."""
+        if tenant.closed_until > time.time():
+            return
         # As Python strings they take about twice as much. The default policy is one object.
         size = ENTRY_BYTES + 2 * len(encode(tenant.settings))
         if tenant.policy is not DEFAULT_POLICY:
@@ -119,6 +143,7 @@ class TenantCache:
     def _drop(self, tenant_id: str) -> None:
         """Drop a tenant, or ALL_TENANTS."""
         self._generation += 1
+        self._moved_known_until = 0.0
         if tenant_id == ALL_TENANTS:
             self._entries.clear()
             self.size = 0
@@ -137,7 +162,7 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
     has a limit of its own, so that an app's tests meet the same limits on any machine. A page of an origin that the key
     does not allow takes no slot.
 
-    Raises NotAuthenticated, InvalidApiKey, TenantSuspended, OriginNotAllowed, RateLimited, BadRequest.
+    Raises NotAuthenticated, InvalidApiKey, TenantSuspended, TenantMoved, OriginNotAllowed, RateLimited, BadRequest.
     """
     key = request.header(b"x-api-key")
     if not key:
@@ -152,14 +177,23 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
         if rate_limit is not None and tenant.key_kind == "pk":
             await app.limiter.acquire_for_client(request, app.settings, rate_limit)
     request.log["tenant_id"] = request.limit_key = tenant.id
-    if tenant.suspended:
-        raise TenantSuspended
+    check_served(tenant)
     if tenant.key_kind == "test":
         key_limit = RateLimit("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
         raise_if_limited(request, await app.limiter.acquire(key_limit))
     elif tenant.key_kind == "sk" and (address := request.header(b"auth1-forwarded-for")) is not None:
         await _set_user_address(app, request, tenant, address, rate_limit)
     return tenant
+
+
+def check_served(tenant: Tenant) -> None:
+    """Raise TenantMoved, TenantSuspended, or Unavailable while a tenant is being moved."""
+    if tenant.moved:
+        raise TenantMoved
+    if tenant.closed_until > time.time():
+        raise Unavailable("This tenant is being moved; retry.", retry_after=RETRY_AFTER_S)
+    if tenant.suspended:
+        raise TenantSuspended
 
 
 async def _find_uncached(app: Services, request: Request[Any], key: str, rate_limit: ClientRateLimit | None) -> Tenant:

@@ -36,6 +36,8 @@ POLL_S = 2
 async def show_link(app: Services, request: Request[None]) -> Response:
     """Show the confirmation page of a link. Consumes nothing."""
     link = await store.find_link(app.postgres, digest(request.parameters["token"]))
+    if link is not None:
+        app.tenants.check_not_moved(link.tenant_id)
     if link is None or not link.is_open:
         return _expired(request, link)
     theme = tenant_theme(link.branding, link.locale)
@@ -56,7 +58,10 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
     confirmed = await store.confirm_link(app.postgres, confirmation)
     metrics.LINKS_CONFIRMED["confirmed" if confirmed else "dead"].inc()
     if confirmed is None:
-        return _expired(request, await store.find_link(app.postgres, token_digest))
+        unusable = await store.find_link(app.postgres, token_digest)
+        if unusable is not None:
+            app.tenants.check_not_moved(unusable.tenant_id)
+        return _expired(request, unusable)
     link = confirmed.link
     theme = tenant_theme(link.branding, link.locale)
     request.headers += page_headers(theme)

@@ -28,6 +28,7 @@ class Link(NamedTuple):
     user_agent: str | None = None
     network: str | None = None
     is_open: bool = True
+    tenant_id: str = ""
 
     @property
     def branding(self) -> Branding:
@@ -101,6 +102,7 @@ class _TokenDigest(NamedTuple):
 
 
 class _LinkRow(NamedTuple):
+    tenant_id: str
     name: str
     settings: str
     locale: str | None
@@ -162,9 +164,7 @@ async def find_link(postgres: Postgres, token_digest: bytes) -> Link | None:
     row = await postgres.row(_FIND_LINK, _TokenDigest(token_digest))
     if row is None:
         return None
-    return Link(
-        row.name, read_settings(row.settings), row.locale, row.redirect_to, row.user_agent, row.network, row.is_open
-    )
+    return Link(**row._asdict() | {"settings": read_settings(row.settings)})
 
 
 async def confirm_link(postgres: Postgres, request: ConfirmLink) -> Confirmed | None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
+from auth1.authn.tenants import check_served
 from auth1.core.http.request import Request
 from auth1.core.http.router import Auth
 from auth1.core.ratelimit import ClientRateLimit
-from auth1.errors import NotFound, TenantSuspended
+from auth1.errors import NotFound, TenantMoved, TenantSuspended
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
@@ -43,12 +44,11 @@ async def _find(app: Services, request: Request[Any], rate_limit: ClientRateLimi
     if tenant is None:
         raise NotFound
     request.log["tenant_id"] = tenant.id
-    if tenant.suspended:
-        raise TenantSuspended
+    check_served(tenant)
     url = f"{app.settings.app_url}{PATH.format(slug=slug)}"
     return Issuer(tenant, url + SANDBOX if sandbox else url)
 
 
 # The issuer that the path names. The handler authenticates the client.
-issuer = Auth("issuer", _live, ((),), (TenantSuspended,))
-sandbox_issuer = Auth("sandbox_issuer", _sandbox, ((),), (TenantSuspended,))
+issuer = Auth("issuer", _live, ((),), (TenantSuspended, TenantMoved))
+sandbox_issuer = Auth("sandbox_issuer", _sandbox, ((),), (TenantSuspended, TenantMoved))

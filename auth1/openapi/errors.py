@@ -31,6 +31,7 @@ _NAMES = {
     413: "ContentTooLarge",
     414: "UriTooLong",
     415: "UnsupportedMediaType",
+    421: "MisdirectedRequest",
     422: "UnprocessableContent",
     429: "TooManyRequests",
     500: "InternalServerError",

@@ -243,6 +243,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     retired_versions: dict[int, float] = {}  # of the signing key; when each stops to verify, in seconds since 1970
     sessions_from: float = 0.0  # sessions that were opened before this moment are ended
     suspended: bool
+    moved: bool = False  # to another database
+    closed_until: float = 0.0  # in seconds since 1970: it is being moved
     key_id: str
     key_kind: Kind
     allowed_origins: tuple[str, ...]

@@ -3,6 +3,9 @@
 -- name: find_tenant
 -- The tenant that a live key belongs to, or that a slug names. A slug has no key: @kind is then that of the caller.
 select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is not null as suspended,
+  coalesce(m.state = 'moved', false) as moved,
+  coalesce(extract(epoch from case m.state when 'arriving' then 'infinity' else greatest(m.closed_until, 'epoch') end), 0)::float8
+    as closed_until,
   t.retired_versions, extract(epoch from t.sessions_from)::float8 as sessions_from,
   (select coalesce(array_agg(extract(epoch from r)::float8 order by n), '{}')
    from unnest(t.retired_at) with ordinality as u(r, n)) as retired_at,
@@ -25,9 +28,14 @@ from (
   select id, '', @kind, '{}', null from tenants where slug = @slug
 ) k
 join tenants t on t.id = k.tenant_id
+left join tenant_moves m on m.tenant_id = t.id
 left join fraud_settings f on f.tenant_id = t.id
 left join fraud_settings d on d.tenant_id = 'operator'
 where t.deleted_at is null
+
+-- name: list_moved_tenants
+-- Tenants that are served by another installation.
+select tenant_id from tenant_moves where state = 'moved'
 
 -- name: tenant_exists
 -- See the name.

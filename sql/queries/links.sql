@@ -5,7 +5,7 @@
 -- name: find_link
 -- Find a link and return whether it is open, or used or expired. No row for an unknown link, for a link of a suspended
 -- tenant, and for a link whose redirect URI the tenant has removed.
-select t.name, t.settings, m.locale, l.redirect_to, l.user_agent, l.network,
+select l.tenant_id, t.name, t.settings, m.locale, l.redirect_to, l.user_agent, l.network,
   l.expires_at > now() and i.code_mac is not null and i.code_expires_at > now()
     and l.challenge_id = any(i.challenge_ids) as is_open
 from links l
@@ -22,6 +22,7 @@ with link as materialized (
     t.name, t.settings
   from links l
   join tenants t on t.id = split_part(l.tenant_id, ':', 1) and t.deleted_at is null and t.suspended_at is null
+    and not exists (select from tenant_moves m where m.tenant_id = t.id and m.state = 'moved')
   where l.token_digest = @token_digest and (l.redirect_to is null or t.settings -> 'redirect_uris' ? l.redirect_to)
 ), locked_identifier as materialized (
   select i.tenant_id, i.identifier, i.challenge_ids, i.code_mac is not null and i.code_expires_at > now() as is_live

@@ -160,6 +160,14 @@ async def trigger_tenant_suspended(scenario: ApiScenario) -> httpx.Response:
     return await scenario.request()
 
 
+@triggers(errors.TenantMoved)
+async def trigger_tenant_moved(scenario: ApiScenario) -> httpx.Response:
+    tenant = scenario.tenant = await scenario.api.tenant()
+    moved = "insert into tenant_moves (tenant_id, move_id, state) values ($1, 'mv_1', 'moved')"
+    await scenario.database.execute(moved, tenant["tenant_id"])
+    return await scenario.request()
+
+
 @triggers(errors.UserBanned)
 async def trigger_user_banned(scenario: ApiScenario) -> httpx.Response:
     user_id = await scenario.login()

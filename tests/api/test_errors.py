@@ -41,6 +41,7 @@ CONTRACT: dict[str, tuple[int, set[str]]] = {
     "reauthentication_required": (403, set()),
     "request_blocked": (403, set()),
     "tenant_suspended": (403, set()),
+    "tenant_moved": (421, set()),
     "user_banned": (403, set()),
     "not_found": (404, set()),
     "method_not_allowed": (405, set()),

@@ -22,6 +22,7 @@ COMMANDS = [
     ["tenants"],
     ["tenants", "create"],
     ["tenants", "list"],
+    ["tenants", "move"],
     ["keys"],
     ["keys", "create"],
     ["keys", "rotate"],

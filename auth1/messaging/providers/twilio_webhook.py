@@ -5,7 +5,7 @@ import re
 from auth1.core.http.request import Form, Request
 from auth1.core.http.router import Auth
 from auth1.core.ratelimit import ClientRateLimit
-from auth1.errors import Forbidden
+from auth1.errors import Forbidden, TenantMoved
 from auth1.messaging import delivery_reports
 from auth1.messaging.providers import twilio, twilio_signature
 from auth1.messaging.schemas import StatusCallbackQuery
@@ -27,7 +27,7 @@ async def _require_signature(app: Services, request: Request[None], rate_limit: 
 signed_by_twilio = Auth(
     "signed_by_twilio",
     _require_signature,
-    errors=(Forbidden,),
+    errors=(Forbidden, TenantMoved),
     request_headers=("x-twilio-signature", "x-twilio-webhooks-signature-settings"),
 )
 
@@ -39,6 +39,7 @@ async def receive_status(app: Services, request: Request[None], form: Form, quer
     if report is None:
         return  # the message is not from Auth1, or the status is not about its delivery
     request.log |= {"tenant_id": report.tenant_id, "message_id": report.message_id, "state": report.state}
+    app.tenants.check_not_moved(report.tenant_id)
     is_retryable = twilio.is_retryable(*_reason(form))
     await delivery_reports.record(app.postgres, app.log, report, request.request_id, is_retryable=is_retryable)
 
