@@ -36,7 +36,9 @@ with tables as (
     (select string_agg(quote_ident(c), ', ' order by n) from unnest(key) with ordinality as u(c, n)) as key_list,
     (select string_agg(quote_literal(c), ', ' order by n) from unnest(key) with ordinality as u(c, n)) as key_names,
     (select string_agg(format('%I = excluded.%I', c, c), ', ') from unnest(columns) as u(c) where c <> all(key)) as changes,
-    format('%L, %L', @owner::text, @owner::text || ':test') as owners
+    -- The operator's policy and lists apply to the tenant, too.
+    format('%L, %L', @owner::text, @owner::text || ':test')
+      || case when name in ('fraud_settings', 'fraud_lists') then format(', %L', 'operator') else '' end as owners
   from parts p
 )
 select name, columns, refers_to,

@@ -16,7 +16,7 @@ from pglast.stream import RawStream
 
 TENANT = "tenant_id"
 OWNER_TABLE = "tenants"  # its `id` is the tenant
-PARAMETERS = {"tenant_id", "tenant_ids"}
+PARAMETERS = {"tenant_id", "tenant_ids", "owner"}
 
 
 _ARRAY = re.compile(r"\b(?!text|bytea|int|smallint|timestamptz)\w+\[\]")
@@ -324,7 +324,7 @@ class Analysis:
                 return Value(found.node, is_part=True) if found is not None else None
             case ast.A_Expr(kind=A_Expr_Kind.AEXPR_OP) if value.name[0].sval == "||":
                 found = self._value(value.lexpr, scope)
-                return Value(found.node, is_part=True) if found is not None and found.node.table else None
+                return Value(found.node, is_part=True) if found is not None else None
             case ast.SubLink(subLinkType=SubLinkType.EXPR_SUBLINK):
                 inner = list(self._statement(value.subselect, scope).values())
                 return inner[0] if inner else None

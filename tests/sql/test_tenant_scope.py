@@ -51,6 +51,7 @@ ALL_TENANTS = {
     "tenants.list_tenants": "the list of tenants",
     "tenants.get_tenant": "finds a tenant by its slug",
     "tenants.find_logo": "finds a logo by its digest",
+    "authn.list_moved_tenants": "the moved tenants of the installation",
     "authn.find_tenant": "finds the tenant of a key or slug, with the operator's fraud policy",
     "fraud_policy.get_policy": "the policy of a tenant or the operator's",
     "links.find_link": "finds the tenant of a link by its token",
@@ -62,6 +63,7 @@ SANDBOXES = {
     "delivery_queue.claim_deliveries": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "webhooks.fan_out": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "hosted.*": "a sandbox has the applications of its tenant",
+    "tenant_move.*": "a sandbox moves with its tenant",
     "oauth.*": "a sandbox has the applications of its tenant",
     "consents.*": "a sandbox has the applications of its tenant",
 }

@@ -138,6 +138,7 @@ async def test_all_rows_of_tenant_and_sandbox_move_with_their_changes(
     }
     assert len(target["messages"]) == len(source["messages"])
     assert any(":test" in row for row in target["identifiers"])
+    assert any("operator" in row for row in target["fraud_settings"])
     assert await moving.target.value("select count(*) from tenants where id = $1", other["tenant_id"]) == 0
     assert (await api.post("/api/auth/request", {"phone": new_phone()}, other["api_key"])).status_code == 200
 

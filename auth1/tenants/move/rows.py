@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 
-from auth1.tenants.move.tables import QUERIES, Table, arguments
+from auth1.core.postgres import Queries
+from auth1.tenants.move.tables import Table, arguments
 
 BLOCKS = 16  # of the stream that wait for the target
 MAX_CHANGES = 5000  # of a round
 LOCK_WAIT_S = 2.0
 LOCK_TRIES = 30
 PAUSE_S = 0.1
+_QUERIES = Queries("tenant_move")
 
 
 async def copy_rows(
@@ -58,7 +60,7 @@ async def forget_changes(source: asyncpg.Connection, tables: Sequence[Table], ow
     for table in tables:
         await _execute_soon(source, table.forget_changes)
         await _execute_soon(source, table.forget_deletions)
-    await source.execute(QUERIES["forget_all_changed"].text, owner)
+    await source.execute(_QUERIES["forget_all_changed"].text, owner)
 
 
 async def _execute_soon(connection: asyncpg.Connection, statement: str) -> None:
@@ -74,7 +76,7 @@ async def _execute_soon(connection: asyncpg.Connection, statement: str) -> None:
 
 async def copy_all(source: asyncpg.Connection, target: asyncpg.Connection, tables: Sequence[Table]) -> int:
     """Replace the rows of the target by all rows of the tenant, in one snapshot; return their number."""
-    for call in await source.fetch(QUERIES["list_month_partitions"].text):
+    for call in await source.fetch(_QUERIES["list_month_partitions"].text):
         await target.execute(call["make"])
     for table in reversed(tables):
         await target.execute(table.empty)
@@ -89,7 +91,7 @@ async def copy_changes(
     source: asyncpg.Connection, target: asyncpg.Connection, tables: Sequence[Table], owner: str
 ) -> int:
     """Copy the next changes; return their number. They are forgotten after the commit of the target."""
-    query = QUERIES["next_changes"]
+    query = _QUERIES["next_changes"]
     async with source.transaction(isolation="repeatable_read", readonly=True):
         rows = await source.fetch(query.text, *arguments(query, owner=owner, max_rows=MAX_CHANGES))
         keys = {row["table_name"]: row["keys"] for row in rows}
@@ -107,5 +109,5 @@ async def copy_changes(
                 await target.execute(table.insert_changed)
     ids = [number for row in rows for number in row["ids"]]
     if ids:
-        await source.execute(QUERIES["forget_changed"].text, owner, ids)
+        await source.execute(_QUERIES["forget_changed"].text, owner, ids)
     return len(ids)

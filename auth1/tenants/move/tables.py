@@ -7,7 +7,7 @@ import asyncpg
 
 from auth1.core.postgres import Queries, Query
 
-QUERIES = Queries("tenant_move")
+_QUERIES = Queries("tenant_move")
 # With a column `tenant_id`, and not moved.
 NOT_MOVED = (
     "tenant_moves",  # the move itself
@@ -44,7 +44,7 @@ def arguments(query: Query, **values: object) -> list[object]:
 
 async def describe_tables(connection: asyncpg.Connection, owner: str) -> list[Table]:
     """Return the tables, each after those that it refers to."""
-    query = QUERIES["describe_tables"]
+    query = _QUERIES["describe_tables"]
     rows = await connection.fetch(query.text, *arguments(query, owner=owner, excluded=NOT_MOVED))
     tables = {row["name"]: Table(*row) for row in rows}
     order = TopologicalSorter({name: set(table.refers_to) & tables.keys() for name, table in tables.items()})
