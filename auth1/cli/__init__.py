@@ -1,6 +1,7 @@
 """Commands of `auth1`; the parser of their arguments is `auth1/__main__.py`.
 
 commands         migrate, tenants and keys
+move             move a tenant to a database of its own
 audit            verify the audit log
 apps             register and manage OAuth clients
 users            import and export users

@@ -1,4 +1,9 @@
-"""Move a tenant to a database of its own while it is served."""
+"""Move a tenant to a database of its own while it is served.
+
+move    the steps, each of which can be repeated
+rows    copy rows, then what has changed since
+tables  the tables with rows of a tenant, and their statements
+"""
 
 from auth1.tenants.move.move import Moved as Moved
 from auth1.tenants.move.move import MoveError as MoveError
