@@ -46,6 +46,8 @@ from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers import configured
 from auth1.messaging.providers.console import Console, OnMessage
 from auth1.messaging.providers.sns import Sns
+from auth1.oauth import backchannel
+from auth1.oauth.backchannel import LogoutSender
 from auth1.routes import ROUTES
 from auth1.services import Services, new_redis, new_replica
 from auth1.sessions.cache import SessionCache
@@ -146,6 +148,7 @@ async def start_services(
         hooks=HookCaller(guard, keyring, time_scale=settings.timeout_scale),
         messenger=messenger,
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render, fraud_exposures),
+        logouts=LogoutSender(guard),
         signing_keys=SigningKeys(postgres, keyring, log),
         signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
         sessions=SessionCache(postgres, redis),
@@ -197,6 +200,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, decisions.INTERVAL_S, lambda app: app.attacks.end_attacks()),
             _every(services, retention.INTERVAL_S, retention.run_once),
             _every(services, rotation.INTERVAL_S, rotation.rotate_keys),
+            _every(services, backchannel.INTERVAL_S, lambda app: app.logouts.run_once(app)),
             _every(services, heads.INTERVAL_S, heads.write_heads),
             asyncio.create_task(seals.seal_until_cancelled(services)),
             asyncio.create_task(fan_out.run(services)),
@@ -222,6 +226,7 @@ async def stop_services(services: Services) -> None:
         await services.attacks.flush()
     await services.fraud_sources.close()
     await services.hooks.close()
+    await services.logouts.close()
     await services.messenger.flush_pending()
     await services.messenger.close()
     await services.tenants.stop()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.hooks.caller import HookCaller
     from auth1.messaging.dispatcher import Messenger
     from auth1.messaging.outbox import Outbox
+    from auth1.oauth.backchannel import LogoutSender
     from auth1.sessions.cache import SessionCache
     from auth1.sessions.tokens import Signer
     from auth1.signing.key_cache import SigningKeys
@@ -54,6 +55,7 @@ class Services:
     hooks: "HookCaller"
     messenger: "Messenger"
     outbox: "Outbox"
+    logouts: "LogoutSender"
     signer: "Signer"
     signing_keys: "SigningKeys"
     sessions: "SessionCache"

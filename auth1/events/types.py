@@ -199,6 +199,12 @@ class EventType(StrEnum):
     APPLICATION_CREATED = "application.created", "application", "an OAuth client was registered", "kind"
     APPLICATION_UPDATED = "application.updated", "application", "its fields, state or secret changed", "changed"
     APPLICATION_DELETED = "application.deleted", "application", "its access tokens are no longer active"
+    APPLICATION_LOGOUT_FAILED = (
+        "application.logout_failed",
+        "application",
+        "a session ended, and the address for logouts did not accept it in three attempts",
+        "user_id session_id error",
+    )
     CONSENT_REVOKED = "consent.revoked", "user", "the access of an application to the account ended", "client_id grants"
     CONSENT_GIVEN = "consent.given", "user", "it allows an application to use scopes", "client_id scopes"
     GRANT_CREATED = (

@@ -45,8 +45,12 @@ async def _find(app: Services, request: Request[Any], rate_limit: ClientRateLimi
         raise NotFound
     request.log["tenant_id"] = tenant.id
     check_served(tenant)
-    url = f"{app.settings.app_url}{PATH.format(slug=slug)}"
-    return Issuer(tenant, url + SANDBOX if sandbox else url)
+    return Issuer(tenant, issuer_url(app, slug, sandbox=sandbox))
+
+
+def issuer_url(app: Services, slug: str, *, sandbox: bool) -> str:
+    """Return the address of the issuer of a tenant or its sandbox."""
+    return f"{app.settings.app_url}{PATH.format(slug=slug)}{SANDBOX if sandbox else ''}"
 
 
 # The issuer that the path names. The handler authenticates the client.

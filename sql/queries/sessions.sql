@@ -66,6 +66,11 @@ returning id
 -- End the sessions of all of a tenant's users, in the sandbox too.
 with changed as (
   update tenants set sessions_from = now() where id = @tenant_id and deleted_at is null returning id
+), queued as (
+  insert into logout_messages (tenant_id, session_id, client_id, user_id)
+  select scope, '', '', '' from changed cross join unnest(array[id, id || ':test']) as scope
+  where exists (select from applications a where a.tenant_id = changed.id and a.backchannel_logout_uri is not null)
+  on conflict (tenant_id, session_id, client_id) do update set user_id = '', due_at = now()
 ), new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network)
   select id, @event_id, 'tenant.sessions_revoked', @actor, id, @request_id, @network from changed

@@ -264,6 +264,13 @@ with erasable as materialized (
   update identifiers i set user_id = null, code_mac = null, code_box = null, code_purpose = null, code_expires_at = null,
     challenge_ids = '{}', challenge_attempts = '{}', message_id = null
   from erasable e where @keeps_budgets and i.tenant_id = @tenant_id and i.user_id = e.id
+), queued_logouts as (
+  insert into logout_messages (tenant_id, session_id, client_id, user_id)
+  select distinct g.tenant_id, g.session_id, g.client_id, g.user_id
+  from erasable e join grants g on g.tenant_id = @tenant_id and g.user_id = e.id and g.revoked_at is null
+  join applications a on a.tenant_id = split_part(g.tenant_id, ':', 1) and a.id = g.client_id
+  where a.backchannel_logout_uri is not null
+  on conflict do nothing
 ), deleted_grants as (
   delete from grants g using erasable e where g.tenant_id = @tenant_id and g.user_id = e.id
 ), deleted_consents as (

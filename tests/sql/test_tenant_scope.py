@@ -38,6 +38,8 @@ ALL_TENANTS = {
     "webhooks.fan_out": "a reader of the events of all tenants; a webhook receives its own tenant's",
     "delivery_queue.lease_endpoints": "the queue of all tenants",
     "delivery_queue.measure_deliveries": "the queue of all tenants",
+    "logouts.claim_logouts": "the queue of all tenants",
+    "sessions.end_all_sessions": "ends the sessions of a tenant and of its sandbox",
     "messaging.*": "the outbox of all tenants; what belongs to a message is joined by its tenant",
     "decisions.end_attacks": "a job for all tenants",
     "decisions.settle_outcomes": "a job for all tenants",
@@ -64,6 +66,7 @@ SANDBOXES = {
     "webhooks.fan_out": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "hosted.*": "a sandbox has the applications of its tenant",
     "tenant_move.*": "a sandbox moves with its tenant",
+    "users.erase_user": "a sandbox has the applications of its tenant",
     "oauth.*": "a sandbox has the applications of its tenant",
     "consents.*": "a sandbox has the applications of its tenant",
 }

@@ -1,0 +1,137 @@
+"""Tell applications on their own address that a session ended (Back-Channel Logout 1.0).
+
+The statement that ends a session queues a message for each application that has a grant of it. A message is delivered
+at least once, with three attempts; then an event says that it was given up.
+"""
+
+import asyncio
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from auth1.core.ids import new_id
+from auth1.core.outbound.guard import Guard
+from auth1.core.outbound.guarded import GuardedClient
+from auth1.core.postgres import NoParams, Queries
+from auth1.events.log import log_events, read_events
+from auth1.oauth.id_tokens import sign_logout_token
+from auth1.oauth.issuers import Issuer, issuer_url
+from auth1.services import Services
+from auth1.signing.keys import Alg
+
+INTERVAL_S = 1.0
+MAX_CALLS = 20  # at once
+CALL_S = 5.0
+LEASE_S = 60  # longer than a call
+RETRY_S = (5, 60)  # after the first and the second attempt
+BATCH = 500  # grants of a tenant that ended all sessions
+
+_QUERIES = Queries("logouts")
+
+
+class _Claim(NamedTuple):
+    max_rows: int
+    lease_s: int
+
+
+class _Claimed(NamedTuple):
+    tenant_id: str
+    session_id: str
+    client_id: str
+    user_id: str
+    attempts: int
+    slug: str | None
+    url: str | None
+    alg: Alg | None
+
+
+class _Retry(NamedTuple):
+    tenant_id: str
+    session_id: str
+    client_id: str
+    delay_s: int
+
+
+class _Finish(NamedTuple):
+    tenant_id: str
+    session_id: str
+    client_id: str
+    event_id: str
+    error: str | None
+
+
+class _Events(NamedTuple):
+    events: str | None
+
+
+class _QueueTenant(NamedTuple):
+    tenant_id: str
+    after: str
+    max_rows: int
+
+
+class _Last(NamedTuple):
+    last: str | None
+
+
+_CLAIM = _QUERIES.statement("claim_logouts", _Claim, _Claimed)
+_RETRY = _QUERIES.statement("retry_logout", _Retry, NoParams)
+_FINISH = _QUERIES.statement("finish_logout", _Finish, _Events)
+_QUEUE_TENANT = _QUERIES.statement("queue_tenant_logouts", _QueueTenant, _Last)
+
+
+class LogoutSender:
+    """Sends logout tokens to the addresses of applications."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._client = GuardedClient(guard, max_calls=MAX_CALLS)
+
+    async def run_once(self, app: Services) -> None:
+        """Deliver what is due. Any number of workers may run it. Raises Unavailable."""
+        while claimed := await app.postgres.rows(_CLAIM, _Claim(MAX_CALLS, LEASE_S)):
+            await asyncio.gather(*(self._deliver(app, message) for message in claimed))
+
+    async def close(self) -> None:
+        """Close all connections; calls in progress fail."""
+        await self._client.close()
+
+    async def _deliver(self, app: Services, message: _Claimed) -> None:
+        if not message.client_id:
+            await _queue_tenant(app, message)
+            return
+        error = await self._send(app, message)
+        if error is not None and message.attempts <= len(RETRY_S):
+            delay_s = RETRY_S[message.attempts - 1]
+            await app.postgres.row(_RETRY, _Retry(*message[:3], delay_s))
+            return
+        await _finish(app, message, error)
+
+    async def _send(self, app: Services, message: _Claimed) -> str | None:
+        """Send a logout token; return why it was not accepted. There may be nothing to send any more."""
+        if message.slug is None or message.url is None or message.alg is None:
+            return None
+        sandbox = message.tenant_id.endswith(":test")
+        tenant = await app.tenants.find_slug(message.slug, sandbox=sandbox)
+        if tenant is None:
+            return None
+        issuer = Issuer(tenant, issuer_url(app, message.slug, sandbox=sandbox))
+        token = await sign_logout_token(
+            app, issuer, message.client_id, message.alg, message.user_id, message.session_id
+        )
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        body = urlencode({"logout_token": token}).encode()
+        answer = await self._client.post(message.url, body, headers, timeout_s=CALL_S)
+        return None if answer.is_success else answer.error or f"status_{answer.status}"
+
+
+async def _queue_tenant(app: Services, message: _Claimed) -> None:
+    """Queue the logouts of all grants that a tenant ended, from where another worker stopped."""
+    after: str | None = message.user_id
+    while after is not None:
+        row = await app.postgres.row(_QUEUE_TENANT, _QueueTenant(message.tenant_id, after, BATCH))
+        after = row.last if row is not None else None
+    await _finish(app, message, None)
+
+
+async def _finish(app: Services, message: _Claimed, error: str | None) -> None:
+    row = await app.postgres.row(_FINISH, _Finish(*message[:3], new_id("evt"), error))
+    log_events(app.log, read_events(row.events if row else None))
