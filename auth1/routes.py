@@ -27,12 +27,14 @@ from auth1.core.postgres import REPORT_S
 from auth1.fraud.routes import FRAUD_ROUTES
 from auth1.health import Health, Ready
 from auth1.hooks.routes import HOOK_ROUTES
+from auth1.hosted.routes import HOSTED_ROUTES
 from auth1.magic_links.routes import LINK_ROUTES
 from auth1.messaging import handlers as messaging
 from auth1.messaging.providers import twilio_webhook
 from auth1.messaging.providers.twilio import CALLBACK_PATH
 from auth1.messaging.schemas import MessageQuery, StatisticsQuery, StatusCallbackQuery
 from auth1.oauth import handlers as oauth
+from auth1.oauth.authorize_routes import AUTHORIZE_ROUTES
 from auth1.oauth.routes import OAUTH_ROUTES
 from auth1.openapi import handlers as reference
 from auth1.sessions import handlers as sessions
@@ -269,6 +271,8 @@ ROUTES = (
     *HOOK_ROUTES,
     *WEBHOOK_ROUTES,
     *OAUTH_ROUTES,
+    *AUTHORIZE_ROUTES,
+    *HOSTED_ROUTES,
     Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),

@@ -2,6 +2,7 @@
 
 handlers  show a page, act on its forms
 routes    of these pages
+account   the user's own account
 visits    a request to a page: the login, its language, its cookie
 steps     send and verify a code, continue with a session, consent, leave
 typed     read what a person types

@@ -21,7 +21,7 @@ async def show_login(app: Services, request: Request[Issuer]) -> Response:
     """
     visit = await read_visit(app, request)
     login = visit.login
-    if login is None or login.is_expired or login.client_name is None:
+    if login is None or login.is_over:
         return views.expired_page(visit, login)
     page = await _show(visit, login)
     return _reload(visit) if page is None else page
@@ -35,7 +35,7 @@ async def continue_login(app: Services, request: Request[Issuer], body: Form) ->
     check_origin(request, origin_of(request.caller.url))
     visit = await read_visit(app, request)
     login = visit.login
-    if login is None or login.is_expired or login.client_name is None:
+    if login is None or login.is_over:
         # Another tab may have replaced the cookie since: the browser shows what holds now.
         return _reload(visit)
     token, step = body.value(FIELD), body.value("step")
@@ -48,7 +48,7 @@ async def continue_login(app: Services, request: Request[Issuer], body: Form) ->
 async def get_login_status(app: Services, request: Request[Issuer]) -> LoginStatus:
     """Return what became of the message with the code, for the script of the page."""
     visit = await read_visit(app, request)
-    if visit.login is None or visit.login.is_expired or visit.login.step != "code":
+    if visit.login is None or visit.login.is_over or visit.login.step != "code":
         return LoginStatus(text="", final=True, reload=True)
     delivery, is_final = await steps.find_delivery(visit, visit.login)
     return LoginStatus(text=delivery, final=is_final, reload=False)
@@ -94,6 +94,4 @@ async def _act(visit: Visit, login: Login, form: Form) -> Response | None:
 
 
 def _reload(visit: Visit) -> Response:
-    """Return the redirect to the page of the login."""
-    visit.request.headers += [(b"location", visit.url.encode()), (b"cache-control", b"no-store")]
-    return Response(b"", 303)
+    return views.redirect(visit, visit.url)

@@ -5,11 +5,12 @@ from typing import Any
 from auth1.authn.limits import PAGES, PER_IP, POLLING
 from auth1.core.http.request import HTML, Form
 from auth1.core.http.router import Handler, Route
-from auth1.hosted import handlers
+from auth1.hosted import account, handlers
 from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
 from auth1.pages.errors import error_page
 
 LOGIN = "/login/{login_id}"
+ACCOUNT = "/account"
 SEND_DEADLINE_S = 6.0  # of routes that wait for a provider
 _PAGE: dict[str, Any] = {"page": True, "cors": False, "on_error": error_page}
 
@@ -39,6 +40,23 @@ HOSTED_ROUTES = (
         rate_limit=PER_IP,
         deadline_s=SEND_DEADLINE_S,
         responses=((200, HTML), (303, None), (400, HTML), (422, HTML)),
+        response_headers=("cache-control", "set-cookie"),
+    ),
+    *_both(
+        "GET",
+        account.show_account,
+        ACCOUNT,
+        rate_limit=PAGES,
+        responses=((200, HTML), (303, None)),
+        response_headers=("cache-control", "set-cookie"),
+    ),
+    *_both(
+        "POST",
+        account.change_account,
+        ACCOUNT,
+        body=Form,
+        rate_limit=PER_IP,
+        responses=((200, HTML), (303, None)),
         response_headers=("cache-control", "set-cookie"),
     ),
     *_both("GET", handlers.get_login_status, LOGIN + "/status", rate_limit=POLLING),

@@ -162,7 +162,9 @@ async def allow(visit: Visit, login: Login) -> None:
 
 
 async def leave(visit: Visit, login: Login) -> Response:
-    """Issue the code, and lead to the application."""
+    """Issue the code, and lead to the application; or show the account."""
+    if login.client_id is None:
+        return views.redirect(visit, login.authorization.redirect_uri)
     if login.is_redeemed:
         return views.done_page(visit, login)
     response = await codes.issue_code(visit.app, visit.issuer, login.id, visit.key.browser_digest)
@@ -202,8 +204,9 @@ async def _complete(visit: Visit, login: Login, proven: Proven, amr: list[str]) 
     if asks.hint_user_id is not None and asks.hint_user_id != proven.user_id:
         return await cancel(visit, login, "login_required")
     step: Step = "done"
-    if "consent" in asks.prompt or await consents.needs_consent(
-        app, visit.issuer, proven.user_id, asks.client_id, asks.scopes
+    if login.client_id is not None and (
+        "consent" in asks.prompt
+        or await consents.needs_consent(app, visit.issuer, proven.user_id, asks.client_id, asks.scopes)
     ):
         step = "consent"
     secret = browser_cookie.new_secret()

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from auth1.core.postgres import Postgres, Queries
 from auth1.identifiers import Channel, Identifier, stored_identifier
-from auth1.oauth.requests import AuthorizationRequest, decode_request
+from auth1.oauth.requests import AuthorizationRequest, decode_request, encode_request
 
 _QUERIES = Queries("hosted")
 
@@ -20,7 +20,10 @@ class LoginKey(NamedTuple):
 
 
 class Login(NamedTuple):
-    """A login. `client_name` is null where the application was deleted or disabled; `resend_after` is in seconds."""
+    """A login, of an application or of the account pages (`client_id` null); `resend_after` is in seconds.
+
+    `client_name` is null where the application was deleted or disabled.
+    """
 
     id: str
     client_id: str | None
@@ -36,6 +39,11 @@ class Login(NamedTuple):
     resend_after: int | None
     is_expired: bool
     is_redeemed: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether it expired, or its application is not there any more."""
+        return self.is_expired or (self.client_id is not None and self.client_name is None)
 
     @property
     def authorization(self) -> AuthorizationRequest:
@@ -109,10 +117,18 @@ class _CompleteLogin(NamedTuple):
     new_digest: bytes
 
 
+class _NewLogin(NamedTuple):
+    tenant_id: str
+    login_id: str
+    browser_digest: bytes
+    request: str
+
+
 class _Moved(NamedTuple):
     id: str
 
 
+_INSERT_LOGIN = _QUERIES.statement("insert_account_login", _NewLogin, _Moved)
 _FIND_LOGIN = _QUERIES.statement("find_login", LoginKey, Login)
 _RECORD_SENT = _QUERIES.statement("record_sent", _RecordSent, _Moved)
 _START_AGAIN = _QUERIES.statement("start_again", _StartAgain, _Moved)
@@ -120,6 +136,11 @@ _SET_LOCALE = _QUERIES.statement("set_locale", _SetLocale, _Moved)
 _COMPLETE_LOGIN = _QUERIES.statement("complete_login", _CompleteLogin, _Moved)
 _FINISH_CONSENT = _QUERIES.statement("finish_consent", LoginKey, _Moved)
 _REFUSE_LOGIN = _QUERIES.statement("refuse_login", LoginKey, _Moved)
+
+
+async def insert_account_login(postgres: Postgres, key: LoginKey, request: AuthorizationRequest) -> None:
+    """Insert a login for the account pages."""
+    await postgres.row(_INSERT_LOGIN, _NewLogin(*key, encode_request(request)))
 
 
 async def find_login(postgres: Postgres, key: LoginKey) -> Login | None:

@@ -1,5 +1,7 @@
 """The pages of a hosted login as responses, one function for each state."""
 
+from collections.abc import Sequence
+
 import msgspec
 from jinja2 import Template
 
@@ -38,7 +40,7 @@ def start_page(visit: Visit, login: Login, *, typed: str = "", problem: str | No
     input_type, autocomplete = _TYPES[channel]
     has_hint = channel != "email"
     other = _OTHER.get(channel)
-    return _page(
+    return render_page(
         visit,
         html.LOGIN_START,
         text(visit, "title", brand=visit.brand),
@@ -56,7 +58,7 @@ def start_page(visit: Visit, login: Login, *, typed: str = "", problem: str | No
 
 def confirm_page(visit: Visit, identifier: Identifier) -> Response:
     """Return the page that shows a phone number before a message is paid for."""
-    return _page(
+    return render_page(
         visit,
         html.LOGIN_CONFIRM,
         text(visit, "confirm_title"),
@@ -68,7 +70,7 @@ def confirm_page(visit: Visit, identifier: Identifier) -> Response:
 
 def proof_page(visit: Visit, identifier: Identifier, challenge: PowChallenge, action: str) -> Response:
     """Return the page whose script solves proof of work, and sends the form again."""
-    return _page(
+    return render_page(
         visit,
         html.LOGIN_PROOF,
         text(visit, "proof_title"),
@@ -85,7 +87,7 @@ def code_page(visit: Visit, login: Login, delivery: str, *, problem: str | None 
     assert recipient is not None, "a login in the step `code` has a recipient"
     wait = login.resend_after or 0
     sent = f"sent_{recipient.channel}"
-    return _page(
+    return render_page(
         visit,
         html.LOGIN_CODE,
         text(visit, "code_title"),
@@ -105,25 +107,28 @@ def code_page(visit: Visit, login: Login, delivery: str, *, problem: str | None 
 
 def account_page(visit: Visit, name: str) -> Response:
     """Return the page that offers the account of the browser's session."""
-    return _page(visit, html.LOGIN_ACCOUNT, text(visit, "account_title"), name=name)
+    return render_page(visit, html.LOGIN_ACCOUNT, text(visit, "account_title"), name=name)
 
 
 def consent_page(visit: Visit, login: Login) -> Response:
     """Return the page that asks for consent: the application, and each scope in words."""
     client = login.client_name or ""
     recipient = login.recipient
-    scopes = login.authorization.scopes
-    return _page(
+    return render_page(
         visit,
         html.LOGIN_CONSENT,
         text(visit, "consent_title", client=client, brand=visit.brand),
         client=client,
         name=recipient.masked if recipient is not None else "",
-        scopes=[
-            text(visit, f"scope_{scope}") if scope in _SCOPES else text(visit, "scope_other", name=scope)
-            for scope in scopes
-        ],
+        scopes=scope_texts(visit, login.authorization.scopes),
     )
+
+
+def scope_texts(visit: Visit, scopes: Sequence[str]) -> list[str]:
+    """Return scopes in words: those of OpenID Connect first, in its order."""
+    own = [scope for scope in scopes if scope not in _SCOPES]
+    texts = [text(visit, f"scope_{scope}") for scope in _SCOPES if scope in scopes]
+    return texts + [text(visit, "scope_other", name=scope) for scope in own]
 
 
 def leave_page(visit: Visit, login: Login, response: AuthorizationResponse) -> Response:
@@ -133,7 +138,7 @@ def leave_page(visit: Visit, login: Login, response: AuthorizationResponse) -> R
     page of its own: it also leads to private schemes, and can post the response.
     """
     posts = response.mode == "form_post"
-    return _page(
+    return render_page(
         visit,
         html.LOGIN_LEAVE,
         text(visit, "leaving", client=login.client_name or ""),
@@ -151,12 +156,18 @@ def done_page(visit: Visit, login: Login) -> Response:
 
 def refused_page(visit: Visit, login: Login, reason: str) -> Response:
     """Return the page of a user that may not sign in. Its button reports that to the application."""
-    return _message(visit, "refused_title", text(visit, reason), login, can_cancel=True, status=403)
+    return _message(visit, "refused_title", text(visit, reason), login, is_reported=True, status=403)
 
 
 def expired_page(visit: Visit, login: Login | None = None) -> Response:
     """Return the page of a login that is unknown, too old, or of another browser."""
     return _message(visit, "expired_title", text(visit, "expired"), login, status=400)
+
+
+def redirect(visit: Visit, url: str) -> Response:
+    """Return the redirect to a page of ours."""
+    visit.request.headers += [(b"location", url.encode()), (b"cache-control", b"no-store")]
+    return Response(b"", 303)
 
 
 def text(visit: Visit, key: str, /, **values: object) -> str:
@@ -178,18 +189,18 @@ def accepted_languages(visit: Visit) -> list[str]:
 
 
 def _message(
-    visit: Visit, title: str, message: str, login: Login | None, *, can_cancel: bool = False, status: int = 200
+    visit: Visit, title: str, message: str, login: Login | None, *, is_reported: bool = False, status: int = 200
 ) -> Response:
     """Return a page with a sentence, and the way back to the application."""
     client = login.client_name if login is not None else None
     home = _home(login) if client is not None else None
-    return _page(
+    return render_page(
         visit,
         html.LOGIN_MESSAGE,
         text(visit, title),
         status=status,
         text=message,
-        can_cancel=can_cancel and client is not None,
+        is_reported=is_reported and client is not None,
         url=home,
         back=text(visit, "back", client=client) if client is not None else "",
     )
@@ -210,7 +221,7 @@ def _described_by(hint: str, problem: str | None) -> str:
     return " ".join(name for name in (hint, "problem" if problem else "") if name)
 
 
-def _page(
+def render_page(
     visit: Visit,
     template: Template,
     title: str,
@@ -220,11 +231,13 @@ def _page(
     posts_elsewhere: bool = False,
     **values: object,
 ) -> Response:
+    """Return a page with its headers. The tokens of its forms hold for this browser, login and step."""
     theme = visit.theme
     step = visit.login.step if visit.login is not None else ""
     token = form_token(visit.app.keyring, visit.secret, visit.login_id, step)
     look = Look(theme.lang, theme.stylesheet.text, theme.logo_url)
-    frame = Frame(look, visit.brand, SCRIPT.text, token, step, problem)
+    can_cancel = visit.login is not None and visit.login.client_id is not None
+    frame = Frame(look, visit.brand, SCRIPT.text, token, step, problem, can_cancel)
     visit.request.headers += form_page_headers(theme, posts_elsewhere=posts_elsewhere)
     page = render_login(template, frame, title, **values)
     return Response(page.encode(), PROBLEM if problem is not None else status, HTML)

@@ -15,6 +15,7 @@ from auth1.templates import locales
 from auth1.templates.strings import STRINGS
 from auth1.tenants.settings import Tenant
 
+ACCOUNT = "account"
 _NO_SECRET = ""  # no login has its digest: secrets have 43 characters
 
 
@@ -80,6 +81,11 @@ async def read_visit(app: Services, request: Request[Issuer]) -> Visit:
     if login is not None and chosen is not None and chosen != login.locale:
         await store.set_locale(app.postgres, visit.key, chosen)
     return visit._replace(languages=_languages(request, login, chosen))
+
+
+def visit_of_account(app: Services, request: Request[Issuer], session_id: str) -> Visit:
+    """Return a visit to the account pages. The tokens of their forms hold for one session."""
+    return Visit(app, request, ACCOUNT, session_id, None, _languages(request, None, _chosen_language(request)))
 
 
 def _languages(request: Request[Issuer], login: Login | None, chosen: str | None) -> list[str]:

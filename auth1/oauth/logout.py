@@ -21,7 +21,7 @@ from auth1.pages.headers import form_page_headers, origin_of
 from auth1.services import Services
 from auth1.sessions import browser, store
 from auth1.sessions.browser import BrowserSession
-from auth1.sessions.handlers import LOGOUT
+from auth1.sessions.end import LOGOUT
 from auth1.templates import html
 from auth1.templates.login_pages import render_login
 from auth1.templates.strings import STRINGS
@@ -125,7 +125,7 @@ def _page(
     if text is None:
         page = render_login(html.LOGIN_LOGOUT, frame, fill(title, brand=frame.brand), fields=fields)
     else:
-        page = render_login(html.LOGIN_MESSAGE, frame, fill(title), text=fill(text), can_cancel=False, url=None)
+        page = render_login(html.LOGIN_MESSAGE, frame, fill(title), text=fill(text), is_reported=False, url=None)
     return Response(page.encode(), 200, HTML)
 
 

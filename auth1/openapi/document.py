@@ -26,6 +26,8 @@ _DESCRIPTIONS = {
     303: "See other",
     304: "Not modified",
     400: "The page says what is wrong.",
+    403: "The page says why this is not possible.",
+    422: "The page says what to change.",
     503: "Unhealthy",
 }
 _TEXT = {"type": "string"}

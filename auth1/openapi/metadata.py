@@ -29,7 +29,7 @@ lists the codes of that operation. An unknown path is 404 `not_found`. A method 
 that the path names.
 
 **Web pages** may call from the origins that the operator and the key allow (CORS). Credentials are headers, never
-cookies.
+cookies. Only the pages of the hosted sign-in use cookies; they accept no forms of other origins.
 """
 
 SCHEMES: dict[str, Json] = {
@@ -76,6 +76,9 @@ SECTIONS: dict[str, Section] = {
     "magic_links": Section("Sign in", "Request a code or a link, and submit the code."),
     "sessions": Section("Sessions and tokens", "Refresh, introspect and revoke."),
     "applications": Section("Applications", "OAuth clients: servers that act for themselves."),
+    "hosted": Section(
+        "Hosted sign-in", "The pages where users sign in to an application. People open them in a browser."
+    ),
     "oauth": Section("Sessions and tokens", "Refresh, introspect and revoke."),
     "users": Section("Users", "The users of a tenant."),
     "user_transfer": Section("Users", "The users of a tenant."),
@@ -97,6 +100,8 @@ ELSEWHERE: dict[str, str] = {
     "/api/auth/me/*": "account",
     "/api/*/users/*": "users",
     "/api/callbacks/*": "messaging",
+    "/t/*/login/*": "hosted",
+    "/t/*/account": "hosted",
     "/t/*": "issuers",
     "/.well-known/oauth-authorization-server/*": "issuers",
 }
@@ -106,6 +111,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "tenant_id": ("The tenant.", "tn_01kf0fv2j97zdx8sk1dzp7mxff"),
     "slug": ("The tenant's slug.", "myapp"),
     "client_id": ("The application.", "app_01kf0fv2qd8x7r3n5w1mzt9c4h"),
+    "login_id": ("The sign-in.", "li_01kf0fv2qd8x7r3n5w1mzt9c4h"),
     "key_id": ("The API key.", "key_01kf0fv2pjhdzzhmns4181skmx"),
     "challenge_id": ("The challenge, from the response of `/api/auth/request`.", "ch_01kf0fv2z4z60fen5rnweennx2"),
     "token": ("The last part of the link in the email.", "JedJceAYA99JkAfMrPWvbaWbfdqXsuRPAeGj3tcQMWs"),
@@ -140,9 +146,10 @@ RESPONSE_HEADERS: dict[str, str] = {
     "allow": "The methods of this path.",
     "retry-after": "Seconds to wait before the next request.",
     "www-authenticate": "The credential that is needed.",
-    "location": "The address of the application.",
+    "location": "The address to open.",
     "content-security-policy": "The sources that the page may load.",
     "referrer-policy": "The page's address is not sent to other sites.",
+    "set-cookie": "Cookies of the browser and of its session.",
     "x-accel-buffering": "`no`: a proxy passes each event on at once.",
     "content-disposition": "The name of the file.",
     "idempotent-replayed": "`true` for the response to an earlier request with the same Idempotency-Key.",

@@ -3,24 +3,23 @@
 from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import Request
 from auth1.errors import NotFound
-from auth1.events.log import event_context, log_events
+from auth1.events.log import log_events
 from auth1.services import Services
 from auth1.sessions import store
+from auth1.sessions.end import BY_TENANT, BY_USER, LOGOUT, end_all, end_one
 from auth1.sessions.guards import LoggedIn
 from auth1.sessions.schemas import Logout, SessionPage
 from auth1.tenants.settings import TenantAdmin
-
-LOGOUT, BY_TENANT, BY_USER = "logout", "ended_by_tenant", "ended_by_user"
 
 
 async def logout(app: Services, request: Request[LoggedIn], body: Logout) -> None:
     """Revoke this session, all others of the user, or all."""
     caller = request.caller
     if body.scope == "local":
-        await _end_one(app, request, caller.tenant.id, caller.user_id, caller.session_id, caller.user_id, LOGOUT)
+        await end_one(app, request, caller.tenant.id, caller.user_id, caller.session_id, caller.user_id, LOGOUT)
         return
     keep = caller.session_id if body.scope == "others" else None
-    await _end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, LOGOUT, keep)
+    await end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, LOGOUT, keep)
 
 
 async def list_my_sessions(app: Services, request: Request[LoggedIn], query: PageQuery) -> SessionPage:
@@ -35,13 +34,13 @@ async def list_my_sessions(app: Services, request: Request[LoggedIn], query: Pag
 async def end_my_session(app: Services, request: Request[LoggedIn]) -> None:
     """Revoke one of the user's sessions."""
     caller, session_id = request.caller, request.parameters["session_id"]
-    await _end_one(app, request, caller.tenant.id, caller.user_id, session_id, caller.user_id, BY_USER)
+    await end_one(app, request, caller.tenant.id, caller.user_id, session_id, caller.user_id, BY_USER)
 
 
 async def end_my_sessions(app: Services, request: Request[LoggedIn]) -> None:
     """Revoke all of the user's sessions, this one included."""
     caller = request.caller
-    await _end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, BY_USER)
+    await end_all(app, request, caller.tenant.id, caller.user_id, caller.user_id, BY_USER)
 
 
 async def list_user_sessions(app: Services, request: Request[TenantAdmin], query: PageQuery) -> SessionPage:
@@ -52,13 +51,13 @@ async def list_user_sessions(app: Services, request: Request[TenantAdmin], query
 async def end_user_session(app: Services, request: Request[TenantAdmin]) -> None:
     """Revoke one session of a user."""
     user_id, session_id = request.parameters["user_id"], request.parameters["session_id"]
-    await _end_one(app, request, request.caller.tenant_id, user_id, session_id, request.caller.actor, BY_TENANT)
+    await end_one(app, request, request.caller.tenant_id, user_id, session_id, request.caller.actor, BY_TENANT)
 
 
 async def end_user_sessions(app: Services, request: Request[TenantAdmin]) -> None:
     """Revoke all sessions of a user."""
     user_id = await _known_user(app, request)
-    await _end_all(app, request, request.caller.tenant_id, user_id, request.caller.actor, BY_TENANT)
+    await end_all(app, request, request.caller.tenant_id, user_id, request.caller.actor, BY_TENANT)
 
 
 async def end_tenant_sessions(app: Services, request: Request[TenantAdmin]) -> None:
@@ -78,36 +77,3 @@ async def _known_user(app: Services, request: Request[TenantAdmin]) -> str:
     if not await store.user_exists(app.postgres, request.caller.tenant_id, user_id):
         raise NotFound
     return user_id
-
-
-async def _end_one(
-    app: Services,
-    request: Request[LoggedIn] | Request[TenantAdmin],
-    tenant_id: str,
-    user_id: str,
-    session_id: str,
-    actor: str,
-    reason: str,
-) -> None:
-    context = event_context(request, actor)
-    events = await store.end_session(app.postgres, tenant_id, session_id, user_id, context=context, reason=reason)
-    if events is None:
-        raise NotFound
-    log_events(app.log, events)
-    await app.sessions.revoke(tenant_id, [session_id])
-
-
-async def _end_all(
-    app: Services,
-    request: Request[LoggedIn] | Request[TenantAdmin],
-    tenant_id: str,
-    user_id: str,
-    actor: str,
-    reason: str,
-    keep: str | None = None,
-) -> None:
-    context = event_context(request, actor)
-    ended = await store.end_user_sessions(app.postgres, tenant_id, user_id, context=context, reason=reason, keep=keep)
-    log_events(app.log, ended.events)
-    just_ended = ended.sessions or await store.list_just_ended(app.postgres, tenant_id, user_id)
-    await app.sessions.revoke(tenant_id, just_ended)

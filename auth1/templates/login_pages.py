@@ -14,7 +14,7 @@ from auth1.templates.strings import STRINGS
 class Frame(NamedTuple):
     """What all pages of a sign-in have: look, brand, script, and the hidden fields of their forms.
 
-    `problem` is the error of the form that was sent, as a sentence.
+    `problem` is the error of the form that was sent, as a sentence. `can_cancel`: an application waits for the sign-in.
     """
 
     look: Look
@@ -23,6 +23,7 @@ class Frame(NamedTuple):
     token: str = ""
     step: str = ""
     problem: str | None = None
+    can_cancel: bool = False
 
 
 def render_login(template: Template, frame: Frame, title: str, **values: object) -> str:
@@ -40,6 +41,7 @@ def render_login(template: Template, frame: Frame, title: str, **values: object)
         token=frame.token,
         step=frame.step,
         problem=frame.problem,
+        can_cancel=frame.can_cancel,
         t=partial(_text, look.lang, frame.brand),
         **values,
     )

@@ -1,6 +1,11 @@
 -- The steps of hosted logins. A login belongs to one browser: each statement names the digest of its cookie. A statement
 -- that finds the login in another step changes nothing, and returns no row.
 
+-- name: insert_account_login
+-- A login for the account pages, without an application.
+insert into logins (tenant_id, id, browser_digest, request) values (@tenant_id, @login_id, @browser_digest, @request::text::jsonb)
+returning id
+
 -- name: find_login
 -- A login and its application.
 select l.id, l.client_id, a.name as client_name, l.request::text as request, l.step, l.identifier, l.channel, l.challenge_id,

@@ -179,6 +179,25 @@ class Page:
             await self.call("Input.dispatchKeyEvent", type="keyUp", **{**key, "text": ""})
         await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
 
+    async def type_and_enter(self, text: str, *, replace: bool = False) -> None:
+        """Type into the focused field, press Enter, and wait for the next page."""
+        self._loaded.clear()
+        if replace:
+            await self.evaluate("document.activeElement.select()")
+        await self.call("Input.insertText", text=text)
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", text="\r", **enter)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **enter)
+        await asyncio.wait_for(self._loaded.wait(), ANSWER_S)
+
+    async def until(self, condition: str) -> None:
+        """Wait until an expression is true, over any number of pages."""
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                if await self.evaluate(condition):
+                    return
+                await asyncio.sleep(0.05)
+
     async def evaluate(self, expression: str) -> Any:
         """Evaluate an expression in the page."""
         return (await self.call("Runtime.evaluate", expression=expression, returnByValue=True))["result"].get("value")

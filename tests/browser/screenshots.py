@@ -10,10 +10,13 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import asyncpg
+
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from tests.browser import chromium, terminal
 from tests.browser.chromium import Chromium, Page
+from tests.browser.logins import Logins
 from tests.conftest import JWT_SECRET
 from tests.support.api_client import ADMIN_TOKEN
 from tests.support.png import shrink
@@ -52,12 +55,21 @@ SHOTS = {
     "email-dark.png": Shot("email", "both", 720, 680, dark=True, color="#facc15"),
     "email-phone.png": Shot("email", "code", 320, 540, locale="fr"),
 }
+LOGIN_SHOTS = {
+    "login.png": Shot("login", "start", 720, 620, logo=True),
+    "login-code-dark.png": Shot("login", "code", 720, 640, dark=True, locale="de", color="#facc15"),
+    "login-consent-phone.png": Shot("login", "consent", 320, 620, color="#0f766e"),
+}
 
 
-async def take(browser: Chromium, auth1: Auth1, mail: SmtpServer, dev: Auth1) -> dict[str, bytes]:
+async def take(
+    browser: Chromium, auth1: Auth1, mail: SmtpServer, dev: Auth1, database: asyncpg.Connection
+) -> dict[str, bytes]:
     """Take all screenshots: PNG by name. `dev` is `auth1 dev` on a terminal."""
     logo = await _logo(browser)
     pictures = {name: await _take_shot(browser, auth1, mail, shot, logo) for name, shot in SHOTS.items()}
+    for name, shot in LOGIN_SHOTS.items():
+        pictures[name] = await _take_login(browser, auth1, shot, logo, database)
     async with browser.page() as page:
         pictures["api-reference.png"] = await _shoot(page, f"{auth1.url}/docs/sign-in", 1100, 720)
     pictures["terminal.png"] = await _take_terminal(browser, dev)
@@ -76,6 +88,16 @@ async def _take_shot(browser: Chromium, auth1: Auth1, mail: SmtpServer, shot: Sh
     async with browser.page(dark=shot.dark) as page:
         url = _address(auth1, mail.newest(email), shot.subject, logo)
         return await _shoot(page, url, shot.width, shot.height)
+
+
+async def _take_login(browser: Chromium, auth1: Auth1, shot: Shot, logo: bytes, database: asyncpg.Connection) -> bytes:
+    """Take a screenshot of a page of the hosted sign-in; the mode is its step."""
+    tenant = await _tenant(auth1, ADMIN_TOKEN, logo if shot.logo else None, brand_color=shot.color)
+    async with browser.page(dark=shot.dark) as page:
+        await _resize(page, shot.width, shot.height)
+        logins = Logins(database, tenant, auth1.url, "https://notes.example.com/callback")
+        await logins.open(page, shot.mode, ui_locales=[shot.locale])
+        return await _capture(page)
 
 
 def _address(auth1: Auth1, received: Received, subject: str, logo: bytes) -> str:
@@ -176,7 +198,9 @@ async def _take_all(path: str, directory: Path, postgres: PostgresServer, redis:
         auth1 = await stack.enter_async_context(Auth1(environment, directory / "log"))
         dev = await stack.enter_async_context(terminal.dev_on_terminal({}, directory))
         browser = await stack.enter_async_context(Chromium(path, directory / "profile"))
-        return await take(browser, auth1, mail, dev)
+        database = await asyncpg.connect(postgres.url())
+        stack.push_async_callback(database.close)
+        return await take(browser, auth1, mail, dev, database)
 
 
 def main() -> None:

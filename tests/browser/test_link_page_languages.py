@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from auth1.templates.strings import STRINGS
@@ -91,9 +92,13 @@ async def test_accessibility_check_finds_known_faults(browser: Chromium) -> None
     assert found == {*"3.1.1 2.4.2 1.4.4 1.3.1 4.1.2 1.1.1 2.4.3 1.4.3 2.5.8 1.4.10".split()}
 
 
-async def test_screenshots_of_the_docs_can_be_taken(browser: Chromium, site: Site, tmp_path: Path) -> None:
+async def test_screenshots_of_the_docs_can_be_taken(
+    browser: Chromium, site: Site, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    database = await asyncpg.connect(environment["DATABASE_URL"])
     async with dev_on_terminal({}, tmp_path) as dev:
-        pictures = await screenshots.take(browser, site.auth1, site.mail, dev)
+        pictures = await screenshots.take(browser, site.auth1, site.mail, dev, database)
+    await database.close()
 
     assert set(pictures) == {file.name for file in screenshots.IMAGES.glob("*.png")}
     for name, picture in pictures.items():

@@ -6,8 +6,7 @@ from typing import Any
 
 import httpx
 
-from auth1.app import build_app
-from auth1.hosted.routes import HOSTED_ROUTES
+from tests.support import described
 from tests.support.api_client import ApiClient
 
 Form = dict[str, str]
@@ -71,11 +70,9 @@ class Browser:
     """A browser of its own cookies, at the page of a login."""
 
     def __init__(self, api: ApiClient, address: str = "127.0.0.1") -> None:
-        # The pages alone, on the services of the application: `auth1/routes.py` does not list them yet.
-        app = build_app(api.services.settings, api.services.log, routes=HOSTED_ROUTES)
-        app.services = api.services
-        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
+        transport = api.client._transport
         self.client = httpx.AsyncClient(transport=transport, base_url=api.settings.app_url, timeout=300)
+        self.client.event_hooks["response"].append(described.hold)
         self.headers = {"user-agent": "a browser", "accept-language": "en-US"}
         self.page: Page
 

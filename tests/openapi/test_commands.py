@@ -23,11 +23,19 @@ REFUSED = {
     "prove_identifier": (400, "no_active_challenge"),
     "remove_identifier": (409, "conflict"),  # the last one stays
     "token": (401, "invalid_token"),
+    "get_userinfo": (401, "invalid_token"),
+    "post_userinfo": (401, "invalid_token"),
     "issue_token": (401, "invalid_client"),
     "introspect_token": (401, "invalid_client"),
     "revoke_token": (401, "invalid_client"),
     "receive_status": (403, "forbidden"),
     "show_link": (400, "This link no longer works"),
+    "get_authorize": (400, "html"),  # no client
+    "post_authorize": (303, ""),
+    "show_login": (400, "This sign-in has expired"),
+    "continue_login": (303, ""),
+    "show_account": (303, ""),  # to a sign-in
+    "change_account": (303, ""),
     "get_logo": (404, "not_found"),
     "confirm_link": (400, "This link no longer works"),
 }

@@ -10,7 +10,7 @@ from auth1.templates.locales import is_tag
 from auth1.templates.placeholders import SMS, Rules, Template, parse
 
 PHRASE = Rules(320, "never")
-_LOGIN_VALUES = {"brand", "client", "destination", "digits", "name", "time"}
+_LOGIN_VALUES = {"brand", "client", "date", "destination", "digits", "name", "time"}
 
 
 class SmsStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -144,6 +144,22 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     suspended: str
     language: str
     language_name: str
+    my_account: str
+    devices: str
+    this_device: str
+    signed_in_on: str
+    sign_out: str
+    end_others: str
+    unknown_device: str
+    apps: str
+    no_apps: str
+    remove: str
+    erase: str
+    erase_title: str
+    erase_text: str
+    erased_title: str
+    signed_out_title: str
+    close_page: str
 
     def fill(self, key: str, /, **values: object) -> str:
         """Return a text with its values. They are not parsed: a brand named `{name}` is shown as it is."""
