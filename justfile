@@ -59,6 +59,10 @@ phone-numbers *arguments:
 test-pgbouncer *arguments="tests/api tests/account tests/sessions tests/users tests/tenants tests/batches tests/pgbouncer":
     AUTH1_TEST_PGBOUNCER=1 {{ bin }}/pytest {{ arguments }}
 
+# Run the tests with every application on Redis behind Sentinel, or on a Redis Cluster: `just test-redis cluster`
+test-redis form="sentinel" *arguments="tests/api tests/account tests/sessions tests/users tests/tenants tests/batches":
+    AUTH1_TEST_REDIS={{ form }} {{ bin }}/pytest {{ arguments }}
+
 # Run the benchmarks of parts in one process (the test options would use several)
 bench *arguments:
     {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}
@@ -130,6 +134,10 @@ failover *arguments:
 # Log in through nginx while two instances are restarted ten times, and upgraded from the release before the newest migration
 rolling *arguments:
     {{ bin }}/python -m bench.fleet.rolling {{ arguments }}
+
+# Log in through nginx and two instances while Redis fails over behind Sentinel and in a cluster, and while a slot moves
+redis-failover *arguments:
+    {{ bin }}/python -m bench.fleet.redis_failover {{ arguments }}
 
 # Regenerate the requirements files, with versions and hashes
 lock:

@@ -36,6 +36,7 @@ from tests.support.commands import CommandServer
 from tests.support.pgbouncer import IS_WANTED, PgBouncer
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
+from tests.support.redis_fleet import ClusterFleet, SentinelFleet, start_wanted
 from tests.support.relaxed import relax_fraud_rules
 
 TESTS = Path(__file__).parent
@@ -199,8 +200,20 @@ async def stops_background_jobs() -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="session")
+def redis_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelFleet | ClusterFleet | None]:
+    """Return the servers of all applications, with `just test-redis`; None otherwise."""
+    fleet = start_wanted(tmp_path_factory.mktemp("redis-fleet"))
+    yield fleet
+    if fleet is not None:
+        fleet.close()
+
+
+@pytest.fixture(scope="session")
 async def start_app(
-    environment: dict[str, str], pgbouncer: PgBouncer | None, tmp_path_factory: pytest.TempPathFactory
+    environment: dict[str, str],
+    pgbouncer: PgBouncer | None,
+    redis_fleet: SentinelFleet | ClusterFleet | None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Started]:
     """Start an application with a changed environment; all are stopped at the end.
 
@@ -209,7 +222,7 @@ async def start_app(
     started: list[Services] = []
 
     async def start(*, background: bool = False, **changes: str) -> ApiClient:
-        variables = environment | changes
+        variables = environment | ({"REDIS_URL": redis_fleet.url} if redis_fleet else {}) | changes
         settings = load_settings(pgbouncer.routed(variables) if pgbouncer else variables)
         log_path = tmp_path_factory.mktemp("log") / "stdout"
         log = Log("debug", os.open(log_path, os.O_WRONLY | os.O_CREAT))

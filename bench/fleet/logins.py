@@ -125,8 +125,13 @@ class Logins:
         return code.body.decode()
 
     async def _send(self, request: bytes, path: str, accepts: str = "") -> Response:
-        """Return a successful response, or one with the error code that is accepted after a retry. Raises Failed."""
+        """Return a successful response. Raises Failed.
+
+        After a retry, the error code `accepts` means that an earlier attempt was committed. After an undelivered
+        message it is retried.
+        """
         end = perf_counter() + self._patience_s
+        was_undelivered = False
         for attempt in itertools.count():
             self.requests += 1
             try:
@@ -140,10 +145,11 @@ class Logins:
                     self.newest[path] = response
                     return response
                 code = error_code(response)
-                if attempt and code == accepts:
-                    return response
                 reason = f"{path} {response.status} {code}"
-                if response.status not in (502, 503, 504):
+                if attempt and code == accepts and not was_undelivered:
+                    return response
+                was_undelivered = was_undelivered or code == "delivery_failed"
+                if response.status not in (502, 503, 504) and code != accepts:
                     raise Failed(reason)
             if perf_counter() >= end:
                 raise Failed(reason)

@@ -8,7 +8,8 @@ checkout; the first one migrates. Without `--from`, the other release is the las
 
 The client retries nothing. A login is a code request, a verification, a read of the account, a refresh and a logout,
 each on a connection of its own. nginx repeats a request at the other instance when its connection fails, as configured
-in ops/nginx. During the upgrade, both releases also refresh sessions of the older one.
+in ops/nginx. During the upgrade, both releases also refresh sessions of the older one. TIMEOUT_SCALE is 5, so that a
+busy machine fails no request.
 """
 
 import argparse

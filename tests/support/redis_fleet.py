@@ -1,8 +1,10 @@
 """Real Redis servers in numbers: a cluster, and a primary with its replica behind sentinels."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from subprocess import Popen
@@ -18,6 +20,7 @@ from tests.support.raw_redis import RawRedis
 SERVICE = "auth1-primary"
 PATIENCE_S = 60.0
 DOWN_AFTER_MS = 1000
+WANTED = os.environ.get("AUTH1_TEST_REDIS", "")  # `just test-redis sentinel`, or cluster
 FAST_REPLICATION = ["--repl-diskless-sync-delay", "0"]
 
 
@@ -51,17 +54,25 @@ class Fleet:
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """Start the servers; none runs after an error."""
         try:
             await self._form()
         except BaseException:
-            self._stack.close()
+            self.close()
             raise
-        return self
+
+    def close(self) -> None:
+        """Stop the servers."""
+        self._stack.close()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        self.close()
 
     def enter(self, server: RedisServer) -> RedisServer:
         return self._stack.enter_context(server)
@@ -161,6 +172,17 @@ class SentinelFleet(Fleet):
     def url(self) -> str:
         hosts = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{SERVICE}/0"
+
+
+def start_wanted(directory: Path) -> SentinelFleet | ClusterFleet | None:
+    """Start the servers of AUTH1_TEST_REDIS; the caller closes them. None without the variable."""
+    if not WANTED:
+        return None
+    forms: dict[str, type[SentinelFleet] | type[ClusterFleet]] = {"sentinel": SentinelFleet, "cluster": ClusterFleet}
+    fleet = forms[WANTED](directory)
+    with ThreadPoolExecutor(1) as thread:  # an event loop of its own
+        thread.submit(asyncio.run, fleet.start()).result()
+    return fleet
 
 
 async def send(server: RedisServer, *words: str | bytes | int) -> Any:
