@@ -70,15 +70,13 @@ async def test_tenant_moves_under_concurrent_logins(new_installations: NewInstal
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):
             group.create_task(moving.log_in_until(end))
-        moved = await moving.move()
+        moved = await moving.move_when_busy()
         end.set()
 
     for _ in range(CLIENTS):
         await moving.log_in()
 
-    assert moved.rows > 20
-    assert moved.closed_s < move.CLOSED_S
-    assert moving.rejected_s < 10
+    assert moved.closed_s < 10
     await moving.check_logins()
     assert await moving.target.value("select count(*) from users") == len(moving.logins)
     assert await verify_audit_log(moving.target) == ([], 0)
@@ -150,8 +148,11 @@ async def test_killed_move_goes_on_and_loses_nothing(new_installations: NewInsta
     await kill_at(moving, "copying")
     await moving.log_in()  # the tenant is served by the source
     await kill_at(moving, "frozen")
+    opens = (
+        "select frozen_until = closed_until and closed_until <= clock_timestamp() + interval '8 s' from tenant_moves"
+    )
+    assert await moving.source.value(opens)
     await moving.log_in()  # it opens by itself
-    assert moving.rejected_s < 10
     assert await moving.target.value("select current_setting('default_transaction_read_only')") == "on"
     closed = await moving.target.api.post("/api/auth/request", {"phone": new_phone()}, moving.tenant["api_key"])
     assert closed.status_code == 503
