@@ -70,8 +70,8 @@ async def _authorize(app: Services, request: Request[Issuer], pairs: list[tuple[
     client = await _find_client(app, issuer, parameters, repeated)
     request.log["client_id"] = client.client_id
     try:
-        asked = await read_request(app, issuer, client, parameters, repeated)
-        return await _begin(app, request, client, asked)
+        authorization = await read_request(app, issuer, client, parameters, repeated)
+        return await _begin(app, request, client, authorization)
     except AuthorizationError as error:
         request.log["error"] = error.error
         return leave(request, _rejection(issuer, client, parameters, error))
@@ -102,13 +102,15 @@ def _rejection(
     return respond(issuer, request, ("error", error.error), ("error_description", error.description))
 
 
-async def _begin(app: Services, request: Request[Issuer], client: Client, asked: AuthorizationRequest) -> Response:
+async def _begin(
+    app: Services, request: Request[Issuer], client: Client, authorization: AuthorizationRequest
+) -> Response:
     """Continue with the session of the browser, if it is enough, or with the pages of a login."""
     issuer = request.caller
     secure = issuer.url.startswith("https:")
     session = await browser.read(app, request, issuer.tenant, secure=secure)
-    step = await _step(app, issuer, client, asked, session)
-    if "none" in asked.prompt and step in _WITHOUT_PAGES:
+    step = await _step(app, issuer, client, authorization, session)
+    if "none" in authorization.prompt and step in _WITHOUT_PAGES:
         raise AuthorizationError(_WITHOUT_PAGES[step], "The user must interact.")
     # All tabs of a browser share the secret: each of their logins can be continued.
     secret = browser_cookie.read_secret(request, issuer.tenant.id, secure=secure) or browser_cookie.new_secret()
@@ -119,7 +121,7 @@ async def _begin(app: Services, request: Request[Issuer], client: Client, asked:
         login_id=login_id,
         browser_digest=browser_digest,
         client_id=client.client_id,
-        request=encode_request(asked),
+        request=encode_request(authorization),
         step=step,
         user_id=proven.user_id if proven is not None else None,
         session_id=proven.session_id if proven is not None else None,
@@ -137,19 +139,21 @@ async def _begin(app: Services, request: Request[Issuer], client: Client, asked:
 
 
 async def _step(
-    app: Services, issuer: Issuer, client: Client, asked: AuthorizationRequest, session: BrowserSession | None
+    app: Services, issuer: Issuer, client: Client, authorization: AuthorizationRequest, session: BrowserSession | None
 ) -> str:
-    """Return the first step of a login. A session must be fresh, and that of the user whom the request names."""
-    if session is None or "login" in asked.prompt:
+    """Return the first step of a login. A session must be fresh, and of the user that the request names."""
+    if session is None or "login" in authorization.prompt:
         return "start"
-    if asked.max_age is not None and time.time() - session.authenticated_at > asked.max_age:
+    if authorization.max_age is not None and time.time() - session.authenticated_at > authorization.max_age:
         return "start"
-    if asked.hint_user_id not in (None, session.user_id):
+    if authorization.hint_user_id not in (None, session.user_id):
         return "start"
     # Any program of the device can imitate a native application, so the user confirms (RFC 8252, 8.6).
-    is_imitable = client.kind == "native" and not asked.redirect_uri.startswith("https:")
-    if "select_account" in asked.prompt or is_imitable:
+    is_imitable = client.kind == "native" and not authorization.redirect_uri.startswith("https:")
+    if "select_account" in authorization.prompt or is_imitable:
         return "account"
-    if "consent" in asked.prompt or await needs_consent(app, issuer, session.user_id, client.client_id, asked.scopes):
+    if "consent" in authorization.prompt or await needs_consent(
+        app, issuer, session.user_id, client.client_id, authorization.scopes
+    ):
         return "consent"
     return "done"

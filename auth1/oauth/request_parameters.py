@@ -142,7 +142,7 @@ async def _hinted_user(
 ) -> str | None:
     """Return the user that the request names by an ID token of ours or by the claim `sub`.
 
-    A hint that cannot be read names nobody: an empty id.
+    A hint that cannot be read names no user: an empty id.
     """
     if (hint := parameters.get("id_token_hint")) is not None:
         token = await read_id_token(app, issuer, hint)

@@ -113,7 +113,7 @@ async def test_other_ways_lead_back_to_the_first_page(site: Site, browser: Brows
     assert page.fields["identifier"]["type"] == kind
 
 
-async def test_consent_is_asked_for_in_words_and_remembered_by_the_session(site: Site, browser: Browser) -> None:
+async def test_consent_names_scopes_in_words_and_is_remembered(site: Site, browser: Browser) -> None:
     scopes = ["openid", "profile", "email", "phone", "offline_access", "notes:<b>"]
     page = await site.sign_in(browser, prompt=["consent"], scopes=scopes)
 

@@ -86,10 +86,10 @@ async def test_request_begins_a_login_of_this_browser(
         answer = await browser.get(posted.headers["location"])
 
     login = await login_of(app, answer)
-    asked = decode_request(login["request"])
+    stored = decode_request(login["request"])
     assert (login["step"], login["client_id"], login["user_id"]) == ("start", app.client_id, None)
-    assert (asked.state, asked.nonce, asked.scopes) == ("a b&c=ü", "nonce", ["openid", "email"])
-    assert (asked.login_hint, asked.ui_locales) == ("ada@example.com", ["de", "en"])
+    assert (stored.state, stored.nonce, stored.scopes) == ("a b&c=ü", "nonce", ["openid", "email"])
+    assert (stored.login_hint, stored.ui_locales) == ("ada@example.com", ["de", "en"])
     assert answer.headers["cache-control"] == "no-store"
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(cookie_name(f"browser_{app.tenant_id}", secure=False) + "=")

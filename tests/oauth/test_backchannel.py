@@ -97,7 +97,7 @@ async def test_each_end_of_a_session_reaches_the_application(
     assert await pending(app) == 0
 
 
-async def test_tenant_that_ends_all_sessions_tells_every_application_of_each(
+async def test_tenant_that_ends_all_sessions_reaches_every_application(
     app: LoginApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auth1.oauth.backchannel.BATCH", 2)

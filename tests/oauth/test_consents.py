@@ -175,6 +175,7 @@ async def test_grant_of_a_redemption_under_way_ends_with_the_consent(account: Ac
         )
         while not await account.database.fetchval(waiting):
             assert not ending.done()
+            await account.database.execute("select pg_stat_clear_snapshot()")  # else a transaction reads it only once
         redeemed = "update logins set redeemed_at = now(), grant_id = $2 where tenant_id = $1"
         await account.database.execute(redeemed, account.tenant_id, grant_id)
 

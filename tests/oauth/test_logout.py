@@ -23,7 +23,7 @@ async def is_live(app: LoginApp) -> bool:
 
 
 def fields_of(answer: httpx.Response) -> dict[str, str]:
-    """Return the hidden fields of the form that asks."""
+    """Return the hidden fields of the form to confirm."""
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', answer.text))
 
 
@@ -62,7 +62,7 @@ async def test_id_token_without_a_uri_signs_out_and_says_so(browser: httpx.Async
 
 
 @pytest.mark.parametrize("change", ["none", "invalid", "changed", "of another user", "of another client"])
-async def test_without_a_valid_id_token_the_user_is_asked(
+async def test_user_must_confirm_without_a_valid_id_token(
     browser: httpx.AsyncClient, login_app: LoginApp, new_login_app: NewLoginApp, change: str
 ) -> None:
     parameters = {"post_logout_redirect_uri": LOGOUT_URI}
@@ -88,9 +88,9 @@ async def test_without_a_valid_id_token_the_user_is_asked(
 async def test_confirmation_signs_out(browser: httpx.AsyncClient, login_app: LoginApp) -> None:
     await sign_in(browser, login_app)
     parameters = {"client_id": login_app.client_id, "post_logout_redirect_uri": LOGOUT_URI, "state": "s"}
-    asked = await log_out(browser, login_app, **parameters)
+    page = await log_out(browser, login_app, **parameters)
 
-    answer = await browser.post(f"{login_app.path}/logout", data=fields_of(asked))
+    answer = await browser.post(f"{login_app.path}/logout", data=fields_of(page))
 
     assert (answer.status_code, answer.headers["location"]) == (303, f"{LOGOUT_URI}?state=s")
     assert not await is_live(login_app)
@@ -100,9 +100,9 @@ async def test_invalid_id_token_leads_nowhere_after_the_confirmation(
     browser: httpx.AsyncClient, login_app: LoginApp
 ) -> None:
     await sign_in(browser, login_app)
-    asked = await log_out(browser, login_app, id_token_hint="x", post_logout_redirect_uri=LOGOUT_URI)
+    page = await log_out(browser, login_app, id_token_hint="x", post_logout_redirect_uri=LOGOUT_URI)
 
-    answer = await browser.post(f"{login_app.path}/logout", data=fields_of(asked))
+    answer = await browser.post(f"{login_app.path}/logout", data=fields_of(page))
 
     assert (answer.status_code, await is_live(login_app)) == (200, False)
 
@@ -115,7 +115,7 @@ async def test_invalid_id_token_leads_nowhere_after_the_confirmation(
         (None, {"sec-fetch-site": "cross-site"}, 403),
     ],
 )
-async def test_form_of_another_site_signs_nobody_out(
+async def test_form_of_another_site_signs_no_user_out(
     browser: httpx.AsyncClient, login_app: LoginApp, token: str | None, headers: dict[str, str], status: int
 ) -> None:
     await sign_in(browser, login_app)
