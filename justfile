@@ -139,6 +139,10 @@ rolling *arguments:
 redis-failover *arguments:
     {{ bin }}/python -m bench.fleet.redis_failover {{ arguments }}
 
+# Load two instances behind nginx, on PgBouncer and a Redis Cluster, with distributed locust; `--seconds 20` is short
+fleet *arguments:
+    {{ bin }}/python -m bench.fleet.load {{ arguments }}
+
 # Regenerate the requirements files, with versions and hashes
 lock:
     {{ bin }}/uv pip compile pyproject.toml --extra sns --extra redis --extra tracing {{ lock_options }} -o requirements/serve.txt

@@ -34,7 +34,7 @@ load of the machine.
     accounts.py    CPU and memory of processes, from /proc
     faults.py      the faults of chaos.py
     nginx.py       nginx before several instances
-    fleet/         several engines: failovers, rolling restarts, upgrades (its own list of recipes)
+    fleet/         several engines: failovers, rolling restarts, distributed load (its own list of recipes)
     phones.py      fictional phone numbers
     wire.py        requests as bytes
     shapes.py      rates of arrivals over time

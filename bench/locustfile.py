@@ -10,6 +10,7 @@ A user logs in, checks the session now and then, refreshes it, lists sessions, a
     AUTH1_ADMIN    optional: ADMIN_TOKEN. Operators read tenants
     AUTH1_SHAPE    optional: steady, morning, launch or attack (`shapes.py`), with AUTH1_USERS users at its highest (50)
                    and AUTH1_SECONDS of length (300). Then --users and --run-time have no effect
+    AUTH1_PACE     optional: requests per second of a user of an app, at most (default: no limit)
     AUTH1_FIRST    optional: where phone numbers start; each process needs its own
 
 The stage also starts a server with high limits, and prints the variables. Another server has its normal limits. All
@@ -24,7 +25,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from locust import FastHttpUser, LoadTestShape, constant_throughput, events, task
+from locust import FastHttpUser, LoadTestShape, constant, constant_throughput, events, runners, task
 
 from bench import phones, shapes
 
@@ -33,6 +34,11 @@ CODES = os.environ.get("AUTH1_CODES", "")
 SECRET = os.environ.get("AUTH1_SECRET", "")
 ADMIN = os.environ.get("AUTH1_ADMIN", "")
 SHAPE = os.environ.get("AUTH1_SHAPE", "")
+PACE = float(os.environ.get("AUTH1_PACE") or 0)
+
+runners.HEARTBEAT_LIVENESS = 60  # a busy worker is not a lost one
+
+STEP_S = 5.0  # a worker reports its users every three seconds; a change before that restarts its start of users
 
 _numbers = phones.phones(int(os.environ.get("AUTH1_FIRST") or secrets.randbelow(phones.COUNT)))
 _tokens: list[str] = []  # of the newest logins, for backends
@@ -50,10 +56,11 @@ def check_environment(**_: Any) -> None:
 
 
 class Person(FastHttpUser):
-    """A user of an app: logs in, and then uses the session, without a pause."""
+    """A user of an app: logs in, and then uses the session, without a pause unless AUTH1_PACE sets one."""
 
     weight = 20
     abstract = False
+    wait_time = constant_throughput(PACE) if PACE else constant(0)
 
     def on_start(self) -> None:
         # Read outside of locust's own client, so that reading the phone is in no statistics.
@@ -191,7 +198,8 @@ class Shape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """Return the number of users now and how many start per second, or None at the end."""
         most, seconds = int(os.environ.get("AUTH1_USERS", "50")), float(os.environ.get("AUTH1_SECONDS", "300"))
-        part = self.get_run_time() / seconds  # type: ignore[no-untyped-call]  # locust leaves it untyped
+        elapsed_s = self.get_run_time() // STEP_S * STEP_S  # type: ignore[no-untyped-call]  # locust leaves it untyped
+        part = elapsed_s / seconds
         return (max(1, round(most * self.shape(part))), float(most)) if part < 1 else None
 
 

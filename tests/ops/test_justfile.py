@@ -45,6 +45,7 @@ RECIPES = [
     "failover",
     "rolling",
     "redis-failover",
+    "fleet",
     "coverage",
     "lock",
     "openapi",
