@@ -61,6 +61,19 @@ async def test_address_may_send_six_unverified_codes(visitors: Visitors) -> None
     assert [outcome(answer) for answer in answers] == ["sent"] * 6 + ["proof_required"]
 
 
+async def test_request_makes_two_calls_to_redis_and_two_to_postgresql(visitors: Visitors) -> None:
+    services = visitors.managed.api.services
+    await visitors.request(new_phone(), "192.0.2.9")
+    counts = []
+    for number in range(5):
+        before = services.redis.round_trips, services.postgres.round_trips
+        assert outcome(await visitors.request(new_phone(), f"192.0.2.{number}")) == "sent"
+        counts.append((services.redis.round_trips - before[0], services.postgres.round_trips - before[1]))
+
+    # Background jobs make calls of their own meanwhile, so the least counts are those of a request.
+    assert [min(kind) for kind in zip(*counts, strict=True)] == [2, 2]
+
+
 async def test_secret_key_without_address_has_no_scopes_of_addresses(visitors: Visitors) -> None:
     visitors.key = "secret_key"
 

@@ -112,6 +112,22 @@ async def test_right_code_removes_the_exposure_of_its_own_sends(exposures: Expos
     assert other.states["address"][:2] == (1, 0)
 
 
+async def test_codes_settled_at_once_remove_the_sends_of_each(
+    exposures: Exposures, raw_redis: RawRedis, message: Message
+) -> None:
+    codes = [message._replace(identifier=f"+1202555010{n}", number=f"+1202555010{n}") for n in range(3)]
+    for code in codes:
+        await exposures.acquire(POLICY, code, now=NOON)
+        exposures.settlements.verified_later(POLICY, code, now=NOON)
+    await exposures.acquire(POLICY, codes[2]._replace(address="198.51.100.1"), now=NOON)
+    await exposures.settlements.flush()
+
+    assert await raw_redis.call("EXISTS", *(code.sends_key() for code in codes)) == 0
+    states = (await exposures.acquire(POLICY, message, now=NOON)).states
+    assert states["block_of_1000"][:2] == states["address"][:2] == (1, 3)  # 1: this message
+    assert states["country"][:2] == pytest.approx((0.05, 0.15))
+
+
 async def test_right_code_counts_one_send_when_redis_has_lost_the_sends(
     exposures: Exposures, raw_redis: RawRedis, message: Message
 ) -> None:
