@@ -17,6 +17,7 @@
     just soak                      soak.py: memory and latency over an hour
     just profile                   profile.py: a flame graph of a worker
     python -m bench.workers        one worker beside two
+    python -m bench.fraud_cost     CPU of logins with the fraud rules on and off, in pairs
     just load                      locustfile.py: load on a running server; the file lists its variables
     python -m bench.stage          such a server, with everything that `just load` needs, until Ctrl-C
 
