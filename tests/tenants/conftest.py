@@ -3,10 +3,8 @@
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 
-import asyncpg
 import pytest
 
-from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from tests.conftest import Started, new_database
@@ -36,11 +34,7 @@ def new_installations(
 
     async def create(*, background: bool = False, **variables: str) -> Installations:
         name = f"move_{secrets.token_hex(6)}"
-        admin = await asyncpg.connect(other_server.url())
-        await admin.execute(f"create database {name}")
-        await admin.close()
-        await migrate(other_server.url(name))
-        urls = await new_database(postgres_server, name), other_server.url(name)
+        urls = await new_database(postgres_server, name), await new_database(other_server, name, is_relaxed=False)
         source, target = [
             Installation(url, await start_app(background=background, DATABASE_URL=url, REDIS_URL=redis, **variables))
             for url, redis in zip(urls, (redis_server.url(12), redis_server.url(13)), strict=True)
