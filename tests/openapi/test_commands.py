@@ -32,6 +32,7 @@ REFUSED = {
     "show_link": (400, "This link no longer works"),
     "get_authorize": (400, "html"),  # no client
     "post_authorize": (303, ""),
+    "post_logout": (303, ""),
     "show_login": (400, "This sign-in has expired"),
     "continue_login": (303, ""),
     "show_account": (303, ""),  # to a sign-in
