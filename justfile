@@ -75,6 +75,14 @@ bench-peers *arguments:
     npm install --prefix .bench/node --no-package-lock --no-audit --no-fund
     {{ bin }}/python -m bench.compare {{ arguments }}
 
+# Log in to Auth1 with real OpenID Connect clients (installed into .clients from PyPI and npm; Apache's from Debian)
+oidc-clients *arguments:
+    test -d .clients/venv || python3 -m venv .clients/venv
+    .clients/venv/bin/pip install --quiet --requirement tests/oidc_clients/python/requirements.txt
+    mkdir -p .clients/node && cp tests/oidc_clients/node/package.json .clients/node/
+    npm install --prefix .clients/node --no-package-lock --no-audit --no-fund
+    {{ bin }}/pytest -n 0 tests/oidc_clients {{ arguments }}
+
 # Load the whole API of a running server with locust
 load host="http://127.0.0.1:3000" users="50" time="60s" *arguments:
     {{ bin }}/locust --locustfile bench/locustfile.py --headless --only-summary --host {{ host }} --users {{ users }} --run-time {{ time }} {{ arguments }}

@@ -126,19 +126,27 @@ def _add_keys(acts: Commands) -> None:
 
 def _add_apps(acts: Commands) -> None:
     text = "Register an application and print its secret. It is shown once."
-    example = "auth1 apps create 'Billing service' --tenant myapp --kind machine --scope invoices:read"
+    example = (
+        "auth1 apps create Wiki --tenant myapp --kind web --redirect-uri https://wiki.example.com/callback\n"
+        "  auth1 apps create 'Billing service' --tenant myapp --kind machine --scope invoices:read"
+    )
     create = _add(acts, "create", text, example, "auth1.cli.apps:create_application")
     create.add_argument("name")
-    create.add_argument("--kind", required=True, choices=("machine",), help="machine: a server that acts for itself")
     create.add_argument(
-        "--scope", action="append", default=[], help="a scope that its tokens may have; may be given many times"
+        "--kind",
+        required=True,
+        choices=("web", "spa", "native", "machine"),
+        help="web: on a server; spa: in a browser; native: on a device; machine: a server that acts for itself",
     )
-    create.add_argument(
-        "--alg",
-        default="RS256",
-        choices=("RS256", "ES256", "EdDSA"),
-        help="algorithm that signs its tokens (default: RS256)",
+    example = "auth1 apps update app_01… --tenant myapp --redirect-uri https://wiki.example.com/callback"
+    text = "Change some fields of an application. A list replaces the stored one."
+    update = _add(acts, "update", text, example, "auth1.cli.apps:update_application")
+    update.add_argument("--name", help="the name that users see")
+    update.add_argument(
+        "--enabled", action=argparse.BooleanOptionalAction, help="a disabled application gets no tokens"
     )
+    for command in (create, update):
+        _add_application_fields(command)
     example = "auth1 apps list --tenant myapp"
     listing = _add(acts, "list", "List all applications.", example, "auth1.cli.apps:list_applications")
     text = "Replace the secret of an application. The old one is accepted until --grace-in has passed."
@@ -149,11 +157,25 @@ def _add_apps(acts: Commands) -> None:
     )
     example = "auth1 apps delete app_01… --tenant myapp"
     delete = _add(acts, "delete", "Delete an application.", example, "auth1.cli.apps:delete_application")
-    for command in (rotate, delete):
+    for command in (update, rotate, delete):
         command.add_argument("client_id")
-    for command in (create, listing, rotate, delete):
+    for command in (create, listing, update, rotate, delete):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         _add_json(command)
+
+
+def _add_application_fields(command: argparse.ArgumentParser) -> None:
+    """Add the fields that create and update have in common. Those that are not given are not sent."""
+    for name, text in (
+        ("redirect-uri", "where users return after a login"),
+        ("logout-uri", "where users may return after a logout"),
+        ("scope", "a scope of your APIs that its tokens may have"),
+    ):
+        command.add_argument(f"--{name}", action="append", help=f"{text}; may be given many times")
+    command.add_argument("--first-party", action=argparse.BooleanOptionalAction, help="users see no consent page")
+    command.add_argument("--require-pkce", action=argparse.BooleanOptionalAction, help="logins must use PKCE (default)")
+    text = "algorithm that signs its tokens (default: RS256)"
+    command.add_argument("--alg", choices=("RS256", "ES256", "EdDSA"), help=text)
 
 
 def _add_users(acts: Commands) -> None:

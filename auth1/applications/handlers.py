@@ -1,5 +1,7 @@
 """Manage the applications of a tenant: for the tenant itself, and for the operator."""
 
+from msgspec import UNSET
+
 from auth1.applications import service, store
 from auth1.applications.schemas import (
     ApplicationCreated,
@@ -19,7 +21,7 @@ from auth1.tenants.settings import TenantAdmin
 async def create_application(app: Services, request: Request[TenantAdmin], body: ApplicationIn) -> ApplicationCreated:
     """Register an application. Its secret is shown only in this response. A tenant has at most 100 applications."""
     created = await service.create_application(app, request.caller, body.application())
-    return ApplicationCreated.of(created.application, client_secret=created.secret)
+    return ApplicationCreated.of(created.application, client_secret=UNSET if created.secret is None else created.secret)
 
 
 async def list_applications(app: Services, request: Request[TenantAdmin], query: PageQuery) -> ApplicationPage:
@@ -47,5 +49,5 @@ async def delete_application(app: Services, request: Request[TenantAdmin]) -> No
 
 
 async def rotate_secret(app: Services, request: Request[TenantAdmin], body: ClientSecretRotation) -> ClientSecret:
-    """Rotate the secret of an application. The old one is accepted for `grace_in`."""
+    """Rotate the secret of an application of kind web or machine. The old one is accepted for `grace_in`."""
     return await service.rotate_secret(app, request.caller, request.parameters["client_id"], body)

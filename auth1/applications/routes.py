@@ -1,10 +1,12 @@
 """The routes that manage applications, for a tenant and for the operator."""
 
-from auth1.applications import handlers
+from auth1.applications import consent_handlers, handlers
 from auth1.applications.schemas import ApplicationIn, ApplicationPatch, ClientSecretRotation
 from auth1.authn.management import managed
 from auth1.core.http.pagination import PageQuery
+from auth1.core.http.router import Route
 from auth1.errors import Conflict, NotFound
+from auth1.sessions.guards import session
 
 APPLICATION = "/applications/{client_id}"
 
@@ -28,7 +30,13 @@ APPLICATION_ROUTES = (
         handlers.rotate_secret,
         body=ClientSecretRotation,
         body_optional=True,
-        errors=(NotFound,),
+        errors=(Conflict, NotFound),
         idempotent="yes",
+    ),
+    *managed("GET", "/users/{user_id}/consents", consent_handlers.list_user_consents, errors=(NotFound,)),
+    *managed("DELETE", "/users/{user_id}/consents/{client_id}", consent_handlers.end_user_consent, errors=(NotFound,)),
+    Route("GET", "/api/auth/me/consents", consent_handlers.list_my_consents, auth=session),
+    Route(
+        "DELETE", "/api/auth/me/consents/{client_id}", consent_handlers.end_my_consent, auth=session, errors=(NotFound,)
     ),
 )

@@ -1,15 +1,16 @@
 """Bodies of the routes that manage applications."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
+from auth1.applications.kinds import Kind
 from auth1.applications.records import Application, ApplicationChanges, NewApplication
+from auth1.applications.redirect_uris import MAX_CHARACTERS, MAX_URIS
 from auth1.core.schemas import ONE_LINE, GraceIn, In, Out
 from auth1.signing.keys import Alg
 
-Kind = Literal["machine"]
 DEFAULT_ALG: Alg = "RS256"  # every library verifies it
 
 _Name = Annotated[
@@ -29,18 +30,55 @@ _Scope = Annotated[
 ]
 _Scopes = Annotated[
     list[_Scope],
-    msgspec.Meta(max_length=50, description="Scopes that its tokens may have.", examples=[["invoices:read"]]),
+    msgspec.Meta(
+        max_length=50,
+        description="Scopes of your APIs that its tokens may have. An application that users log in to may also have "
+        "openid, profile, email, phone and offline_access.",
+        examples=[["invoices:read"]],
+    ),
 ]
 _Alg = Annotated[Alg, msgspec.Meta(description="Algorithm that signs its tokens.")]
+_Kind = Annotated[
+    Kind,
+    msgspec.Meta(
+        description="web: on a server, with a secret. spa: in a browser. native: on a device. machine: a server that "
+        "acts for itself, without users."
+    ),
+]
+_Uri = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CHARACTERS)]
+_RedirectUris = Annotated[
+    list[_Uri],
+    msgspec.Meta(
+        max_length=MAX_URIS,
+        description="Where users return after a login, compared exactly. Required for all kinds but machine.",
+        examples=[["https://app.example.com/callback"]],
+    ),
+]
+_LogoutUris = Annotated[
+    list[_Uri],
+    msgspec.Meta(
+        max_length=MAX_URIS,
+        description="Where users may return after a logout, compared exactly.",
+        examples=[["https://app.example.com/"]],
+    ),
+]
+_FirstParty = Annotated[bool, msgspec.Meta(description="It is yours: users see no consent page.")]
+_RequirePkce = Annotated[
+    bool, msgspec.Meta(description="Logins must use PKCE. Only an application of kind web may do without.")
+]
 
 
 class ApplicationIn(In):
-    """An application. `machine` is a server that acts for itself, with the client credentials grant."""
+    """An application that users log in to, or one of kind machine, which acts for itself."""
 
     name: _Name
-    kind: Kind
+    kind: _Kind
     scopes: _Scopes = msgspec.field(default_factory=list)
     id_token_alg: _Alg = DEFAULT_ALG
+    redirect_uris: _RedirectUris = msgspec.field(default_factory=list)
+    logout_uris: _LogoutUris = msgspec.field(default_factory=list)
+    first_party: _FirstParty = False
+    require_pkce: _RequirePkce = True
 
     def application(self) -> NewApplication:
         """Return the application to store."""
@@ -53,6 +91,10 @@ class ApplicationPatch(In):
     name: _Name | msgspec.UnsetType = msgspec.UNSET
     scopes: _Scopes | msgspec.UnsetType = msgspec.UNSET
     id_token_alg: _Alg | msgspec.UnsetType = msgspec.UNSET
+    redirect_uris: _RedirectUris | msgspec.UnsetType = msgspec.UNSET
+    logout_uris: _LogoutUris | msgspec.UnsetType = msgspec.UNSET
+    first_party: _FirstParty | msgspec.UnsetType = msgspec.UNSET
+    require_pkce: _RequirePkce | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
 
     def changes(self) -> ApplicationChanges:
@@ -66,9 +108,13 @@ class ApplicationOut(Out):
 
     client_id: str
     name: _Name
-    kind: Kind
+    kind: _Kind
     scopes: _Scopes
     id_token_alg: _Alg
+    redirect_uris: _RedirectUris
+    logout_uris: _LogoutUris
+    first_party: _FirstParty
+    require_pkce: _RequirePkce
     enabled: bool
     previous_secret_until: datetime | None
     created_at: datetime
@@ -81,9 +127,9 @@ class ApplicationOut(Out):
 
 
 class ApplicationCreated(ApplicationOut):
-    """A new application with its secret, which is shown only now."""
+    """A new application. A secret of kinds web and machine is shown only now; spa and native have none."""
 
-    client_secret: str
+    client_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ApplicationPage(Out):
@@ -105,3 +151,19 @@ class ClientSecret(Out):
     client_id: str
     client_secret: str
     previous_secret_until: datetime | None
+
+
+class ConsentOut(Out):
+    """An application with access to an account. `last_used_at` is its last login or refresh; null: it has ended."""
+
+    client_id: str
+    name: _Name
+    scopes: list[str]
+    granted_at: datetime
+    last_used_at: datetime | None
+
+
+class ConsentList(Out):
+    """The applications that have access to an account; a tenant has at most 100."""
+
+    data: list[ConsentOut]

@@ -1,11 +1,18 @@
 """The command `apps`: register and manage OAuth clients."""
 
 from argparse import Namespace
+from typing import Any
 
 import msgspec
 
 from auth1.applications import service, store
-from auth1.applications.schemas import ApplicationCreated, ApplicationIn, ApplicationOut, ClientSecretRotation
+from auth1.applications.schemas import (
+    ApplicationCreated,
+    ApplicationIn,
+    ApplicationOut,
+    ApplicationPatch,
+    ClientSecretRotation,
+)
 from auth1.cli.commands import run, show, tenant_admin_for
 from auth1.core import schemas
 from auth1.services import Services
@@ -13,15 +20,42 @@ from auth1.services import Services
 
 def create_application(options: Namespace) -> None:
     """Register an application."""
-    wanted = {"name": options.name, "kind": options.kind, "scopes": options.scope, "id_token_alg": options.alg}
 
-    async def act(app: Services) -> msgspec.Struct:
+    async def act(app: Services) -> ApplicationCreated:
+        body = schemas.convert({"name": options.name, "kind": options.kind, **_fields(options)}, ApplicationIn)
+        created = await service.create_application(app, await tenant_admin_for(app, options), body.application())
+        secret = msgspec.UNSET if created.secret is None else created.secret
+        return ApplicationCreated.of(created.application, client_secret=secret)
+
+    created = run(act)
+    has_secret = created.client_secret is not msgspec.UNSET
+    show(options, created, "client_id", "name", "kind", *(["client_secret"] if has_secret else []))
+
+
+def update_application(options: Namespace) -> None:
+    """Change some fields of an application."""
+    sent = {"name": options.name, "enabled": options.enabled}
+    given = {name: value for name, value in sent.items() if value is not None}
+
+    async def act(app: Services) -> ApplicationOut:
+        patch = schemas.convert(given | _fields(options), ApplicationPatch)
         admin = await tenant_admin_for(app, options)
-        body = schemas.convert(wanted, ApplicationIn)
-        created = await service.create_application(app, admin, body.application())
-        return ApplicationCreated.of(created.application, client_secret=created.secret)
+        return ApplicationOut.of(await service.update_application(app, admin, options.client_id, patch.changes()))
 
-    show(options, run(act), "client_id", "name", "kind", "client_secret")
+    show(options, run(act), "client_id", "name", "kind", "redirect_uris", "logout_uris", "scopes", "enabled")
+
+
+def _fields(options: Namespace) -> dict[str, Any]:
+    """Return the fields that the options give, by the names of the API."""
+    given = {
+        "redirect_uris": options.redirect_uri,
+        "logout_uris": options.logout_uri,
+        "scopes": options.scope,
+        "first_party": options.first_party,
+        "require_pkce": options.require_pkce,
+        "id_token_alg": options.alg,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def list_applications(options: Namespace) -> None:

@@ -13,6 +13,10 @@ import asyncpg
 import msgspec
 
 from auth1.api_keys import KINDS
+from auth1.applications import store as applications
+from auth1.applications.records import NewApplication
+from auth1.applications.schemas import DEFAULT_ALG
+from auth1.applications.service import create_application
 from auth1.cli import commands
 from auth1.config.smtp import CONSOLE
 from auth1.core.postgres import Queries
@@ -29,6 +33,14 @@ SLUG = "demo"
 DATABASE = "auth1_db"
 DEMO_CODES_PER_HOUR = 100  # the most that a tenant may allow, so that trying does not lock out
 EXAMPLE_URL = "http://localhost:8080/"  # of examples/web
+# Of the applications in docs/openid-connect.md: JupyterHub, Apache, Auth.js, and others.
+DEMO_CALLBACKS = [
+    "http://localhost:8000/hub/oauth_callback",
+    "http://localhost:8090/redirect_uri",
+    "http://localhost:8090/auth/callback/auth1",
+    "http://localhost:8090/callback",
+]
+DEMO_LOGOUT_URIS = ["http://localhost:8000/", "http://localhost:8090/"]
 EXAMPLE_REDIRECT_URIS = (EXAMPLE_URL, "http://127.0.0.1:8080/")
 
 _QUERIES = Queries("dev")
@@ -44,6 +56,8 @@ class DevState(msgspec.Struct):
     api_key: str = ""
     secret_key: str = ""
     test_key: str = ""
+    client_id: str = ""
+    client_secret: str = ""
 
 
 def dev(options: Namespace) -> None:
@@ -59,7 +73,7 @@ def dev(options: Namespace) -> None:
         _set_defaults(state)
         commands.check_port()
         _progress("Applying migrations and creating the demo tenant")
-        state = commands.run(lambda app: _demo_tenant(app, state))
+        state = commands.run(lambda app: _demo(app, state))
         _save_state(directory, state)
         print(quickstart_text(state, directory), flush=True)
         commands.serve(options, "auth1.inbox.app:make_app")
@@ -81,6 +95,12 @@ def quickstart_text(state: DevState, directory: Path) -> str:
   publishable key  {state.api_key}
   secret key       {state.secret_key}
   test key         {state.test_key}
+  issuer           {base}/t/{SLUG}
+  client id        {state.client_id}
+  client secret    {state.client_secret}
+  callbacks        {f"{chr(10)}                   ".join(DEMO_CALLBACKS)}
+                   Configure any OpenID Connect client with these: docs/openid-connect.md
+
   database         {os.environ["DATABASE_URL"]}
   redis            {os.environ["REDIS_URL"]}
 
@@ -156,6 +176,26 @@ async def _create_database(url: str) -> None:
             await connection.execute(_QUERIES["create_database"].text)
     finally:
         await connection.close()
+
+
+async def _demo(app: Services, state: DevState) -> DevState:
+    """Return the demo tenant and its application, after creating what is missing."""
+    state = await _demo_tenant(app, state)
+    known = await applications.list_applications(app.postgres, state.tenant_id, "", applications.MAX_APPLICATIONS)
+    if state.client_secret and any(application.client_id == state.client_id for application in known):
+        return state
+    new = NewApplication(
+        name="Demo",
+        kind="web",
+        scopes=[],
+        id_token_alg=DEFAULT_ALG,
+        redirect_uris=DEMO_CALLBACKS,
+        logout_uris=DEMO_LOGOUT_URIS,
+        require_pkce=False,  # not all of the clients use it
+    )
+    created = await create_application(app, TenantAdmin(state.tenant_id, OPERATOR), new)
+    client_id, secret = created.application.client_id, created.secret or ""
+    return msgspec.structs.replace(state, client_id=client_id, client_secret=secret)
 
 
 async def _demo_tenant(app: Services, state: DevState) -> DevState:

@@ -30,7 +30,7 @@ FIELDS = {
     "grants": "number of ended grants",
     "is_new_user": "whether the user was created by this login",
     "is_set": "false: it was deleted",
-    "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `country` …; of an application: `machine`",
+    "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `country` …; of an application: `web` …",
     "list": "`allow` or `block`",
     "load": "exposure divided by allowance",
     "mark": "`soft` or `hard`",

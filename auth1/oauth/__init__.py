@@ -3,6 +3,7 @@
 handlers       of session tokens: /api/auth/token, introspect, keys
 endpoints      of OAuth clients, below the issuer of each tenant
 routes         of these endpoints
+metadata       the endpoints and abilities of an issuer
 requests       the parameters of an authorization request, as stored
 issuers        the issuer of a request
 clients        client authentication

@@ -11,13 +11,13 @@ from auth1.oauth import access_tokens, grants
 from auth1.oauth.clients import Client, authenticate_client, read_parameters
 from auth1.oauth.derived_tokens import REFRESH_TOKEN, Derived
 from auth1.oauth.issuers import Issuer
+from auth1.oauth.metadata import metadata
 from auth1.oauth.schemas import AccessToken, IssuerMetadata, TokenState
 from auth1.oauth.token_exchange import exchange_code, exchange_refresh_token
 from auth1.services import Services
 from auth1.sessions.schemas import BEARER, Jwks
 
 CLIENT_CREDENTIALS = "client_credentials"
-_AUTH_METHODS = ["client_secret_basic", "client_secret_post"]
 _CACHED = (b"cache-control", b"public, max-age=600")
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -133,19 +133,7 @@ async def issuer_configuration(app: Services, request: Request[Issuer]) -> Issue
 
 def _metadata(request: Request[Issuer]) -> IssuerMetadata:
     request.headers.append(_CACHED)
-    url = request.caller.url
-    return IssuerMetadata(
-        issuer=url,
-        jwks_uri=f"{url}/jwks",
-        token_endpoint=f"{url}/token",
-        introspection_endpoint=f"{url}/introspect",
-        revocation_endpoint=f"{url}/revoke",
-        grant_types_supported=[CLIENT_CREDENTIALS],
-        response_types_supported=[],  # there is no authorization endpoint
-        token_endpoint_auth_methods_supported=_AUTH_METHODS,
-        introspection_endpoint_auth_methods_supported=_AUTH_METHODS,
-        revocation_endpoint_auth_methods_supported=_AUTH_METHODS,
-    )
+    return metadata(request.caller.url)
 
 
 def _token(parameters: dict[str, str]) -> str:

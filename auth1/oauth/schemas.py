@@ -69,11 +69,26 @@ class IssuerMetadata(msgspec.Struct, kw_only=True):
 
     issuer: str
     jwks_uri: str
+    authorization_endpoint: str
     token_endpoint: str
+    userinfo_endpoint: str
+    end_session_endpoint: str
     introspection_endpoint: str
     revocation_endpoint: str
     grant_types_supported: list[str]
     response_types_supported: list[str]
+    response_modes_supported: list[str]
+    code_challenge_methods_supported: list[str]
+    authorization_response_iss_parameter_supported: bool
+    scopes_supported: list[str]
+    claims_supported: list[str]
+    claims_parameter_supported: bool
+    request_parameter_supported: bool
+    request_uri_parameter_supported: bool
+    prompt_values_supported: list[str]
+    acr_values_supported: list[str]
+    subject_types_supported: list[str]
+    id_token_signing_alg_values_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     introspection_endpoint_auth_methods_supported: list[str]
     revocation_endpoint_auth_methods_supported: list[str]

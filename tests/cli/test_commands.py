@@ -30,6 +30,7 @@ COMMANDS = [
     ["apps"],
     ["apps", "create"],
     ["apps", "list"],
+    ["apps", "update"],
     ["apps", "rotate"],
     ["apps", "delete"],
     ["doctor"],

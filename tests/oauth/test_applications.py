@@ -72,13 +72,17 @@ async def test_application_of_another_tenant_is_not_found(
     [
         ("name", ""),
         ("name", "two\nlines"),
-        ("kind", "web"),
+        ("kind", "server"),
         ("scopes", ["two words"]),
         ("scopes", ['quoted"']),
         ("scopes", ["s"] * 51),
         ("id_token_alg", "HS256"),
         ("id_token_alg", "none"),
-        ("redirect_uris", []),
+        ("redirect_uris", ["https://app.example.com/callback"]),
+        ("logout_uris", [""]),
+        ("first_party", True),
+        ("require_pkce", None),
+        ("secret", "x"),
     ],
 )
 async def test_invalid_application_is_rejected(machine: Machine, field: str, value: object) -> None:

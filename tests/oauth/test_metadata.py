@@ -6,6 +6,16 @@ from tests.conftest import Started
 from tests.oauth.conftest import Machine
 
 ENDPOINTS = ("token", "introspection", "revocation")
+# Required of a provider (OpenID Connect Discovery 1.0, 3).
+REQUIRED = {
+    "authorization_endpoint",
+    "id_token_signing_alg_values_supported",
+    "issuer",
+    "jwks_uri",
+    "response_types_supported",
+    "subject_types_supported",
+    "token_endpoint",
+}
 
 
 @pytest.mark.parametrize("sandbox", [False, True])
@@ -19,7 +29,14 @@ async def test_metadata_names_the_issuer_at_both_paths(machine: Machine, sandbox
     assert by_openid.json() == body
     assert body["issuer"] == machine.issuer
     assert all(body[f"{name}_endpoint"].startswith(f"{machine.issuer}/") for name in ENDPOINTS)
-    assert body["grant_types_supported"] == ["client_credentials"]
+    assert body["authorization_endpoint"] == f"{machine.issuer}/authorize"
+    assert body["userinfo_endpoint"] == f"{machine.issuer}/userinfo"
+    assert body["end_session_endpoint"] == f"{machine.issuer}/logout"
+    assert body.keys() >= REQUIRED
+    assert "RS256" in body["id_token_signing_alg_values_supported"]
+    assert body["response_types_supported"] == ["code"]
+    assert body["code_challenge_methods_supported"] == ["S256"]
+    assert "none" not in body["introspection_endpoint_auth_methods_supported"]
     assert by_openid.headers["cache-control"] == "public, max-age=600"
     assert (await get(body["jwks_uri"].removeprefix(machine.api.settings.app_url))).json()["keys"]
 
