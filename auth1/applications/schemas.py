@@ -62,6 +62,14 @@ _LogoutUris = Annotated[
         examples=[["https://app.example.com/"]],
     ),
 ]
+_BackchannelUri = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=MAX_CHARACTERS,
+        description="URL of an application of kind web that Auth1 calls when a session ends (Back-Channel Logout 1.0).",
+        examples=["https://app.example.com/backchannel-logout"],
+    ),
+]
 _FirstParty = Annotated[bool, msgspec.Meta(description="It is yours: users see no consent page.")]
 _RequirePkce = Annotated[
     bool, msgspec.Meta(description="Logins must use PKCE. Only an application of kind web may do without.")
@@ -77,6 +85,7 @@ class ApplicationIn(In):
     id_token_alg: _Alg = DEFAULT_ALG
     redirect_uris: _RedirectUris = msgspec.field(default_factory=list)
     logout_uris: _LogoutUris = msgspec.field(default_factory=list)
+    backchannel_logout_uri: _BackchannelUri | None = None
     first_party: _FirstParty = False
     require_pkce: _RequirePkce = True
 
@@ -93,14 +102,17 @@ class ApplicationPatch(In):
     id_token_alg: _Alg | msgspec.UnsetType = msgspec.UNSET
     redirect_uris: _RedirectUris | msgspec.UnsetType = msgspec.UNSET
     logout_uris: _LogoutUris | msgspec.UnsetType = msgspec.UNSET
+    backchannel_logout_uri: _BackchannelUri | msgspec.UnsetType | None = msgspec.UNSET
     first_party: _FirstParty | msgspec.UnsetType = msgspec.UNSET
     require_pkce: _RequirePkce | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
 
     def changes(self) -> ApplicationChanges:
         """Return the changes to store."""
-        sent = msgspec.structs.asdict(self).items()
-        return ApplicationChanges(**{name: value for name, value in sent if value is not msgspec.UNSET})
+        sent = msgspec.structs.asdict(self)
+        if self.backchannel_logout_uri is None:
+            sent["backchannel_logout_uri"] = ""
+        return ApplicationChanges(**{name: value for name, value in sent.items() if value is not msgspec.UNSET})
 
 
 class ApplicationOut(Out):
@@ -113,6 +125,7 @@ class ApplicationOut(Out):
     id_token_alg: _Alg
     redirect_uris: _RedirectUris
     logout_uris: _LogoutUris
+    backchannel_logout_uri: _BackchannelUri | None
     first_party: _FirstParty
     require_pkce: _RequirePkce
     enabled: bool

@@ -22,6 +22,8 @@ def metadata(url: str) -> IssuerMetadata:
         token_endpoint=f"{url}/token",
         userinfo_endpoint=f"{url}/userinfo",
         end_session_endpoint=f"{url}/logout",
+        backchannel_logout_supported=True,
+        backchannel_logout_session_supported=True,
         introspection_endpoint=f"{url}/introspect",
         revocation_endpoint=f"{url}/revoke",
         grant_types_supported=list(GRANT_TYPES),

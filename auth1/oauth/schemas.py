@@ -73,6 +73,8 @@ class IssuerMetadata(msgspec.Struct, kw_only=True):
     token_endpoint: str
     userinfo_endpoint: str
     end_session_endpoint: str
+    backchannel_logout_supported: bool
+    backchannel_logout_session_supported: bool
     introspection_endpoint: str
     revocation_endpoint: str
     grant_types_supported: list[str]

@@ -201,3 +201,19 @@ async def test_sandbox_signs_with_its_own_issuer(
     [call] = receiver.calls
     [token] = parse_qs(call.body.decode())["logout_token"]
     assert (await app.verify(token, app.client_id))["test"] is True
+
+
+async def test_address_for_logouts_is_set_changed_and_removed(app: LoginApp, receiver: Receiver) -> None:
+    headers = {"x-api-key": app.tenant["secret_key"]}
+    call, path = app.api.client.request, "/api/tenant/applications"
+    body = {"name": "Shop", "kind": "web", "redirect_uris": ["https://app.example.com/"]}
+    created = await call("POST", path, headers=headers, json=body | {"backchannel_logout_uri": receiver.url})
+    path += f"/{created.json()['client_id']}"
+
+    removed = await call("PATCH", path, headers=headers, json={"backchannel_logout_uri": None})
+    unchanged = await call("PATCH", path, headers=headers, json={"name": "Store"})
+    rejected = await call("PATCH", path, headers=headers, json={"backchannel_logout_uri": "ftp://app.example.com"})
+
+    assert created.json()["backchannel_logout_uri"] == receiver.url
+    assert [answer.json()["backchannel_logout_uri"] for answer in (removed, unchanged)] == [None, None]
+    assert (rejected.status_code, rejected.json()["errors"][0]["field"]) == (422, "backchannel_logout_uri")
