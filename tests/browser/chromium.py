@@ -194,8 +194,9 @@ class Page:
         """Wait until an expression is true, over any number of pages."""
         async with asyncio.timeout(ANSWER_S):
             while True:
-                if await self.evaluate(condition):
-                    return
+                with suppress(AssertionError):  # a page that is being left evaluates nothing
+                    if await self.evaluate(condition):
+                        return
                 await asyncio.sleep(0.05)
 
     async def evaluate(self, expression: str) -> Any:
