@@ -16,6 +16,7 @@ from auth1.dev.processes import free_port
 HERE = Path(__file__).parent
 INSTALLED = Path(os.environ.get("AUTH1_OIDC_CLIENTS", HERE.parents[1] / ".clients"))
 START_S = 60.0
+STOP_S = 20.0
 NOT_READY = (404, 500, 502, 503)
 
 
@@ -114,9 +115,7 @@ async def running(client: Client, directory: Path, port: int, environment: dict[
         error.add_note(f"The log of {client.name}:\n{_text(log)}")
         raise
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _stop(process)
 
 
 async def _start(client: Client, directory: Path, log: Path, variables: dict[str, str]) -> asyncio.subprocess.Process:
@@ -130,6 +129,17 @@ async def _start(client: Client, directory: Path, log: Path, variables: dict[str
             stderr=output,
             process_group=0,
         )
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """End a client: JupyterHub ends its proxy, which is not in its process group, only when it stops by itself."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), STOP_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _text(log: Path) -> str:
