@@ -59,7 +59,7 @@ async def test_client_logs_in_refreshes_and_logs_out(
     email = f"{secrets.token_hex(6)}@example.com"
     visitor = Visitor(email, lambda: SANDBOX_CODE if sandbox else mail.newest(email).code)
 
-    async with running(client, tmp_path, port, environment) as start:
+    async with visitor.client, running(client, tmp_path, port, environment) as start:
         shown = await visitor.open(start)
         assert email in shown.text, (visitor.steps, shown.text)
         if client.refreshes:
