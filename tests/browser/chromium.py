@@ -181,6 +181,7 @@ class Page:
 
     async def type_and_enter(self, text: str, *, replace: bool = False) -> None:
         """Type into the focused field, press Enter, and wait for the next page."""
+        await self.until("document.activeElement.matches('input')")  # Chromium focuses it after the page is loaded
         self._loaded.clear()
         if replace:
             await self.evaluate("document.activeElement.select()")

@@ -65,12 +65,12 @@ async def test_every_page_is_accessible(browser: Chromium, logins: Logins) -> No
         await assert_is_accessible(page)
         await logins.open(page, client="Notes & Söhne", prompt=["consent"])
         await page.type_and_enter("nobody")
-        assert await page.evaluate("document.activeElement.id") == "identifier"
+        await page.until("document.activeElement.id == 'identifier'")
         await assert_is_accessible(page)
         await page.type_and_enter("ada@example.com", replace=True)
         await assert_is_accessible(page)
         await page.type_and_enter("111111")
-        assert await page.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
+        await page.until("document.activeElement.getAttribute('aria-invalid') == 'true'")
         await assert_is_accessible(page)
         await page.type_and_enter("000000")
         assert await title(page) == "Allow Notes & Söhne to use your MyApp & Söhne account?"

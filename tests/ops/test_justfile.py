@@ -48,6 +48,7 @@ RECIPES = [
     "fleet",
     "coverage",
     "lock",
+    "oidc-clients",
     "openapi",
     "migrate",
     "k8s-validate",
