@@ -41,8 +41,9 @@ _Alg = Annotated[Alg, msgspec.Meta(description="Algorithm that signs its tokens.
 _Kind = Annotated[
     Kind,
     msgspec.Meta(
+        examples=["web"],
         description="web: on a server, with a secret. spa: in a browser. native: on a device. machine: a server that "
-        "acts for itself, without users."
+        "acts for itself, without users.",
     ),
 ]
 _Uri = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CHARACTERS)]

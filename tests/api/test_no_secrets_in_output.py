@@ -15,17 +15,21 @@ from twilio.request_validator import RequestValidator
 from auth1 import errors
 from auth1.challenges import magic_link
 from auth1.dev.postgres import PostgresServer
+from auth1.events.log import EventContext
 from auth1.events.types import EventType
 from auth1.fraud.decisions.attacks import ATTACK_REJECTIONS
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
+from auth1.oauth import backchannel
+from auth1.oauth.consents import give_consent
 from auth1.webhooks import fan_out
 from auth1.webhooks.delivery_worker import DeliveryWorker
 from tests.api.conftest import until
 from tests.api.error_triggers import ERROR_TRIGGERS
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
 from tests.conftest import JWT_SECRET, Started, new_database, new_phone
+from tests.oauth.login_app import LoginApp
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.api_keys import add, patch, rotate
 from tests.support.providers import twilio
@@ -121,6 +125,7 @@ async def said(
     await let_providers_fail(said)
     await manage_users(said)
     await manage_applications(said)
+    await give_and_end_access(said)
     await deliver_events(said)
     await manage(said)
     await attack(said)
@@ -267,6 +272,31 @@ async def manage_applications(said: Said) -> None:
     )
     assert issued.status_code == 200, issued.text
     assert (await said.api.client.delete(f"{path}/{client_id}", headers=headers)).status_code == 204
+
+
+async def give_and_end_access(said: Said) -> None:
+    """Give an application access to an account, end it in each way, and let its address for logouts fail."""
+    app, services = LoginApp(said.api, said.database, said.tenant), said.api.services
+    headers, user = {"x-api-key": said.tenant["secret_key"]}, f"/api/tenant/users/{app.user_id}"
+    await app.create()
+    refresh_token = (await app.tokens())["refresh_token"]
+    context = EventContext(app.user_id, said.answers[-1].headers["x-request-id"], None)
+    await give_consent(services, await app.issuer(), app.user_id, app.client_id, ["openid"], context)
+    consent = f"{user}/consents/{app.client_id}"
+    assert (await said.api.client.delete(consent, headers=headers)).status_code == 204
+    assert (await app.refresh(refresh_token)).status_code == 400
+    revoked = await app.post("revoke", token=(await app.tokens())["refresh_token"])
+    assert revoked.status_code == 200, revoked.text
+    async with Receiver(lambda call: 500) as receiver:
+        path = f"/api/tenant/applications/{app.client_id}"
+        await app.tokens()
+        changed = await said.api.client.patch(path, json={"backchannel_logout_uri": receiver.url}, headers=headers)
+        assert changed.status_code == 200, changed.text
+        await said.api.client.delete(f"{user}/sessions/{app.session_id}", headers=headers)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backchannel, "RETRY_S", (0, 0))
+            await services.logouts.run_once(services)
+        assert len(receiver.calls) == 3
 
 
 async def deliver_events(said: Said) -> None:
@@ -434,7 +464,10 @@ def test_every_request_is_logged_once(said: Said) -> None:
         assert line["route"] == "none" or line["route"].startswith(("/api/", "/t/", "/health", "/metrics"))
         assert said.tenant["tenant_id"] not in line["route"]
         if response.status_code >= 400:
-            assert line["code"] == response.json()["code"]
+            problem = response.json()
+            assert line["code"] == (
+                problem["error"] if "error" in problem else problem["code"]
+            )  # OAuth has its own form
 
 
 def test_request_log_line_has_the_tenant_and_a_masked_identifier(said: Said) -> None:

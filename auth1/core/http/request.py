@@ -214,7 +214,7 @@ class Request(Generic[Caller]):
         """
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         self.target_bytes = len(path) + len(self.query_string)
-        self.check_target(LONG_TARGET_BYTES)
+        self.check_target(LONG_TARGET_BYTES if len(path) <= MAX_TARGET_BYTES else 0)  # only queries may be long
         size = sum([len(name) + len(value) for name, value in self._pairs])
         if len(self._pairs) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             raise BadRequest("The headers are too many or too long.")
