@@ -173,7 +173,7 @@ def environment(database_url: str, redis_server: RedisServer, twilio_server: Twi
         "JWT_SECRET": JWT_SECRET,
         "ADMIN_TOKEN": ADMIN_TOKEN,
         "RATE_LIMIT_MAX": "1000000",
-        "TIMEOUT_SCALE": "20",
+        "TIMEOUT_SCALE": "10",
         "TWILIO_ACCOUNT_SID": twilio.ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": twilio.AUTH_TOKEN,
         "TWILIO_MESSAGING_SERVICE_SID": twilio.SERVICE_SID,

@@ -34,7 +34,7 @@ missing_required_header.expected-statuses = [401, 415]
 """
 
 
-@pytest.mark.timeout(0 if EXAMPLES > 10 else 120)
+@pytest.mark.timeout(0 if EXAMPLES > 10 else 900)
 async def test_responses_match_the_api_description(auth1: Auth1, twilio_server: TwilioServer, tmp_path: Path) -> None:
     people = await Callers.new(auth1, twilio_server)
     managed = await Callers.new(auth1, twilio_server)

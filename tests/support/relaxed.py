@@ -26,7 +26,7 @@ async def relax_fraud_rules(database_url: str) -> None:
             "REDIS_URL": "redis://127.0.0.1:1",
             "JWT_SECRET": "a secret that only this call needs, and long enough",
             "ADMIN_TOKEN": ADMIN_TOKEN,
-            "TIMEOUT_SCALE": "20",
+            "TIMEOUT_SCALE": "10",
         }
     )
     log = Log("error", os.open(os.devnull, os.O_WRONLY))

@@ -11,6 +11,7 @@ from auth1.errors import ValidationFailed
 from auth1.fraud.lists.entries import NEVER, Entry, Kind, Lists, TenantLists, match
 from auth1.fraud.lists.values import normalise
 from auth1.identifiers import Identifier, parse_email, parse_phone
+from tests.support.effort import effort
 
 NOW = 1_000.0
 PHONES = ["+14155550100", "+14155550101", "+14165550100", "+447700900123", "+447700900124", "+33612345678"]
@@ -83,7 +84,7 @@ def slow_match(found: list[Entry], identifier: Identifier, address: str | None) 
     return {entry for *rank, entry in best if tuple(rank) == max(one[:2] for one in best)}
 
 
-@settings(max_examples=1500, derandomize=True, database=None)
+@settings(max_examples=effort(500, 5000), derandomize=True, database=None)
 @given(entries, identifiers, st.sampled_from(ADDRESSES))
 def test_match_is_the_entry_of_a_slow_search(found: list[Entry], identifier: Identifier, address: str | None) -> None:
     expected = slow_match(found, identifier, address)
@@ -93,7 +94,7 @@ def test_match_is_the_entry_of_a_slow_search(found: list[Entry], identifier: Ide
     assert entry in expected if expected else entry is None
 
 
-@settings(max_examples=500, derandomize=True, database=None)
+@settings(max_examples=effort(200, 2000), derandomize=True, database=None)
 @given(entries, entries, identifiers, st.sampled_from(ADDRESSES))
 def test_block_entry_of_the_operator_or_the_tenant_decides(
     own: list[Entry], shared: list[Entry], identifier: Identifier, address: str | None
