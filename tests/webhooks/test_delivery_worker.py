@@ -94,7 +94,12 @@ async def send(owner: Owner, count: int = 1) -> list[str]:
 
 async def make_due(owner: Owner) -> None:
     """Let the time of all later attempts and pauses of the tenant come."""
-    await owner.database.execute("update deliveries set due_at = now() where tenant_id = $1", owner.tenant_id)
+    keys = await owner.database.fetch(
+        "select webhook_id, event_id from deliveries where tenant_id = $1", owner.tenant_id
+    )
+    update = "update deliveries set due_at = now() where tenant_id = $1 and webhook_id = $2 and event_id = $3"
+    for key in keys:  # one row at a time: workers lock rows in another order
+        await owner.database.execute(update, owner.tenant_id, *key)
     await owner.database.execute(
         "update webhooks set due_at = now(), paused_until = '-infinity' where tenant_id = $1", owner.tenant_id
     )
