@@ -42,5 +42,5 @@ class InvalidAccessToken(OAuthApiError):
 class InsufficientScope(OAuthApiError):
     """The access token needs the scope openid."""
 
-    status, code = 401, "insufficient_scope"
+    status, code = 403, "insufficient_scope"
     challenge = 'Bearer realm="userinfo", error="insufficient_scope", scope="openid"'

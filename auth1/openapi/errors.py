@@ -10,6 +10,7 @@ from auth1.core.http.problems import CONTENT_TYPE, OAuthError, oauth_error, prob
 from auth1.core.http.request import HTML, JSON, Form, Image, Upload
 from auth1.core.http.router import Route
 from auth1.errors import ApiError
+from auth1.oauth_errors import InsufficientScope
 from auth1.openapi import metadata
 from auth1.openapi.metadata import Json
 
@@ -77,11 +78,11 @@ def oauth_response(status: int, codes: list[str]) -> Json:
     content: Json = {JSON: {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
     if any(error.status == status for error in (*_ANY_REQUEST, errors.NotFound)):
         content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
-        "description": ", ".join(f"`{code}`" for code in codes),
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in response_headers(status)},
-        "content": content,
-    }
+    headers: Json = {name: {"$ref": f"#/components/headers/{name}"} for name in response_headers(status)}
+    if InsufficientScope.code in codes:
+        challenge = "With `insufficient_scope`: the scope that is needed (RFC 6750, 3)."
+        headers["www-authenticate"] = {"description": challenge, "schema": {"type": "string"}}
+    return {"description": ", ".join(f"`{code}`" for code in codes), "headers": headers, "content": content}
 
 
 def page_response(status: int, codes: list[str]) -> Json:

@@ -8,11 +8,9 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.app import build_app
-from auth1.oauth.authorize_routes import AUTHORIZE_ROUTES
-from auth1.routes import ROUTES
 from tests.oauth.credentials import basic as basic
 from tests.oauth.login_app import LoginApp
+from tests.support import described
 from tests.support.api_client import ApiClient
 
 SCOPES = ["invoices:read", "invoices:write"]
@@ -149,8 +147,7 @@ async def machine_like(login_app: LoginApp, new_login_app: NewLoginApp) -> Login
 @pytest.fixture
 async def browser(api: ApiClient) -> AsyncIterator[httpx.AsyncClient]:
     """Return a browser with its own cookies, which follows no redirect."""
-    app = build_app(api.settings, api.services.log, routes=(*ROUTES, *AUTHORIZE_ROUTES))
-    app.services = api.services
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
+    transport = api.client._transport
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=300) as client:
+        client.event_hooks["response"].append(described.hold)
         yield client

@@ -83,7 +83,7 @@ async def test_without_openid_there_is_no_id_token(login_app: LoginApp) -> None:
     tokens = await login_app.tokens(scopes=["email"])
 
     assert "id_token" not in tokens
-    assert error(await login_app.userinfo(tokens["access_token"])) == (401, "insufficient_scope")
+    assert error(await login_app.userinfo(tokens["access_token"])) == (403, "insufficient_scope")
 
 
 async def test_id_token_without_a_nonce_in_the_request_has_none(login_app: LoginApp) -> None:

@@ -134,9 +134,14 @@ async def test_userinfo_by_post_takes_the_token_in_header_or_form(login_app: Log
 
     answers = [await post(path, headers=header), await post(path, data={"access_token": token})]
     both = await post(path, data={"access_token": token}, headers=header)
+    invalid = await post(path, data={"access_token": "invalid"})
+    without_openid = (await login_app.tokens(scopes=["email"]))["access_token"]
+    insufficient = await post(path, data={"access_token": without_openid})
 
     assert [answer.json()["sub"] for answer in answers] == [login_app.user_id] * 2
     assert error(both) == (400, "invalid_request")
+    assert error(invalid) == (401, "invalid_token")
+    assert error(insufficient) == (403, "insufficient_scope")
 
 
 @pytest.mark.parametrize(("header", "named"), [(None, False), ("Bearer abc", True), ("Basic abc", True)])

@@ -143,9 +143,10 @@ async def test_guesses_of_secrets_are_limited_by_address(new_machine: NewMachine
     limited = await start_app(RATE_LIMIT_MAX="2")
     machine = Machine(limited, machine.tenant, machine.application, address="198.51.100.77")
 
-    wrong = [await machine.post("token", "auth1_cs_wrong", **GRANT) for _ in range(3)]
+    endpoints = ("token", "introspect", "revoke", "token", "introspect", "revoke")
+    wrong = [await machine.post(endpoint, "auth1_cs_wrong", **GRANT) for endpoint in endpoints]
     right = await machine.post("token", **GRANT)
 
-    assert [answer.status_code for answer in wrong] == [401, 401, 429]
+    assert [answer.status_code for answer in wrong] == [401, 401, 429, 429, 429, 429]
     assert error(right) == (429, "temporarily_unavailable")
     assert int(right.headers["retry-after"]) > 0

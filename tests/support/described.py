@@ -56,16 +56,12 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
     path = route.path
     response = described(path, verb, str(answer.status_code))
     assert response is not None, f"{asked}, which is not described: {HINT}\n{answer.text}"
-    for name in set(answer.headers) - FREE:
-        if not name.startswith("access-control-"):
-            assert name in response.get("headers", {}), (
-                f"{asked} with the header {name}, which is not described: {HINT}"
-            )
-    for name, header in response.get("headers", {}).items():
-        if resolve(header).get("required"):
-            assert name in answer.headers, f"{asked} without the header {name}"
+    _check_headers(asked, response, answer)
     if method == "HEAD" or not answer.content:
         return
+    # A page names no code: its status stands for the errors of that status.
+    if media_type == "text/html":
+        SEEN.update((method, path, error.code) for error in route.errors if error.status == answer.status_code)
     content = response.get("content", {})
     assert media_type in content, f"{asked} in {media_type}, which is not described: {HINT}"
     if media_type == "application/json" or media_type.endswith("+json"):
@@ -81,6 +77,17 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
         assert code in declared, (
             f"{asked} with the error {code}, which the route does not declare: add it to errors= in auth1/routes.py"
         )
+
+
+def _check_headers(asked: str, response: dict[str, Any], answer: httpx.Response) -> None:
+    for name in set(answer.headers) - FREE:
+        if not name.startswith("access-control-"):
+            assert name in response.get("headers", {}), (
+                f"{asked} with the header {name}, which is not described: {HINT}"
+            )
+    for name, header in response.get("headers", {}).items():
+        if resolve(header).get("required"):
+            assert name in answer.headers, f"{asked} without the header {name}"
 
 
 @cache
