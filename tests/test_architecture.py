@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from auth1 import errors
-from auth1.authn.guards import any_key, operator, operator_for_tenant, secret_or_test_key, tenant_admin
+from auth1.authn.guards import any_key, operator, secret_or_test_key, tenant_admin
 from auth1.config.settings import SECRETS
 from auth1.events.types import EventType
 from auth1.routes import ROUTES
@@ -225,7 +225,7 @@ def test_every_route_is_guarded_and_its_handler_has_a_docstring() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
     for route in ROUTES:
         assert route.handler.__doc__
-        assert route.auth in (operator, operator_for_tenant) or not route.path.startswith("/api/admin")
+        assert route.auth.security == operator.security or not route.path.startswith("/api/admin")
         assert route.auth is tenant_admin or not route.path.startswith("/api/tenant")
         if route.path.startswith("/api/auth") and not route.page:
             assert route.auth in (any_key, secret_or_test_key, session)

@@ -27,6 +27,7 @@ from auth1.tenants.settings import OPERATOR, Operator, Tenant, TenantAdmin
 
 ANY_KEY = (("publishableKey",), ("secretKey",), ("testKey",))
 KEY_ERRORS = (NotAuthenticated, InvalidApiKey, TenantSuspended, TenantMoved, RateLimited, BadRequest)
+OPERATOR_ERRORS = (NotAuthenticated, InvalidToken, AdminDisabled, RateLimited)
 _FORWARDED_FOR = ("auth1-forwarded-for",)
 
 
@@ -59,10 +60,23 @@ async def _operator(app: Services, request: Request[Operator], rate_limit: Clien
 async def _operator_for_tenant(
     app: Services, request: Request[TenantAdmin], rate_limit: ClientRateLimit | None
 ) -> TenantAdmin:
+    return await _operator_for(app, request, is_moved_allowed=False)
+
+
+async def _operator_for_stored_tenant(
+    app: Services, request: Request[TenantAdmin], rate_limit: ClientRateLimit | None
+) -> TenantAdmin:
+    return await _operator_for(app, request, is_moved_allowed=True)
+
+
+async def _operator_for(app: Services, request: Request[TenantAdmin], *, is_moved_allowed: bool) -> TenantAdmin:
     tenant_id = request.parameters["tenant_id"]
     await _check_bearer(app, request, app.settings.admin_token)
-    if not await store.tenant_exists(app.postgres, tenant_id):
+    is_moved = await store.is_tenant_moved(app.postgres, tenant_id)
+    if is_moved is None:
         raise NotFound
+    if is_moved and not is_moved_allowed:
+        raise TenantMoved
     request.log["tenant_id"] = request.limit_key = tenant_id
     return TenantAdmin(tenant_id, OPERATOR, request.request_id, request.network)
 
@@ -90,13 +104,14 @@ secret_or_test_key = Auth(
 # A tenant that manages itself, by its secret key.
 tenant_admin = Auth("tenant_admin", _tenant_admin, (("secretKey",),), (*KEY_ERRORS, Forbidden), _FORWARDED_FOR)
 # The holder of ADMIN_TOKEN.
-operator = Auth("operator", _operator, (("adminToken",),), (NotAuthenticated, InvalidToken, AdminDisabled, RateLimited))
+operator = Auth("operator", _operator, (("adminToken",),), OPERATOR_ERRORS)
 # The holder of ADMIN_TOKEN, for the tenant that the path names.
 operator_for_tenant = Auth(
-    "operator_for_tenant",
-    _operator_for_tenant,
-    (("adminToken",),),
-    (NotAuthenticated, InvalidToken, AdminDisabled, NotFound, RateLimited),
+    "operator_for_tenant", _operator_for_tenant, (("adminToken",),), (*OPERATOR_ERRORS, NotFound, TenantMoved)
+)
+# The same for its rows in this database, also after it has moved: the installation that serves it is not affected.
+operator_for_stored_tenant = Auth(
+    "operator_for_stored_tenant", _operator_for_stored_tenant, (("adminToken",),), (*OPERATOR_ERRORS, NotFound)
 )
 # A scraper: by METRICS_TOKEN, or from a private or loopback address where none is set.
 metrics_reader = Auth(

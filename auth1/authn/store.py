@@ -21,6 +21,10 @@ class _TenantId(NamedTuple):
     tenant_id: str
 
 
+class _IsMoved(NamedTuple):
+    is_moved: bool
+
+
 class _TenantRow(NamedTuple):
     tenant_id: str
     name: str
@@ -45,7 +49,7 @@ class _TenantRow(NamedTuple):
 
 _FIND_TENANT = _QUERIES.statement("find_tenant", _Sought, _TenantRow)
 _LIST_MOVED_TENANTS = _QUERIES.statement("list_moved_tenants", NoParams, _TenantId)
-_TENANT_EXISTS = _QUERIES.statement("tenant_exists", _TenantId, NoParams)
+_IS_TENANT_MOVED = _QUERIES.statement("is_tenant_moved", _TenantId, _IsMoved)
 
 
 async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
@@ -88,6 +92,7 @@ async def list_moved_tenants(postgres: Postgres) -> set[str]:
     return {row.tenant_id for row in await postgres.rows(_LIST_MOVED_TENANTS, NO_PARAMS)}
 
 
-async def tenant_exists(postgres: Postgres, tenant_id: str) -> bool:
-    """Return whether there is a tenant of this id."""
-    return await postgres.row(_TENANT_EXISTS, _TenantId(tenant_id)) is not None
+async def is_tenant_moved(postgres: Postgres, tenant_id: str) -> bool | None:
+    """Return whether a tenant has moved to another database; None if there is no tenant of this id."""
+    row = await postgres.row(_IS_TENANT_MOVED, _TenantId(tenant_id))
+    return row.is_moved if row is not None else None

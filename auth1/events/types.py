@@ -177,6 +177,7 @@ class EventType(StrEnum):
     TENANT_UPDATED = "tenant.updated", "tenant", "its name or its settings", "changed"
     TENANT_SUSPENDED = "tenant.suspended", "tenant", "its keys are refused"
     TENANT_RESUMED = "tenant.resumed", "tenant", "its keys work again"
+    TENANT_MOVED = "tenant.moved", "tenant", "its rows moved to another database, which serves it"
     TENANT_DELETED = "tenant.deleted", "tenant", "its keys ended"
     TENANT_SESSIONS_REVOKED = "tenant.sessions_revoked", "tenant", "all sessions of its users were ended"
     TENANT_JWT_SECRET_VIEWED = "tenant.jwt_secret_viewed", "tenant", "its jwt_secret was read"

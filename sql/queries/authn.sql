@@ -37,6 +37,8 @@ where t.deleted_at is null
 -- Tenants that are served by another installation.
 select tenant_id from tenant_moves where state = 'moved'
 
--- name: tenant_exists
--- See the name.
-select 1 from tenants where id = @tenant_id and deleted_at is null
+-- name: is_tenant_moved
+-- Whether a tenant is served by another installation. No row without such a tenant.
+select coalesce(m.state = 'moved', false) as is_moved
+from tenants t left join tenant_moves m on m.tenant_id = t.id
+where t.id = @tenant_id and t.deleted_at is null

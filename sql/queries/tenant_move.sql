@@ -109,9 +109,25 @@ select pg_advisory_xact_lock(hashtextextended(@owner::text, 6002))
 
 -- name: finish_move
 -- The tenant has moved, unless it has opened meanwhile. The caller holds the lock of `wait_for_writers`.
-update tenant_moves set state = 'moved', moved_at = clock_timestamp()
-where tenant_id = @owner and frozen_until > clock_timestamp()
-returning moved_at
+with moved as (
+  update tenant_moves set state = 'moved', moved_at = clock_timestamp()
+  where tenant_id = @owner and frozen_until > clock_timestamp()
+  returning tenant_id, moved_at
+), new_event as (
+  insert into events (tenant_id, id, type, actor, subject)
+  select tenant_id, @event_id, 'tenant.moved', 'operator', tenant_id from moved
+)
+select moved_at from moved
+
+-- name: find_moved_event
+-- The event of the move, in the source.
+select id as event_id from events where tenant_id = @owner and type = 'tenant.moved' order by id desc limit 1
+
+-- name: repeat_moved_event
+-- Write it in the target, too, where the tenant's events go on. It has a place of its own there.
+insert into events (tenant_id, id, type, actor, subject)
+values (@owner, @event_id, 'tenant.moved', 'operator', @owner)
+on conflict (tenant_id, id) do nothing
 
 -- name: exempt_from_recording
 -- Changes of this transaction are not recorded, and not rejected.

@@ -70,6 +70,32 @@ async def test_issuer_of_a_moved_tenant_gets_421(api: ApiClient, database: async
     assert answer.status_code == 421
 
 
+OPERATOR_ROUTES = [
+    ("GET", "", None),
+    ("PATCH", "", {"name": "Another"}),
+    ("POST", "/suspend", None),
+    ("GET", "/settings", None),
+    ("GET", "/events", None),
+    ("POST", "/keys", {"kind": "sk"}),
+]
+
+
+async def test_operator_of_a_moved_tenant_gets_421_and_can_delete_its_rows(
+    api: ApiClient, database: asyncpg.Connection
+) -> None:
+    tenant = await api.tenant()
+    path = f"/api/admin/tenants/{tenant['tenant_id']}"
+    await mark(api, database, tenant["tenant_id"], "moved")
+
+    for method, rest, body in OPERATOR_ROUTES:
+        answer = await api.admin(method, path + rest, body)
+        assert (answer.status_code, answer.json()["code"]) == (421, "tenant_moved"), rest
+    deleted = await api.admin("DELETE", path)
+
+    assert deleted.status_code == 204
+    assert (await api.admin("GET", path)).status_code == 404
+
+
 @pytest.mark.parametrize("state", ["copying", "following", "arrived"])
 async def test_tenant_is_served_in_other_states(api: ApiClient, database: asyncpg.Connection, state: str) -> None:
     tenant = await api.tenant()

@@ -95,8 +95,16 @@ class _Move:
         await self.target.execute(_QUERIES["end_connections"].text)
 
     async def open_target(self) -> None:
+        """Let the target serve the tenant."""
         await self.target.execute(await self.target.fetchval(_QUERIES["open_database"].text))
         await self.target.execute(_QUERIES["end_connections"].text)
+
+    async def begin_service(self) -> None:
+        """Open the target after the move, with the event of the move."""
+        event = await self.execute(self.control, _QUERIES["find_moved_event"])
+        if event is not None:  # an earlier release wrote none
+            await self.execute(self.target, _QUERIES["repeat_moved_event"], event_id=event["event_id"])
+        await self.open_target()
 
     async def copy(self) -> int:
         await rows.record_changes(self.control, self.tables)
@@ -144,7 +152,7 @@ class _Move:
         if not is_moved:
             raise MoveError("The last changes took too long. The tenant is open again; run the command once more.")
         await publish()
-        await self.open_target()
+        await self.begin_service()
         return time.monotonic() - started
 
     async def _drain(self) -> None:
@@ -172,7 +180,7 @@ class _Move:
         async with self.control.transaction():
             await self.execute(self.control, _QUERIES["wait_for_writers"])
             await self.execute(self.control, _QUERIES["exempt_from_recording"])
-            if await self.execute(self.control, _QUERIES["finish_move"]) is None:
+            if await self.execute(self.control, _QUERIES["finish_move"], event_id=new_id("evt")) is None:
                 return False
             await self.execute(self.control, _QUERIES["silence_messages"])
             await self.execute(self.control, _QUERIES["silence_webhooks"])
@@ -198,7 +206,7 @@ async def move_tenant(
             copied = await move.copy()
             report(f"copied {copied} rows")
         if state == "moved":
-            await move.open_target()
+            await move.begin_service()
         else:
             await move.follow_closely()
             report("closing the tenant")
