@@ -1,7 +1,8 @@
 """Assess a request for a code, and acquire its rate limits, before anything is spent on it.
 
-`check_request` reads top to bottom: gather the facts, acquire the limits and the scopes in one call to Redis, weigh a
-known number again, then reject the request, or let it through and record the decision once the code is sent.
+`check_request` reads top to bottom: gather the facts, acquire the limits and the scopes in one call to Redis, find out
+whether the number is known where that decides, then reject the request, or let it through and record the decision once
+the code is sent.
 """
 
 import random
@@ -20,6 +21,7 @@ from auth1.fraud.decisions.log import DecisionRecord
 from auth1.fraud.decisions.statements import IdentifierCounts, IdentifierKey
 from auth1.fraud.evidence import MICRO, Candidate, Evidence, gather, policy_of
 from auth1.fraud.exposures.call import Acquired
+from auth1.fraud.exposures.messages import Message
 from auth1.fraud.proofs.redeem import proof_required
 from auth1.fraud.rules import RULES_VERSION, Decision, Evaluation, Facts, evaluate, is_known
 from auth1.services import Services
@@ -75,18 +77,21 @@ async def check_request(app: Services, request: Request[Any], tenant: Tenant, ca
         raise await _reject(app, evidence, facts, evaluate(policy, facts, 0.0))
 
     limits = (*rate_limits(tenant, candidate.identifier.value), *candidate.rate_limits)
-    acquired = await app.exposures.acquire(policy, evidence.message, limits)
+    acquired = await app.exposures.acquire(policy, evidence.message, limits, may_be_known=True)
     if acquired.limits.limited_by is not None or tenant.key_kind == "sk":
         # The response shows these limits to secret keys, which have no limit per address.
         raise_if_limited(request, acquired.limits)
     if not acquired.is_acquired:
-        acquired = await _acquire_known(app, acquired, limits)
+        acquired = await _acquire_if_known(app, acquired, limits)
     if acquired.is_guessed or acquired.guessing_ended:
         app.attacks.count_guessing(tenant.id, has_ended=acquired.guessing_ended)
     if acquired.is_acquired and _wants_line(evidence, acquired):
         evidence, acquired = await _look_up_line(app, evidence, acquired)
 
     evaluation = None if acquired.is_plain else acquired.evaluate()
+    if acquired.is_acquired and evaluation is not None and evaluation.shadow_decision != "allow":
+        acquired = acquired if evidence.is_on_allow_list else await _as_known_in_shadow(app, acquired)
+        evaluation = acquired.evaluate()
     if evaluation is not None and (not acquired.is_acquired or evaluation.decision != "allow"):
         Checked(acquired).take_back(app)
         raise await _reject(app, evidence, acquired.facts, evaluation)
@@ -125,15 +130,42 @@ async def _look_up_line(app: Services, evidence: Evidence, acquired: Acquired) -
     return evidence, acquired
 
 
-async def _acquire_known(app: Services, acquired: Acquired, limits: tuple[RateLimit, ...]) -> Acquired:
-    """Acquire a request again as that of a known number, if the number is known and that lets the request through."""
+async def _acquire_if_known(app: Services, acquired: Acquired, limits: tuple[RateLimit, ...]) -> Acquired:
+    """Let a request through that only a known number may make, if its number is known.
+
+    Redis has acquired it already as that of a known number. Without Redis, this worker acquires it now.
+    """
+    is_candidate = acquired.is_if_known or (
+        acquired.is_local and acquired.message.number is not None and acquired.evaluate(known=True).decision == "allow"
+    )
+    if not is_candidate:
+        return acquired
+    is_number_known = False
+    try:
+        is_number_known = await _find_known(app, acquired.message)
+    finally:
+        if not is_number_known:
+            app.exposures.return_unknown(acquired, limits)
+    return app.exposures.confirm_known(acquired, limits) if is_number_known else acquired
+
+
+async def _as_known_in_shadow(app: Services, acquired: Acquired) -> Acquired:
+    """Find out whether the number of a request is known, where rules in shadow would reject it only if it is not."""
     message = acquired.message
-    if message.number is None or acquired.evaluate(known=True).decision != "allow":
+    if message.known or message.number is None or acquired.evaluate(known=True).shadow_decision != "allow":
         return acquired
+    try:
+        is_number_known = await _find_known(app, message)
+    except Exception:
+        Checked(acquired).take_back(app)
+        raise
+    return acquired.as_known() if is_number_known else acquired
+
+
+async def _find_known(app: Services, message: Message) -> bool:
+    """Return whether a number is known, from the counts in its row."""
     counts = await app.postgres.row(_FIND_COUNTS, IdentifierKey(message.tenant_id, message.identifier))
-    if counts is None or not is_known(answered=counts.answered, unanswered=counts.unanswered):
-        return acquired
-    return await app.exposures.acquire(acquired.policy, message._replace(known=True), limits)
+    return counts is not None and is_known(answered=counts.answered, unanswered=counts.unanswered)
 
 
 def rate_limits(tenant: Tenant, identifier: str) -> tuple[RateLimit, RateLimit]:

@@ -5,9 +5,9 @@
 --           an address: address and network; the solved proof, where there is one; the wide hash of the tenant
 -- ARGV      now in ms (0: this server's clock), number of rate limits, allowance of wrong codes (negative: off),
 --           limit and window in ms for each rate limit; for an SMS:
---           country, parameters (struct "<15d", below), entry of this send, seconds of the sends, seconds of the proof ("")
+--           country, parameters (struct "<16d", below), entry of this send, seconds of the sends, seconds of the proof ("")
 -- Returns   {-1} where the wide hash is not loaded; else
---           {acquired 0|1, now_ms, proof 0 none|1 redeemed|2 used before|3 not redeemed, guessing 0 no|1 yes|2 just ended,
+--           {acquired 0|1|2 if the number is known: limits and proof, no exposure; now_ms, proof 0 none|1 redeemed|2 used before|3 not redeemed, guessing 0 no|1 yes|2 just ended,
 --           highest load × 1,000,000, refused, retry_after_ms, remaining and reset_ms of each limit,
 --           states of the scopes: narrow ones as in KEYS, country, exposure budget; after the send where acquired}
 local now = clock(ARGV[1])
@@ -41,20 +41,27 @@ if not country then
 end
 
 -- draws: 1 where the price is not below the floor. weight: of the signals. most: the highest load that is sent.
+-- known_divisor: of the loads of blocks where the number turns out to be known; 0: never.
 local price, ratio, budget, draws, allowed_1, allowed_2, allowed_3, allowed_4, block_divisor, wide_divisor, weight,
-  most, most_wide, proof_most, proof_most_wide = struct.unpack('<ddddddddddddddd', ARGV[at + 1])
+  most, most_wide, proof_most, proof_most_wide, known_divisor = struct.unpack('<dddddddddddddddd', ARGV[at + 1])
 local has_proof = ARGV[at + 4] ~= ''
 local scopes = #KEYS - limits - (has_proof and 3 or 2)
 local sends = limits + 1
 local allowances = { allowed_1, allowed_2, allowed_3, allowed_4 }
-local after, network_verified, load = {}, 0, 0 -- after: states of the scopes after the send
+local after, network_verified, block_load, address_load = {}, 0, 0, 0 -- after: states of the scopes after the send
 for i = 1, scopes do
   local is_block = i < 3
   local exposure, verified = read_state(values[sends + i], second, is_block and BLOCK_DECAY_S or ADDRESS_DECAY_S, VERIFIED_DECAY_S)
   exposure, network_verified = exposure + 1, verified
   after[i] = struct.pack('<ddd', exposure, verified, second)
-  load = math.max(load, exposure / (math.max(allowances[i] + verified, SMALLEST) * (is_block and block_divisor or 1)))
+  local quotient = exposure / math.max(allowances[i] + verified, SMALLEST)
+  if is_block then
+    block_load = math.max(block_load, quotient)
+  else
+    address_load = math.max(address_load, quotient)
+  end
 end
+local load = math.max(block_load / block_divisor, address_load)
 
 local in_country, verified_there = read_state(wide[4], second, WIDE_DECAY_S, VERIFIED_DECAY_S)
 local level, verified_lately = read_state(wide[5], second, WIDE_DECAY_S, VERIFIED_DECAY_S)
@@ -82,7 +89,11 @@ if has_proof then
     most, most_wide = proof_most, proof_most_wide
   end
 end
-acquired = acquired and load + weight <= most and wide_load + weight <= most_wide
+local may_send = acquired
+acquired = may_send and load + weight <= most and wide_load + weight <= most_wide
+-- Were the number known, this would be sent: the caller finds out, and settles the message or releases the limits.
+local if_known = may_send and not acquired and known_divisor > 0
+  and math.max(block_load / known_divisor, address_load) + weight <= most and weight <= most_wide
 if acquired then
   for i = 1, scopes do
     redis.call('SET', KEYS[sends + i], after[i], 'EX', NARROW_LIFE_S)
@@ -92,14 +103,14 @@ if acquired then
   redis.call('HSET', hash, country, after[scopes + 1], 'exposure_budget', after[scopes + 2])
   local earlier = values[sends] or ''
   redis.call('SET', KEYS[sends], (#earlier < MAX_SENDS_BYTES and earlier or '') .. ARGV[at + 2], 'EX', ARGV[at + 3])
-  if proof == 3 then
-    redis.call('SET', KEYS[#KEYS - 1], '1', 'EX', ARGV[at + 4])
-    proof = 1
-  end
+end
+if proof == 3 and (acquired or if_known) then
+  redis.call('SET', KEYS[#KEYS - 1], '1', 'EX', ARGV[at + 4])
+  proof = 1
 end
 
-local reply = { acquired and 1 or 0, now, proof, guessing, math.min(math.max(load, wide_load), 1000000) * 1000000, refused, retry_after }
-write_limits(KEYS, states, acquired, reply)
+local reply = { acquired and 1 or if_known and 2 or 0, now, proof, guessing, math.min(math.max(load, wide_load), 1000000) * 1000000, refused, retry_after }
+write_limits(KEYS, states, acquired or if_known, reply)
 for i = 1, scopes do
   reply[#reply + 1] = acquired and after[i] or values[sends + i]
 end

@@ -4,10 +4,10 @@
 -- KEYS      for each settlement: the sends of its code, the blocks of 1,000 and 10,000 numbers or none, address and network
 --           or none; then the wide hash of the tenant
 -- ARGV      now in ms (0: this server's clock), allowance of wrong codes (negative: off), right codes, wrong codes,
---           then for each settlement: country (""), entry of its message, parameters (struct "<8d": keys of blocks, keys of
---           addresses, kind, messages and dollars removed, price, ratio, price floor). Kind 1: all sends of the code are
+--           then for each settlement: country (""), entry of its message, parameters (struct "<9d": keys of blocks, keys of
+--           addresses, kind, messages and dollars removed, price, ratio, price floor, seconds of the sends). Kind 1: all sends of the code are
 --           removed, and one is verified. Kind 2: one message and its entry are removed. Kind 3: so is the newest message of
---           the code. Kind 0: messages are removed
+--           the code. Kind 4: a message and its entry are added. Kind 0: messages are removed
 -- Returns   {-1} where the wide hash is not loaded; else {guessing 0 unchanged|1 began|2 ended, state of wrong codes,
 --           state of the exposure budget, {country, state, …}, {for each settlement: sends from other addresses,
 --           number of sends from its own, states of its blocks}}
@@ -44,7 +44,7 @@ if right > 0 or wrong > 0 then
   end
 end
 
-local values, narrow, sends = {}, {}, {}
+local values, narrow, sends, lives = {}, {}, {}, {}
 if #KEYS > 1 then
   for i, value in ipairs(redis.call('MGET', unpack(KEYS, 1, #KEYS - 1))) do
     values[KEYS[i]] = value
@@ -64,7 +64,7 @@ end
 
 for i = 5, #ARGV, 3 do
   local country, entry = ARGV[i], ARGV[i + 1]
-  local blocks, addresses, kind, messages, dollars, price, ratio, floor = struct.unpack('<dddddddd', ARGV[i + 2])
+  local blocks, addresses, kind, messages, dollars, price, ratio, floor, life_s = struct.unpack('<ddddddddd', ARGV[i + 2])
   local key = KEYS[at]
   local stored = sends[key] or values[key] or ''
   local here, verified, others = messages, 0, ''
@@ -102,6 +102,9 @@ for i = 5, #ARGV, 3 do
       others, dollars, price = string.sub(stored, first), paid, paid
       sends[key] = string.sub(stored, 1, first - 1)
     end
+  elseif kind == 4 then
+    sends[key] = (#stored < MAX_SENDS_BYTES and stored or '') .. entry
+    lives[key] = string.format('%d', life_s)
   end
   replies[#replies + 1] = others
   replies[#replies + 1] = here
@@ -143,6 +146,8 @@ local ended = {}
 for key, left in pairs(sends) do
   if left == '' then
     ended[#ended + 1] = key
+  elseif lives[key] then
+    redis.call('SET', key, left, 'EX', lives[key])
   else
     redis.call('SET', key, left, 'KEEPTTL')
   end

@@ -64,10 +64,10 @@ class RedisRules(ProductRules):
         if self._sent_at.get(request.person, NEVER) <= request.time - CODE_LIFE:
             await self._redis.call("DEL", message.sends_key())
             del self._sent_at[request.person]
-        acquired = await self._exposures.acquire(self.policy, message, now=now)
-        if not acquired.is_acquired and self.is_known(request) and acquired.evaluate(known=True).decision == "allow":
-            message = message._replace(known=True)
-            acquired = await self._exposures.acquire(self.policy, message, now=now)
+        acquired = await self._exposures.acquire(self.policy, message, may_be_known=True, now=now)
+        if acquired.is_if_known and self.is_known(request):
+            acquired = self._exposures.confirm_known(acquired, now=now)
+            await self._exposures.settlements.flush()
         digits = 8 if acquired.is_guessed else 6
         if not acquired.is_acquired:
             found = acquired.evaluate()

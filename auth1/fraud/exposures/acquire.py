@@ -67,10 +67,19 @@ class Exposures:
         )
 
     async def acquire(
-        self, policy: Policy, message: Message, rate_limits: Sequence[RateLimit] = (), *, now: float = 0.0
+        self,
+        policy: Policy,
+        message: Message,
+        rate_limits: Sequence[RateLimit] = (),
+        *,
+        may_be_known: bool = False,
+        now: float = 0.0,
     ) -> Acquired:
         """Acquire the rate limits and, for an SMS, the scopes of a message: all of them, or none.
 
+        `may_be_known`: the caller can find out whether the number is known. For a message that only a known number may
+        get, the rate limits and the proof are then acquired (`is_if_known`), and the caller calls `confirm_known` or
+        `return_unknown`.
         Nothing is acquired where a rate limit is exceeded (`limits.limited_by`) or where the rules do not allow the
         message (`evaluate().decision`). Raises Unavailable where Redis has lost the tenant's states and PostgreSQL is
         unavailable.
@@ -82,7 +91,9 @@ class Exposures:
         profile = self._profiles.of(message.tenant_id, policy)
         elsewhere = self.loaded_blocks.elsewhere(message.tenant_id, message.blocks()) if message.number else ()
         ratio = self.ratio(message.tenant_id, message.country_field)
-        keys, arguments = keys_and_arguments(profile, message, rate_limits, ratio, elsewhere, now)
+        keys, arguments = keys_and_arguments(
+            profile, message, rate_limits, ratio, elsewhere, now, may_be_known=may_be_known
+        )
         try:
             reply = await self._redis.run(ACQUIRE, keys, arguments)
             if reply[0] < 0:
@@ -99,6 +110,7 @@ class Exposures:
             policy,
             message,
             is_acquired=reply[0] == 1,
+            is_if_known=reply[0] == 2,
             limits=self._limiter.decision_of(rate_limits, reply[5:counters]),
             proof=PROOFS[reply[2]],
             is_guessed=reply[3] == 1,
@@ -113,6 +125,22 @@ class Exposures:
         if message.number is not None and not reply[5]:
             self._note(acquired)
         return acquired
+
+    def confirm_known(self, acquired: Acquired, rate_limits: Sequence[RateLimit] = (), *, now: float = 0.0) -> Acquired:
+        """Acquire what a known number may send. Its exposure is counted in the background, without another call."""
+        if acquired.is_if_known:
+            self.settlements.known_later(acquired.policy, acquired.message, now=now)
+            return acquired.as_known()
+        message = acquired.message._replace(known=True)
+        return self._acquire_locally(
+            acquired.policy, message, rate_limits, acquired.ratio, acquired.elsewhere, acquired.now
+        )
+
+    def return_unknown(self, acquired: Acquired, rate_limits: Sequence[RateLimit]) -> None:
+        """Release in the background the rate limits of a message that only a known number may get."""
+        if acquired.is_if_known:
+            for rate_limit in rate_limits:
+                self._limiter.release_later(rate_limit)
 
     def ratio(self, tenant_id: str, country: str) -> float | None:
         """Return the ratio of a country's history at a tenant; None where there is none yet."""

@@ -9,12 +9,12 @@ import msgspec
 
 from auth1.core.ratelimit import Decision, RateLimit
 from auth1.fraud.constants import BLOCK_LOAD, KNOWN_DIVISOR, PROOF_LIFE_S, PROOF_LOAD, TRUST_DIVISOR
-from auth1.fraud.exposures.messages import Message, read_state
+from auth1.fraud.exposures.messages import Message, pack_state, read_state
 from auth1.fraud.policy import Policy, Rule
 from auth1.fraud.rules import Evaluation, Facts, budget_of, evaluate, ratio_of
 from auth1.fraud.scopes import NARROW, WIDE, Scope, State, send
 
-_PARAMETERS = struct.Struct("<15d")
+_PARAMETERS = struct.Struct("<16d")
 _ANY = 1e300  # allowance or highest load where nothing is enforced
 _NONE = -1.0  # highest load where no message is sent
 MAX_PROFILES = 2000  # tenants
@@ -40,7 +40,9 @@ class Profile(NamedTuple):
     budget: float
     guessing: float
 
-    def parameters(self, message: Message, ratio: float | None, elsewhere: tuple[str, ...]) -> bytes:
+    def parameters(
+        self, message: Message, ratio: float | None, elsewhere: tuple[str, ...], *, may_be_known: bool
+    ) -> bytes:
         """Pack the parameters of a message. `elsewhere`: its blocks that are loaded at another tenant."""
         policy, allowances = self.policy, self.allowances
         if elsewhere:
@@ -71,6 +73,7 @@ class Profile(NamedTuple):
             most_wide,
             proof_most,
             proof_most_wide,
+            KNOWN_DIVISOR if may_be_known and not message.known and self.is_enforced else 0.0,
         )
 
 
@@ -120,6 +123,8 @@ def keys_and_arguments(
     ratio: float | None,
     elsewhere: tuple[str, ...],
     now: float,
+    *,
+    may_be_known: bool = False,
 ) -> tuple[list[str], list[str | bytes | int]]:
     """Return keys and arguments of `fraud_acquire.lua`."""
     keys = [rate_limit.key for rate_limit in rate_limits]
@@ -131,7 +136,7 @@ def keys_and_arguments(
         keys += message.narrow_keys()
         arguments += (
             message.country_field,
-            profile.parameters(message, ratio, elsewhere),
+            profile.parameters(message, ratio, elsewhere, may_be_known=may_be_known),
             message.entry(),
             message.code_s,
         )
@@ -147,6 +152,7 @@ def keys_and_arguments(
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):
     """What one call acquired: the rate limits and the scopes of a message, or nothing.
 
+    `is_if_known`: only the rate limits and the proof are acquired, because only a known number may get the message.
     `limits`: the decision of the rate limits. `load`: the highest of the enforced scopes. `proof`: redeemed with this
     request, used before, or kept because nothing was acquired. `is_guessed`: the tenant's codes are being guessed;
     `guessing_ended`: this request found that they no longer are. `stored`: the states of the scopes as they are stored
@@ -160,6 +166,7 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
     exposure_budget: float
     is_acquired: bool
     limits: Decision
+    is_if_known: bool = False
     proof: Proof = "none"
     is_guessed: bool = False
     guessing_ended: bool = False
@@ -196,8 +203,7 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
         """What the rules read about the request."""
         message, states = self.message, self.states
         if states and not self.is_acquired:
-            ratio = ratio_of(self.policy, self.ratio)
-            states = send(states, message.price, ratio, self.policy.price_floor, self.now)
+            states = self._states_after()
         return Facts(
             price=message.price,
             ratio=self.ratio,
@@ -215,3 +221,22 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
         if known is not None:
             facts = msgspec.structs.replace(facts, known=known)
         return evaluate(self.policy, facts, self.exposure_budget)
+
+    def as_known(self) -> "Acquired":
+        """Return what is acquired once the number is found to be known."""
+        message = self.message._replace(known=True)
+        loads = self.evaluate(known=True).loads
+        return msgspec.structs.replace(
+            self,
+            message=message,
+            load=max((load.load for load in loads if load.is_enforced), default=0.0),
+            stored=self.stored if self.is_acquired else [pack_state(state) for state in self._states_after().values()],
+            is_acquired=True,
+            is_if_known=False,
+        )
+
+    def _states_after(self) -> dict[Scope, State]:
+        """Return the states after a message that is not acquired."""
+        return send(
+            self.states, self.message.price, ratio_of(self.policy, self.ratio), self.policy.price_floor, self.now
+        )

@@ -27,16 +27,25 @@ from auth1.fraud.scopes import BLOCKS
 MAX_RELEASED = 10  # requests of a limit per address that one right code releases, beside its own
 MAX_PENDING = 10_000  # settlements; later ones are dropped
 _AT_ONCE = 100  # settlements of one call
-_PARAMETERS = struct.Struct("<8d")
+_PARAMETERS = struct.Struct("<9d")
 SETTLE = Script.load("fraud_settle", constants.LITERALS)
 
-Kind = Literal["verified", "returned", "unsent", "forgiven", "sent"]
-_KINDS: dict[Kind, int] = {"verified": 1, "returned": 2, "unsent": 3, "forgiven": 0, "sent": 0}
+Kind = Literal["verified", "returned", "unsent", "forgiven", "sent", "known"]
+# The kind in the script; the messages, and the part of the price, that it removes where no sends are stored.
+_KINDS: dict[Kind, tuple[int, float, float]] = {
+    "verified": (1, 1.0, 1.0),
+    "returned": (2, 1.0, 1.0),
+    "unsent": (3, 1.0, 1.0),
+    "forgiven": (0, LARGEST, 1.0),
+    "sent": (0, -1.0, -1.0),
+    "known": (4, -1.0, -1.0),
+}
 
 
 class Settlement(NamedTuple):
     """One thing to settle. `sent`: Redis was unavailable when the message was acquired.
 
+    `known`: the message was acquired because its number is known, and is counted only now.
     `slots`: the limit per address of a right code, whose requests are released.
     """
 
@@ -50,11 +59,11 @@ class Settlement(NamedTuple):
     @property
     def messages(self) -> float:
         """The messages that it removes, where no sends are stored."""
-        return {"forgiven": LARGEST, "sent": -1.0}.get(self.kind, 1.0)
+        return _KINDS[self.kind][1]
 
     @property
     def dollars(self) -> float:
-        return -self.message.price if self.kind == "sent" else self.message.price
+        return _KINDS[self.kind][2] * self.message.price
 
 
 class GuessingChange(NamedTuple):
@@ -114,6 +123,10 @@ class Settlements:
     def returned_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was acquired and not sent."""
         self._add(policy, message, "returned", now)
+
+    def known_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
+        """Count a message to a number that was found to be known after Redis had acquired its rate limits."""
+        self._add(policy, message, "known", now)
 
     def unsent_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was acquired and that no provider accepted later.
@@ -216,12 +229,13 @@ class Settlements:
                 _PARAMETERS.pack(
                     len(BLOCKS),
                     len(narrow) - len(BLOCKS),
-                    _KINDS[one.kind],
+                    _KINDS[one.kind][0],
                     one.messages,
                     one.dollars,
                     message.price,
                     ratio,
                     policy.price_floor,
+                    message.code_s,
                 ),
             ]
         reply = await self._run(tenant_id, now, group, keys, words)
@@ -256,7 +270,7 @@ class Settlements:
         words: list[str | bytes | int] = []
         for (address, network), count in removed.items():
             keys += [wide_key(tenant_id) + ":", address, network]
-            words += ["", "", _PARAMETERS.pack(0, 2, 0, count, 0, 0, 0, 0)]
+            words += ["", "", _PARAMETERS.pack(0, 2, 0, count, 0, 0, 0, 0, 0)]
         await self._run(tenant_id, now, _Group(policy), keys, words)
 
     async def _run(

@@ -77,6 +77,42 @@ async def test_proof_is_redeemed_once_by_50_concurrent_requests(new_exposures: N
     assert {one.evaluate().decision for one in outcomes if not one.is_acquired} == {"proof_required"}
 
 
+async def test_proof_of_a_number_that_may_be_known_is_redeemed_once(
+    new_exposures: NewExposures, raw_redis: RawRedis, message: Message
+) -> None:
+    workers = [await new_exposures() for _ in range(2)]
+    assert (await workers[0].acquire(POLICY, message, now=NOON)).is_acquired
+    await raw_redis.call("SET", message.narrow_keys()[0], pack_state(State(14, 0, NOON)))  # a load of 2.5, or 1.25
+
+    solved = message._replace(proof="5" * 32)
+    outcomes = await asyncio.gather(
+        *(workers[n % 2].acquire(POLICY, solved, may_be_known=True, now=NOON) for n in range(50))
+    )
+
+    assert [one.proof for one in outcomes if one.is_if_known] == ["redeemed"]
+    assert {one.evaluate(known=True).decision for one in outcomes if not one.is_if_known} == {"proof_required"}
+
+
+async def test_message_to_a_known_number_is_counted_with_its_sends(exposures: Exposures, message: Message) -> None:
+    for _ in range(6):
+        await exposures.acquire(POLICY, message, now=NOON)
+    exposures.settlements.forgiven_later(POLICY, message._replace(number="+12025559999"), now=NOON)  # the addresses
+    await exposures.settlements.flush()
+    other = message._replace(identifier="+12025550199", number="+12025550199")
+    acquired = await exposures.acquire(POLICY, other, may_be_known=True, now=NOON)
+    assert acquired.is_if_known
+
+    known = exposures.confirm_known(acquired, now=NOON)
+    await exposures.settlements.flush()
+    exposures.settlements.verified_later(POLICY, other, now=NOON)
+    await exposures.settlements.flush()
+
+    assert known.states["block_of_1000"][:2] == (7, 0)
+    states = (await exposures.acquire(POLICY, other._replace(known=True), now=NOON)).states
+    assert states["block_of_1000"][:2] == (7, 1)  # the six, and this
+    assert states["address"][:2] == (1, 1)
+
+
 async def test_proof_is_kept_where_nothing_is_acquired(
     exposures: Exposures, raw_redis: RawRedis, message: Message
 ) -> None:

@@ -116,7 +116,7 @@ messages = st.builds(
 )
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["send", "send", "send", "verify", "return"]),
+        st.sampled_from(["send", "send", "find out", "verify", "return"]),
         messages,
         st.one_of(st.just(0.0), st.floats(0, 60), st.floats(0, 200_000), st.just(-300.0)),
     ),
@@ -134,7 +134,9 @@ async def test_scripts_equal_the_rules_on_random_histories(
     for kind, drawn, pause in steps:
         message = drawn._replace(tenant_id=tenant_id)
         now = round(now + pause, 3)
-        if kind == "send":
+        if kind == "find out":  # whether the number is known, after the message is acquired
+            await send_and_find_out(exposures, oracle, policy, message, now)
+        elif kind == "send":
             acquired = await exposures.acquire(policy, message, now=now)
             is_sent, facts = oracle.acquire(message, now)
             assert acquired.is_acquired == is_sent
@@ -148,6 +150,23 @@ async def test_scripts_equal_the_rules_on_random_histories(
             later(policy, message, now=now)
             await exposures.settlements.flush()
             oracle.settle(message, is_verified=kind == "verify", now=now)
+
+
+async def send_and_find_out(exposures: Exposures, oracle: Oracle, policy: Policy, message: Message, now: float) -> None:
+    """Acquire a message as `check_request` does; it equals one that is weighed again as that of a known number."""
+    is_known, message = message.known, message._replace(known=False)
+    acquired = await exposures.acquire(policy, message, may_be_known=True, now=now)
+    is_sent, facts = oracle.acquire(message, now)
+    assert acquired.is_acquired == is_sent
+    assert acquired.evaluate().decision == evaluate(policy, facts, BUDGET).decision
+    if not is_sent:
+        as_known = evaluate(policy, msgspec.structs.replace(facts, known=True), BUDGET)
+        assert acquired.is_if_known == (as_known.decision == "allow")
+        if acquired.is_if_known and is_known:
+            oracle.acquire(message._replace(known=True), now)
+            acquired = exposures.confirm_known(acquired, now=now)
+            assert (acquired.is_acquired, acquired.evaluate()) == (True, as_known)
+    await exposures.settlements.flush()
 
 
 async def load_of(exposures: Exposures, message: Message, now: float = NOON) -> Acquired:
