@@ -75,7 +75,7 @@ bench-peers *arguments:
     npm install --prefix .bench/node --no-package-lock --no-audit --no-fund
     {{ bin }}/python -m bench.compare {{ arguments }}
 
-# Log in to Auth1 with real OpenID Connect clients (installed into .clients from PyPI and npm; Apache's from Debian)
+# Log in to Auth1 with real OpenID Connect clients (installed into .clients from PyPI and npm; Apache and Chromium are Debian's)
 oidc-clients *arguments:
     test -d .clients/venv || python3 -m venv .clients/venv
     .clients/venv/bin/pip install --quiet --requirement tests/oidc_clients/python/requirements.txt

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from auth1.dev.processes import free_port
 
 HERE = Path(__file__).parent
 INSTALLED = Path(os.environ.get("AUTH1_OIDC_CLIENTS", HERE.parents[1] / ".clients"))
+LOG = "client.log"  # in the directory of the client
 START_S = 60.0
 STOP_S = 20.0
 NOT_READY = (404, 500, 502, 503)
@@ -26,10 +28,12 @@ class Client(NamedTuple):
     name: str
     command: Callable[[Path, dict[str, str]], list[str]]
     needs: Path
+    kind: str = "web"
     callback: str = "/callback"
     start: str = "/"
     logout: str = "/logout"
-    refreshes: bool = True
+    refresh: str | None = "/refresh"  # filled with what the first page shows
+    refreshed: str | None = None  # a line of its log, where no page shows the refresh
     comes_back: bool = True  # to /bye, after the logout
     uses_pkce: bool = True
 
@@ -44,6 +48,7 @@ def _python(script: str) -> Callable[[Path, dict[str, str]], list[str]]:
 
 def _jupyterhub(_: Path, variables: dict[str, str]) -> list[str]:
     variables |= {"HUB_PORT": str(free_port()), "PROXY_PORT": str(free_port())}
+    variables["JUPYTERHUB_CRYPT_KEY"] = secrets.token_hex(32)
     variables["PROXY"] = str(_MODULES / ".bin/configurable-http-proxy")
     return [str(INSTALLED / "venv/bin/jupyterhub"), "--config", str(HERE / "python/jupyterhub_config.py")]
 
@@ -70,14 +75,14 @@ CLIENTS = (
         APACHE_MODULES / "mod_auth_openidc.so",
         callback="/redirect_uri",
         logout="/redirect_uri?logout={url}/bye",
-        refreshes=False,
+        refresh="/redirect_uri?refresh={url}/&access_token={access_token}",
     ),
     Client("express-openid-connect", _node("express_openid_connect"), _MODULES / "express-openid-connect"),
     Client(
         "passport-openidconnect",
         _node("passport_openidconnect"),
         _MODULES / "passport-openidconnect",
-        refreshes=False,
+        refresh=None,
         uses_pkce=False,
     ),
     Client(
@@ -86,7 +91,7 @@ CLIENTS = (
         _MODULES / "@auth/express",
         callback="/auth/callback/auth1",
         logout="",
-        refreshes=False,
+        refresh=None,
     ),
     Client(
         "jupyterhub",
@@ -95,10 +100,13 @@ CLIENTS = (
         callback="/hub/oauth_callback",
         start="/hub/home",
         logout="/hub/logout",
-        refreshes=False,
+        refresh="/hub/home",
+        refreshed="access_token for {email} via refresh_token",
         comes_back=False,
     ),
 )
+# It runs in a browser with scripts; its server only serves files.
+SINGLE_PAGE = Client("oidc-client-ts", _node("oidc_client_ts"), _MODULES / "oidc-client-ts", kind="spa")
 
 
 @asynccontextmanager
@@ -106,7 +114,8 @@ async def running(client: Client, directory: Path, port: int, environment: dict[
     """Run a client, and return the address of its first page."""
     url = f"http://127.0.0.1:{port}"
     variables = {"PATH": os.environ["PATH"], "HOME": str(directory), "URL": url, "PORT": str(port), **environment}
-    log = directory / "client.log"
+    variables["APPLICATION"] = str(HERE / "spa/application.js")
+    log = directory / LOG
     process = await _start(client, directory, log, variables)
     try:
         await _until_it_answers(url + client.start, process)
@@ -164,4 +173,14 @@ def copy_node_scripts() -> None:
         shutil.copy(script, INSTALLED / "node")
 
 
-__all__ = ["CLIENTS", "INSTALLED", "Client", "copy_node_scripts", "free_port", "running"]
+__all__ = [
+    "CLIENTS",
+    "INSTALLED",
+    "LOG",
+    "SINGLE_PAGE",
+    "START_S",
+    "Client",
+    "copy_node_scripts",
+    "free_port",
+    "running",
+]
