@@ -87,13 +87,13 @@ async def change_account(app: Services, request: Request[Issuer], body: Form) ->
             return _leave(visit, "signed_out_title")
         case "end":
             with suppress(NotFound):
-                await end_one(app, request, tenant_id, user_id, body.value("session") or "", user_id, BY_USER)
+                await end_one(app, request, tenant_id, user_id, _id(body, "session"), user_id, BY_USER)
         case "end_others":
             await end_all(app, request, tenant_id, user_id, user_id, BY_USER, keep=session.session_id)
         case "remove":
             context = event_context(request, user_id)
             with suppress(NotFound):
-                client_id = body.value("client") or ""
+                client_id = _id(body, "client")
                 log_events(app.log, await end_consent(app.postgres, tenant_id, user_id, client_id, context))
         case "erase" | "erase_now" if time.time() - session.authenticated_at > RECENT_LOGIN_S:
             return await _sign_in(app, request)
@@ -122,6 +122,12 @@ async def _sign_in(app: Services, request: Request[Issuer]) -> Response:
     await store.insert_account_login(app.postgres, LoginKey(tenant_id, login_id, digest(secret)), asks)
     browser_cookie.set_secret(request, tenant_id, secret, secure=is_secure)
     return views.redirect(visit_of_account(app, request, ""), f"{issuer.url}/login/{login_id}")
+
+
+def _id(body: Form, name: str) -> str:
+    """Return an id of a form. PostgreSQL rejects a text with NUL, which no id contains."""
+    value = body.value(name) or ""
+    return "" if "\0" in value else value
 
 
 def _show_again(visit: Visit) -> Response:

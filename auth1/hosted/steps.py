@@ -5,6 +5,7 @@ move: a form of a step that is over changes nothing.
 """
 
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec import structs
@@ -15,7 +16,7 @@ from auth1.challenges.store import find_challenge
 from auth1.challenges.verify_code import VerifyCode, open_session
 from auth1.core.crypto import digest
 from auth1.core.http.request import Form, Response
-from auth1.errors import ApiError, ProofRequired, ResendTooSoon, Unavailable, UserBanned, ValidationFailed
+from auth1.errors import ApiError, NotFound, ProofRequired, ResendTooSoon, Unavailable, UserBanned, ValidationFailed
 from auth1.events.log import event_context
 from auth1.fraud.proofs.schemas import PowProof
 from auth1.fraud.proofs.work import parse_payload
@@ -28,6 +29,7 @@ from auth1.identifiers import Channel, Identifier, stored_identifier
 from auth1.oauth import codes, consents
 from auth1.pages import browser_cookie
 from auth1.sessions import browser, create
+from auth1.sessions.end import LOGOUT, end_one
 from auth1.tenants.settings import Tenant
 
 _MAX_PROOF = 1024
@@ -113,7 +115,13 @@ async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
         return await show_code(visit, current, problem=problem_of(visit, error))
     await create.count_session(visit.app, visit.tenant, opened.user_id, is_new_user=opened.is_new_user)
     proven = Proven(opened.user_id, opened.session.session_id, recipient.channel, recipient.value)
-    return await _complete(visit, login, proven, browser.AMR[recipient.channel])
+    is_wanted = _is_wanted(login, proven)
+    if not is_wanted or not await _complete(visit, login, proven, browser.AMR[recipient.channel]):
+        with suppress(NotFound):  # no browser has the cookie of this session
+            await end_one(
+                *(visit.app, visit.request, visit.tenant.id, proven.user_id, proven.session_id, proven.user_id, LOGOUT)
+            )
+    return None if is_wanted else await cancel(visit, login, "login_required")
 
 
 class Proven(NamedTuple):
@@ -149,11 +157,18 @@ async def adopt(visit: Visit, login: Login) -> Response | None:
         await store.start_again(visit.app.postgres, visit.key, None)
         return None
     proven = Proven(session.user_id, session.session_id, session.channel, session.identifier)
-    return await _complete(visit, login, proven, session.amr)
+    if not _is_wanted(login, proven):
+        return await cancel(visit, login, "login_required")
+    await _complete(visit, login, proven, session.amr)
+    return None
 
 
 async def allow(visit: Visit, login: Login) -> None:
-    """Keep the consent of the user."""
+    """Keep the consent of the user, whose session is still that of the browser. Otherwise the user signs in first."""
+    session = await browser.read(visit.app, visit.request, visit.tenant, secure=visit.is_secure)
+    if session is None or session.session_id != login.session_id:
+        await store.start_again(visit.app.postgres, visit.key, None)
+        return
     assert login.user_id is not None, "a login in the step `consent` has a user"
     asks = login.authorization
     context = event_context(visit.request, login.user_id)
@@ -197,12 +212,15 @@ async def find_delivery(visit: Visit, login: Login) -> tuple[str, bool]:
     return "", False
 
 
-async def _complete(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> Response | None:
-    """Keep user and session, and replace both cookies of the browser."""
+def _is_wanted(login: Login, proven: Proven) -> bool:
+    """Return whether the application wants any user, or this one."""
+    return login.authorization.hint_user_id in (None, proven.user_id)
+
+
+async def _complete(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> bool:
+    """Keep user and session, and replace both cookies of the browser. False if the login has moved on."""
     app, request, tenant = visit.app, visit.request, visit.tenant
     asks = login.authorization
-    if asks.hint_user_id is not None and asks.hint_user_id != proven.user_id:
-        return await cancel(visit, login, "login_required")
     step: Step = "done"
     if login.client_id is not None and (
         "consent" in asks.prompt
@@ -213,10 +231,11 @@ async def _complete(visit: Visit, login: Login, proven: Proven, amr: list[str]) 
     completion = Completion(
         step, proven.identifier, proven.channel, proven.user_id, proven.session_id, amr, digest(secret)
     )
-    if await store.complete_login(app.postgres, visit.key, completion):
-        browser_cookie.set_secret(request, tenant.id, secret, secure=visit.is_secure)
-        browser.set_session(app, request, tenant, proven.session_id, secure=visit.is_secure)
-    return None
+    if not await store.complete_login(app.postgres, visit.key, completion):
+        return False
+    browser_cookie.set_secret(request, tenant.id, secret, secure=visit.is_secure)
+    browser.set_session(app, request, tenant, proven.session_id, secure=visit.is_secure)
+    return True
 
 
 def _with_autofill(visit: Visit) -> Tenant:

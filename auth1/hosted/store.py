@@ -1,8 +1,9 @@
 """The statements of hosted logins: find one, and move it to the next step."""
 
+from functools import partial
 from typing import Literal, NamedTuple
 
-from auth1.core.postgres import Postgres, Queries
+from auth1.core.postgres import Postgres, Queries, repeat_once
 from auth1.identifiers import Channel, Identifier, stored_identifier
 from auth1.oauth.requests import AuthorizationRequest, decode_request, encode_request
 
@@ -34,6 +35,7 @@ class Login(NamedTuple):
     channel: Channel | None
     challenge_id: str | None
     user_id: str | None
+    session_id: str | None
     locale: str | None
     code_length: int | None
     resend_after: int | None
@@ -117,6 +119,12 @@ class _CompleteLogin(NamedTuple):
     new_digest: bytes
 
 
+class _Committed(NamedTuple):
+    tenant_id: str
+    login_id: str
+    new_digest: bytes
+
+
 class _NewLogin(NamedTuple):
     tenant_id: str
     login_id: str
@@ -134,6 +142,7 @@ _RECORD_SENT = _QUERIES.statement("record_sent", _RecordSent, _Moved)
 _START_AGAIN = _QUERIES.statement("start_again", _StartAgain, _Moved)
 _SET_LOCALE = _QUERIES.statement("set_locale", _SetLocale, _Moved)
 _COMPLETE_LOGIN = _QUERIES.statement("complete_login", _CompleteLogin, _Moved)
+_FIND_COMPLETED = _QUERIES.statement("find_completed_login", _Committed, _Moved)
 _FINISH_CONSENT = _QUERIES.statement("finish_consent", LoginKey, _Moved)
 _REFUSE_LOGIN = _QUERIES.statement("refuse_login", LoginKey, _Moved)
 
@@ -166,8 +175,16 @@ async def set_locale(postgres: Postgres, key: LoginKey, locale: str) -> None:
 
 
 async def complete_login(postgres: Postgres, key: LoginKey, completion: Completion) -> bool:
-    """Keep user and session of a login. Return whether it was waiting for them."""
-    return await postgres.row(_COMPLETE_LOGIN, _CompleteLogin(**key._asdict(), **completion._asdict())) is not None
+    """Keep user and session of a login. Return whether it was waiting for them.
+
+    After a lost commit only the new cookie finds the login, so the browser must get it.
+    """
+    params = _CompleteLogin(**key._asdict(), **completion._asdict())
+    committed = _Committed(key.tenant_id, key.login_id, completion.new_digest)
+    moved = await repeat_once(
+        partial(postgres.row, _COMPLETE_LOGIN, params), partial(postgres.row, _FIND_COMPLETED, committed)
+    )
+    return moved is not None
 
 
 async def finish_consent(postgres: Postgres, key: LoginKey) -> None:

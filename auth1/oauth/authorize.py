@@ -4,13 +4,14 @@ Until client and redirect URI are known to be registered, an error is a page. Af
 """
 
 import time
+from collections import Counter
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from auth1.core.crypto import digest
 from auth1.core.http.request import LONG_TARGET_BYTES, Form, Request, Response
 from auth1.core.ids import new_id
-from auth1.core.postgres import NoParams, Queries
+from auth1.core.postgres import Queries
 from auth1.errors import BadRequest
 from auth1.oauth.clients import Client, find_client
 from auth1.oauth.codes import AuthorizationResponse, issue_code, may_receive, respond
@@ -44,7 +45,11 @@ class _InsertLogin(NamedTuple):
     channel: str | None
 
 
-_INSERT_LOGIN = _QUERIES.statement("insert_login", _InsertLogin, NoParams)
+class _Inserted(NamedTuple):
+    id: str
+
+
+_INSERT_LOGIN = _QUERIES.statement("insert_login", _InsertLogin, _Inserted)
 
 
 async def get_authorize(app: Services, request: Request[Issuer]) -> Response:
@@ -64,9 +69,8 @@ async def post_authorize(app: Services, request: Request[Issuer], body: Form) ->
 
 
 async def _authorize(app: Services, request: Request[Issuer], pairs: list[tuple[str, str]]) -> Response:
-    issuer, names = request.caller, [name for name, _ in pairs]
-    parameters = {name: value for name, value in pairs if value}
-    repeated = {name for name in names if names.count(name) > 1}
+    issuer, parameters = request.caller, {name: value for name, value in pairs if value}
+    repeated = {name for name, times in Counter(name for name, _ in pairs).items() if times > 1}
     client = await _find_client(app, issuer, parameters, repeated)
     request.log["client_id"] = client.client_id
     try:
@@ -129,7 +133,8 @@ async def _begin(
         identifier=proven.identifier if proven is not None else None,
         channel=proven.channel if proven is not None else None,
     )
-    await app.postgres.row(_INSERT_LOGIN, login)
+    if await app.postgres.row(_INSERT_LOGIN, login) is None:
+        raise AuthorizationError("login_required", "The user was erased.")
     browser_cookie.set_secret(request, issuer.tenant.id, secret, secure=secure)
     if step == "done":
         response = await issue_code(app, issuer, login_id, browser_digest)

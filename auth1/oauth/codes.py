@@ -3,11 +3,12 @@
 A response is made only for the browser of the login, and goes only to a redirect URI that is registered still.
 """
 
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from auth1.applications.redirect_uris import matches
-from auth1.core.postgres import Queries
+from auth1.core.postgres import Queries, find_nothing, repeat_once
 from auth1.oauth.clients import Client, find_client
 from auth1.oauth.derived_tokens import CODE
 from auth1.oauth.issuers import Issuer
@@ -71,7 +72,7 @@ async def issue_code(
     redirect URI is no longer registered.
     """
     params = _IssueCode(issuer.tenant.id, login_id, browser_digest, CODE_LIFE_S, REUSE_S)
-    row = await app.postgres.row(_ISSUE_CODE, params)
+    row = await repeat_once(partial(app.postgres.row, _ISSUE_CODE, params), find_nothing)
     if row is None:
         return None
     code = CODE.make(app.keyring, issuer.tenant.id, login_id, row.code_number)

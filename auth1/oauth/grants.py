@@ -1,12 +1,13 @@
 """The statements of grants: what a user granted to an application by one login."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import Postgres, Queries, function
+from auth1.core.postgres import Postgres, Queries, find_nothing, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.oauth.derived_tokens import Derived
 from auth1.sessions.refresh_tokens import GRACE_S
@@ -188,7 +189,8 @@ async def redeem_code(
         event_id=new_id("evt"),
         **context._asdict(),
     )
-    [row] = await postgres.call(_REDEEM_CODE, params)
+    # Repeated after a lost connection, it finds the grant of this call.
+    [row] = await repeat_once(partial(postgres.call, _REDEEM_CODE, params), find_nothing)
     grant = None
     if row.verdict == "ok":
         grant = Grant(row.grant_id, 0, *row[2:9], UserProfile(*row[9:13]))
@@ -202,7 +204,7 @@ async def refresh_grant(
     params = _RefreshGrant(
         tenant_id, token.row_id, token.number, client_id, GRACE_S, idle_after, new_id("evt"), *context
     )
-    [row] = await postgres.call(_REFRESH_GRANT, params)
+    [row] = await repeat_once(partial(postgres.call, _REFRESH_GRANT, params), find_nothing)
     grant = None
     if row.verdict in ("rotated", "repeated"):
         nonce = None  # of the first ID token only (OpenID Connect Core, 12.2)

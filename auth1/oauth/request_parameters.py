@@ -148,6 +148,6 @@ async def _hinted_user(
         token = await read_id_token(app, issuer, hint)
         return token.user_id if token is not None and token.client_id == client.client_id else ""
     sub = claims.get("id_token", {}).get("sub")
-    if isinstance(sub, dict) and isinstance(sub.get("value"), str):
-        return str(sub["value"])
+    if isinstance(sub, dict) and isinstance(value := sub.get("value"), str):
+        return "" if "\0" in value else value  # PostgreSQL stores no NUL
     return None

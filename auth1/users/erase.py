@@ -140,11 +140,12 @@ async def _erase_in(
     challenges = await transaction.row(ERASE_CHALLENGES, IdentifierList(tenant_id, identifiers))
     if challenges is None or challenges.busy:
         raise _Busy
+    if await transaction.row(LOCK_USER_TO_ERASE, key) is None:
+        return None
+    # After the lock of the user: a login that continues a session takes it, so no row is missed.
     logins = await transaction.row(ERASE_LOGINS, EraseLogins(tenant_id, user_id, identifiers))
     if logins is None or logins.busy:
         raise _Busy
-    if await transaction.row(LOCK_USER_TO_ERASE, key) is None:
-        return None
     params = EraseUser(tenant_id, user_id, identifiers, new_id("evt"), *context, keep_budgets)
     erased = await transaction.row(ERASE_USER, params)
     if erased is None:

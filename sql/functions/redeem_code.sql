@@ -1,5 +1,6 @@
 -- Exchange the code of a hosted login for a grant, once. A wrong client, redirect URI or verifier leaves the code as it is.
--- The right ones after that revoke the grant: one of the two callers has copied the code. Locks: login, user, session.
+-- The right ones after that revoke the grant: one of the two callers has copied the code. Repeating a call, with its own
+-- grant_id, is safe. Locks: login, user, session.
 create type redeem_code as (
   tenant_id text,
   login_id text,
@@ -58,7 +59,7 @@ begin
     or l.request ->> 'code_challenge' is distinct from request.code_challenge then
     return result;
   end if;
-  if l.redeemed_at is not null then
+  if l.redeemed_at is not null and l.grant_id is distinct from request.grant_id then
     update grants g set revoked_at = now()
     where g.tenant_id = l.tenant_id and g.id = l.grant_id and g.revoked_at is null
     returning g.user_id into result.user_id;
@@ -88,24 +89,30 @@ begin
     return result;
   end if;
 
-  -- 3. Grant.
-  select array_agg(scope) into new_scopes from jsonb_array_elements_text(l.request -> 'scopes') as scope;
-  insert into grants (tenant_id, id, client_id, user_id, session_id, is_offline, scopes, acr, amr, authenticated_at, expires_at)
-  values (l.tenant_id, request.grant_id, l.client_id, l.user_id, l.session_id,
-    coalesce('offline_access' = any(new_scopes), false), coalesce(new_scopes, '{}'), coalesce(s.acr, 1),
-    coalesce(s.amr, case s.channel when 'sms' then array['otp', 'sms'] else array['otp'] end),
-    coalesce(s.authenticated_at, s.created_at), now() + request.grant_expires_in * interval '1 s')
-  returning id, scopes, acr, amr, extract(epoch from authenticated_at)::float8
-  into result.grant_id, result.scopes, result.acr, result.amr, result.authenticated_at;
-  update logins o set redeemed_at = now(), grant_id = request.grant_id
-  where o.tenant_id = l.tenant_id and o.id = l.id;
-  new_events := array[row(l.tenant_id, request.event_id, 'grant.created', request.actor, request.grant_id,
-    request.request_id, request.network,
-    jsonb_build_object('user_id', l.user_id, 'session_id', l.session_id, 'client_id', l.client_id))::new_event];
-  perform record_events(new_events);
-  perform check_deadline(request.deadline);
+  -- 3. Grant. After a lost connection the grant of this call is there already.
+  if l.redeemed_at is null then
+    select array_agg(scope) into new_scopes from jsonb_array_elements_text(l.request -> 'scopes') as scope;
+    insert into grants (tenant_id, id, client_id, user_id, session_id, is_offline, scopes, acr, amr, authenticated_at, expires_at)
+    values (l.tenant_id, request.grant_id, l.client_id, l.user_id, l.session_id,
+      coalesce('offline_access' = any(new_scopes), false), coalesce(new_scopes, '{}'), coalesce(s.acr, 1),
+      coalesce(s.amr, case s.channel when 'sms' then array['otp', 'sms'] else array['otp'] end),
+      coalesce(s.authenticated_at, s.created_at), now() + request.grant_expires_in * interval '1 s');
+    update logins o set redeemed_at = now(), grant_id = request.grant_id
+    where o.tenant_id = l.tenant_id and o.id = l.id;
+    new_events := array[row(l.tenant_id, request.event_id, 'grant.created', request.actor, request.grant_id,
+      request.request_id, request.network,
+      jsonb_build_object('user_id', l.user_id, 'session_id', l.session_id, 'client_id', l.client_id))::new_event];
+    perform record_events(new_events);
+    perform check_deadline(request.deadline);
+    result.events := events_json(new_events, request.event_id, null);
+  else
+    result.events := find_events(l.tenant_id, request.event_id);
+  end if;
 
   -- 4. Return.
+  select g.id, g.scopes, g.acr, g.amr, extract(epoch from g.authenticated_at)::float8
+  into result.grant_id, result.scopes, result.acr, result.amr, result.authenticated_at
+  from grants g where g.tenant_id = l.tenant_id and g.id = request.grant_id;
   result.verdict := 'ok';
   result.user_id := l.user_id;
   result.session_id := l.session_id;
@@ -115,7 +122,6 @@ begin
   select max(i.identifier) filter (where i.type = 'phone'), max(i.identifier) filter (where i.type = 'email')
   into result.phone, result.email
   from identifiers i where i.tenant_id = l.tenant_id and i.user_id = l.user_id;
-  result.events := events_json(new_events, request.event_id, null);
   return result;
 end
 $$;

@@ -30,11 +30,11 @@ select id from logins
 where tenant_id = @tenant_id and user_id = @user_id and client_id = @client_id and redeemed_at is null for no key update
 
 -- name: end_consent
--- End the consent and the grants of an application, and the codes that it has not redeemed. No row if it has none of them.
--- Its access tokens end with the grants.
-with ended_codes as (
-  update logins set code_expires_at = now()
-  where tenant_id = @tenant_id and user_id = @user_id and client_id = @client_id and redeemed_at is null and code_expires_at > now()
+-- End the consent and the grants of an application, and the logins whose code it has not redeemed: their pages would issue
+-- another one. No row if it has neither consent nor grant. Its access tokens end with the grants.
+with ended_logins as (
+  update logins set step = 'expired', code_expires_at = least(code_expires_at, now())
+  where tenant_id = @tenant_id and user_id = @user_id and client_id = @client_id and redeemed_at is null and step = 'done'
 ), ended_consent as (
   update consents set revoked_at = now()
   where tenant_id = @tenant_id and user_id = @user_id and client_id = @client_id and revoked_at is null

@@ -9,7 +9,7 @@ returning id
 -- name: find_login
 -- A login and its application.
 select l.id, l.client_id, a.name as client_name, l.request::text as request, l.step, l.identifier, l.channel, l.challenge_id,
-  l.user_id, l.locale, l.code_length::int as code_length,
+  l.user_id, l.session_id, l.locale, l.code_length::int as code_length,
   greatest(0, ceil(extract(epoch from l.resend_at - now())))::int as resend_after,
   l.expires_at <= now() as is_expired, l.redeemed_at is not null as is_redeemed
 from logins l
@@ -27,8 +27,10 @@ returning id
 
 -- name: start_again
 -- Another phone or email, or another account. `channel` is the channel that the user chose, or null.
-update logins set step = 'start', identifier = null, channel = @channel::text, challenge_id = null, code_length = null, resend_at = null
-where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('start', 'code', 'account')
+update logins set step = 'start', identifier = null, channel = @channel::text, challenge_id = null, code_length = null,
+  resend_at = null, user_id = null, session_id = null, amr = null
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest
+  and step in ('start', 'code', 'account', 'consent')
 returning id
 
 -- name: set_locale
@@ -39,16 +41,19 @@ returning id
 
 -- name: complete_login
 -- The user is known: keep the session, mark it as one of a browser, and replace the cookie in all logins of the browser. Two
--- tabs lock these rows in one order.
+-- tabs lock these rows in one order. The lock of the user keeps an erasure from missing the row.
 with own as materialized (
   select id, step, expires_at from logins
   where tenant_id = @tenant_id and browser_digest = @browser_digest
   order by id for no key update
+), owner as materialized (
+  select id from users where tenant_id = @tenant_id and id = @user_id for key share
 ), completed as (
   update logins l set step = @step, identifier = @identifier, channel = @channel, user_id = @user_id, session_id = @session_id,
     amr = @amr::text[], browser_digest = @new_digest
   from own o
   where l.tenant_id = @tenant_id and l.id = o.id and o.id = @login_id and o.step in ('code', 'account') and o.expires_at > now()
+    and exists (select from owner)
   returning l.id
 ), others as (
   update logins l set browser_digest = @new_digest
@@ -59,6 +64,10 @@ with own as materialized (
   where tenant_id = @tenant_id and id = @session_id and exists (select from completed)
 )
 select id from completed
+
+-- name: find_completed_login
+-- A login that complete_login gave a new cookie, which no other call knows.
+select id from logins where tenant_id = @tenant_id and id = @login_id and browser_digest = @new_digest
 
 -- name: finish_consent
 -- The user allowed the scopes.

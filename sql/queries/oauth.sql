@@ -81,7 +81,13 @@ with owner as (
 select json_agg(event)::text as events from new_event
 
 -- name: insert_login
--- Begin a hosted login. With a user it continues the session of the browser.
+-- Begin a hosted login. With a user it continues the session of the browser; the lock of the user keeps an erasure from
+-- missing the row. No row if the user was erased meanwhile.
+with owner as (
+  select id from users where tenant_id = @tenant_id and id = @user_id for key share
+)
 insert into logins (tenant_id, id, browser_digest, client_id, request, step, user_id, session_id, amr, identifier, channel)
-values (@tenant_id, @login_id, @browser_digest, @client_id, @request::jsonb, @step, @user_id, @session_id, @amr::text[],
-  @identifier, @channel)
+select @tenant_id, @login_id, @browser_digest, @client_id, @request::jsonb, @step, @user_id, @session_id, @amr::text[],
+  @identifier, @channel
+where @user_id::text is null or exists (select from owner)
+returning id
