@@ -33,10 +33,16 @@ APPLICATION_ROUTES = (
         errors=(Conflict, NotFound),
         idempotent="yes",
     ),
-    *managed("GET", "/users/{user_id}/consents", consent_handlers.list_user_consents, errors=(NotFound,)),
-    *managed("DELETE", "/users/{user_id}/consents/{client_id}", consent_handlers.end_user_consent, errors=(NotFound,)),
-    Route("GET", "/api/auth/me/consents", consent_handlers.list_my_consents, auth=session),
+    *managed("GET", "/users/{user_id}/applications", consent_handlers.list_user_consents, errors=(NotFound,)),
+    *managed(
+        "DELETE", "/users/{user_id}/applications/{client_id}", consent_handlers.end_user_consent, errors=(NotFound,)
+    ),
+    Route("GET", "/api/auth/me/applications", consent_handlers.list_my_consents, auth=session),
     Route(
-        "DELETE", "/api/auth/me/consents/{client_id}", consent_handlers.end_my_consent, auth=session, errors=(NotFound,)
+        "DELETE",
+        "/api/auth/me/applications/{client_id}",
+        consent_handlers.end_my_consent,
+        auth=session,
+        errors=(NotFound,),
     ),
 )

@@ -14,12 +14,13 @@ from auth1.oauth.grants import Grant
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.user_claims import user_claims
 from auth1.services import Services
+from auth1.sessions.tokens import AAL1
 from auth1.signing.keys import Alg
 
 LIFE_S = 600
 LOGOUT_LIFE_S = 120
 LOGOUT_TYPE = "logout+jwt"
-ACR = {1: "urn:auth1:aal1", 2: "urn:auth1:aal2"}  # by the number in the row
+ACR = {1: AAL1, 2: "urn:auth1:aal2"}  # by the number in the row
 _LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 # The hash of `at_hash` belongs to the algorithm of the token; Ed25519 signs with SHA-512.
 _HASHES = {"RS256": hashlib.sha256, "ES256": hashlib.sha256, "EdDSA": hashlib.sha512}

@@ -96,6 +96,7 @@ class Introspected(Out, omit_defaults=True, kw_only=True):
     exp: int | None = None
     jti: str | None = None
     amr: list[str] | None = None
+    acr: str | None = None
     auth_time: int | None = None
     phone_number: str | None = None
     email: str | None = None

@@ -32,6 +32,7 @@ from auth1.errors import InvalidToken, TokenExpired
 from auth1.tenants.settings import Tenant
 
 TYPE = "at+jwt"
+AAL1 = "urn:auth1:aal1"  # the login proved one factor: a code or a link
 MAX_TOKEN_LIFE_S = 3600  # of a tenant's setting
 _LAST_S = 253_402_300_799  # the end of the year 9999, the maximum of a timestamp
 _SKEW_S = 600  # accepted difference between the clocks of two instances
@@ -58,6 +59,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exp: int
     jti: str
     amr: list[str]
+    acr: str | None = None  # tokens of older releases have none
     auth_time: _Seconds
     phone_number: str | None = None
     email: str | None = None
@@ -124,6 +126,7 @@ class Signer:
             exp=now + tenant.settings.token_expires_in,
             jti=new_id("jti"),
             amr=["otp", "sms"] if subject.channel == "sms" else ["otp"],
+            acr=AAL1,
             auth_time=made_at(subject.session_id),
             phone_number=subject.identifier if subject.channel == "sms" else None,
             email=subject.identifier if subject.channel == "email" else None,

@@ -8,7 +8,7 @@ import pytest
 from tests.account.conftest import NewUser
 from tests.account.user import ME, AccountUser, outcome
 
-CONSENTS = f"{ME}/consents"
+CONSENTS = f"{ME}/applications"
 
 
 async def register(user: AccountUser) -> str:
@@ -60,7 +60,7 @@ async def test_user_does_not_see_or_end_the_access_to_other_accounts(new_user: N
 async def test_tenant_lists_and_ends_the_access_to_an_account(user: AccountUser) -> None:
     client_id = await register(user)
     await consent(user, client_id)
-    path = f"/users/{user.user_id}/consents"
+    path = f"/users/{user.user_id}/applications"
 
     listed = (await call_as_tenant(user, "GET", path)).json()["data"]
     ended = await call_as_tenant(user, "DELETE", f"{path}/{client_id}")
@@ -77,7 +77,7 @@ async def test_tenant_lists_and_ends_the_access_to_an_account(user: AccountUser)
 
 
 async def test_consents_of_an_unknown_user_are_not_found(user: AccountUser) -> None:
-    assert outcome(await call_as_tenant(user, "GET", "/users/usr_x/consents")) == (404, "not_found")
+    assert outcome(await call_as_tenant(user, "GET", "/users/usr_x/applications")) == (404, "not_found")
 
 
 async def test_consents_need_a_session(user: AccountUser) -> None:

@@ -81,6 +81,7 @@ async def test_token_verifies_with_the_tenant_secret_and_has_the_user_claims(
         "exp": issued_at + 900,
         "auth_time": issued_at,
         "amr": ["otp", "sms"],
+        "acr": "urn:auth1:aal1",
         "phone_number": phone,
     }
 
