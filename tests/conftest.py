@@ -1,5 +1,6 @@
 """Fixtures of all tests: real PostgreSQL and Redis, the application, and a server in Twilio's place."""
 
+import gc
 import importlib
 import itertools
 import math
@@ -12,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import asyncpg
 import httpx
 import hypothesis
 import pytest
@@ -21,7 +21,6 @@ from auth1.app import build_app, start_services, stop_services
 from auth1.config.settings import load_settings
 from auth1.core.http.asgi import App
 from auth1.core.log import Log
-from auth1.core.postgres.migrations import migrate
 from auth1.core.redis import Redis, Script
 from auth1.core.redis.slots import key_slot
 from auth1.dev.postgres import PostgresServer
@@ -34,13 +33,38 @@ from tests.support import commands, described
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.commands import CommandServer
 from tests.support.pgbouncer import IS_WANTED, PgBouncer
+from tests.support.postgres_files import PostgresFiles, make_postgres_files, new_database
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
 from tests.support.redis_fleet import ClusterFleet, SentinelFleet, start_wanted
-from tests.support.relaxed import relax_fraud_rules
 
 TESTS = Path(__file__).parent
-SHORT = ("api", "templates", "tenants", "unit", "users")
+# In order of their time, which is more than 15 seconds for each.
+LONG = {
+    name: place
+    for place, name in enumerate(
+        (
+            "openapi/test_fuzz.py",
+            "browser/test_docs_page.py",
+            "ops/test_image.py",
+            "fraud/lists/test_lists.py",
+            "tenants/test_move.py",
+            "messaging/test_twilio_faults.py",
+            "cli/test_dev.py",
+            "browser/test_link_page_languages.py",
+            "ops/test_alerts.py",
+            "faults/test_killed_workers.py",
+            "bench/test_fraud_rules.py",
+            "dev/test_servers.py",
+            "core/outbound/test_uvloop.py",
+            "audit/test_stream_processes.py",
+            "browser/test_example.py",
+            "faults/test_late_statements.py",
+            "dev/test_root.py",
+        )
+    )
+}
+SHORT = ("api", "templates", "unit", "users")
 JWT_SECRET = "a secret for signing that only the tests know"
 
 
@@ -56,20 +80,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection(session: pytest.Session) -> None:
-    """Import all files from the last to the first in every second process of xdist.
+    """Import all files in another order in each process of xdist.
 
     Rewriting their assertions takes most of the collection. The result is stored, so each process rewrites a part.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    if int(worker.removeprefix("gw")) % 2 and [Path(path).resolve() for path in session.config.args] == [TESTS]:
-        for path in sorted(TESTS.rglob("test_*.py"), reverse=True):
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if process and [Path(path).resolve() for path in session.config.args] == [TESTS]:
+        paths = sorted(TESTS.rglob("test_*.py"))
+        first = len(paths) * process // processes
+        for path in paths[first:] + paths[:first]:
             with suppress(Exception, pytest.skip.Exception):  # the collection reports it
                 importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores: many tests wait, and another test can use the core."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the folders of short files last, so that no process waits for a long file of another one."""
-    items.sort(key=lambda item: any(TESTS / folder in item.path.parents for folder in SHORT))
+    """Run the longest files first and folders of short files last, so that the processes end at about the same time."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    name = item.nodeid.partition("::")[0].removeprefix("tests/")
+    return LONG.get(name, len(LONG) + (name.partition("/")[0] in SHORT))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays until the end: all modules and tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,10 +139,17 @@ def no_sample_of_decisions() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+async def postgres_files(tmp_path_factory: pytest.TempPathFactory) -> PostgresFiles:
+    """Return the files of a PostgreSQL with migrated databases. Servers of tests start with copies."""
+    return await make_postgres_files(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    postgres_files: PostgresFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
     # Every application that a test starts keeps its pool until the end.
-    settings = {"max_connections": "1000"}
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), durable=False, settings=settings) as server:
+    with postgres_files.server(tmp_path_factory.mktemp("postgres"), {"max_connections": "1000"}) as server:
         yield server
 
 
@@ -116,40 +167,6 @@ def pgbouncer(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPath
         return
     with PgBouncer(tmp_path_factory.mktemp("pgbouncer"), postgres_server) as server:
         yield server
-
-
-_templates: dict[tuple[Path, bool], str] = {}
-
-
-async def new_database(server: PostgresServer, name: str, *, is_relaxed: bool = True) -> str:
-    """Create a migrated database; return its URL. Tests of the fraud rules need one that is not relaxed.
-
-    It is a copy of the first such database of the server, whose name nothing else uses.
-    """
-    connection = await asyncpg.connect(server.url())
-    try:
-        template = await _template(server, connection, is_relaxed=is_relaxed)
-        await connection.execute(f"create database {name} template {template} strategy file_copy")
-    finally:
-        await connection.close()
-    return server.url(name)
-
-
-async def _template(server: PostgresServer, connection: asyncpg.Connection, *, is_relaxed: bool) -> str:
-    key = server.data_dir, is_relaxed
-    if key not in _templates:
-        name = "auth1_template_relaxed" if is_relaxed else "auth1_template"
-        await fill_database(server, name, connection, is_relaxed=is_relaxed)
-        _templates[key] = name
-    return _templates[key]
-
-
-async def fill_database(server: PostgresServer, name: str, connection: asyncpg.Connection, *, is_relaxed: bool) -> None:
-    """Create and migrate a database, which leaves no template on the server."""
-    await connection.execute(f"create database {name}")
-    await migrate(server.url(name))
-    if is_relaxed:
-        await relax_fraud_rules(server.url(name))
 
 
 @pytest.fixture(scope="session")

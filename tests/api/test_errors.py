@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from auth1 import errors
-from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import ApiError, OAuthApiError
 from tests.api.conftest import until
@@ -16,6 +15,7 @@ from tests.api.error_triggers import ERROR_TRIGGERS
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import PostgresFiles, new_database
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_asgi import RawAsgi
 
@@ -170,12 +170,13 @@ async def test_used_and_never_requested_codes_get_the_same_error(scenario: ApiSc
     assert used.json() | {"request_id": ""} == never.json() | {"request_id": ""}
 
 
-async def test_database_failure_during_a_statement_is_logged_in_one_line(start_app: Started, tmp_path: Path) -> None:
-    with PostgresServer(tmp_path, durable=False) as server:
-        await migrate(server.url())
-        api = await start_app(DATABASE_URL=server.url())
+async def test_database_failure_during_a_statement_is_logged_in_one_line(
+    start_app: Started, postgres_files: PostgresFiles, tmp_path: Path
+) -> None:
+    with postgres_files.server(tmp_path) as server:
+        api = await start_app(DATABASE_URL=await new_database(server, "auth1_test"))
         made = await api.tenant()
-        holder = await asyncpg.connect(server.url())
+        holder = await asyncpg.connect(api.settings.database_url)
         await holder.execute("begin")
         await holder.execute("select from tenants for update")
         renamed = asyncio.create_task(api.admin("PATCH", f"{TENANTS}/{made['tenant_id']}", {"name": "Another"}))

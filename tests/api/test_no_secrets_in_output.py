@@ -28,10 +28,11 @@ from auth1.webhooks.delivery_worker import DeliveryWorker
 from tests.api.conftest import until
 from tests.api.error_triggers import ERROR_TRIGGERS
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
-from tests.conftest import JWT_SECRET, Started, new_database, new_phone
+from tests.conftest import JWT_SECRET, Started, new_phone
 from tests.oauth.login_app import LoginApp
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.api_keys import add, patch, rotate
+from tests.support.postgres_files import new_database
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, answer, hang_up, refuse
 from tests.support.raw_asgi import RawAsgi

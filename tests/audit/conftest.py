@@ -15,8 +15,9 @@ from auth1.core.ids import new_id
 from auth1.dev.postgres import PostgresServer
 from auth1.services import Services
 from auth1.webhooks import fan_out
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 
 TEMPLATE = "auth1_audit"
 _numbers = itertools.count()

@@ -16,6 +16,7 @@ from auth1.dev.postgres import PostgresServer, find_programs
 from auth1.events import reader
 from tests.audit.conftest import AuditLog
 from tests.support.effort import effort
+from tests.support.postgres_files import PostgresFiles
 
 EVENTS = effort(260, 10_000)
 ROUND = 100  # events
@@ -44,14 +45,18 @@ async def restore(log: AuditLog, server: PostgresServer) -> str:
 
 @pytest.mark.parametrize("migrates", [True, False])
 async def test_readers_go_on_after_a_restore_into_another_cluster(
-    audit_log: AuditLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrates: bool
+    audit_log: AuditLog,
+    postgres_files: PostgresFiles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    migrates: bool,
 ) -> None:
     monkeypatch.setattr(reader.follow, "__defaults__", (ROUND,))
     await audit_log.database.execute(BURN)
     old = await audit_log.add(TENANT, EVENTS)
     assert [await seals.seal_once(audit_log.services) for _ in range(2)] == [ROUND, ROUND]
 
-    with PostgresServer(tmp_path / "other", durable=False) as server:
+    with postgres_files.server(tmp_path / "other") as server:
         url = await restore(audit_log, server)
         if migrates:
             await migrate(url)

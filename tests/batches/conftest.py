@@ -23,8 +23,8 @@ from auth1.events.log import EventContext
 from auth1.identifiers import Identifier
 from auth1.messaging.store import Delivery, RecordedDelivery, record_delivery
 from auth1.sessions.create import NewSession
-from tests.conftest import new_database
 from tests.faults.relay import Relay
+from tests.support.postgres_files import new_database
 
 RIGHT, BOX = b"r" * 32, b"vers" + b"b" * 36
 CONTEXT = EventContext("key", "req_1", "192.0.2.0/24")

@@ -5,9 +5,9 @@ import secrets
 import asyncpg
 import pytest
 
-from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from tests.cli.conftest import Run
+from tests.support.postgres_files import new_database
 
 
 async def new_tenant(run: Run) -> str:
@@ -20,12 +20,7 @@ async def new_tenant(run: Run) -> str:
 @pytest.fixture
 async def target(postgres_server: PostgresServer) -> str:
     """Return a migrated database without rows."""
-    name = f"target_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(postgres_server.url())
-    await connection.execute(f"create database {name}")
-    await connection.close()
-    await migrate(postgres_server.url(name))
-    return postgres_server.url(name)
+    return await new_database(postgres_server, f"target_{secrets.token_hex(6)}", is_relaxed=False)
 
 
 async def test_move_without_a_target_names_the_variable(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,8 +12,9 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import JWT_SECRET, fill_database
+from tests.conftest import JWT_SECRET
 from tests.support.api_client import ADMIN_TOKEN
+from tests.support.postgres_files import PostgresFiles, new_database
 from tests.support.process import Auth1
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, take
@@ -22,23 +22,10 @@ from tests.support.providers.twilio import TwilioServer, take
 DATABASE = "auth1_db"
 
 
-@pytest.fixture(scope="session")
-async def postgres_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the files of a stopped PostgreSQL with a migrated database, named as in the documentation."""
-    directory = tmp_path_factory.mktemp("template")
-    with PostgresServer(directory, durable=False) as server:
-        connection = await asyncpg.connect(server.url())
-        await fill_database(server, DATABASE, connection, is_relaxed=True)
-        await connection.close()
-    return directory / "data"
-
-
 @pytest.fixture(scope="module")
-def own_postgres(postgres_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def own_postgres(postgres_files: PostgresFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Return a PostgreSQL that a test may break. Committed data survives `kill`."""
-    directory = tmp_path_factory.mktemp("postgres")
-    subprocess.run(["cp", "-a", postgres_files, directory / "data"], check=True)
-    with PostgresServer(directory, durable=False, settings={"synchronous_commit": "on"}) as server:
+    with postgres_files.server(tmp_path_factory.mktemp("postgres"), {"synchronous_commit": "on"}) as server:
         yield server
 
 
@@ -50,9 +37,9 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 
 
 @pytest.fixture(scope="module")
-def own_database_url(own_postgres: PostgresServer) -> str:
-    """Return a migrated database."""
-    return own_postgres.url(DATABASE)
+async def own_database_url(own_postgres: PostgresServer) -> str:
+    """Return a migrated database, named as in the documentation."""
+    return await new_database(own_postgres, DATABASE)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 from auth1.app import READY_CONNECTIONS
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import new_database
 from tests.faults.conftest import Launcher
+from tests.support.postgres_files import new_database
 from tests.support.process import START_S, until
 
 

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from auth1.dev.postgres import PostgresServer
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.fraud.visitors import Visitors
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import TwilioServer
 
 DEFAULTS = "/api/admin/fraud"

@@ -13,9 +13,10 @@ from auth1.fraud.policy import DEFAULT_POLICY, Policy, read_policy
 from auth1.fraud.policy_store import captcha_secret
 from auth1.tenants.settings import Tenant
 from tests.api.conftest import dump, until
-from tests.conftest import Started, new_database, new_phone
+from tests.conftest import Started, new_phone
 from tests.fraud.conftest import DEFAULTS, ManagedTenant, managed_tenant
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 
 POLICY = "/fraud/policy"
 DEFAULT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(DEFAULT_POLICY))

@@ -9,7 +9,7 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import new_database
+from tests.support.postgres_files import new_database
 from tests.support.process import Auth1
 
 

@@ -11,9 +11,10 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import MAX_REPORTS, Query
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import Unavailable
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import TenantApp, spread_phones
+from tests.support.postgres_files import new_database
 
 MESSAGES, STATISTICS = "/api/tenant/messages", "/api/tenant/statistics"
 NEW = """

@@ -15,10 +15,11 @@ import pytest
 from auth1 import retention
 from auth1.dev.postgres import PostgresServer
 from auth1.messaging import handlers
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp
 from tests.messaging.test_message_list import STATISTICS, make, read, verify
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import TwilioServer
 
 HOURS = 6

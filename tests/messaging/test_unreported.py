@@ -12,10 +12,11 @@ from prometheus_client import REGISTRY
 
 from auth1.dev.postgres import PostgresServer
 from auth1.messaging import outbox
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp, spread_phones
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import Request, TwilioServer, hang_up, take
 
 CODE_ENDS = (

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from auth1.dev.postgres import PostgresServer, find_programs
+from tests.support.postgres_files import PostgresFiles
 
 SCRIPTS = Path(__file__).parents[2] / "ops/postgres"
 PASSWORD = "0123456789abcdef" * 4
@@ -46,10 +47,12 @@ class ComposePostgres:
 
 
 @pytest.fixture(scope="module")
-async def compose_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComposePostgres]:
+async def compose_postgres(
+    postgres_files: PostgresFiles, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ComposePostgres]:
     """Start a server, free the name auth1 (its superuser's, in tests), and run the scripts."""
     folder = tmp_path_factory.mktemp("compose_postgres")
-    with PostgresServer(folder, durable=False) as server:
+    with postgres_files.server(folder) as server:
         made = ComposePostgres(server)
         connection = await asyncpg.connect(server.url())
         await connection.execute("create role superuser superuser login")

@@ -16,9 +16,10 @@ from auth1.core.postgres.migrations import migrate, pending
 from auth1.core.postgres.queries import Query
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import Unavailable
-from tests.conftest import Started, new_database, new_phone
+from tests.conftest import Started, new_phone
 from tests.support.api_client import ApiClient
 from tests.support.pgbouncer import IS_MISSING, PgBouncer
+from tests.support.postgres_files import new_database
 from tests.support.process import Auth1, until
 from tests.support.providers.twilio import TwilioServer
 

@@ -10,8 +10,9 @@ import pytest
 
 from auth1.core.postgres import Query
 from auth1.dev.postgres import PostgresServer
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import TwilioServer
 from tests.support.user import PhoneUser
 

@@ -13,9 +13,10 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.races.conftest import DAY_S, SETTINGS, RaceUser, outcome
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_redis import RawRedis
 

@@ -9,8 +9,8 @@ import pytest
 from auth1.core.postgres.functions import functions
 from auth1.dev.postgres import PostgresServer
 from tests.conftest import Started
-from tests.conftest import new_database as migrated_database
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database as migrated_database
 
 NewDatabase = Callable[[], Awaitable[str]]
 Connect = Callable[[str], Awaitable[asyncpg.Connection]]
@@ -30,10 +30,20 @@ async def new_database(postgres_server: PostgresServer) -> NewDatabase:
     return make
 
 
+@pytest.fixture(scope="session")
+async def new_migrated_database(postgres_server: PostgresServer) -> NewDatabase:
+    """Create a migrated database and return its URL."""
+
+    async def make() -> str:
+        return await migrated_database(postgres_server, f"sql_{secrets.token_hex(6)}", is_relaxed=False)
+
+    return make
+
+
 @pytest.fixture(scope="module")
-async def migrated_url(postgres_server: PostgresServer) -> str:
+async def migrated_url(new_migrated_database: NewDatabase) -> str:
     """Return a migrated database for the tests of one file."""
-    return await migrated_database(postgres_server, f"sql_{secrets.token_hex(6)}", is_relaxed=False)
+    return await new_migrated_database()
 
 
 @pytest.fixture(scope="module")

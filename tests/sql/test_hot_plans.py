@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from auth1.core.ids import new_id
-from auth1.core.postgres.migrations import analyze, migrate
+from auth1.core.postgres.migrations import analyze
 from auth1.retention import INDEXED_PURGES, TABLE_SCANS
 from tests.sql.conftest import Connect, NewDatabase
 from tests.sql.logins import new_login
@@ -123,10 +123,9 @@ def size(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-async def url(size: str, new_database: NewDatabase) -> str:
+async def url(size: str, new_migrated_database: NewDatabase) -> str:
     """Return a database of a size; only `analysed` was analysed."""
-    url = await new_database()
-    await migrate(url)
+    url = await new_migrated_database()
     connection = await asyncpg.connect(url)
     for table in ("users", "identifiers", "sessions", "challenges", "messages", "links", "spending", "idempotency"):
         await connection.execute(f"alter table {table} set (autovacuum_enabled = off)")

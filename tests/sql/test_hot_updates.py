@@ -4,7 +4,6 @@ import asyncpg
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
-from auth1.core.postgres.migrations import migrate
 from tests.sql.conftest import Connect, NewDatabase
 from tests.sql.logins import FUNCTIONS, call, new_login
 
@@ -44,9 +43,10 @@ async def report(connection: asyncpg.Connection, tenant_id: str, message_id: str
     await connection.fetch(REPORT.text, *(values[name] for name in REPORT.parameters))
 
 
-async def test_delivery_and_report_change_no_index_of_messages(new_database: NewDatabase, connect: Connect) -> None:
-    url = await new_database()
-    await migrate(url)
+async def test_delivery_and_report_change_no_index_of_messages(
+    new_migrated_database: NewDatabase, connect: Connect
+) -> None:
+    url = await new_migrated_database()
     connection = await connect(url)
     tenant_id = new_id("tn")
 
@@ -65,10 +65,9 @@ async def test_delivery_and_report_change_no_index_of_messages(new_database: New
 
 
 async def test_login_of_a_known_user_changes_no_index_of_updated_rows(
-    new_database: NewDatabase, connect: Connect
+    new_migrated_database: NewDatabase, connect: Connect
 ) -> None:
-    url = await new_database()
-    await migrate(url)
+    url = await new_migrated_database()
     connection = await connect(url)
     await connection.execute(WITHOUT_AUTOVACUUM)
     login = new_login(new_id("tn")) | {"sends_per_hour": 0}

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from auth1.core.ids import new_id
-from auth1.core.postgres.migrations import analyze, migrate
+from auth1.core.postgres.migrations import analyze
 from tests.sql.conftest import Connect, NewDatabase
 from tests.sql.plans import PlanReader
 from tests.sql.test_hot_plans import MODES, SIZES
@@ -54,10 +54,9 @@ VALUES: Mapping[str, Any] = {
 
 
 @pytest.fixture(scope="module", params=SIZES)
-async def url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+async def url(request: pytest.FixtureRequest, new_migrated_database: NewDatabase) -> str:
     """Return a database of a size; only `analysed` was analysed."""
-    url = await new_database()
-    await migrate(url)
+    url = await new_migrated_database()
     connection = await asyncpg.connect(url)
     for table in ("webhooks", "deliveries"):
         await connection.execute(f"alter table {table} set (autovacuum_enabled = off)")

@@ -7,7 +7,8 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from tests.conftest import Started, new_database
+from tests.conftest import Started
+from tests.support.postgres_files import PostgresFiles, new_database
 from tests.support.providers.twilio import TwilioServer
 from tests.tenants.installations import Installation, Installations
 
@@ -16,9 +17,9 @@ NewInstallations = Callable[..., Awaitable[Installations]]
 
 
 @pytest.fixture(scope="module")
-def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def other_server(postgres_files: PostgresFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Return a cluster whose transaction ids are lower."""
-    with PostgresServer(tmp_path_factory.mktemp("other"), durable=False) as server:
+    with postgres_files.server(tmp_path_factory.mktemp("other")) as server:
         yield server
 
 

@@ -12,7 +12,8 @@ from auth1.core.postgres import Queries, Statement
 from auth1.core.postgres.queries import field_names
 from auth1.dev.postgres import PostgresServer
 from auth1.users import export, statements, store
-from tests.conftest import new_database, new_phone
+from tests.conftest import new_phone
+from tests.support.postgres_files import new_database
 from tests.users.conftest import TenantAdmin, new_email
 
 QUERIES = Queries("users")

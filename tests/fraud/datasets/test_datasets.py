@@ -19,9 +19,10 @@ from auth1.fraud.line_types.prefixes import Prefixes, compile_prefixes
 from auth1.fraud.policy import Policy
 from auth1.identifiers import parse_phone
 from auth1.services import Services
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.fraud.line_types.test_line_type_finder import known
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 
 PHONE = "+447912345678"
 

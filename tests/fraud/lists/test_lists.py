@@ -27,19 +27,13 @@ VALUES: dict[Kind, list[str]] = {
 }
 
 identifiers = st.sampled_from([*map(parse_phone, PHONES), *map(parse_email, EMAILS)])
-entries = st.lists(
-    st.sampled_from([(kind, value) for kind, values in VALUES.items() for value in values]).flatmap(
-        lambda one: st.builds(
-            Entry,
-            entry_id=st.uuids().map(str),
-            list=st.sampled_from(["allow", "block"]),
-            kind=st.just(one[0]),
-            value=st.just(one[1]),
-            expires_at=st.sampled_from([NEVER, NOW - 1, NOW, NOW + 1]),
-        )
-    ),
-    max_size=12,
-    unique_by=lambda entry: entry[1:4],
+PAIRS = [(kind, value) for kind, values in VALUES.items() for value in values]
+rows = st.tuples(
+    st.sampled_from(["allow", "block"]), st.sampled_from(PAIRS), st.sampled_from([NEVER, NOW - 1, NOW, NOW + 1])
+)
+# Plain tuples are drawn ten times as fast as entries.
+entries = st.lists(rows, max_size=12, unique_by=lambda row: row[:2]).map(
+    lambda found: [Entry(str(n), name, *pair, expires) for n, (name, pair, expires) in enumerate(found)]  # type: ignore[arg-type]
 )
 
 

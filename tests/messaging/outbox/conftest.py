@@ -8,9 +8,10 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.messaging import dispatcher
-from tests.conftest import Started, new_database
+from tests.conftest import Started
 from tests.messaging.conftest import MessageDatabase, TenantApp
 from tests.support.api_client import ApiClient
+from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import TwilioServer
 
 
