@@ -4,8 +4,11 @@ handlers  show a page, act on its forms
 routes    of these pages
 account   the user's own account
 visits    a request to a page: the login, its language, its cookie
-steps     send and verify a code, continue with a session, consent, leave
+steps     send and verify a code, continue with a session
+links     sign in by a magic link
+profile   add a phone or email that is required, or that the account pages want
+completion  consent, and the way back
 typed     read what a person types
 problems  errors in words for people
-views     the pages as responses
+views     the pages as responses; endings: the last ones
 """

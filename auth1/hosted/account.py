@@ -1,18 +1,21 @@
-"""The pages of a user's own account: devices, applications with access, sign-out and erasure."""
+"""The pages of a user's own account: identifiers, devices, applications with access, sign-out and erasure."""
 
 import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from auth1.account import linking
+from auth1.account.linking import Owner
 from auth1.applications.consents import Consent, end_consent, list_consents
 from auth1.core.crypto import digest
 from auth1.core.http.request import Form, Request, Response
 from auth1.core.ids import new_id
-from auth1.errors import NotFound
+from auth1.errors import Conflict, NotFound, SessionRevoked
 from auth1.events.log import event_context, log_events
 from auth1.hosted import store, views
-from auth1.hosted.store import LoginKey
+from auth1.hosted.store import NO_ADDITION, Addition, LoginKey
 from auth1.hosted.visits import ACCOUNT, Visit, visit_of_account
+from auth1.identifiers import CHANNELS, IdentifierType
 from auth1.magic_links.devices import describe_device
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.requests import AuthorizationRequest
@@ -24,13 +27,23 @@ from auth1.sessions import browser
 from auth1.sessions.browser import BrowserSession
 from auth1.sessions.end import BY_USER, LOGOUT, end_all, end_one
 from auth1.sessions.guards import RECENT_LOGIN_S
-from auth1.sessions.schemas import SessionOut
+from auth1.sessions.schemas import SessionOut, SessionUser
 from auth1.sessions.store import find_session, list_sessions
 from auth1.templates import html
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import service
 
 MAX_SESSIONS = 100
+_SENSITIVE = frozenset({"remove_identifier", "remove_now", "erase", "erase_now"})
+_KINDS: dict[str, IdentifierType] = {"phone": "phone", "email": "email"}
+
+
+class _Identifier(NamedTuple):
+    kind: IdentifierType
+    label: str
+    value: str | None
+    can_change: bool
+    can_remove: bool
 
 
 class _Device(NamedTuple):
@@ -62,7 +75,7 @@ async def show_account(app: Services, request: Request[Issuer]) -> Response:
         visit,
         html.ACCOUNT,
         views.text(visit, "my_account"),
-        identifiers=[value for value in (user.phone, user.email) if value is not None] if user is not None else [],
+        identifiers=_identifiers(visit, user) if user is not None else [],
         sessions=[_device(visit, one, session) for one in sessions],
         apps=[_app(visit, one) for one in await list_consents(app.postgres, tenant_id, session.user_id)],
     )
@@ -71,7 +84,7 @@ async def show_account(app: Services, request: Request[Issuer]) -> Response:
 async def change_account(app: Services, request: Request[Issuer], body: Form) -> Response:
     """Act on a form of the account page.
 
-    It ends sessions, removes the access of an application, signs out, or erases the user.
+    It changes identifiers, ends sessions, removes the access of an application, signs out, or erases the user.
     """
     check_origin(request, origin_of(request.caller.url))
     session = await _session(app, request)
@@ -80,32 +93,65 @@ async def change_account(app: Services, request: Request[Issuer], body: Form) ->
     visit = visit_of_account(app, request, session.session_id)
     if not token_is_valid(app.keyring, body.value(FIELD), visit.secret, ACCOUNT, ""):
         return _show_again(visit)
-    tenant_id, user_id = request.caller.tenant.id, session.user_id
-    match body.value("do"):
+    action = body.value("do") or ""
+    if action not in _SENSITIVE:
+        page = await _act(visit, session, action, body)
+    elif not _is_recent(session):
+        page = await _sign_in(app, request)
+    else:
+        page = await _act_recently(visit, session, action, body)
+    return _show_again(visit) if page is None else page
+
+
+async def _act(visit: Visit, session: BrowserSession, action: str, form: Form) -> Response | None:
+    app, request, tenant_id, user_id = visit.app, visit.request, visit.tenant.id, session.user_id
+    match action:
+        case "add" if (kind := _kind(form)) is not None:
+            return await _add(app, request, session, kind)
         case "sign_out":
             await end_one(app, request, tenant_id, user_id, session.session_id, user_id, LOGOUT)
             return _leave(visit, "signed_out_title")
         case "end":
             with suppress(NotFound):
-                await end_one(app, request, tenant_id, user_id, _id(body, "session"), user_id, BY_USER)
+                await end_one(app, request, tenant_id, user_id, _id(form, "session"), user_id, BY_USER)
         case "end_others":
             await end_all(app, request, tenant_id, user_id, user_id, BY_USER, keep=session.session_id)
         case "remove":
             context = event_context(request, user_id)
             with suppress(NotFound):
-                client_id = _id(body, "client")
+                client_id = _id(form, "client")
                 log_events(app.log, await end_consent(app.postgres, tenant_id, user_id, client_id, context))
-        case "erase" | "erase_now" if time.time() - session.authenticated_at > RECENT_LOGIN_S:
-            return await _sign_in(app, request)
-        case "erase":
+    return None
+
+
+async def _act_recently(visit: Visit, session: BrowserSession, action: str, form: Form) -> Response | None:
+    """Act for a user that signed in within the last 5 minutes."""
+    app, request, user_id, kind = visit.app, visit.request, session.user_id, _kind(form)
+    path = _address(visit.issuer)
+    match action:
+        case "remove_identifier" if kind is not None:
             return views.render_page(
-                visit, html.ACCOUNT_ERASE, views.text(visit, "erase_title"), path=_address(request.caller)
+                visit, html.ACCOUNT_REMOVE, views.text(visit, f"remove_{kind}"), kind=kind, path=path
             )
+        case "remove_now" if kind is not None:
+            # A form of another tab may come after the removal, or name the last one.
+            with suppress(NotFound, Conflict, SessionRevoked):
+                await linking.remove(app, request, Owner(visit.tenant, user_id, session.session_id), kind)
+        case "erase":
+            return views.render_page(visit, html.ACCOUNT_ERASE, views.text(visit, "erase_title"), path=path)
         case "erase_now":
-            admin = TenantAdmin(tenant_id, user_id, request.request_id, request.network)
+            admin = TenantAdmin(visit.tenant.id, user_id, request.request_id, request.network)
             await service.erase_user(app, admin, user_id)
             return _leave(visit, "erased_title")
-    return _show_again(visit)
+    return None
+
+
+def _kind(form: Form) -> IdentifierType | None:
+    return _KINDS.get(form.value("kind") or "")
+
+
+def _is_recent(session: BrowserSession) -> bool:
+    return time.time() - session.authenticated_at <= RECENT_LOGIN_S
 
 
 async def _session(app: Services, request: Request[Issuer]) -> BrowserSession | None:
@@ -113,13 +159,20 @@ async def _session(app: Services, request: Request[Issuer]) -> BrowserSession | 
     return await browser.read(app, request, issuer.tenant, secure=issuer.url.startswith("https:"))
 
 
-async def _sign_in(app: Services, request: Request[Issuer]) -> Response:
+async def _add(app: Services, request: Request[Issuer], session: BrowserSession, kind: IdentifierType) -> Response:
+    """Start a login that adds an identifier, or replaces it; a session that is not recent signs in first."""
+    recent = Addition(kind, session.user_id, session.session_id)
+    addition = recent if _is_recent(session) else Addition(kind)
+    return await _sign_in(app, request, addition)
+
+
+async def _sign_in(app: Services, request: Request[Issuer], addition: Addition = NO_ADDITION) -> Response:
     """Start a login that leads back to the account."""
     issuer = request.caller
     tenant_id, is_secure, login_id = issuer.tenant.id, issuer.url.startswith("https:"), new_id("li")
     secret = browser_cookie.read_secret(request, tenant_id, secure=is_secure) or browser_cookie.new_secret()
     asks = AuthorizationRequest(client_id="", redirect_uri=_address(issuer), scopes=[])
-    await store.insert_account_login(app.postgres, LoginKey(tenant_id, login_id, digest(secret)), asks)
+    await store.insert_account_login(app.postgres, LoginKey(tenant_id, login_id, digest(secret)), asks, addition)
     browser_cookie.set_secret(request, tenant_id, secret, secure=is_secure)
     return views.redirect(visit_of_account(app, request, ""), f"{issuer.url}/login/{login_id}")
 
@@ -150,6 +203,27 @@ def _leave(visit: Visit, title: str) -> Response:
 
 def _address(issuer: Issuer) -> str:
     return f"{issuer.url}/account"
+
+
+def _identifiers(visit: Visit, user: SessionUser) -> list[_Identifier]:
+    """Return phone and email.
+
+    One can be changed where its channel has a provider, and removed where the user has both.
+    """
+    channels, required = views.available_channels(visit), visit.tenant.settings.required_identifiers
+    has_both = user.phone is not None and user.email is not None
+    values: list[tuple[IdentifierType, str | None]] = [("phone", user.phone), ("email", user.email)]
+    return [
+        _Identifier(
+            kind,
+            views.text(visit, kind),
+            value,
+            can_change=CHANNELS[kind] in channels,
+            can_remove=has_both and kind not in required,
+        )
+        for kind, value in values
+        if value is not None or CHANNELS[kind] in channels
+    ]
 
 
 def _device(visit: Visit, session: SessionOut, current: BrowserSession) -> _Device:

@@ -1,9 +1,11 @@
 """Show the page of a login, act on its forms, and report the delivery of its code."""
 
+from collections.abc import Awaitable, Callable
+
 from auth1.core.http.request import Form, Request, Response
-from auth1.hosted import steps, store, views
+from auth1.hosted import completion, endings, links, profile, steps, store, views
 from auth1.hosted.schemas import LoginStatus
-from auth1.hosted.store import Login
+from auth1.hosted.store import Login, Step
 from auth1.hosted.visits import Visit, read_visit
 from auth1.identifiers import Channel
 from auth1.oauth.issuers import Issuer
@@ -12,6 +14,18 @@ from auth1.pages.headers import origin_of
 from auth1.services import Services
 
 _CHANNELS: dict[str, Channel] = {"use_email": "email", "use_phone": "sms"}
+# The forms that send or verify a code, by step and action.
+_FORMS: dict[tuple[Step, str], Callable[[Visit, Login, Form], Awaitable[Response | None]]] = {
+    ("start", "proceed"): steps.send_first_code,
+    ("code", "verify"): steps.verify,
+    ("code", "resend"): steps.send_another_code,
+    ("code", "use_link"): links.send_link,
+    ("waiting", "use_link"): links.send_link,
+    ("waiting", "use_code"): steps.send_another_code,
+    ("profile", "proceed"): profile.send_first_code,
+    ("profile", "verify"): profile.verify,
+    ("profile", "resend"): profile.send_another_code,
+}
 
 
 async def show_login(app: Services, request: Request[Issuer]) -> Response:
@@ -22,7 +36,7 @@ async def show_login(app: Services, request: Request[Issuer]) -> Response:
     visit = await read_visit(app, request)
     login = visit.login
     if login is None or login.is_over:
-        return views.expired_page(visit, login)
+        return endings.expired_page(visit, login)
     page = await _show(visit, login)
     return _reload(visit) if page is None else page
 
@@ -48,9 +62,13 @@ async def continue_login(app: Services, request: Request[Issuer], body: Form) ->
 async def get_login_status(app: Services, request: Request[Issuer]) -> LoginStatus:
     """Return what became of the message with the code, for the script of the page."""
     visit = await read_visit(app, request)
-    if visit.login is None or visit.login.is_over or visit.login.step != "code":
+    login = visit.login
+    if login is not None and not login.is_over and login.step == "waiting":
+        return await links.find_status(visit, login)
+    has_code = login is not None and (login.step == "code" or login.addition is not None)
+    if login is None or login.is_over or not has_code:
         return LoginStatus(text="", final=True, reload=True)
-    delivery, is_final = await steps.find_delivery(visit, visit.login)
+    delivery, is_final = await steps.find_delivery(visit, login)
     return LoginStatus(text=delivery, final=is_final, reload=False)
 
 
@@ -60,36 +78,41 @@ async def _show(visit: Visit, login: Login) -> Response | None:
             return views.start_page(visit, login)
         case "code":
             return await steps.show_code(visit, login)
+        case "waiting":
+            return await links.show_waiting(visit, login)
+        case "profile":
+            return await profile.show(visit, login)
         case "account":
             return await steps.show_account(visit)
         case "consent":
             return views.consent_page(visit, login)
         case "done":
-            return await steps.leave(visit, login)
+            return await completion.leave(visit, login)
         case "refused":
-            return views.refused_page(visit, login, "banned")
-    return views.expired_page(visit, login)
+            return endings.refused_page(visit, login, "banned")
+    return endings.expired_page(visit, login)
 
 
 async def _act(visit: Visit, login: Login, form: Form) -> Response | None:
     action = form.value("do") or ""
+    act = _FORMS.get((login.step, action))
+    if act is not None:
+        return await act(visit, login, form)
     match login.step, action:
-        case "start", "proceed":
-            return await steps.send_first_code(visit, login, form)
-        case "code", "verify":
-            return await steps.verify(visit, login, form)
-        case "code", "resend":
-            return await steps.send_another_code(visit, login, form)
-        case (("start" | "code" | "account"), ("change" | "use_email" | "use_phone")):
+        case "profile", "change":
+            await store.change_addition(visit.app.postgres, visit.key)
+        case (("start" | "code" | "waiting" | "account"), ("change" | "use_email" | "use_phone")):
             await store.start_again(visit.app.postgres, visit.key, _CHANNELS.get(action))
+        case "waiting", "proceed":
+            return await links.redeem(visit, login)
         case "account", "adopt":
             return await steps.adopt(visit, login)
         case "consent", "allow":
-            await steps.allow(visit, login)
-        case (("start" | "code" | "account" | "refused"), "cancel"):
-            return await steps.cancel(visit, login)
+            await completion.allow(visit, login)
+        case (("start" | "code" | "waiting" | "profile" | "account" | "refused"), "cancel"):
+            return await completion.cancel(visit, login)
         case "consent", "deny":
-            return await steps.cancel(visit, login)
+            return await completion.cancel(visit, login)
     return None
 
 

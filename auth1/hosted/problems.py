@@ -2,6 +2,7 @@
 
 from auth1.errors import (
     ApiError,
+    Conflict,
     CountryNotAllowed,
     HookDenied,
     InvalidCode,
@@ -20,6 +21,7 @@ from auth1.identifiers import Channel
 from auth1.templates.login_pages import duration
 
 _TEXTS: dict[type[ApiError], str] = {
+    Conflict: "taken",
     CountryNotAllowed: "country",
     HookDenied: "denied",
     InvalidCode: "wrong",

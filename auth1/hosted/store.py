@@ -4,7 +4,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from auth1.core.postgres import Postgres, Queries, repeat_once
-from auth1.identifiers import Channel, Identifier, stored_identifier
+from auth1.identifiers import Channel, Identifier, IdentifierType, stored_identifier
 from auth1.oauth.requests import AuthorizationRequest, decode_request, encode_request
 
 _QUERIES = Queries("hosted")
@@ -23,7 +23,8 @@ class LoginKey(NamedTuple):
 class Login(NamedTuple):
     """A login, of an application or of the account pages (`client_id` null); `resend_after` is in seconds.
 
-    `client_name` is null where the application was deleted or disabled.
+    `client_name` is null where the application was deleted or disabled. `adding` is the type of an identifier to add,
+    and `added` that identifier, once a code was sent. `link_box` is the sealed secret of a magic link.
     """
 
     id: str
@@ -37,6 +38,9 @@ class Login(NamedTuple):
     user_id: str | None
     session_id: str | None
     locale: str | None
+    adding: IdentifierType | None
+    added: str | None
+    link_box: bytes | None
     code_length: int | None
     resend_after: int | None
     is_expired: bool
@@ -59,14 +63,33 @@ class Login(NamedTuple):
             return None
         return stored_identifier("phone" if self.channel == "sms" else "email", self.identifier)
 
+    @property
+    def addition(self) -> Identifier | None:
+        """Return the identifier that the user adds, once a code was sent."""
+        if self.adding is None or self.added is None:
+            return None
+        return stored_identifier(self.adding, self.added)
+
 
 class SentCode(NamedTuple):
-    """A code that was sent. Without `challenge_id` it is one that was sent before."""
+    """A code that was sent. Without `challenge_id` it is one that was sent before. `link_box`: of a link instead."""
 
     identifier: Identifier
     challenge_id: str | None
     code_length: int
     resend_after: int
+    link_box: bytes | None = None
+
+
+class Addition(NamedTuple):
+    """A login for the account pages that adds an identifier. Without a session the user signs in first."""
+
+    adding: IdentifierType | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+
+
+NO_ADDITION = Addition()
 
 
 class Completion(NamedTuple):
@@ -79,6 +102,7 @@ class Completion(NamedTuple):
     session_id: str
     amr: list[str]
     new_digest: bytes
+    adding: IdentifierType | None
 
 
 class _RecordSent(NamedTuple):
@@ -90,6 +114,28 @@ class _RecordSent(NamedTuple):
     challenge_id: str | None
     code_length: int
     resend_after: int
+    link_box: bytes | None
+    step: Step
+
+
+class _RecordAddition(NamedTuple):
+    tenant_id: str
+    login_id: str
+    browser_digest: bytes
+    identifier: str
+    type: IdentifierType
+    challenge_id: str | None
+    code_length: int
+    resend_after: int
+
+
+class _FinishAddition(NamedTuple):
+    tenant_id: str
+    login_id: str
+    browser_digest: bytes
+    type: IdentifierType
+    step: Step
+    adding: IdentifierType | None
 
 
 class _StartAgain(NamedTuple):
@@ -117,6 +163,7 @@ class _CompleteLogin(NamedTuple):
     session_id: str
     amr: list[str]
     new_digest: bytes
+    adding: IdentifierType | None
 
 
 class _Committed(NamedTuple):
@@ -130,6 +177,10 @@ class _NewLogin(NamedTuple):
     login_id: str
     browser_digest: bytes
     request: str
+    step: Step
+    adding: IdentifierType | None
+    user_id: str | None
+    session_id: str | None
 
 
 class _Moved(NamedTuple):
@@ -143,13 +194,19 @@ _START_AGAIN = _QUERIES.statement("start_again", _StartAgain, _Moved)
 _SET_LOCALE = _QUERIES.statement("set_locale", _SetLocale, _Moved)
 _COMPLETE_LOGIN = _QUERIES.statement("complete_login", _CompleteLogin, _Moved)
 _FIND_COMPLETED = _QUERIES.statement("find_completed_login", _Committed, _Moved)
+_RECORD_ADDITION = _QUERIES.statement("record_addition", _RecordAddition, _Moved)
+_CHANGE_ADDITION = _QUERIES.statement("change_addition", LoginKey, _Moved)
+_FINISH_ADDITION = _QUERIES.statement("finish_addition", _FinishAddition, _Moved)
 _FINISH_CONSENT = _QUERIES.statement("finish_consent", LoginKey, _Moved)
 _REFUSE_LOGIN = _QUERIES.statement("refuse_login", LoginKey, _Moved)
 
 
-async def insert_account_login(postgres: Postgres, key: LoginKey, request: AuthorizationRequest) -> None:
+async def insert_account_login(
+    postgres: Postgres, key: LoginKey, request: AuthorizationRequest, addition: Addition
+) -> None:
     """Insert a login for the account pages."""
-    await postgres.row(_INSERT_LOGIN, _NewLogin(*key, encode_request(request)))
+    step: Step = "start" if addition.session_id is None else "profile"
+    await postgres.row(_INSERT_LOGIN, _NewLogin(*key, encode_request(request), step, *addition))
 
 
 async def find_login(postgres: Postgres, key: LoginKey) -> Login | None:
@@ -158,10 +215,40 @@ async def find_login(postgres: Postgres, key: LoginKey) -> Login | None:
 
 
 async def record_sent(postgres: Postgres, key: LoginKey, sent: SentCode) -> bool:
-    """Move to the step `code`. Return whether the login was in the step `start` or `code`."""
-    identifier = sent.identifier
-    row = _RecordSent(*key, identifier.value, identifier.channel, *sent[1:])
+    """Move to the step `code`, or `waiting` for a link. Return whether the login was at one of them, or at `start`."""
+    step: Step = "code" if sent.link_box is None else "waiting"
+    row = _RecordSent(
+        *key,
+        sent.identifier.value,
+        sent.identifier.channel,
+        sent.challenge_id,
+        sent.code_length,
+        sent.resend_after,
+        sent.link_box,
+        step,
+    )
     return await postgres.row(_RECORD_SENT, row) is not None
+
+
+async def record_addition(postgres: Postgres, key: LoginKey, sent: SentCode) -> None:
+    """Keep the identifier that the user adds, and its code."""
+    identifier = sent.identifier
+    row = _RecordAddition(
+        *key, identifier.value, identifier.type, sent.challenge_id, sent.code_length, sent.resend_after
+    )
+    await postgres.row(_RECORD_ADDITION, row)
+
+
+async def change_addition(postgres: Postgres, key: LoginKey) -> None:
+    """Let the user enter another identifier to add."""
+    await postgres.row(_CHANGE_ADDITION, key)
+
+
+async def finish_addition(
+    postgres: Postgres, key: LoginKey, added: IdentifierType, step: Step, adding: IdentifierType | None
+) -> None:
+    """Move on after an identifier was added: to `step`, or to the next identifier to add."""
+    await postgres.row(_FINISH_ADDITION, _FinishAddition(*key, added, step, adding))
 
 
 async def start_again(postgres: Postgres, key: LoginKey, channel: Channel | None) -> None:

@@ -41,6 +41,11 @@ def read_code(text: str) -> str:
     return "".join(_digit(character) for character in text if character not in _SEPARATORS)
 
 
+def is_code(text: str) -> bool:
+    """Return whether a text can be a code."""
+    return text.isascii() and text.isdigit() and 4 <= len(text) <= 12
+
+
 def countries_of(settings: TenantSettings, tags: Iterable[str]) -> list[str]:
     """Return the countries of a number without a country code, the likeliest first.
 

@@ -6,15 +6,15 @@ import msgspec
 from jinja2 import Template
 
 from auth1.api_error import PowChallenge
+from auth1.challenges.schemas import MessageOut
 from auth1.core.http.request import Response
 from auth1.hosted.store import Login
 from auth1.hosted.typed import shown_number
 from auth1.hosted.visits import Visit
-from auth1.identifiers import Channel, Identifier
-from auth1.oauth.codes import AuthorizationResponse
+from auth1.identifiers import CHANNELS, Channel, Identifier
 from auth1.pages.errors import HTML
 from auth1.pages.forms import form_token
-from auth1.pages.headers import form_page_headers, origin_of
+from auth1.pages.headers import form_page_headers
 from auth1.pages.script import SCRIPT
 from auth1.templates import html
 from auth1.templates.locales import parse_accept_language
@@ -77,14 +77,26 @@ def proof_page(visit: Visit, identifier: Identifier, challenge: PowChallenge, ac
         identifier=identifier.value,
         action=action,
         challenge=msgspec.json.encode(challenge).decode(),
-        has_email=identifier.channel == "sms" and "email" in available_channels(visit),
+        has_email=_can_use_email(visit, identifier),
     )
 
 
-def code_page(visit: Visit, login: Login, delivery: str, *, problem: str | None = None) -> Response:
+def _can_use_email(visit: Visit, identifier: Identifier) -> bool:
+    """Return whether a login by phone can continue by email."""
+    is_login = visit.login is None or visit.login.step != "profile"
+    return is_login and identifier.channel == "sms" and "email" in available_channels(visit)
+
+
+def code_page(
+    visit: Visit,
+    login: Login,
+    recipient: Identifier,
+    delivery: str,
+    others: list[tuple[str, str]],
+    *,
+    problem: str | None = None,
+) -> Response:
     """Return the page with one field for the code. `delivery` says what became of the message."""
-    recipient = login.recipient
-    assert recipient is not None, "a login in the step `code` has a recipient"
     wait = login.resend_after or 0
     sent = f"sent_{recipient.channel}"
     return render_page(
@@ -98,11 +110,81 @@ def code_page(visit: Visit, login: Login, delivery: str, *, problem: str | None 
         described_by=_described_by("sent", problem),
         resend_after=wait,
         resend_in=duration(wait),
-        others=[
-            ("change", text(visit, "change_phone" if recipient.channel == "sms" else "change_email")),
-            *(_other(visit, channel) for channel in available_channels(visit) if channel != recipient.channel),
-        ],
+        can_use_link=login.step == "code" and recipient.channel == "email",
+        others=others,
     )
+
+
+def waiting_page(
+    visit: Visit, login: Login, delivery: str, *, is_confirmed: bool, link: str | None, problem: str | None = None
+) -> Response:
+    """Return the page that waits for a link. `link` is shown in the sandbox, which sends no emails."""
+    recipient = login.recipient
+    assert recipient is not None, "a login in the step `waiting` has a recipient"
+    wait = login.resend_after or 0
+    return render_page(
+        visit,
+        html.LOGIN_WAITING,
+        text(visit, "done_title" if is_confirmed else "waiting_title"),
+        problem=problem,
+        sent=text(visit, "sent_link", destination=recipient.masked),
+        delivery=delivery,
+        path=visit.url,
+        is_confirmed=is_confirmed,
+        link=link,
+        resend_after=wait,
+        resend_in=duration(wait),
+        others=other_ways(visit, recipient),
+    )
+
+
+def profile_page(visit: Visit, login: Login, *, typed: str = "", problem: str | None = None) -> Response:
+    """Return the page with one field for a phone or an email that the user adds."""
+    assert login.adding is not None, "a login in the step `profile` has an identifier to add"
+    channel = CHANNELS[login.adding]
+    input_type, autocomplete = _TYPES[channel]
+    has_hint = channel != "email"
+    return render_page(
+        visit,
+        html.LOGIN_PROFILE,
+        text(visit, f"add_{login.adding}"),
+        problem=problem,
+        reason=text(visit, f"required_{login.adding}", brand=visit.brand) if login.client_id is not None else "",
+        label=text(visit, _LABELS[channel]),
+        type=input_type,
+        autocomplete=autocomplete,
+        has_hint=has_hint,
+        described_by=_described_by("hint" if has_hint else "", problem),
+        typed=typed,
+        account=None if login.client_id is not None else login.authorization.redirect_uri,
+    )
+
+
+def delivery_text(visit: Visit, message: MessageOut | None) -> tuple[str, bool]:
+    """Return what became of a message, in words, and whether that is final."""
+    match message.state if message is not None else None:
+        case "queued":
+            return text(visit, "sending"), False
+        case "sent":
+            return text(visit, "message_sent"), False
+        case "delivered":
+            return text(visit, "delivered"), True
+        case "failed":
+            recipient = visit.login.recipient if visit.login is not None else None
+            has_email = recipient is not None and _can_use_email(visit, recipient)
+            return text(visit, "undelivered_phone" if has_email else "undelivered"), True
+    return "", False
+
+
+def other_ways(visit: Visit, recipient: Identifier) -> list[tuple[str, str]]:
+    """Return the actions that change the recipient or the channel of a login, and their texts."""
+    ways = [_other(visit, channel) for channel in available_channels(visit) if channel != recipient.channel]
+    return [change_way(visit, recipient), *ways]
+
+
+def change_way(visit: Visit, recipient: Identifier) -> tuple[str, str]:
+    """Return the action that changes the recipient, and its text."""
+    return "change", text(visit, "change_phone" if recipient.channel == "sms" else "change_email")
 
 
 def account_page(visit: Visit, name: str) -> Response:
@@ -131,39 +213,6 @@ def scope_texts(visit: Visit, scopes: Sequence[str]) -> list[str]:
     return texts + [text(visit, "scope_other", name=scope) for scope in own]
 
 
-def leave_page(visit: Visit, login: Login, response: AuthorizationResponse) -> Response:
-    """Return the page that leads to the application.
-
-    Browsers apply `form-action` to all redirects after a form, also to those of the application. So the last step is a
-    page of its own: it also leads to private schemes, and can post the response.
-    """
-    posts = response.mode == "form_post"
-    return render_page(
-        visit,
-        html.LOGIN_LEAVE,
-        text(visit, "leaving", client=login.client_name or ""),
-        posts_elsewhere=posts,
-        url=response.redirect_uri if posts else response.location(),
-        fields=response.parameters if posts else [],
-    )
-
-
-def done_page(visit: Visit, login: Login) -> Response:
-    """Return the page of a login whose response the application has redeemed."""
-    client = login.client_name or ""
-    return _message(visit, "done_title", text(visit, "done", client=client), login)
-
-
-def refused_page(visit: Visit, login: Login, reason: str) -> Response:
-    """Return the page of a user that may not sign in. Its button reports that to the application."""
-    return _message(visit, "refused_title", text(visit, reason), login, is_reported=True, status=403)
-
-
-def expired_page(visit: Visit, login: Login | None = None) -> Response:
-    """Return the page of a login that is unknown, too old, or of another browser."""
-    return _message(visit, "expired_title", text(visit, "expired"), login, status=400)
-
-
 def redirect(visit: Visit, url: str) -> Response:
     """Return the redirect to a page of ours."""
     visit.request.headers += [(b"location", url.encode()), (b"cache-control", b"no-store")]
@@ -186,30 +235,6 @@ def accepted_languages(visit: Visit) -> list[str]:
     """Return the languages that the browser accepts."""
     header = b",".join(visit.request.values(b"accept-language"))
     return parse_accept_language(header.decode("latin-1"))
-
-
-def _message(
-    visit: Visit, title: str, message: str, login: Login | None, *, is_reported: bool = False, status: int = 200
-) -> Response:
-    """Return a page with a sentence, and the way back to the application."""
-    client = login.client_name if login is not None else None
-    home = _home(login) if client is not None else None
-    return render_page(
-        visit,
-        html.LOGIN_MESSAGE,
-        text(visit, title),
-        status=status,
-        text=message,
-        is_reported=is_reported and client is not None,
-        url=home,
-        back=text(visit, "back", client=client) if client is not None else "",
-    )
-
-
-def _home(login: Login | None) -> str | None:
-    """Return the address of the application, if it has one in the web."""
-    redirect_uri = login.authorization.redirect_uri if login is not None else ""
-    return f"{origin_of(redirect_uri)}/" if redirect_uri.startswith("http") else None
 
 
 def _other(visit: Visit, channel: Channel) -> tuple[str, str]:

@@ -12,25 +12,20 @@ from auth1.challenges.schemas import ChallengeGrant, CodeGrant
 from auth1.core.crypto import digest
 from auth1.core.http.request import Request, Response
 from auth1.core.ids import new_id
-from auth1.errors import AuthorizationPending, NoActiveChallenge, UserBanned
 from auth1.events.log import event_context, log_events
-from auth1.fraud.verification import settle_right_code
-from auth1.hooks.config import Pause
-from auth1.identifiers import Identifier, stored_identifier
 from auth1.magic_links import pages, store
 from auth1.magic_links.devices import describe_device
-from auth1.magic_links.store import ConfirmLink, Proof, Redeemed, RedeemLink
+from auth1.magic_links.redeem import open_session
+from auth1.magic_links.store import ConfirmLink, Proof
 from auth1.pages.headers import page_headers
 from auth1.pages.theme import default_theme, tenant_theme
 from auth1.services import Services
 from auth1.sessions import create
-from auth1.sessions.login_hooks import run_login
 from auth1.sessions.schemas import Verified
 from auth1.templates.pages import RequestOrigin, WayBack
 from auth1.tenants.settings import Tenant
 
 ACTOR = "link"
-POLL_S = 2
 
 
 async def show_link(app: Services, request: Request[None]) -> Response:
@@ -76,47 +71,16 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
 async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:
     """Redeem a confirmed link: open a session, and return its tokens."""
     tenant = request.caller
-    redemption = RedeemLink(
-        tenant_id=tenant.id,
-        context=event_context(request, tenant.key_id),
-        proof=_proof(grant),
-        user_id=new_id("usr"),
-        session=create.new_session(request, tenant),
-        event_id=new_id("evt"),
-        user_event_id=new_id("evt"),
-    )
-
-    async def run(pause_before: Pause | None, allowed_user_id: str | None) -> Redeemed:
-        paused = redemption._replace(pause_before=pause_before, allowed_user_id=allowed_user_id)
-        return await store.redeem_link(app.postgres, paused)
-
-    session_id = redemption.session.session_id
-    redeemed, claims = await run_login(app, request, tenant, session_id, run, _identifier_of)
-    log_events(app.log, redeemed.events)
-    match redeemed.verdict:
-        case "banned":
-            raise UserBanned
-        case "pending":
-            raise AuthorizationPending(retry_after=POLL_S)
-        case "none":
-            raise NoActiveChallenge
-    assert redeemed.user_id is not None, "a redeemed link has a user"
-    identifier = _identifier_of(redeemed)
-    settle_right_code(app, request, tenant, identifier)
+    opened, identifier = await open_session(app, request, tenant, _proof(grant))
     return await create.issue_tokens(
         app,
         tenant,
-        redemption.session,
-        redeemed.user_id,
+        opened.session,
+        opened.user_id,
         identifier,
-        is_new_user=redeemed.is_new_user,
-        claims=claims,
+        is_new_user=opened.is_new_user,
+        claims=opened.claims,
     )
-
-
-def _identifier_of(redeemed: Redeemed) -> Identifier:
-    assert redeemed.identifier is not None, "a redeemed link has an identifier"
-    return stored_identifier("email", redeemed.identifier)
 
 
 def _expired(request: Request[None], link: store.Link | None) -> Response:

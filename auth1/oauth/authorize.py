@@ -8,6 +8,7 @@ from collections import Counter
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from auth1.account.required import missing_identifiers
 from auth1.core.crypto import digest
 from auth1.core.http.request import LONG_TARGET_BYTES, Form, Request, Response
 from auth1.core.ids import new_id
@@ -156,6 +157,8 @@ async def _step(
     # Any program of the device can imitate a native application, so the user confirms (RFC 8252, 8.6).
     is_imitable = client.kind == "native" and not authorization.redirect_uri.startswith("https:")
     if "select_account" in authorization.prompt or is_imitable:
+        return "account"
+    if await missing_identifiers(app, issuer.tenant, session.session_id):
         return "account"
     if "consent" in authorization.prompt or await needs_consent(
         app, issuer, session.user_id, client.client_id, authorization.scopes

@@ -2,14 +2,14 @@
 (() => {
   const find = (name) => document.querySelector(`[data-${name}]`);
 
-  // Until the server allows another code, the button is replaced by the time that remains.
+  // Until the server allows another code, its buttons are replaced by the time that remains.
   const countdown = find("resend-after");
   if (countdown) {
-    const button = find("resend");
+    const buttons = document.querySelectorAll("[data-resend]");
     const ends = performance.now() + 1000 * countdown.dataset.resendAfter;
     const show = () => {
       const seconds = Math.ceil((ends - performance.now()) / 1000);
-      button.hidden = seconds > 0;
+      for (const button of buttons) button.hidden = seconds > 0;
       countdown.hidden = seconds <= 0;
       if (seconds <= 0) return;
       const parts = seconds < 3600 ? [Math.floor(seconds / 60)] : [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
@@ -20,9 +20,10 @@
     show();
   }
 
-  // The delivery of the message: often at first, then less and less, for two minutes.
+  // The delivery of the message: often at first, then less and less, for two minutes. A link is awaited until it expires.
   const delivery = find("status");
   if (delivery) {
+    const every = Number(delivery.dataset.every);
     let wait = 2000;
     const poll = async () => {
       const response = await fetch(delivery.dataset.status, { cache: "no-store" }).catch(() => null);
@@ -32,7 +33,7 @@
         if (delivery.textContent !== status.text) delivery.textContent = status.text;
         if (status.final) return;
       }
-      if ((wait *= 2) <= 64000) setTimeout(poll, wait);
+      if (every || (wait *= 2) <= 64000) setTimeout(poll, every || wait);
     };
     setTimeout(poll, wait);
   }
@@ -79,7 +80,7 @@
       });
   }
 
-  // A response by form_post, which otherwise needs a press of its button.
+  // A response by form_post, or a link that was opened; otherwise they need a press of the button.
   const answer = find("answer");
   if (answer) answer.submit();
 })();

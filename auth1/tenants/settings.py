@@ -19,6 +19,7 @@ _Country = Annotated[
         extra={"message": "Must be an ISO 3166-1 alpha-2 country code, such as US."},
     ),
 ]
+_RequiredIdentifiers = Annotated[tuple[Literal["phone", "email"], ...], msgspec.Meta(max_length=2)]
 _Countries = Annotated[tuple[_Country, ...], msgspec.Meta(max_length=250)]
 # The name at the start of an SMS: printable, and nothing that a phone turns into a link.
 _Branding = Annotated[
@@ -136,6 +137,10 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         Literal["open", "closed"],
         msgspec.Meta(description="Closed: only existing users log in; codes are sent to no other phone or email."),
     ] = "open"
+    required_identifiers: Annotated[
+        _RequiredIdentifiers,
+        msgspec.Meta(description="Identifiers that the hosted login adds to a user without them."),
+    ] = ()
     require_challenge_id: Annotated[
         bool, msgspec.Meta(description="Accept a code only together with its challenge_id.")
     ] = False

@@ -2,14 +2,15 @@
 -- that finds the login in another step changes nothing, and returns no row.
 
 -- name: insert_account_login
--- A login for the account pages, without an application.
-insert into logins (tenant_id, id, browser_digest, request) values (@tenant_id, @login_id, @browser_digest, @request::text::jsonb)
+-- A login for the account pages, without an application. With a session it begins at the step `profile`, to add an identifier.
+insert into logins (tenant_id, id, browser_digest, request, step, adding, user_id, session_id)
+values (@tenant_id, @login_id, @browser_digest, @request::text::jsonb, @step, @adding, @user_id, @session_id)
 returning id
 
 -- name: find_login
 -- A login and its application.
 select l.id, l.client_id, a.name as client_name, l.request::text as request, l.step, l.identifier, l.channel, l.challenge_id,
-  l.user_id, l.session_id, l.locale, l.code_length::int as code_length,
+  l.user_id, l.session_id, l.locale, l.adding, l.added, l.link_box, l.code_length::int as code_length,
   greatest(0, ceil(extract(epoch from l.resend_at - now())))::int as resend_after,
   l.expires_at <= now() as is_expired, l.redeemed_at is not null as is_redeemed
 from logins l
@@ -19,18 +20,18 @@ left join lateral (
 where l.tenant_id = @tenant_id and l.id = @login_id and l.browser_digest = @browser_digest
 
 -- name: record_sent
--- A code was sent, or one that was sent before is still valid: `challenge_id` is then null.
-update logins set step = 'code', identifier = @identifier, channel = @channel, challenge_id = @challenge_id::text,
-  code_length = @code_length::int, resend_at = now() + @resend_after::int * interval '1 s'
-where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('start', 'code')
+-- A code or a link was sent, or a code that was sent before is still valid: `challenge_id` is then null.
+update logins set step = @step, identifier = @identifier, channel = @channel, challenge_id = @challenge_id::text,
+  code_length = @code_length::int, resend_at = now() + @resend_after::int * interval '1 s', link_box = @link_box::bytea
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('start', 'code', 'waiting')
 returning id
 
 -- name: start_again
 -- Another phone or email, or another account. `channel` is the channel that the user chose, or null.
-update logins set step = 'start', identifier = null, channel = @channel::text, challenge_id = null, code_length = null,
-  resend_at = null, user_id = null, session_id = null, amr = null
+update logins set step = 'start', identifier = null, channel = @channel::text, challenge_id = null, code_length = null, resend_at = null,
+  link_box = null, user_id = null, session_id = null, amr = null, added = null, adding = case when client_id is null then adding end
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest
-  and step in ('start', 'code', 'account', 'consent')
+  and step in ('start', 'code', 'waiting', 'profile', 'account', 'consent')
 returning id
 
 -- name: set_locale
@@ -50,10 +51,11 @@ with own as materialized (
   select id from users where tenant_id = @tenant_id and id = @user_id for key share
 ), completed as (
   update logins l set step = @step, identifier = @identifier, channel = @channel, user_id = @user_id, session_id = @session_id,
-    amr = @amr::text[], browser_digest = @new_digest
+    amr = @amr::text[], browser_digest = @new_digest, adding = @adding::text, challenge_id = null, code_length = null,
+    resend_at = null, link_box = null
   from own o
-  where l.tenant_id = @tenant_id and l.id = o.id and o.id = @login_id and o.step in ('code', 'account') and o.expires_at > now()
-    and exists (select from owner)
+  where l.tenant_id = @tenant_id and l.id = o.id and o.id = @login_id and o.step in ('code', 'waiting', 'account')
+    and o.expires_at > now() and exists (select from owner)
   returning l.id
 ), others as (
   update logins l set browser_digest = @new_digest
@@ -69,6 +71,25 @@ select id from completed
 -- A login that complete_login gave a new cookie, which no other call knows.
 select id from logins where tenant_id = @tenant_id and id = @login_id and browser_digest = @new_digest
 
+-- name: record_addition
+-- A code was sent to an identifier that the user adds.
+update logins set added = @identifier, challenge_id = @challenge_id, code_length = @code_length::int,
+  resend_at = now() + @resend_after::int * interval '1 s'
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'profile' and adding = @type
+returning id
+
+-- name: change_addition
+-- Another phone or email to add.
+update logins set added = null, challenge_id = null, code_length = null, resend_at = null
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'profile'
+returning id
+
+-- name: finish_addition
+-- The identifier was added. The next step is another one, or the end of the profile.
+update logins set step = @step, adding = @adding::text, added = null, challenge_id = null, code_length = null, resend_at = null
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'profile' and adding = @type
+returning id
+
 -- name: finish_consent
 -- The user allowed the scopes.
 update logins set step = 'done'
@@ -78,5 +99,5 @@ returning id
 -- name: refuse_login
 -- The user may not sign in.
 update logins set step = 'refused'
-where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'code'
+where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('code', 'waiting')
 returning id

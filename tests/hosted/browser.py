@@ -25,6 +25,7 @@ class Page(HTMLParser):
     leads_to: str | None = None  # by a meta element
     posts_to: str | None = None  # by a form to another origin
     lang: str | None = None
+    links: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -43,6 +44,8 @@ class Page(HTMLParser):
             if named["type"] == "hidden":
                 self.forms[-1][named["name"] or ""] = named.get("value") or ""
             self.fields[named["name"] or ""] = named
+        elif tag == "a":
+            self.links.append(named.get("href") or "")
         elif tag == "button" and named.get("name") == "do":
             self.buttons.append(named["value"] or "")
         elif tag == "meta" and named.get("http-equiv") == "refresh":

@@ -103,7 +103,9 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     proof_title: str
     proof: str
     proof_no_script: str
+    proof_no_script_email: str
     proof_failed: str
+    proof_failed_email: str
     account_title: str
     continue_as: str
     other_account: str
@@ -160,6 +162,34 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     erased_title: str
     signed_out_title: str
     close_page: str
+    undelivered_phone: str
+    sending: str
+    message_sent: str
+    use_link: str
+    use_code: str
+    waiting_title: str
+    sent_link: str
+    waiting: str
+    link_pending: str
+    link_ended: str
+    resend_link: str
+    link_resend_in: str
+    open_link: str
+    add_phone: str
+    add_email: str
+    required_phone: str
+    required_email: str
+    already_yours: str
+    taken: str
+    add: str
+    replace: str
+    none: str
+    remove_identifier: str
+    remove_phone: str
+    remove_email: str
+    remove_text: str
+    terms: str
+    privacy: str
 
     def fill(self, key: str, /, **values: object) -> str:
         """Return a text with its values. They are not parsed: a brand named `{name}` is shown as it is."""
