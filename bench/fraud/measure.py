@@ -143,7 +143,8 @@ async def run_job(job: Job, urls: Servers, redis: Redis) -> list[Figures]:
 
 
 async def _play_rules(world: World, job: Job, variant: Variant, rules: PythonRules | RedisRules) -> Figures:
-    rules.exempts_known, rules.uses_history = variant.exempts_known, variant.uses_history
+    for name in ("exempts_known", "limits_known", "trusts_networks", "uses_history"):
+        setattr(rules, name, getattr(variant, name))
     play = Play(world, rules, Limits(releases=variant.releases), offers_proofs=variant.offers_proofs)
     name = RULES if job.variant == "all rules" else f"{RULES}, {job.variant}"
     start = await _warm_up(world, job, play, rules)

@@ -68,10 +68,14 @@ _ABLATED_ONCE = {
     replace(_LITTLE, event="home_random", days=0.3): ("price floor",),
     Setting("launch", days=0.2): ("release",),
 }
+# The attacks that no rule needs above, so that each one is played with and without solving proofs.
+_OTHERS = (
+    *(replace(_LITTLE, event=event, days=0.9) for event in ("range_slow", "spread_slow")),
+    *(replace(_LITTLE, event=event, days=0.4) for event in ("fake_10%", "fake_25%", "own_33%", "own_100%")),
+    *(replace(_LITTLE, event=event, days=0.4) for event in ("spread_hosting", "voip_signups", "lock_out_block")),
+)
 NOT_SOLVING = tuple(
-    replace(setting, solves=False)
-    for setting in _ABLATED
-    if setting.event in ("one_block", "range_fast", "spread", "home_random", "fake_40%", "own_0%")
+    replace(setting, solves=False) for setting in (*_ABLATED, *_ABLATED_ONCE, *_OTHERS) if setting.event in ATTACKS
 )
 # Those that show what a signal is worth, and what it costs honest people.
 _SIGNALLED = (
@@ -96,7 +100,7 @@ def full(engine: Engine, seed: int) -> list[Job]:
     found = [Job(setting, OTHERS if setting in _COMPARED else ("limits",), engine=engine) for setting in SOLVING]
     found += [Job(setting, ("limits",), engine=engine) for setting in SPECIAL]
     found += [Job(setting, OTHERS if setting in _COMPARED else (), engine=engine) for setting in HONEST]
-    found += [Job(setting, engine=engine) for setting in NOT_SOLVING]
+    found += [Job(setting, engine=engine) for setting in (*_OTHERS, *NOT_SOLVING)]
     found.append(replace(FLUSHED, engine=engine))
     return [replace(job, setting=replace(job.setting, seed=seed)) for job in found]
 

@@ -7,10 +7,13 @@ loaded at another tenant.
 
 import pickle
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import NamedTuple
+from unittest.mock import patch
 
 import msgspec
 
+from auth1.fraud import rules
 from auth1.fraud.constants import CROSS_TENANT_S, GUESSING_DECAY_S
 from auth1.fraud.policy import Policy
 from auth1.fraud.rules import Decision, Facts, Load, country_ratio, evaluate, guessing_load, is_known
@@ -45,7 +48,7 @@ class ProductRules:
         self.policy = policy or Policy()
         self._signals = Signals(frozenset(self.policy.signals))
         self._seen: tuple[Request | None, tuple[str, ...]] = (None, ())
-        self.exempts_known = self.uses_history = True
+        self.exempts_known = self.limits_known = self.trusts_networks = self.uses_history = True
         self._tenants = sorted({request.tenant for request in world.requests})
         self._codes: dict[tuple[int, int, int], list[int]] = defaultdict(_zeros)  # answered, unanswered
         self._codes.update({person: [*counts] for person, counts in world.history.items()})
@@ -75,7 +78,9 @@ class ProductRules:
     def is_known(self, request: Request) -> bool:
         """Return whether a number is known, from the counts in its row."""
         counts = self._codes.get(request.person)
-        return self.exempts_known and counts is not None and is_known(answered=counts[0], unanswered=counts[1])
+        if not self.exempts_known or counts is None:
+            return False
+        return is_known(answered=counts[0], unanswered=counts[1] if self.limits_known else 0)
 
     def in_country(self, request: Request) -> bool:
         """Return whether a GEOIP_FILE finds the address in the country of the number."""
@@ -169,7 +174,8 @@ class PythonRules(ProductRules):
         facts = self.facts(request, proof=proof, known=known).with_states(after)
         if len(self._tenants) > 1:
             facts = msgspec.structs.replace(facts, loaded_elsewhere=self._loaded_elsewhere(request, keys))
-        found = evaluate(self.policy, facts, BUDGET)
+        with nullcontext() if self.trusts_networks else patch.object(rules, "TRUST_DIVISOR", 1.0):  # nothing is awaited
+            found = evaluate(self.policy, facts, BUDGET)
         return found.decision, found.scope, found.loads
 
     def _loaded_elsewhere(self, request: Request, keys: dict[Scope, Key]) -> tuple[str, ...]:

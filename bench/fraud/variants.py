@@ -14,12 +14,15 @@ SIGNAL_WEIGHT = 0.5
 class Variant:
     """A policy, and the parts that no policy changes.
 
-    `exempts_known`: rule 3, numbers that have logged in here. `uses_history`: ratios of countries. `releases`: rule 6.
-    `offers_proofs`: a doubtful request may carry a proof; else it is rejected.
+    `exempts_known`: rule 3, numbers that have logged in here. `limits_known`: they must answer most of their codes.
+    `trusts_networks`: rule 3, networks with a login and addresses in the number's country. `uses_history`: ratios of
+    countries. `releases`: rule 6. `offers_proofs`: a doubtful request may carry a proof; else it is rejected.
     """
 
     policy: Policy | None = None
     exempts_known: bool = True
+    limits_known: bool = True
+    trusts_networks: bool = True
     uses_history: bool = True
     releases: bool = True
     offers_proofs: bool = True
@@ -43,6 +46,8 @@ VARIANTS: dict[str, Variant] = {
     "without cross_tenant": Variant(without("cross_tenant")),
     "without guessing": Variant(without("guessing")),
     "without known numbers": Variant(exempts_known=False),
+    "without limit of known numbers": Variant(limits_known=False),
+    "without known networks": Variant(trusts_networks=False),
     "without history": Variant(uses_history=False),
     "without price floor": Variant(Policy(price_floor=0.0)),
     "without release": Variant(releases=False),
