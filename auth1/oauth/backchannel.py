@@ -2,9 +2,14 @@
 
 The statement that ends a session queues a message for each application that has a grant of it. A message is delivered
 at least once, with three attempts; then an event says that it was given up.
+
+Calls of one application or tenant leave the others room: a slow receiver has at most two calls at once in a worker.
 """
 
 import asyncio
+import time
+from collections import Counter
+from collections.abc import Collection
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -12,6 +17,7 @@ from auth1.core.ids import new_id
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import NoParams, Queries
+from auth1.core.tasks import cancel_all
 from auth1.events.log import log_events, read_events
 from auth1.oauth.id_tokens import sign_logout_token
 from auth1.oauth.issuers import Issuer, issuer_url
@@ -19,7 +25,10 @@ from auth1.services import Services
 from auth1.signing.keys import Alg
 
 INTERVAL_S = 1.0
-MAX_CALLS = 20  # at once
+MAX_CALLS = 20  # at once, in a worker
+TENANT_CALLS = 4  # of them, to the applications of a tenant and of its sandbox
+APPLICATION_CALLS = 2
+TENANT_CALLS_PER_S = 50  # begun in a worker
 CALL_S = 5.0
 LEASE_S = 60  # longer than a call
 RETRY_S = (5, 60)  # after the first and the second attempt
@@ -31,6 +40,12 @@ _QUERIES = Queries("logouts")
 class _Claim(NamedTuple):
     max_rows: int
     lease_s: int
+    tenant_calls: int
+    application_calls: int
+    tenants: list[str]
+    calls_of_tenants: list[int]
+    applications: list[str]
+    calls_of_applications: list[int]
 
 
 class _Claimed(NamedTuple):
@@ -84,15 +99,48 @@ class LogoutSender:
 
     def __init__(self, guard: Guard) -> None:
         self._client = GuardedClient(guard, max_calls=MAX_CALLS)
+        self._second = 0
+        self._begun = Counter[str]()  # calls of tenants in this second
 
     async def run_once(self, app: Services) -> None:
         """Deliver what is due. Any number of workers may run it. Raises Unavailable."""
-        while claimed := await app.postgres.rows(_CLAIM, _Claim(MAX_CALLS, LEASE_S)):
-            await asyncio.gather(*(self._deliver(app, message) for message in claimed))
+        calls: dict[asyncio.Task[None], _Claimed] = {}
+        try:
+            while True:
+                for message in await self._claim(app, calls.values()):
+                    self._begun[_owner(message)] += 1
+                    calls[asyncio.create_task(self._deliver(app, message))] = message
+                if not calls:
+                    return
+                # A call that ends makes room; and others become due while slow ones last.
+                done, _ = await asyncio.wait(calls, timeout=INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    del calls[task]
+                    task.result()
+        finally:
+            await cancel_all(list(calls))
 
     async def close(self) -> None:
         """Close all connections; calls in progress fail."""
         await self._client.close()
+
+    async def _claim(self, app: Services, calls: Collection[_Claimed]) -> list[_Claimed]:
+        """Lease what is due, as far as the limits of applications and tenants allow."""
+        free = MAX_CALLS - len(calls)
+        if not free:
+            return []
+        if self._second != (now := int(time.monotonic())):
+            self._second = now
+            self._begun.clear()
+        of_tenants = Counter(map(_owner, calls))
+        of_tenants.update({tenant: TENANT_CALLS for tenant, n in self._begun.items() if n >= TENANT_CALLS_PER_S})
+        of_applications = Counter(message.client_id for message in calls)
+        claim = _Claim(
+            *(free, LEASE_S, TENANT_CALLS, APPLICATION_CALLS),
+            *(list(of_tenants), list(of_tenants.values())),
+            *(list(of_applications), list(of_applications.values())),
+        )
+        return await app.postgres.rows(_CLAIM, claim)
 
     async def _deliver(self, app: Services, message: _Claimed) -> None:
         if not message.client_id:
@@ -121,6 +169,11 @@ class LogoutSender:
         body = urlencode({"logout_token": token}).encode()
         answer = await self._client.post(message.url, body, headers, timeout_s=CALL_S)
         return None if answer.is_success else answer.error or f"status_{answer.status}"
+
+
+def _owner(message: _Claimed) -> str:
+    """Return the id of the tenant that a message belongs to, also of its sandbox."""
+    return message.tenant_id.removesuffix(":test")
 
 
 async def _queue_tenant(app: Services, message: _Claimed) -> None:

@@ -1,13 +1,34 @@
 -- Back-channel logouts on their way to applications.
 
 -- name: claim_logouts
--- Lease what is due. Without tenant, application or address there is nothing to deliver.
-with due as (
-  select tenant_id, session_id, client_id from logout_messages
-  where due_at between '-infinity' and now() order by due_at limit @max_rows for update skip locked
+-- Lease what is due: of each application and tenant as many as its limit leaves room for, and of all tenants in turn.
+-- Without tenant, application or address there is nothing to deliver. The applications with messages are found one by one in
+-- the index, so a long queue of one does not delay the others.
+with recursive receivers as (
+  (select tenant_id, client_id from logout_messages order by tenant_id, client_id limit 1)
+  union all
+  select n.tenant_id, n.client_id from receivers r cross join lateral (
+    select m.tenant_id, m.client_id from logout_messages m
+    where (m.tenant_id, m.client_id) > (r.tenant_id, r.client_id) order by m.tenant_id, m.client_id limit 1
+  ) as n
+), due as materialized (
+  select m.* from receivers r
+  left join unnest(@applications::text[], @calls_of_applications::int[]) as a(id, calls) on a.id = r.client_id
+  cross join lateral (
+    select o.tenant_id, o.session_id, o.client_id, o.due_at from logout_messages o
+    where o.tenant_id = r.tenant_id and o.client_id = r.client_id and o.due_at <= now()
+    order by o.due_at limit greatest(@application_calls::int - coalesce(a.calls, 0), 0) for update skip locked
+  ) as m
+), ranked as (
+  select d.*, row_number() over (partition by split_part(d.tenant_id, ':', 1) order by d.due_at) as place from due d
+), chosen as (
+  select k.* from ranked k
+  left join unnest(@tenants::text[], @calls_of_tenants::int[]) as t(id, calls) on t.id = split_part(k.tenant_id, ':', 1)
+  where k.place <= @tenant_calls::int - coalesce(t.calls, 0)
+  order by k.place, k.due_at limit @max_rows
 ), claimed as (
   update logout_messages m set attempts = m.attempts + 1, due_at = now() + @lease_s::int * interval '1 s'
-  from due d where m.tenant_id = d.tenant_id and m.session_id = d.session_id and m.client_id = d.client_id
+  from chosen d where m.tenant_id = d.tenant_id and m.session_id = d.session_id and m.client_id = d.client_id
   returning m.*
 )
 select c.tenant_id, c.session_id, c.client_id, c.user_id, c.attempts, t.slug, a.backchannel_logout_uri as url, a.id_token_alg as alg

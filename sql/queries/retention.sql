@@ -103,11 +103,12 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_logins
--- Hosted logins. Until then the repeated redemption of a code revokes its grant.
+-- Hosted logins, those of deleted applications at once. Until then the repeated redemption of a code revokes its grant.
 with old as (
   select ctid from logins
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
-    and expires_at < now() - interval '1 day'
+    and (expires_at < now() - interval '1 day' or client_id is not null and not exists (
+      select from applications a where a.tenant_id = split_part(logins.tenant_id, ':', 1) and a.id = logins.client_id))
   limit @max_rows for update skip locked
 ), deleted as (
   delete from logins where ctid = any(array(select ctid from old)) returning 1
@@ -115,11 +116,12 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_grants
--- Delete what is old, skipping rows that are locked.
+-- Delete what is old or of a deleted application, skipping rows that are locked.
 with old as (
   select ctid from grants
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
-    and least(expires_at, revoked_at) < now() - interval '1 day'
+    and (least(expires_at, revoked_at) < now() - interval '1 day' or not exists (
+      select from applications a where a.tenant_id = split_part(grants.tenant_id, ':', 1) and a.id = grants.client_id))
   limit @max_rows for update skip locked
 ), deleted as (
   delete from grants where ctid = any(array(select ctid from old)) returning 1
@@ -127,11 +129,12 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_consents
--- Consents that ended.
+-- Consents that ended, or whose application was deleted.
 with old as (
   select ctid from consents
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
-    and revoked_at < now() - interval '30 days'
+    and (revoked_at < now() - interval '30 days' or not exists (
+      select from applications a where a.tenant_id = split_part(consents.tenant_id, ':', 1) and a.id = consents.client_id))
   limit @max_rows for update skip locked
 ), deleted as (
   delete from consents where ctid = any(array(select ctid from old)) returning 1

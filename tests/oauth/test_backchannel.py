@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import asyncpg
 import jwt
 import pytest
 
+from auth1.oauth.backchannel import APPLICATION_CALLS
 from tests.conftest import Started
 from tests.oauth.login_app import LoginApp
 from tests.support.api_client import ApiClient
@@ -178,6 +180,57 @@ async def test_workers_at_once_deliver_once(app: LoginApp, receiver: Receiver) -
     await asyncio.gather(*(deliver(app) for _ in range(10)))
 
     assert len(receiver.calls) == 1
+
+
+async def test_slow_application_delays_no_other(
+    app: LoginApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auth1.oauth.backchannel.INTERVAL_S", 0.01)
+    answered = asyncio.Event()
+
+    async def answer_late() -> int:
+        await answered.wait()
+        return 204
+
+    async with Receiver(lambda call: answer_late()) as slow:
+        await listen(app, slow)
+        for _ in range(5):
+            await app.tokens(scopes=["openid"])
+            await end_session(app)
+            await app.open_session()
+        sending = asyncio.create_task(deliver(app))
+        await slow.wait_for(APPLICATION_CALLS)
+        neighbour = LoginApp(app.api, app.database, app.tenant)  # another application of the tenant
+        await neighbour.create()
+        await listen(neighbour, receiver)
+        for _ in range(3):
+            await neighbour.tokens(scopes=["openid"])
+            await end_session(neighbour)
+            await neighbour.open_session()
+        await receiver.wait_for(3)
+
+        assert (len(slow.calls), slow.most_at_once) == (APPLICATION_CALLS, APPLICATION_CALLS)
+        answered.set()
+        await sending
+        assert (len(slow.calls), slow.most_at_once, await pending(app)) == (5, APPLICATION_CALLS, 0)
+
+
+async def test_calls_of_a_tenant_are_limited_by_second(
+    app: LoginApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [10.0]
+    monkeypatch.setattr("auth1.oauth.backchannel.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("auth1.oauth.backchannel.TENANT_CALLS_PER_S", APPLICATION_CALLS)
+    for _ in range(4):
+        await end_session(app)
+        await app.open_session()
+        await app.tokens(scopes=["openid"])
+    await deliver(app)
+    assert (len(receiver.calls), await pending(app)) == (APPLICATION_CALLS, 4 - APPLICATION_CALLS)
+
+    now[0] += 1
+    await deliver(app)
+    assert await pending(app) == 0
 
 
 async def test_logout_of_a_deleted_application_or_tenant_is_dropped(app: LoginApp, receiver: Receiver) -> None:

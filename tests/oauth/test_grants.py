@@ -95,6 +95,20 @@ async def test_ended_grant_is_not_refreshed(login_app: LoginApp, ending: str) ->
     assert error(await login_app.refresh(token)) == (400, "invalid_grant")
 
 
+async def test_logout_in_a_race_with_the_refresh_ends_the_grant(new_login_app: NewLoginApp) -> None:
+    app = await new_login_app(kind="spa")
+    end = "update sessions set revoked_at = now() where tenant_id = $1 and id = $2"
+    for _ in range(5):
+        await app.open_session()
+        token = (await app.tokens(scopes=["openid"]))["refresh_token"]
+
+        answer, _ = await asyncio.gather(app.refresh(token), app.database.execute(end, app.tenant_id, app.session_id))
+
+        if answer.status_code == 200:
+            assert error(await app.userinfo(answer.json()["access_token"])) == (401, "invalid_token")
+            assert error(await app.refresh(answer.json()["refresh_token"])) == (400, "invalid_grant")
+
+
 @pytest.mark.parametrize(("scopes", "survives"), [(["openid"], False), (["openid", "offline_access"], True)])
 async def test_only_offline_access_survives_the_logout(
     new_login_app: NewLoginApp, scopes: list[str], survives: bool

@@ -37,6 +37,9 @@ CONSENT = """
 insert into consents (tenant_id, user_id, client_id, scopes, revoked_at)
 values ($1, $2, 'app_1', '{}', now() - $3::text::interval)
 """
+APPLICATION = """
+insert into applications (tenant_id, id, name, kind) values ($1, 'app_1', 'Shop', 'web') on conflict do nothing
+"""
 IDEMPOTENCY = """
 insert into idempotency (tenant_id, route, digest, body_digest, claim_id, claimed_at)
 values ($1, $2, '\\x00', '\\x00', 'msg_1', now() - $3::text::interval)
@@ -94,8 +97,10 @@ async def make_hosted_login(connection: asyncpg.Connection, tenant: str, name: s
 
 
 async def make_grant(connection: asyncpg.Connection, tenant: str, name: str, expired: str, revoked: str | None) -> None:
+    await connection.execute(APPLICATION, tenant)
     await connection.execute(GRANT, tenant, name, expired, revoked)
 
 
 async def make_consent(connection: asyncpg.Connection, tenant: str, name: str, revoked: str | None) -> None:
+    await connection.execute(APPLICATION, tenant)
     await connection.execute(CONSENT, tenant, name, revoked)

@@ -169,6 +169,34 @@ async def test_purge_deletes_expired_rows_only(connection: asyncpg.Connection, p
     assert await purged(connection, purge.query, 1000) == 0
 
 
+@pytest.mark.parametrize(
+    ("make", "purge", "details"),
+    [
+        (make_hosted_login, "purge_logins", ("-10 minutes",)),
+        (make_grant, "purge_grants", ("-60 days", None)),
+        (make_consent, "purge_consents", (None,)),
+    ],
+)
+async def test_rows_of_a_deleted_application_are_purged(
+    connection: asyncpg.Connection, make: Callable[..., Awaitable[None]], purge: str, details: tuple[str | None, ...]
+) -> None:
+    tenant = new_id("tn")
+    await make(connection, tenant, "live", *details)
+    await connection.execute("update logins set client_id = 'app_1' where tenant_id = $1", tenant)
+    await connection.execute(
+        "insert into applications (tenant_id, id, name, kind) values ($1, 'app_2', '', 'web')", tenant
+    )
+    await connection.execute(
+        "insert into applications (tenant_id, id, name, kind) values ($1, 'app_1', '', 'web') on conflict do nothing",
+        tenant,
+    )
+    assert await purged(connection, purge, 1000) == 0
+
+    await connection.execute("delete from applications where tenant_id = $1 and id = 'app_1'", tenant)
+
+    assert await purged(connection, purge, 1000) == 1
+
+
 @every_purge
 async def test_purge_is_limited_to_its_batch_size(connection: asyncpg.Connection, purge: Purge) -> None:
     tenant = new_id("tn")

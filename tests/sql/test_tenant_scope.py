@@ -69,6 +69,9 @@ SANDBOXES = {
     "users.erase_user": "a sandbox has the applications of its tenant",
     "oauth.*": "a sandbox has the applications of its tenant",
     "consents.*": "a sandbox has the applications of its tenant",
+    "retention.purge_logins": "a sandbox has the applications of its tenant",
+    "retention.purge_grants": "a sandbox has the applications of its tenant",
+    "retention.purge_consents": "a sandbox has the applications of its tenant",
 }
 SANDBOX_FUNCTIONS = {"is_grant_live": "a sandbox has the applications of its tenant"}
 GLOBAL_LOCKS = {
