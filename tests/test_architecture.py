@@ -1,12 +1,11 @@
 """The architecture rules that a program can check."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-
-import pytest
 
 from auth1 import errors
 from auth1.authn.guards import any_key, operator, secret_or_test_key, tenant_admin
@@ -15,6 +14,7 @@ from auth1.events.types import EventType
 from auth1.routes import ROUTES
 from auth1.sessions.guards import session
 from auth1.tenants.settings import TenantSettings
+from tests.support.each import each
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "auth1").rglob("*.py"))
@@ -94,11 +94,11 @@ class Source(NamedTuple):
     nodes: list[ast.AST]
 
 
-@pytest.fixture(scope="module", params=SOURCES, ids=module_name)
-def source(request: pytest.FixtureRequest) -> Source:
-    """Parse a module once for all tests that read it: pytest runs them in sequence."""
-    tree = ast.parse(request.param.read_text())
-    return Source(request.param, tree, list(ast.walk(tree)))
+@functools.cache
+def source_of(path: Path) -> Source:
+    """Parse a module once for all tests that read it."""
+    tree = ast.parse(path.read_text())
+    return Source(path, tree, list(ast.walk(tree)))
 
 
 def for_types_only(tree: ast.Module) -> ast.Module:
@@ -107,52 +107,57 @@ def for_types_only(tree: ast.Module) -> ast.Module:
     return ast.Module(body=body, type_ignores=[])
 
 
-def test_module_imports_only_from_lower_layers(source: Source) -> None:
-    path = source.path
+@each("path", SOURCES, ids=module_name)
+def test_module_imports_only_from_lower_layers(path: Path) -> None:
     if module_name(path) == "auth1":
         return
+    tree = source_of(path).tree
     number, own = layer(module_name(path))
-    for imported in imports(for_types_only(source.tree)):
+    for imported in imports(for_types_only(tree)):
         if imported == "auth1":
             continue
         other, package = layer(imported)
         assert package == own or other > number, f"{module_name(path)} imports {imported}, which is not below it"
 
 
-def test_no_import_inside_a_function(source: Source) -> None:
-    for function in source.nodes:
+@each("path", SOURCES, ids=module_name)
+def test_no_import_inside_a_function(path: Path) -> None:
+    for function in source_of(path).nodes:
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             inner = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
-            assert not inner, f"{source.path.name}:{inner[0].lineno}"
+            assert not inner, f"{path.name}:{inner[0].lineno}"
 
 
-def test_files_and_functions_are_short_and_documented(source: Source) -> None:
-    tree = source.tree
-    assert len(source.path.read_text().splitlines()) <= MAX_FILE_LINES
-    assert ast.get_docstring(tree), "a module says what it is"
+@each("path", SOURCES, ids=module_name)
+def test_files_and_functions_are_short_and_documented(path: Path) -> None:
+    source = source_of(path)
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+    assert ast.get_docstring(source.tree), "a module says what it is"
     for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{node.name} says what it is"
-    for node in tree.body:
+    for node in source.tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             documented = ast.get_docstring(node) or (node.end_lineno or 0) - node.lineno < 8
             assert documented, f"{node.name} says what it does"
 
 
-def test_module_names_are_specific(source: Source) -> None:
-    assert source.path.stem not in FORBIDDEN_NAMES
-    assert source.path.parent.name not in FORBIDDEN_NAMES
+@each("path", SOURCES, ids=module_name)
+def test_module_names_are_specific(path: Path) -> None:
+    assert path.stem not in FORBIDDEN_NAMES
+    assert path.parent.name not in FORBIDDEN_NAMES
 
 
-def test_no_sql_in_python_files(source: Source) -> None:
+@each("path", SOURCES, ids=module_name)
+def test_no_sql_in_python_files(path: Path) -> None:
     statement = re.compile(
         r"\s*(select|insert\s+into|update|delete\s+from|with|create|alter|drop)\b.*\b(from|set|as|table|values)\b"
     )
-    for node in source.nodes:
+    for node in source_of(path).nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
-            assert not statement.match(node.value), f"{source.path.name}:{node.lineno}: {node.value}"
+            assert not statement.match(node.value), f"{path.name}:{node.lineno}: {node.value}"
 
 
 def test_core_has_no_domain_terms() -> None:
@@ -164,7 +169,7 @@ def test_core_has_no_domain_terms() -> None:
                 assert not words.search(name.replace("_", " ")), f"{path.name}: {name}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "auth1" / "lua").glob("*.lua")), ids=lambda path: path.stem)
+@each("path", sorted((ROOT / "auth1" / "lua").glob("*.lua")))
 def test_each_lua_script_begins_with_its_contract(path: Path) -> None:
     lines = path.read_text().splitlines()
     head = lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))]
@@ -180,7 +185,7 @@ def test_every_event_in_sql_is_an_event_type() -> None:
     assert written <= {event.value for event in EventType}
 
 
-@pytest.mark.parametrize("package", sorted((ROOT / "auth1").rglob("*/__init__.py")), ids=lambda path: path.parent.name)
+@each("package", sorted((ROOT / "auth1").rglob("*/__init__.py")))
 def test_package_docstring_describes_each_module(package: Path) -> None:
     said = set(re.findall(r"\w+", ast.get_docstring(ast.parse(package.read_text())) or ""))
     modules = {path.stem for path in package.parent.glob("*.py")} - {"__init__"}

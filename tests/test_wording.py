@@ -7,7 +7,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.support.each import each
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "auth1").rglob("*.py"), *(ROOT / "bench").rglob("*.py")])
@@ -76,30 +76,30 @@ def label(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=label)
+@each("path", SOURCES, ids=label)
 def test_comments_and_texts_use_standard_terms(path: Path) -> None:
     found = [f"{label(path)}:{line}: {text.strip()}" for line, text in words_of(path) if is_denied(path, text)]
-    assert not found, "\n".join(found)
+    assert not found, "; ".join(found)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=label)
+@each("path", SOURCES, ids=label)
 def test_names_use_standard_terms(path: Path) -> None:
     names = names_of(ast.parse(path.read_text()))
     found = [f"{label(path)}:{line}: {name}" for line, name in names if DENIED_NAMES.search(name.lower())]
-    assert not found, "\n".join(found)
+    assert not found, "; ".join(found)
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=label)
+@each("path", TEXTS, ids=label)
 def test_documents_and_sql_use_standard_terms(path: Path) -> None:
     lines = enumerate(path.read_text().splitlines(), start=1)
     found = [f"{label(path)}:{line}: {text.strip()}" for line, text in lines if is_denied(path, text)]
-    assert not found, "\n".join(found)
+    assert not found, "; ".join(found)
 
 
-@pytest.mark.parametrize("path", TESTS, ids=label)
+@each("path", TESTS, ids=label)
 def test_test_names_state_behaviour_and_condition(path: Path) -> None:
     tree = ast.parse(path.read_text())
     names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     tests = [name for name in names if name.startswith("test_")]
     found = [name for name in tests if len(name) > MAX_TEST_NAME or DENIED_TEST_NAMES.search(name)]
-    assert not found, "\n".join(found)
+    assert not found, "; ".join(found)

@@ -1,5 +1,6 @@
 """Every validation error is a sentence without a regular expression, Python type or path."""
 
+import operator
 import re
 from collections.abc import Iterator
 from types import UnionType
@@ -14,6 +15,7 @@ from auth1.core.sentences import INVALID
 from auth1.errors import FieldError, ValidationFailed
 from auth1.routes import ROUTES
 from auth1.tenants.settings import TenantSettings
+from tests.support.each import each
 
 WRONG: list[Any] = [
     *(None, True, -1, 0, 1, 1.5, 10**12, 1e30, "", " ", "a", "\n", "é$", "x" * 20_000, "2026-01-31", "1"),
@@ -42,14 +44,14 @@ DECLARED = {
     for struct in structs(kind)
 }
 FIELDS = [
-    pytest.param(field, id=f"{struct.__name__}.{field.name}")
+    (f"{struct.__name__}.{field.name}", field)
     for struct in sorted(DECLARED, key=lambda one: one.__name__)
     for field in msgspec.structs.fields(struct)
 ]
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_validation_error_message_is_a_sentence(field: msgspec.structs.FieldInfo) -> None:
+@each("name, field", FIELDS, ids=operator.itemgetter(0))
+def test_validation_error_message_is_a_sentence(name: str, field: msgspec.structs.FieldInfo) -> None:
     probe = msgspec.defstruct("Probe", [("value", field.type)], forbid_unknown_fields=True)
     decoder = msgspec.json.Decoder(probe)
     found: set[FieldError] = set()
@@ -58,12 +60,12 @@ def test_validation_error_message_is_a_sentence(field: msgspec.structs.FieldInfo
             decode_json(decoder, msgspec.json.encode({"value": wrong}))
         except ValidationFailed as refused:
             found.update(refused.errors)
-    for name, message in found:
-        assert name.startswith("value")
-        assert "$" not in name
+    for place, message in found:
+        assert place.startswith("value")
+        assert "$" not in place
         assert SENTENCE.fullmatch(message), message
         assert not TYPE_NAMES.search(message), message
-        assert message != INVALID, f"{name}: give the field Meta(extra={{'message': …}})"
+        assert message != INVALID, f"{place}: give the field Meta(extra={{'message': …}})"
 
 
 def test_declared_structs_are_found() -> None:

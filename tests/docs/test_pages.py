@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.each import each
+
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 IMAGES = sorted((ROOT / "docs" / "images").iterdir())
 MAX_BYTES = 60_000
 
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+every_page = each("page", PAGES)
 
 
 def prose(page: Path) -> str:

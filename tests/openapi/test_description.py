@@ -29,13 +29,10 @@ from auth1.sessions import refresh_tokens
 from auth1.sessions.tokens import Claims
 from tests.support import described
 from tests.support.api_client import ApiClient
+from tests.support.each import each
 
 DOCUMENT = described.snapshot()
-OPERATIONS = [
-    pytest.param(path, verb, operation, id=operation["operationId"])
-    for path, verbs in DOCUMENT["paths"].items()
-    for verb, operation in verbs.items()
-]
+OPERATIONS = [(path, verb, operation) for path, verbs in DOCUMENT["paths"].items() for verb, operation in verbs.items()]
 
 
 def test_snapshot_is_current() -> None:
@@ -135,7 +132,7 @@ def test_response_examples_are_values_of_the_program() -> None:
     assert refresh.session_id == fields["session_id"]
 
 
-@pytest.mark.parametrize(("path", "verb", "operation"), OPERATIONS)
+@each("path, verb, operation", OPERATIONS, ids=lambda operation: operation[2]["operationId"])
 def test_examples_match_their_schemas(path: str, verb: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         if "example" in parameter:
@@ -156,7 +153,7 @@ def _examples(media: dict[str, Any]) -> Iterator[Any]:
         yield named["value"]
 
 
-@pytest.mark.parametrize(("path", "verb", "operation"), OPERATIONS)
+@each("path, verb, operation", OPERATIONS, ids=lambda operation: operation[2]["operationId"])
 def test_each_operation_is_complete(path: str, verb: str, operation: dict[str, Any]) -> None:
     assert operation["summary"]
     assert operation["tags"]

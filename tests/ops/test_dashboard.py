@@ -3,11 +3,11 @@
 Without promtool, Prometheus' own checker, names and labels are still checked. Grafana itself is not run.
 """
 
+import functools
 import re
 from itertools import combinations
 from pathlib import Path
 
-import pytest
 import yaml
 from prometheus_client import REGISTRY
 
@@ -25,6 +25,7 @@ from tests.ops.grafana import (
     promtool,
     selectors,
 )
+from tests.support.each import each
 
 
 def test_every_metric_is_found() -> None:
@@ -46,7 +47,7 @@ def test_expressions_are_parsed_correctly() -> None:
     assert (second, [selector.metric for selector in everything]) == ({"f"}, ["x_total", "y", "z"])
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
+@each("expression", EXPRESSIONS)
 def test_every_metric_and_label_of_an_expression_exists(expression: str) -> None:
     found = selectors(expression)
     assert found != []
@@ -58,20 +59,25 @@ def test_every_metric_and_label_of_an_expression_exists(expression: str) -> None
             assert labels <= SERIES[selector.metric] | TARGET_LABELS
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_label_value_of_an_expression_exists_in_the_code(expression: str) -> None:
-    literals = {
+@functools.cache
+def literals() -> set[str]:
+    """Return the words of the code that are quoted."""
+    return {
         literal
         for file in [*(ROOT / "auth1").rglob("*.py"), *(ROOT / "sql").rglob("*.sql")]
         for literal in re.findall(r"[\"']([a-z_.]+)[\"']", file.read_text())
     }
+
+
+@each("expression", EXPRESSIONS)
+def test_every_label_value_of_an_expression_exists_in_the_code(expression: str) -> None:
     values = {
         value
         for selector in selectors(expression)
         for label, operator, value in selector.matchers
         if operator in ("=", "!=") and label not in TARGET_LABELS
     }
-    assert values <= literals
+    assert values <= literals()
 
 
 def test_every_metric_is_on_the_dashboard() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import operator
 import pkgutil
 import re
 from pathlib import Path
@@ -16,13 +17,12 @@ from auth1.core.postgres import NoParams, Queries, Query, Statement, sql_directo
 from auth1.core.postgres.queries import compile_query, field_names
 from auth1.dev.postgres import PostgresServer
 from tests.sql.conftest import Connect
+from tests.support.each import each
 
 FILES = sorted((sql_directory() / "queries").glob("*.sql"))
 BLOCKS = {file.stem: Queries(file.stem).blocks for file in FILES}
 QUERIES = {f"{slice_name}.{name}": query for slice_name, blocks in BLOCKS.items() for name, query in blocks.items()}
 UTILITIES = {"migrate.create_migrations", "dev.create_database", "functions.call_function"}  # not for PREPARE
-
-every_block = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 
 
 def comment_of(query: Query) -> str:
@@ -60,7 +60,7 @@ def used_names() -> set[str]:
     return used
 
 
-@pytest.mark.parametrize("name", sorted(QUERIES.keys() - UTILITIES))
+@each("name", sorted(QUERIES.keys() - UTILITIES))
 async def test_every_query_is_valid_sql(connection: asyncpg.Connection, name: str) -> None:
     statement = await connection.prepare(QUERIES[name].text)
 
@@ -87,8 +87,8 @@ async def test_dev_database_is_created_and_found(postgres_server: PostgresServer
     await connection.execute("drop database auth1_db")
 
 
-@every_block
-def test_every_query_has_a_comment_and_named_parameters(query: Query) -> None:
+@each("name, query", QUERIES.items(), ids=operator.itemgetter(0))
+def test_every_query_has_a_comment_and_named_parameters(name: str, query: Query) -> None:
     assert comment_of(query).strip(), "a block without a comment"
     assert len(query.parameters) == len(parameters_of(query)), "a parameter without a name"
 
@@ -103,7 +103,7 @@ def statements() -> dict[str, Statement[Any, Any]]:
 STATEMENTS = statements()
 
 
-@pytest.mark.parametrize("name", sorted(STATEMENTS))
+@each("name", sorted(STATEMENTS))
 async def test_statement_returns_the_columns_of_its_row_type(connection: asyncpg.Connection, name: str) -> None:
     statement = STATEMENTS[name]
     prepared = await connection.prepare(statement.text)
@@ -125,7 +125,7 @@ def test_parameters_are_numbered_in_the_order_of_their_first_use() -> None:
     assert query.text == "-- @comment\nselect $1, $2, $1, '@text', x @> $2"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
+@each("file", FILES)
 def test_every_query_file_begins_with_a_comment(file: Path) -> None:
     assert re.match(r"-- (?!name:)", file.read_text())
 

@@ -10,6 +10,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from auth1 import numbering
 from auth1.errors import InvalidPhone
 from auth1.identifiers import parse_phone, stored_identifier
+from tests.support.each import each
 from tests.support.effort import effort
 from tests.support.phone_numbers import CODES, oracle_of, outcome_of, random_phones
 
@@ -29,7 +30,7 @@ def test_outcomes_equal_those_of_phonenumbers() -> None:
     assert len(looked_up) > 0.8 * len(accepted)
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@each("region", REGIONS)
 def test_mobile_numbers_of_every_region_are_looked_up(region: str) -> None:
     example = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
     assert example is not None

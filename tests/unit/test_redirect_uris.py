@@ -1,5 +1,6 @@
 """No application registers an ambiguous redirect URI, and no request redirects to a URI that is not registered."""
 
+import itertools
 import string
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ import pytest
 
 from auth1.applications.kinds import Kind
 from auth1.applications.redirect_uris import matches, redirect_uri_errors, redirect_uri_problem
+from tests.support.each import each
 
 CALLBACK = "https://app.example.com/callback"
 WEB_URIS = (
@@ -159,8 +161,7 @@ NASTY = (
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("uri", WEB_URIS)
+@each("kind, uri", list(itertools.product(KINDS, WEB_URIS)))
 def test_plain_web_address_may_be_registered(kind: Kind, uri: str) -> None:
     assert redirect_uri_problem(kind, uri) is None
 
@@ -172,7 +173,7 @@ def test_only_native_application_registers_a_private_scheme(uri: str) -> None:
     assert redirect_uri_problem("spa", uri) is not None
 
 
-@pytest.mark.parametrize("uri", AMBIGUOUS + NOT_PRIVATE)
+@each("uri", AMBIGUOUS + NOT_PRIVATE)
 def test_ambiguous_address_is_not_registered(uri: str) -> None:
     for kind in KINDS:
         problem = redirect_uri_problem(kind, uri)
@@ -191,8 +192,7 @@ def test_errors_name_the_position_of_an_address() -> None:
     assert "https://" in errors[0].message
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("uri", AMBIGUOUS + NOT_PRIVATE)
+@each("kind, uri", list(itertools.product(KINDS, AMBIGUOUS + NOT_PRIVATE)))
 def test_ambiguous_address_matches_no_registered_one(kind: Kind, uri: str) -> None:
     assert not matches(kind, [*WEB_URIS, *PRIVATE_URIS], uri)
 
