@@ -18,7 +18,7 @@ from tests.support.api_client import ADMIN_TOKEN
 from tests.support.process import Auth1
 from tests.support.providers.twilio import TwilioServer
 
-EXAMPLES = int(os.environ.get("AUTH1_FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("AUTH1_FUZZ_EXAMPLES", "1"))
 ONLY = os.environ.get("AUTH1_FUZZ_ONLY", "")
 # What may be answered to a value that the schema allows is more than it can tell: a number in no country, a wrong code.
 LEFT_OUT = (
