@@ -21,6 +21,7 @@ LIFE_S = 600
 LOGOUT_LIFE_S = 120
 LOGOUT_TYPE = "logout+jwt"
 ACR = {1: AAL1, 2: "urn:auth1:aal2"}  # by the number in the row
+REACHABLE_ACRS = (AAL1,)  # by the codes and links of a login
 _LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 # The hash of `at_hash` belongs to the algorithm of the token; Ed25519 signs with SHA-512.
 _HASHES = {"RS256": hashlib.sha256, "ES256": hashlib.sha256, "EdDSA": hashlib.sha512}

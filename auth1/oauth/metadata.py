@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from auth1.oauth.id_tokens import ACR
+from auth1.oauth.id_tokens import REACHABLE_ACRS
 from auth1.oauth.request_parameters import PROMPTS, RESPONSE_MODES
 from auth1.oauth.schemas import IssuerMetadata
 from auth1.oauth.user_claims import SCOPE_CLAIMS, STANDARD_SCOPES
@@ -37,7 +37,7 @@ def metadata(url: str) -> IssuerMetadata:
         request_parameter_supported=False,
         request_uri_parameter_supported=False,
         prompt_values_supported=list(PROMPTS),
-        acr_values_supported=list(ACR.values()),
+        acr_values_supported=list(REACHABLE_ACRS),
         subject_types_supported=["public"],
         id_token_signing_alg_values_supported=list(get_args(Alg)),
         token_endpoint_auth_methods_supported=[*_SECRET_METHODS, "none"],

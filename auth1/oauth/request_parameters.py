@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from auth1.oauth.clients import Client
-from auth1.oauth.id_tokens import ACR, read_id_token
+from auth1.oauth.id_tokens import REACHABLE_ACRS, read_id_token
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.requests import AuthorizationRequest, Prompt, ResponseMode
 from auth1.oauth.user_claims import SCOPE_CLAIMS, STANDARD_SCOPES
@@ -127,14 +127,19 @@ def _read_claims(text: str | None) -> dict[str, dict[str, Any]]:
         parts = {name: msgspec.convert(whole.get(name) or {}, dict[str, Any]) for name in ("id_token", "userinfo")}
     except (msgspec.DecodeError, RecursionError):
         raise AuthorizationError("invalid_request", "The parameter claims is not valid.") from None
-    acr = parts["id_token"].get("acr")
-    if isinstance(acr, dict) and acr.get("essential") is True:
-        values = acr.get("values") or [acr["value"]] if "value" in acr or acr.get("values") else list(ACR.values())
-        if not isinstance(values, list) or ACR[1] not in values:
-            raise AuthorizationError(
-                "unmet_authentication_requirements", "The essential acr cannot be reached by this login."
-            )
+    _check_acr(parts["id_token"].get("acr"))
     return parts
+
+
+def _check_acr(acr: object) -> None:
+    """Reject an essential `acr` that no login reaches (OpenID Connect Core, 5.5.1.1). Any other is a wish."""
+    if not isinstance(acr, dict) or acr.get("essential") is not True:
+        return
+    values = acr.get("values") or ([acr["value"]] if "value" in acr else list(REACHABLE_ACRS))
+    if not isinstance(values, list) or not any(reachable in values for reachable in REACHABLE_ACRS):
+        raise AuthorizationError(
+            "unmet_authentication_requirements", "The essential acr cannot be reached by this login."
+        )
 
 
 async def _hinted_user(
