@@ -1,6 +1,7 @@
 """Applications as the store reads and writes them."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,7 +42,7 @@ class ApplicationChanges(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool | None = None
 
 
-class Application(msgspec.Struct, frozen=True):
+class Application(NamedTuple):
     """A stored application, without its secrets."""
 
     client_id: str

@@ -97,26 +97,6 @@ class _Rotate(NamedTuple):
     network: str | None
 
 
-class _Row(NamedTuple):
-    client_id: str
-    name: str
-    kind: Kind
-    scopes: list[str]
-    id_token_alg: Alg
-    redirect_uris: list[str]
-    logout_uris: list[str]
-    backchannel_logout_uri: str | None
-    first_party: bool
-    require_pkce: bool
-    enabled: bool
-    previous_secret_until: datetime | None
-    created_at: datetime
-    events: str | None
-
-    def application(self) -> Application:
-        return Application(*self[:-1])
-
-
 class _Events(NamedTuple):
     events: str | None
 
@@ -144,10 +124,10 @@ class Rotated(NamedTuple):
 
 _LOCK_TENANT = _QUERIES.statement("lock_tenant_of_applications", _TenantId, _Slug)
 _COUNT = _QUERIES.statement("count_applications", _TenantId, _Count)
-_INSERT = _QUERIES.statement("insert_application", _Insert, _Row)
-_LIST = _QUERIES.statement("list_applications", _List, _Row)
-_FIND = _QUERIES.statement("find_application", _Key, _Row)
-_UPDATE = _QUERIES.statement("update_application", _Update, _Row)
+_INSERT = _QUERIES.statement("insert_application", _Insert, _Events)
+_LIST = _QUERIES.statement("list_applications", _List, Application)
+_FIND = _QUERIES.statement("find_application", _Key, Application)
+_UPDATE = _QUERIES.statement("update_application", _Update, _Events)
 _DELETE = _QUERIES.statement("delete_application", _Delete, _Events)
 _ROTATE = _QUERIES.statement("rotate_application_secret", _Rotate, _RotatedRow)
 
@@ -178,20 +158,21 @@ async def create_application(postgres: Postgres, tenant_id: str, new: NewApplica
             event_id=new_id("evt"),
             **context._asdict(),
         )
-        row = _one(await transaction.row(_INSERT, insert))
-        return Created(row.application(), None if secret is None else secret.text, read_events(row.events))
+        row = await transaction.row(_INSERT, insert)
+        application = _one(await transaction.row(_FIND, _Key(tenant_id, client_id)))
+        return Created(application, None if secret is None else secret.text, read_events(row.events if row else None))
 
     return await postgres.in_transaction(work)
 
 
 async def list_applications(postgres: Postgres, tenant_id: str, after: str, max_rows: int) -> list[Application]:
     """List a tenant's applications, oldest first."""
-    return [row.application() for row in await postgres.rows(_LIST, _List(tenant_id, after, max_rows))]
+    return await postgres.rows(_LIST, _List(tenant_id, after, max_rows))
 
 
 async def get_application(postgres: Postgres, tenant_id: str, client_id: str) -> Application:
     """Return an application. Raises NotFound."""
-    return _one(await postgres.row(_FIND, _Key(tenant_id, client_id))).application()
+    return _one(await postgres.row(_FIND, _Key(tenant_id, client_id)))
 
 
 async def update_application(
@@ -213,8 +194,9 @@ async def update_application(
         event_id=new_id("evt"),
         **context._asdict(),
     )
-    row = _one(await postgres.row(_UPDATE, update))
-    return row.application(), read_events(row.events)
+    row = await postgres.row(_UPDATE, update)
+    application = await get_application(postgres, tenant_id, client_id)
+    return application, read_events(row.events if row else None)
 
 
 async def delete_application(
@@ -253,10 +235,10 @@ async def _lock(transaction: Transaction, tenant_id: str) -> str:
     return row.slug
 
 
-def _one(row: _Row | None) -> _Row:
-    if row is None:
+def _one(application: Application | None) -> Application:
+    if application is None:
         raise NotFound
-    return row
+    return application
 
 
 def _unique(texts: list[str]) -> list[str]:

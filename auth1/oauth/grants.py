@@ -30,7 +30,10 @@ class UserProfile(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """A live grant. `number` is that of its live refresh token."""
+    """A live grant. `number` is that of its live refresh token.
+
+    `nonce` is of the first ID token only (OpenID Connect Core, 12.2).
+    """
 
     grant_id: str
     number: int
@@ -80,23 +83,6 @@ class _RedeemCode(NamedTuple):
     deadline: datetime | None = None  # set by Postgres.call
 
 
-class _CodeRedemption(NamedTuple):
-    verdict: Literal["ok", "none", "reused"]
-    grant_id: str
-    user_id: str
-    session_id: str
-    scopes: list[str]
-    nonce: str | None
-    acr: int
-    amr: list[str]
-    authenticated_at: float
-    phone: str | None
-    email: str | None
-    metadata: str
-    user_metadata: str
-    events: str | None
-
-
 class _RefreshGrant(NamedTuple):
     tenant_id: str
     grant_id: str
@@ -111,12 +97,14 @@ class _RefreshGrant(NamedTuple):
     deadline: datetime | None = None  # set by Postgres.call
 
 
-class _GrantRefresh(NamedTuple):
-    verdict: Literal["rotated", "repeated", "none", "reused"]
+class _Exchange(NamedTuple):
+    verdict: Literal["ok", "rotated", "repeated", "none", "reused"]
+    grant_id: str
     number: int
     user_id: str
     session_id: str
     scopes: list[str]
+    nonce: str | None
     acr: int
     amr: list[str]
     authenticated_at: float
@@ -125,6 +113,12 @@ class _GrantRefresh(NamedTuple):
     metadata: str
     user_metadata: str
     events: str | None
+
+    def read(self) -> Exchanged:
+        grant = None
+        if self.verdict not in ("none", "reused"):
+            grant = Grant(*self[1:10], UserProfile(*self[10:14]))
+        return Exchanged(self.verdict, grant, read_events(self.events))
 
 
 class _FindGrant(NamedTuple):
@@ -159,8 +153,8 @@ class _Events(NamedTuple):
     events: str | None
 
 
-_REDEEM_CODE = function("redeem_code", _RedeemCode, _CodeRedemption)
-_REFRESH_GRANT = function("refresh_grant", _RefreshGrant, _GrantRefresh)
+_REDEEM_CODE = function("redeem_code", _RedeemCode, _Exchange)
+_REFRESH_GRANT = function("refresh_grant", _RefreshGrant, _Exchange)
 _FIND_GRANT = function("find_grant", _FindGrant, _FoundGrant)
 _REVOKE_GRANT = _QUERIES.statement("revoke_grant", _RevokeGrant, _Events)
 
@@ -191,10 +185,7 @@ async def redeem_code(
     )
     # Repeated after a lost connection, it finds the grant of this call.
     [row] = await repeat_once(partial(postgres.call, _REDEEM_CODE, params), find_nothing)
-    grant = None
-    if row.verdict == "ok":
-        grant = Grant(row.grant_id, 0, *row[2:9], UserProfile(*row[9:13]))
-    return Exchanged(row.verdict, grant, read_events(row.events))
+    return row.read()
 
 
 async def refresh_grant(
@@ -205,11 +196,7 @@ async def refresh_grant(
         tenant_id, token.row_id, token.number, client_id, GRACE_S, idle_after, new_id("evt"), *context
     )
     [row] = await repeat_once(partial(postgres.call, _REFRESH_GRANT, params), find_nothing)
-    grant = None
-    if row.verdict in ("rotated", "repeated"):
-        nonce = None  # of the first ID token only (OpenID Connect Core, 12.2)
-        grant = Grant(token.row_id, *row[1:5], nonce, *row[5:8], UserProfile(*row[8:12]))
-    return Exchanged(row.verdict, grant, read_events(row.events))
+    return row.read()
 
 
 async def find_grant(postgres: Postgres, tenant_id: str, grant_id: str) -> FoundGrant | None:

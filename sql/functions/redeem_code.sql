@@ -16,24 +16,7 @@ create type redeem_code as (
   network text,
   deadline timestamptz
 );
-create type code_redemption as (
-  verdict text,                   -- ok; none (invalid), reused
-  grant_id text,
-  user_id text,
-  session_id text,
-  scopes text[],
-  nonce text,
-  acr smallint,
-  amr text[],
-  authenticated_at float8,
-  phone text,
-  email text,
-  metadata text,
-  user_metadata text,
-  events text
-);
-
-create function redeem_code(request redeem_code) returns code_redemption
+create function redeem_code(request redeem_code) returns grant_exchange
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -47,7 +30,7 @@ declare
   u users;
   new_scopes text[];
   new_events new_event[];
-  result code_redemption;
+  result grant_exchange;
 begin
   result.verdict := 'none';
   -- 1. Lock the login, and compare.
@@ -114,6 +97,7 @@ begin
   into result.grant_id, result.scopes, result.acr, result.amr, result.authenticated_at
   from grants g where g.tenant_id = l.tenant_id and g.id = request.grant_id;
   result.verdict := 'ok';
+  result.number := 0;
   result.user_id := l.user_id;
   result.session_id := l.session_id;
   result.nonce := l.request ->> 'nonce';

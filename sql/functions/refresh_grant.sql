@@ -13,23 +13,7 @@ create type refresh_grant as (
   network text,
   deadline timestamptz
 );
-create type grant_refresh as (
-  verdict text,                   -- rotated, repeated; none (invalid), reused
-  number int,                     -- of the live token
-  user_id text,
-  session_id text,
-  scopes text[],
-  acr smallint,
-  amr text[],
-  authenticated_at float8,
-  phone text,
-  email text,
-  metadata text,
-  user_metadata text,
-  events text
-);
-
-create function refresh_grant(request refresh_grant) returns grant_refresh
+create function refresh_grant(request refresh_grant) returns grant_exchange
 language plpgsql
 set search_path from current
 set plan_cache_mode = force_generic_plan
@@ -41,7 +25,7 @@ declare
   g grants;
   u users;
   new_events new_event[];
-  result grant_refresh;
+  result grant_exchange;
 begin
   result.verdict := 'none';
   -- 1. Lock the grant, and judge.
@@ -76,6 +60,7 @@ begin
 
   -- 2. Return the grant and the claims of its user.
   select * into u from users as o where o.tenant_id = g.tenant_id and o.id = g.user_id;
+  result.grant_id := g.id;
   result.user_id := g.user_id;
   result.session_id := g.session_id;
   result.scopes := g.scopes;

@@ -41,3 +41,22 @@ create type login as (
   actor text,
   request_id text
 );
+
+-- The result of a code or a refresh token of an application. Without a grant only the verdict and the events are set.
+create type grant_exchange as (
+  verdict text,                   -- ok; none (invalid), reused. Of a refresh token: rotated or repeated instead of ok
+  grant_id text,
+  number int,                     -- of the live refresh token
+  user_id text,
+  session_id text,
+  scopes text[],
+  nonce text,                     -- only after a code
+  acr smallint,
+  amr text[],
+  authenticated_at float8,
+  phone text,
+  email text,
+  metadata text,
+  user_metadata text,
+  events text
+);

@@ -22,23 +22,20 @@ with created as (
   select tenant_id, @event_id, 'application.created', @actor, id, @request_id, @network, jsonb_build_object('kind', kind) from created
   returning event_json(e) as event
 )
-select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
-  require_pkce, true as enabled, null::timestamptz as previous_secret_until, created_at,
-  (select json_agg(event)::text from new_event) as events
-from created
+select json_agg(event)::text as events from new_event
 
 -- name: list_applications
 -- Oldest first.
 select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
   require_pkce, disabled_at is null as enabled,
-  case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at, null::text as events
+  case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at
 from applications where tenant_id = @tenant_id and id > @after order by id limit @max_rows
 
 -- name: find_application
--- One application, without its event.
+-- One application.
 select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
   require_pkce, disabled_at is null as enabled,
-  case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at, null::text as events
+  case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at
 from applications where tenant_id = @tenant_id and id = @client_id
 
 -- name: update_application
@@ -74,19 +71,7 @@ with locked as (
   from updated
   returning event_json(e) as event
 )
--- The changed row, or else the old one.
-select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
-  require_pkce, disabled_at is null as enabled, case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until,
-  created_at, (select json_agg(event)::text from new_event) as events
-from (
-  select u.id, u.name, u.kind, u.scopes, u.id_token_alg, u.redirect_uris, u.logout_uris, u.backchannel_logout_uri, u.first_party,
-    u.require_pkce, u.disabled_at, u.secret_ends, u.created_at
-  from updated u
-  union all
-  select l.id, l.name, l.kind, l.scopes, l.id_token_alg, l.redirect_uris, l.logout_uris, l.backchannel_logout_uri, l.first_party,
-    l.require_pkce, l.disabled_at, l.secret_ends, l.created_at
-  from locked l where not exists (select from updated)
-) as now_stored
+select json_agg(event)::text as events from new_event
 
 -- name: delete_application
 -- Its access tokens end with it. No row if there is no such application.
