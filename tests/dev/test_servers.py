@@ -15,6 +15,7 @@ from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import ask, children, wait_until
 from auth1.dev.redis import RedisServer, find_program
 from auth1.dev.server import AlreadyRunning, PortBusy, Server, ServerError, ServerNotFound
+from tests.support.postgres_files import PostgresFiles
 
 Make = Callable[..., PostgresServer | RedisServer]
 Query = Callable[[str, str], object]
@@ -34,8 +35,8 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path, durable=False, settings={"synchronous_commit": "on"}) as server:
+def postgres(postgres_files: PostgresFiles, tmp_path: Path) -> Iterator[PostgresServer]:
+    with postgres_files.server(tmp_path, {"synchronous_commit": "on"}) as server:
         yield server
 
 
