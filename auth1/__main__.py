@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     _add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
     apps = _add(commands, "apps", "Register and manage OAuth clients.", "auth1 apps list --tenant myapp")
     _add_apps(apps.add_subparsers(dest="act", required=True, metavar="ACT"))
+    hosts = _add(commands, "hosts", "Add, verify and remove hosts of tenants.", "auth1 hosts list --tenant myapp")
+    _add_hosts(hosts.add_subparsers(dest="act", required=True, metavar="ACT"))
     text = "Print the OpenAPI 3.1 document of the API."
     _add(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.cli.openapi:openapi")
     users = _add(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
@@ -176,6 +178,25 @@ def _add_application_fields(command: argparse.ArgumentParser) -> None:
     command.add_argument("--require-pkce", action=argparse.BooleanOptionalAction, help="logins must use PKCE (default)")
     text = "algorithm that signs its tokens (default: RS256)"
     command.add_argument("--alg", choices=("RS256", "ES256", "EdDSA"), help=text)
+
+
+def _add_hosts(acts: Commands) -> None:
+    """Add one command per act; all but `list` take the name of the host."""
+    for act, text in (
+        ("add", "Add a host, and print the TXT record that verifies it."),
+        ("verify", "Verify a host by its TXT record."),
+        ("make-canonical", "Move the issuer, the pages and the links of a tenant to a verified host."),
+        ("unset-canonical", "Move the issuer, the pages and the links of a tenant back to APP_URL."),
+        ("remove", "Remove a host. It stops at once."),
+        ("list", "List all hosts of a tenant."),
+    ):
+        name = "" if act == "list" else "login.example.com "
+        run = f"auth1.cli.hosts:{act.replace('-', '_')}"
+        command = _add(acts, act, text, f"auth1 hosts {act} {name}--tenant myapp", run)
+        if name:
+            command.add_argument("host")
+        command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
+        _add_json(command)
 
 
 def _add_users(acts: Commands) -> None:

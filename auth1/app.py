@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from auth1 import __version__, health, metrics, retention, secret_renewal
 from auth1.audit import heads, seals
+from auth1.authn.own_hosts import OwnHosts
 from auth1.authn.tenants import TenantCache
 from auth1.challenges import messages
 from auth1.config.checklist import check_settings
@@ -23,6 +24,7 @@ from auth1.core.http.cors import Cors
 from auth1.core.http.router import Route
 from auth1.core.log import Log, LogHandler
 from auth1.core.outbound.guard import Guard
+from auth1.core.outbound.text_records import TextResolver
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
@@ -98,6 +100,7 @@ def build_app(
         stop=stop_services,
         once=run_idempotent.run_idempotent,
         on_trace=traces.keep_trace,
+        sites=lambda services: services.own_hosts.sites,
     )
     return app
 
@@ -122,6 +125,7 @@ async def start_services(
     messenger = Messenger(postgres, log, {"sms": sms, "email": configured.email_providers(settings, console)})
     render = functools.partial(messages.render_claimed, keyring, settings.app_url)
     limiter = RateLimiter(redis)
+    tenants = TenantCache(postgres, redis, redis.listener("auth1-listener"))
     guard = Guard(settings.webhook_allowed_networks, own_host=host_of(settings.app_url), own_port=settings.port)
     fraud_exposures = Exposures(
         redis, postgres, limiter, exposure_budget=settings.fraud_exposure_budget, workers=settings.workers
@@ -140,7 +144,9 @@ async def start_services(
         redis=redis,
         limiter=limiter,
         guard=guard,
-        tenants=TenantCache(postgres, redis, redis.listener("auth1-listener")),
+        tenants=tenants,
+        own_hosts=OwnHosts(postgres, tenants, host_of(settings.app_url)),
+        text_records=TextResolver(settings.dns_servers),
         attacks=AttackLog(postgres, log),
         decisions=DecisionLog(postgres, log),
         fraud_sources=FraudSources(settings, postgres, keyring, log),
@@ -175,6 +181,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
         tracing.set_tracer(export.OpenTelemetryTracer())
     await services.tenants.start()
     with contextlib.suppress(Unavailable):
+        await services.own_hosts.refresh()
         await services.fraud_sources.refresh()
     metrics.BUILD_INFO[__version__].set(1)
     services.deliveries.start()
@@ -188,6 +195,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, exposures.INTERVAL_S, lambda app: app.exposures.run_once()),
             _every(services, SOON_S, lambda app: app.tenants.retry_publish()),
             _every(services, SOON_S, lambda app: app.tenants.refresh_moved()),
+            _every(services, SOON_S, lambda app: app.own_hosts.refresh()),
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
             _every(services, SOON_S, health.measure_memory),
             _every(services, health.RANK_EVERY_S, health.rank_tenants),

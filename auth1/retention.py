@@ -59,6 +59,7 @@ INDEXED_PURGES = (
     "purge_deleted_fraud_lists",
     "purge_deleted_fraud_settings",
     "purge_deleted_hooks",
+    "purge_deleted_hosts",
     "purge_deleted_applications",
     "purge_deleted_signing_keys",
     "purge_deleted_exposures",

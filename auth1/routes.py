@@ -29,6 +29,7 @@ from auth1.fraud.routes import FRAUD_ROUTES
 from auth1.health import Health, Ready
 from auth1.hooks.routes import HOOK_ROUTES
 from auth1.hosted.routes import HOSTED_ROUTES
+from auth1.hosts.routes import HOST_ROUTES
 from auth1.magic_links.routes import LINK_ROUTES
 from auth1.messaging import handlers as messaging
 from auth1.messaging.providers import twilio_webhook
@@ -267,6 +268,7 @@ ROUTES = (
     *managed("GET", "/messages", messaging.list_messages, query=MessageQuery, deadline_s=REPORT_DEADLINE_S),
     *managed("GET", "/statistics", messaging.show_statistics, query=StatisticsQuery, deadline_s=REPORT_DEADLINE_S),
     *APPLICATION_ROUTES,
+    *HOST_ROUTES,
     *FRAUD_ROUTES,
     *EVENT_ROUTES,
     *HOOK_ROUTES,

@@ -9,12 +9,14 @@ from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.outbound.guard import Guard
+from auth1.core.outbound.text_records import TextResolver
 from auth1.core.postgres import Postgres, Replica
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts, open_redis
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
+    from auth1.authn.own_hosts import OwnHosts
     from auth1.authn.tenants import TenantCache
     from auth1.events.stream import EventStreams
     from auth1.fraud.decisions.attacks import AttackLog
@@ -48,6 +50,8 @@ class Services:
     limiter: RateLimiter
     guard: Guard
     tenants: "TenantCache"
+    own_hosts: "OwnHosts"
+    text_records: TextResolver
     attacks: "AttackLog"
     decisions: "DecisionLog"
     fraud_sources: "FraudSources"

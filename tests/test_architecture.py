@@ -35,7 +35,7 @@ LAYERS = (
     ("users",),
     ("magic_links",),
     ("challenges",),
-    ("tenants",),
+    ("tenants", "hosts"),
     ("sessions",),
     ("messaging", "audit", "webhooks"),
     ("fraud", "hooks"),

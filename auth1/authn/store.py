@@ -25,6 +25,13 @@ class _IsMoved(NamedTuple):
     is_moved: bool
 
 
+class OwnHostRow(NamedTuple):
+    """A verified host, and the slug of its tenant."""
+
+    host: str
+    slug: str
+
+
 class _TenantRow(NamedTuple):
     tenant_id: str
     name: str
@@ -45,11 +52,14 @@ class _TenantRow(NamedTuple):
     captcha_secret: bytes | None
     list_versions: list[int]
     hooks: str | None
+    hosts: list[str]
+    canonical_host: str | None
 
 
 _FIND_TENANT = _QUERIES.statement("find_tenant", _Sought, _TenantRow)
 _LIST_MOVED_TENANTS = _QUERIES.statement("list_moved_tenants", NoParams, _TenantId)
 _IS_TENANT_MOVED = _QUERIES.statement("is_tenant_moved", _TenantId, _IsMoved)
+_LIST_OWN_HOSTS = _QUERIES.statement("list_own_hosts", NoParams, OwnHostRow)
 
 
 async def find_tenant(postgres: Postgres, key_digest: bytes) -> Tenant | None:
@@ -84,6 +94,8 @@ def _read(row: _TenantRow) -> Tenant:
         captcha_secret=row.captcha_secret,
         list_versions=(row.list_versions[0], row.list_versions[1]),
         hooks=NO_HOOKS if row.kind == "test" else read_hooks(row.hooks),
+        hosts=tuple(row.hosts),
+        canonical_host=row.canonical_host,
     )
 
 
@@ -96,3 +108,8 @@ async def is_tenant_moved(postgres: Postgres, tenant_id: str) -> bool | None:
     """Return whether a tenant has moved to another database; None if there is no tenant of this id."""
     row = await postgres.row(_IS_TENANT_MOVED, _TenantId(tenant_id))
     return row.is_moved if row is not None else None
+
+
+async def list_own_hosts(postgres: Postgres) -> list[OwnHostRow]:
+    """Return the verified hosts of all tenants."""
+    return await postgres.rows(_LIST_OWN_HOSTS, NO_PARAMS)

@@ -52,7 +52,7 @@ class TenantCache:
         self._listener = listener
         self._entries: OrderedDict[bytes, tuple[float, Tenant, int]] = OrderedDict()
         self.size = 0  # bytes, estimated
-        self._generation = 0
+        self.generation = 0  # the number of changes of tenants that were announced
         self._unpublished: set[str] = set()
         self._moved: set[str] = set()
         self._moved_known_until = 0.0
@@ -76,9 +76,9 @@ class TenantCache:
 
     async def find(self, key_digest: bytes) -> Tenant | None:
         """Return the tenant of a key from the database; None for an invalid key."""
-        generation = self._generation
+        generation = self.generation
         tenant = await store.find_tenant(self._postgres, key_digest)
-        if tenant is not None and generation == self._generation:  # else it may be older than a change
+        if tenant is not None and generation == self.generation:  # else it may be older than a change
             self._store(key_digest, tenant)
         return tenant
 
@@ -98,9 +98,9 @@ class TenantCache:
         key = crypto.digest(f"slug\0{slug}\0{sandbox}")
         if (tenant := self.get_cached(key)) is not None:
             return tenant
-        generation = self._generation
+        generation = self.generation
         tenant = await store.find_tenant_by_slug(self._postgres, slug, sandbox=sandbox)
-        if tenant is not None and generation == self._generation:
+        if tenant is not None and generation == self.generation:
             self._store(key, tenant)
         return tenant
 
@@ -142,7 +142,7 @@ class TenantCache:
 
     def _drop(self, tenant_id: str) -> None:
         """Drop a tenant, or ALL_TENANTS."""
-        self._generation += 1
+        self.generation += 1
         self._moved_known_until = 0.0
         if tenant_id == ALL_TENANTS:
             self._entries.clear()

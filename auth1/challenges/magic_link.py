@@ -46,9 +46,9 @@ class NewLink(NamedTuple):
     def secret_digest(self) -> bytes | None:
         return digest(self.secret) if self.secret is not None else None
 
-    def address(self, app_url: str) -> str:
-        """Return the address of the link. It begins with APP_URL, never with the Host header of a request."""
-        return app_url + PATH.format(token=self.token)
+    def address(self, base_url: str) -> str:
+        """Return the address of the link. `base_url` never comes from a Host header."""
+        return base_url + PATH.format(token=self.token)
 
 
 def link_options(request: Request[Tenant], identifier: Identifier, body: CodeRequest) -> LinkOptions | None:
@@ -74,11 +74,11 @@ def create_magic_link(keyring: Keyring, tenant_id: str, message_id: str, options
     return NewLink(token, digest(token), secret, options)
 
 
-def address(app_url: str, keyring: Keyring, tenant_id: str, message_id: str, token_digest: bytes) -> str | None:
+def address(base_url: str, keyring: Keyring, tenant_id: str, message_id: str, token_digest: bytes) -> str | None:
     """Derive the link of a message again; None when its secret is no longer accepted."""
     for token in derive(keyring, tenant_id, message_id):
         if digest(token) == token_digest:
-            return app_url + PATH.format(token=token)
+            return base_url + PATH.format(token=token)
     return None
 
 

@@ -18,7 +18,7 @@ from auth1.templates import notices, segments
 from auth1.templates.email import EmailContent, render_email
 from auth1.templates.schemas import Branding, EmailText, Purpose
 from auth1.templates.sms import render_sms
-from auth1.tenants.settings import Senders, TenantSettings
+from auth1.tenants.settings import Senders, TenantSettings, base_url
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
 ENTRY_BYTES = 1024  # of cached texts, beside their strings
@@ -36,11 +36,11 @@ class Envelope(NamedTuple):
     tenant_name: str
     settings: TenantSettings
     locale: str | None
-    app_url: str
+    base_url: str
 
     @property
     def branding(self) -> Branding:
-        return self.settings.branding(self.tenant_name, self.app_url)
+        return self.settings.branding(self.tenant_name, self.base_url)
 
     @property
     def senders(self) -> Senders:
@@ -176,7 +176,7 @@ def _email(
         name=settings.sms_branding or envelope.tenant_name,
         default_locale=settings.default_locale,
         own_texts=tuple(settings.texts.email.items()),
-        details=(settings.brand_color, settings.logo, envelope.app_url, code is not None, link is not None),
+        details=(settings.brand_color, settings.logo, envelope.base_url, code is not None, link is not None),
         locale=envelope.locale,
         purpose=purpose,
         minutes=minutes,
@@ -223,6 +223,7 @@ def render_notice(envelope: Envelope, notice: str) -> OutgoingMessage:
 
 def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> OutgoingMessage | None:
     """Render a message of the outbox; None when its code or link has ended."""
+    address = base_url(message.canonical_host, app_url)
     envelope = Envelope(
         tenant_id=message.tenant_id,
         message_id=message.message_id,
@@ -231,7 +232,7 @@ def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> Outgoing
         tenant_name=message.tenant_name,
         settings=message.tenant_settings,
         locale=message.locale,
-        app_url=app_url,
+        base_url=address,
     )
     if message.notice is not None:
         return render_notice(envelope, message.notice)
@@ -239,7 +240,7 @@ def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> Outgoing
     if message.code_box is not None:
         code = codes.unseal(keyring, message.tenant_id, message.identifier, message.code_box, purpose)
     if message.token_digest is not None:
-        link = magic_link.address(app_url, keyring, message.tenant_id, message.message_id, message.token_digest)
+        link = magic_link.address(address, keyring, message.tenant_id, message.message_id, message.token_digest)
     if code is None or (link is None and message.token_digest is not None):
         return None
     return render_code(

@@ -112,7 +112,7 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
             resend_after=opened.resend_after,
             code_length=len(code),
             challenge_secret=link.secret if link is not None and link.secret is not None else UNSET,
-            link=link.address(app.settings.app_url) if link is not None and is_sandbox else UNSET,
+            link=link.address(tenant.base_url(app.settings.app_url)) if link is not None and is_sandbox else UNSET,
         )
         if provider is None:
             checked.record_sent(app, opened.challenge_id, message_id)
@@ -184,10 +184,10 @@ def _render(
             tenant_name=tenant.name,
             settings=tenant.settings,
             locale=order.locale,
-            app_url=app.settings.app_url,
+            base_url=tenant.base_url(app.settings.app_url),
         ),
         code=code if link is None or link.options.with_code else None,
-        link=link.address(app.settings.app_url) if link is not None else None,
+        link=link.address(tenant.base_url(app.settings.app_url)) if link is not None else None,
         expires_in=expires_in,
         purpose=order.purpose.name,
     )

@@ -87,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     captcha_verify_url: str | None  # in place of the provider's own
     fraud_exposure_budget: float  # US dollars of unverified messages that a tenant's countries share
     webhook_allowed_networks: tuple[Network, ...]  # they may be private, and be called over http
+    dns_servers: tuple[tuple[str, int], ...]  # for TXT records; none: those of the system
     geoip_file: str | None  # a country database (.mmdb), reloaded when it changes
     metrics_tenants: int  # tenants with metrics of their own; 0: none
     tracing: bool  # spans are exported by OpenTelemetry
@@ -146,6 +147,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         captcha_verify_url=env.web_url("CAPTCHA_VERIFY_URL") or None,
         fraud_exposure_budget=env.dollars("FRAUD_EXPOSURE_BUDGET", 10.0, 1_000_000),
         webhook_allowed_networks=env.items("WEBHOOK_ALLOWED_NETWORKS", "", _parse_network),
+        dns_servers=env.items("DNS_SERVERS", "", _parse_dns_server),
         geoip_file=env.text("GEOIP_FILE"),
         metrics_tenants=env.integer("METRICS_TENANTS", 0, 0, 1000),
         tracing=read_tracing(env),
@@ -204,6 +206,22 @@ def _read_origins(env: Environment) -> tuple[str, ...]:
     if "*" in origins and len(origins) > 1:
         env.problems.append("CORS_ORIGINS: * allows every origin; remove it, or remove the others")
     return origins
+
+
+def _parse_dns_server(text: str) -> tuple[str, int]:
+    """Return address and port. Raises ValueError with the problem."""
+    hint = "is not an IP address with an optional port, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353"
+    address, _, port = text.removeprefix("[").partition("]:" if text.startswith("[") else ":")
+    if text.count(":") > 1 and not text.startswith("["):
+        address, port = text, ""
+    try:
+        number = int(port or "53") if (port or "53").isascii() else 0
+        ipaddress.ip_address(address.removesuffix("]"))
+    except ValueError:
+        raise ValueError(hint) from None
+    if not 0 < number < 65536:
+        raise ValueError(hint)
+    return address.removesuffix("]"), number
 
 
 def _parse_network(text: str) -> Network:

@@ -15,6 +15,7 @@ FIELDS = {
     "before_id": "the same as an id of events",
     "began_at": "when the attack began",
     "budget": "`messages_per_day` or `sms_budget_per_day`",
+    "canonical": "whether the issuer of the tenant is at this host",
     "challenge_id": "the challenge",
     "changed": "names of the changed fields, without values",
     "channel": "`sms` or `email`",
@@ -28,6 +29,7 @@ FIELDS = {
     "events": "types of events, or `*`",
     "existing": "number of users that existed before",
     "grants": "number of ended grants",
+    "host": "the name of the host",
     "is_new_user": "whether the user was created by this login",
     "is_set": "false: it was deleted",
     "kind": "of a key: `pk`, `sk` or `test`; of a list entry: `number`, `country` …; of an application: `web` …",
@@ -206,6 +208,10 @@ class EventType(StrEnum):
         "a session ended, and the address for logouts did not accept it in three attempts",
         "user_id session_id error",
     )
+    HOST_ADDED = "host.added", "host", "it was added, and is not verified yet", "host"
+    HOST_VERIFIED = "host.verified", "host", "its TXT record was found", "host"
+    HOST_UPDATED = "host.updated", "host", "it is the canonical one, or no longer", "host canonical"
+    HOST_REMOVED = "host.removed", "host", "it is no longer served", "host"
     CONSENT_REVOKED = "consent.revoked", "user", "the access of an application to the account ended", "client_id grants"
     CONSENT_GIVEN = "consent.given", "user", "it allows an application to use scopes", "client_id scopes"
     GRANT_CREATED = (

@@ -7,6 +7,7 @@ button confirms the link. A scanner that also presses buttons cannot be distingu
 import secrets
 
 from auth1 import metrics
+from auth1.authn.own_hosts import find_tenant_of_host
 from auth1.challenges import magic_link
 from auth1.challenges.schemas import ChallengeGrant, CodeGrant
 from auth1.core.crypto import digest
@@ -30,7 +31,7 @@ ACTOR = "link"
 
 async def show_link(app: Services, request: Request[None]) -> Response:
     """Show the confirmation page of a link. Consumes nothing."""
-    link = await store.find_link(app.postgres, digest(request.parameters["token"]))
+    link = await _find_link(app, request)
     if link is not None:
         app.tenants.check_not_moved(link.tenant_id)
     if link is None or not link.is_open:
@@ -44,6 +45,8 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
     """Confirm a link, once. This completes its challenge and invalidates the code. It opens no session."""
     code = secrets.token_urlsafe(32)
     token_digest = digest(request.parameters["token"])
+    if request.site is not None and await _find_link(app, request) is None:
+        return _expired(request, None)
     confirmation = ConfirmLink(
         token_digest=token_digest,
         grant_digest=digest(code),
@@ -66,6 +69,14 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
         return pages.confirmed_page(theme, WayBack(link.branding.name, link.home))
     request.headers.append((b"location", f"{redirect_to}{'&' if '?' in redirect_to else '?'}code={code}".encode()))
     return Response(b"", 303)
+
+
+async def _find_link(app: Services, request: Request[None]) -> store.Link | None:
+    """Return the link of the request. At a host of a tenant there are only its own links."""
+    tenant = await find_tenant_of_host(app, request)
+    link = await store.find_link(app.postgres, digest(request.parameters["token"]))
+    is_foreign = tenant is not None and link is not None and link.tenant_id.removesuffix(":test") != tenant.id
+    return None if is_foreign else link
 
 
 async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | ChallengeGrant) -> Verified:

@@ -98,6 +98,7 @@ class Claimed(NamedTuple):
     country: str | None
     price_microdollars: int | None
     challenge_status: str | None  # as stored: that of an expired challenge is open
+    canonical_host: str | None  # of its tenant
 
     @property
     def tenant_settings(self) -> TenantSettings:

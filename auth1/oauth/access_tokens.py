@@ -104,8 +104,10 @@ async def read_access_token(app: Services, issuer: Issuer, token: str) -> Access
         header = jwt.get_unverified_header(token)
         if header.get("typ") != TYPE or (key := await app.signing_keys.public(issuer.tenant.id, header["kid"])) is None:
             return None
-        payload = jwt.decode(token, key.key, [key.alg], {"require": _REQUIRED}, audience=issuer.url, issuer=issuer.url)
-        return msgspec.convert(payload, AccessClaims)
+        options: Any = {"require": _REQUIRED}
+        payload = jwt.decode(token, key.key, [key.alg], options, audience=issuer.urls, issuer=issuer.urls)
+        claims = msgspec.convert(payload, AccessClaims)
+        return claims if claims.aud == claims.iss else None
     except (jwt.PyJWTError, msgspec.ValidationError, KeyError, ValueError):
         return None
 

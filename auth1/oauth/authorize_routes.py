@@ -7,7 +7,7 @@ from auth1.core.http.request import HTML, LONG_TARGET_BYTES, Form
 from auth1.core.http.router import Handler, Route
 from auth1.errors import Forbidden
 from auth1.oauth import authorize, logout
-from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
+from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox
 from auth1.pages.errors import error_page
 
 _PAGE: dict[str, Any] = {
@@ -24,8 +24,8 @@ _PAGE: dict[str, Any] = {
 def _both(method: str, path: str, handler: Handler, **options: Any) -> tuple[Route, Route]:
     """Return the route of a tenant's issuer, and that of its sandbox."""
     return (
-        Route(method, PATH + path, handler, issuer, **_PAGE, **options),
-        Route(method, PATH + SANDBOX + path, handler, sandbox_issuer, **_PAGE, **options),
+        Route(method, PATH + path, handler, canonical_issuer, **_PAGE, **options),
+        Route(method, PATH + SANDBOX + path, handler, canonical_sandbox, **_PAGE, **options),
     )
 
 

@@ -20,7 +20,7 @@ from auth1.core.postgres import NoParams, Queries
 from auth1.core.tasks import cancel_all
 from auth1.events.log import log_events, read_events
 from auth1.oauth.id_tokens import sign_logout_token
-from auth1.oauth.issuers import Issuer, issuer_url
+from auth1.oauth.issuers import issuer_of
 from auth1.services import Services
 from auth1.signing.keys import Alg
 
@@ -161,7 +161,7 @@ class LogoutSender:
         tenant = await app.tenants.find_slug(message.slug, sandbox=sandbox)
         if tenant is None:
             return None
-        issuer = Issuer(tenant, issuer_url(app, message.slug, sandbox=sandbox))
+        issuer = issuer_of(app, tenant, message.slug)
         token = await sign_logout_token(
             app, issuer, message.client_id, message.alg, message.user_id, message.session_id
         )

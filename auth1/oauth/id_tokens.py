@@ -85,7 +85,7 @@ async def read_id_token(app: Services, issuer: Issuer, token: str) -> IdTokenHin
         if key is None:
             return None
         options: Any = {"require": _REQUIRED, "verify_exp": False, "verify_aud": False}
-        payload = jwt.decode(token, key.key, [key.alg], options, issuer=issuer.url)
+        payload = jwt.decode(token, key.key, [key.alg], options, issuer=issuer.urls)
         return msgspec.convert(payload, IdTokenHint)
     except (jwt.PyJWTError, msgspec.ValidationError, KeyError, ValueError):
         return None

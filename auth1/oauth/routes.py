@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from auth1.authn.own_hosts import METADATA_PATH
 from auth1.core.http.request import Form
 from auth1.core.http.router import Handler, Route
 from auth1.errors import (
@@ -15,10 +16,9 @@ from auth1.errors import (
     UnsupportedGrantType,
 )
 from auth1.oauth import endpoints, userinfo
-from auth1.oauth.issuers import PATH, SANDBOX, issuer, sandbox_issuer
+from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox, issuer, sandbox_issuer
 
 PROBES = 64  # requests without a credential at once, per client address and worker
-METADATA = "/.well-known/oauth-authorization-server"  # RFC 8414 puts the path of the issuer behind it
 _CACHED: dict[str, Any] = {"max_concurrent": PROBES, "response_headers": ("cache-control",)}
 _CLIENT: dict[str, Any] = {
     **_CACHED,
@@ -33,12 +33,21 @@ _USERINFO: dict[str, Any] = {
 _WRONG_CLIENT = (InvalidClient, RateLimited)
 
 
-def _both(method: str, handler: Handler, path: str = "", *, before: str = "", **options: Any) -> tuple[Route, Route]:
-    """Return the route of a tenant's issuer, and that of its sandbox. `before` comes before the issuer's path."""
+def _both(method: str, handler: Handler, path: str = "", **options: Any) -> tuple[Route, Route]:
+    """Return the route of a tenant's issuer, and that of its sandbox."""
     options |= {"any_origin": True, "cors": False, "oauth": True}
     return (
-        Route(method, before + PATH + path, handler, issuer, **options),
-        Route(method, before + PATH + SANDBOX + path, handler, sandbox_issuer, **options),
+        Route(method, PATH + path, handler, issuer, **options),
+        Route(method, PATH + SANDBOX + path, handler, sandbox_issuer, **options),
+    )
+
+
+def _metadata(handler: Handler, before: str = "", after: str = "") -> tuple[Route, Route]:
+    """Return the routes of metadata, which are at the address of the issuer only."""
+    options = _CACHED | {"any_origin": True, "cors": False, "oauth": True}
+    return (
+        Route("GET", before + PATH + after, handler, canonical_issuer, **options),
+        Route("GET", before + PATH + SANDBOX + after, handler, canonical_sandbox, **options),
     )
 
 
@@ -62,6 +71,6 @@ OAUTH_ROUTES = (
     *_both("GET", userinfo.get_userinfo, "/userinfo", **_USERINFO),
     *_both("POST", userinfo.post_userinfo, "/userinfo", body=Form, body_optional=True, **_USERINFO),
     *_both("GET", endpoints.issuer_jwks, "/jwks", **_CACHED),
-    *_both("GET", endpoints.issuer_metadata, before=METADATA, **_CACHED),
-    *_both("GET", endpoints.issuer_configuration, "/.well-known/openid-configuration", **_CACHED),
+    *_metadata(endpoints.issuer_metadata, before=METADATA_PATH),
+    *_metadata(endpoints.issuer_configuration, after="/.well-known/openid-configuration"),
 )

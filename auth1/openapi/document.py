@@ -25,6 +25,7 @@ _DESCRIPTIONS = {
     204: "No content",
     303: "See other",
     304: "Not modified",
+    308: "The issuer has another address.",
     400: "The page says what is wrong.",
     403: "The page says why this is not possible.",
     422: "The page says what to change.",
@@ -207,12 +208,12 @@ def _successes(route: Route) -> Sequence[tuple[int, Any]]:
     if "content_type" in getattr(kind, "_fields", ()):  # Response, or Stream
         if not route.responses:
             raise _missing(route, f"its handler returns {getattr(kind, '__name__', kind)}; declare responses=")
-        return route.responses
+        return [*route.responses, *route.auth.responses]
     if kind is NoneType:
-        return [(204, None)]
+        return [(204, None), *route.auth.responses]
     if kind is None:
         raise _missing(route, "its handler does not say what it returns")
-    return [(route.status, kind)]
+    return [(route.status, kind), *route.auth.responses]
 
 
 def _kinds(routes: Sequence[Route]) -> Iterator[Any]:
@@ -276,7 +277,7 @@ def _response_headers(route: Route, status: int) -> Iterator[str]:
         yield "idempotent-replayed"
     if route.page:
         yield from ("content-security-policy", "referrer-policy")
-    if status == 303:
+    if status in (303, 308):
         yield "location"
 
 

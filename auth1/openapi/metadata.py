@@ -76,6 +76,7 @@ SECTIONS: dict[str, Section] = {
     "magic_links": Section("Sign in", "Request a code or a link, and submit the code."),
     "sessions": Section("Sessions and tokens", "Refresh, introspect and revoke."),
     "applications": Section("Applications", "OAuth clients: servers that act for themselves."),
+    "hosts": Section("Hosts", "Hosts of your own for the issuer, the pages and the links of a tenant."),
     "hosted": Section(
         "Hosted sign-in", "The pages where users sign in to an application. People open them in a browser."
     ),
@@ -112,6 +113,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "slug": ("The tenant's slug.", "myapp"),
     "client_id": ("The application.", "app_01kf0fv2qd8x7r3n5w1mzt9c4h"),
     "login_id": ("The sign-in.", "li_01kf0fv2qd8x7r3n5w1mzt9c4h"),
+    "host_id": ("The host.", "hst_01kf0fv2qd8x7r3n5w1mzt9c4h"),
     "key_id": ("The API key.", "key_01kf0fv2pjhdzzhmns4181skmx"),
     "challenge_id": ("The challenge, from the response of `/api/auth/request`.", "ch_01kf0fv2z4z60fen5rnweennx2"),
     "token": ("The last part of the link in the email.", "JedJceAYA99JkAfMrPWvbaWbfdqXsuRPAeGj3tcQMWs"),
@@ -183,6 +185,7 @@ FIELDS: dict[str, object] = {
     "test_key": "auth1_test_myapp_1ETpVM6WdzAj5rk1cXa4qI1A6TOCwy0F4VpMp3",
     "hint": "auth1_pk_myapp_…qEgr",
     "client_id": "app_01kf0fv2qd8x7r3n5w1mzt9c4h",
+    "host_id": "hst_01kf0fv2qd8x7r3n5w1mzt9c4h",
     "client_secret": "auth1_cs_myapp_ympZXaSCw88FJp3MBiq8L7bUkHeo6oKV1Eq20e",
     "access_token": "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2F1dGguZXhhbXBsZSJ9.c2ln",
     "scope": "invoices:read",

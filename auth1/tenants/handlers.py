@@ -76,7 +76,9 @@ async def update_settings(app: Services, request: Request[TenantAdmin], body: Se
 async def preview_text(app: Services, request: Request[TenantAdmin], body: TextPreviewIn) -> TextPreview:
     """Preview a message. For an SMS the response includes the number of billed segments."""
     tenant = await service.get_tenant(app, request.caller.tenant_id)
-    return previews.preview(tenant, body, app.settings.app_url)
+    served = await app.tenants.find_slug(tenant.slug, sandbox=False)
+    url = app.settings.app_url
+    return previews.preview(tenant, body, url if served is None else served.base_url(url))
 
 
 async def get_jwt_secret(app: Services, request: Request[TenantAdmin]) -> JwtSecrets:

@@ -11,14 +11,14 @@ SAMPLE_CODE = "1234567890"
 SAMPLE_LINK = "/api/auth/link/a-sample-that-opens-nothing"
 
 
-def preview(tenant: TenantOut, params: TextPreviewIn, app_url: str) -> TextPreview:
+def preview(tenant: TenantOut, params: TextPreviewIn, base_url: str) -> TextPreview:
     """Render a message with a sample code and a sample link. Raises ValidationFailed."""
     if params.purpose == "add" and params.mode != "code":
         raise ValidationFailed(errors=[FieldError("mode", "Must be code for this purpose.")])
-    branding = tenant.settings.branding(tenant.name, app_url)
+    branding = tenant.settings.branding(tenant.name, base_url)
     code, expires_in = SAMPLE_CODE[: tenant.settings.otp_length], tenant.settings.otp_expiry_minutes * 60
     if params.channel == "email":
-        return _email(branding, params, code, app_url + SAMPLE_LINK, expires_in)
+        return _email(branding, params, code, base_url + SAMPLE_LINK, expires_in)
     return _sms(branding, params, code, expires_in)
 
 

@@ -260,11 +260,22 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     captcha_secret: bytes | None = None  # of the policy, encrypted
     list_versions: tuple[int, int] = (0, 0)  # of its own allow and block lists, and of the operator's
     hooks: Hooks = NO_HOOKS  # the sandbox has none
+    hosts: tuple[str, ...] = ()  # its verified ones
+    canonical_host: str | None = None  # that of its issuer, pages and links
     sandbox: bool = False  # follows from the kind of the key
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "sandbox", self.key_kind == "test")
         msgspec.structs.force_setattr(self, "shadow_policy", in_shadow(self.policy))
+
+    def base_url(self, app_url: str) -> str:
+        """Return the start of the addresses that its users see: its canonical host, or else APP_URL."""
+        return base_url(self.canonical_host, app_url)
+
+
+def base_url(canonical_host: str | None, app_url: str) -> str:
+    """Return the address of a canonical host, or else APP_URL."""
+    return app_url if canonical_host is None else f"https://{canonical_host}"
 
 
 class TenantAdmin(msgspec.Struct, frozen=True):

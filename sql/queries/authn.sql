@@ -18,7 +18,9 @@ select t.id as tenant_id, t.name, t.settings, t.jwt_version, t.suspended_at is n
     'timeout_ms', h.timeout_ms, 'revision', h.revision, 'secret', translate(encode(h.secret, 'base64'), E'\n', ''),
     'previous_secret', translate(encode(h.previous_secret, 'base64'), E'\n', ''),
     'previous_secret_until', extract(epoch from h.previous_secret_until)::float8))::text
-   from hooks h where h.tenant_id = t.id) as hooks
+   from hooks h where h.tenant_id = t.id) as hooks,
+  (select coalesce(array_agg(o.host order by o.id), '{}') from hosts o where o.tenant_id = t.id and o.verified_at is not null) as hosts,
+  (select o.host from hosts o where o.tenant_id = t.id and o.canonical) as canonical_host
 from (
   -- A rotated key is revoked in the future, and caches need that time.
   select tenant_id, id as key_id, kind, allowed_origins, extract(epoch from least(expires_at, revoked_at))::float8 as key_expires_at
@@ -42,3 +44,7 @@ select tenant_id from tenant_moves where state = 'moved'
 select coalesce(m.state = 'moved', false) as is_moved
 from tenants t left join tenant_moves m on m.tenant_id = t.id
 where t.id = @tenant_id and t.deleted_at is null
+
+-- name: list_own_hosts
+-- The verified hosts of the installation.
+select h.host, t.slug from hosts h join tenants t on t.id = h.tenant_id where h.verified_at is not null and t.deleted_at is null

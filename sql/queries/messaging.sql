@@ -97,7 +97,8 @@ select t.settings, c.tenant_id, c.id as message_id, c.challenge_id, c.identifier
   k.box as code_box, ceil(extract(epoch from k.expires_at - now()))::int as expires_in,
   l.token_digest, coalesce(l.with_code, true) as with_code,
   c.avoid as exclude_providers, coalesce(f.state = 'delivered', false) as has_arrived,
-  k.purpose, c.notice, c.country, c.price_microdollars, h.status as challenge_status
+  k.purpose, c.notice, c.country, c.price_microdollars, h.status as challenge_status,
+  (select o.host from hosts o where o.tenant_id = t.id and o.canonical) as canonical_host
 from claimed c
 join tenants t on t.id = split_part(c.tenant_id, ':', 1)
 left join challenges h on h.tenant_id = c.tenant_id and h.id = c.challenge_id

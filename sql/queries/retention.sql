@@ -407,6 +407,16 @@ with old as (
 )
 select count(*) as purged from deleted
 
+-- name: purge_deleted_hosts
+-- Those of deleted tenants, skipping rows that are locked.
+with old as (
+  select h.tenant_id, h.id from tenants t join hosts h on h.tenant_id in (t.id, t.id || ':test')
+  where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of h skip locked
+), deleted as (
+  delete from hosts h using old where h.tenant_id = old.tenant_id and h.id = old.id returning 1
+)
+select count(*) as purged from deleted
+
 -- name: purge_revoked_tokens
 -- Those of deleted tenants too: they expire within minutes.
 with old as (
@@ -526,6 +536,7 @@ with old as (
     and (select true from webhooks w where w.tenant_id = t.id order by w.tenant_id, w.id limit 1) is null
     and not exists (select from fraud_settings f where f.tenant_id = t.id)
     and not exists (select from hooks h where h.tenant_id = t.id)
+    and (select true from hosts h where h.tenant_id in (t.id, t.id || ':test') order by h.tenant_id, h.id limit 1) is null
     and (select true from applications a where a.tenant_id in (t.id, t.id || ':test') order by a.tenant_id, a.id limit 1) is null
     and (select true from signing_keys k where k.tenant_id in (t.id, t.id || ':test') order by k.tenant_id, k.kid limit 1) is null
     and (select true from logins l where l.tenant_id in (t.id, t.id || ':test') order by l.tenant_id, l.id limit 1) is null

@@ -75,7 +75,7 @@ async def test_command_of_each_operation_returns_its_example(
         assert word in answer
     else:
         # What an example names need not be there; it must be understood.
-        ids = [str(EXAMPLES[f"{name}_id"]) for name in ("key", "session", "challenge", "client")]
+        ids = [str(EXAMPLES[f"{name}_id"]) for name in ("key", "session", "challenge", "client", "host")]
         ids += ["fl_01", "fd_01", "/hooks/", "whk_01"]  # an entry of a list, a decision, a hook, a webhook
         made_up = "myapp" in text or any(example in text for example in ids)
         assert status[0] == "2" or (made_up and status in ("404", "409")), f"{text}\n{status} {answer}"

@@ -15,7 +15,7 @@ QUERIES = Queries("retention")
 # What hangs on a tenant, from the leaves up: the order in which it goes.
 DELETED = (
     *("sessions", "identifiers", "users", "challenges", "messages", "spending", "budgets"),
-    *("applications", "signing_keys", "logins", "grants", "consents"),
+    *("hosts", "applications", "signing_keys", "logins", "grants", "consents"),
 )
 APPLICATION = "insert into applications (tenant_id, id, name, kind) values ($1, $2, '', 'machine')"
 SIGNING_KEY = (
@@ -27,8 +27,10 @@ insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, 
 values ($1, $2, 'app_1', 'usr_1', 'ses_1', '{}', '{}', now(), now() + interval '1 day')
 """
 CONSENT = "insert into consents (tenant_id, user_id, client_id, scopes) values ($1, $2, 'app_1', '{}')"
+HOST = "insert into hosts (tenant_id, id, host, token) values ($1, $2, $2, '')"
 INSERTS = {
     "users": USER,
+    "hosts": HOST,
     "applications": APPLICATION,
     "signing_keys": SIGNING_KEY,
     "logins": LOGIN,
@@ -46,6 +48,7 @@ async def fill(connection: asyncpg.Connection, tenant: str) -> None:
     await make_spending(connection, tenant, "US", "0")
     await connection.execute(BUDGET, tenant)
     await make_identifier(connection, tenant, "+15551234567", "0", None, None, "usr_1")
+    await connection.execute(HOST, tenant, "hst_1")
     await connection.execute(APPLICATION, tenant, "app_1")
     await connection.execute(SIGNING_KEY, tenant, "kid_1")
     await connection.execute(LOGIN, tenant, "li_1")

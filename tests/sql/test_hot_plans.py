@@ -21,7 +21,9 @@ SIZES = {"empty": 0, "small": 20, "large": 6000, "analysed": 6000}
 MODES = ("force_generic_plan", "force_custom_plan")
 MOST_ROWS = 12  # that a statement of a request reads
 # A few rows of each tenant, and a cache of short rows: reading these in full is the shortest way.
-SMALL = {"tenants", "keys", "budgets", "spending", "message_hours", "line_types", "applications", "signing_keys"}
+SMALL = {"tenants", "keys", "budgets", "spending", "message_hours", "line_types", "applications", "signing_keys"} | {
+    "hosts"
+}
 EMPTY_HERE = {"deliveries"}  # see test_webhook_plans
 FILL = """
 insert into users (tenant_id, id, last_login_at) select $1, 'usr_' || n, now() from generate_series(1, $2::int) as n;

@@ -27,6 +27,7 @@ GLOBAL_TABLES = {
 GLOBAL_KEYS = {
     ("keys", "digest"): "a key is found by its digest before its tenant is known",
     ("keys", "id"): "the events of all tenants name keys by their id",
+    ("hosts", "host"): "a verified host leads to one tenant",
 }
 # file.statement: reason. Each reads or changes several tenants at once, or finds the tenant.
 ALL_TENANTS = {
@@ -54,6 +55,9 @@ ALL_TENANTS = {
     "tenants.get_tenant": "finds a tenant by its slug",
     "tenants.find_logo": "finds a logo by its digest",
     "authn.list_moved_tenants": "the moved tenants of the installation",
+    "authn.list_own_hosts": "the verified hosts of the installation",
+    "hosts.lock_host": "tenants compete for a host",
+    "hosts.find_verified_tenant": "finds the tenant of a verified host",
     "authn.find_tenant": "finds the tenant of a key or slug, with the operator's fraud policy",
     "fraud_policy.get_policy": "the policy of a tenant or the operator's",
     "links.find_link": "finds the tenant of a link by its token",

@@ -6,25 +6,25 @@ Work that a route or request does not use is not done, such as CORS without an O
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 from auth1 import metrics
-from auth1.core import schemas, tracing
+from auth1.core import tracing
 from auth1.core.http import client_ip, problems, streaming
-from auth1.core.http.bodies import decoders, empty_body
+from auth1.core.http.bodies import Answer, decoders, empty_body, encode_result
 from auth1.core.http.concurrency import BurstLimiter, ConcurrencyLimiter
 from auth1.core.http.cors import ANY_ORIGIN, PREFLIGHT, Cors
 from auth1.core.http.lifecycle import Lifecycle, Send, Services
 from auth1.core.http.query import read_query
 from auth1.core.http.request import (
     ClientDisconnected,
+    EarlyResponse,
     Receive,
-    ReplayedResponse,
     Request,
-    Response,
     Scope,
+    Site,
     Stream,
     is_bodiless,
     read_body,
@@ -40,7 +40,7 @@ BODIES_AT_ONCE = 512  # being received, per client address; not part of MAX_RUNN
 
 Once = Callable[[Services, Route, Request[Any], Sequence[object]], Awaitable[object]]
 OnTrace = Callable[[Services, Request[Any]], Awaitable[None]]
-Answer = tuple[int, bytes, bytes | Stream]  # status, content type, body
+Sites = Callable[[Services], Mapping[bytes | None, Site]]  # by Host header
 
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
@@ -51,7 +51,8 @@ _STATUS = {status: str(status) for status in range(100, 600)}
 class App(Lifecycle[Services]):
     """The ASGI application: `start` creates the services of this worker, `stop` closes them.
 
-    `once` runs the handlers of idempotent routes. `on_trace` gets each traced request that is authenticated.
+    `once` runs the handlers of idempotent routes. `on_trace` gets each traced request that is authenticated. `sites`
+    are the hosts with paths of their own.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class App(Lifecycle[Services]):
         stop: Callable[[Services], Awaitable[None]],
         once: Once[Services],
         on_trace: OnTrace[Services],
+        sites: Sites[Services],
     ) -> None:
         super().__init__(log, start, stop)
         self._router = Router([route._replace(decoders=decoders(route)) for route in routes])
@@ -71,6 +73,7 @@ class App(Lifecycle[Services]):
         self._clients = client_ip.ClientFinder(trusted_proxies, log)
         self._once = once
         self._on_trace = on_trace
+        self._sites = sites
         self._limits = ConcurrencyLimiter()
         self._bursts = BurstLimiter()
         self._running = 0  # requests, except those that wait for their client
@@ -107,10 +110,12 @@ class App(Lifecycle[Services]):
         try:
             self._bursts.check(request.client)
             request.check_form(scope, self._router.exact_paths)
+            if (site := self._sites(self.services).get(request.request_headers.get(b"host"))) is not None:
+                request.site, request.path = site, site.find_path(request.path)
             if request.method == "OPTIONS":
-                status, content_type, body = self._options(scope["path"], request)
+                status, content_type, body = self._options(request.path, request)
             else:
-                route = self._admit(scope["path"], request)
+                route = self._admit(request.path, request)
                 status, content_type, body = await self._answer(route, request, receive)
         except (ApiError, ClientDisconnected) as error:
             gone = isinstance(error, ClientDisconnected)  # the client of a malformed request reads a response
@@ -119,7 +124,7 @@ class App(Lifecycle[Services]):
                 status, content_type, body = problems.oauth_error(refusal)
                 request.headers.append(_NO_STORE)
             elif route is not None and route.on_error is not None:
-                status, content_type, body = _encode(route, route.on_error(request, refusal))
+                status, content_type, body = encode_result(route, route.on_error(request, refusal))
             else:
                 status, content_type, body = problems.problem_response(refusal, request.request_id)
             request.headers += problems.headers(refusal)
@@ -128,7 +133,7 @@ class App(Lifecycle[Services]):
         if isinstance(body, bytes) and len(body) > streaming.PIECE_BYTES and route is not None:
             body = Stream(streaming.pieces(body), content_type, len(body))
         length = body.length if isinstance(body, Stream) else len(body)
-        headers = self._response_headers(scope["path"], request, status, content_type, length)
+        headers = self._response_headers(request, status, content_type, length)
         elapsed_s = perf_counter() - started
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if request.method == "HEAD" or isinstance(body, bytes):
@@ -191,8 +196,8 @@ class App(Lifecycle[Services]):
                     result = await self._once(self.services, route, request, arguments)
                 else:
                     result = await route.handler(self.services, request, *arguments)
-        except ReplayedResponse as before:
-            result = before.answer
+        except EarlyResponse as early:
+            result = early.answer
         except TimeoutError:
             if request.is_receiving:
                 raise RequestTimeout from None
@@ -204,7 +209,7 @@ class App(Lifecycle[Services]):
             raise InternalError from error
         finally:
             self._running -= 1
-        return _encode(route, result)
+        return encode_result(route, result)
 
     async def _decode(self, route: Route, request: Request[Any], receive: Receive, deadline: asyncio.Timeout) -> object:
         """Read the body within its own time, and decode it. It does not count as running meanwhile."""
@@ -248,7 +253,7 @@ class App(Lifecycle[Services]):
             request.log["broken"] = broken
 
     def _response_headers(
-        self, path: str, request: Request[Any], status: int, content_type: bytes, length: int | None
+        self, request: Request[Any], status: int, content_type: bytes, length: int | None
     ) -> list[tuple[bytes, bytes]]:
         """Return the headers of the response; the length of a stream is unknown."""
         headers = [(b"x-request-id", request.request_id.encode()), _NO_SNIFF, *request.headers]
@@ -257,7 +262,7 @@ class App(Lifecycle[Services]):
                 headers += self._cors.headers(origin.decode("latin-1"), request.origins)
             else:
                 headers += self._cors.without_origin if not request.origins else self._cors.varying
-        if path.startswith("/api/"):
+        if request.path.startswith("/api/"):
             headers.append(_NO_STORE)
         if length != 0:
             headers.append((b"content-type", content_type))
@@ -286,15 +291,3 @@ class App(Lifecycle[Services]):
             duration_ms=round(elapsed_s * 1000, 2),
             **request.log,
         )
-
-
-def _encode(route: Route, result: object) -> Answer:
-    """Return the response to what a handler returned."""
-    if result is None:
-        return 204, b"", b""
-    if isinstance(result, Stream):
-        return route.status, result.content_type, result
-    if isinstance(result, Response):
-        body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
-        return result.status, result.content_type, body
-    return route.status, b"application/json", schemas.encode(result)

@@ -1,4 +1,4 @@
-"""How the body of a route is decoded, by media type."""
+"""How the body of a route is decoded, by media type, and how its result is encoded."""
 
 import re
 from functools import partial
@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from auth1.core import schemas
-from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, Image, Upload
+from auth1.core.http.request import CSV, FORM, JSON, NDJSON, PNG, Decode, Form, Image, Response, Stream, Upload
 from auth1.core.http.router import Route
 from auth1.errors import BadJson, ValidationFailed
+
+Answer = tuple[int, bytes, bytes | Stream]  # status, content type, body
 
 MAX_NESTING = 64  # of JSON
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -59,3 +61,15 @@ def _is_nested_deeper(raw: bytes, levels: int) -> bool:
         if depth > levels:
             return True
     return False
+
+
+def encode_result(route: Route, result: object) -> Answer:
+    """Return the response to what a handler returned."""
+    if result is None:
+        return 204, b"", b""
+    if isinstance(result, Stream):
+        return route.status, result.content_type, result
+    if isinstance(result, Response):
+        body = result.body if isinstance(result.body, bytes) else schemas.encode(result.body)
+        return result.status, result.content_type, body
+    return route.status, b"application/json", schemas.encode(result)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -83,12 +83,27 @@ class Response(NamedTuple):
     content_type: bytes = b"application/json"
 
 
-class ReplayedResponse(Exception):
-    """The stored response to an earlier identical request, which is sent again."""
+class EarlyResponse(Exception):
+    """A response that a guard or a handler sends instead of its result."""
 
     def __init__(self, answer: Response) -> None:
-        super().__init__("answered before")
+        super().__init__("answered early")
         self.answer = answer
+
+
+class ReplayedResponse(EarlyResponse):
+    """The stored response to an earlier identical request, which is sent again."""
+
+
+class Site(Protocol):
+    """A host with paths of its own: `find_path` maps one to the path of its route."""
+
+    @property
+    def host(self) -> str:
+        """Return its name."""
+
+    def find_path(self, path: str) -> str:
+        """Return the path of the route that serves a path of this host."""
 
 
 class Form(NamedTuple):
@@ -128,7 +143,8 @@ class Request(Generic[Caller]):
     `request_headers`: by name, of a repeated one the last; `headers`: of the response; `log`: fields of the log line;
     `origins`: those that may read it, if the caller limits them; `network`: that of the client, as stored in the
     database; `deadline`: in the loop's time, of a request with a body; `limit_key`, `held`: the key of concurrency
-    limits, and what it holds of one; `on_end`: called when the response has ended, however it did."""
+    limits, and what it holds of one; `on_end`: called when the response has ended, however it did; `site`: the host, if
+    it has paths of its own; `path`: of the route."""
 
     __slots__ = (
         "_pairs",
@@ -148,9 +164,11 @@ class Request(Generic[Caller]):
         "on_end",
         "origins",
         "parameters",
+        "path",
         "query_string",
         "request_headers",
         "request_id",
+        "site",
         "target_bytes",
     )
 
@@ -164,6 +182,8 @@ class Request(Generic[Caller]):
         has_id = bool(wanted_id) and _REQUEST_ID.fullmatch(wanted_id[0]) is not None
         self.request_id = wanted_id[0].decode() if has_id else new_id("req")
         self.parameters: dict[str, str] = {}
+        self.path: str = scope["path"]
+        self.site: Site | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
         self.client = self.limit_key = ""

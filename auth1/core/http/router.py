@@ -29,6 +29,7 @@ class Auth(NamedTuple):
     security: tuple[tuple[str, ...], ...] = ()
     errors: tuple[type[ApiError], ...] = ()
     request_headers: tuple[str, ...] = ()
+    responses: tuple[tuple[int, Any], ...] = ()  # that it sends instead of the handler, as in Route
 
 
 class Route(NamedTuple):

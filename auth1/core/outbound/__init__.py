@@ -7,6 +7,7 @@ connect     opens connections: TLS, proxies
 guard       which URLs of tenants may be called, and at which address
 guarded     calls of untrusted URLs: the guard and the transport together
 resolver    look-ups of host names of untrusted servers
+text_records  look-ups of TXT records
 addresses   TCP connections to the first of several addresses that answers
 pool        kept connections, and the bound on requests at once
 """
