@@ -32,6 +32,7 @@ from tests.conftest import JWT_SECRET, Started, new_phone
 from tests.oauth.login_app import LoginApp
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.api_keys import add, patch, rotate
+from tests.support.dns import DnsServer
 from tests.support.postgres_files import new_database
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, answer, hang_up, refuse
@@ -126,6 +127,7 @@ async def said(
     await let_providers_fail(said)
     await manage_users(said)
     await manage_applications(said)
+    await manage_hosts(said)
     await give_and_end_access(said)
     await deliver_events(said)
     await manage(said)
@@ -253,6 +255,20 @@ async def manage_users(said: Said) -> None:
     assert (await api.client.post(f"{users}/import", content=upload, headers=ndjson)).json()["rejected"] == 1
     for query in ("/export", f"?phone={phone}", f"?q={phone[:-1]}"):
         assert (await api.client.get(users + query, headers=headers)).status_code == 200
+
+
+async def manage_hosts(said: Said) -> None:
+    """Add, verify, make canonical and remove a host."""
+    headers, path = {"x-api-key": said.tenant["secret_key"]}, "/api/tenant/hosts"
+    made = await said.api.client.post(path, json={"host": "login.example.com"}, headers=headers)
+    async with DnsServer({made.json()["txt_name"]: [made.json()["txt_value"]]}) as server:
+        said.api.services.text_records._servers = (("127.0.0.1", server.port),)
+        for method, end, body in (("POST", "/verify", None), ("PATCH", "", {"canonical": True})):
+            address = f"{path}/{made.json()['host_id']}{end}"
+            changed = await said.api.client.request(method, address, json=body, headers=headers)
+            assert changed.status_code == 200, changed.text
+    removed = await said.api.client.delete(f"{path}/{made.json()['host_id']}", headers=headers)
+    assert removed.status_code == 204
 
 
 async def manage_applications(said: Said) -> None:

@@ -21,6 +21,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotate": {"grace_in": 0},
     "webhooks": {"enabled": False},
     "applications": {"enabled": False},
+    "hosts": {"canonical": True},
 }
 
 
@@ -72,8 +73,11 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
     webhook_id, delivery_id = await add_webhook(api, headers)
     application = {"name": "Billing", "kind": "machine", "id_token_alg": "ES256"}
     created = await api.client.post("/api/tenant/applications", json=application, headers=headers)
+    host = {"host": f"{made['slug']}.example.com"}
+    added = await api.client.post("/api/tenant/hosts", json=host, headers=headers)
     ids = {
         "tenant_id": made["tenant_id"],
+        "host_id": added.json()["host_id"],
         "key_id": key_id,
         "challenge_id": asked["challenge_id"],
         "user_id": login["user_id"],

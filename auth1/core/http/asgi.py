@@ -106,6 +106,7 @@ class App(Lifecycle[Services]):
         route: Route | None = None
         body: bytes | Stream
         gone = False
+        request.path = scope["path"]
         self._find_client(scope, request)  # also of a malformed request: its log line names the network
         try:
             self._bursts.check(request.client)

@@ -182,7 +182,7 @@ class Request(Generic[Caller]):
         has_id = bool(wanted_id) and _REQUEST_ID.fullmatch(wanted_id[0]) is not None
         self.request_id = wanted_id[0].decode() if has_id else new_id("req")
         self.parameters: dict[str, str] = {}
-        self.path: str = scope["path"]
+        self.path = ""
         self.site: Site | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.log: dict[str, object] = {}
