@@ -18,7 +18,7 @@ from auth1.templates import notices, segments
 from auth1.templates.email import EmailContent, render_email
 from auth1.templates.schemas import Branding, EmailText, Purpose
 from auth1.templates.sms import render_sms
-from auth1.tenants.settings import Senders, TenantSettings, base_url
+from auth1.tenants.settings import Senders, TenantSettings, base_url, read_settings
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
 ENTRY_BYTES = 1024  # of cached texts, beside their strings
@@ -230,7 +230,7 @@ def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> Outgoing
         to=message.identifier,
         channel=message.channel,
         tenant_name=message.tenant_name,
-        settings=message.tenant_settings,
+        settings=read_settings(message.settings),
         locale=message.locale,
         base_url=address,
     )

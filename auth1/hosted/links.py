@@ -117,7 +117,7 @@ def _sandbox_link(visit: Visit, challenge: ChallengeOut | None) -> str | None:
     if not visit.tenant.sandbox or challenge is None or challenge.message is None:
         return None
     token = magic_link.derive(visit.app.keyring, visit.tenant.id, challenge.message.message_id)[0]
-    return visit.app.settings.app_url + magic_link.PATH.format(token=token)
+    return visit.tenant.base_url(visit.app.settings.app_url) + magic_link.PATH.format(token=token)
 
 
 def _problem(visit: Visit, error: ApiError) -> str:

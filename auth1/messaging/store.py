@@ -7,7 +7,6 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Batched, NoParams, Postgres, Queries, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.idempotency.store import Claim
-from auth1.tenants.settings import TenantSettings, read_settings
 
 _QUERIES = Queries("messaging")
 Channel = Literal["sms", "email"]
@@ -79,7 +78,7 @@ class _DeliveryResult(NamedTuple):
 class Claimed(NamedTuple):
     """A message of the outbox. Without a box its code has expired, and it is not sent."""
 
-    settings: str
+    settings: str  # of its tenant, as stored
     tenant_id: str
     message_id: str
     challenge_id: str | None
@@ -99,11 +98,6 @@ class Claimed(NamedTuple):
     price_microdollars: int | None
     challenge_status: str | None  # as stored: that of an expired challenge is open
     canonical_host: str | None  # of its tenant
-
-    @property
-    def tenant_settings(self) -> TenantSettings:
-        """The settings of its tenant."""
-        return read_settings(self.settings)
 
 
 class DeliveryReport(NamedTuple):
