@@ -4,6 +4,7 @@ commands         migrate, tenants and keys
 move             move a tenant to a database of its own
 audit            verify the audit log
 apps             register and manage OAuth clients
+hosts            own hosts of tenants
 users            import and export users
 fraud            load prefixes and networks
 serve            migrate, check, then serve
