@@ -26,7 +26,9 @@ def client_for(error: ApiError, log: Log) -> httpx.AsyncClient:
         return None
 
     route = Route("GET", "/page", fail, Auth("nobody", authenticate), page=True, on_error=error_page)
-    app: App[None] = App([route], log, Cors((), "http://localhost"), (), nothing, nothing, nothing, nothing)
+    app: App[None] = App(
+        [route], log, Cors((), "http://localhost"), (), nothing, nothing, nothing, nothing, lambda _: {}
+    )
     app.services = None
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost")
 
