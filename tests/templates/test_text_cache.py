@@ -73,7 +73,7 @@ def test_cached_email_equals_a_rendered_one(settings: TenantSettings) -> None:
 
                 message = render_code(one, code=code, link=link, expires_in=expires_in, purpose=purpose)
 
-                branding = settings.branding(name, one.app_url)
+                branding = settings.branding(name, one.base_url)
                 rendered = render_email(branding, locale, code=code, link=link, expires_in=expires_in, purpose=use)
                 assert (message.text, message.email) == rendered
 
