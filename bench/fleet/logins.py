@@ -168,9 +168,10 @@ class Logins:
 
 
 def error_code(response: Response) -> str:
-    """Return the code of a problem document."""
+    """Return the code of a problem document; the reason too where the service was unavailable."""
     try:
-        return str(msgspec.json.decode(response.body)["code"])
+        problem = msgspec.json.decode(response.body)
+        return f"{problem['code']}: {problem['detail']}" if response.status == 503 else str(problem["code"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return "of the proxy"
 

@@ -27,10 +27,11 @@ import uvloop
 
 from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
-from auth1.core.redis import Redis, open_redis
+from auth1.core.redis import Redis, Timeouts, open_redis
+from auth1.core.redis.address import DEFAULT_TIMEOUTS
 from auth1.core.redis.slots import SLOTS, key_slot
 from auth1.dev.processes import HOST, free_port
-from bench.fleet.instances import Instances
+from bench.fleet.instances import TIMEOUT_SCALE, Instances
 from bench.fleet.logins import Logins, listed
 from bench.measure import percentiles
 from bench.nginx import nginx
@@ -46,6 +47,7 @@ from tests.support.redis_fleet import (
     send,
 )
 
+TIMEOUTS = Timeouts(*(seconds * int(TIMEOUT_SCALE) for seconds in DEFAULT_TIMEOUTS))  # those of the instances
 STEADY_S = 3.0
 PATIENCE_S = 60.0
 BUDGETS = 60
@@ -217,7 +219,7 @@ async def measure(stage: Stage, form: str, rate: float) -> list[Outcome]:
     ports = (free_port(), free_port())
     async with make(stage.directory / form) as fleet:
         url = fleet.url
-        redis = open_redis(url, Log("error"))
+        redis = open_redis(url, Log("error"), timeouts=TIMEOUTS)
         assert await redis.start(), redis.failure
         instances = Instances(stage, ports)
         try:

@@ -25,9 +25,11 @@ from auth1.core.redis.slots import SLOTS, key_slot
 REFRESH_S = 10.0  # between two looks at the topology while nothing has failed
 RETRY_S = 0.25  # while something has
 MAX_REDIRECTS = 5
-# While keys of a slot move one by one, a script finds some of them here and some there, and answers TRYAGAIN.
+# While keys of a slot move one by one, a script finds some of them here and some there, and answers TRYAGAIN. The time
+# begins with the first such answer, for all commands of the slot: requests of a busy tenant must not pile up.
 TRY_AGAIN_S = 1.0
-TRY_AGAIN_EVERY_S = 0.01
+TRY_AGAIN_FIRST_S = 0.01  # doubled after each attempt: many waiting commands must not slow down the move
+TRY_AGAIN_MAX_S = 0.16
 KEYLESS = frozenset({"PUBLISH", "PING", "TIME", "INFO"})  # any server answers
 _SCRIPTS = frozenset({"EVALSHA", "EVAL"})  # EVALSHA digest 1 key …
 
@@ -98,6 +100,7 @@ class Cluster(Redis):
         self._slots: list[Server | None] = [None] * SLOTS
         self._topology = Topology({}, [])
         self._redirected_to: set[Endpoint] = set()  # since the last look at the topology
+        self._moving_until: dict[int, float] = {}  # slots that answered TRYAGAIN since then
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
@@ -143,7 +146,7 @@ class Cluster(Redis):
         """Send a command to the server of its key, and follow redirections. Raises RedisUnavailable."""
         slot = _slot_of(words)
         server = self._slots[slot] if slot is not None else self._any_connected()
-        is_asking, redirects, give_up_at = False, 0, 0.0
+        is_asking, redirects, pause_s = False, 0, TRY_AGAIN_FIRST_S
         while True:
             reply = await self._send(server, words, is_asking)
             if not isinstance(reply, hiredis.ReplyError):
@@ -153,14 +156,19 @@ class Cluster(Redis):
             if slot is not None and code in ("MOVED", "ASK") and redirects < MAX_REDIRECTS:
                 redirects += 1
                 server, is_asking = await self._follow(server, slot, message), code == "ASK"
-            elif slot is not None and code == "TRYAGAIN" and (not give_up_at or time.monotonic() < give_up_at):
-                give_up_at = give_up_at or time.monotonic() + TRY_AGAIN_S
-                await asyncio.sleep(TRY_AGAIN_EVERY_S)
+            elif slot is not None and code == "TRYAGAIN" and self._may_wait(slot):
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+                pause_s = min(pause_s * 2, TRY_AGAIN_MAX_S)
                 server, is_asking = self._slots[slot], False
             else:
                 if code in ("CLUSTERDOWN", "MASTERDOWN", "READONLY", "MOVED"):
                     self._stale.set()
                 self._raise_for_error(message)
+
+    def _may_wait(self, slot: int) -> bool:
+        """Return whether commands of a slot that is being moved may still wait for its keys."""
+        now = time.monotonic()
+        return now < self._moving_until.setdefault(slot, now + TRY_AGAIN_S)
 
     async def _send(self, server: Server | None, words: tuple[str | bytes | int, ...], is_asking: bool) -> Reply:
         """Send a command to a server; return also an error reply."""
@@ -248,6 +256,7 @@ class Cluster(Redis):
             for slot in owned:
                 slots[slot] = server
         self._topology, self._slots = topology, slots
+        self._moving_until.clear()
         # A server that receives its first slot is not in the topology yet.
         kept, self._redirected_to = topology.slots.keys() | self._redirected_to, set()
         self._retired = [self._servers.pop(endpoint) for endpoint in list(self._servers) if endpoint not in kept]

@@ -119,19 +119,26 @@ async def test_moved_slot_keeps_its_budgets_and_logins_succeed(
     assert await send(target, "EXISTS", f"slots:{{{tag}}}:one", f"slots:{{{tag}}}:two") == 2
 
 
-async def test_script_fails_when_a_migration_takes_too_long(
+async def test_scripts_fail_when_a_migration_takes_too_long(
     cluster: ClusterFleet, connect: OpenRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_module, "TRY_AGAIN_S", 0.05)
     redis = await connect(cluster.url)
     tag = tag_on(cluster, 1, "slow")
     await remaining(redis, "one", "two", tag=tag)
+    attempts = []
 
     async def half_moved() -> None:
-        with pytest.raises(RedisUnavailable, match="TRYAGAIN"):
-            await redis.run(ACQUIRE, [limit(tag, "one").key, limit(tag, "two").key], [9, 1000, 9, 1000])
+        for _ in range(2):
+            before = redis.round_trips
+            with pytest.raises(RedisUnavailable, match="TRYAGAIN"):
+                await redis.run(ACQUIRE, [limit(tag, "one").key, limit(tag, "two").key], [9, 1000, 9, 1000])
+            attempts.append(redis.round_trips - before)
 
     await migrate_slot(key_slot(tag), cluster.primaries[1], cluster.primaries[0], half_moved)
+
+    assert attempts[0] > 1
+    assert attempts[1] == 1  # the time for waiting is over, for all commands of the slot
 
 
 async def test_promoted_replica_is_used_and_logins_succeed(
