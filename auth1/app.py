@@ -235,7 +235,8 @@ async def stop_services(services: Services) -> None:
     await services.fraud_sources.close()
     await services.hooks.close()
     await services.logouts.close()
-    await services.messenger.flush_pending()
+    with contextlib.suppress(Unavailable):
+        await services.messenger.flush_pending()
     await services.messenger.close()
     await services.tenants.stop()
     await services.redis.stop()

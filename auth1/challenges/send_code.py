@@ -205,33 +205,34 @@ async def _open_challenge(
 ) -> ChallengeOpened:
     """Open or repeat a challenge in PostgreSQL, which decides. Raises the reason of a rejection, or a replay."""
     identifier, purpose, settings, is_sandbox = order.identifier, order.purpose.name, tenant.settings, tenant.sandbox
-    opened = await store.open_challenge(
-        app.postgres,
-        OpenChallenge(
-            tenant_id=tenant.id,
-            context=event_context(request, tenant.key_id),
-            identifier=identifier,
-            code=code,
-            expires_in=settings.otp_expiry_minutes * 60,
-            attempts=settings.max_otp_attempts,
-            sends_per_hour=UNLIMITED if is_sandbox else _sends_per_hour(tenant, purpose),
-            first_wait=0 if is_sandbox else RESEND_S,
-            repeat_id=order.challenge_id,
-            provider=provider,
-            data=_event_data(order),
-            challenge_id=new_id("ch"),
-            message_id=message.message_id,
-            event_id=new_id("evt"),
-            locale=order.locale,
-            box_prefixes=codes.box_prefixes(app.keyring),
-            budget_event_id=new_id("evt"),
-            link=link,
-            price=_price(app, tenant, identifier, message),
-            claim=order.claim,
-            purpose=purpose,
-            is_suppressed=settings.sign_up == "closed",
-        ),
-    )
+    with app.messenger.uncertain.watch(tenant.id, message.message_id):
+        opened = await store.open_challenge(
+            app.postgres,
+            OpenChallenge(
+                tenant_id=tenant.id,
+                context=event_context(request, tenant.key_id),
+                identifier=identifier,
+                code=code,
+                expires_in=settings.otp_expiry_minutes * 60,
+                attempts=settings.max_otp_attempts,
+                sends_per_hour=UNLIMITED if is_sandbox else _sends_per_hour(tenant, purpose),
+                first_wait=0 if is_sandbox else RESEND_S,
+                repeat_id=order.challenge_id,
+                provider=provider,
+                data=_event_data(order),
+                challenge_id=new_id("ch"),
+                message_id=message.message_id,
+                event_id=new_id("evt"),
+                locale=order.locale,
+                box_prefixes=codes.box_prefixes(app.keyring),
+                budget_event_id=new_id("evt"),
+                link=link,
+                price=_price(app, tenant, identifier, message),
+                claim=order.claim,
+                purpose=purpose,
+                is_suppressed=settings.sign_up == "closed",
+            ),
+        )
     metrics.CODES_REQUESTED[identifier.channel, opened.verdict].inc()
     log_events(app.log, opened.events)
     if isinstance(opened, ChallengeRejected):

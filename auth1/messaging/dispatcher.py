@@ -33,6 +33,7 @@ from auth1.messaging.providers import sandbox
 from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, Provider, SendError, SendResult
 from auth1.messaging.providers.sandbox import Sandbox
 from auth1.messaging.store import Delivery
+from auth1.messaging.uncertain import UncertainMessages
 
 MAX_IN_FLIGHT = 100  # per worker; further messages wait in the outbox instead of in memory
 DEFER_S = 60  # before a deferred message is tried again; greylisting servers accept after one to five minutes
@@ -62,6 +63,7 @@ class Messenger:
             metrics.BREAKER_OPEN[name].set(0)
         self._in_flight = 0
         self._pending: list[Delivery] = []
+        self.uncertain = UncertainMessages(postgres, log)
 
     @property
     def channels(self) -> list[str]:
@@ -139,10 +141,11 @@ class Messenger:
                 await delivery_reports.record(self._postgres, self._log, delivery.report, delivery.context.request_id)
 
     async def flush_pending(self) -> None:
-        """Record outcomes that were kept while the database was unavailable."""
+        """Record outcomes that were kept while the database was unavailable, and return messages to the outbox."""
         deliveries, self._pending = self._pending, []
         for delivery in deliveries:
             await self._record(delivery)
+        await self.uncertain.flush()
 
     async def close(self) -> None:
         for providers in self._providers.values():

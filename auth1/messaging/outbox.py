@@ -5,6 +5,7 @@ provider requested a later attempt. Messages of a crashed process become `unknow
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,6 +31,7 @@ BATCH = 20
 SETTLE_BATCH = 200
 SCHEDULE_BATCH = 1000
 MAX_BATCHES = 50  # per run
+RETURN_S = 10.0  # after an outage, other workers return their uncertain messages before any is settled as lost
 CONTEXT = EventContext("auth1")
 
 Render = Callable[[Claimed], OutgoingMessage | None]  # None: the code or the link of the message has ended
@@ -57,18 +59,27 @@ class Outbox:
         self._rates = rates
         self._render = render
         self._unsent = UnsentMessages(postgres, exposures)
+        self._settles_lost_from = 0.0
 
     async def run_once(self) -> None:
         """Record pending outcomes, retry undelivered messages, send queued ones, and settle unknown ones."""
+        try:
+            await self._run()
+        except Unavailable:
+            self._settles_lost_from = time.monotonic() + RETURN_S
+            raise
+
+    async def _run(self) -> None:
         await self._messenger.flush_pending()
         await self._schedule()
         await self.retry()
         for channel in self._messenger.channels:
             await self._send_queued(channel, sandbox=False)
             await self._send_queued(channel, sandbox=True)
-        lost = await store.mark_lost_unknown(self._postgres, BATCH)
-        metrics.OUTBOX_MESSAGES["unknown"].inc(len(lost.events))
-        log_events(self._log, lost.events)
+        if time.monotonic() >= self._settles_lost_from:
+            lost = await store.mark_lost_unknown(self._postgres, BATCH)
+            metrics.OUTBOX_MESSAGES["unknown"].inc(len(lost.events))
+            log_events(self._log, lost.events)
         await self._expire_unreported()
         await self._unsent.flush()
 

@@ -67,6 +67,7 @@ class Logins:
         self.retried: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.times_s: list[float] = []  # of successful requests
+        self.without_code: list[str] = []  # phones whose code did not arrive
         self.newest: dict[str, Response] = {}  # by path
 
     async def __aenter__(self) -> Self:
@@ -96,8 +97,9 @@ class Logins:
             self.failed[repr(error)] += 1
 
     async def _log_in(self, phone: str) -> None:
-        await self._send(self._wire.request(phone), "/api/auth/request", accepts="resend_too_soon")
-        verify = self._wire.verify(phone, await self._read_code(phone))
+        reasons: list[str] = []
+        await self._send(self._wire.request(phone), "/api/auth/request", accepts="resend_too_soon", reasons=reasons)
+        verify = self._wire.verify(phone, await self._read_code(phone, reasons))
         session = (await self._send(verify, "/api/auth/verify")).json()
         self.acknowledged.append(Acknowledged(perf_counter(), session))
         if self._uses_session:
@@ -115,17 +117,18 @@ class Logins:
         refreshed: dict[str, Any] = response.json()
         return refreshed
 
-    async def _read_code(self, phone: str) -> str:
+    async def _read_code(self, phone: str, reasons: list[str]) -> str:
         end = perf_counter() + CODE_S
         question = f"GET /codes/{phone} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
         while (code := await self._exchange(self._codes_port, question)).status != 200:
             if perf_counter() >= end:
-                raise Failed("no code arrived")
+                self.without_code.append(phone)
+                raise Failed(" after ".join(["no code arrived", *reasons[-1:]]))
             await asyncio.sleep(POLL_S)
         return code.body.decode()
 
-    async def _send(self, request: bytes, path: str, accepts: str = "") -> Response:
-        """Return a successful response. Raises Failed.
+    async def _send(self, request: bytes, path: str, accepts: str = "", reasons: list[str] | None = None) -> Response:
+        """Return a successful response. Raises Failed. Appends to `reasons` why earlier attempts failed.
 
         After a retry, the error code `accepts` means that an earlier attempt was committed. After an undelivered
         message it is retried.
@@ -154,6 +157,8 @@ class Logins:
             if perf_counter() >= end:
                 raise Failed(reason)
             self.retried[reason] += 1
+            if reasons is not None:
+                reasons.append(reason)
             await asyncio.sleep(RETRY_AFTER_S * random.uniform(1.0, 2.0))
         raise AssertionError
 

@@ -54,6 +54,15 @@ where tenant_id = @tenant_id and id = @message_id and state = 'queued' and tryin
   and created_at > now() - interval '1 hour'
 returning id
 
+-- name: return_messages
+-- Return messages to the outbox that were committed, though their requests failed before a provider got them. Those of a
+-- tenant that has moved need no attention here.
+update messages m set trying = null, claimed_until = null, attention_at = now(), updated_at = now()
+from unnest(@tenant_ids::text[], @message_ids::text[]) as r(tenant_id, message_id)
+where m.tenant_id = r.tenant_id and m.id = r.message_id and m.state = 'queued' and m.trying is not null
+  and m.attention_at is not null
+returning m.id as message_id
+
 -- name: schedule_messages
 -- Move the time of attention of messages on to the time when something is due: the end of a claim, a retry, the end of the
 -- wait for a delivery report. Null if nothing is. Messages with something due now are left to the other statements. Here
