@@ -5,6 +5,7 @@ One `ConfigurationError` names all problems, so that an operator fixes them in o
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Literal, cast
 
@@ -33,6 +34,7 @@ LogFormat = Literal["json", "text"]
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("json", "text")
 JWT_ALGORITHMS = ("HS256", "ES256", "EdDSA")
+_DNS_SERVER = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9a-fA-F:.]+)", re.ASCII)
 SECRETS = frozenset(
     "DATABASE_URL DATABASE_READ_URL REDIS_URL JWT_SECRET JWT_SECRET_PREVIOUS JWT_PRIVATE_KEY ADMIN_TOKEN METRICS_TOKEN "
     "TWILIO_AUTH_TOKEN TWILIO_AUTH_TOKEN_PREVIOUS SMTP_URL".split()
@@ -211,17 +213,15 @@ def _read_origins(env: Environment) -> tuple[str, ...]:
 def _parse_dns_server(text: str) -> tuple[str, int]:
     """Return address and port. Raises ValueError with the problem."""
     hint = "is not an IP address with an optional port, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353"
-    address, _, port = text.removeprefix("[").partition("]:" if text.startswith("[") else ":")
-    if text.count(":") > 1 and not text.startswith("["):
-        address, port = text, ""
+    match = _DNS_SERVER.fullmatch(text)
+    address, port = (match[1] or match[2] or match[4], int(match[3] or "53")) if match else ("", 0)
     try:
-        number = int(port or "53") if (port or "53").isascii() else 0
-        ipaddress.ip_address(address.removesuffix("]"))
+        ipaddress.ip_address(address)
     except ValueError:
         raise ValueError(hint) from None
-    if not 0 < number < 65536:
+    if not 0 < port < 65536:
         raise ValueError(hint)
-    return address.removesuffix("]"), number
+    return address, port
 
 
 def _parse_network(text: str) -> Network:

@@ -144,11 +144,24 @@ def test_sample_values_of_the_guide_are_rejected() -> None:
         ("SNS_ORIGINATION_NUMBER", "+1 201 555 0123"),
         ("SNS_ORIGINATION_NUMBER", "+٣٠٠٠٠٠٠٠"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("DNS_SERVERS", "192.0.2.53:0"),
+        ("DNS_SERVERS", "192.0.2.53:65536"),
+        ("DNS_SERVERS", "192.0.2.53:"),
+        ("DNS_SERVERS", "[::1"),
+        ("DNS_SERVERS", "1:2"),
         ("DATABASE_POOL_SIZE", "0"),
     ],
 )
 def test_invalid_value_is_rejected_with_its_name(name: str, value: str) -> None:
     assert any(problem.startswith(name) for problem in problems(ENOUGH | {name: value}))
+
+
+def test_dns_servers_have_an_optional_port() -> None:
+    servers = "192.0.2.53, 192.0.2.54:5353,2001:db8::53,[2001:db8::54]:5353"
+
+    found = load_settings(ENOUGH | {"DNS_SERVERS": servers}).dns_servers
+
+    assert found == (("192.0.2.53", 53), ("192.0.2.54", 5353), ("2001:db8::53", 53), ("2001:db8::54", 5353))
 
 
 def test_workers_share_the_pool_and_each_needs_a_connection() -> None:

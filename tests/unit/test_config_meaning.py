@@ -94,6 +94,7 @@ DATABASE = ENOUGH["DATABASE_URL"]
         ("AWS_WEB_IDENTITY_TOKEN_FILE", "/no/token", "/no/token"),
         ("TRUSTED_PROXIES", "10.0.0.1/8", "write 10.0.0.0/8"),
         ("TRUSTED_PROXIES", "proxy.internal", "network"),
+        ("DNS_SERVERS", "dns.example.com", "[2001:db8::53]:5353"),
         ("LOG_FORMAT", "xml", "json, text"),
         ("LOG_EVENTS", "maybe", "on or off"),
         ("SMTP_URL", "smtp://u:p@ss@mail.example.com", "percent-encode"),
