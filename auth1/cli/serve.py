@@ -159,7 +159,7 @@ async def _prepare(settings: Settings) -> list[str]:
 async def _migrate(settings: Settings) -> None:
     """Migrate, waiting a little for a database that is just starting."""
     loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + DATABASE_WAIT_S
+    give_up_at = loop.time() + DATABASE_WAIT_S * settings.timeout_scale
     while True:
         try:
             await migrate(settings.database_url)

@@ -130,7 +130,7 @@ async def test_missing_secret_file_is_reported(module_launcher: Launcher, tmp_pa
 async def test_unavailable_database_stops_startup_with_one_line(module_launcher: Launcher) -> None:
     url = f"postgresql://auth1:database-secret@127.0.0.1:{free_port()}/auth1_db"
 
-    code, lines = await ending(module_launcher(DATABASE_URL=url))
+    code, lines = await ending(module_launcher(DATABASE_URL=url, TIMEOUT_SCALE="1"))
 
     assert code == 1
     [line] = lines
@@ -144,7 +144,7 @@ async def test_hanging_database_stops_startup_with_one_line(
 ) -> None:
     own_postgres.freeze()
     try:
-        code, lines = await ending(module_launcher())
+        code, lines = await ending(module_launcher(TIMEOUT_SCALE="1"))
     finally:
         own_postgres.thaw()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from auth1.core.circuit_breaker import MAX_FAILURES
+from auth1.core.circuit_breaker import MAX_FAILURES, CircuitBreaker
 from tests.conftest import Started, new_phone
 from tests.messaging.conftest import MessageDatabase, spread_phones
 from tests.messaging.sns.conftest import environment
@@ -29,7 +29,11 @@ class FailoverScenario:
 
 @pytest.fixture
 async def scenario(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FailoverScenario]:
-    """Return a new application for each test, because circuit breakers keep state."""
+    """Return a new application for each test, because circuit breakers keep state. Their clock stands still.
+
+    On a slow machine the requests of a test take longer than their window of 10 s, and than 30 s until a probe.
+    """
+    monkeypatch.setattr(CircuitBreaker.__init__, "__defaults__", (lambda: 0.0,))
     async with TwilioServer() as twilio_server, SnsServer() as sns_server:
         environment(monkeypatch, sns_server)
         sns_server.behaviour = aws.take
