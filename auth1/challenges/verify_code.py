@@ -1,4 +1,4 @@
-"""Verify a code and open a session: the step behind POST /api/auth/verify and the hosted sign-in."""
+"""Verify a code and open a session: the step behind POST /api/auth/verify and the hosted login."""
 
 from typing import Any, NamedTuple
 

@@ -2,21 +2,19 @@
 
 import time
 from contextlib import suppress
-from typing import NamedTuple
 
 from auth1.account import linking
 from auth1.account.linking import Owner
-from auth1.applications.consents import Consent, end_consent, list_consents
+from auth1.applications.consents import end_consent, list_consents
 from auth1.core.crypto import digest
 from auth1.core.http.request import Form, Request, Response
 from auth1.core.ids import new_id
 from auth1.errors import Conflict, NotFound, SessionRevoked
 from auth1.events.log import event_context, log_events
-from auth1.hosted import store, views
+from auth1.hosted import account_views, store, views
 from auth1.hosted.store import NO_ADDITION, Addition, LoginKey
 from auth1.hosted.visits import ACCOUNT, Visit, visit_of_account
-from auth1.identifiers import CHANNELS, IdentifierType
-from auth1.magic_links.devices import describe_device
+from auth1.identifiers import IdentifierType
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.requests import AuthorizationRequest
 from auth1.pages import browser_cookie
@@ -27,9 +25,7 @@ from auth1.sessions import browser
 from auth1.sessions.browser import BrowserSession
 from auth1.sessions.end import BY_USER, LOGOUT, end_all, end_one
 from auth1.sessions.guards import RECENT_LOGIN_S
-from auth1.sessions.schemas import SessionOut, SessionUser
 from auth1.sessions.store import find_session, list_sessions
-from auth1.templates import html
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import service
 
@@ -38,32 +34,10 @@ _SENSITIVE = frozenset({"remove_identifier", "remove_now", "erase", "erase_now"}
 _KINDS: dict[str, IdentifierType] = {"phone": "phone", "email": "email"}
 
 
-class _Identifier(NamedTuple):
-    kind: IdentifierType
-    label: str
-    value: str | None
-    can_change: bool
-    can_remove: bool
-
-
-class _Device(NamedTuple):
-    id: str
-    device: str
-    network: str | None
-    date: str
-    current: bool
-
-
-class _App(NamedTuple):
-    id: str
-    name: str
-    scopes: str
-
-
 async def show_account(app: Services, request: Request[Issuer]) -> Response:
     """Show the account of the browser's session: devices and applications.
 
-    Without a session the user signs in first.
+    Without a session the user logs in first.
     """
     session = await _session(app, request)
     if session is None:
@@ -71,14 +45,8 @@ async def show_account(app: Services, request: Request[Issuer]) -> Response:
     visit, tenant_id = visit_of_account(app, request, session.session_id), request.caller.tenant.id
     user = await find_session(app.postgres, tenant_id, session.session_id)
     sessions = await list_sessions(app.postgres, tenant_id, session.user_id, "", MAX_SESSIONS)
-    return views.render_page(
-        visit,
-        html.ACCOUNT,
-        views.text(visit, "my_account"),
-        identifiers=_identifiers(visit, user) if user is not None else [],
-        sessions=[_device(visit, one, session) for one in sessions],
-        apps=[_app(visit, one) for one in await list_consents(app.postgres, tenant_id, session.user_id)],
-    )
+    apps = await list_consents(app.postgres, tenant_id, session.user_id)
+    return account_views.account_page(visit, user, sessions, apps, session.session_id)
 
 
 async def change_account(app: Services, request: Request[Issuer], body: Form) -> Response:
@@ -110,7 +78,7 @@ async def _act(visit: Visit, session: BrowserSession, action: str, form: Form) -
             return await _add(app, request, session, kind)
         case "sign_out":
             await end_one(app, request, tenant_id, user_id, session.session_id, user_id, LOGOUT)
-            return _leave(visit, "signed_out_title")
+            return account_views.last_page(visit, "signed_out_title")
         case "end":
             with suppress(NotFound):
                 await end_one(app, request, tenant_id, user_id, _id(form, "session"), user_id, BY_USER)
@@ -125,24 +93,22 @@ async def _act(visit: Visit, session: BrowserSession, action: str, form: Form) -
 
 
 async def _act_recently(visit: Visit, session: BrowserSession, action: str, form: Form) -> Response | None:
-    """Act for a user that signed in within the last 5 minutes."""
+    """Act for a user that logged in within the last 5 minutes."""
     app, request, user_id, kind = visit.app, visit.request, session.user_id, _kind(form)
     path = _address(visit.issuer)
     match action:
         case "remove_identifier" if kind is not None:
-            return views.render_page(
-                visit, html.ACCOUNT_REMOVE, views.text(visit, f"remove_{kind}"), kind=kind, path=path
-            )
+            return account_views.remove_page(visit, kind, path)
         case "remove_now" if kind is not None:
             # A form of another tab may come after the removal, or name the last one.
             with suppress(NotFound, Conflict, SessionRevoked):
                 await linking.remove(app, request, Owner(visit.tenant, user_id, session.session_id), kind)
         case "erase":
-            return views.render_page(visit, html.ACCOUNT_ERASE, views.text(visit, "erase_title"), path=path)
+            return account_views.erase_page(visit, path)
         case "erase_now":
             admin = TenantAdmin(visit.tenant.id, user_id, request.request_id, request.network)
             await service.erase_user(app, admin, user_id)
-            return _leave(visit, "erased_title")
+            return account_views.last_page(visit, "erased_title")
     return None
 
 
@@ -160,7 +126,7 @@ async def _session(app: Services, request: Request[Issuer]) -> BrowserSession | 
 
 
 async def _add(app: Services, request: Request[Issuer], session: BrowserSession, kind: IdentifierType) -> Response:
-    """Start a login that adds an identifier, or replaces it; a session that is not recent signs in first."""
+    """Start a login that adds an identifier, or replaces it; a session that is not recent logs in first."""
     recent = Addition(kind, session.user_id, session.session_id)
     addition = recent if _is_recent(session) else Addition(kind)
     return await _sign_in(app, request, addition)
@@ -187,50 +153,5 @@ def _show_again(visit: Visit) -> Response:
     return views.redirect(visit, _address(visit.issuer))
 
 
-def _leave(visit: Visit, title: str) -> Response:
-    """Delete the cookie of the session, and return the last page."""
-    browser.clear_session(visit.request, visit.tenant, secure=visit.is_secure)
-    return views.render_page(
-        visit,
-        html.LOGIN_MESSAGE,
-        views.text(visit, title),
-        text=views.text(visit, "close_page"),
-        is_reported=False,
-        url=None,
-        back="",
-    )
-
-
 def _address(issuer: Issuer) -> str:
     return f"{issuer.url}/account"
-
-
-def _identifiers(visit: Visit, user: SessionUser) -> list[_Identifier]:
-    """Return phone and email.
-
-    One can be changed where its channel has a provider, and removed where the user has both.
-    """
-    channels, required = views.available_channels(visit), visit.tenant.settings.required_identifiers
-    has_both = user.phone is not None and user.email is not None
-    values: list[tuple[IdentifierType, str | None]] = [("phone", user.phone), ("email", user.email)]
-    return [
-        _Identifier(
-            kind,
-            views.text(visit, kind),
-            value,
-            can_change=CHANNELS[kind] in channels,
-            can_remove=has_both and kind not in required,
-        )
-        for kind, value in values
-        if value is not None or CHANNELS[kind] in channels
-    ]
-
-
-def _device(visit: Visit, session: SessionOut, current: BrowserSession) -> _Device:
-    name = session.device_name or describe_device(session.user_agent) or views.text(visit, "unknown_device")
-    date = session.created_at.date().isoformat()
-    return _Device(session.session_id, name, session.network, date, session.session_id == current.session_id)
-
-
-def _app(visit: Visit, consent: Consent) -> _App:
-    return _App(consent.client_id, consent.name, ", ".join(views.scope_texts(visit, consent.scopes)))

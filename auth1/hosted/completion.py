@@ -77,7 +77,7 @@ async def step_after_profile(visit: Visit, login: Login, user_id: str) -> Step:
 
 
 async def allow(visit: Visit, login: Login) -> None:
-    """Keep the consent of the user, whose session is still that of the browser. Otherwise the user signs in first."""
+    """Keep the consent of the user, whose session is still that of the browser. Otherwise the user logs in first."""
     session = await browser.read(visit.app, visit.request, visit.tenant, secure=visit.is_secure)
     if session is None or session.session_id != login.session_id:
         await store.start_again(visit.app.postgres, visit.key, None)

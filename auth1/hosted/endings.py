@@ -33,7 +33,7 @@ def done_page(visit: Visit, login: Login) -> Response:
 
 
 def refused_page(visit: Visit, login: Login, reason: str) -> Response:
-    """Return the page of a user that may not sign in. Its button reports that to the application."""
+    """Return the page of a user that may not log in. Its button reports that to the application."""
     return _message(visit, "refused_title", text(visit, reason), login, is_reported=True, status=403)
 
 

@@ -27,11 +27,19 @@ _FORMS: dict[tuple[Step, str], Callable[[Visit, Login, Form], Awaitable[Response
     ("profile", "resend"): profile.send_another_code,
 }
 
+_MAIN_ACTIONS: dict[Step, str] = {
+    "start": "proceed",
+    "code": "verify",
+    "waiting": "proceed",
+    "account": "adopt",
+    "consent": "allow",
+}
+
 
 async def show_login(app: Services, request: Request[Issuer]) -> Response:
-    """Show the page of a sign-in.
+    """Show the page of a login.
 
-    Only the browser that started the sign-in sees it, for an hour. The page is complete without scripts.
+    Only the browser that started the login sees it, for an hour. The page is complete without scripts.
     """
     visit = await read_visit(app, request)
     login = visit.login
@@ -42,7 +50,7 @@ async def show_login(app: Services, request: Request[Issuer]) -> Response:
 
 
 async def continue_login(app: Services, request: Request[Issuer], body: Form) -> Response:
-    """Act on a form of a sign-in, then load its page again.
+    """Act on a form of a login, then load its page again.
 
     A form of another page is rejected. A form of a step that is over changes nothing.
     """
@@ -94,7 +102,9 @@ async def _show(visit: Visit, login: Login) -> Response | None:
 
 
 async def _act(visit: Visit, login: Login, form: Form) -> Response | None:
-    action = form.value("do") or ""
+    action = form.value("do")
+    if action is None:
+        action = _main_action(login)
     act = _FORMS.get((login.step, action))
     if act is not None:
         return await act(visit, login, form)
@@ -114,6 +124,13 @@ async def _act(visit: Visit, login: Login, form: Form) -> Response | None:
         case "consent", "deny":
             return await completion.cancel(visit, login)
     return None
+
+
+def _main_action(login: Login) -> str:
+    """Return the action of a form without one: it was sent by the Enter key of an old browser, or by a program."""
+    if login.step == "profile":
+        return "proceed" if login.addition is None else "verify"
+    return _MAIN_ACTIONS.get(login.step, "")
 
 
 def _reload(visit: Visit) -> Response:

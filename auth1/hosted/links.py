@@ -1,4 +1,4 @@
-"""Sign in by a magic link: send it, wait until it is opened on any device, and continue here."""
+"""Log in by a magic link: send it, wait until it is opened on any device, and continue here."""
 
 from auth1.api_error import PowChallenge
 from auth1.challenges import magic_link

@@ -1,6 +1,6 @@
 """Add a phone or email to the user of a login: one that the tenant requires, or one of the account pages.
 
-A session that signed in within the last 5 minutes may do so, as in the API. Otherwise the user signs in first.
+A session that logged in within the last 5 minutes may do so, as in the API. Otherwise the user logs in first.
 """
 
 import time
@@ -123,7 +123,7 @@ async def _show_code(visit: Visit, login: Login, identifier: Identifier, *, prob
 
 
 async def _user(visit: Visit, login: Login, *, is_recent: bool = True) -> SessionUser | None:
-    """Return the user of the browser's session: that of the login, signed in recently."""
+    """Return the user of the browser's session: that of the login, logged in recently."""
     session = await browser.read(visit.app, visit.request, visit.tenant, secure=visit.is_secure)
     if session is None or session.session_id != login.session_id:
         return None

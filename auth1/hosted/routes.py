@@ -3,9 +3,11 @@
 from typing import Any
 
 from auth1.authn.limits import PAGES, PER_IP, POLLING
+from auth1.authn.management import managed
 from auth1.core.http.request import HTML, Form
 from auth1.core.http.router import Handler, Route
 from auth1.hosted import account, handlers
+from auth1.hosted.preview import LoginPreviewIn, preview_login
 from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox
 from auth1.pages.errors import error_page
 
@@ -58,6 +60,14 @@ HOSTED_ROUTES = (
         rate_limit=PER_IP,
         responses=((200, HTML), (303, None)),
         response_headers=("cache-control", "set-cookie"),
+    ),
+    *managed(
+        "POST",
+        "/login-page/preview",
+        preview_login,
+        body=LoginPreviewIn,
+        responses=((200, HTML),),
+        response_headers=("cache-control", "content-security-policy", "referrer-policy"),
     ),
     *_both("GET", handlers.get_login_status, LOGIN + "/status", rate_limit=POLLING),
 )

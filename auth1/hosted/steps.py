@@ -32,17 +32,17 @@ _MAX_PROOF = 1024
 
 async def send_first_code(visit: Visit, login: Login, form: Form) -> Response | None:
     """Read the phone or email, and send a code. A number without its country code is shown first."""
-    typed = form.value("identifier") or ""
+    typed, channel = form.value("identifier") or "", views.login_channel(visit, login)
     countries = countries_of(visit.tenant.settings, views.accepted_languages(visit))
     try:
-        found = read_identifier(typed, login.channel, countries)
+        found = read_identifier(typed, channel, countries)
         if found.needs_confirmation:
             return views.confirm_page(visit, found.identifier)
         return await _send(visit, found.identifier, form, action="proceed")
     except Unavailable:
         raise
     except ApiError as error:
-        problem = problem_of(visit, error, login.channel)
+        problem = problem_of(visit, error, channel)
         return views.start_page(visit, login, typed=typed[:320], problem=problem)
 
 
@@ -126,7 +126,7 @@ async def show_account(visit: Visit) -> Response | None:
 
 
 async def adopt(visit: Visit, login: Login) -> Response | None:
-    """Continue with the session of the browser, unless the application wants a new sign-in."""
+    """Continue with the session of the browser, unless the application wants a new login."""
     session = await browser.read(visit.app, visit.request, visit.tenant, secure=visit.is_secure)
     asks = login.authorization
     if (
@@ -138,7 +138,7 @@ async def adopt(visit: Visit, login: Login) -> Response | None:
         return None
     is_recent = time.time() - session.authenticated_at <= RECENT_LOGIN_S
     if not is_recent and await next_missing(visit, session.session_id) is not None:
-        # To add the missing identifier, the user signs in first.
+        # To add the missing identifier, the user logs in first.
         await store.start_again(visit.app.postgres, visit.key, None)
         return None
     proven = Proven(session.user_id, session.session_id, session.channel, session.identifier)

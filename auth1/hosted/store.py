@@ -82,7 +82,7 @@ class SentCode(NamedTuple):
 
 
 class Addition(NamedTuple):
-    """A login for the account pages that adds an identifier. Without a session the user signs in first."""
+    """A login for the account pages that adds an identifier. Without a session the user logs in first."""
 
     adding: IdentifierType | None = None
     user_id: str | None = None

@@ -11,7 +11,7 @@ from auth1.core.http.request import Response
 from auth1.hosted.store import Login
 from auth1.hosted.typed import shown_number
 from auth1.hosted.visits import Visit
-from auth1.identifiers import CHANNELS, Channel, Identifier
+from auth1.identifiers import CHANNELS, TYPES, Channel, Identifier
 from auth1.pages.errors import HTML
 from auth1.pages.forms import form_token
 from auth1.pages.headers import form_page_headers
@@ -35,15 +35,14 @@ _OTHER: dict[Channel | None, Channel] = {"sms": "email", "email": "sms"}
 
 def start_page(visit: Visit, login: Login, *, typed: str = "", problem: str | None = None) -> Response:
     """Return the page with one field for a phone or an email."""
-    channels = available_channels(visit)
-    channel = login.channel if login.channel in channels else (channels[0] if len(channels) == 1 else None)
+    channels, channel = login_channels(visit), login_channel(visit, login)
     input_type, autocomplete = _TYPES[channel]
     has_hint = channel != "email"
     other = _OTHER.get(channel)
     return render_page(
         visit,
         html.LOGIN_START,
-        text(visit, "title", brand=visit.brand),
+        visit.own_text.title or text(visit, "title", brand=visit.brand),
         problem=problem,
         label=text(visit, _LABELS[channel]),
         type=input_type,
@@ -84,7 +83,7 @@ def proof_page(visit: Visit, identifier: Identifier, challenge: PowChallenge, ac
 def _can_use_email(visit: Visit, identifier: Identifier) -> bool:
     """Return whether a login by phone can continue by email."""
     is_login = visit.login is None or visit.login.step != "profile"
-    return is_login and identifier.channel == "sms" and "email" in available_channels(visit)
+    return is_login and identifier.channel == "sms" and "email" in login_channels(visit)
 
 
 def code_page(
@@ -178,7 +177,7 @@ def delivery_text(visit: Visit, message: MessageOut | None) -> tuple[str, bool]:
 
 def other_ways(visit: Visit, recipient: Identifier) -> list[tuple[str, str]]:
     """Return the actions that change the recipient or the channel of a login, and their texts."""
-    ways = [_other(visit, channel) for channel in available_channels(visit) if channel != recipient.channel]
+    ways = [_other(visit, channel) for channel in login_channels(visit) if channel != recipient.channel]
     return [change_way(visit, recipient), *ways]
 
 
@@ -231,6 +230,20 @@ def available_channels(visit: Visit) -> list[Channel]:
     return [channel for channel in channels if names(channel, sandbox=visit.tenant.sandbox)]
 
 
+def login_channels(visit: Visit) -> list[Channel]:
+    """Return the channels that the tenant accepts at login. Those without a provider are none."""
+    channels, methods = available_channels(visit), visit.tenant.settings.login_page.methods
+    return [channel for channel in channels if TYPES[channel] in methods] or channels
+
+
+def login_channel(visit: Visit, login: Login) -> Channel | None:
+    """Return the only channel that the field of a login accepts; None for any."""
+    channels = login_channels(visit)
+    if login.channel in channels:
+        return login.channel
+    return channels[0] if len(channels) == 1 else None
+
+
 def accepted_languages(visit: Visit) -> list[str]:
     """Return the languages that the browser accepts."""
     header = b",".join(visit.request.values(b"accept-language"))
@@ -240,6 +253,13 @@ def accepted_languages(visit: Visit) -> list[str]:
 def _other(visit: Visit, channel: Channel) -> tuple[str, str]:
     action = "use_email" if channel == "email" else "use_phone"
     return action, text(visit, action)
+
+
+def _legal(visit: Visit) -> tuple[tuple[str, str], ...]:
+    """Return the texts and addresses of the tenant's legal pages."""
+    page = visit.tenant.settings.login_page
+    pages = (("terms", page.terms_url), ("privacy", page.privacy_url))
+    return tuple((text(visit, name), url) for name, url in pages if url is not None)
 
 
 def _described_by(hint: str, problem: str | None) -> str:
@@ -262,7 +282,8 @@ def render_page(
     token = form_token(visit.app.keyring, visit.secret, visit.login_id, step)
     look = Look(theme.lang, theme.stylesheet.text, theme.logo_url)
     can_cancel = visit.login is not None and visit.login.client_id is not None
-    frame = Frame(look, visit.brand, SCRIPT.text, token, step, problem, can_cancel)
+    footer, legal = visit.own_text.footer, _legal(visit)
+    frame = Frame(look, visit.brand, SCRIPT.text, token, step, problem, can_cancel, footer, legal)
     visit.request.headers += form_page_headers(theme, posts_elsewhere=posts_elsewhere)
     page = render_login(template, frame, title, **values)
     return Response(page.encode(), PROBLEM if problem is not None else status, HTML)

@@ -9,9 +9,10 @@ from auth1.hosted import store
 from auth1.hosted.store import Login, LoginKey
 from auth1.oauth.issuers import Issuer
 from auth1.pages import browser_cookie
-from auth1.pages.theme import Theme
+from auth1.pages.theme import Theme, tenant_theme
 from auth1.services import Services
 from auth1.templates import locales
+from auth1.templates.schemas import LoginText
 from auth1.templates.strings import STRINGS
 from auth1.tenants.settings import Tenant
 
@@ -54,9 +55,15 @@ class Visit(NamedTuple):
     def theme(self) -> Theme:
         """Return the look of the page, in the first language that has built-in texts."""
         settings = self.tenant.settings
-        branding = settings.branding(self.tenant.name)
         language = locales.find(STRINGS, *self.languages, settings.default_locale)
-        return Theme(language, branding.color, branding.logo_url)
+        return tenant_theme(settings.branding(self.tenant.name), language)
+
+    @property
+    def own_text(self) -> LoginText:
+        """Return the tenant's own words in the language of the page."""
+        texts = self.tenant.settings.login_page.texts
+        known = {locales.normalise(tag): words for tag, words in texts.items()}
+        return next((known[tag] for tag in locales.candidates(self.theme.lang) if tag in known), LoginText())
 
     @property
     def brand(self) -> str:

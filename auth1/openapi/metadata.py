@@ -29,7 +29,7 @@ lists the codes of that operation. An unknown path is 404 `not_found`. A method 
 that the path names.
 
 **Web pages** may call from the origins that the operator and the key allow (CORS). Credentials are headers, never
-cookies. Only the pages of the hosted sign-in use cookies; they accept no forms of other origins.
+cookies. Only the pages of the hosted login use cookies; they accept no forms of other origins.
 """
 
 SCHEMES: dict[str, Json] = {
@@ -77,9 +77,7 @@ SECTIONS: dict[str, Section] = {
     "sessions": Section("Sessions and tokens", "Refresh, introspect and revoke."),
     "applications": Section("Applications", "OAuth clients: servers that act for themselves."),
     "hosts": Section("Hosts", "Hosts of your own for the issuer, the pages and the links of a tenant."),
-    "hosted": Section(
-        "Hosted sign-in", "The pages where users sign in to an application. People open them in a browser."
-    ),
+    "hosted": Section("Hosted login", "The pages where users log in to an application. People open them in a browser."),
     "oauth": Section("Sessions and tokens", "Refresh, introspect and revoke."),
     "users": Section("Users", "The users of a tenant."),
     "user_transfer": Section("Users", "The users of a tenant."),
@@ -112,7 +110,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "tenant_id": ("The tenant.", "tn_01kf0fv2j97zdx8sk1dzp7mxff"),
     "slug": ("The tenant's slug.", "myapp"),
     "client_id": ("The application.", "app_01kf0fv2qd8x7r3n5w1mzt9c4h"),
-    "login_id": ("The sign-in.", "li_01kf0fv2qd8x7r3n5w1mzt9c4h"),
+    "login_id": ("The login.", "li_01kf0fv2qd8x7r3n5w1mzt9c4h"),
     "host_id": ("The host.", "hst_01kf0fv2qd8x7r3n5w1mzt9c4h"),
     "key_id": ("The API key.", "key_01kf0fv2pjhdzzhmns4181skmx"),
     "challenge_id": ("The challenge, from the response of `/api/auth/request`.", "ch_01kf0fv2z4z60fen5rnweennx2"),

@@ -1,7 +1,7 @@
-"""The cookie that recognises a browser while it signs in: a random secret for each tenant.
+"""The cookie that recognises a browser while it logs in: a random secret for each tenant.
 
-The database stores only its digest, with each sign-in that the browser has started. So a sign-in cannot be continued in
-another browser. All tabs share the cookie. A completed sign-in replaces it.
+The database stores only its digest, with each login that the browser has started. So a login cannot be continued in
+another browser. All tabs share the cookie. A completed login replaces it.
 """
 
 import re
@@ -27,7 +27,7 @@ def read_secret(request: Request[Any], tenant_id: str, *, secure: bool) -> str |
 
 
 def set_secret(request: Request[Any], tenant_id: str, secret: str, *, secure: bool) -> None:
-    """Set the cookie, for as long as a sign-in may take."""
+    """Set the cookie, for as long as a login may take."""
     set_cookie(request, _name(tenant_id, secure=secure), secret, secure=secure, max_age=LIFE_S)
 
 

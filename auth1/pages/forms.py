@@ -12,7 +12,7 @@ from auth1.core.crypto import Keyring
 from auth1.core.http.request import Request
 from auth1.errors import Forbidden
 
-FIELD = "token"  # the name of the hidden field
+FIELD = "csrf"  # the name of the hidden field
 _PURPOSE = "page form"
 
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from auth1.pages.script import SCRIPT
 from auth1.pages.theme import Theme
 
+NOWHERE = "'none'"
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -31,6 +32,11 @@ def form_page_headers(theme: Theme, *, posts_elsewhere: bool = False) -> Headers
         (b"referrer-policy", b"same-origin"),
         (b"cache-control", b"no-store"),
     ]
+
+
+def preview_policy(theme: Theme) -> str:
+    """Return the policy of a page that only shows how a page looks: no script, no forms, no origin of its own."""
+    return f"{_policy(theme, NOWHERE, '')}; sandbox"
 
 
 def _policy(theme: Theme, form_action: str | None, script: str) -> str:

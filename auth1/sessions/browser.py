@@ -1,7 +1,7 @@
 """The session of a browser: a session like any other, that a cookie names instead of tokens.
 
 The cookie is `<session>_<MAC>`. The MAC covers tenant and session, under a key of its own: the database contains no
-usable cookie, and no refresh token is one. Each sign-in opens a session, so the cookie changes with it.
+usable cookie, and no refresh token is one. Each login opens a session, so the cookie changes with it.
 """
 
 import base64
@@ -24,7 +24,7 @@ AMR: dict[Channel, list[str]] = {"sms": ["otp", "sms"], "email": ["otp"]}
 
 
 class BrowserSession(NamedTuple):
-    """A live session of a browser. `authenticated_at`: of the sign-in, in seconds since 1970."""
+    """A live session of a browser. `authenticated_at`: of the login, in seconds since 1970."""
 
     session_id: str
     user_id: str

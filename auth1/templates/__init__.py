@@ -8,7 +8,7 @@ sms           the text of a code by SMS
 email         the plain text and HTML of an email; email_words selects its words
 notices       messages about a change to an account
 pages         the HTML of the pages behind a link
-login_pages   the HTML of the hosted sign-in
+login_pages   the HTML of the hosted login
 html          the Jinja templates of emails and pages
 segments      alphabet, length and segments of an SMS
 colors        button colours with readable text

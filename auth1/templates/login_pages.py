@@ -1,4 +1,4 @@
-"""The HTML of the hosted sign-in: one template for each state, in the words of `strings/*.toml`."""
+"""The HTML of the hosted login: one template for each state, in the words of `strings/*.toml`."""
 
 from functools import partial
 from typing import NamedTuple
@@ -12,9 +12,10 @@ from auth1.templates.strings import STRINGS
 
 
 class Frame(NamedTuple):
-    """What all pages of a sign-in have: look, brand, script, and the hidden fields of their forms.
+    """What all pages of a login have: look, brand, script, and the hidden fields of their forms.
 
-    `problem` is the error of the form that was sent, as a sentence. `can_cancel`: an application waits for the sign-in.
+    `problem` is the error of the form that was sent, as a sentence. `can_cancel`: an application waits for the login.
+    `footer` is a sentence of the tenant; `legal` has the texts and addresses of links.
     """
 
     look: Look
@@ -24,6 +25,8 @@ class Frame(NamedTuple):
     step: str = ""
     problem: str | None = None
     can_cancel: bool = False
+    footer: str | None = None
+    legal: tuple[tuple[str, str], ...] = ()
 
 
 def render_login(template: Template, frame: Frame, title: str, **values: object) -> str:
@@ -42,6 +45,8 @@ def render_login(template: Template, frame: Frame, title: str, **values: object)
         step=frame.step,
         problem=frame.problem,
         can_cancel=frame.can_cancel,
+        footer=frame.footer,
+        legal=frame.legal,
         t=partial(_text, look.lang, frame.brand),
         **values,
     )

@@ -15,6 +15,31 @@ Locale = Annotated[
         extra={"message": "Must be a language tag such as pt-BR."},
     ),
 ]
+Color = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^#[0-9a-f]{6}\Z",
+        description="#rrggbb",
+        extra={"message": "Must be a colour in lower-case hexadecimal digits, such as #1a73e8."},
+    ),
+]
+_WebUrl = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=2000,
+        pattern=r"^https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?(?:[/?][A-Za-z0-9._~:/?@!$&'()*+,;=%#-]*)?\Z",
+        extra={"message": "Must be an https URL, such as https://example.com/terms."},
+    ),
+]
+_Line = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=300,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+\Z",
+        extra={"message": "Must be one line of at most 300 characters."},
+    ),
+]
 _Templates = Annotated[dict[str, str], msgspec.Meta(max_length=50)]
 
 LocaleHint = Annotated[
@@ -44,6 +69,28 @@ class Texts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     email: Annotated[dict[str, EmailText], msgspec.Meta(max_length=50)] = {}
 
 
+class LoginText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A tenant's own words on the pages of the login in one language: plain text, without HTML."""
+
+    title: Annotated[_Line | None, msgspec.Meta(description="The heading of the first page.")] = None
+    footer: Annotated[_Line | None, msgspec.Meta(description="A sentence at the end of each page.")] = None
+
+
+class LoginPage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How the pages of the login look, beside `logo` and `brand_color`."""
+
+    methods: Annotated[
+        tuple[Literal["phone", "email"], ...],
+        msgspec.Meta(max_length=2, description="Accepted at login; none: both."),
+    ] = ()
+    dark_color: Annotated[Color | None, msgspec.Meta(description="Colour of the button in dark mode.")] = None
+    background_color: Annotated[Color | None, msgspec.Meta(description="Around the page, in light mode.")] = None
+    corner_radius: Annotated[int, msgspec.Meta(ge=0, le=24, description="Of buttons and fields, in pixels.")] = 8
+    terms_url: Annotated[_WebUrl | None, msgspec.Meta(description="Terms of service.")] = None
+    privacy_url: Annotated[_WebUrl | None, msgspec.Meta(description="Privacy policy.")] = None
+    texts: Annotated[dict[str, LoginText], msgspec.Meta(max_length=50)] = {}
+
+
 class Branding(NamedTuple):
     """The name, look and texts of a tenant in its messages and pages."""
 
@@ -53,3 +100,4 @@ class Branding(NamedTuple):
     texts: Texts = Texts()
     autofill_host: str | None = None  # the only host where browsers offer the code of an SMS
     logo_url: str | None = None  # absolute in emails; a path on pages
+    login_page: LoginPage = LoginPage()

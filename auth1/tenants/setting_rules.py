@@ -88,6 +88,11 @@ def _checks(settings: TenantSettings) -> Iterator[tuple[str, str | None]]:
     for channel in ("sms", "sms_add", "email"):
         for tag in getattr(settings.texts, channel):
             yield f"texts.{channel}.{tag[:64]}", language_problem(tag[:64])
+    for tag in settings.login_page.texts:
+        yield f"login_page.texts.{tag[:64]}", language_problem(tag[:64])
+    for name in ("terms_url", "privacy_url"):
+        url = getattr(settings.login_page, name)
+        yield f"login_page.{name}", None if url is None else _web_problem(url)
     yield "sms_branding", None if settings.sms_branding is None else brand_problem(settings.sms_branding)
     for index, uri in enumerate(settings.redirect_uris):
         yield f"redirect_uris[{index}]", _web_problem(uri)

@@ -9,7 +9,7 @@ from auth1.core.schemas import HostName, read_stored
 from auth1.events.log import EventContext
 from auth1.fraud.policy import DEFAULT_POLICY, Policy, in_shadow
 from auth1.hooks.config import NO_HOOKS, Hooks
-from auth1.templates.schemas import Branding, Locale, Texts
+from auth1.templates.schemas import Branding, Color, Locale, LoginPage, Texts
 
 _Country = Annotated[
     str,
@@ -50,14 +50,6 @@ _RedirectUri = Annotated[
 ]
 _RedirectUris = Annotated[tuple[_RedirectUri, ...], msgspec.Meta(max_length=50)]
 OPERATOR = "operator"  # the actor of requests with ADMIN_TOKEN and of the command line
-_Color = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^#[0-9a-f]{6}\Z",
-        description="#rrggbb",
-        extra={"message": "Must be a colour in lower-case hexadecimal digits, such as #1a73e8."},
-    ),
-]
 _Messages = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 _Days = Annotated[int, msgspec.Meta(ge=1, le=3660)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
@@ -184,8 +176,9 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         _RedirectUris, msgspec.Meta(description="URLs that a link in an email may lead to, compared exactly.")
     ] = ()
     brand_color: Annotated[
-        _Color | None, msgspec.Meta(description="Colour of the button in an email and behind its link.")
+        Color | None, msgspec.Meta(description="Colour of the button in an email and behind its link.")
     ] = None
+    login_page: Annotated[LoginPage, msgspec.Meta(description="Look and texts of the login's pages.")] = LoginPage()
     sms_autofill_host: Annotated[
         HostName | None, msgspec.Meta(description="Host where browsers fill in the code of an SMS; null: any.")
     ] = None
@@ -217,7 +210,8 @@ class TenantSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         """
         name = self.sms_branding or tenant_name
         logo_url = None if self.logo is None else base_url + logo_path(self.logo)
-        return Branding(name, self.brand_color, self.default_locale, self.texts, self.sms_autofill_host, logo_url)
+        host, texts = self.sms_autofill_host, self.texts
+        return Branding(name, self.brand_color, self.default_locale, texts, host, logo_url, self.login_page)
 
 
 # Only the operator changes these: the operator pays for messages and is responsible for their senders.

@@ -7,6 +7,7 @@ import secrets
 import sys
 import tempfile
 from contextlib import AsyncExitStack, ExitStack
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from tests.browser import chromium, terminal
 from tests.browser.chromium import Chromium, Page
+from tests.browser.login_states import STATES, html_of
 from tests.browser.logins import Logins
 from tests.conftest import JWT_SECRET
 from tests.support.api_client import ADMIN_TOKEN
@@ -31,6 +33,15 @@ LOGO = """<body style="margin:0;display:inline-flex;align-items:center;gap:12px;
 <svg width="72" height="72" viewBox="0 0 24 24" fill="none" stroke="#2f81f7" stroke-width="2.6" stroke-linecap="round">
 <circle cx="12" cy="12" r="10"/><path d="M7 16V9l5 5 5-5v7" stroke-linejoin="round"/></svg>
 <span style="color:#2f81f7">MyApp</span>"""
+
+STATE_SHOTS = {
+    "login-states.png": (STATES[:5], 860),
+    "login-endings.png": (STATES[5:10], 560),
+    "account-states.png": (STATES[10:], 1400),
+}
+STATES_PAGE = """<!doctype html><html lang="en"><style>
+body{margin:12px;display:grid;grid-template-columns:repeat(5,1fr);gap:12px;font:600 14px system-ui,sans-serif}
+figure{margin:0}iframe{width:100%;height:HEIGHTpx;border:1px solid #d1d5db}</style>"""
 
 
 class Shot(NamedTuple):
@@ -70,6 +81,7 @@ async def take(
     pictures = {name: await _take_shot(browser, auth1, mail, shot, logo) for name, shot in SHOTS.items()}
     for name, shot in LOGIN_SHOTS.items():
         pictures[name] = await _take_login(browser, auth1, shot, logo, database)
+    pictures |= await _take_states(browser, auth1)
     async with browser.page() as page:
         pictures["api-reference.png"] = await _shoot(page, f"{auth1.url}/docs/sign-in", 1100, 720)
     pictures["terminal.png"] = await _take_terminal(browser, dev)
@@ -91,13 +103,30 @@ async def _take_shot(browser: Chromium, auth1: Auth1, mail: SmtpServer, shot: Sh
 
 
 async def _take_login(browser: Chromium, auth1: Auth1, shot: Shot, logo: bytes, database: asyncpg.Connection) -> bytes:
-    """Take a screenshot of a page of the hosted sign-in; the mode is its step."""
+    """Take a screenshot of a page of the hosted login; the mode is its step."""
     tenant = await _tenant(auth1, ADMIN_TOKEN, logo if shot.logo else None, brand_color=shot.color)
     async with browser.page(dark=shot.dark) as page:
         await _resize(page, shot.width, shot.height)
         logins = Logins(database, tenant, auth1.url, "https://notes.example.com/callback")
         await logins.open(page, shot.mode, ui_locales=[shot.locale])
         return await _capture(page)
+
+
+async def _take_states(browser: Chromium, auth1: Auth1) -> dict[str, bytes]:
+    """Take screenshots of all states of the login and the account, some side by side in each."""
+    tenant = await _tenant(auth1, ADMIN_TOKEN, None)
+    pictures = {}
+    for name, (states, height) in STATE_SHOTS.items():
+        frames = [
+            f'<figure><figcaption>{state}</figcaption><iframe scrolling="no" srcdoc="{escape(text)}"></iframe></figure>'
+            for state in states
+            for text in [await html_of(auth1, tenant["secret_key"], state)]
+        ]
+        async with browser.page() as page:
+            await _resize(page, 1320, height + 44)
+            await page.show(STATES_PAGE.replace("HEIGHT", str(height)) + "".join(frames))
+            pictures[name] = await _capture(page)
+    return pictures
 
 
 def _address(auth1: Auth1, received: Received, subject: str, logo: bytes) -> str:

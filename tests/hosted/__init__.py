@@ -1,1 +1,1 @@
-"""Tests of the hosted sign-in."""
+"""Tests of the hosted login."""

@@ -85,12 +85,12 @@ class Browser:
         return await self._show(response)
 
     async def submit(
-        self, do: str, *, page: Page | None = None, headers: dict[str, str] | None = None, **typed: str
+        self, do: str | None, *, page: Page | None = None, headers: dict[str, str] | None = None, **typed: str
     ) -> Page:
-        """Press a button of the page, or of one that another tab shows."""
+        """Press a button of the page, or of one that another tab shows. None sends the fields alone."""
         page = page or self.page
-        hidden = next((form for form in page.forms if "token" in form), {})
-        data: dict[str, Any] = {**hidden, "do": do, **typed}
+        hidden = next((form for form in page.forms if "csrf" in form), {})
+        data: dict[str, Any] = hidden | ({} if do is None else {"do": do}) | typed
         sent = self.headers | {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"} | (headers or {})
         response = await self.client.post(page.response.url.path, data=data, headers=sent)
         return await self._show(response)

@@ -130,7 +130,7 @@ async def test_forged_forms_of_the_account_change_nothing(site: Site, browser: B
     page = await browser.submit("sign_out", headers={"origin": "https://evil.example.com"})
     assert page.status == 403
     for form in account.forms:
-        form["token"] = "forged"
+        form["csrf"] = "forged"
     page = await browser.submit("sign_out", page=account)
 
     assert page.title == "Your account"

@@ -262,3 +262,17 @@ async def test_time_until_the_next_code_is_decided_by_the_server(site: Site, bro
     page = await browser.open(path)
 
     assert re.search(r"You can request a new code in (10|9):\d\d:\d\d\.", page.text)
+
+
+async def test_form_without_a_button_takes_the_main_action(site: Site, browser: Browser, phone: str) -> None:
+    path = f"/api/admin/tenants/{site.tenant['tenant_id']}"
+    await site.api.admin("PATCH", path, {"settings": {"required_identifiers": ["phone"]}})
+    await browser.open(await site.login(browser, prompt=["consent"]))
+    await browser.submit(None, identifier="ada@example.com")
+    assert (await browser.submit(None, code=CODE)).title == "Enter your phone number"
+    await browser.submit(None, identifier=phone)
+    assert (await browser.submit(None, code=CODE)).title.startswith("Allow Notes")
+
+    assert (await browser.submit(None)).leads_to
+    await browser.open(f"{site.path}/account")
+    assert (await browser.submit(None)).title == "Your account", "its actions need their button"

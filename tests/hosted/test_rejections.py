@@ -122,7 +122,7 @@ async def test_form_of_another_site_is_rejected(site: Site, browser: Browser) ->
     assert (await site.row(path))["step"] == "code"
 
 
-@pytest.mark.parametrize(("field", "value"), [("token", "forged"), ("token", ""), ("step", "start")])
+@pytest.mark.parametrize(("field", "value"), [("csrf", "forged"), ("csrf", ""), ("step", "start")])
 async def test_form_with_a_wrong_token_only_loads_the_page(
     site: Site, browser: Browser, field: str, value: str
 ) -> None:

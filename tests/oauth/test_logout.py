@@ -82,7 +82,7 @@ async def test_user_must_confirm_without_a_valid_id_token(
 
     assert (answer.status_code, await is_live(login_app)) == (200, True)
     assert "location" not in answer.headers
-    assert "token" in fields_of(answer)
+    assert "csrf" in fields_of(answer)
 
 
 async def test_confirmation_signs_out(browser: httpx.AsyncClient, login_app: LoginApp) -> None:
@@ -120,7 +120,7 @@ async def test_form_of_another_site_signs_no_user_out(
 ) -> None:
     await sign_in(browser, login_app)
     fields = fields_of(await log_out(browser, login_app))
-    fields["token"] = token or fields["token"]
+    fields["csrf"] = token or fields["csrf"]
 
     answer = await browser.post(f"{login_app.path}/logout", data=fields, headers=headers)
 

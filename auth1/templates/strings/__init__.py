@@ -68,7 +68,7 @@ class PageStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Texts of the hosted sign-in. `fill` puts in values."""
+    """Texts of the hosted login. `fill` puts in values."""
 
     title: str
     identifier: str
@@ -190,6 +190,7 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     remove_text: str
     terms: str
     privacy: str
+    legal: str
 
     def fill(self, key: str, /, **values: object) -> str:
         """Return a text with its values. They are not parsed: a brand named `{name}` is shown as it is."""
