@@ -18,6 +18,7 @@
     just profile                   profile.py: a flame graph of a worker
     python -m bench.workers        one worker beside two
     python -m bench.fraud_cost     CPU of logins with the fraud rules on and off, in pairs
+    python -m bench.login_cost     CPU of a login over the pages beside one over the API; `--against DIR`
     just load                      locustfile.py: load on a running server; the file lists its variables
     python -m bench.stage          such a server, with everything that `just load` needs, until Ctrl-C
 
@@ -37,6 +38,7 @@ load of the machine.
     nginx.py       nginx before several instances
     fleet/         several engines: failovers, rolling restarts, distributed load (its own list of recipes)
     phones.py      fictional phone numbers
+    page_login.py  what a browser and an application send in a login over the pages
     wire.py        requests as bytes
     shapes.py      rates of arrivals over time
     history.py     a database of many users, made by SQL
