@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from auth1.dev.postgres import PostgresServer
+from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from tests.browser import chromium, terminal
 from tests.browser.chromium import Chromium, Page
@@ -74,13 +75,21 @@ LOGIN_SHOTS = {
 
 
 async def take(
-    browser: Chromium, auth1: Auth1, mail: SmtpServer, dev: Auth1, database: asyncpg.Connection
+    browser: Chromium,
+    auth1: Auth1,
+    mail: SmtpServer,
+    dev: Auth1,
+    database: asyncpg.Connection,
+    pages: Auth1 | None = None,
 ) -> dict[str, bytes]:
-    """Take all screenshots: PNG by name. `dev` is `auth1 dev` on a terminal."""
+    """Take all screenshots: PNG by name. `dev` is `auth1 dev` on a terminal.
+
+    `pages` shows the pages of a sign-in, if APP_URL of `auth1` is another address.
+    """
     logo = await _logo(browser)
     pictures = {name: await _take_shot(browser, auth1, mail, shot, logo) for name, shot in SHOTS.items()}
     for name, shot in LOGIN_SHOTS.items():
-        pictures[name] = await _take_login(browser, auth1, shot, logo, database)
+        pictures[name] = await _take_login(browser, pages or auth1, shot, logo, database)
     pictures |= await _take_states(browser, auth1)
     async with browser.page() as page:
         pictures["api-reference.png"] = await _shoot(page, f"{auth1.url}/docs/sign-in", 1100, 720)
@@ -225,11 +234,14 @@ async def _take_all(path: str, directory: Path, postgres: PostgresServer, redis:
             "APP_URL": APP_URL,
         }
         auth1 = await stack.enter_async_context(Auth1(environment, directory / "log"))
+        port = str(free_port())
+        at_own_address = environment | {"PORT": port, "APP_URL": f"http://127.0.0.1:{port}"}
+        pages = await stack.enter_async_context(Auth1(at_own_address, directory / "pages.log"))
         dev = await stack.enter_async_context(terminal.dev_on_terminal({}, directory))
         browser = await stack.enter_async_context(Chromium(path, directory / "profile"))
         database = await asyncpg.connect(postgres.url())
         stack.push_async_callback(database.close)
-        return await take(browser, auth1, mail, dev, database)
+        return await take(browser, auth1, mail, dev, database, pages)
 
 
 def main() -> None:
