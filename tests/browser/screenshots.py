@@ -36,12 +36,13 @@ LOGO = """<body style="margin:0;display:inline-flex;align-items:center;gap:12px;
 <span style="color:#2f81f7">MyApp</span>"""
 
 STATE_SHOTS = {
-    "login-states.png": (STATES[:5], 860),
-    "login-endings.png": (STATES[5:10], 560),
-    "account-states.png": (STATES[10:], 1400),
+    "login-states.png": (STATES[:4], 800),
+    "login-account.png": (STATES[4:8], 620),
+    "login-endings.png": (STATES[8:11], 420),
+    "account-states.png": (STATES[11:], 1150),
 }
 STATES_PAGE = """<!doctype html><html lang="en"><style>
-body{margin:12px;display:grid;grid-template-columns:repeat(5,1fr);gap:12px;font:600 14px system-ui,sans-serif}
+body{margin:12px;display:grid;grid-template-columns:repeat(COLUMNS,1fr);gap:12px;font:600 14px system-ui,sans-serif}
 figure{margin:0}iframe{width:100%;height:HEIGHTpx;border:1px solid #d1d5db}</style>"""
 
 
@@ -132,8 +133,9 @@ async def _take_states(browser: Chromium, auth1: Auth1) -> dict[str, bytes]:
             for text in [await html_of(auth1, tenant["secret_key"], state)]
         ]
         async with browser.page() as page:
-            await _resize(page, 1320, height + 44)
-            await page.show(STATES_PAGE.replace("HEIGHT", str(height)) + "".join(frames))
+            await _resize(page, 1200, height + 44)
+            style = STATES_PAGE.replace("HEIGHT", str(height)).replace("COLUMNS", str(len(states)))
+            await page.show(style + "".join(frames))
             pictures[name] = await _capture(page)
     return pictures
 
