@@ -14,6 +14,7 @@ from auth1.authn.own_hosts import COMMON_PATHS
 from auth1.challenges import magic_link, messages
 from auth1.messaging.store import Claimed
 from auth1.oauth.issuers import issuer_of
+from auth1.pages.forms import FIELD
 from auth1.tenants.settings import logo_path
 from tests.conftest import Started
 from tests.hosted.browser import Page
@@ -162,7 +163,7 @@ class Visitor:
         return self.page
 
     async def submit(self, do: str, **typed: str) -> Page:
-        hidden = next((form for form in self.page.forms if "token" in form), {})
+        hidden = next((form for form in self.page.forms if FIELD in form), {})
         headers = {"origin": str(self.client.base_url).rstrip("/"), "sec-fetch-site": "same-origin"}
         answer = await self.client.post(self.page.response.url, data={**hidden, "do": do, **typed}, headers=headers)
         return await self.open(answer.headers["location"])
