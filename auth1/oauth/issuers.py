@@ -11,6 +11,7 @@ import msgspec
 
 from auth1.authn.own_hosts import ISSUER_PATH, METADATA_PATH, check_host
 from auth1.authn.tenants import check_served
+from auth1.config.urls import host_of
 from auth1.core.http.request import EarlyResponse, Request, Response
 from auth1.core.http.router import Auth
 from auth1.core.ratelimit import ClientRateLimit
@@ -21,6 +22,7 @@ from auth1.tenants.settings import Tenant
 PATH = ISSUER_PATH
 SANDBOX = "/test"  # after the path of the tenant
 _QUERY_CHARACTERS = "!#$%&'()*+,-./:;=?@[]_~"
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -61,6 +63,14 @@ async def _canonical_sandbox(app: Services, request: Request[Any], rate_limit: C
     return _at_its_address(app, request, await _find(app, request, rate_limit, sandbox=True))
 
 
+async def _metadata(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Issuer:
+    return _of_metadata(app, request, await _find(app, request, rate_limit, sandbox=False))
+
+
+async def _sandbox_metadata(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Issuer:
+    return _of_metadata(app, request, await _find(app, request, rate_limit, sandbox=True))
+
+
 async def _find(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None, *, sandbox: bool) -> Issuer:
     slug = request.parameters["slug"]
     if rate_limit is not None:
@@ -88,15 +98,22 @@ def issuer_of(app: Services, tenant: Tenant, slug: str) -> Issuer:
 def _at_its_address(app: Services, request: Request[Any], issuer: Issuer) -> Issuer:
     """Return the issuer where it is served. Redirects from its other addresses; raises NotFound at an unknown host."""
     host = None if request.site is None else request.site.host
-    if host is None and not _is_app_host(app, request):
+    is_elsewhere = host is None and not _is_app_host(app, request)
+    if is_elsewhere and not _is_same_machine(app, request):
         request.log["reason"] = "unknown_host"
         raise NotFound
-    if host != issuer.tenant.canonical_host:
+    if is_elsewhere or host != issuer.tenant.canonical_host:
         query = f"?{quote(request.query_string, safe=_QUERY_CHARACTERS)}" if request.query_string else ""
         location = _address(issuer, request.path, request.parameters["slug"]) + query
         request.headers += [(b"location", location.encode()), (b"cache-control", b"no-store")]
         raise EarlyResponse(Response(b"", 308))
     return issuer
+
+
+def _of_metadata(app: Services, request: Request[Any], issuer: Issuer) -> Issuer:
+    """Return the issuer for its metadata. They are also served at internal names of the service, to its backends."""
+    is_known = request.site is not None or _is_app_host(app, request)
+    return _at_its_address(app, request, issuer) if is_known else issuer
 
 
 def _is_app_host(app: Services, request: Request[Any]) -> bool:
@@ -105,6 +122,13 @@ def _is_app_host(app: Services, request: Request[Any]) -> bool:
     named = request.request_headers.get(b"host", b"").decode("latin-1").lower()
     port = _DEFAULT_PORTS[parts.scheme]
     return named.removesuffix(port) == parts.netloc.lower().removesuffix(port)
+
+
+def _is_same_machine(app: Services, request: Request[Any]) -> bool:
+    """Return whether the Host header and APP_URL are different loopback names, as in development."""
+    named = request.request_headers.get(b"host", b"").decode("latin-1").lower()
+    host = named if named.startswith("[") and named.endswith("]") else named.rpartition(":")[0] or named
+    return host in _LOOPBACK and host_of(app.settings.app_url) in _LOOPBACK
 
 
 def _address(issuer: Issuer, path: str, slug: str) -> str:
@@ -123,6 +147,9 @@ _REDIRECT: tuple[tuple[int, Any], ...] = ((308, None),)
 # The issuer that the path or the host names. The handler authenticates the client.
 issuer = Auth("issuer", _live, ((),), _ERRORS)
 sandbox_issuer = Auth("sandbox_issuer", _sandbox, ((),), _ERRORS)
-# The same at its own address only, for pages and metadata.
+# The same at its own address only, for pages.
 canonical_issuer = Auth("canonical_issuer", _canonical, ((),), _ERRORS, responses=_REDIRECT)
 canonical_sandbox = Auth("canonical_sandbox", _canonical_sandbox, ((),), _ERRORS, responses=_REDIRECT)
+# Metadata are at its own address, and at internal names of the service.
+metadata_issuer = Auth("metadata_issuer", _metadata, ((),), _ERRORS, responses=_REDIRECT)
+metadata_sandbox = Auth("metadata_sandbox", _sandbox_metadata, ((),), _ERRORS, responses=_REDIRECT)

@@ -16,7 +16,7 @@ from auth1.errors import (
     UnsupportedGrantType,
 )
 from auth1.oauth import endpoints, userinfo
-from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox, issuer, sandbox_issuer
+from auth1.oauth.issuers import PATH, SANDBOX, issuer, metadata_issuer, metadata_sandbox, sandbox_issuer
 
 PROBES = 64  # requests without a credential at once, per client address and worker
 _CACHED: dict[str, Any] = {"max_concurrent": PROBES, "response_headers": ("cache-control",)}
@@ -43,11 +43,11 @@ def _both(method: str, handler: Handler, path: str = "", **options: Any) -> tupl
 
 
 def _metadata(handler: Handler, before: str = "", after: str = "") -> tuple[Route, Route]:
-    """Return the routes of metadata, which are at the address of the issuer only."""
+    """Return the routes of metadata. The other addresses of the issuer redirect to its own."""
     options = _CACHED | {"any_origin": True, "cors": False, "oauth": True}
     return (
-        Route("GET", before + PATH + after, handler, canonical_issuer, **options),
-        Route("GET", before + PATH + SANDBOX + after, handler, canonical_sandbox, **options),
+        Route("GET", before + PATH + after, handler, metadata_issuer, **options),
+        Route("GET", before + PATH + SANDBOX + after, handler, metadata_sandbox, **options),
     )
 
 

@@ -42,6 +42,16 @@ DEFAULTS: dict[str, Any] = {
     "sms_senders": {},
     "email_from": None,
     "events_retention_days": None,
+    "required_identifiers": [],
+    "login_page": {
+        "methods": [],
+        "dark_color": None,
+        "background_color": None,
+        "corner_radius": 8,
+        "terms_url": None,
+        "privacy_url": None,
+        "texts": {},
+    },
     "logo": None,
 }
 # What each setting may just be, and what it may just not be.
@@ -96,6 +106,23 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         "email_from",
         ["no-reply@example.com", "a+b@mail.example.com", None],
         ["", "example.com", "a@", "a@b", "A <a@example.com>", "a@example.com\n", "a@exa mple.com", "a@-example.com", 1],
+    ),
+    ("required_identifiers", [[], ["phone"], ["email", "phone"]], [["name"], "phone", ["phone"] * 3]),
+    (
+        "login_page",
+        [
+            DEFAULTS["login_page"] | {"methods": ["email"], "dark_color": "#123456", "corner_radius": 0},
+            DEFAULTS["login_page"] | {"corner_radius": 24, "terms_url": "https://example.com/terms"},
+            DEFAULTS["login_page"] | {"texts": {"de": {"title": "Willkommen", "footer": "Hilfe: Kundendienst"}}},
+        ],
+        [
+            *({"methods": value} for value in (["sms"], ["phone"] * 3, "phone", None)),
+            *({"dark_color": value} for value in ("red", "#12345", "#1234567", "#12345g", 1)),
+            *({"corner_radius": value} for value in (-1, 25, 1.5, None)),
+            *({"terms_url": value} for value in ("javascript:alert(1)", "example.com", "https://", 1)),
+            *({"texts": value} for value in ({"xx": {}}, {"de": {"body": "x"}}, {"de": {"title": "x" * 1001}}, [])),
+            {"colour": "#123456"},
+        ],
     ),
     (
         "sms_senders",

@@ -102,7 +102,7 @@ async def test_host_of_a_tenant_has_nothing_else(canonical: Owner, visitor: http
     assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("spelling", ["upper", "{host}.", "{host}:8443", "x{host}", "{host}.example.net", "127.0.0.1"])
+@pytest.mark.parametrize("spelling", ["upper", "{host}.", "{host}:8443", "x{host}", "{host}.example.net"])
 async def test_other_spelling_of_a_host_is_an_unknown_host(canonical: Owner, spelling: str) -> None:
     named = canonical.name.upper() if spelling == "upper" else spelling.format(host=canonical.name)
     client = canonical.api.client
@@ -122,11 +122,25 @@ async def test_default_port_may_be_named(canonical: Owner, visitor: httpx.AsyncC
 async def test_pages_are_not_shown_at_an_unknown_host(owner: Owner) -> None:
     answers = {
         host: await owner.api.client.get(f"{owner.path}/account", headers={"host": host})
-        for host in ("localhost:3000", "LOCALHOST:3000", "evil.example.net", "localhost", "localhost:3001")
+        for host in ("localhost:3000", "LOCALHOST:3000", "evil.example.net", "localhost.example.net", "10.0.0.1:3000")
     }
 
     assert [answer.status_code for answer in answers.values()] == [303, 303, 404, 404, 404]
     assert (await owner.api.client.get(f"{owner.path}/jwks", headers={"host": "auth1:3000"})).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:3001", "127.0.0.1:3000", "[::1]:3000", "[::1]"])
+async def test_other_loopback_name_leads_to_the_app_url(owner: Owner, host: str) -> None:
+    page = await owner.api.client.get(f"{owner.path}/account?lang=de", headers={"host": host})
+
+    assert (page.status_code, page.headers["location"]) == (308, f"{owner.url}/account?lang=de")
+
+
+async def test_metadata_are_served_at_internal_names(canonical: Owner) -> None:
+    headers = {"host": "auth1.internal:3000"}
+    configuration = await canonical.api.client.get(f"{canonical.path}{CONFIGURATION}", headers=headers)
+
+    assert configuration.json()["issuer"] == f"https://{canonical.name}"
 
 
 @pytest.mark.parametrize("header", ["x-forwarded-host", "forwarded", "x-original-host", "x-host"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from auth1.dev.processes import free_port
 from tests.conftest import new_phone
 from tests.support.api_client import ADMIN_TOKEN
 from tests.support.process import Auth1
@@ -59,9 +60,10 @@ class Callers:
 
 @pytest.fixture(scope="module")
 async def auth1(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Auth1]:
-    # With mail, too: that nothing carries it would be a 503.
-    with_mail = environment | {"SMTP_URL": "console:"}
-    async with Auth1(with_mail, tmp_path_factory.mktemp("auth1") / "log") as auth1:
+    # With mail, too: that nothing carries it would be a 503. Pages are served at APP_URL only.
+    port = str(free_port())
+    own = {"SMTP_URL": "console:", "PORT": port, "APP_URL": f"http://127.0.0.1:{port}"}
+    async with Auth1(environment | own, tmp_path_factory.mktemp("auth1") / "log") as auth1:
         yield auth1
 
 
