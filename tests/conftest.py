@@ -93,8 +93,8 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one process more than there are cores: many tests wait, and another test can use the core."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Run two processes more than there are cores: many tests wait, and another test can use the core."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -120,7 +120,10 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
             *({"dark_color": value} for value in ("red", "#12345", "#1234567", "#12345g", 1)),
             *({"corner_radius": value} for value in (-1, 25, 1.5, None)),
             *({"terms_url": value} for value in ("javascript:alert(1)", "example.com", "https://", 1)),
-            *({"texts": value} for value in ({"xx": {}}, {"de": {"body": "x"}}, {"de": {"title": "x" * 1001}}, [])),
+            *(
+                {"texts": {tag: text}}
+                for tag, text in (("xx", {}), ("de", {"body": "x"}), ("de", {"title": "x" * 1001}))
+            ),
             {"colour": "#123456"},
         ],
     ),

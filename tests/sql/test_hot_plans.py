@@ -183,6 +183,6 @@ async def test_outbox_reads_messages_that_need_attention(reader: PlanReader) -> 
 async def test_retention_reads_ranges_of_pages_or_indexes(reader: PlanReader) -> None:
     """Rows are purged long after their table was analysed, with custom plans: these know the limit, and cost less."""
     # A range as small as those of a large table are beside it. One of all pages may as well be a sequential scan.
-    values = VALUES | {"end_page": 4}
+    values = {**VALUES, "end_page": 4}
     done = {name: await reader.query("retention", name, values) for name in (*TABLE_SCANS, *INDEXED_PURGES)}
     check(done, {name: set() for name in done}, 2 * SIZES["large"])
