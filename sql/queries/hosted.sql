@@ -46,21 +46,19 @@ returning id
 with own as materialized (
   select id, step, expires_at from logins
   where tenant_id = @tenant_id and browser_digest = @browser_digest
-  order by id for no key update
+  order by expires_at, id for no key update
 ), owner as materialized (
   select id from users where tenant_id = @tenant_id and id = @user_id for key share
 ), completed as (
   update logins l set step = @step, identifier = @identifier, channel = @channel, user_id = @user_id, session_id = @session_id,
     amr = @amr::text[], browser_digest = @new_digest, adding = @adding::text, challenge_id = null, code_length = null,
     resend_at = null, link_box = null
-  from own o
-  where l.tenant_id = @tenant_id and l.id = o.id and o.id = @login_id and o.step in ('code', 'waiting', 'account')
-    and o.expires_at > now() and exists (select from owner)
+  where l.tenant_id = @tenant_id and l.id = @login_id and exists (select from owner) and exists (
+    select from own o where o.id = @login_id and o.step in ('code', 'waiting', 'account') and o.expires_at > now())
   returning l.id
 ), others as (
   update logins l set browser_digest = @new_digest
-  from own o
-  where l.tenant_id = @tenant_id and l.id = o.id and o.id <> @login_id and exists (select from completed)
+  where l.tenant_id = @tenant_id and l.id = any(array(select id from own where id <> @login_id)) and exists (select from completed)
 ), marked as (
   update sessions set kind = 'browser', amr = @amr::text[]
   where tenant_id = @tenant_id and id = @session_id and exists (select from completed)

@@ -32,7 +32,7 @@ insert into identifiers (tenant_id, identifier, type, user_id)
 insert into sessions (tenant_id, id, user_id, expires_at)
   select $1, 'ses_' || n, 'usr_' || n, now() + interval '1 day' from generate_series(1, $2::int) as n;
 insert into logins (tenant_id, id, browser_digest, user_id, identifier)
-  select $1, 'li_' || n, '', 'usr_' || n, '+1555' || n from generate_series(1, $2::int) as n;
+  select $1, 'li_' || n, n::text::bytea, 'usr_' || n, '+1555' || n from generate_series(1, $2::int) as n;
 insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at)
   select $1, 'gr_' || n, 'app_1', 'usr_' || n, 'ses_' || n, '{}', '{}', now(), now() + interval '1 day'
   from generate_series(1, $2::int) as n;
@@ -86,6 +86,13 @@ REQUESTS = {
     ("idempotency", "claim_key"): set(),
     ("idempotency", "store_response"): {"idempotency_pkey"},
 }
+HOSTED = {
+    ("hosted", "find_login"): {"logins_of_browser"},
+    ("hosted", "record_sent"): {"logins_of_browser"},
+    ("hosted", "complete_login"): {"logins_of_browser", "logins_pkey", "users_pkey", "sessions_pkey"},
+    ("oauth", "issue_code"): {"logins_of_browser"},
+    ("oauth", "find_login_request"): {"logins_of_browser"},
+}
 OUTBOX = {
     ("messaging", "schedule_messages"): {"messages_attention", "messages_pkey"},
     ("messaging", "claim_messages"): {
@@ -113,7 +120,8 @@ VALUES: Mapping[str, Any] = {
     "other_event_id": "evt_none", "ids": ["usr_7", "ch_7"], "identifier": "+15557", "route": "POST /", "digest": b"7",
     "body_digest": b"", "claim_id": "msg_7", "sealed_response": b"", "providers": ["twilio"], "channel": "sms",
     "is_sandbox": False, "message_ids": ["msg_r1", "msg_r2"], "event_ids": ["evt_r1", "evt_r2"], "first_page": 0,
-    "end_page": 1024,
+    "end_page": 1024, "login_id": "li_7", "browser_digest": b"7", "new_digest": b"new", "step": "code", "amr": ["otp"],
+    "adding": None, "code_length": 6, "resend_after": 30, "link_box": None, "reuse_s": 10, "life_s": 60,
 }  # fmt: skip
 
 
@@ -171,6 +179,11 @@ async def test_functions_of_a_login_read_single_rows_by_index(reader: PlanReader
 async def test_statements_of_requests_read_single_rows_by_index(reader: PlanReader) -> None:
     done = {name: await reader.query(file, name, {**VALUES, "event_id": new_id("evt")}) for file, name in REQUESTS}
     check(done, {name: indexes for (_, name), indexes in REQUESTS.items()}, MOST_ROWS)
+
+
+async def test_statements_of_hosted_logins_read_single_rows_by_index(reader: PlanReader) -> None:
+    done = {name: await reader.query(file, name, VALUES) for file, name in HOSTED}
+    check(done, {name: indexes for (_, name), indexes in HOSTED.items()}, MOST_ROWS)
 
 
 async def test_outbox_reads_messages_that_need_attention(reader: PlanReader) -> None:
