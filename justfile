@@ -67,9 +67,9 @@ test-redis form="sentinel" *arguments="tests/api tests/account tests/sessions te
 bench *arguments:
     {{ bin }}/pytest bench --override-ini addopts= --benchmark-only {{ arguments }}
 
-# Measure Auth1 beside better-auth, django-allauth and a FastAPI service (installed into .bench from PyPI and npm)
+# Measure Auth1 beside better-auth, django-allauth and a FastAPI service (into .bench from PyPI and npm, on the same Python)
 bench-peers *arguments:
-    test -d .bench/venv || python3 -m venv .bench/venv
+    {{ bin }}/python -m bench.machine .bench/venv || {{ bin }}/python -m venv --clear .bench/venv
     .bench/venv/bin/pip install --quiet --require-hashes --requirement bench/peers/requirements.txt
     mkdir -p .bench/node && cp bench/peers/package.json bench/peers/better_auth.mjs .bench/node/
     npm install --prefix .bench/node --no-package-lock --no-audit --no-fund

@@ -33,6 +33,7 @@ load of the machine.
     stage.py       PostgreSQL, Valkey, the fake Twilio, servers, tenants
     twilio.py      the fake Twilio: accepts messages, returns their codes
     client.py      keep-alive connections that use little of the CPU that they measure
+    machine.py     what a measurement ran on: cores, load, the build of Python
     accounts.py    CPU and memory of processes, from /proc
     faults.py      the faults of chaos.py
     nginx.py       nginx before several instances

@@ -7,13 +7,11 @@ once. Each round of a service runs the three requests of its flows in three phas
 then `--rate` flows per second for 5 s; there, a latency counts from the time at which the request was due.
 
 CPU per flow is that of the server, of PostgreSQL and of Redis during the three phases, without this client. All
-services run all the time, but only one has requests.
+services run all the time, but only one has requests. Those in Python run on the interpreter of Auth1.
 """
 
 import argparse
 import asyncio
-import os
-import platform
 import statistics
 import sys
 from collections import defaultdict
@@ -30,7 +28,8 @@ import uvloop
 
 from bench.accounts import cpu_s, family, pss_mib
 from bench.client import Connection, UnexpectedResponse
-from bench.peers import DATABASES, Auth1, Peer, auth1, others
+from bench.machine import is_same_python, machine_line
+from bench.peers import DATABASES, PYTHON, Auth1, Peer, auth1, others
 from bench.peers.running import CodeReader, Running, start
 from bench.phones import phones
 from bench.stage import Serving, Stage, StageError, set_up
@@ -254,12 +253,14 @@ def run() -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="names of services")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds here")
     options = parser.parse_args()
+    if not is_same_python(PYTHON / "python"):
+        parser.error("the services in .bench/venv need the Python of Auth1: `just bench-peers` installs them on it")
     with set_up({"max_connections": "300"}) as stage:  # each service opens up to 20
         results = compare(stage, options)
+    machine = machine_line()
     if options.json:
-        machine = {"python": platform.python_version(), "cpu": os.cpu_count(), "load": os.getloadavg()}
         options.json.write_bytes(msgspec.json.encode({"machine": machine, "results": results}))
-    print(table(results))
+    print(f"{machine}\n{table(results)}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from auth1.core.redis import Script
 from auth1.dev.processes import HOST, ask, free_port, launch, port_obstacle, wait_until
 from bench.accounts import ROOT, cpu_s
 from bench.client import Connection, Response, expect
+from bench.machine import machine_line
 from bench.pgbench import CLIENTS, Scripts
 from bench.phones import phones
 from bench.stage import Serving, Stage, StageError, set_up
@@ -234,7 +235,7 @@ def run() -> None:
         empty = stack.enter_context(empty_application(stage.directory))
         bench = Bench(stage, server, empty, options.operations)
         uvloop.run(measure(bench, options.rounds))
-    print(table(bench.rounds))
+    print(f"{machine_line()}\n{table(bench.rounds)}")
     if options.json:
         options.json.write_bytes(msgspec.json.encode(bench.rounds))
 

@@ -31,6 +31,7 @@ import uvloop
 from bench import svg
 from bench.accounts import cpu_s
 from bench.client import Connection, Phone, Response
+from bench.machine import machine_line
 from bench.measure import percentiles
 from bench.phones import phones
 from bench.shapes import SHAPES, arrivals
@@ -276,7 +277,7 @@ def run() -> None:
     options = parser.parse_args()
     with set_up() as stage, stage.serve(WORKERS=str(options.workers)) as server:
         report = uvloop.run(load(stage, server, options.closed, options.shape, options.rate, options.seconds))
-    print(table(report))
+    print(f"{machine_line()}\n{table(report)}")
     if options.json:
         options.json.write_bytes(msgspec.json.encode(report))
     if options.svg:

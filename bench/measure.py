@@ -25,6 +25,7 @@ import uvloop
 from bench.accounts import cpu_s, pss_mib
 from bench.client import Person
 from bench.inside import Inside, inside
+from bench.machine import machine_line
 from bench.phones import phones
 from bench.stage import Serving, Stage, set_up
 
@@ -221,7 +222,7 @@ def run() -> None:
     plan = Plan(options.logins, options.concurrency, options.rounds, options.workers, options.rate)
     with set_up() as stage:
         report = measure(stage, plan)
-    print(msgspec.json.encode(report).decode() if options.json else table(report))
+    print(msgspec.json.encode(report).decode() if options.json else f"{machine_line()}\n{table(report)}")
 
 
 if __name__ == "__main__":

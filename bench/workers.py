@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 
 from bench.accounts import pss_mib
+from bench.machine import machine_line
 from bench.measure import Plan, Round, run_round
 from bench.stage import set_up
 
@@ -43,6 +44,7 @@ def run() -> None:
                 measured = uvloop.run(run_round(stage, server, plans[size], options.logins // options.rounds))
                 rounds[size].append(measured)
         memory = {size: pss_mib(server.workers) / size for size, server in servers.items()}
+    print(machine_line())
     print(f"{'workers':>7}{'logins/s':>10}{'CPU ms':>8}{'of it server':>14}{'one core':>10}{'MiB/worker':>12}")
     for size, values in rounds.items():
         rate = statistics.median(one.logins_per_s for one in values)
