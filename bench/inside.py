@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from auth1.app import build_app, start_services, stop_services
+from auth1.app import build_app, relax_collector, start_services, stop_services
 from auth1.config.settings import load_settings
 from auth1.core.http.asgi import App
 from auth1.core.log import Log
@@ -98,6 +98,7 @@ async def inside(stage: Stage, on_console: OnMessage | None = None) -> AsyncIter
     settings = load_settings(stage.environment)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     log = Log(settings.log_level, nowhere)
+    relax_collector()
     app = build_app(settings, log)
     app.services = await start_services(settings, log, background=False, on_console=on_console)
     phone = await Phone.at(stage.twilio.port)

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from auth1.app import build_app, start_services, stop_services
+from auth1.app import build_app, relax_collector, start_services, stop_services
 from auth1.config.settings import load_settings
 from auth1.core.log import Log
 from auth1.fraud import verification
@@ -35,6 +35,7 @@ from auth1.tenants import service
 from auth1.tenants.schemas import TenantIn
 from auth1.tenants.settings import TenantSettings
 from bench.accounts import ROOT
+from bench.machine import machine_line
 from bench.phones import phones
 from bench.stage import POLICY, SETTINGS, Stage, set_up
 
@@ -146,6 +147,7 @@ async def started_api(stage: Stage) -> AsyncIterator[tuple[Api, Services]]:
     async def on_console(message: OutgoingMessage) -> None:
         codes[message.to] = _CODE.findall(message.text)[0]
 
+    relax_collector()
     app = build_app(settings, log)
     app.services = await start_services(settings, log, background=False, on_console=on_console)
     try:
@@ -224,7 +226,7 @@ def main() -> None:
         for checkout, found in zip(checkouts, times, strict=True):
             for operation, us in run_once(checkout, options.requests, options.only).items():
                 found.setdefault(operation, []).append(us)
-    print(json.dumps(times) if options.json else table(times))
+    print(json.dumps(times) if options.json else f"{machine_line()}\n{table(times)}")
 
 
 if __name__ == "__main__":
