@@ -9,6 +9,7 @@ Lines inside a quoted cell are never imported as rows: their content may come fr
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO
 
@@ -17,7 +18,8 @@ from auth1.user_transfer.lines import MAX_ROW_BYTES, Line
 
 _GUARDED = re.compile(r"'['=@+\t\r-]")  # an apostrophe that keeps a spreadsheet from reading a formula
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes that the decoder could not read
-_IDENTIFIER = re.compile(r"\s*(?:'?\+?[0-9]{7,15}|[^@\s]+@[^@\s]+\.[^@\s]+)\s*")
+# A phone or an email. Each character has one reading, so that a long cell takes no longer than its length.
+_IDENTIFIER = re.compile(r"\s*(?:'?\+?[0-9]{7,15}|[^@\s]+@[^@\s][^@\s.]*\.[^@\s]+)\s*")
 
 
 class _TooLong(Exception):
@@ -31,17 +33,24 @@ class _Lines:
         self._text = text
         self.number = 0  # of the last line that was read
         self.row: list[str] = []
+        self._room = MAX_ROW_BYTES  # characters that the row may still have
+
+    def begin_row(self) -> None:
+        """Forget the lines of the last row."""
+        self.row.clear()
+        self._room = MAX_ROW_BYTES
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        room = MAX_ROW_BYTES - sum(map(len, self.row))
+        room = self._room
         line = self._text.readline(room + 1)
         if not line:
             raise StopIteration
         self.number += 1
         self.row.append(line)
+        self._room -= len(line)
         if len(line) > room and not line.endswith(("\n", "\r")):
             self._skip_line()
             raise _TooLong
@@ -76,7 +85,7 @@ def _rows(lines: _Lines, fields: FieldMap) -> Iterator[Line]:
     reader = csv.reader(lines, strict=True)
     header: list[str] | None = None
     while True:
-        lines.row.clear()
+        lines.begin_row()
         first = lines.number + 1
         try:
             cells = next(reader)
@@ -124,7 +133,7 @@ def _header(cells: list[str], fields: FieldMap, not_utf8: bool) -> tuple[list[st
     named = [name for name in header if name]
     if any(_IDENTIFIER.fullmatch(name) for name in named):
         return header, "The first line must be a header; it looks like a row."
-    if twice := sorted({name for name in named if header.count(name) > 1}):
+    if twice := sorted(name for name, times in Counter(named).items() if times > 1):
         return header, f"Columns occur twice: {', '.join(name[:64] for name in twice[:20])}."
     return header, fields.problem_of_header(header)
 

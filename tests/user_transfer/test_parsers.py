@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from auth1.errors import ApiError
 from auth1.user_transfer import field_map, parsers, validate
 from auth1.user_transfer.lines import MAX_ROW_BYTES, Line
+from tests.support.cpu import cpu_ratio
 
 OURS = field_map.parse("", None)
 FIREBASE = field_map.parse("", "firebase")
@@ -140,3 +141,16 @@ def test_first_row_of_a_firebase_csv_without_header_is_read() -> None:
     users = [validate.check(line.row, FIREBASE) for line in read("csv", raw, FIREBASE) if line.row]
 
     assert [(user.external_id, user.identifiers) for user in users] == [("uid1", {"email": "a@b.co"})] * 2
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [b"a@" + b"." * 8000 + b"@\n", b'email,phone\n"' + b"\n" * 8000, b"a," * 30_000 + b"\n"],
+    ids=["long cell of a header", "lines in a stray quote", "columns"],
+)
+def test_hostile_csv_costs_no_more_than_its_size(hostile: bytes) -> None:
+    """One of 64 KiB took minutes, in which the worker answered no other request."""
+    row = b"ada@example.com,1\n"
+    harmless = b"email,external_id\n" + row * (len(hostile) // len(row))
+
+    assert cpu_ratio(lambda raw: read("csv", raw), hostile, harmless) < 50

@@ -14,7 +14,8 @@ from auth1.errors import BadJson, ValidationFailed
 Answer = tuple[int, bytes, bytes | Stream]  # status, content type, body
 
 MAX_NESTING = 64  # of JSON
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# One that has no end lasts to the end of the body: otherwise each quote in it would be the start of another search.
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
