@@ -9,6 +9,8 @@ POLLS = 600  # per minute and address: 256 random bits need no stricter limit
 PER_IP = ClientRateLimit("ip", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
 # Wrong credentials. Apart from PER_IP, so that publishable keys in use at an address do not lock out its servers.
 GUESSES = ClientRateLimit("guess", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
+# Hosted logins that begin: each is a row of up to 8 KiB, even if no user continues it.
+LOGINS = ClientRateLimit("login", lambda settings: (5 * settings.rate_limit_max, settings.rate_limit_window_ms))
 POLLING = ClientRateLimit("poll", lambda settings: (POLLS, MINUTE_MS))
 # Pages for people. Apart from POLLING, so that programs that poll do not block the pages of others at an address.
 PAGES = ClientRateLimit("page", lambda settings: (POLLS, MINUTE_MS))

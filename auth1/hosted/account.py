@@ -6,10 +6,11 @@ from contextlib import suppress
 from auth1.account import linking
 from auth1.account.linking import Owner
 from auth1.applications.consents import end_consent, list_consents
+from auth1.authn.limits import LOGINS
 from auth1.core.crypto import digest
 from auth1.core.http.request import Form, Request, Response
 from auth1.core.ids import new_id
-from auth1.errors import Conflict, NotFound, SessionRevoked
+from auth1.errors import Conflict, Forbidden, NotFound, SessionRevoked
 from auth1.events.log import event_context, log_events
 from auth1.hosted import account_views, store, views
 from auth1.hosted.store import NO_ADDITION, Addition, LoginKey
@@ -18,6 +19,7 @@ from auth1.identifiers import IdentifierType
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.requests import AuthorizationRequest
 from auth1.pages import browser_cookie
+from auth1.pages.fetch_metadata import is_shown
 from auth1.pages.forms import FIELD, check_origin, token_is_valid
 from auth1.pages.headers import origin_of
 from auth1.services import Services
@@ -41,6 +43,8 @@ async def show_account(app: Services, request: Request[Issuer]) -> Response:
     """
     session = await _session(app, request)
     if session is None:
+        if not is_shown(request):
+            raise Forbidden("This page cannot be shown in another page.")
         return await _sign_in(app, request)
     visit, tenant_id = visit_of_account(app, request, session.session_id), request.caller.tenant.id
     user = await find_session(app.postgres, tenant_id, session.session_id)
@@ -135,6 +139,7 @@ async def _add(app: Services, request: Request[Issuer], session: BrowserSession,
 async def _sign_in(app: Services, request: Request[Issuer], addition: Addition = NO_ADDITION) -> Response:
     """Start a login that leads back to the account."""
     issuer = request.caller
+    await app.limiter.acquire_for_client(request, app.settings, LOGINS, addition.session_id or "")
     tenant_id, is_secure, login_id = issuer.tenant.id, issuer.url.startswith("https:"), new_id("li")
     secret = browser_cookie.read_secret(request, tenant_id, secure=is_secure) or browser_cookie.new_secret()
     asks = AuthorizationRequest(client_id="", redirect_uri=_address(issuer), scopes=[])

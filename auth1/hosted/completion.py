@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from auth1.account.required import missing_identifiers
+from auth1.authn.limits import LOGINS
 from auth1.core.crypto import digest
 from auth1.core.http.request import Response
 from auth1.errors import NotFound
@@ -34,12 +35,12 @@ def is_wanted(login: Login, proven: Proven) -> bool:
 
 async def complete_opened(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> Response | None:
     """Complete a login with a session that was just opened, or end that session."""
+    app, request = visit.app, visit.request
+    app.limiter.release_later(LOGINS.of(app.settings, request.client))  # the login was no flood
     wanted = is_wanted(login, proven)
     if not wanted or not await complete(visit, login, proven, amr):
         with suppress(NotFound):  # no browser has the cookie of this session
-            await end_one(
-                *(visit.app, visit.request, visit.tenant.id, proven.user_id, proven.session_id, proven.user_id, LOGOUT)
-            )
+            await end_one(*(app, request, visit.tenant.id, proven.user_id, proven.session_id, proven.user_id, LOGOUT))
     return None if wanted else await cancel(visit, login, "login_required")
 
 

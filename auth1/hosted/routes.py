@@ -8,7 +8,7 @@ from auth1.core.http.request import HTML, Form
 from auth1.core.http.router import Handler, Route
 from auth1.hosted import account, handlers
 from auth1.hosted.preview import LoginPreviewIn, preview_login
-from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox
+from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox, form_issuer, form_sandbox
 from auth1.pages.errors import error_page
 
 LOGIN = "/login/{login_id}"
@@ -19,9 +19,10 @@ _PAGE: dict[str, Any] = {"page": True, "cors": False, "on_error": error_page}
 
 def _both(method: str, handler: Handler, path: str, **options: Any) -> tuple[Route, Route]:
     """Return the route of a tenant's issuer, and that of its sandbox."""
+    issuer, sandbox = (form_issuer, form_sandbox) if method == "POST" else (canonical_issuer, canonical_sandbox)
     return (
-        Route(method, PATH + path, handler, canonical_issuer, **_PAGE, **options),
-        Route(method, PATH + SANDBOX + path, handler, canonical_sandbox, **_PAGE, **options),
+        Route(method, PATH + path, handler, issuer, **_PAGE, **options),
+        Route(method, PATH + SANDBOX + path, handler, sandbox, **_PAGE, **options),
     )
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from auth1.account.required import missing_identifiers
+from auth1.authn.limits import LOGINS
 from auth1.core.crypto import digest
 from auth1.core.http.request import LONG_TARGET_BYTES, Form, Request, Response
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries
-from auth1.errors import BadRequest
+from auth1.errors import BadRequest, PayloadTooLarge, RateLimited
 from auth1.oauth.clients import Client, find_client
 from auth1.oauth.codes import AuthorizationResponse, issue_code, may_receive, respond
 from auth1.oauth.consents import needs_consent
@@ -23,6 +24,7 @@ from auth1.oauth.requests import AuthorizationRequest, encode_request
 from auth1.oauth.responses import leave, query_pairs, redirect
 from auth1.oauth.token_exchange import LOGIN_KINDS
 from auth1.pages import browser_cookie
+from auth1.pages.fetch_metadata import is_shown
 from auth1.services import Services
 from auth1.sessions import browser
 from auth1.sessions.browser import BrowserSession
@@ -63,9 +65,10 @@ async def post_authorize(app: Services, request: Request[Issuer], body: Form) ->
 
     The browser sends no cookies with a form of another site, but with the redirect after it.
     """
+    # So this response sets no cookie either: it would replace that of a login in another tab.
     target = f"{request.caller.url}/authorize?{urlencode(body.pairs)}"
     if len(target) > LONG_TARGET_BYTES:
-        return await _authorize(app, request, list(body.pairs))
+        raise PayloadTooLarge(f"The request is larger than {LONG_TARGET_BYTES // 1024} KiB.")
     return redirect(request, target)
 
 
@@ -115,8 +118,9 @@ async def _begin(
     secure = issuer.url.startswith("https:")
     session = await browser.read(app, request, issuer.tenant, secure=secure)
     step = await _step(app, issuer, client, authorization, session)
-    if "none" in authorization.prompt and step in _WITHOUT_PAGES:
+    if step in _WITHOUT_PAGES and ("none" in authorization.prompt or not is_shown(request)):
         raise AuthorizationError(_WITHOUT_PAGES[step], "The user must interact.")
+    await _count_login(app, request, authorization, session)
     # All tabs of a browser share the secret: each of their logins can be continued.
     secret = browser_cookie.read_secret(request, issuer.tenant.id, secure=secure) or browser_cookie.new_secret()
     login_id, browser_digest = new_id("li"), digest(secret)
@@ -142,6 +146,22 @@ async def _begin(
         if response is not None:
             return leave(request, response)
     return redirect(request, f"{issuer.url}/login/{login_id}")
+
+
+async def _count_login(
+    app: Services, request: Request[Issuer], authorization: AuthorizationRequest, session: BrowserSession | None
+) -> None:
+    """Count a login that is to be stored: for the session, or for the address of a browser without one.
+
+    Raises RateLimited, or AuthorizationError where no page may be shown.
+    """
+    scope = session.session_id if session is not None else ""
+    try:
+        await app.limiter.acquire_for_client(request, app.settings, LOGINS, scope)
+    except RateLimited:
+        if "none" in authorization.prompt or not is_shown(request):
+            raise AuthorizationError("temporarily_unavailable", "Too many logins were begun; retry later.") from None
+        raise
 
 
 async def _step(

@@ -15,7 +15,8 @@ from auth1.config.urls import host_of
 from auth1.core.http.request import EarlyResponse, Request, Response
 from auth1.core.http.router import Auth
 from auth1.core.ratelimit import ClientRateLimit
-from auth1.errors import NotFound, TenantMoved, TenantSuspended
+from auth1.errors import Forbidden, NotFound, TenantMoved, TenantSuspended
+from auth1.pages.fetch_metadata import check_site
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
@@ -61,6 +62,16 @@ async def _canonical(app: Services, request: Request[Any], rate_limit: ClientRat
 
 async def _canonical_sandbox(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Issuer:
     return _at_its_address(app, request, await _find(app, request, rate_limit, sandbox=True))
+
+
+async def _form(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Issuer:
+    check_site(request)
+    return await _canonical(app, request, rate_limit)
+
+
+async def _sandbox_form(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Issuer:
+    check_site(request)
+    return await _canonical_sandbox(app, request, rate_limit)
 
 
 async def _metadata(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Issuer:
@@ -150,6 +161,9 @@ sandbox_issuer = Auth("sandbox_issuer", _sandbox, ((),), _ERRORS)
 # The same at its own address only, for pages.
 canonical_issuer = Auth("canonical_issuer", _canonical, ((),), _ERRORS, responses=_REDIRECT)
 canonical_sandbox = Auth("canonical_sandbox", _canonical_sandbox, ((),), _ERRORS, responses=_REDIRECT)
+# The same for forms of its own pages. Those of other sites are rejected before they count.
+form_issuer = Auth("form_issuer", _form, ((),), (*_ERRORS, Forbidden), responses=_REDIRECT)
+form_sandbox = Auth("form_sandbox", _sandbox_form, ((),), (*_ERRORS, Forbidden), responses=_REDIRECT)
 # Metadata are at its own address, and at internal names of the service.
 metadata_issuer = Auth("metadata_issuer", _metadata, ((),), _ERRORS, responses=_REDIRECT)
 metadata_sandbox = Auth("metadata_sandbox", _sandbox_metadata, ((),), _ERRORS, responses=_REDIRECT)

@@ -11,6 +11,7 @@ from auth1.core import crypto
 from auth1.core.crypto import Keyring
 from auth1.core.http.request import Request
 from auth1.errors import Forbidden
+from auth1.pages.fetch_metadata import check_site
 
 FIELD = "csrf"  # the name of the hidden field
 _PURPOSE = "page form"
@@ -28,8 +29,8 @@ def token_is_valid(keyring: Keyring, token: str | None, *context: str) -> bool:
 
 def check_origin(request: Request[Any], own_origin: str) -> None:
     """Raise Forbidden for a form of another origin. Old browsers send neither of the two headers."""
-    origin, site = request.header(b"origin"), request.header(b"sec-fetch-site")
-    if origin not in (None, own_origin) or site not in (None, "same-origin"):
+    check_site(request)
+    if request.header(b"origin") not in (None, own_origin):
         raise Forbidden("The form comes from another page.")
 
 

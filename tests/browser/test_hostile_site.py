@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -109,14 +109,17 @@ async def test_no_page_of_auth1_is_shown_in_a_frame(scene: Scene, host: str) -> 
         login = await scene.begin(page, "ada@example.com", prompt="login")
         framed = [
             *(login, f"{scene.issuer}/account", f"{scene.issuer}/logout"),
-            *(scene.authorize(prompt="consent"), scene.authorize(prompt="select_account")),
-            *(scene.authorize(prompt="login"), scene.authorize(client_id="unknown")),
+            scene.authorize(client_id="unknown"),
         ]
-        frames = "".join(f'<iframe src="{url.replace("&", "&amp;")}"></iframe>' for url in framed)
+        begun = [scene.authorize(prompt=prompt) for prompt in ("consent", "select_account", "login")]
+        frames = "".join(f'<iframe src="{url.replace("&", "&amp;")}"></iframe>' for url in framed + begun)
         scene.sites.pages["/frames"] = frames + f'<iframe src="{scene.sites.url(APP, "/allowed")}"></iframe>'
         page.complaints.clear()
+        page.requests.clear()
         await page.open(scene.sites.url(host, "/frames"))
 
+        answers = [url for url in page.requests if url.startswith(f"GET {scene.sites.url(APP, '/callback')}?error=")]
+        assert len(answers) == len(begun), "the application learns that no page was shown"
         blocked = [complaint for complaint in page.complaints if "frame-ancestors 'none'" in complaint]
         assert len(blocked) == len(framed), page.complaints
 
@@ -132,6 +135,7 @@ async def test_forms_and_links_of_another_site_change_nothing(scene: Scene, host
             (f"{scene.issuer}/account", {"do": "erase", "step": "erase"}),
             (f"{scene.issuer}/account", {"do": "sign_out"}),
             (f"{scene.issuer}/logout", {"token": "x", "csrf": "x"}),
+            (f"{scene.issuer}/authorize", dict(parse_qsl(urlsplit(scene.authorize(state="s" * 9000)).query))),
             (f"{scene.issuer}/logout", {}),
         ]
         scene.sites.pages["/forms"] = f'<img src="{scene.issuer}/logout"><script src="{scene.issuer}/logout"></script>'

@@ -35,8 +35,8 @@ class Purge(NamedTuple):
     table: str
     key: str
     make: Callable[..., Awaitable[None]]
-    old: dict[str, tuple[str | None, ...]]
-    kept: dict[str, tuple[str | None, ...]]
+    old: dict[str, tuple[str | int | None, ...]]
+    kept: dict[str, tuple[str | int | None, ...]]
 
 
 INDEXED_PURGES = [
@@ -97,8 +97,8 @@ INDEXED_PURGES = [
         "logins",
         "id",
         make_hosted_login,
-        old={"expired": ("1 day 1 minute",), "long_ago": ("1 year",)},
-        kept={"still": ("23 hours",), "open": ("-10 minutes",)},
+        old={"expired": ("1 day 1 minute", 1), "long_ago": ("1 year", 1), "without_code": ("1 hour 1 minute", 0)},
+        kept={"still": ("23 hours", 1), "expired_lately": ("59 minutes", 0), "open": ("-10 minutes", 0)},
     ),
     Purge(
         "purge_grants",
@@ -172,13 +172,16 @@ async def test_purge_deletes_expired_rows_only(connection: asyncpg.Connection, p
 @pytest.mark.parametrize(
     ("make", "purge", "details"),
     [
-        (make_hosted_login, "purge_logins", ("-10 minutes",)),
+        (make_hosted_login, "purge_logins", ("-10 minutes", 0)),
         (make_grant, "purge_grants", ("-60 days", None)),
         (make_consent, "purge_consents", (None,)),
     ],
 )
 async def test_rows_of_a_deleted_application_are_purged(
-    connection: asyncpg.Connection, make: Callable[..., Awaitable[None]], purge: str, details: tuple[str | None, ...]
+    connection: asyncpg.Connection,
+    make: Callable[..., Awaitable[None]],
+    purge: str,
+    details: tuple[str | int | None, ...],
 ) -> None:
     tenant = new_id("tn")
     await make(connection, tenant, "live", *details)

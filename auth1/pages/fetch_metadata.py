@@ -1,0 +1,21 @@
+"""Where a request of a browser comes from, by its Fetch Metadata headers. Old browsers send none."""
+
+from typing import Any
+
+from auth1.core.http.request import Request
+from auth1.errors import Forbidden
+
+
+def check_site(request: Request[Any]) -> None:
+    """Raise Forbidden for a form of another origin.
+
+    It needs no origin of ours, so it comes before the rate limit: a page elsewhere must not use up the requests of its
+    visitors.
+    """
+    if request.header(b"sec-fetch-site") not in (None, "same-origin"):
+        raise Forbidden("The form comes from another page.")
+
+
+def is_shown(request: Request[Any]) -> bool:
+    """Return whether the browser shows the response to a person: not in a frame or an image of another page."""
+    return request.header(b"sec-fetch-dest") in (None, "document")
