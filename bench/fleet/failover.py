@@ -11,8 +11,9 @@ minute, each time after one to two seconds. Faults, first with synchronous repli
     kill node        SIGKILL to Patroni and PostgreSQL of the primary; it is replaced when its lease (ttl) ends
 
 It prints, for each fault: the seconds from the fault to the promotion, and from the promotion to the first successful
-request of each instance, which is a write; the retries; logins that failed in spite of them; and acknowledged logins
-whose user or session is not in the database afterwards. It takes some six minutes.
+request of each instance, which is a write; the retries; logins that failed in spite of them; acknowledged logins
+whose user or session is not in the database afterwards; and logins that are in the database, although the verification
+failed: an earlier attempt was committed and got no response. It takes some six minutes.
 """
 
 import argparse
@@ -52,6 +53,7 @@ class Outcome(msgspec.Struct):
     failed: dict[str, int]
     acknowledged: int
     lost: int
+    committed: int  # failed verifications whose login was committed all the same
 
 
 Fault = Callable[[Cluster, Node], None]
@@ -113,6 +115,7 @@ class Failover:
         await self._call(partial(self._cluster.wait_until_whole, synchronous=synchronous))
         await asyncio.sleep(STEADY_S)
         lost, acknowledged = await self._count_lost()
+        committed = await self._count_committed()
         return Outcome(
             fault=name,
             synchronous=synchronous,
@@ -123,6 +126,7 @@ class Failover:
             failed=dict(sum((load.failed for load in self._loads), Counter[str]())),
             acknowledged=acknowledged,
             lost=lost,
+            committed=committed,
         )
 
     async def set_synchronous(self, enabled: bool) -> None:
@@ -162,6 +166,22 @@ class Failover:
         finally:
             await connection.close()
         return len(logins) - kept, len(logins)
+
+    async def _count_committed(self) -> int:
+        """Return how many failed verifications since the last fault were committed. A phone logs in once."""
+        primary = self._cluster.primary()
+        assert primary is not None
+        phones = [phone for load in self._loads for phone in load.without_session]
+        for load in self._loads:
+            load.without_session.clear()
+        connection = await asyncpg.connect(primary.url(DATABASE, "postgres"))
+        try:
+            sql = """select count(distinct c.identifier) from challenges c
+                where c.identifier = any($1::text[]) and c.status = 'answered'"""
+            committed: int = await connection.fetchval(sql, phones)
+        finally:
+            await connection.close()
+        return committed
 
 
 async def promotion(node: Node) -> float:
@@ -221,7 +241,7 @@ def line(outcome: Outcome) -> str:
     retried, failed = listed(Counter(outcome.retried)), listed(Counter(outcome.failed))
     return (
         f"| {outcome.fault}, {mode} | {outcome.promoted_s:.1f} | {served} | {outcome.logins} | {retried} | {failed} | "
-        f"{outcome.lost} of {outcome.acknowledged} |"
+        f"{outcome.lost} of {outcome.acknowledged} | {outcome.committed} |"
     )
 
 
@@ -243,7 +263,7 @@ def main() -> None:
         servers = [stack.enter_context(stage.serve(DATABASE_URL=url)) for url in urls]
         print(
             f"| fault | to the promotion, s | served after it, s ({' / '.join(ROUTES)}) | logins | retried | failed "
-            "| acknowledged logins lost |\n|---|---|---|---|---|---|---|",
+            "| acknowledged logins lost | verifications that failed, but were committed |\n" + "|---" * 8 + "|",
             flush=True,
         )
         chosen: list[bool] = options.modes or [True, False]

@@ -68,6 +68,7 @@ class Logins:
         self.failed: Counter[str] = Counter()
         self.times_s: list[float] = []  # of successful requests
         self.without_code: list[str] = []  # phones whose code did not arrive
+        self.without_session: list[str] = []  # phones whose verification failed
         self.newest: dict[str, Response] = {}  # by path
 
     async def __aenter__(self) -> Self:
@@ -100,7 +101,11 @@ class Logins:
         reasons: list[str] = []
         await self._send(self._wire.request(phone), "/api/auth/request", accepts="resend_too_soon", reasons=reasons)
         verify = self._wire.verify(phone, await self._read_code(phone, reasons))
-        session = (await self._send(verify, "/api/auth/verify")).json()
+        try:
+            session = (await self._send(verify, "/api/auth/verify")).json()
+        except Failed:
+            self.without_session.append(phone)
+            raise
         self.acknowledged.append(Acknowledged(perf_counter(), session))
         if self._uses_session:
             await self.use(session)
@@ -128,11 +133,12 @@ class Logins:
         return code.body.decode()
 
     async def _send(self, request: bytes, path: str, accepts: str = "", reasons: list[str] | None = None) -> Response:
-        """Return a successful response. Raises Failed. Appends to `reasons` why earlier attempts failed.
+        """Return a successful response. Raises Failed. Appends to `reasons` why each attempt failed.
 
         After a retry, the error code `accepts` means that an earlier attempt was committed. After an undelivered
         message it is retried.
         """
+        reasons = [] if reasons is None else reasons
         end = perf_counter() + self._patience_s
         was_undelivered = False
         for attempt in itertools.count():
@@ -153,12 +159,11 @@ class Logins:
                     return response
                 was_undelivered = was_undelivered or code == "delivery_failed"
                 if response.status not in (502, 503, 504) and code != accepts:
-                    raise Failed(reason)
+                    raise Failed(" after ".join([reason, *reasons[-1:]]))
             if perf_counter() >= end:
                 raise Failed(reason)
             self.retried[reason] += 1
-            if reasons is not None:
-                reasons.append(reason)
+            reasons.append(reason)
             await asyncio.sleep(RETRY_AFTER_S * random.uniform(1.0, 2.0))
         raise AssertionError
 
