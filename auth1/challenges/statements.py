@@ -111,6 +111,25 @@ class EventKey(NamedTuple):
     other_event_id: str
 
 
+class UnansweredKey(NamedTuple):
+    """A login whose requests got no answer: the events that they may have recorded, and the challenge they named."""
+
+    tenant_id: str
+    identifier: str
+    challenge_id: str | None
+    event_ids: list[str]
+
+
+class UnansweredRow(NamedTuple):
+    """A login that was committed, although its request got no answer."""
+
+    challenge_id: str
+    user_id: str
+    is_new_user: bool
+    session_id: str
+    events: str | None
+
+
 class IdentifierKey(NamedTuple):
     """The key of an identifier."""
 
@@ -149,5 +168,6 @@ class ChallengeRow(NamedTuple):
 
 FIND_OPENED = _QUERIES.statement("find_opened", EventKey, OpenResult)
 FIND_SUBMITTED = _QUERIES.statement("find_submitted", EventKey, SubmitResult)
+FIND_UNANSWERED = _QUERIES.statement("find_unanswered", UnansweredKey, UnansweredRow)
 FIND_LIVE_CODE = _QUERIES.statement("find_live_code", IdentifierKey, LiveCode)
 FIND_CHALLENGE = _QUERIES.statement("find_challenge", ChallengeKey, ChallengeRow)

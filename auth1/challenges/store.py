@@ -12,6 +12,7 @@ from auth1.challenges.statements import (
     FIND_LIVE_CODE,
     FIND_OPENED,
     FIND_SUBMITTED,
+    FIND_UNANSWERED,
     ChallengeKey,
     EventKey,
     IdentifierKey,
@@ -19,6 +20,7 @@ from auth1.challenges.statements import (
     OpenRow,
     SubmitResult,
     SubmitRow,
+    UnansweredKey,
 )
 from auth1.core.postgres import Batched, Postgres, function
 from auth1.events.log import EventContext, RecordedEvent, read_events
@@ -228,6 +230,17 @@ async def submit_code(postgres: Postgres, request: SubmitCode) -> CodeResult:
 
     result = await _SUBMIT_CODES.call(postgres, row, find)
     return CodeResult(cast(Verdict, result.verdict), *result[2:-1], read_events(result.events))
+
+
+async def find_unanswered(
+    postgres: Postgres, request: SubmitCode, event_ids: list[str]
+) -> tuple[CodeResult, str] | None:
+    """Return the committed login of earlier requests that got no answer, and its session. `event_ids` are theirs."""
+    key = UnansweredKey(request.tenant_id, request.identifier.value, request.challenge_id, event_ids)
+    row = await postgres.row(FIND_UNANSWERED, key)
+    if row is None:
+        return None
+    return CodeResult("ok", row.challenge_id, row.user_id, row.is_new_user, None, None, read_events(row.events)), row[3]
 
 
 async def has_live_code(postgres: Postgres, tenant_id: str, identifier: str) -> bool:

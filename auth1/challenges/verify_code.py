@@ -1,5 +1,6 @@
 """Verify a code and open a session: the step behind POST /api/auth/verify and the hosted login."""
 
+import asyncio
 from typing import Any, NamedTuple
 
 from auth1 import metrics
@@ -7,16 +8,16 @@ from auth1.challenges import codes, store
 from auth1.challenges.store import CodeResult, SubmitCode
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
-from auth1.errors import InvalidCode, NoActiveChallenge, TooManyAttempts, UserBanned
+from auth1.errors import InvalidCode, NoActiveChallenge, TooManyAttempts, Unavailable, UserBanned
 from auth1.events.log import event_context, log_events
 from auth1.fraud.verification import count_wrong_code, settle_right_code
 from auth1.hooks.config import Pause
 from auth1.identifiers import Identifier
 from auth1.services import Services
-from auth1.sessions import create
+from auth1.sessions import create, unanswered
 from auth1.sessions.create import NewSession
-from auth1.sessions.login_hooks import run_login
-from auth1.sessions.tokens import ExtraClaims
+from auth1.sessions.login_hooks import run_login, token_claims
+from auth1.sessions.tokens import ExtraClaims, Subject
 from auth1.tenants.settings import Tenant
 
 
@@ -55,17 +56,47 @@ async def open_session(app: Services, request: Request[Any], tenant: Tenant, ans
 
     async def run(pause_before: Pause | None, allowed_user_id: str | None) -> CodeResult:
         paused = submission._replace(pause_before=pause_before, allowed_user_id=allowed_user_id)
-        return await store.submit_code(app.postgres, paused)
+        try:
+            return await store.submit_code(app.postgres, paused)
+        except (Unavailable, asyncio.CancelledError):
+            event_ids = [submission.event_id, submission.user_event_id]
+            await unanswered.keep(app.redis, _login_key(submission), event_ids)
+            raise
 
-    session_id = submission.session.session_id
-    result, claims = await run_login(app, request, tenant, session_id, run, lambda _: identifier)
+    session = submission.session
+    result, claims = await run_login(app, request, tenant, session.session_id, run, lambda _: identifier)
+    if result.verdict == "none" and (found := await _find_unanswered(app, request, tenant, submission)):
+        result, session, claims = found
     metrics.CODES_VERIFIED[identifier.channel, result.verdict].inc()
     log_events(app.log, result.events)
     if result.verdict == "wrong":
         count_wrong_code(app, tenant)
     user_id = _user_of(result)
     settle_right_code(app, request, tenant, identifier)
-    return OpenedSession(submission.session, user_id, result.is_new_user, claims)
+    return OpenedSession(session, user_id, result.is_new_user, claims)
+
+
+async def _find_unanswered(
+    app: Services, request: Request[Any], tenant: Tenant, submission: SubmitCode
+) -> tuple[CodeResult, NewSession, ExtraClaims] | None:
+    """Return the login of an earlier request with this code that was committed and got 503, to one caller."""
+    login_key = _login_key(submission)
+    event_ids = await unanswered.find(app.redis, login_key)
+    found = await store.find_unanswered(app.postgres, submission, event_ids) if event_ids else None
+    if found is None:
+        return None
+    result, session_id = found
+    identifier, is_new_user = submission.identifier, result.is_new_user
+    assert result.user_id is not None, "a committed login has a user"
+    subject = Subject(result.user_id, session_id, identifier.channel, identifier.value)
+    claims = await token_claims(app, request, tenant, subject, identifier, is_new_user=is_new_user)
+    if not await unanswered.claim(app.redis, login_key):
+        return None
+    return result, submission.session._replace(session_id=session_id), claims
+
+
+def _login_key(submission: SubmitCode) -> str:
+    return unanswered.login_key(submission.tenant_id, submission.macs[0])
 
 
 def _user_of(result: CodeResult) -> str:

@@ -29,6 +29,24 @@ select e.id as event_id,
    where o.tenant_id = @tenant_id and o.id in (@event_id, @other_event_id)) as events
 from events e where e.tenant_id = @tenant_id and e.id = @event_id
 
+-- name: find_unanswered
+-- After requests that got no answer: the login of this identifier that one of them committed, while its session
+-- is live.
+select e.subject as challenge_id, s.user_id, coalesce((e.data ->> 'is_new_user')::boolean, false) as is_new_user,
+  s.id as session_id,
+  (select json_agg(event_json(o) order by o.id)::text from events o
+   where o.tenant_id = @tenant_id and o.id = any(@event_ids)) as events
+from events e
+cross join lateral (select identifier from challenges where tenant_id = e.tenant_id and id = e.subject limit 1) as c
+cross join lateral (
+  select n.id, n.user_id from sessions n
+  where n.tenant_id = e.tenant_id and n.id = e.data ->> 'session_id'
+    and n.revoked_at is null and least(n.expires_at, n.idle_at) > now()
+  limit 1
+) as s
+where e.tenant_id = @tenant_id and e.id = any(@event_ids) and e.type = 'challenge.answered'
+  and c.identifier = @identifier and (@challenge_id::text is null or e.subject = @challenge_id)
+
 -- name: find_live_code
 -- A live code of an identifier.
 select purpose from live_codes where tenant_id = @tenant_id and identifier = @identifier limit 1
