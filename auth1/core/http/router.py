@@ -75,12 +75,50 @@ class Match(NamedTuple):
     parameters: dict[str, str]
 
 
+class _Node:
+    """The end of a path, or of a part of it: its routes by method, and the segments that may follow."""
+
+    __slots__ = ("fixed", "methods", "parameters")
+
+    def __init__(self) -> None:
+        self.methods: dict[str, Route] = {}
+        self.fixed: dict[str, _Node] = {}
+        self.parameters: dict[tuple[str, str], _Node] = {}  # by name and suffix, of {name} or {name}.png
+
+    def child(self, segment: str) -> "_Node":
+        """Return the node of a segment that follows; create it if there is none."""
+        if not segment.startswith("{"):
+            return self.fixed.setdefault(segment, _Node())
+        name, _, suffix = segment[1:].partition("}")
+        return self.parameters.setdefault((name, suffix), _Node())
+
+    def find(self, segments: list[str], place: int, parameters: dict[str, str]) -> dict[str, Route] | None:
+        """Return the routes of a path by its segments from a place on, and set the values of its parameters.
+
+        A fixed segment has precedence over a parameter.
+        """
+        if place == len(segments):
+            return self.methods or None
+        segment = segments[place]
+        node = self.fixed.get(segment)
+        if node is not None and (methods := node.find(segments, place + 1, parameters)) is not None:
+            return methods
+        for (name, suffix), node in self.parameters.items():
+            value = segment.removesuffix(suffix)
+            if segment.endswith(suffix) and _PARAMETER.fullmatch(value):
+                methods = node.find(segments, place + 1, parameters)
+                if methods is not None:
+                    parameters[name] = value
+                    return methods
+        return None
+
+
 class Router:
-    """Finds routes: by dictionary for paths without parameters, otherwise by segments."""
+    """Finds routes: by dictionary for paths without parameters, otherwise segment by segment."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._exact: dict[str, dict[str, Route]] = {}
-        self._patterns: list[tuple[list[str], dict[str, Route]]] = []
+        self._root = _Node()
         for route in routes:
             self._methods_at(route.path)[route.method] = route
         self.exact_paths = frozenset(path.encode() for path in self._exact)
@@ -105,38 +143,20 @@ class Router:
     def _lookup(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
         if (methods := self._exact.get(path)) is not None:
             return methods, {}
-        segments = path.split("/")
-        for pattern, methods in self._patterns:
-            if (parameters := _match(pattern, segments)) is not None:
-                return methods, parameters
-        raise NotFound
+        parameters: dict[str, str] = {}
+        methods = self._root.find(path.split("/"), 0, parameters)
+        if methods is None:
+            raise NotFound
+        return methods, parameters
 
     def _methods_at(self, path: str) -> dict[str, Route]:
         if "{" not in path:
             return self._exact.setdefault(path, {})
-        pattern = path.split("/")
-        for known, methods in self._patterns:
-            if known == pattern:
-                return methods
-        self._patterns.append((pattern, {}))
-        return self._patterns[-1][1]
+        node = self._root
+        for segment in path.split("/"):
+            node = node.child(segment)
+        return node.methods
 
     @staticmethod
     def _allow(methods: dict[str, Any]) -> str:
         return ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
-
-
-def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
-    if len(pattern) != len(segments):
-        return None
-    parameters = {}
-    for expected, actual in zip(pattern, segments, strict=True):
-        if expected.startswith("{"):
-            name, _, suffix = expected[1:].partition("}")
-            value = actual.removesuffix(suffix)
-            if not actual.endswith(suffix) or not _PARAMETER.fullmatch(value):
-                return None
-            parameters[name] = value
-        elif expected != actual:
-            return None
-    return parameters
