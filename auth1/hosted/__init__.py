@@ -2,6 +2,7 @@
 
 handlers  show a page, act on its forms
 routes    of these pages
+records   logins as the store reads and writes them
 account   the user's own account; account_views: its pages
 visits    a request to a page: the login, its language, its cookie
 steps     send and verify a code, continue with a session

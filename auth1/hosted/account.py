@@ -13,7 +13,7 @@ from auth1.core.ids import new_id
 from auth1.errors import Conflict, Forbidden, NotFound, SessionRevoked
 from auth1.events.log import event_context, log_events
 from auth1.hosted import account_views, store, views
-from auth1.hosted.store import NO_ADDITION, Addition, LoginKey
+from auth1.hosted.records import NO_ADDITION, Addition, LoginKey
 from auth1.hosted.visits import ACCOUNT, Visit, visit_of_account
 from auth1.identifiers import IdentifierType
 from auth1.oauth.issuers import Issuer

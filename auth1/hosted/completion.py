@@ -10,7 +10,7 @@ from auth1.core.http.request import Response
 from auth1.errors import NotFound
 from auth1.events.log import event_context
 from auth1.hosted import endings, store, views
-from auth1.hosted.store import Completion, Login, Step
+from auth1.hosted.records import Completion, Login, Step
 from auth1.hosted.visits import Visit
 from auth1.identifiers import Channel, IdentifierType
 from auth1.oauth import codes, consents
@@ -48,10 +48,9 @@ async def complete(visit: Visit, login: Login, proven: Proven, amr: list[str]) -
     """Keep user and session, and replace both cookies of the browser. False if the login has moved on."""
     app, request, tenant = visit.app, visit.request, visit.tenant
     adding = login.adding if login.client_id is None else await next_missing(visit, proven.session_id)
-    step: Step = "profile" if adding is not None else await step_after_profile(visit, login, proven.user_id)
     secret = browser_cookie.new_secret()
     completion = Completion(
-        step, proven.identifier, proven.channel, proven.user_id, proven.session_id, amr, digest(secret), adding
+        digest(secret), proven.identifier, proven.channel, proven.user_id, proven.session_id, amr, adding
     )
     if not await store.complete_login(app.postgres, visit.key, completion):
         return False
@@ -96,7 +95,11 @@ async def leave(visit: Visit, login: Login) -> Response:
         return views.redirect(visit, login.authorization.redirect_uri)
     if login.is_redeemed:
         return endings.done_page(visit, login)
-    response = await codes.issue_code(visit.app, visit.issuer, login.id, visit.key.browser_digest)
+    if login.has_code:
+        asks, number = login.authorization, login.code_number
+        with_code = codes.respond_with_code(visit.app, visit.issuer, asks, login.login_id, number)
+        return endings.leave_page(visit, login, with_code)
+    response = await codes.issue_code(visit.app, visit.issuer, login.login_id, visit.key.browser_digest)
     return endings.expired_page(visit, login) if response is None else endings.leave_page(visit, login, response)
 
 
@@ -104,5 +107,5 @@ async def cancel(visit: Visit, login: Login, error: str = "access_denied") -> Re
     """Report an error to the application, and lead to it; or show the account."""
     if login.client_id is None:
         return views.redirect(visit, login.authorization.redirect_uri)
-    response = await codes.refuse(visit.app, visit.issuer, login.id, visit.key.browser_digest, error)
+    response = await codes.refuse(visit.app, visit.issuer, login.login_id, visit.key.browser_digest, error)
     return endings.expired_page(visit, login) if response is None else endings.leave_page(visit, login, response)

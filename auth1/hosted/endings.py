@@ -1,7 +1,7 @@
 """The last pages of a hosted login as responses: back to the application, done, refused, expired."""
 
 from auth1.core.http.request import Response
-from auth1.hosted.store import Login
+from auth1.hosted.records import Login
 from auth1.hosted.views import render_page, text
 from auth1.hosted.visits import Visit
 from auth1.oauth.codes import AuthorizationResponse

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 from auth1.core.http.request import Form, Request, Response
 from auth1.hosted import completion, endings, links, profile, steps, store, views
+from auth1.hosted.records import Login, Step
 from auth1.hosted.schemas import LoginStatus
-from auth1.hosted.store import Login, Step
 from auth1.hosted.visits import Visit, read_visit
 from auth1.identifiers import Channel
 from auth1.oauth.issuers import Issuer
@@ -61,7 +61,7 @@ async def continue_login(app: Services, request: Request[Issuer], body: Form) ->
         # Another tab may have replaced the cookie since: the browser shows what holds now.
         return _reload(visit)
     token, step = body.value(FIELD), body.value("step")
-    if step != login.step or not token_is_valid(app.keyring, token, visit.secret, login.id, login.step):
+    if step != login.step or not token_is_valid(app.keyring, token, visit.secret, login.login_id, login.step):
         return _reload(visit)
     page = await _act(visit, login, body)
     return _reload(visit) if page is None else page
@@ -76,7 +76,7 @@ async def get_login_status(app: Services, request: Request[Issuer]) -> LoginStat
     has_code = login is not None and (login.step == "code" or login.addition is not None)
     if login is None or login.is_over or not has_code:
         return LoginStatus(text="", final=True, reload=True)
-    delivery, is_final = await steps.find_delivery(visit, login)
+    delivery, is_final = steps.find_delivery(visit, login)
     return LoginStatus(text=delivery, final=is_final, reload=False)
 
 
@@ -85,7 +85,7 @@ async def _show(visit: Visit, login: Login) -> Response | None:
         case "start":
             return views.start_page(visit, login)
         case "code":
-            return await steps.show_code(visit, login)
+            return steps.show_code(visit, login)
         case "waiting":
             return await links.show_waiting(visit, login)
         case "profile":

@@ -12,8 +12,8 @@ from auth1.errors import ApiError, AuthorizationPending, NoActiveChallenge, Proo
 from auth1.hosted import steps, store, views
 from auth1.hosted.completion import Proven, complete_opened
 from auth1.hosted.problems import problem_of
+from auth1.hosted.records import Login, SentCode
 from auth1.hosted.schemas import LoginStatus
-from auth1.hosted.store import Login, SentCode
 from auth1.hosted.visits import Visit
 from auth1.magic_links.redeem import open_session
 from auth1.magic_links.store import Proof
@@ -42,8 +42,9 @@ async def send_link(visit: Visit, login: Login, form: Form) -> Response | None:
         raise
     except ApiError as error:
         problem = problem_of(visit, error)
-        show = steps.show_code if login.step == "code" else show_waiting
-        return await show(visit, login, problem=problem)
+        if login.step == "code":
+            return steps.show_code(visit, login, problem=problem)
+        return await show_waiting(visit, login, problem=problem)
     assert isinstance(answer.challenge_secret, str), "a link without a redirect has a secret"
     box = visit.app.keyring.seal(_PURPOSE, answer.challenge_secret.encode(), _context(visit))
     sent = SentCode(recipient, answer.challenge_id, answer.code_length, answer.resend_after, box)
@@ -109,7 +110,7 @@ async def _challenge(visit: Visit, login: Login) -> ChallengeOut | None:
 def _delivery(visit: Visit, challenge: ChallengeOut | None) -> str:
     if challenge is None or visit.tenant.settings.sign_up == "closed":  # it would reveal a user
         return ""
-    return views.delivery_text(visit, challenge.message)[0]
+    return views.delivery_text(visit, challenge.message.state if challenge.message is not None else None)[0]
 
 
 def _sandbox_link(visit: Visit, challenge: ChallengeOut | None) -> str | None:

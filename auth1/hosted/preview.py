@@ -1,6 +1,7 @@
 """Preview the pages of the login with settings that are not stored: the true pages, without script and forms."""
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -13,7 +14,7 @@ from auth1.core.http.request import Request, Response
 from auth1.core.schemas import In
 from auth1.errors import FieldError, ValidationFailed
 from auth1.hosted import account_views, endings, views
-from auth1.hosted.store import Login, Step
+from auth1.hosted.records import Login, Step
 from auth1.hosted.visits import Visit
 from auth1.identifiers import parse_email, parse_phone
 from auth1.oauth.issuers import issuer_of
@@ -108,14 +109,20 @@ def _visit(
     visiting.caller = issuer_of(app, tenant, stored.slug)
     asks = AuthorizationRequest(client_id="app_preview", redirect_uri=_RETURN_TO, scopes=["openid", "email"])
     login = Login(
-        id="li_preview",
+        tenant_id=tenant.id,
+        login_id="li_preview",
+        browser_digest=b"",
+        is_found=True,
         client_id="app_preview",
         client_name="Example",
+        client_kind="web",
+        redirect_uris=None,
         request=encode_request(asks),
         step=cast(Step, body.page if body.page in get_args(Step) else "start"),
         identifier=_EMAIL.value,
         channel=None if body.page == "start" else "email",
         challenge_id=None,
+        message_state=None,
         user_id=None,
         session_id=None,
         locale=None,
@@ -126,8 +133,10 @@ def _visit(
         resend_after=30,
         is_expired=False,
         is_redeemed=False,
+        code_number=0,
+        code_expires_in=None,
     )
-    return Visit(app, visiting, login.id, "", login, [body.locale] if body.locale is not None else [])
+    return Visit(app, visiting, login.login_id, "", login, [body.locale] if body.locale is not None else [])
 
 
 def _page(visit: Visit, page: Page) -> Response:
@@ -163,7 +172,7 @@ def _page(visit: Visit, page: Page) -> Response:
 
 def _account_page(visit: Visit, page: Page) -> Response:
     """Return an account page of a user with a phone, a device and an application."""
-    account, now = visit._replace(login=None), datetime.now(UTC)
+    account, now = replace(visit, login=None), datetime.now(UTC)
     if page == "remove_phone":
         return account_views.remove_page(account, "phone", "")
     if page == "erase":

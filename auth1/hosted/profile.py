@@ -13,7 +13,7 @@ from auth1.errors import ApiError, ProofRequired, SessionRevoked, Unavailable
 from auth1.hosted import steps, store, views
 from auth1.hosted.completion import next_missing, step_after_profile
 from auth1.hosted.problems import problem_of
-from auth1.hosted.store import Login, SentCode, Step
+from auth1.hosted.records import Login, SentCode, Step
 from auth1.hosted.typed import countries_of, is_code, read_code, read_identifier
 from auth1.hosted.visits import Visit
 from auth1.identifiers import CHANNELS, Identifier
@@ -31,7 +31,7 @@ async def show(visit: Visit, login: Login) -> Response | None:
         return None
     if login.addition is None:
         return views.profile_page(visit, login)
-    return await _show_code(visit, login, login.addition)
+    return _show_code(visit, login, login.addition)
 
 
 async def send_first_code(visit: Visit, login: Login, form: Form) -> Response | None:
@@ -66,7 +66,7 @@ async def send_another_code(visit: Visit, login: Login, form: Form) -> Response 
     except Unavailable:
         raise
     except ApiError as error:
-        return await _show_code(visit, login, login.addition, problem=problem_of(visit, error))
+        return _show_code(visit, login, login.addition, problem=problem_of(visit, error))
 
 
 async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
@@ -76,7 +76,7 @@ async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
         return None
     if not is_code(code):
         problem = views.text(visit, "incomplete", digits=login.code_length)
-        return await _show_code(visit, login, identifier, problem=problem)
+        return _show_code(visit, login, identifier, problem=problem)
     try:
         await linking.prove(visit.app, visit.request, _owner(visit, login), identifier, code, login.challenge_id)
     except (Unavailable, SessionRevoked):
@@ -85,7 +85,7 @@ async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
         current = await store.find_login(visit.app.postgres, visit.key)
         if current is None or current.addition != identifier:  # another tab was faster
             return None
-        return await _show_code(visit, current, identifier, problem=problem_of(visit, error))
+        return _show_code(visit, current, identifier, problem=problem_of(visit, error))
     await _finish(visit, login)
     return None
 
@@ -116,8 +116,8 @@ async def _send(visit: Visit, login: Login, identifier: Identifier, form: Form, 
     return None
 
 
-async def _show_code(visit: Visit, login: Login, identifier: Identifier, *, problem: str | None = None) -> Response:
-    delivery, _ = await steps.find_delivery(visit, login)
+def _show_code(visit: Visit, login: Login, identifier: Identifier, *, problem: str | None = None) -> Response:
+    delivery, _ = steps.find_delivery(visit, login)
     others = [views.change_way(visit, identifier)]
     return views.code_page(visit, login, identifier, delivery, others, problem=problem)
 

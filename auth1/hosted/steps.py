@@ -10,7 +10,6 @@ from msgspec import structs
 
 from auth1.api_error import PowChallenge
 from auth1.challenges.send_code import LOGIN, SendCode, send_code
-from auth1.challenges.store import find_challenge
 from auth1.challenges.verify_code import VerifyCode, open_session
 from auth1.core.http.request import Form, Response
 from auth1.errors import ApiError, ProofRequired, ResendTooSoon, Unavailable, UserBanned, ValidationFailed
@@ -19,7 +18,7 @@ from auth1.fraud.proofs.work import parse_payload
 from auth1.hosted import store, views
 from auth1.hosted.completion import Proven, cancel, complete, complete_opened, is_wanted, next_missing
 from auth1.hosted.problems import problem_of
-from auth1.hosted.store import Login, SentCode
+from auth1.hosted.records import Login, SentCode
 from auth1.hosted.typed import countries_of, is_code, read_code, read_identifier
 from auth1.hosted.visits import Visit
 from auth1.identifiers import Identifier, stored_identifier
@@ -55,7 +54,7 @@ async def send_another_code(visit: Visit, login: Login, form: Form) -> Response 
     except Unavailable:
         raise
     except ApiError as error:
-        return await show_code(visit, login, problem=problem_of(visit, error))
+        return show_code(visit, login, problem=problem_of(visit, error))
 
 
 async def _send(
@@ -93,7 +92,7 @@ async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
     code = read_code(form.value("code") or "")
     if not is_code(code):
         problem = views.text(visit, "incomplete", digits=login.code_length)
-        return await show_code(visit, login, problem=problem)
+        return show_code(visit, login, problem=problem)
     answer = VerifyCode(recipient, code, login.challenge_id)
     visit.request.log["identifier"] = recipient.masked
     try:
@@ -107,7 +106,7 @@ async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
         current = await store.find_login(visit.app.postgres, visit.key)
         if current is None or current.step != "code":  # another tab was faster, and may have replaced the cookie
             return None
-        return await show_code(visit, current, problem=problem_of(visit, error))
+        return show_code(visit, current, problem=problem_of(visit, error))
     await create.count_session(visit.app, visit.tenant, opened.user_id, is_new_user=opened.is_new_user)
     proven = Proven(opened.user_id, opened.session.session_id, recipient.channel, recipient.value)
     return await complete_opened(visit, login, proven, browser.AMR[recipient.channel])
@@ -148,23 +147,22 @@ async def adopt(visit: Visit, login: Login) -> Response | None:
     return None
 
 
-async def show_code(visit: Visit, login: Login, *, problem: str | None = None) -> Response:
+def show_code(visit: Visit, login: Login, *, problem: str | None = None) -> Response:
     """Show the page of the code, with what became of the message."""
-    delivery, _ = await find_delivery(visit, login)
+    delivery, _ = find_delivery(visit, login)
     recipient = login.recipient
     assert recipient is not None, "a login in the step `code` has a recipient"
     others = views.other_ways(visit, recipient)
     return views.code_page(visit, login, recipient, delivery, others, problem=problem)
 
 
-async def find_delivery(visit: Visit, login: Login) -> tuple[str, bool]:
+def find_delivery(visit: Visit, login: Login) -> tuple[str, bool]:
     """Return what became of the message, in words, and whether that is final."""
-    tenant = visit.tenant
     is_login = login.step != "profile"
-    if login.challenge_id is None or (tenant.settings.sign_up == "closed" and is_login):  # it would reveal a user
+    # With sign-up closed the state would reveal a user.
+    if login.challenge_id is None or (visit.tenant.settings.sign_up == "closed" and is_login):
         return "", True
-    challenge = await find_challenge(visit.app.postgres, tenant.id, login.challenge_id)
-    return views.delivery_text(visit, challenge.message if challenge is not None else None)
+    return views.delivery_text(visit, login.message_state)
 
 
 def with_autofill(visit: Visit) -> Tenant:

@@ -6,9 +6,8 @@ import msgspec
 from jinja2 import Template
 
 from auth1.api_error import PowChallenge
-from auth1.challenges.schemas import MessageOut
 from auth1.core.http.request import Response
-from auth1.hosted.store import Login
+from auth1.hosted.records import Login
 from auth1.hosted.typed import shown_number
 from auth1.hosted.visits import Visit
 from auth1.identifiers import CHANNELS, TYPES, Channel, Identifier
@@ -159,9 +158,9 @@ def profile_page(visit: Visit, login: Login, *, typed: str = "", problem: str | 
     )
 
 
-def delivery_text(visit: Visit, message: MessageOut | None) -> tuple[str, bool]:
-    """Return what became of a message, in words, and whether that is final."""
-    match message.state if message is not None else None:
+def delivery_text(visit: Visit, state: str | None) -> tuple[str, bool]:
+    """Return what became of a message by its state, in words, and whether that is final."""
+    match state:
         case "queued":
             return text(visit, "sending"), False
         case "sent":

@@ -1,12 +1,13 @@
 """A request of a browser to the page of its login: the login, the language, and the cookie."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import parse_qsl
 
 from auth1.core.crypto import digest
 from auth1.core.http.request import Request
 from auth1.hosted import store
-from auth1.hosted.store import Login, LoginKey
+from auth1.hosted.records import Login, LoginKey
 from auth1.oauth.issuers import Issuer
 from auth1.pages import browser_cookie
 from auth1.pages.theme import Theme, tenant_theme
@@ -20,8 +21,12 @@ ACCOUNT = "account"
 _NO_SECRET = ""  # no login has its digest: secrets have 43 characters
 
 
-class Visit(NamedTuple):
-    """A request to a login. `languages`: those that the user wants, in order. `secret`: of the browser's cookie."""
+@dataclass(frozen=True)
+class Visit:
+    """A request to a login. `languages`: those that the user wants, in order. `secret`: of the browser's cookie.
+
+    What pages need of the tenant is computed once, where a page needs it.
+    """
 
     app: Services
     request: Request[Issuer]
@@ -42,7 +47,7 @@ class Visit(NamedTuple):
     def is_secure(self) -> bool:
         return self.issuer.url.startswith("https:")
 
-    @property
+    @cached_property
     def key(self) -> LoginKey:
         return LoginKey(self.tenant.id, self.login_id, digest(self.secret))
 
@@ -51,21 +56,21 @@ class Visit(NamedTuple):
         """Return the address of the page."""
         return f"{self.issuer.url}/login/{self.login_id}"
 
-    @property
+    @cached_property
     def theme(self) -> Theme:
         """Return the look of the page, in the first language that has built-in texts."""
         settings = self.tenant.settings
         language = locales.find(STRINGS, *self.languages, settings.default_locale)
         return tenant_theme(settings.branding(self.tenant.name), language)
 
-    @property
+    @cached_property
     def own_text(self) -> LoginText:
         """Return the tenant's own words in the language of the page."""
         texts = self.tenant.settings.login_page.texts
         known = {locales.normalise(tag): words for tag, words in texts.items()}
         return next((known[tag] for tag in locales.candidates(self.theme.lang) if tag in known), LoginText())
 
-    @property
+    @cached_property
     def brand(self) -> str:
         return self.tenant.settings.branding(self.tenant.name).name
 
@@ -80,14 +85,13 @@ async def read_visit(app: Services, request: Request[Issuer]) -> Visit:
     """Find the login of a request. Raises BadRequest when the cookie was sent twice."""
     issuer, login_id = request.caller, request.parameters["login_id"]
     secret = browser_cookie.read_secret(request, issuer.tenant.id, secure=issuer.url.startswith("https:")) or _NO_SECRET
-    login = None
+    key, login = LoginKey(issuer.tenant.id, login_id, digest(secret)), None
     if secret:
-        login = await store.find_login(app.postgres, LoginKey(issuer.tenant.id, login_id, digest(secret)))
-    visit = Visit(app, request, login_id, secret, login, [])
+        login = await store.find_login(app.postgres, key)
     chosen = _chosen_language(request)
     if login is not None and chosen is not None and chosen != login.locale:
-        await store.set_locale(app.postgres, visit.key, chosen)
-    return visit._replace(languages=_languages(request, login, chosen))
+        await store.set_locale(app.postgres, key, chosen)
+    return Visit(app, request, login_id, secret, login, _languages(request, login, chosen))
 
 
 def visit_of_account(app: Services, request: Request[Issuer], session_id: str) -> Visit:
@@ -106,5 +110,7 @@ def _languages(request: Request[Issuer], login: Login | None, chosen: str | None
 
 def _chosen_language(request: Request[Issuer]) -> str | None:
     """Return the language of a link in the foot of the page."""
+    if not request.query_string:
+        return None
     chosen = dict(parse_qsl(request.query_string.decode("latin-1"))).get("lang")
     return chosen if chosen in STRINGS else None

@@ -16,6 +16,7 @@ user_claims    the claims of a user by scope
 userinfo       returns them
 request_parameters  read the parameters of an authorization request
 authorize      begin a login for an application; authorize_routes
+logins         its statement
 backchannel    tell applications that a session ended
 logout         end the session of a browser
 responses      send a browser on, or to the application

@@ -5,7 +5,6 @@ Until client and redirect URI are known to be registered, an error is a page. Af
 
 import time
 from collections import Counter
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from auth1.account.required import missing_identifiers
@@ -13,12 +12,12 @@ from auth1.authn.limits import LOGINS
 from auth1.core.crypto import digest
 from auth1.core.http.request import LONG_TARGET_BYTES, Form, Request, Response
 from auth1.core.ids import new_id
-from auth1.core.postgres import Queries
 from auth1.errors import BadRequest, PayloadTooLarge, RateLimited
 from auth1.oauth.clients import Client, find_client
-from auth1.oauth.codes import AuthorizationResponse, issue_code, may_receive, respond
+from auth1.oauth.codes import AuthorizationResponse, may_receive, respond, respond_with_code
 from auth1.oauth.consents import needs_consent
 from auth1.oauth.issuers import Issuer
+from auth1.oauth.logins import NewLogin, start_login
 from auth1.oauth.request_parameters import AuthorizationError, Parameters, read_request, response_mode
 from auth1.oauth.requests import AuthorizationRequest, encode_request
 from auth1.oauth.responses import leave, query_pairs, redirect
@@ -29,30 +28,8 @@ from auth1.services import Services
 from auth1.sessions import browser
 from auth1.sessions.browser import BrowserSession
 
-_QUERIES = Queries("oauth")
 # What prompt=none reports where a page would be shown (OpenID Connect Core, 3.1.2.6).
 _WITHOUT_PAGES = {"start": "login_required", "account": "interaction_required", "consent": "consent_required"}
-
-
-class _InsertLogin(NamedTuple):
-    tenant_id: str
-    login_id: str
-    browser_digest: bytes
-    client_id: str
-    request: str
-    step: str
-    user_id: str | None
-    session_id: str | None
-    amr: list[str] | None
-    identifier: str | None
-    channel: str | None
-
-
-class _Inserted(NamedTuple):
-    id: str
-
-
-_INSERT_LOGIN = _QUERIES.statement("insert_login", _InsertLogin, _Inserted)
 
 
 async def get_authorize(app: Services, request: Request[Issuer]) -> Response:
@@ -123,29 +100,24 @@ async def _begin(
     await _count_login(app, request, authorization, session)
     # All tabs of a browser share the secret: each of their logins can be continued.
     secret = browser_cookie.read_secret(request, issuer.tenant.id, secure=secure) or browser_cookie.new_secret()
-    login_id, browser_digest = new_id("li"), digest(secret)
     proven = session if step in ("consent", "done") else None
-    login = _InsertLogin(
-        tenant_id=issuer.tenant.id,
-        login_id=login_id,
-        browser_digest=browser_digest,
-        client_id=client.client_id,
-        request=encode_request(authorization),
-        step=step,
-        user_id=proven.user_id if proven is not None else None,
-        session_id=proven.session_id if proven is not None else None,
-        amr=proven.amr if proven is not None else None,
-        identifier=proven.identifier if proven is not None else None,
-        channel=proven.channel if proven is not None else None,
+    login = NewLogin(
+        issuer.tenant.id, new_id("li"), digest(secret), client.client_id, encode_request(authorization), step
     )
-    if await app.postgres.row(_INSERT_LOGIN, login) is None:
+    if proven is not None:
+        login = login._replace(
+            user_id=proven.user_id,
+            session_id=proven.session_id,
+            amr=proven.amr,
+            identifier=proven.identifier,
+            channel=proven.channel,
+        )
+    if not await start_login(app.postgres, login):
         raise AuthorizationError("login_required", "The user was erased.")
     browser_cookie.set_secret(request, issuer.tenant.id, secret, secure=secure)
     if step == "done":
-        response = await issue_code(app, issuer, login_id, browser_digest)
-        if response is not None:
-            return leave(request, response)
-    return redirect(request, f"{issuer.url}/login/{login_id}")
+        return leave(request, respond_with_code(app, issuer, authorization, login.login_id, 1))
+    return redirect(request, f"{issuer.url}/login/{login.login_id}")
 
 
 async def _count_login(
@@ -180,8 +152,9 @@ async def _step(
         return "account"
     if await missing_identifiers(app, issuer.tenant, session.session_id):
         return "account"
-    if "consent" in authorization.prompt or await needs_consent(
-        app, issuer, session.user_id, client.client_id, authorization.scopes
-    ):
+    if "consent" in authorization.prompt:
         return "consent"
-    return "done"
+    if client.first_party:
+        return "done"
+    is_consent_needed = await needs_consent(app, issuer, session.user_id, client.client_id, authorization.scopes)
+    return "consent" if is_consent_needed else "done"

@@ -11,15 +11,13 @@ from urllib.parse import unquote_plus
 from auth1.authn.limits import GUESSES
 from auth1.core.crypto import digest
 from auth1.core.http.request import Form, Request
-from auth1.core.postgres import Queries
+from auth1.core.postgres import Batched, function
 from auth1.errors import BadRequest, InvalidClient
 from auth1.oauth.issuers import Issuer
 from auth1.services import Services
 from auth1.signing.keys import Alg
 
 PUBLIC_KINDS = ("spa", "native")
-
-_QUERIES = Queries("oauth")
 
 
 class _ClientKey(NamedTuple):
@@ -47,7 +45,22 @@ class Client(NamedTuple):
         return self.kind in PUBLIC_KINDS
 
 
-_FIND_CLIENT = _QUERIES.statement("find_client", _ClientKey, Client)
+class _FoundClient(NamedTuple):
+    tenant_id: str
+    client_id: str
+    name: str | None
+    kind: str
+    scopes: list[str]
+    id_token_alg: Alg
+    secrets: list[bytes]
+    redirect_uris: list[str]
+    logout_uris: list[str]
+    first_party: bool
+    require_pkce: bool
+
+
+# Clients of one moment share a statement. None is cached: a secret or redirect URI that is removed ends at once.
+_FIND_CLIENTS = Batched(function("find_clients", _ClientKey, _FoundClient), id_fields=("tenant_id", "client_id"))
 
 
 def read_parameters(form: Form) -> dict[str, str]:
@@ -65,7 +78,8 @@ async def find_client(app: Services, issuer: Issuer, client_id: str) -> Client |
     """Return an enabled application of an issuer."""
     if "\0" in client_id:  # no id contains NUL, which PostgreSQL rejects
         return None
-    return await app.postgres.row(_FIND_CLIENT, _ClientKey(issuer.owner_id, client_id))
+    row = await _FIND_CLIENTS.call(app.postgres, _ClientKey(issuer.owner_id, client_id))
+    return None if row.name is None else Client(row.client_id, row.name, *row[3:])
 
 
 async def authenticate_client(

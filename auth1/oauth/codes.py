@@ -75,8 +75,15 @@ async def issue_code(
     row = await repeat_once(partial(app.postgres.row, _ISSUE_CODE, params), find_nothing)
     if row is None:
         return None
-    code = CODE.make(app.keyring, issuer.tenant.id, login_id, row.code_number)
-    return await _response(app, issuer, row.client_id, row.request, ("code", code))
+    code = ("code", CODE.make(app.keyring, issuer.tenant.id, login_id, row.code_number))
+    return await _response(app, issuer, row.client_id, row.request, code)
+
+
+def respond_with_code(
+    app: Services, issuer: Issuer, request: AuthorizationRequest, login_id: str, number: int
+) -> AuthorizationResponse:
+    """Return the response with the code of a login that is done. The caller has checked the redirect URI."""
+    return respond(issuer, request, ("code", CODE.make(app.keyring, issuer.tenant.id, login_id, number)))
 
 
 async def refuse(

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from auth1.core.ids import new_id
-from auth1.core.postgres import Queries
+from auth1.core.postgres import Queries, function
 from auth1.events.log import EventContext, log_events, read_events
-from auth1.oauth.clients import find_client
 from auth1.oauth.issuers import Issuer
 from auth1.services import Services
 
@@ -38,17 +37,14 @@ class _Events(NamedTuple):
     events: str | None
 
 
-_NEEDS_CONSENT = _QUERIES.statement("needs_consent", _Wanted, _NeedsConsent)
+_NEEDS_CONSENT = function("needs_consent", _Wanted, _NeedsConsent)
 _GIVE_CONSENT = _QUERIES.statement("give_consent", _GiveConsent, _Events)
 
 
 async def needs_consent(app: Services, issuer: Issuer, user_id: str, client_id: str, scopes: Sequence[str]) -> bool:
     """Return whether a user must allow scopes to an application. Applications of the tenant itself need no consent."""
-    client = await find_client(app, issuer, client_id)
-    if client is not None and client.first_party:
-        return False
-    row = await app.postgres.row(_NEEDS_CONSENT, _Wanted(issuer.tenant.id, user_id, client_id, list(scopes)))
-    return row is None or row.needs_consent
+    [row] = await app.postgres.call(_NEEDS_CONSENT, _Wanted(issuer.tenant.id, user_id, client_id, list(scopes)))
+    return row.needs_consent
 
 
 async def give_consent(

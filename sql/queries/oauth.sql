@@ -1,12 +1,5 @@
 -- The OAuth endpoints of a tenant. Applications belong to the tenant, revoked tokens to the tenant or its sandbox.
 
--- name: find_client
--- An enabled application with the digests of the secrets that it may use now.
-select id as client_id, name, kind, scopes, id_token_alg,
-  array(select s.digest from unnest(secret_digests, secret_ends) as s(digest, ends) where s.ends is null or s.ends > now()) as secrets,
-  redirect_uris, logout_uris, first_party, require_pkce
-from applications where tenant_id = @tenant_id and id = @client_id and disabled_at is null
-
 -- name: is_token_active
 -- Whether the application of a token is enabled, and the token was not revoked.
 select exists (select from applications where tenant_id = split_part(@tenant_id, ':', 1) and id = @client_id and disabled_at is null)
@@ -50,13 +43,6 @@ select client_id, request::text from logins
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and client_id is not null
   and redeemed_at is null and expires_at > now()
 
--- name: needs_consent
--- Whether a user has not allowed all of some scopes to an application that needs it.
-select not exists (
-  select from consents c
-  where c.tenant_id = @tenant_id and c.user_id = @user_id and c.client_id = @client_id and c.revoked_at is null
-    and c.scopes @> @scopes::text[]) as needs_consent
-
 -- name: give_consent
 -- Add scopes to the consent of a user. Repeating changes nothing, and writes no event. The lock of the user keeps an erasure
 -- from missing the row.
@@ -79,15 +65,3 @@ with owner as (
   returning event_json(e) as event
 )
 select json_agg(event)::text as events from new_event
-
--- name: insert_login
--- Begin a hosted login. With a user it continues the session of the browser; the lock of the user keeps an erasure from
--- missing the row. No row if the user was erased meanwhile.
-with owner as (
-  select id from users where tenant_id = @tenant_id and id = @user_id for key share
-)
-insert into logins (tenant_id, id, browser_digest, client_id, request, step, user_id, session_id, amr, identifier, channel)
-select @tenant_id, @login_id, @browser_digest, @client_id, @request::jsonb, @step, @user_id, @session_id, @amr::text[],
-  @identifier, @channel
-where @user_id::text is null or exists (select from owner)
-returning id

@@ -49,7 +49,7 @@ def new_login(tenant_id: str) -> dict[str, Any]:
 
 
 def call(name: str, *logins: Mapping[str, Any]) -> tuple[str, list[tuple[Any, ...]]]:
-    """Return a call of a function: its text, and its argument with new ids of events."""
+    """Return a call of a function that takes an array: its text, and its argument with new ids of events."""
     release = functions()
     type_name, _ = release.parameters[name]
     requests = [

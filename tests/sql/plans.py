@@ -56,9 +56,9 @@ class PlanReader:
         query = Queries(file)[name]
         return await self._execute(query.text, [values[parameter] for parameter in query.parameters])
 
-    async def function(self, name: str, login: Mapping[str, Any]) -> Executed:
-        """Execute a function of a login."""
-        text, requests = call(name, login)
+    async def function(self, name: str, *logins: Mapping[str, Any]) -> Executed:
+        """Execute a function of logins."""
+        text, requests = call(name, *logins)
         return await self._execute(text, [requests])
 
     def _listen(self, _connection: object, message: Any) -> None:

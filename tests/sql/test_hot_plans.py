@@ -87,10 +87,14 @@ REQUESTS = {
     ("idempotency", "claim_key"): set(),
     ("idempotency", "store_response"): {"idempotency_pkey"},
 }
+LOGIN_STEPS = {
+    "start_logins": set[str](),
+    "record_sent_codes": {"logins_pkey"},
+    "find_logins": {"applications_pkey", "challenges_pkey", "messages_pkey"},
+    "complete_logins": {"logins_of_browser", "users_pkey", "sessions_pkey"},
+    "find_clients": {"applications_pkey"},
+}
 HOSTED = {
-    ("hosted", "find_login"): {"logins_of_browser"},
-    ("hosted", "record_sent"): {"logins_of_browser"},
-    ("hosted", "complete_login"): {"logins_of_browser", "logins_pkey", "users_pkey", "sessions_pkey"},
     ("oauth", "issue_code"): {"logins_of_browser"},
     ("oauth", "find_login_request"): {"logins_of_browser"},
 }
@@ -185,6 +189,21 @@ async def test_statements_of_requests_read_single_rows_by_index(reader: PlanRead
 async def test_statements_of_hosted_logins_read_single_rows_by_index(reader: PlanReader) -> None:
     done = {name: await reader.query(file, name, VALUES) for file, name in HOSTED}
     check(done, {name: indexes for (_, name), indexes in HOSTED.items()}, MOST_ROWS)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_steps_of_hosted_logins_read_single_rows_by_index(reader: PlanReader, number: int) -> None:
+    """A batch locks its rows by other statements than a single request."""
+    places = range(7, 7 + number)
+    ids = {place: new_id("li") for place in places}
+    asks = {"client_id": "app_1", "request": '{"scopes": ["openid"]}', "step": "start", "code_life_s": 60}
+    new = [{**VALUES, **asks, "login_id": ids[n], "browser_digest": ids[n].encode(), "user_id": None} for n in places]
+    known = [
+        {**login, "step": "code", "user_id": f"usr_{n}", "session_id": f"ses_{n}", "new_digest": b"%d" % n}
+        for login, n in zip(new, places, strict=True)
+    ]
+    done = {name: await reader.function(name, *(new if name == "start_logins" else known)) for name in LOGIN_STEPS}
+    check(done, LOGIN_STEPS, MOST_ROWS * number)
 
 
 async def test_outbox_reads_messages_that_need_attention(reader: PlanReader) -> None:

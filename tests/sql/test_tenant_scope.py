@@ -68,7 +68,6 @@ SANDBOXES = {
     "deliveries.find_content": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "delivery_queue.claim_deliveries": "a sandbox webhook belongs to the tenant, its events to the sandbox",
     "webhooks.fan_out": "a sandbox webhook belongs to the tenant, its events to the sandbox",
-    "hosted.*": "a sandbox has the applications of its tenant",
     "tenant_move.*": "a sandbox moves with its tenant",
     "users.erase_user": "a sandbox has the applications of its tenant",
     "oauth.*": "a sandbox has the applications of its tenant",
@@ -77,7 +76,11 @@ SANDBOXES = {
     "retention.purge_grants": "a sandbox has the applications of its tenant",
     "retention.purge_consents": "a sandbox has the applications of its tenant",
 }
-SANDBOX_FUNCTIONS = {"is_grant_live": "a sandbox has the applications of its tenant"}
+SANDBOX_FUNCTIONS = {
+    "find_logins": "a sandbox has the applications of its tenant",
+    "is_grant_live": "a sandbox has the applications of its tenant",
+    "needs_consent": "a sandbox has the applications of its tenant",
+}
 GLOBAL_LOCKS = {
     "4151511": "migrations",
     "4151513": "builds of indexes",
