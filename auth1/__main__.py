@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument(
         "--check", action="store_true", help="list missing migrations and change nothing; exit 1 if there are any"
     )
-    tenants = _add(commands, "tenants", "Create, list and move tenants.", "auth1 tenants list")
+    tenants = _add(commands, "tenants", "Create, list, update and move tenants.", "auth1 tenants list")
     _add_tenants(tenants.add_subparsers(dest="act", required=True, metavar="ACT"))
     keys = _add(
         commands, "keys", "Create, list, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk"
@@ -83,13 +83,26 @@ def _add_tenants(acts: Commands) -> None:
     create = _add(acts, "create", text, example, "auth1.cli.commands:create_tenant")
     create.add_argument("name")
     create.add_argument("--slug", required=True, help="part of the tenant's keys: a-z, 0-9 and -")
-    create.add_argument("--setting", action="append", default=[], metavar="NAME=JSON", help="may be given many times")
+    example = (
+        "auth1 tenants update myapp --setting brand_color=#0f766e --logo logo.png\n"
+        """  auth1 tenants update myapp --setting login_page='{"terms_url": "https://example.com/terms"}'"""
+    )
+    text = "Change the name, settings or logo of a tenant. A setting of null returns to its default."
+    update = _add(acts, "update", text, example, "auth1.cli.tenants:update_tenant")
+    update.add_argument("--name", help="the name that users see")
+    update.add_argument("--logo", metavar="FILE", help="a PNG image of at most 64 KiB and 1024 x 1024 pixels")
+    update.add_argument("--remove-logo", action="store_true", help="show the name instead of a logo")
+    for command in (create, update):
+        command.add_argument(
+            "--setting", action="append", default=[], metavar="NAME=JSON", help="may be given many times"
+        )
     listing = _add(acts, "list", "List tenants.", "auth1 tenants list --json", "auth1.cli.commands:list_tenants")
     text = "Move a tenant to the empty database in TARGET_DATABASE_URL. After an interruption run it again."
     move = _add(acts, "move", text, "auth1 tenants move myapp", "auth1.cli.move:move")
-    move.add_argument("tenant", metavar="TENANT", help="slug or id of the tenant")
+    for command in (update, move):
+        command.add_argument("tenant", metavar="TENANT", help="slug or id of the tenant")
     move.add_argument("--abort", action="store_true", help="end the move, and empty the target")
-    for command in (create, listing, move):
+    for command in (create, listing, update, move):
         _add_json(command)
 
 
@@ -174,6 +187,8 @@ def _add_application_fields(command: argparse.ArgumentParser) -> None:
         ("scope", "a scope of your APIs that its tokens may have"),
     ):
         command.add_argument(f"--{name}", action="append", help=f"{text}; may be given many times")
+    text = "the URL that Auth1 calls when a session ends; an empty one removes it"
+    command.add_argument("--backchannel-logout-uri", metavar="URL", help=text)
     command.add_argument("--first-party", action=argparse.BooleanOptionalAction, help="users see no consent page")
     command.add_argument("--require-pkce", action=argparse.BooleanOptionalAction, help="logins must use PKCE (default)")
     text = "algorithm that signs its tokens (default: RS256)"

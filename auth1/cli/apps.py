@@ -55,7 +55,10 @@ def _fields(options: Namespace) -> dict[str, Any]:
         "require_pkce": options.require_pkce,
         "id_token_alg": options.alg,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    fields = {name: value for name, value in given.items() if value is not None}
+    if options.backchannel_logout_uri is not None:
+        fields["backchannel_logout_uri"] = options.backchannel_logout_uri or None
+    return fields
 
 
 def list_applications(options: Namespace) -> None:

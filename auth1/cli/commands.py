@@ -66,6 +66,13 @@ def migrate(options: Namespace) -> None:
 
 def create_tenant(options: Namespace) -> None:
     """Create a tenant."""
+    wanted = {"name": options.name, "slug": options.slug, "settings": given_settings(options)}
+    made = run(lambda app: service.create_tenant(app, schemas.convert(wanted, TenantIn)))
+    show(options, made, "tenant_id", "name", "slug", "api_key", "secret_key", "test_key", "jwt_secret")
+
+
+def given_settings(options: Namespace) -> dict[str, object]:
+    """Return the settings that the options give, by name."""
     settings = {}
     for setting in options.setting:
         name, _, value = setting.partition("=")
@@ -73,9 +80,7 @@ def create_tenant(options: Namespace) -> None:
             settings[name] = msgspec.json.decode(value)
         except msgspec.DecodeError:
             settings[name] = value  # --setting sms_branding=MyApp needs no quotes
-    wanted = {"name": options.name, "slug": options.slug, "settings": settings}
-    made = run(lambda app: service.create_tenant(app, schemas.convert(wanted, TenantIn)))
-    show(options, made, "tenant_id", "name", "slug", "api_key", "secret_key", "test_key", "jwt_secret")
+    return settings
 
 
 def list_tenants(options: Namespace) -> None:

@@ -63,16 +63,26 @@ _FIND_LOGO = _QUERIES.statement("find_logo", _Digest, _Image)
 
 async def put_logo(app: Services, request: Request[TenantAdmin], body: Image) -> LogoOut:
     """Replace the logo with a PNG image of at most 64 KiB and 1024 × 1024 pixels."""
-    if problem := png_problem(body.raw):
-        raise ValidationFailed(errors=[FieldError("body", problem)])
-    digest = hashlib.sha256(body.raw).hexdigest()[:32]
-    await _change(app, request.caller, digest, body.raw)
-    return LogoOut(url=app.settings.app_url + logo_path(digest))
+    return await save_logo(app, request.caller, body.raw)
 
 
 async def delete_logo(app: Services, request: Request[TenantAdmin]) -> None:
     """Delete the logo. Emails that were sent with it show the tenant's name instead."""
-    await _change(app, request.caller, None, b"")
+    await remove_logo(app, request.caller)
+
+
+async def save_logo(app: Services, manager: TenantAdmin, image: bytes) -> LogoOut:
+    """Replace the logo. Raises NotFound, and ValidationFailed unless it is a PNG image of the right size."""
+    if problem := png_problem(image):
+        raise ValidationFailed(errors=[FieldError("body", problem)])
+    digest = hashlib.sha256(image).hexdigest()[:32]
+    await _change(app, manager, digest, image)
+    return LogoOut(url=app.settings.app_url + logo_path(digest))
+
+
+async def remove_logo(app: Services, manager: TenantAdmin) -> None:
+    """Delete the logo. Raises NotFound."""
+    await _change(app, manager, None, b"")
 
 
 async def get_logo(app: Services, request: Request[None]) -> Response:

@@ -9,6 +9,7 @@ from tests.cli.conftest import Run
 from tests.support.commands import Ended
 
 CALLBACK = "https://wiki.example.com/callback"
+BACKCHANNEL = "https://wiki.example.com/backchannel-logout"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,16 @@ async def test_application_is_registered_updated_and_deleted(run: Run, slug: str
     settings = ("--kind", "web", "--redirect-uri", CALLBACK, "--no-require-pkce", "--first-party", "--alg", "ES256")
     created = shown(await run("apps", "create", "Wiki", *settings, *apps))
     client_id = str(created["client_id"])
-    update = ("--logout-uri", "https://wiki.example.com/", "--name", "Notes", "--no-enabled", "--require-pkce")
+    update = (
+        "--logout-uri",
+        "https://wiki.example.com/",
+        "--backchannel-logout-uri",
+        BACKCHANNEL,
+        "--name",
+        "Notes",
+        "--no-enabled",
+        "--require-pkce",
+    )
     updated = shown(await run("apps", "update", client_id, *update, *apps))
     rotated = shown(await run("apps", "rotate", client_id, *apps))
     listed = await run("apps", "list", "--tenant", slug)
@@ -38,7 +48,13 @@ async def test_application_is_registered_updated_and_deleted(run: Run, slug: str
 
     assert str(created["client_secret"]).startswith(f"auth1_cs_{slug}_")
     assert (created["redirect_uris"], created["first_party"], created["require_pkce"]) == ([CALLBACK], True, False)
-    changed = {"name": "Notes", "logout_uris": ["https://wiki.example.com/"], "enabled": False, "require_pkce": True}
+    changed = {
+        "name": "Notes",
+        "logout_uris": ["https://wiki.example.com/"],
+        "enabled": False,
+        "require_pkce": True,
+        "backchannel_logout_uri": BACKCHANNEL,
+    }
     assert updated == {name: value for name, value in created.items() if name != "client_secret"} | changed
     assert rotated["client_secret"] != created["client_secret"]
     assert listed.out == f"{client_id}  web       disabled  Notes\n"

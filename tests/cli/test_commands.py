@@ -22,6 +22,7 @@ COMMANDS = [
     ["tenants"],
     ["tenants", "create"],
     ["tenants", "list"],
+    ["tenants", "update"],
     ["tenants", "move"],
     ["keys"],
     ["keys", "create"],
