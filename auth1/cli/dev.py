@@ -41,6 +41,8 @@ DEMO_CALLBACKS = [
     "http://localhost:8090/callback",
 ]
 DEMO_LOGOUT_URIS = ["http://localhost:8000/", "http://localhost:8090/"]
+DEMO_BACKCHANNEL_URI = "http://localhost:8090/backchannel-logout"  # as in express-openid-connect
+LOOPBACK = "127.0.0.0/8,::1/128"
 EXAMPLE_REDIRECT_URIS = (EXAMPLE_URL, "http://127.0.0.1:8080/")
 
 _QUERIES = Queries("dev")
@@ -99,6 +101,9 @@ def quickstart_text(state: DevState, directory: Path) -> str:
   client id        {state.client_id}
   client secret    {state.client_secret}
   callbacks        {f"{chr(10)}                   ".join(DEMO_CALLBACKS)}
+  logout URIs      {f"{chr(10)}                   ".join(DEMO_LOGOUT_URIS)}
+  back-channel     none. This sets the URL that Auth1 calls when a session ends:
+                   {_backchannel_command(base, state)}
                    Configure any OpenID Connect client with these: docs/openid-connect.md
 
   database         {os.environ["DATABASE_URL"]}
@@ -130,6 +135,14 @@ curl -X POST {base}/api/admin/tenants \\
 """
 
 
+def _backchannel_command(base: str, state: DevState) -> str:
+    """Return the command that sets the URL of back-channel logout of the demo application."""
+    return (
+        f"curl -X PATCH {base}/api/tenant/applications/{state.client_id} -H 'x-api-key: {state.secret_key}'"
+        f""" -H 'content-type: application/json' -d '{{"backchannel_logout_uri": "{DEMO_BACKCHANNEL_URI}"}}'"""
+    )
+
+
 def _delivery_text() -> str:
     """Return the line of the banner that says what happens to messages."""
     if os.environ.get("SMS_PROVIDERS") == "console" and os.environ["SMTP_URL"] == CONSOLE:
@@ -146,6 +159,7 @@ def _set_defaults(state: DevState) -> None:
         os.environ.setdefault("APP_URL", _address())  # the start of links; Twilio could not report to it
     os.environ.setdefault("SMTP_URL", CONSOLE)
     os.environ.setdefault("HOST", "127.0.0.1")
+    os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)  # of the developer's applications
     os.environ.setdefault("RATE_LIMIT_MAX", "100000")  # all requests of a developer come from one address
     if sys.stdout.isatty():
         os.environ.setdefault("LOG_FORMAT", "text")

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+from auth1.cli.dev import DEMO_BACKCHANNEL_URI, DEMO_LOGOUT_URIS
 from auth1.inbox.store import MAX_MESSAGES, InboxStore
 from auth1.messaging.providers.protocol import OutgoingMessage
+from tests.cli.test_dev import paste
 from tests.conftest import new_phone
 from tests.inbox.conftest import Dev
 from tests.support.api_client import ApiClient
@@ -94,6 +96,17 @@ async def test_banner_names_the_inbox_and_the_reference(dev: Dev) -> None:
     assert f"http://localhost:{dev.server.port}/dev/inbox" in text
     assert f"http://localhost:{dev.server.port}/docs" in text
     assert text.startswith("Applying migrations")
+
+
+async def test_banner_has_what_a_client_needs_for_logouts(dev: Dev) -> None:
+    text = dev.server.text()
+    patch = re.search(r"^ +(curl -X PATCH .*)$", text, re.MULTILINE)
+    assert patch is not None
+
+    assert all(f" {uri}\n" in text for uri in DEMO_LOGOUT_URIS)
+    application = paste(patch[1])
+    assert application["logout_uris"] == DEMO_LOGOUT_URIS
+    assert application["backchannel_logout_uri"] == DEMO_BACKCHANNEL_URI
 
 
 async def test_store_is_bounded(api: ApiClient) -> None:
