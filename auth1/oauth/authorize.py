@@ -4,7 +4,6 @@ Until client and redirect URI are known to be registered, an error is a page. Af
 """
 
 import time
-from collections import Counter
 from urllib.parse import urlencode
 
 from auth1.account.required import missing_identifiers
@@ -18,7 +17,7 @@ from auth1.oauth.codes import AuthorizationResponse, may_receive, respond, respo
 from auth1.oauth.consents import needs_consent
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.logins import NewLogin, start_login
-from auth1.oauth.request_parameters import AuthorizationError, Parameters, read_request, response_mode
+from auth1.oauth.request_parameters import AuthorizationError, Parameters, read_pairs, read_request, response_mode
 from auth1.oauth.requests import AuthorizationRequest, encode_request
 from auth1.oauth.responses import leave, query_pairs, redirect
 from auth1.oauth.token_exchange import LOGIN_KINDS
@@ -50,8 +49,7 @@ async def post_authorize(app: Services, request: Request[Issuer], body: Form) ->
 
 
 async def _authorize(app: Services, request: Request[Issuer], pairs: list[tuple[str, str]]) -> Response:
-    issuer, parameters = request.caller, {name: value for name, value in pairs if value}
-    repeated = {name for name, times in Counter(name for name, _ in pairs).items() if times > 1}
+    issuer, (parameters, repeated) = request.caller, read_pairs(pairs)
     client = await _find_client(app, issuer, parameters, repeated)
     request.log["client_id"] = client.client_id
     try:

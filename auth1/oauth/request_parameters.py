@@ -1,7 +1,8 @@
 """Read and check the parameters of an authorization request (OpenID Connect Core, 3.1.2.1; RFC 7636; RFC 9101)."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -35,6 +36,12 @@ class AuthorizationError(Exception):
     def __init__(self, error: str, description: str) -> None:
         self.error, self.description = error, description
         super().__init__(error)
+
+
+def read_pairs(pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, str], set[str]]:
+    """Return the parameters with a value, and the names of those that were sent twice."""
+    repeated = {name for name, times in Counter(name for name, _ in pairs).items() if times > 1}
+    return {name: value for name, value in pairs if value}, repeated
 
 
 async def read_request(
