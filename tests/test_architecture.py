@@ -23,7 +23,8 @@ ERRORS_AND_EVENTS = (ROOT / "docs" / "errors-and-events.md").read_text()
 
 # Highest layer first: a module imports from lower layers, or from its own package.
 LAYERS = (
-    ("__main__", "cli", "inbox"),
+    ("__main__",),
+    ("cli", "inbox"),
     ("app",),
     ("routes",),
     ("openapi",),

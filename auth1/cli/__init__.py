@@ -1,6 +1,8 @@
-"""Commands of `auth1`; the parser of their arguments is `auth1/__main__.py`.
+"""Commands of `auth1`; the parser of their arguments is `auth1/__main__.py`, with `arguments`.
 
+arguments        the arguments of tenants, keys, apps and hosts
 commands         migrate, tenants and keys
+tenants          change the name, the settings and the logo of a tenant
 move             move a tenant to a database of its own
 audit            verify the audit log
 apps             register and manage OAuth clients
