@@ -168,7 +168,7 @@ async def test_cookies_of_a_sibling_host_sign_no_browser_in(scene: Scene) -> Non
         await page.open(login)
         assert await page.evaluate("document.title") == "This sign-in has expired"
         assert attackers_email not in await scene.account(page)
-        assert await page.evaluate("document.activeElement.id") == "identifier"
+        await page.until("document.activeElement.id == 'identifier'")  # after the page is loaded
 
         email = await scene.sign_in(page)
         await plant(scene, page, stolen)
