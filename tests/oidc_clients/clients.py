@@ -66,17 +66,18 @@ def _apache(directory: Path, variables: dict[str, str]) -> list[str]:
 
 _MODULES = INSTALLED / "node/node_modules"
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
+APACHE = Client(
+    "mod_auth_openidc",
+    _apache,
+    APACHE_MODULES / "mod_auth_openidc.so",
+    callback="/redirect_uri",
+    logout="/redirect_uri?logout={url}/bye",
+    refresh="/redirect_uri?refresh={url}/&access_token={access_token}",
+)
 CLIENTS = (
     Client("openid-client", _node("openid_client"), _MODULES / "openid-client"),
     Client("authlib", _python("authlib_flask"), INSTALLED / "venv/bin/flask"),
-    Client(
-        "mod_auth_openidc",
-        _apache,
-        APACHE_MODULES / "mod_auth_openidc.so",
-        callback="/redirect_uri",
-        logout="/redirect_uri?logout={url}/bye",
-        refresh="/redirect_uri?refresh={url}/&access_token={access_token}",
-    ),
+    APACHE,
     Client("express-openid-connect", _node("express_openid_connect"), _MODULES / "express-openid-connect"),
     Client(
         "passport-openidconnect",
@@ -174,6 +175,7 @@ def copy_node_scripts() -> None:
 
 
 __all__ = [
+    "APACHE",
     "CLIENTS",
     "INSTALLED",
     "LOG",

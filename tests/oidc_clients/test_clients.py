@@ -12,6 +12,7 @@ import pytest
 from tests.browser import chromium
 from tests.browser.chromium import Chromium, Page
 from tests.oidc_clients.clients import (
+    APACHE,
     CLIENTS,
     INSTALLED,
     LOG,
@@ -111,6 +112,23 @@ async def test_client_logs_in_refreshes_and_logs_out(
             assert ended.url.path == "/bye" or not client.comes_back, visitor.steps
             visitor.read_code = None
             assert "/login/" in (await visitor.open(start)).url.path, "the session has ended at Auth1, too"
+
+
+@both_issuers
+async def test_apache_refreshes_an_access_token_before_it_expires(
+    auth1: Auth1, mail: SmtpServer, tmp_path: Path, sandbox: bool
+) -> None:
+    registered = await register(auth1, mail, APACHE, port := free_port(), sandbox=sandbox)
+    visitor = Visitor(registered.email, registered.read_code)
+
+    async with visitor.client, running(APACHE, tmp_path, port, registered.environment) as start:
+        kept = [(await visitor.open(f"{registered.url}/kept/")).json() for _ in range(2)]
+        fresh = [(await visitor.open(start)).json() for _ in range(2)]
+
+    assert kept[0] == kept[1]
+    assert {tokens["email"] for tokens in kept + fresh} == {registered.email}
+    assert len({tokens["access_token"] for tokens in kept + fresh}) == 3
+    assert len({tokens["refresh_token"] for tokens in kept + fresh}) == 3
 
 
 def read_text(log: Path) -> str:
