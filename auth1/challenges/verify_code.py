@@ -60,7 +60,7 @@ async def open_session(app: Services, request: Request[Any], tenant: Tenant, ans
             return await store.submit_code(app.postgres, paused)
         except (Unavailable, asyncio.CancelledError):
             event_ids = [submission.event_id, submission.user_event_id]
-            await unanswered.keep(app.redis, _login_key(submission), event_ids)
+            await unanswered.keep(app.redis, _login_key(app, submission), event_ids)
             raise
 
     session = submission.session
@@ -80,7 +80,7 @@ async def _find_unanswered(
     app: Services, request: Request[Any], tenant: Tenant, submission: SubmitCode
 ) -> tuple[CodeResult, NewSession, ExtraClaims] | None:
     """Return the login of an earlier request with this code that was committed and got 503, to one caller."""
-    login_key = _login_key(submission)
+    login_key = _login_key(app, submission)
     event_ids = await unanswered.find(app.redis, login_key)
     found = await store.find_unanswered(app.postgres, submission, event_ids) if event_ids else None
     if found is None:
@@ -95,8 +95,9 @@ async def _find_unanswered(
     return result, submission.session._replace(session_id=session_id), claims
 
 
-def _login_key(submission: SubmitCode) -> str:
-    return unanswered.login_key(submission.tenant_id, submission.macs[0])
+def _login_key(app: Services, submission: SubmitCode) -> unanswered.LoginKey:
+    identifier = submission.identifier.value
+    return unanswered.login_key(app.keyring, submission.tenant_id, identifier, submission.macs[0])
 
 
 def _user_of(result: CodeResult) -> str:

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from auth1.dev.redis import RedisServer
+from auth1.sessions.unanswered import MAX_WRONG
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher, tell_redis
 from tests.faults.relay import Relay
@@ -89,6 +90,35 @@ async def test_wrong_code_does_not_get_the_session_of_an_unanswered_login(
     assert (await server.answer(phone, code, key)).status_code == 200
 
 
+async def test_guesses_cannot_find_the_session_of_an_unanswered_login(
+    server: Auth1, relay: Relay, carrier: TwilioServer, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    code = carrier.code_for(phone)
+    await lose_login(server, relay, phone, code, key)
+
+    for guess in range(1, MAX_WRONG + 1):
+        wrong = await server.answer(phone, f"{(int(code) + guess) % 1_000_000:06}", key)
+        assert wrong.json()["code"] == "no_active_challenge"
+
+    assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
+
+
+async def test_last_allowed_guess_does_not_end_an_unanswered_login(
+    server: Auth1, relay: Relay, carrier: TwilioServer, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    code = carrier.code_for(phone)
+    await lose_login(server, relay, phone, code, key)
+
+    for guess in range(1, MAX_WRONG):
+        await server.answer(phone, f"{(int(code) + guess) % 1_000_000:06}", key)
+
+    assert (await server.answer(phone, code, key)).status_code == 200
+
+
 async def test_other_challenge_does_not_get_the_session_of_an_unanswered_login(
     server: Auth1, relay: Relay, carrier: TwilioServer, phone: str
 ) -> None:
@@ -131,8 +161,10 @@ async def test_events_of_another_identifier_give_no_session(
     assert isinstance(kept, list)
 
     for one in kept:  # as a person who can write to Redis would
-        await tell_redis(own_redis, "DEL", one)
-        await tell_redis(own_redis, "RPUSH", one, await database.fetchval(event, login["session_id"]))
+        codes = await tell_redis(own_redis, "HKEYS", one)
+        assert isinstance(codes, list)
+        for mac in codes:
+            await tell_redis(own_redis, "HSET", one, mac, await database.fetchval(event, login["session_id"]))
 
     assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
 
