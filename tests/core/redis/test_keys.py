@@ -17,10 +17,11 @@ FAMILIES = {
     "slots:": "the tenant, or the client's address",
     "fraud:": "the tenant",
     "session:": "the tenant",
+    "unanswered:": "the tenant",
     "auth1:dev:": "a constant",
     "auth1:trace:": "a tenant",
 }
-SINGLE_KEY = {"GET", "SET", "LPUSH", "EXPIRE", "RPOP", "LRANGE"}
+SINGLE_KEY = {"GET", "SET", "LPUSH", "EXPIRE", "RPOP", "LRANGE", "HDEL"}
 SAME_TAG = {"DEL", "MGET"}  # of the inbox, whose keys begin with one constant; of the traces of one tenant
 
 
