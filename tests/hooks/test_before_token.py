@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from auth1.challenges import store
+from auth1.core.postgres import Postgres
+from auth1.errors import Unavailable
 from auth1.hooks.answers import MAX_CLAIMS_BYTES, RESERVED_CLAIMS
 from auth1.sessions.tokens import Claims
 from tests.hooks.conftest import NewUser
@@ -26,6 +29,31 @@ async def test_claims_are_added_at_login_and_at_refresh(user: HookUser) -> None:
     assert (first["sub"], first["sid"]) == (tokens["user_id"], tokens["session_id"])
     assert claims_of(refreshed.json())["role"] == "reader"
     assert "role" not in claims_of(last.json())
+
+
+async def test_repeat_of_an_unanswered_login_calls_the_hook_again(
+    user: HookUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await user.set_hook(HOOK, deciding("allow", claims={"role": "admin"}))
+    code = await user.requested()
+    submit_code = store.submit_code
+
+    async def lose_answer(postgres: Postgres, request: store.SubmitCode) -> store.CodeResult:
+        result = await submit_code(postgres, request)
+        if result.verdict == "ok":
+            raise Unavailable
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "submit_code", lose_answer)
+        assert (await user.verify(code)).status_code == 503
+
+    user.behave(HOOK, DENY)
+    assert (await user.verify(code)).status_code == 403
+    user.behave(HOOK, deciding("allow", claims={"role": "reader"}))
+    response = await user.verify(code)
+    assert response.status_code == 200, response.text
+    assert claims_of(response.json())["role"] == "reader"
 
 
 async def test_token_with_claims_of_a_hook_is_accepted(user: HookUser) -> None:
