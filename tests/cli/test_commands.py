@@ -131,7 +131,7 @@ async def test_migrate_rejects_edited_migrations(run: Run, postgres_server: Post
     await connection.close()
 
     for arguments in (["migrate"], ["migrate", "--check"], ["serve"]):
-        ended = await run(*arguments, DATABASE_URL=url)
+        ended = await run(*arguments, DATABASE_URL=url, PORT=str(free_port()))
         assert (ended.code, ended.out) == (1, "")
         assert ended.err.startswith("auth1: ")
         assert ended.err.endswith(f"migration {migrations()[0].name} was edited after it had been applied\n")

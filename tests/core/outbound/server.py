@@ -121,7 +121,8 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for peer in self.peers:
-            peer.writer.transport.abort()
+            with suppress(AttributeError):  # of asyncio in Python 3.11.2, for a connection that was closed twice
+                peer.writer.transport.abort()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
