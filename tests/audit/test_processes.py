@@ -18,9 +18,10 @@ from tests.support.commands import CommandServer, Ended
 from tests.support.process import CODE, Auth1
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit-log.md").read_text()
-[CURL] = re.findall(r"^```sh\n(.+?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+ALL_COMMANDS = re.findall(r"^(?:\$ )?((?:curl|auth1) .+)$", PAGE, re.MULTILINE)
+[CURL] = [command for command in ALL_COMMANDS if "/stream" in command]
 [PROGRAM] = re.findall(r"^```js\n(.+?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
-COMMANDS = re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)
+COMMANDS = [command for command in ALL_COMMANDS if command != CURL]
 
 
 def heads_in(log: Path) -> list[dict[str, object]]:
