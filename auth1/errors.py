@@ -217,7 +217,7 @@ class ValidationFailed(ApiError):
 
 
 class InvalidPhone(ApiError):
-    """Must be a phone number in E.164 that can receive messages, such as +15551234567."""
+    """Must be a phone number that can receive messages, with + and country code and without spaces: +15551234567."""
 
     status, code = 422, "invalid_phone"
 

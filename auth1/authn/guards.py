@@ -53,7 +53,7 @@ async def _tenant_admin(
 
 
 async def _operator(app: Services, request: Request[Operator], rate_limit: ClientRateLimit | None) -> Operator:
-    await _check_bearer(app, request, app.settings.admin_token)
+    await _check_bearer(app, request, app.settings.admin_token, "ADMIN_TOKEN")
     return Operator()
 
 
@@ -71,7 +71,7 @@ async def _operator_for_stored_tenant(
 
 async def _operator_for(app: Services, request: Request[TenantAdmin], *, is_moved_allowed: bool) -> TenantAdmin:
     tenant_id = request.parameters["tenant_id"]
-    await _check_bearer(app, request, app.settings.admin_token)
+    await _check_bearer(app, request, app.settings.admin_token, "ADMIN_TOKEN")
     is_moved = await store.is_tenant_moved(app.postgres, tenant_id)
     if is_moved is None:
         raise NotFound
@@ -83,7 +83,7 @@ async def _operator_for(app: Services, request: Request[TenantAdmin], *, is_move
 
 async def _metrics_reader(app: Services, request: Request[None], rate_limit: ClientRateLimit | None) -> None:
     if app.settings.metrics_token is not None:
-        await _check_bearer(app, request, app.settings.metrics_token)
+        await _check_bearer(app, request, app.settings.metrics_token, "METRICS_TOKEN")
         return
     address = client_ip.parse_address(request.client)
     is_outside = address is not None and not (address.is_private or address.is_loopback)
@@ -119,20 +119,21 @@ metrics_reader = Auth(
 )
 
 
-def bearer_token(request: Request[Any]) -> str:
-    """Return the token of the Authorization header (RFC 6750, 2.1). Raises NotAuthenticated."""
+def bearer_token(request: Request[Any], expected: str) -> str:
+    """Return the token of the Authorization header (RFC 6750, 2.1). Raises NotAuthenticated with what is `expected`."""
     scheme, _, token = (request.header(b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise NotAuthenticated("The Authorization header needs a bearer token.", headers={"www-authenticate": "Bearer"})
+        detail = f"This needs the header Authorization: Bearer with {expected}."
+        raise NotAuthenticated(detail, headers={"www-authenticate": "Bearer"})
     return token.strip()
 
 
-async def _check_bearer(app: Services, request: Request[Any], expected: str | None) -> None:
+async def _check_bearer(app: Services, request: Request[Any], expected: str | None, variable: str) -> None:
     """Compare the bearer token; after too many wrong ones from an address not even the right one is accepted."""
     if expected is None:
         raise AdminDisabled
-    token = bearer_token(request)
+    token = bearer_token(request, f"the operator's {variable}")
     app.limiter.check_known_full(request, app.settings, GUESSES)
     if not crypto.equal(token, expected):
         await app.limiter.acquire_for_client(request, app.settings, GUESSES)
-        raise InvalidToken
+        raise InvalidToken(f"The bearer token is not the operator's {variable}.")

@@ -13,7 +13,12 @@ from auth1.templates.schemas import LocaleHint
 Phone = Annotated[str, msgspec.Meta(max_length=64, description="E.164: +15551234567", examples=["+15551234567"])]
 Email = Annotated[str, msgspec.Meta(max_length=320, description="An address in ASCII: a@b.co")]
 Code = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9]{4,12}\Z", extra={"message": "Must be 4 to 12 digits."}, examples=["482913"])
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9]{4,12}\Z",
+        extra={"message": 'Must be a string of 4 to 12 digits, such as "482913".'},
+        examples=["482913"],
+    ),
 ]
 CodeChallenge = Annotated[
     str,

@@ -19,6 +19,7 @@ from auth1.cli.serve import serve as serve_until_stopped
 from auth1.config.settings import ConfigurationError, Settings, load_database_url, load_settings
 from auth1.core import schemas
 from auth1.core.log import Log
+from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.migrations import MigrationError, migrations, pending
 from auth1.core.postgres.migrations import migrate as apply_migrations
 from auth1.errors import ApiError, NotFound
@@ -60,7 +61,8 @@ def migrate(options: Namespace) -> None:
     except ConfigurationError as error:
         fail(str(error), code=2)
     except (OSError, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        fail(f"The database cannot be migrated: {str(error) or 'no answer'}")
+        reason = str(error) if isinstance(error, MigrationError) else Hosts(url).failure_reason(error)
+        fail(f"The database cannot be migrated: {reason}")
     print("\n".join(f"applied: {name}" for name in applied) or f"up to date: {len(migrations())} migrations")
 
 

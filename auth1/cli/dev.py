@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shlex
 import sys
 from argparse import Namespace
 from contextlib import ExitStack
@@ -32,6 +33,7 @@ from auth1.tenants.settings import OPERATOR, TenantAdmin, TenantSettings
 SLUG = "demo"
 DATABASE = "auth1_db"
 DEMO_CODES_PER_HOUR = 100  # the most that a tenant may allow, so that trying does not lock out
+ENVIRONMENT_FILE = "env"  # what a shell needs for the other commands
 EXAMPLE_URL = "http://localhost:8080/"  # of examples/web
 # Of the applications in docs/openid-connect.md: JupyterHub, Apache, Auth.js, and others.
 DEMO_CALLBACKS = [
@@ -77,6 +79,7 @@ def dev(options: Namespace) -> None:
         _progress("Applying migrations and creating the demo tenant")
         state = commands.run(lambda app: _demo(app, state))
         _save_state(directory, state)
+        _write_environment(directory)
         print(quickstart_text(state, directory), flush=True)
         commands.serve(options, "auth1.inbox.app:make_app")
 
@@ -108,6 +111,7 @@ def quickstart_text(state: DevState, directory: Path) -> str:
 
   database         {os.environ["DATABASE_URL"]}
   redis            {os.environ["REDIS_URL"]}
+  other commands   . {shlex.quote(str(directory / ENVIRONMENT_FILE))}; .venv/bin/auth1 tenants list
 
   1. Request a code. It appears here and in the inbox.
 
@@ -161,6 +165,7 @@ def _set_defaults(state: DevState) -> None:
     os.environ.setdefault("HOST", "127.0.0.1")
     os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)  # of the developer's applications
     os.environ.setdefault("RATE_LIMIT_MAX", "100000")  # all requests of a developer come from one address
+    os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128")  # receivers run on this machine
     if sys.stdout.isatty():
         os.environ.setdefault("LOG_FORMAT", "text")
 
@@ -246,10 +251,20 @@ def _load_state(directory: Path) -> DevState:
 
 
 def _save_state(directory: Path, state: DevState) -> None:
-    path = directory / "dev.json"
+    _write_private(directory / "dev.json", msgspec.json.encode(state))
+
+
+def _write_environment(directory: Path) -> None:
+    """Write the variables that other commands need on this database, for a shell to read."""
+    names = ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "ADMIN_TOKEN")
+    lines = [f"export {name}={shlex.quote(os.environ[name])}\n" for name in names]
+    _write_private(directory / ENVIRONMENT_FILE, "".join(lines).encode())
+
+
+def _write_private(path: Path, content: bytes) -> None:
     new = path.with_suffix(".new")
     new.touch(mode=0o600)
-    new.write_bytes(msgspec.json.encode(state))
+    new.write_bytes(content)
     new.replace(path)
 
 

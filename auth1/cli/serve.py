@@ -21,6 +21,7 @@ from granian.server.mp import MPServer
 from auth1.config.settings import LogFormat, Settings
 from auth1.core import listening
 from auth1.core.log import LibraryFormatter, Log
+from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations
 from auth1.core.postgres.pooler import pooler_problem
 from auth1.core.supervisor import Supervisor
@@ -134,7 +135,7 @@ def bind(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; PORT names another"
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; set PORT to another port"
         ) from error
     return listener
 
@@ -169,12 +170,13 @@ async def _migrate(settings: Settings) -> None:
             return
         except (OSError, asyncpg.CannotConnectNowError) as error:
             if loop.time() > give_up_at:
-                raise StartError(f"the database cannot be reached: {str(error) or 'no answer'}") from error
+                reason = Hosts(settings.database_url).failure_reason(error)
+                raise StartError(f"the database cannot be reached: {reason}; check DATABASE_URL") from error
             await asyncio.sleep(0.2)
         except MigrationError as error:
             raise StartError(str(error)) from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-            raise StartError(f"the database refused: {error}") from error
+            raise StartError(f"the database refused: {error}; check DATABASE_URL") from error
 
 
 def _without_password(url: str) -> str:

@@ -16,6 +16,11 @@ Item = TypeVar("Item")
 SAMPLE_SECRETS = {"your-256-bit-secret-here", "your_twilio_token", "your_auth_token_here"}  # printed in guides
 MIN_SECRET_BYTES = 32  # HS256 needs a key as long as its hash (RFC 7518, 3.2)
 SECRET_COMMAND = "openssl rand -hex 32"  # noqa: S105  # how to generate one
+REQUIRED_EXAMPLES = {
+    "DATABASE_URL": "for example postgresql://auth1:password@localhost:5432/auth1_db",
+    "REDIS_URL": "for example redis://localhost:6379",
+    "JWT_SECRET": f"generate one: {SECRET_COMMAND}",
+}
 
 
 class Environment:
@@ -44,7 +49,8 @@ class Environment:
         """Return a variable that must be set."""
         value = self.text(name)
         if value is None and not any(problem.startswith(name) for problem in self.problems):
-            self.problems.append(f"{name} is required")
+            example = REQUIRED_EXAMPLES.get(name)
+            self.problems.append(f"{name} is required{f': {example}' if example else ''}")
         return value or ""
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:

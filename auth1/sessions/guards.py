@@ -39,7 +39,7 @@ async def _session(app: Services, request: Request[LoggedIn], rate_limit: Client
     A token with a wrong signature costs no read of Redis; a valid one costs one.
     """
     tenant = await find_tenant(app, request, rate_limit)
-    claims = app.signer.check(tenant, bearer_token(request))
+    claims = app.signer.check(tenant, bearer_token(request, "the token of a user's session"))
     user = await app.sessions.find(tenant, claims.sid)
     if user is None:
         raise SessionRevoked

@@ -52,7 +52,7 @@ def check(raw: Mapping[str, Any], fields: FieldMap, *, trust_unverified: bool = 
             rejected = rejected or reason
     external_id = _external_id(row)
     if not identifiers and (external_id is None or not unverified):
-        raise _error("phone", _missing(unverified))
+        raise _error(next(iter(unverified), "phone"), _missing(unverified))
     banned_until = _ban(row)
     reason = _converted("ban_reason", _text(row, "ban_reason"))
     return Row(

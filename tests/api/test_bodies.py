@@ -53,6 +53,23 @@ async def test_invalid_json_or_utf_8_is_bad_json(api: ApiClient, tenant: dict[st
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "The body is empty: send a JSON object."),
+        (b"\n", "The body is empty: send a JSON object."),
+        (
+            b'{\n  "phone": "+15551234567",\n}',
+            "The body is not valid JSON: trailing comma in object, in line 3 (byte 29).",
+        ),
+        (b"{'phone': '+15551234567'}", "The body is not valid JSON: object keys must be strings, in line 1 (byte 1)."),
+        (b'{"phone": "+15551234567"', "The body is not valid JSON in UTF-8."),
+    ],
+)
+async def test_bad_json_names_its_place(api: ApiClient, tenant: dict[str, str], body: bytes, detail: str) -> None:
+    assert (await send(api, REQUEST, tenant, body)).json()["detail"] == detail
+
+
 @pytest.mark.parametrize("document", ["null", "true", "0", "[]", '"phone"', '["phone"]', "-1e400", "1" * 5000])
 async def test_json_that_is_not_an_object_fails_validation(
     api: ApiClient, tenant: dict[str, str], document: str

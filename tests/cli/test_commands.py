@@ -259,14 +259,18 @@ async def test_missing_variables_exit_with_2_and_are_all_listed(run: Run, comman
     ended = await run(*command, DATABASE_URL="", REDIS_URL="", JWT_SECRET="")
 
     assert (ended.code, ended.out) == (2, "")
-    named = [f"auth1: {name} is required" for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET")]
-    assert sorted(ended.err.splitlines()) == sorted(named)
+    assert sorted(ended.err.splitlines()) == [
+        "auth1: DATABASE_URL is required: for example postgresql://auth1:password@localhost:5432/auth1_db",
+        "auth1: JWT_SECRET is required: generate one: openssl rand -hex 32",
+        "auth1: REDIS_URL is required: for example redis://localhost:6379",
+    ]
 
 
 async def test_migrate_requires_only_the_database(run: Run) -> None:
     ended = await run("migrate", DATABASE_URL="", REDIS_URL="", JWT_SECRET="")
 
-    assert ended == (2, "", "auth1: DATABASE_URL is required\n")
+    example = "postgresql://auth1:password@localhost:5432/auth1_db"
+    assert ended == (2, "", f"auth1: DATABASE_URL is required: for example {example}\n")
 
 
 @pytest.mark.parametrize("command", [["migrate"], ["migrate", "--check"], ["tenants", "list"]])

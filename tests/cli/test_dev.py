@@ -1,11 +1,13 @@
 """`auth1 dev`: a complete Auth1 on a machine without servers."""
 
+import asyncio
 import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +135,7 @@ async def test_ctrl_c_stops_all_processes(directory: Path, logs: Callable[[], Pa
         assert all(is_locked(directory / name / "server.lock") for name in SERVERS)
         assert is_private(directory)
         assert is_private(directory / "dev.json")
+        assert is_private(directory / "env")
 
         await interrupt(server)
 
@@ -154,6 +157,27 @@ async def test_second_start_keeps_data_and_keys(directory: Path, logs: Callable[
         verified = paste(curls[1].replace("THE CODE", await last_code(again)))
         assert (verified["user_id"], verified["is_new_user"]) == (user, False)
         await interrupt(again)
+
+
+async def test_printed_command_lists_tenants_in_another_shell(directory: Path, logs: Callable[[], Path]) -> None:
+    async with start(directory, logs()) as server:
+        [command] = re.findall(r"other commands +(.+)", server.text())
+        command = command.replace(".venv/bin/auth1", shlex.join([sys.executable, "-m", "auth1"]))
+
+        listed = await asyncio.to_thread(subprocess.check_output, ["sh", "-c", command], env={}, text=True)
+
+        assert re.fullmatch(r"tn_\w+  demo +active +Demo\n", listed)
+        await interrupt(server)
+
+
+async def test_webhook_of_the_same_machine_is_accepted(directory: Path, logs: Callable[[], Path]) -> None:
+    async with start(directory, logs()) as server:
+        [key] = re.findall(r"auth1_sk_demo_\w+", server.text())
+        webhook = {"url": "http://localhost:8081/webhooks", "events": ["*"]}
+        made = await server.client.post("/api/tenant/webhooks", json=webhook, headers={"x-api-key": key})
+
+        assert (made.status_code, made.json().get("url")) == (201, webhook["url"])
+        await interrupt(server)
 
 
 async def test_start_after_kill_9_succeeds(directory: Path, logs: Callable[[], Path]) -> None:
@@ -179,7 +203,7 @@ async def test_configured_servers_are_used(
     given = {"DATABASE_URL": database_url, "REDIS_URL": redis_server.url(), "RATE_LIMIT_MAX": "1000000"}
 
     async with start(directory, logs(), **given) as server:
-        assert os.listdir(directory) == ["dev.json"]
+        assert sorted(os.listdir(directory)) == ["dev.json", "env"]
         ask, answer, _ = printed_curls(server.text())
         paste(ask)
         assert (paste(answer.replace("THE CODE", await last_code(server))))["verified"] is True

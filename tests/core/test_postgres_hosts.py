@@ -1,6 +1,7 @@
 """Connecting to one of several hosts: a busy host is waited for, and others are tried beside it."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -111,3 +112,23 @@ async def test_hosts_that_do_not_respond_raise_a_timeout(serve: Serve) -> None:
         await Hosts(URL).connect(0.04)
 
     assert (busy.attempts, other.attempts) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "no answer from busy:5432,other:5432"),
+        (ConnectionRefusedError(111, "refused"), "no server listens at busy:5432,other:5432"),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed ('127.0.0.1', 1)"),
+            "no server listens at busy:5432,other:5432",
+        ),
+        (socket.gaierror(-2, "unknown"), "the host name in busy:5432,other:5432 cannot be resolved"),
+        (asyncpg.CannotConnectNowError("the database system is starting up"), "the database system is starting up"),
+        (asyncpg.PostgresConnectionError(), "PostgresConnectionError"),
+    ],
+)
+def test_failure_reason_names_host_and_cause_but_no_password(error: Exception, reason: str) -> None:
+    url = URL.replace("user@", "user:database-secret@")
+
+    assert Hosts(url).failure_reason(error) == reason

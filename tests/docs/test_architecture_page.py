@@ -31,7 +31,9 @@ def test_quoted_file_defines_the_quoted_name(file: str, name: str) -> None:
 
 
 def test_page_lists_every_package() -> None:
-    in_code = {path.stem for path in (ROOT / "auth1").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    in_code = {
+        path.stem for path in (ROOT / "auth1").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
 
     assert in_code - {"__init__"} - set(packages_of_page()) == set()
 

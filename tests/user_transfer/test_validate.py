@@ -59,7 +59,9 @@ def test_unverified_user_without_external_id_is_rejected() -> None:
     with pytest.raises(ValidationFailed) as rejected:
         validate.check({"email": EMAIL, "email_verified": False}, field_map.parse("", None))
 
-    assert "Must be verified, or the row must have an external_id" in rejected.value.errors[0].message
+    [error] = rejected.value.errors
+    assert error.field == "email"
+    assert "Must be verified, or the row must have an external_id" in error.message
 
 
 @pytest.mark.parametrize(

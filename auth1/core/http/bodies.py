@@ -14,6 +14,8 @@ from auth1.errors import BadJson, ValidationFailed
 Answer = tuple[int, bytes, bytes | Stream]  # status, content type, body
 
 MAX_NESTING = 64  # of JSON
+LINE_FEED = b"\n"
+_MALFORMED = re.compile(r"JSON is malformed: ([a-zA-Z',:{}\[\] -]+) \(byte ([0-9]+)\)")  # msgspec's text
 # One that has no end lasts to the end of the body: otherwise each quote in it would be the start of another search.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
@@ -48,8 +50,19 @@ def decode_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise ValidationFailed(errors=[schemas.field_error(error, decoder.type)]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadJson from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadJson(_json_problem(raw, str(error))) from None
+
+
+def _json_problem(raw: bytes, problem: str) -> str | None:
+    """Say where a body stops being JSON, without what it contains; None: the default."""
+    if not raw.strip():
+        return "The body is empty: send a JSON object."
+    found = _MALFORMED.fullmatch(problem)
+    if found is None:
+        return None
+    reason, place = found.groups()
+    return f"The body is not valid JSON: {reason}, in line {raw.count(LINE_FEED, 0, int(place)) + 1} (byte {place})."
 
 
 def _is_nested_deeper(raw: bytes, levels: int) -> bool:

@@ -111,11 +111,13 @@ class Guard:
         """
         target = parse_url(url)
         if target.scheme == "http" and not self._allowed_networks:
-            raise UrlNotAllowed("Must begin with https://.")
+            raise UrlNotAllowed(
+                "Must begin with https://; WEBHOOK_ALLOWED_NETWORKS allows http:// to private networks."
+            )
         if target.address is not None and not self._is_allowed(target.address, target):
             raise UrlNotAllowed("Must not name a private or reserved address.")
         if target.host == self._own[0] and (not self._allowed_networks or target.port == self._own[1]):
-            raise UrlNotAllowed("Must not lead to Auth1 itself.")
+            raise UrlNotAllowed("Must not name the host of APP_URL, which is Auth1 itself.")
         return target
 
     async def find_address(self, url: str) -> str:

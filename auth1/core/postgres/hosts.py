@@ -6,6 +6,7 @@ suitable. A single host is connected to as it is.
 """
 
 import asyncio
+import socket
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +25,18 @@ class Hosts:
         user, at, hosts = parts.netloc.rpartition("@")
         self._urls = [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
         self._last = self._urls[0]
+        self._names = hosts or "the socket"
+
+    def failure_reason(self, error: Exception) -> str:
+        """Say why no connection could be opened: the host and the cause, without user and password."""
+        match error:
+            case TimeoutError():
+                return f"no answer from {self._names}"
+            case socket.gaierror():
+                return f"the host name in {self._names} cannot be resolved"
+            case OSError() if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+                return f"no server listens at {self._names}"
+        return str(error) or type(error).__name__
 
     async def connect(self, timeout_s: float, **options: Any) -> asyncpg.Connection:
         """Return a connection. Raises TimeoutError, or the error of a host."""

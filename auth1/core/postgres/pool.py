@@ -84,7 +84,7 @@ class Postgres:
         except UNAVAILABLE_ERRORS as error:
             if required:
                 await self.stop()
-                raise Unavailable(f"The database cannot be reached: {str(error) or 'no answer'}") from error
+                raise Unavailable(f"The database cannot be reached: {self._hosts.failure_reason(error)}") from error
             self._log.warn("database is unavailable", reason=type(error).__name__)
 
     async def _connect(self) -> asyncpg.Connection:
