@@ -25,13 +25,12 @@ import uvloop
 
 from auth1.dev.processes import free_port
 from bench.accounts import pss_mib
-from bench.client import Connection, Response
+from bench.client import Response, exchange
 from bench.faults import FAULTS, Fault, Site, rolling_restarts
 from bench.nginx import nginx
 from bench.phones import phones
 from bench.stage import set_up
 
-TIMEOUT_S = 15.0
 RECOVERY_S = 3.0  # between two phases, still under load and counted with the earlier one
 
 
@@ -94,7 +93,7 @@ class Load:
         if await self._post("/api/auth/request", {"phone": phone}) is None:
             return
         self.acknowledged.add(phone)
-        code = await self._send(self._codes_port, f"GET /codes/{phone} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        code = await exchange(self._codes_port, f"GET /codes/{phone} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         if code.status == 200:
             await self._post("/api/auth/verify", {"phone": phone, "code": code.body.decode()})
         else:
@@ -105,7 +104,7 @@ class Load:
         raw = msgspec.json.encode(body)
         head = f"POST {path} HTTP/1.1\r\n{self._headers}content-length: {len(raw)}\r\n\r\n".encode()
         try:
-            response = await self._send(self._port, head + raw)
+            response = await exchange(self._port, head + raw)
         except TimeoutError:
             self.failures["timeout"] += 1
         except OSError as error:
@@ -116,15 +115,6 @@ class Load:
                 return response
             self.failures[_kind(response)] += 1
         return None
-
-    @staticmethod
-    async def _send(port: int, request: bytes) -> Response:
-        async with asyncio.timeout(TIMEOUT_S):
-            connection = await Connection.open(port)
-            try:
-                return await connection.send(request)
-            finally:
-                connection.close()
 
 
 def _kind(response: Response) -> str:
@@ -155,7 +145,7 @@ async def measure(site: Site, proxy_port: int, faults: Sequence[Fault], seconds:
         print(_line(phases[-1]), flush=True)
     running.cancel()
     await load.drain()
-    counts = (await Load._send(codes_port, b"GET /counts HTTP/1.1\r\nhost: localhost\r\n\r\n")).json()
+    counts = (await exchange(codes_port, b"GET /counts HTTP/1.1\r\nhost: localhost\r\n\r\n")).json()
     lost = sum(1 for phone in load.acknowledged if not counts.get(phone))
     doubled = sum(1 for count in counts.values() if count > 1)
     return Report(phases, len(load.acknowledged), lost, doubled, round(before, 1), round(after, 1))

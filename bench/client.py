@@ -9,6 +9,7 @@ import re
 from time import perf_counter
 from typing import Any, NamedTuple, Self
 
+EXCHANGE_S = 15.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
@@ -161,6 +162,16 @@ class Person:
     async def _post(self, path: str, body: str) -> Response:
         head = f"POST {path} HTTP/1.1\r\n{self._headers}content-length: {len(body)}\r\n\r\n"
         return await self._api.send((head + body).encode())
+
+
+async def exchange(port: int, request: bytes) -> Response:
+    """Send a request on a connection of its own. Raises OSError, and TimeoutError after 15 s."""
+    async with asyncio.timeout(EXCHANGE_S):
+        connection = await Connection.open(port)
+        try:
+            return await connection.send(request)
+        finally:
+            connection.close()
 
 
 def expect(response: Response, status: int) -> Response:

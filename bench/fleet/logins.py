@@ -15,11 +15,10 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from bench.client import Connection, Response
+from bench.client import Response, exchange
 from bench.phones import phones
 from bench.wire import Wire
 
-TIMEOUT_S = 15.0
 RETRY_AFTER_S = 1.0
 CODE_S = 30.0  # the outbox sends a message again when its claim of 15 s is over
 POLL_S = 0.05
@@ -125,7 +124,7 @@ class Logins:
     async def _read_code(self, phone: str, reasons: list[str]) -> str:
         end = perf_counter() + CODE_S
         question = f"GET /codes/{phone} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
-        while (code := await self._exchange(self._codes_port, question)).status != 200:
+        while (code := await exchange(self._codes_port, question)).status != 200:
             if perf_counter() >= end:
                 self.without_code.append(phone)
                 raise Failed(" after ".join(["no code arrived", *reasons[-1:]]))
@@ -144,7 +143,7 @@ class Logins:
         for attempt in itertools.count():
             self.requests += 1
             try:
-                response: Response | None = await self._exchange(self._port, request)
+                response: Response | None = await exchange(self._port, request)
             except (OSError, TimeoutError) as error:
                 response, reason = None, f"{path} {type(error).__name__}"
             if response is not None:
@@ -166,15 +165,6 @@ class Logins:
             reasons.append(reason)
             await asyncio.sleep(RETRY_AFTER_S * random.uniform(1.0, 2.0))
         raise AssertionError
-
-    @staticmethod
-    async def _exchange(port: int, request: bytes) -> Response:
-        async with asyncio.timeout(TIMEOUT_S):
-            connection = await Connection.open(port)
-            try:
-                return await connection.send(request)
-            finally:
-                connection.close()
 
 
 def error_code(response: Response) -> str:

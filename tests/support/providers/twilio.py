@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qsl
 
+from tests.support.connections import Connections
+
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "a token that only the tests know"
 SERVICE_SID = "MG" + "0" * 32
@@ -95,32 +97,19 @@ class TwilioServer:
         return found[1]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._connections.open(self.port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connections.close()
 
     def __post_init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = Connections(self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            while not writer.is_closing() and (request := await self._read(reader)) is not None:
-                self.requests.append(request)
-                await (self.script.pop(0) if self.script else self.behaviour)(request, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            self._tasks.discard(task)
+        while not writer.is_closing() and (request := await self._read(reader)) is not None:
+            self.requests.append(request)
+            await (self.script.pop(0) if self.script else self.behaviour)(request, writer)
 
     async def _read(self, reader: asyncio.StreamReader) -> Request | None:
         head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
