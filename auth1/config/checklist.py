@@ -194,7 +194,7 @@ def _sms(settings: Settings) -> Iterator[Finding]:
             "SMS",
             "warn",
             "No SMS provider is configured.",
-            "set TWILIO_ACCOUNT_SID and its companions, or AWS_SNS_REGION",
+            "set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_MESSAGING_SERVICE_SID, or AWS_SNS_REGION",
         )
     elif "console" in settings.sms_providers:
         yield Finding(

@@ -170,7 +170,7 @@ async def update_key(app: Services, manager: TenantAdmin, key_id: str, patch: Ke
         setting_rules.check_origins(patch.allowed_origins)
     updated = await store.update_key(app.postgres, manager.tenant_id, key_id, patch, manager.context)
     if updated is None:
-        raise NotFound
+        raise NotFound("The tenant has no API key with this id.")
     if updated.ended:
         raise Conflict("This key is revoked or expired; create a new one.")
     if updated.events:
@@ -183,7 +183,7 @@ async def rotate_key(app: Services, manager: TenantAdmin, key_id: str, rotation:
     tenant_id = manager.tenant_id
     found = await store.find_key(app.postgres, tenant_id, key_id)
     if found is None:
-        raise NotFound
+        raise NotFound("The tenant has no API key with this id.")
     key = api_keys.make(*found)
     made = await store.rotate_key(app.postgres, tenant_id, key_id, key, rotation.grace_in, manager.context)
     if made is None:
@@ -195,7 +195,7 @@ async def revoke_key(app: Services, manager: TenantAdmin, key_id: str) -> None:
     """Revoke a key at once. Raises NotFound."""
     events = await store.revoke_key(app.postgres, manager.tenant_id, key_id, manager.context)
     if events is None:
-        raise NotFound
+        raise NotFound("The tenant has no API key with this id.")
     if events:
         await publish(app, manager, events)
 

@@ -35,6 +35,17 @@ async def test_admin_api_is_disabled_without_an_admin_token(start_app: Started) 
         assert (answer.status_code, answer.json()["code"]) == (403, "admin_disabled")
 
 
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({}, "This needs the header Authorization: Bearer with the operator's ADMIN_TOKEN."),
+        ({"authorization": "Bearer wrong"}, "The bearer token is not the operator's ADMIN_TOKEN."),
+    ],
+)
+async def test_missing_or_wrong_admin_token_is_named(api: ApiClient, headers: dict[str, str], detail: str) -> None:
+    assert (await api.client.get(TENANTS, headers=headers)).json()["detail"] == detail
+
+
 @pytest.mark.parametrize(("method", "end"), [route for route in ROUTES if route[1]])
 async def test_unknown_tenant_is_not_found(api: ApiClient, method: str, end: str) -> None:
     body: dict[str, object] | None = {"kind": "pk"} if end.endswith("keys") else {}

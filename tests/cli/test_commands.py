@@ -228,8 +228,8 @@ async def test_rotated_key_and_successor_are_valid_during_the_grace_period(run: 
         (["tenants", "create", "X", "--slug", "new", "--setting", "nonsense=3"], "  settings.nonsense: "),
         (["keys", "create", "--tenant", "nobody", "--kind", "pk"], "There is no tenant nobody."),
         (["keys", "create", "--tenant", "{slug}", "--kind", "pk", "--origin", "example.com"], "  allowed_origins"),
-        (["keys", "revoke", "key_nothing", "--tenant", "{slug}"], "Not found."),
-        (["keys", "rotate", "key_nothing", "--tenant", "{slug}"], "Not found."),
+        (["keys", "revoke", "key_nothing", "--tenant", "{slug}"], "The tenant has no API key with this id."),
+        (["keys", "rotate", "key_nothing", "--tenant", "{slug}"], "The tenant has no API key with this id."),
         (["keys", "rotate", "key_nothing", "--tenant", "{slug}", "--grace-in", "-1"], "  grace_in: "),
     ],
 )

@@ -125,7 +125,7 @@ async def test_hosts_that_do_not_respond_raise_a_timeout(serve: Serve) -> None:
         ),
         (socket.gaierror(-2, "unknown"), "the host name in busy:5432,other:5432 cannot be resolved"),
         (asyncpg.CannotConnectNowError("the database system is starting up"), "the database system is starting up"),
-        (asyncpg.PostgresConnectionError(), "PostgresConnectionError"),
+        (OSError(), "OSError"),
     ],
 )
 def test_failure_reason_names_host_and_cause_but_no_password(error: Exception, reason: str) -> None:
