@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Describe all commands."""
-    root = argparse.ArgumentParser(prog="auth1", description="Self-hosted phone and email authentication.")
+    text = "Self-hosted phone and email authentication. Begin with `auth1 dev`. All other commands but `version` and\n"
+    text += "`openapi` need DATABASE_URL, and most of them REDIS_URL and JWT_SECRET: see docs/configuration.md."
+    root = argparse.ArgumentParser(prog="auth1", description=text)
     root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_command(commands, "serve", "Migrate the database, then serve.", "auth1 serve")
@@ -105,7 +107,7 @@ def _add_users(acts: Commands) -> None:
     for command, formats in ((bring, ("ndjson", "csv", "json")), (export, ("ndjson", "csv"))):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         command.add_argument("--format", choices=formats, help="format of the file (default: by its suffix, or ndjson)")
-        command.add_argument("file", metavar="FILE", help="- for stdin or stdout")
+        command.add_argument("file", metavar="FILE", help="the file; - for stdin or stdout")
 
 
 def _add_audit(acts: Commands) -> None:
@@ -131,7 +133,7 @@ def _add_fraud(acts: Commands) -> None:
     text = "List what was loaded, with its size and time."
     listing = add_command(acts, "datasets", text, "auth1 fraud datasets --json", "auth1.cli.fraud:show_datasets")
     for command in (prefixes, networks):
-        command.add_argument("file", metavar="FILE", nargs="?", help="- for stdin")
+        command.add_argument("file", metavar="FILE", nargs="?", help="the file; - for stdin")
         command.add_argument("--remove", action="store_true", help="remove what was loaded")
     text = "Evaluate stored decisions of each tenant under its policy with the changes of a file. Nothing is changed."
     replay = add_command(

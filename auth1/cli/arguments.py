@@ -11,7 +11,7 @@ def add_tenants(acts: Commands) -> None:
     example = "auth1 tenants create 'My App' --slug myapp --setting otp_length=8"
     text = "Create a tenant and print its keys. They are shown once."
     create = add_command(acts, "create", text, example, "auth1.cli.commands:create_tenant")
-    create.add_argument("name")
+    create.add_argument("name", help="the name that users see")
     create.add_argument("--slug", required=True, help="part of the tenant's keys: a-z, 0-9 and -")
     example = (
         "auth1 tenants update myapp --setting brand_color=#0f766e --logo logo.png\n"
@@ -24,7 +24,11 @@ def add_tenants(acts: Commands) -> None:
     update.add_argument("--remove-logo", action="store_true", help="show the name instead of a logo")
     for command in (create, update):
         command.add_argument(
-            "--setting", action="append", default=[], metavar="NAME=JSON", help="may be given many times"
+            "--setting",
+            action="append",
+            default=[],
+            metavar="NAME=JSON",
+            help="a tenant setting; may be given many times",
         )
     listing = add_command(acts, "list", "List tenants.", "auth1 tenants list --json", "auth1.cli.commands:list_tenants")
     text = "Move a tenant to the empty database in TARGET_DATABASE_URL. After an interruption run it again."
@@ -42,7 +46,7 @@ def add_keys(acts: Commands) -> None:
     create = add_command(
         acts, "create", "Create a key and print it. It is shown once.", example, "auth1.cli.commands:create_key"
     )
-    create.add_argument("--kind", required=True, choices=("pk", "sk", "test"))
+    create.add_argument("--kind", required=True, choices=("pk", "sk", "test"), help="publishable, secret or sandbox")
     create.add_argument(
         "--origin", action="append", default=[], help="a web origin that may use the key; may be given many times"
     )
@@ -64,7 +68,7 @@ def add_keys(acts: Commands) -> None:
     example = "auth1 keys revoke key_01… --tenant myapp"
     revoke = add_command(acts, "revoke", "Revoke a key at once.", example, "auth1.cli.commands:revoke_key")
     for command in (rotate, revoke):
-        command.add_argument("key_id")
+        command.add_argument("key_id", help="id of the key: auth1 keys list")
     for command in (create, listing, rotate, revoke):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         add_json(command)
@@ -78,7 +82,7 @@ def add_apps(acts: Commands) -> None:
         "  auth1 apps create 'Billing service' --tenant myapp --kind machine --scope invoices:read"
     )
     create = add_command(acts, "create", text, example, "auth1.cli.apps:create_application")
-    create.add_argument("name")
+    create.add_argument("name", help="the name that users see")
     create.add_argument(
         "--kind",
         required=True,
@@ -105,7 +109,7 @@ def add_apps(acts: Commands) -> None:
     example = "auth1 apps delete app_01… --tenant myapp"
     delete = add_command(acts, "delete", "Delete an application.", example, "auth1.cli.apps:delete_application")
     for command in (update, rotate, delete):
-        command.add_argument("client_id")
+        command.add_argument("client_id", help="id of the application: auth1 apps list")
     for command in (create, listing, update, rotate, delete):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         add_json(command)
@@ -141,7 +145,7 @@ def add_hosts(acts: Commands) -> None:
         run = f"auth1.cli.hosts:{act.replace('-', '_')}"
         command = add_command(acts, act, text, f"auth1 hosts {act} {name}--tenant myapp", run)
         if name:
-            command.add_argument("host")
+            command.add_argument("host", help="name of the host")
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         add_json(command)
 
