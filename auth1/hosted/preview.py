@@ -17,6 +17,8 @@ from auth1.hosted import account_views, endings, views
 from auth1.hosted.records import Login, Step
 from auth1.hosted.visits import Visit
 from auth1.identifiers import parse_email, parse_phone
+from auth1.oauth import logout
+from auth1.oauth.codes import AuthorizationResponse
 from auth1.oauth.issuers import issuer_of
 from auth1.oauth.requests import AuthorizationRequest, encode_request
 from auth1.pages.headers import preview_policy
@@ -40,6 +42,10 @@ Page = Literal[
     "done",
     "expired",
     "proof",
+    "sandbox_link",
+    "leave",
+    "logout",
+    "signed_out",
     "my_account",
     "remove_phone",
     "erase",
@@ -158,6 +164,12 @@ def _page(visit: Visit, page: Page) -> Response:
             return views.account_page(visit, _EMAIL.masked)
         case "consent":
             return views.consent_page(visit, login)
+    return _last_page(visit, login, page)
+
+
+def _last_page(visit: Visit, login: Login, page: Page) -> Response:
+    """Return a page at the end of a login, or on its way."""
+    match page:
         case "refused":
             return endings.refused_page(visit, login, "banned")
         case "done":
@@ -167,6 +179,14 @@ def _page(visit: Visit, page: Page) -> Response:
         case "proof":
             work = PowChallenge("SHA-256", "0" * 64, "preview", 1, "0" * 64, 60)
             return views.proof_page(visit, _PHONE, work, "proceed")
+        case "sandbox_link":
+            return views.waiting_page(visit, login, "", is_confirmed=False, link=_RETURN_TO)
+        case "leave":  # by form_post, which leads nowhere by itself
+            return endings.leave_page(visit, login, AuthorizationResponse(_RETURN_TO, [("code", "")], "form_post"))
+        case "logout":
+            return logout.confirm_page(visit.request, visit.theme, [])
+        case "signed_out":
+            return logout.signed_out_page(visit.request, visit.theme)
     return _account_page(visit, page)
 
 

@@ -18,6 +18,7 @@ from auth1.oauth.responses import page_frame, page_theme, query_pairs, redirect
 from auth1.pages.errors import HTML
 from auth1.pages.forms import FIELD, check_origin, form_token, token_is_valid
 from auth1.pages.headers import form_page_headers, origin_of
+from auth1.pages.theme import Theme
 from auth1.services import Services
 from auth1.sessions import browser, store
 from auth1.sessions.browser import BrowserSession
@@ -69,7 +70,7 @@ async def _logout(
     browser.clear_session(request, issuer.tenant, secure=secure)
     if logout.redirect_to is not None:
         return redirect(request, logout.redirect_to)
-    return _page(request, "logged_out_title", "logged_out")
+    return signed_out_page(request, page_theme(request, parameters.get("ui_locales", "")))
 
 
 async def _read(
@@ -112,20 +113,24 @@ def _confirm_page(
     app: Services, request: Request[Issuer], session: BrowserSession, parameters: Mapping[str, str]
 ) -> Response:
     token = form_token(app.keyring, *_context(session))
-    return _page(request, "logout_title", None, [*_known(parameters), (FIELD, token)])
+    theme = page_theme(request, parameters.get("ui_locales", ""))
+    return confirm_page(request, theme, [*_known(parameters), (FIELD, token)])
 
 
-def _page(
-    request: Request[Issuer], title: str, text: str | None, fields: list[tuple[str, str]] | None = None
-) -> Response:
-    theme = page_theme(request)
+def confirm_page(request: Request[Issuer], theme: Theme, fields: list[tuple[str, str]]) -> Response:
+    """Return the page that asks whether to sign out. `fields` are sent with its form."""
     frame = page_frame(request, theme)
+    title = STRINGS[theme.lang].login.fill("logout_title", brand=frame.brand)
     request.headers += form_page_headers(theme)
-    fill = STRINGS[theme.lang].login.fill
-    if text is None:
-        page = render_login(html.LOGIN_LOGOUT, frame, fill(title, brand=frame.brand), fields=fields)
-    else:
-        page = render_login(html.LOGIN_MESSAGE, frame, fill(title), text=fill(text), is_reported=False, url=None)
+    return Response(render_login(html.LOGIN_LOGOUT, frame, title, fields=fields).encode(), 200, HTML)
+
+
+def signed_out_page(request: Request[Issuer], theme: Theme) -> Response:
+    """Return the page after a logout that leads to no application."""
+    frame, strings = page_frame(request, theme), STRINGS[theme.lang].login
+    title, text = strings.logged_out_title, strings.logged_out
+    request.headers += form_page_headers(theme)
+    page = render_login(html.LOGIN_MESSAGE, frame, title, text=text, is_reported=False, url=None)
     return Response(page.encode(), 200, HTML)
 
 

@@ -10,12 +10,13 @@ from auth1.oauth.issuers import Issuer
 from auth1.pages.errors import HTML
 from auth1.pages.headers import form_page_headers
 from auth1.pages.script import SCRIPT
-from auth1.pages.theme import Theme
+from auth1.pages.theme import Theme, tenant_theme
 from auth1.templates import html, locales
 from auth1.templates.login_pages import Frame, render_login
 from auth1.templates.pages import Look
 from auth1.templates.strings import STRINGS
 
+MAX_LOCALES = 10  # of ui_locales that are read
 _NO_STORE = (b"cache-control", b"no-store")
 
 
@@ -27,13 +28,14 @@ def query_pairs(request: Request[Any]) -> list[tuple[str, str]]:
         raise BadRequest("The query is not valid UTF-8.") from None
 
 
-def page_theme(request: Request[Issuer]) -> Theme:
-    """Return the look of a page of the tenant, in a language that the browser accepts."""
+def page_theme(request: Request[Issuer], ui_locales: str = "") -> Theme:
+    """Return the look of a page of the tenant, in a language of `ui_locales`, or one that the browser accepts."""
     settings = request.caller.tenant.settings
     branding = settings.branding(request.caller.tenant.name)
     header = b",".join(request.values(b"accept-language")).decode("latin-1")
-    language = locales.find(STRINGS, *locales.parse_accept_language(header), settings.default_locale)
-    return Theme(language, branding.color, branding.logo_url)
+    named = [tag for tag in map(locales.parse_hint, ui_locales.split()[:MAX_LOCALES]) if tag is not None]
+    language = locales.find(STRINGS, *named, *locales.parse_accept_language(header), settings.default_locale)
+    return tenant_theme(branding, language)
 
 
 def page_frame(request: Request[Issuer], theme: Theme, token: str = "") -> Frame:

@@ -39,7 +39,8 @@ STATE_SHOTS = {
     "login-states.png": (STATES[:4], 800),
     "login-account.png": (STATES[4:8], 620),
     "login-endings.png": (STATES[8:11], 420),
-    "account-states.png": (STATES[11:], 1150),
+    "login-leaving.png": (STATES[11:15], 720),
+    "account-states.png": (STATES[15:], 1150),
 }
 STATES_PAGE = """<!doctype html><html lang="en"><style>
 body{margin:12px;display:grid;grid-template-columns:repeat(COLUMNS,1fr);gap:12px;font:600 14px system-ui,sans-serif}

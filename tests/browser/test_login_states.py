@@ -29,13 +29,21 @@ async def check(page: Page, script: str) -> list[str]:
     return [*await axe.violations(page, script), *await accessibility.faults(page), *unreached]
 
 
+async def pages_of(site: Site) -> dict[str, str]:
+    """Return the HTML of each state, and of an error."""
+    key, settings = site.tenant["secret_key"], {"login_page": LOOK}
+    states = {state: await html_of(site.auth1, key, state, locale="de", settings=settings) for state in STATES}
+    unknown = f"/t/{site.tenant['slug']}/authorize?client_id=unknown"
+    error = await site.auth1.client.get(unknown, headers={"accept-language": "de"})
+    assert error.status_code == 400
+    return states | {"error": error.text}
+
+
 async def test_every_state_is_accessible(browser: Chromium, site: Site) -> None:
     script, found = axe.source(), {}
     async with browser.page() as page:
-        for state in STATES:
-            await page.show(
-                await html_of(site.auth1, site.tenant["secret_key"], state, locale="de", settings={"login_page": LOOK})
-            )
+        for state, text in (await pages_of(site)).items():
+            await page.show(text)
             await page.set_scheme(dark=False)
             await page.set_width(320, mobile=True)
             faults = await check(page, script)

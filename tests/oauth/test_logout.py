@@ -9,6 +9,7 @@ import pytest
 from tests.oauth.conftest import NewLoginApp
 from tests.oauth.login_app import LoginApp
 from tests.oauth.test_authorize import sign_in
+from tests.support.api_client import ApiClient
 
 LOGOUT_URI = "https://app.example.com/bye"
 
@@ -177,3 +178,18 @@ async def test_logout_ends_the_tokens_of_the_session(browser: httpx.AsyncClient,
 def expired(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ID tokens expire before they are issued."""
     monkeypatch.setattr("auth1.oauth.id_tokens.LIFE_S", -60)
+
+
+async def test_pages_have_the_look_of_the_tenant_and_the_wanted_language(
+    browser: httpx.AsyncClient, new_login_app: NewLoginApp, api: ApiClient
+) -> None:
+    app = await new_login_app(await api.tenant(login_page={"background_color": "#e0f2fe"}))
+    await sign_in(browser, app)
+    asked = await log_out(browser, app, ui_locales="fr-CA de")
+    origin = {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"}
+    ended = await browser.post(f"{app.path}/logout", data=fields_of(asked), headers=origin)
+
+    for answer in (asked, ended):
+        assert '<html lang="fr"' in answer.text
+        assert "--ground:#e0f2fe" in answer.text
+    assert not await is_live(app)
