@@ -8,6 +8,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from functools import lru_cache
@@ -139,7 +140,8 @@ class SmtpServer:
         """Close every connection, as a restart does."""
         for protocol in self._protocols:
             if isinstance(protocol.transport, asyncio.Transport):
-                protocol.transport.abort()
+                with suppress(AttributeError):  # of asyncio in Python 3.11.2, for a connection that was closed twice
+                    protocol.transport.abort()
             if protocol._handler_coroutine is not None:
                 protocol._handler_coroutine.cancel()
         self._protocols.clear()
