@@ -1,5 +1,6 @@
 """The OAuth endpoints of a tenant: token, userinfo, introspect, revoke, public keys and metadata."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 from msgspec import structs
@@ -102,13 +103,16 @@ async def _refresh_token_state(app: Services, issuer: Issuer, client: Client, to
     grant = await grants.find_grant(app.postgres, issuer.tenant.id, token.row_id)
     if grant is None or grant.client_id != client.client_id or token.number < grant.refreshes:
         return TokenState(active=False)
+    expires_at = grant.refreshable_until(issuer.tenant.settings.session_idle_after)
+    if expires_at <= time.time():
+        return TokenState(active=False)
     return TokenState(
         active=True,
         iss=issuer.url,
         sub=grant.user_id,
         client_id=grant.client_id,
         scope=" ".join(grant.scopes),
-        exp=int(grant.expires_at),
+        exp=int(expires_at),
         sid=grant.session_id,
         gid=token.row_id,
         test=issuer.tenant.sandbox,

@@ -64,7 +64,12 @@ class FoundGrant(NamedTuple):
     scopes: list[str]
     refreshes: int
     expires_at: float
+    used_at: float  # the last refresh, or the login
     profile: UserProfile
+
+    def refreshable_until(self, idle_after: int) -> float:
+        """Return until when its refresh token is valid, unless it is used before."""
+        return min(self.expires_at, self.used_at + idle_after)
 
 
 class _RedeemCode(NamedTuple):
@@ -133,6 +138,7 @@ class _FoundGrant(NamedTuple):
     scopes: list[str]
     refreshes: int
     expires_at: float
+    used_at: float
     phone: str | None
     email: str | None
     metadata: str
@@ -204,7 +210,7 @@ async def find_grant(postgres: Postgres, tenant_id: str, grant_id: str) -> Found
     [row] = await postgres.call(_FIND_GRANT, _FindGrant(tenant_id, grant_id))
     if row.client_id is None:
         return None
-    return FoundGrant(row.client_id, *row[1:6], UserProfile(*row[6:]))
+    return FoundGrant(row.client_id, *row[1:7], UserProfile(*row[7:]))
 
 
 async def revoke_grant(

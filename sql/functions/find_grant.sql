@@ -10,6 +10,7 @@ create type found_grant as (
   scopes text[],
   refreshes int,
   expires_at float8,
+  used_at float8,                 -- the last refresh, or the login
   phone text,
   email text,
   metadata text,
@@ -33,7 +34,7 @@ begin
     return result;
   end if;
   select g.client_id, g.user_id, g.session_id, g.scopes, g.refreshes, extract(epoch from g.expires_at)::float8,
-    i.phone, i.email, u.metadata::text, u.user_metadata::text
+    extract(epoch from coalesce(g.refreshed_at, g.created_at))::float8, i.phone, i.email, u.metadata::text, u.user_metadata::text
   into result
   from users u
   cross join lateral (

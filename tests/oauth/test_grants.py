@@ -203,6 +203,21 @@ async def test_introspection_describes_both_tokens(login_app: LoginApp) -> None:
     assert "token_type" not in refresh
 
 
+async def test_refresh_token_is_active_as_long_as_it_can_be_exchanged(login_app: LoginApp) -> None:
+    idle_after = 30 * 24 * 3600
+    token = (await login_app.tokens())["refresh_token"]
+    state = (await login_app.post("introspect", token=token)).json()
+    used_at = await login_app.database.fetchval(
+        "select extract(epoch from created_at)::float8 from grants where client_id = $1", login_app.client_id
+    )
+
+    await login_app.database.execute(ENDINGS["idle"], login_app.client_id)
+
+    assert state["exp"] == int(used_at + idle_after)
+    assert not await login_app.is_active(token)
+    assert error(await login_app.refresh(token)) == (400, "invalid_grant")
+
+
 async def test_refresh_token_of_another_client_is_not_active(login_app: LoginApp, new_login_app: NewLoginApp) -> None:
     tokens, other = await login_app.tokens(), await new_login_app(tenant=login_app.tenant)
 
