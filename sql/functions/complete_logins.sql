@@ -1,9 +1,11 @@
--- The users of hosted logins are known: keep their sessions, mark these as those of browsers, and replace the cookie in all
--- logins of each browser. The next step is the profile, for an identifier that is missing; the consent; or the end, with the
+-- The users of hosted logins are known: keep their sessions, mark these as those of browsers, and replace the cookie in the
+-- newest logins of each browser. A program can begin thousands with one cookie: older ones keep a cookie that the browser no
+-- longer has, and expire. The next step is the profile, for an identifier that is missing; the consent; or the end, with the
 -- first code for the application. A request whose login is not waiting for a user changes nothing.
 -- Locks: the logins of a browser in one order, so that two tabs wait for each other; the user, so that an erasure does not
 -- miss the row; the session. A browser is at most once in a batch. A batch waits for none of them: a request for a row that
--- is locked by another transaction is left out of the result, and its caller repeats it singly.
+-- is locked by another transaction, or of a browser with more logins, is left out of the result, and its caller repeats it
+-- singly.
 create type complete_login as (
   tenant_id text,
   login_id text,
@@ -42,11 +44,15 @@ declare
   judged judged_login[];
   logins_locked bigint;
   others boolean;
+  max_tabs constant int := 50;    -- logins of a browser that get its new cookie, beside the completed one
 begin
   -- 1. Lock.
   if cardinality(requests) = 1 then
     perform from logins l
-    where l.tenant_id = requests[1].tenant_id and l.browser_digest = requests[1].browser_digest
+    where l.tenant_id = requests[1].tenant_id and l.browser_digest = requests[1].browser_digest and l.id = any(array(
+      select n.id from logins as n
+      where n.tenant_id = requests[1].tenant_id and n.browser_digest = requests[1].browser_digest
+      order by n.expires_at desc, n.id desc limit max_tabs + 1) || requests[1].login_id)
     order by l.expires_at, l.id for no key update;
     get diagnostics logins_locked = row_count;
     others := logins_locked > 1;
@@ -61,11 +67,13 @@ begin
     cross join lateral (
       select count(*) as number from (
         select from logins l where l.tenant_id = r.tenant_id and l.browser_digest = r.browser_digest
-        order by l.expires_at, l.id for no key update skip locked
+        order by l.expires_at, l.id limit max_tabs + 1 for no key update skip locked
       ) as free
     ) as f
     cross join lateral (
-      select count(*) as number from logins l where l.tenant_id = r.tenant_id and l.browser_digest = r.browser_digest
+      select count(*) as number from (
+        select from logins l where l.tenant_id = r.tenant_id and l.browser_digest = r.browser_digest limit max_tabs + 1
+      ) as existing
     ) as e
     cross join lateral (
       select from users u where u.tenant_id = r.tenant_id and u.id = r.user_id for key share skip locked
@@ -73,7 +81,7 @@ begin
     cross join lateral (
       select from sessions s where s.tenant_id = r.tenant_id and s.id = r.session_id for no key update skip locked
     ) as opened
-    where f.number = e.number;
+    where f.number = e.number and e.number <= max_tabs;
   end if;
 
   -- 2. Judge. A statement after the lock sees what was committed during the wait.
@@ -108,7 +116,10 @@ begin
     if others then
       update logins l set browser_digest = (j.request).new_digest
       from unnest(judged) as j
-      where l.tenant_id = (j.request).tenant_id and l.browser_digest = (j.request).browser_digest;
+      where l.tenant_id = (j.request).tenant_id and l.id = any(array(
+        select n.id from logins as n
+        where n.tenant_id = (j.request).tenant_id and n.browser_digest = (j.request).browser_digest
+        order by n.expires_at desc, n.id desc limit max_tabs));
     end if;
     update sessions s set kind = 'browser', amr = (j.request).amr
     from unnest(judged) as j

@@ -9,6 +9,7 @@ from tests.hosted.browser import Browser
 from tests.hosted.conftest import CODE, Site
 
 EXPIRED = "This sign-in has expired"
+MAX_TABS = 50  # of sql/functions/complete_logins.sql
 
 
 async def expire(site: Site, path: str) -> None:
@@ -102,6 +103,26 @@ async def test_two_logins_of_one_browser_both_continue(site: Site, browser: Brow
 
     assert (await browser.open(first)).title == "Enter your code"
     assert (await browser.submit("verify", code=CODE)).leads_to
+
+
+async def test_completed_login_moves_no_more_logins_than_a_browser_has_tabs(site: Site, browser: Browser) -> None:
+    """A program may begin thousands of logins with one cookie. They must not all be written when one is completed."""
+    oldest = await site.login(browser)
+    planted = (await site.row(oldest))["browser_digest"]
+    copies = """
+    insert into logins (tenant_id, id, browser_digest, client_id, request, step, expires_at)
+    select tenant_id, id || n, browser_digest, client_id, request, step, expires_at + n * interval '1 s'
+    from logins cross join generate_series(1, $3) as n where tenant_id = $1 and id = $2
+    """
+    await site.database.execute(copies, site.issuer_id, oldest.rpartition("/")[2], 3 * MAX_TABS)
+
+    await browser.open(oldest)
+    await browser.submit("proceed", identifier="ada@example.com")
+    done = await browser.submit("verify", code=CODE)
+
+    kept = await site.database.fetchval("select count(*) from logins where browser_digest = $1", planted)
+    assert done.leads_to
+    assert kept == 2 * MAX_TABS
 
 
 async def test_login_replaces_both_cookies_of_the_browser(site: Site, browser: Browser) -> None:
