@@ -12,6 +12,8 @@ from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.oauth.derived_tokens import Derived
 from auth1.sessions.refresh_tokens import GRACE_S
 
+MAX_GRANTS = 100  # of a session for an application: its logins in other tabs, and silent ones
+
 _QUERIES = Queries("oauth")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -81,6 +83,7 @@ class _RedeemCode(NamedTuple):
     code_challenge: str | None
     grant_id: str
     grant_expires_in: int
+    max_grants: int
     event_id: str
     actor: str
     request_id: str | None
@@ -186,6 +189,7 @@ async def redeem_code(
         exchange.code_challenge,
         grant_id=new_id("gr"),
         grant_expires_in=expires_in,
+        max_grants=MAX_GRANTS,
         event_id=new_id("evt"),
         **context._asdict(),
     )

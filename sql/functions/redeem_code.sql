@@ -10,6 +10,7 @@ create type redeem_code as (
   code_challenge text,            -- of the verifier; null: none was sent
   grant_id text,
   grant_expires_in int,           -- seconds
+  max_grants int,                 -- of a session for the client
   event_id text,
   actor text,
   request_id text,
@@ -82,6 +83,15 @@ begin
       coalesce(s.authenticated_at, s.created_at), now() + request.grant_expires_in * interval '1 s');
     update logins o set redeemed_at = now(), grant_id = request.grant_id
     where o.tenant_id = l.tenant_id and o.id = l.id;
+    -- A ban, a logout and an erasure end all grants of a session in one statement. So a session has a limited number of each
+    -- application: a new one replaces the one that was not used for longest.
+    delete from grants o where o.tenant_id = l.tenant_id and o.id = any(array(
+      select g.id from grants as g
+      where g.tenant_id = l.tenant_id and g.id = any(array(
+        select n.id from grants as n
+        where n.tenant_id = l.tenant_id and n.session_id = l.session_id and n.client_id = l.client_id
+        order by coalesce(n.refreshed_at, n.created_at) desc, n.id desc offset request.max_grants))
+      for update skip locked));
     new_events := array[row(l.tenant_id, request.event_id, 'grant.created', request.actor, request.grant_id,
       request.request_id, request.network,
       jsonb_build_object('user_id', l.user_id, 'session_id', l.session_id, 'client_id', l.client_id))::new_event];

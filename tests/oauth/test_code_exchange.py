@@ -13,6 +13,7 @@ import pytest
 from auth1.core.crypto import digest
 from auth1.oauth import codes
 from auth1.oauth.derived_tokens import CODE
+from auth1.oauth.grants import MAX_GRANTS
 from tests.oauth.conftest import NewLoginApp, error
 from tests.oauth.login_app import BROWSER, REDIRECT_URI, VERIFIER, LoginApp
 
@@ -207,6 +208,38 @@ async def test_second_use_with_a_wrong_verifier_revokes_nothing(login_app: Login
 
     assert error(await login_app.redeem(code, code_verifier="w" * 43)) == (400, "invalid_grant")
     assert await login_app.is_active(tokens["access_token"])
+
+
+async def test_session_has_a_limited_number_of_grants_of_an_application(
+    login_app: LoginApp, new_login_app: NewLoginApp
+) -> None:
+    """A ban ends all grants of a session in one statement: thousands of them made it fail."""
+    other = await new_login_app(tenant=login_app.tenant)
+    await other.tokens()
+    first, unused = await login_app.tokens(), await login_app.tokens()
+    copies = """
+    insert into grants
+      (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at, created_at)
+    select tenant_id, $2 || id || n, client_id, user_id, $3, scopes, amr, authenticated_at, expires_at, created_at
+    from (select * from grants where client_id = $1 order by id limit 1) as g cross join generate_series(1, $4) as n
+    """
+    await login_app.database.execute(copies, other.client_id, "", login_app.session_id, MAX_GRANTS)
+    await login_app.database.execute(copies, login_app.client_id, "gr_", login_app.session_id, MAX_GRANTS - 1)
+    await login_app.database.execute(copies, login_app.client_id, "", "ses_other", MAX_GRANTS)
+    await login_app.database.execute(
+        "update grants set created_at = now() - interval '1 hour' where client_id = $1 and id not like 'gr_gr_%'",
+        login_app.client_id,
+    )
+    live = (await login_app.refresh(first["refresh_token"])).json()
+
+    new = await login_app.tokens()
+
+    count = "select count(*) from grants where client_id = $1 and session_id = $2"
+    assert await login_app.database.fetchval(count, login_app.client_id, login_app.session_id) == MAX_GRANTS
+    assert await login_app.database.fetchval(count, login_app.client_id, "ses_other") == MAX_GRANTS
+    assert await login_app.database.fetchval(count, other.client_id, login_app.session_id) == MAX_GRANTS
+    active = [await login_app.is_active(tokens["access_token"]) for tokens in (live, new, unused)]
+    assert active == [True, True, False]
 
 
 async def test_fifty_exchanges_of_a_code_make_one_grant_which_they_revoke(login_app: LoginApp) -> None:

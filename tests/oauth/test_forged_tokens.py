@@ -86,8 +86,9 @@ async def test_forged_hint_neither_signs_out_nor_names_a_user(
     if forgery == "access token":
         forged = tokens["access_token"]
     elif forgery == "logout token":
-        names = (login_app.client_id, "ES256", login_app.user_id, login_app.session_id)
-        forged = await id_tokens.sign_logout_token(login_app.api.services, await login_app.issuer(), *names)
+        services, issuer = login_app.api.services, await login_app.issuer()
+        ids = (login_app.user_id, login_app.session_id)
+        forged = await id_tokens.sign_logout_token(services, issuer, login_app.client_id, "ES256", *ids)
     else:
         forged = await forge(login_app, other, tokens["id_token"], forgery)
     await sign_in(browser, login_app)
