@@ -4,7 +4,7 @@ from typing import Any
 
 from auth1.api_error import ApiError
 from auth1.core.http.request import Request, Response
-from auth1.errors import NotFound, RateLimited, TenantSuspended
+from auth1.errors import BadRequest, NotFound, PayloadTooLarge, RateLimited, TenantSuspended
 from auth1.pages.headers import form_page_headers
 from auth1.pages.theme import default_theme
 from auth1.templates.login_pages import duration
@@ -21,8 +21,11 @@ def error_page(request: Request[Any], error: ApiError) -> Response:
     accept_language = b",".join(request.values(b"accept-language"))
     theme = default_theme(accept_language.decode("latin-1"))
     strings = STRINGS[theme.lang].login
-    title, text = strings.error_title, strings.error
-    if isinstance(error, NotFound):
+    title, text, detail = strings.error_title, strings.error, None
+    if isinstance(error, BadRequest | PayloadTooLarge):
+        # The developer of the application reads why. The detail has no text of the request.
+        text, detail = strings.invalid_request, error.detail
+    elif isinstance(error, NotFound):
         title, text = strings.missing_title, strings.missing
     elif isinstance(error, TenantSuspended):
         title, text = strings.refused_title, strings.suspended
@@ -30,5 +33,5 @@ def error_page(request: Request[Any], error: ApiError) -> Response:
         text = strings.fill("limited", time=duration(error.retry_after))
     request.headers[:] = [header for header in request.headers if header[0] not in _OF_PAGES]
     request.headers += form_page_headers(theme)
-    page = render_message(Look(theme.lang, theme.stylesheet.text), title, text)
+    page = render_message(Look(theme.lang, theme.stylesheet.text), title, text, detail)
     return Response(page.encode(), error.status, HTML)

@@ -60,12 +60,12 @@ def render_expired(look: Look, back: WayBack | None = None) -> str:
     return _status(look, strings.expired_title, strings.expired, back)
 
 
-def render_message(look: Look, title: str, text: str) -> str:
-    """Render a page with a heading and a sentence."""
-    return _status(look, title, text, None)
+def render_message(look: Look, title: str, text: str, detail: str | None = None) -> str:
+    """Render a page with a heading and a sentence. `detail` is in English, for developers."""
+    return _status(look, title, text, None, detail)
 
 
-def _status(look: Look, title: str, text: str, back: WayBack | None) -> str:
+def _status(look: Look, title: str, text: str, back: WayBack | None, detail: str | None = None) -> str:
     strings: PageStrings = STRINGS[look.lang].pages
     return html.LINK_STATUS.render(
         lang=look.lang,
@@ -75,6 +75,7 @@ def _status(look: Look, title: str, text: str, back: WayBack | None) -> str:
         logo_url=look.logo_url if back is not None else None,
         logo_alt="" if back is None else back.brand,
         text=text,
+        detail=detail,
         brand=None if back is None else back.brand,
         return_url=None if back is None else back.url,
         open=None if back is None else _with_brand(look.lang, strings.open, back.brand),

@@ -126,6 +126,7 @@ async def test_unregistered_client_or_redirect_uri_is_a_page(
     assert (answer.status_code, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
     assert "location" not in answer.headers
     assert "evil" not in answer.text
+    assert "is not registered" in answer.text, "the developer of the application reads why"
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])

@@ -8,7 +8,7 @@ from auth1.core.http.cors import Cors
 from auth1.core.http.request import Request, Response
 from auth1.core.http.router import Auth, Route
 from auth1.core.log import Log
-from auth1.errors import ApiError, Forbidden, NotFound, RateLimited, TenantSuspended
+from auth1.errors import ApiError, BadRequest, Forbidden, NotFound, RateLimited, TenantSuspended
 from auth1.pages.errors import error_page
 
 
@@ -37,6 +37,8 @@ def client_for(error: ApiError, log: Log) -> httpx.AsyncClient:
     ("error", "language", "text"),
     [
         (Forbidden(), "en", "Something went wrong"),
+        (BadRequest("The scope is missing."), "de", '<p class="hint" lang="en" dir="ltr">The scope is missing.</p>'),
+        (BadRequest("The scope is missing."), "de", "Die Anfrage der App ist ungültig."),
         (NotFound(), "de-CH, en;q=0.5", "Seite nicht gefunden"),
         (TenantSuspended(), "fr", "La connexion n&#39;est pas disponible pour le moment."),
         (RateLimited(retry_after=65), "xx", "Too many attempts. Try again in 1:05."),

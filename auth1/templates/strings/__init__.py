@@ -141,6 +141,7 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     unsent: str
     error_title: str
     error: str
+    invalid_request: str
     missing_title: str
     missing: str
     suspended: str
