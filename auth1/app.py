@@ -53,6 +53,7 @@ from auth1.oauth import backchannel
 from auth1.oauth.backchannel import LogoutSender
 from auth1.routes import ROUTES
 from auth1.services import Services, new_redis, new_replica
+from auth1.sessions import unanswered
 from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
 from auth1.signing import rotation
@@ -208,6 +209,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
             _every(services, SOON_S, lambda app: app.tenants.refresh_moved()),
             _every(services, SOON_S, lambda app: app.own_hosts.refresh()),
             _every(services, SOON_S, lambda app: app.sessions.flush_pending()),
+            _every(services, SOON_S, lambda app: unanswered.flush(app.redis)),
             _every(services, SOON_S, health.measure_memory),
             _every(services, health.RANK_EVERY_S, health.rank_tenants),
             _every(services, datasets.INTERVAL_S, lambda app: app.fraud_sources.refresh()),

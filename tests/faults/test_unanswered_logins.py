@@ -76,6 +76,23 @@ async def test_session_of_an_unanswered_login_is_returned_to_one_caller(
     assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
 
 
+async def test_login_that_lost_redis_too_is_returned_when_redis_is_back(
+    server: Auth1, relay: Relay, own_redis: RedisServer, carrier: TwilioServer, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    code = carrier.code_for(phone)
+    own_redis.freeze()
+    try:
+        await lose_login(server, relay, phone, code, key)
+        meanwhile = await server.answer(phone, code, key)
+    finally:
+        own_redis.thaw()
+
+    assert (meanwhile.status_code, meanwhile.json()["code"]) == (503, "unavailable")
+    await until(lambda: is_free(server, phone, code, key))
+
+
 async def test_wrong_code_does_not_get_the_session_of_an_unanswered_login(
     server: Auth1, relay: Relay, carrier: TwilioServer, phone: str
 ) -> None:
