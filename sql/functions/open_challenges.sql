@@ -86,6 +86,7 @@ declare
   has_budget constant boolean := request.budget_microdollars is not null or request.budget_messages is not null;
   is_batch constant boolean := cardinality(requests) > 1;
   is_locked boolean;
+  is_sent boolean;
 begin
   if is_batch then
     perform check_batch(requests);
@@ -134,7 +135,8 @@ begin
       end if;
     end loop;
     continue when is_locked;
-    if result.verdict is null then
+    is_sent := result.verdict is not null;
+    if not is_sent then
       request.is_suppressed := request.is_suppressed and request.purpose = 'login' and i.user_id is null;
       code := read_code(i, request.purpose);
       if i.message_id = request.message_id then
@@ -147,16 +149,14 @@ begin
           code := next_code(code, request);
           i := update_identifier(i, request, code);
           result.verdict := case when code.box = request.code_box then 'opened' else 'repeated' end;
-          opened := opened || row(request, result.verdict, null, code.expires_at)::opened_challenge;
+          is_sent := true;
         end if;
       end if;
-    else
-      opened := opened || row(request, 'opened', null, code.expires_at)::opened_challenge;
     end if;
     result.challenge_id := case
       when request.challenge_id = any(code.challenge_ids) then request.challenge_id else request.repeat_id end;
-    if cardinality(opened) > 0 and opened[cardinality(opened)].request.message_id = request.message_id then
-      opened[cardinality(opened)].challenge_id := result.challenge_id;
+    if is_sent then
+      opened := opened || row(request, result.verdict, result.challenge_id, code.expires_at)::opened_challenge;
       if result.verdict = 'opened' and cardinality(code.challenge_ids) > 1 then
         update challenges c set expires_at = code.expires_at
         where c.tenant_id = request.tenant_id and c.id = any(code.challenge_ids) and c.id <> result.challenge_id;

@@ -168,7 +168,7 @@ begin
   return query
   select r.message_id, d.price_microdollars, d.country,
     case when d.request is null and r.state <> 'sent' then find_events(r.tenant_id, r.event_id)
-      else events_json(new_events, r.event_id, null) end
+      when new_events is not null then events_json(new_events, r.event_id, null) end
   from unnest(requests) as r left join unnest(recorded) as d on (d.request).message_id = r.message_id
   where r.message_id <> all(left_out);
 end
