@@ -1,11 +1,13 @@
 """Measure the CPU that Auth1 itself uses for one request, in this process, without a server in front.
 
-    python -m bench.request_cpu [--requests 1000] [--rounds 5] [--only me introspect] [--against DIR] [--json]
+    python -m bench.request_cpu [--requests 1000] [--rounds 5] [--only me introspect] [--against DIR]
+                                [--python FILE] [--json]
 
 Requests run 32 at a time on uvloop, with the console provider, real PostgreSQL and Valkey. The output is the CPU of
 this process (all threads) in µs per request: the median of the rounds, with minimum and maximum. A round is the least
-of three batches. With --against, a second checkout that has this script runs in turn with this one; the last column is
-the ratio of the medians. Sessions are cached in Valkey, except those of `me_cold`, which reads each session once.
+of three batches. With --against, a second checkout that has this script runs in turn with this one; with --python, a
+second interpreter. The last column is the ratio of the medians, ours to the other. Sessions are cached in Valkey,
+except those of `me_cold`, which reads each session once.
 """
 
 import argparse
@@ -185,9 +187,9 @@ async def measure(stage: Stage, requests: int, only: Sequence[str]) -> dict[str,
         return {name: min(times) for name, times in found.items()}
 
 
-def run_once(checkout: Path, requests: int, only: Sequence[str]) -> dict[str, float]:
+def run_once(checkout: Path, python: str, requests: int, only: Sequence[str]) -> dict[str, float]:
     """Measure a checkout in a process of its own."""
-    command = [sys.executable, "-m", "bench.request_cpu", "--once", "--requests", str(requests), "--only", *only]
+    command = [python, "-m", "bench.request_cpu", "--once", "--requests", str(requests), "--only", *only]
     done = subprocess.run(command, cwd=checkout, check=True, stdout=subprocess.PIPE)
     found: dict[str, float] = json.loads(done.stdout)
     return found
@@ -213,6 +215,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=[*OPERATIONS, "me_cold"], default=OPERATIONS)
     parser.add_argument("--against", type=Path, help="another checkout, measured in turn")
+    parser.add_argument("--python", help="another interpreter, measured in turn")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -220,11 +223,13 @@ def main() -> None:
         with set_up() as stage:
             print(json.dumps(uvloop.run(measure(stage, options.requests, options.only))))
         return
-    checkouts = [ROOT, *([options.against] if options.against else [])]
-    times: list[Times] = [{} for _ in checkouts]
+    variants = [(ROOT, sys.executable)]
+    if options.against or options.python:
+        variants.append((options.against or ROOT, options.python or sys.executable))
+    times: list[Times] = [{} for _ in variants]
     for _ in range(options.rounds):
-        for checkout, found in zip(checkouts, times, strict=True):
-            for operation, us in run_once(checkout, options.requests, options.only).items():
+        for variant, found in zip(variants, times, strict=True):
+            for operation, us in run_once(*variant, options.requests, options.only).items():
                 found.setdefault(operation, []).append(us)
     print(json.dumps(times) if options.json else f"{machine_line()}\n{table(times)}")
 
