@@ -3,10 +3,12 @@
     python -m bench.login_cost [--logins 400] [--rounds 5] [--against DIR]
 
 A login by API is a code and its verification. A login over the pages is an authorization request, the forms of the
-phone and of the code with their pages, and the code for the application; `tokens` is its exchange, signed with RS256.
-CPU is that of this process and of PostgreSQL, apart, with real PostgreSQL and Valkey and the console provider. Logins
-run 16 at a time. Rounds are processes of their own; with --against, API logins of the other checkout run in turn with
-this one's. The ratio is that of the sums. Goal: API logins at most 1.02 of those before the pages existed.
+phone and of the code with their pages, and the code for the application; `rendering` is the HTML of its three pages
+alone; `tokens` is the exchange of the code, signed with RS256. CPU is that of this process and of PostgreSQL, apart,
+with real PostgreSQL and Valkey and the console provider. Logins run 16 at a time. Rounds are processes of their own;
+with --against, logins of the other checkout run in turn with this one's. Ratios are those of the sums. Goals: a login
+over the pages at most twice one by API plus the rendering in the server, 2.5 times in PostgreSQL; API logins at most
+1.02 of the other checkout's.
 """
 
 import argparse
@@ -32,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 CONCURRENCY = 16
 WARM_UP = 100
 MAX_RATIO = 1.02
+Costs = dict[str, tuple[float, float]]  # by kind of login: of the server and of PostgreSQL, in µs
 
 
 async def cost_us(
@@ -44,14 +47,16 @@ async def cost_us(
         for _ in places:
             await login()
 
-    server, postgres = time.process_time(), cpu_s(stage.postgres.pid)
+    postgres = cpu_s(stage.postgres.pid)
+    server = time.process_time()  # after the call above, which reads the files of all processes
     await asyncio.gather(*(client() for _ in range(CONCURRENCY)))
     await settle(services)
-    server, postgres = time.process_time() - server, cpu_s(stage.postgres.pid) - postgres
+    server = time.process_time() - server
+    postgres = cpu_s(stage.postgres.pid) - postgres
     return server / logins * 1e6, postgres / logins * 1e6
 
 
-async def measure(stage: Stage, logins: int, *, has_pages: bool) -> dict[str, tuple[float, float]]:
+async def measure(stage: Stage, logins: int, *, has_pages: bool) -> Costs:
     """Measure each kind of login once, warm."""
     async with started_api(stage) as (api, services):
 
@@ -63,7 +68,7 @@ async def measure(stage: Stage, logins: int, *, has_pages: bool) -> dict[str, tu
         if has_pages:
             # A checkout from before the pages has no such module.
             pages = await import_module("bench.page_login").open_pages(api, services)
-            kinds |= {"pages": pages.login, "tokens": pages.tokens}
+            kinds |= {"pages": pages.login, "rendering": pages.rendering, "tokens": pages.tokens}
         for login in kinds.values():
             await cost_us(stage, services, login, WARM_UP)
         gc.collect()
@@ -71,7 +76,7 @@ async def measure(stage: Stage, logins: int, *, has_pages: bool) -> dict[str, tu
         return {kind: await cost_us(stage, services, login, logins) for kind, login in kinds.items()}
 
 
-def run_once(checkout: Path, logins: int, *, has_pages: bool) -> dict[str, tuple[float, float]]:
+def run_once(checkout: Path, logins: int, *, has_pages: bool) -> Costs:
     """Measure the sources of a checkout in a process of its own."""
     command = [sys.executable, "-P", __file__, "--once", "--logins", str(logins), *([] if has_pages else ["--api"])]
     done = subprocess.run(
@@ -81,7 +86,7 @@ def run_once(checkout: Path, logins: int, *, has_pages: bool) -> dict[str, tuple
         check=True,
         stdout=subprocess.PIPE,
     )
-    found: dict[str, tuple[float, float]] = json.loads(done.stdout)
+    found: Costs = json.loads(done.stdout)
     return found
 
 
@@ -92,6 +97,30 @@ def show(name: str, found: list[tuple[float, float]]) -> None:
         for values in zip(*found, strict=True)
     ]
     print(f"{name:14} server {cells[0]}   PostgreSQL {cells[1]}")
+
+
+def show_pages(name: str, costs: list[Costs]) -> None:
+    """Print the ratios of logins over the pages to logins by API, in the server without the rendering."""
+    api, pages, rendering = ([total(costs, kind, place) for place in (0, 1)] for kind in ("api", "pages", "rendering"))
+    server = (pages[0] - rendering[0]) / api[0]
+    print(f"pages{name}: server without rendering {server:.2f} of the API, PostgreSQL {pages[1] / api[1]:.2f}")
+
+
+def show_ratios(ours: list[Costs], theirs: list[Costs]) -> None:
+    """Print the ratios to another checkout, with those of the rounds."""
+    for kind in [kind for kind in ours[0] if kind in theirs[0]]:
+        for place, name in enumerate(("server", "PostgreSQL")):
+            if not total(theirs, kind, place):
+                continue
+            ratio = total(ours, kind, place) / total(theirs, kind, place)
+            rounds = [one[kind][place] / other[kind][place] for one, other in zip(ours, theirs, strict=True)]
+            goal = f"; goal {MAX_RATIO}" if kind == "api" else ""
+            print(f"{kind}, {name}: ratio {ratio:.3f}, of rounds {min(rounds):.2f} to {max(rounds):.2f}{goal}")
+
+
+def total(costs: list[Costs], kind: str, place: int) -> float:
+    """Return the sum over rounds: of the server (place 0) or of PostgreSQL (1)."""
+    return sum(one[kind][place] for one in costs)
 
 
 def main() -> None:
@@ -106,22 +135,20 @@ def main() -> None:
         with set_up() as stage:
             print(json.dumps(uvloop.run(measure(stage, options.logins, has_pages=not options.api))))
         return
-    ours: list[dict[str, tuple[float, float]]] = []
-    theirs: list[tuple[float, float]] = []
+    checkouts = [ROOT, *([options.against.resolve()] if options.against else [])]
+    rounds: list[list[Costs]] = [[] for _ in checkouts]
     for _ in range(options.rounds):
-        ours.append(run_once(ROOT, options.logins, has_pages=not options.api))
-        if options.against:
-            theirs.append(run_once(options.against.resolve(), options.logins, has_pages=False)["api"])
+        for checkout, costs in zip(checkouts, rounds, strict=True):
+            has_pages = not options.api and (checkout / "bench" / "page_login.py").exists()
+            costs.append(run_once(checkout, options.logins, has_pages=has_pages))
     print("CPU of a login in µs: median (least to most)")
-    for kind in ours[0]:
-        show(kind, [one[kind] for one in ours])
-    if theirs:
-        show("api, other", theirs)
-        for place, name in enumerate(("server", "PostgreSQL")):
-            pairs = [(one["api"][place], other[place]) for one, other in zip(ours, theirs, strict=True)]
-            ratio = sum(one for one, _ in pairs) / sum(other for _, other in pairs)
-            rounds = [one / other for one, other in pairs]
-            print(f"API, {name}: ratio {ratio:.3f}, of rounds {min(rounds):.2f} to {max(rounds):.2f}; goal {MAX_RATIO}")
+    for name, costs in zip(("", ", other"), rounds, strict=False):
+        for kind in costs[0]:
+            show(kind + name, [one[kind] for one in costs])
+        if "pages" in costs[0]:
+            show_pages(name, costs)
+    if options.against:
+        show_ratios(*rounds)
 
 
 if __name__ == "__main__":

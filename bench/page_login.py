@@ -3,12 +3,15 @@
 import html
 import re
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from auth1.applications import service
 from auth1.applications.records import NewApplication
+from auth1.hosted import views
 from auth1.oauth.token_exchange import code_challenge
 from auth1.services import Services
+from auth1.templates.login_pages import render_login
 from auth1.tenants.settings import OPERATOR, TenantAdmin
 from bench.request_cpu import Api
 
@@ -27,17 +30,18 @@ class Pages:
         self._codes = codes
         self._numbers = numbers
         self._issued: list[str] = []
+        asks = {"client_id": client_id, "redirect_uri": CALLBACK, "response_type": "code"}
+        asks |= {"scope": "openid", "state": "s", "nonce": "n", "code_challenge_method": "S256"}
+        self._begin = f"/t/bench/authorize?{urlencode(asks | {'code_challenge': code_challenge(VERIFIER)})}"
         self._browsers = 0
+        self._rendered: list[Any] = []
 
     async def login(self) -> None:
         """Log a new browser in, up to the code for the application."""
         self._browsers += 1
         cookies: dict[str, str] = {}
         number = next(self._numbers)
-        asks = {"client_id": self._client["client_id"], "redirect_uri": CALLBACK, "response_type": "code"}
-        asks |= {"scope": "openid", "state": "s", "nonce": "n", "code_challenge_method": "S256"}
-        asks |= {"code_challenge": code_challenge(VERIFIER)}
-        page = await self._follow("GET", f"/t/bench/authorize?{urlencode(asks)}", cookies)
+        page = await self._follow("GET", self._begin, cookies)
         page = await self._submit(page, cookies, {"do": "proceed", "identifier": number})
         page = await self._submit(page, cookies, {"do": "verify", "code": self._codes.pop(number)})
         found = _META.search(page[1])
@@ -53,6 +57,17 @@ class Pages:
         )
         if status != 200:
             raise RuntimeError(f"{status} {body}")
+
+    async def rendering(self) -> None:
+        """Render the pages of the first login alone, with all their values."""
+        for page in self._rendered:
+            render_login(*page.args, **page.kwargs).encode()
+
+    async def keep_rendered(self) -> None:
+        """Log in once, and keep what is rendered for `rendering`. Call it before other logins."""
+        with patch.object(views, "render_login", wraps=render_login) as pages:
+            await self.login()
+        self._rendered = pages.call_args_list
 
     @property
     def _address(self) -> str:
@@ -118,4 +133,6 @@ async def open_pages(api: Api, services: Services) -> Pages:
     )
     created = await service.create_application(services, TenantAdmin(tenant.id, OPERATOR), new)
     assert created.secret is not None
-    return Pages(api._app, created.application.client_id, created.secret, api._codes, api._numbers)
+    pages = Pages(api._app, created.application.client_id, created.secret, api._codes, api._numbers)
+    await pages.keep_rendered()
+    return pages
