@@ -181,8 +181,10 @@ async def test_held_lock_stalls_no_other_completion(
     async with database.transaction():
         await database.execute(f"select from {table} where id = $1 for update", row_id)
         stalled = asyncio.create_task(held.complete(postgres))
+        before = postgres.round_trips
         others = await asyncio.gather(*(one.complete(postgres) for one in visitors if one is not held))
         assert others == [True] * 7
+        assert postgres.round_trips - before <= 2, "the batch, and the one that waits"
         assert not stalled.done()
     assert await stalled
 
@@ -193,10 +195,26 @@ async def test_held_lock_stalls_no_other_code_that_was_sent(postgres: Postgres, 
     async with database.transaction():
         await database.execute("select from logins where id = $1 for update", visitors[3].login_id)
         stalled = asyncio.create_task(visitors[3].send(postgres))
+        before = postgres.round_trips
         others = await asyncio.gather(*(one.send(postgres) for one in visitors if one is not visitors[3]))
         assert others == [True] * 7
+        assert postgres.round_trips - before <= 2, "the batch, and the one that waits"
         assert not stalled.done()
     assert await stalled
+
+
+@pytest.mark.parametrize("change", ["step = 'start'", "step = 'done'", "step = 'refused'", "expires_at = now()"])
+async def test_login_that_waits_for_no_user_is_not_completed(
+    postgres: Postgres, database: asyncpg.Connection, change: str
+) -> None:
+    over, other = await visitors_with_code(postgres, database, 2)
+    await database.execute(f"update logins set {change} where id = $1", over.login_id)
+
+    results = await asyncio.gather(*(visitor.complete(postgres) for visitor in (over, other)))
+
+    assert results == [False, True]
+    [row] = await rows(database, [over])
+    assert (row["session_id"], row["browser_digest"]) == (None, digest(over.secret))
 
 
 async def test_user_that_is_erased_meanwhile_is_not_completed(postgres: Postgres, database: asyncpg.Connection) -> None:
