@@ -22,7 +22,7 @@ from tests.support.process import START_S, Auth1, until
 CALLBACK = "https://app.example.com/callback"
 VERIFIER = "v" * 43
 REDEEM, REFRESH = "redeem_code(", "refresh_grant("  # parts of the statements that no other statement has
-COMPLETE_LOGIN, ISSUE_CODE = "), marked as (\n  update sessions", "set code_number = case"
+COMPLETE_LOGIN, ISSUE_CODE = "complete_logins(", "set code_number = case"
 CODE = "000000"  # of the sandbox
 
 
@@ -76,9 +76,9 @@ class App:
         parameters |= {"code_challenge": code_challenge(VERIFIER)}
         return f"{self.path}/authorize?{urlencode(parameters | changes)}"
 
-    async def until_code(self, browser: Browser) -> None:
+    async def until_code(self, browser: Browser, **changes: str) -> None:
         """Bring a browser to the page of the code."""
-        await browser.open(self.authorization())
+        await browser.open(self.authorization(**changes))
         page = await browser.submit("proceed", identifier="ada@example.com")
         assert page.title == "Enter your code", page.text
 
@@ -157,13 +157,24 @@ async def test_lost_commit_of_a_refresh_returns_the_live_token(
     assert (await app.refresh(refreshed.json()["refresh_token"])).status_code == 200
 
 
-@pytest.mark.parametrize("statement", [COMPLETE_LOGIN, ISSUE_CODE])
-async def test_lost_commit_of_a_login_leads_to_the_application(relay: Relay, app: App, statement: str) -> None:
+async def test_lost_commit_of_a_login_leads_to_the_application(relay: Relay, app: App) -> None:
     browser = RealBrowser(app.server)
     await app.until_code(browser)
-    lost = relay.lose_answer(statement)
+    lost = relay.lose_answer(COMPLETE_LOGIN)
 
     page = await browser.submit("verify", code=CODE)
+
+    assert lost.caught.is_set()
+    assert (await app.redeem(code_of(page.leads_to))).status_code == 200
+
+
+async def test_lost_commit_of_a_code_after_the_consent_leads_to_the_application(relay: Relay, app: App) -> None:
+    browser = RealBrowser(app.server)
+    await app.until_code(browser, prompt="consent")
+    await browser.submit("verify", code=CODE)
+    lost = relay.lose_answer(ISSUE_CODE)
+
+    page = await browser.submit("allow")
 
     assert lost.caught.is_set()
     assert (await app.redeem(code_of(page.leads_to))).status_code == 200
