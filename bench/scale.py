@@ -11,8 +11,8 @@ Before each phase, the files of the database are dropped from the page cache, so
 without a pause, and makes and drops partitions of events.
 
 The CPU of flows is that of the server, of Redis and of the database's connections, without the one that purges. The
-other processes of PostgreSQL (checkpointer, writers, autovacuum) serve both databases at once, so their CPU can not be
-divided: it is printed apart.
+other processes of PostgreSQL (checkpointer, writers, autovacuum) serve both databases at once, so their CPU cannot be
+divided: it is printed apart, as `background`. The CPU of a connection that ended during a phase is part of it.
 """
 
 import argparse
@@ -54,13 +54,35 @@ class Phase(msgspec.Struct, frozen=True):
 
     server_ms: float
     postgres_ms: float  # of the database's connections, without the one that purges
-    background_ms: float  # of PostgreSQL's processes that belong to no connection, during the phase
+    background_ms: float  # of PostgreSQL's other processes, and of connections that ended during the phase
     p50_ms: float
     p99_ms: float
 
     @property
     def cpu_ms(self) -> float:
         return self.server_ms + self.postgres_ms
+
+
+class Usage(NamedTuple):
+    """CPU used until a moment, in seconds."""
+
+    server: float  # and of Redis
+    postgres: float  # of all processes of PostgreSQL, also of those that have ended
+    flows: dict[int, float]  # of each connection of the server, by pid
+    others: dict[int, float]  # of each other connection
+
+
+def used_between(before: Usage, after: Usage) -> tuple[float, float, float]:
+    """Return the seconds of server and Redis, of the server's connections, and of PostgreSQL's background.
+
+    A connection that began in between counts from 0. One that ended counts to the background: what it used is known
+    only as a part of all of PostgreSQL.
+    """
+    flows, others = (
+        sum(used - old.get(pid, 0.0) for pid, used in new.items())
+        for old, new in ((before.flows, after.flows), (before.others, after.others))
+    )
+    return after.server - before.server, flows, after.postgres - before.postgres - flows - others
 
 
 class PageRange(NamedTuple):
@@ -157,28 +179,23 @@ class Side:
         pool.close()
         if not all(passed for _, _, passed in flow.flows):
             raise RuntimeError(f"flows failed: {flow.statuses}")
-        server, postgres, background = (
-            (after - start) * 1000 / count for start, after in zip(before, await self._cpu(), strict=True)
-        )
+        server, postgres, background = (s * 1000 / count for s in used_between(before, await self._cpu()))
         return Phase(server, postgres, background, *percentiles(flow.times["flow"]))
 
-    async def _cpu(self) -> tuple[float, float, float]:
-        """Return the CPU used until now, in seconds.
-
-        The first is that of server and Redis, then that of the server's connections, then that of all processes of
-        PostgreSQL that serve no connection.
-        """
+    async def _cpu(self) -> Usage:
+        """Return the CPU used until now."""
         connection = await asyncpg.connect(self.url)
         clients = await connection.fetch(
             """select pid, datname = current_database() and application_name = 'auth1' as is_of_flows
             from pg_stat_activity where backend_type = 'client backend'"""
         )
-        used = {True: 0.0, False: 0.0}
+        used: dict[bool, dict[int, float]] = {True: {}, False: {}}
         for pid, is_of_flows in clients:
-            used[is_of_flows] += cpu_s(pid)
-        background = cpu_s(self.stage.postgres.pid) - sum(used.values())
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended after the query
+                used[is_of_flows][pid] = cpu_s(pid)
+        postgres = cpu_s(self.stage.postgres.pid)
         await connection.close()
-        return cpu_s(self.server.pid) + cpu_s(self.stage.redis.pid), used[True], background
+        return Usage(cpu_s(self.server.pid) + cpu_s(self.stage.redis.pid), postgres, used[True], used[False])
 
     def _numbers(self, kind: str, count: int) -> list[str]:
         """Return phone numbers of new users, or of users that the database has, each at most once."""
