@@ -202,6 +202,12 @@ def _services(stage: Stage) -> list[tuple[Peer, int | None]]:
     ]
 
 
+def needs_venv(only: Sequence[str]) -> bool:
+    """Return whether a service runs in `.bench/venv`: one of those with these names, or of all without names."""
+    peers = others("postgresql://localhost/", "redis://localhost/0")
+    return any(str(PYTHON) in peer.command[0] for peer in peers if not only or peer.name in only)
+
+
 async def _create_databases(stage: Stage) -> None:
     connection = await asyncpg.connect(stage.postgres.url())
     for name in DATABASES:
@@ -253,8 +259,11 @@ def run() -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="names of services")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds here")
     options = parser.parse_args()
-    if not is_same_python(PYTHON / "python"):
-        parser.error("the services in .bench/venv need the Python of Auth1: `just bench-peers` installs them on it")
+    if needs_venv(options.only) and not is_same_python(PYTHON / "python"):
+        parser.error(
+            ".bench/venv is missing or is not of the Python of Auth1: "
+            "run `just bench-peers`, which installs the services"
+        )
     with set_up({"max_connections": "300"}) as stage:  # each service opens up to 20
         results = compare(stage, options)
     machine = machine_line()
