@@ -3,8 +3,8 @@
     python -m bench.machine          print it
     python -m bench.machine DIR      exit with 1 unless this virtual environment is of the same interpreter
 
-Python is 10 to 40 % faster in a build with profile-guided optimisation (PGO), as Debian's, Docker's and python.org's
-are. So services that are compared must run on one interpreter, and figures of two builds cannot be compared.
+Builds of Python differ, for example in profile-guided optimisation (PGO). So services that are compared must run on one
+interpreter. docs/performance.md has what was measured of two builds.
 """
 
 import os
