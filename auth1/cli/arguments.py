@@ -20,8 +20,9 @@ def add_tenants(acts: Commands) -> None:
     text = "Change the name, settings or logo of a tenant. A setting of null returns to its default."
     update = add_command(acts, "update", text, example, "auth1.cli.tenants:update_tenant")
     update.add_argument("--name", help="the name that users see")
-    update.add_argument("--logo", metavar="FILE", help="a PNG image of at most 64 KiB and 1024 x 1024 pixels")
-    update.add_argument("--remove-logo", action="store_true", help="show the name instead of a logo")
+    logo = update.add_mutually_exclusive_group()
+    logo.add_argument("--logo", metavar="FILE", help="a PNG image of at most 64 KiB and 1024 x 1024 pixels")
+    logo.add_argument("--remove-logo", action="store_true", help="show the name instead of a logo")
     for command in (create, update):
         command.add_argument(
             "--setting",

@@ -35,6 +35,8 @@ UNREAD_TIMEOUT_MS = 20_000
 SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONNECTIONS = 16_384  # of all workers
 RESERVED_DESCRIPTORS = 96  # of a worker: its pool, Redis, providers, files
+# The user, the password, the name of the database, or the URL itself is wrong.
+URL_ERRORS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError)
 
 
 class StartError(Exception):
@@ -175,8 +177,10 @@ async def _migrate(settings: Settings) -> None:
             await asyncio.sleep(0.2)
         except MigrationError as error:
             raise StartError(str(error)) from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except URL_ERRORS as error:
             raise StartError(f"the database refused: {error}; check DATABASE_URL") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StartError(f"the database cannot be migrated: {error}") from error
 
 
 def _without_password(url: str) -> str:

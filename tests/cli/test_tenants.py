@@ -55,3 +55,10 @@ async def test_invalid_branding_is_named_and_changes_nothing(
     assert (ended.code, ended.out) == (1, "")
     assert problem in ended.err
     assert (await run("tenants", "update", slug, "--json")).out == before
+
+
+async def test_logo_cannot_be_set_and_removed_at_once(run: Run, tmp_path: Path) -> None:
+    ended = await run("tenants", "update", "myapp", "--logo", str(tmp_path / "logo.png"), "--remove-logo")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "--remove-logo: not allowed with argument --logo" in ended.err

@@ -123,6 +123,13 @@ async def test_hosts_that_do_not_respond_raise_a_timeout(serve: Serve) -> None:
             OSError("Multiple exceptions: [Errno 111] Connect call failed ('127.0.0.1', 1)"),
             "no server listens at busy:5432,other:5432",
         ),
+        (OSError(113, "Connect call failed ('10.0.0.1', 5432)"), "no route to busy:5432,other:5432"),
+        (OSError(101, "Connect call failed ('10.0.0.1', 5432)"), "no route to busy:5432,other:5432"),
+        (
+            OSError("Multiple exceptions: [Errno 113] Connect call failed ('10.0.0.1', 1)"),
+            "no route to busy:5432,other:5432",
+        ),
+        (OSError(99, "Connect call failed ('::1', 1)"), "[Errno 99] Connect call failed ('::1', 1)"),
         (socket.gaierror(-2, "unknown"), "the host name in busy:5432,other:5432 cannot be resolved"),
         (asyncpg.CannotConnectNowError("the database system is starting up"), "the database system is starting up"),
         (OSError(), "OSError"),
@@ -132,3 +139,15 @@ def test_failure_reason_names_host_and_cause_but_no_password(error: Exception, r
     url = URL.replace("user@", "user:database-secret@")
 
     assert Hosts(url).failure_reason(error) == reason
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("postgresql:///database?host=db.internal", "db.internal"),
+        ("postgresql:///database?host=/run/postgresql", "/run/postgresql"),
+        ("postgresql:///database", "the socket"),
+    ],
+)
+def test_failure_reason_names_the_host_of_the_query(url: str, names: str) -> None:
+    assert Hosts(url).failure_reason(TimeoutError()) == f"no answer from {names}"

@@ -182,7 +182,23 @@ async def test_database_connection_error_is_quoted(
     [line] = lines
     assert line.startswith("auth1: ")
     assert reason in line
+    assert line.endswith("; check DATABASE_URL")
     assert "database-secret" not in line
+
+
+async def test_missing_permission_is_no_problem_of_the_url(
+    module_launcher: Launcher, own_postgres: PostgresServer, own_database_url: str
+) -> None:
+    connection = await asyncpg.connect(own_postgres.url())
+    await connection.execute("create role reader login")
+    await connection.close()
+
+    code, lines = await ending(module_launcher(DATABASE_URL=own_database_url.replace("auth1@", "reader@")))
+
+    assert code == 1
+    [line] = lines
+    assert line.startswith("auth1: the database cannot be migrated: permission denied for ")
+    assert "DATABASE_URL" not in line
 
 
 async def test_wrong_database_password_is_reported(

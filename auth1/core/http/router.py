@@ -146,7 +146,7 @@ class Router:
         parameters: dict[str, str] = {}
         methods = self._root.find(path.split("/"), 0, parameters)
         if methods is None:
-            raise NotFound("No route has this path; /docs lists the routes.")
+            raise NotFound("No route has this path.")
         return methods, parameters
 
     def _methods_at(self, path: str) -> dict[str, Route]:

@@ -6,9 +6,10 @@ suitable. A single host is connected to as it is.
 """
 
 import asyncio
+import errno
 import socket
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -25,7 +26,7 @@ class Hosts:
         user, at, hosts = parts.netloc.rpartition("@")
         self._urls = [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
         self._last = self._urls[0]
-        self._names = hosts or "the socket"
+        self._names = hosts or dict(parse_qsl(parts.query)).get("host") or "the socket"
 
     def failure_reason(self, error: Exception) -> str:
         """Say why no connection could be opened: the host and the cause, without user and password."""
@@ -34,8 +35,10 @@ class Hosts:
                 return f"no answer from {self._names}"
             case socket.gaierror():
                 return f"the host name in {self._names} cannot be resolved"
-            case OSError() if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+            case OSError() if _has_errno(error, errno.ECONNREFUSED):
                 return f"no server listens at {self._names}"
+            case OSError() if _has_errno(error, errno.EHOSTUNREACH) or _has_errno(error, errno.ENETUNREACH):
+                return f"no route to {self._names}"
         return str(error) or type(error).__name__
 
     async def connect(self, timeout_s: float, **options: Any) -> asyncpg.Connection:
@@ -69,6 +72,11 @@ class Hosts:
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if not isinstance(result, BaseException) and result[1] is not chosen:
                     result[1].terminate()
+
+
+def _has_errno(error: OSError, number: int) -> bool:
+    """Return whether the error has the number. asyncio joins the errors of several addresses into one text."""
+    return error.errno == number or f"[Errno {number}]" in str(error)
 
 
 async def _connect(url: str, options: dict[str, Any]) -> tuple[str, Any]:
