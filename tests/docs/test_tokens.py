@@ -26,11 +26,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "tokens.md"
 SNIPPETS = dict(re.findall(r"<!-- run ([\w.]+) -->\n```\w+\n(.*?)```\n", PAGE.read_text(), re.DOTALL))
 NODE = shutil.which("node")
 
-# Each reads tokens and what to check them with, and says of each what it found.
+OTHER_SECRET = "the-other-jwt-secret-of-the-operator-0123456789"
+
+# Each reads tokens and what to check them with, and prints the claims or the error of each.
 PYTHON = """
 import json, sys
 tokens, secrets, tenant_id, issuer = json.load(sys.stdin)
-keys = keys_of(issuer) if "keys_of" in globals() else secrets
+keys = keys_of(issuer) if "keys_of" in globals() else secrets_of(secrets)
 found = []
 for token in tokens:
     try:
@@ -41,7 +43,7 @@ print(json.dumps(found))
 """
 JAVASCRIPT = """
 const [tokens, secrets, tenantId, issuer] = JSON.parse(await new Response(process.stdin).text());
-const keys = Object.keys(secrets).length ? new Map(Object.entries(secrets)) : await keysOf(issuer);
+const keys = secrets ? secretsOf(secrets) : await keysOf(issuer);
 const found = [];
 for (const token of tokens) {
   try { found.push(await check(token, keys, tenantId, issuer)); } catch (error) { found.push(String(error)); }
@@ -59,6 +61,7 @@ class Signed:
     token: str
     algorithm: str
     key: Any
+    secrets: dict[str, Any] | None  # for HS256: the response of GET /api/tenant/jwt-secret
 
     def forge(self, headers: Mapping[str, object] = {}, **claims: object) -> str:
         """Return the token with other claims, signed with the same key. A claim of None is left out."""
@@ -80,6 +83,8 @@ async def all_signed(
         for algorithm in ("HS256", "ES256", "EdDSA"):
             port = str(free_port())
             changes = {"PORT": port, "APP_URL": f"http://127.0.0.1:{port}", "JWT_ALGORITHM": algorithm}
+            if algorithm == "HS256":
+                changes["JWT_SECRET_PREVIOUS"] = OTHER_SECRET
             if key := private.get(algorithm):
                 changes["JWT_PRIVATE_KEY"] = key.private_bytes(
                     Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
@@ -93,17 +98,21 @@ async def all_signed(
             answer = {"phone": phone, "code": twilio_server.code_for(phone)}
             verified = await auth1.post("/api/auth/verify", answer, tenant["api_key"])
             token = verified.json()["token"]
-            signed[algorithm] = Signed(auth1, tenant, token, algorithm, key or tenant["jwt_secret"])
+            secrets = None
+            if algorithm == "HS256":
+                found = await auth1.client.get("/api/tenant/jwt-secret", headers={"x-api-key": tenant["secret_key"]})
+                secrets = found.json()
+            signed[algorithm] = Signed(auth1, tenant, token, algorithm, key or tenant["jwt_secret"], secrets)
         yield signed
 
 
-def run(directory: Path, name: str, tokens: list[str], secrets: dict[str, str], signed: Signed) -> list[Any]:
+def run(directory: Path, name: str, tokens: list[str], signed: Signed) -> list[Any]:
     file = directory / name
     file.write_text(SNIPPETS[name] + (PYTHON if name.endswith(".py") else JAVASCRIPT))
     program = sys.executable if name.endswith(".py") else NODE or ""
     done = subprocess.run(
         [program, str(file)],
-        input=json.dumps([tokens, secrets, signed.tenant["tenant_id"], signed.auth1.url]),
+        input=json.dumps([tokens, signed.secrets, signed.tenant["tenant_id"], signed.auth1.url]),
         capture_output=True,
         text=True,
         check=False,
@@ -135,7 +144,6 @@ def test_snippet_accepts_valid_tokens_and_rejects_forged_ones(
         pytest.skip("no Node.js is installed here")
     signed = all_signed[algorithm]
     kid = jwt.get_unverified_header(signed.token)["kid"]
-    secrets = {kid: signed.tenant["jwt_secret"]} if algorithm == "HS256" else {}
     head, body, signature = signed.token.split(".")
     claims = jwt.decode(signed.token, options={"verify_signature": False})
     now = int(time.time())
@@ -158,9 +166,30 @@ def test_snippet_accepts_valid_tokens_and_rejects_forged_ones(
         "not a token",
         "",
     ]
-    found = run(tmp_path, name, [signed.token, signed.forge(sub="usr_else"), *bad], secrets, signed)
+    found = run(tmp_path, name, [signed.token, signed.forge(sub="usr_else"), *bad], signed)
 
     good, changed, *refused = found
     assert good == claims
     assert changed["sub"] == "usr_else", "a forged token is signed well: its words are refused"
     assert [taken for taken in refused if not isinstance(taken, str)] == []
+
+
+@pytest.mark.parametrize("name", ["hs256.py", "check.mjs"])
+def test_snippet_accepts_both_secrets_of_a_kid(all_signed: dict[str, Signed], tmp_path: Path, name: str) -> None:
+    """The operator changes JWT_SECRET: a tenant has two secrets, and the kid of its tokens stays the same."""
+    if name.endswith(".mjs") and NODE is None:
+        pytest.skip("no Node.js is installed here")
+    signed = all_signed["HS256"]
+    header = jwt.get_unverified_header(signed.token)
+    claims = jwt.decode(signed.token, options={"verify_signature": False})
+    assert signed.secrets is not None
+    (other,) = signed.secrets["others"]
+    assert other["kid"] == header["kid"]
+    assert other["jwt_secret"] != signed.secrets["jwt_secret"]
+    by_other = jwt.encode(claims, other["jwt_secret"], "HS256", header)
+    by_other_expired = jwt.encode(claims | {"exp": int(time.time()) - 60}, other["jwt_secret"], "HS256", header)
+
+    found = run(tmp_path, name, [signed.token, by_other, by_other_expired], signed)
+
+    assert found[:2] == [claims, claims]
+    assert isinstance(found[2], str)
