@@ -20,7 +20,11 @@ PAGES = [
 ]
 RECIPES = set(re.findall(r"^([a-z][a-z-]*)(?=[ :])(?! *:=).*:", (ROOT / "justfile").read_text(), re.MULTILINE))
 OPERATIONS: dict[str, dict[str, Any]] = described.snapshot()["paths"]
-METRICS = "".join(path.read_text() for path in [Path(metrics.__file__), *(ROOT / "auth1" / "core").rglob("*.py")])
+METRICS = {
+    name
+    for path in [Path(metrics.__file__), *(ROOT / "auth1" / "core").rglob("*.py")]
+    for name in re.findall(r"\bauth1_\w+", path.read_text())
+}
 CODES = {error.code for error in (*errors.ALL, *errors.OAUTH)}
 # The operator has the routes of a tenant at these paths, and no entry of their own in the description.
 OPERATOR_PREFIX, TENANT_PREFIX = "/api/admin/tenants/{tenant_id}/", "/api/tenant/"
@@ -73,6 +77,53 @@ def routes(path: str) -> set[str]:
     }
 
 
+def is_start(path: str) -> bool:
+    """Return whether a route begins with all segments of a path, which may have values in place of its parameters."""
+    named = path.replace(OPERATOR_PREFIX, TENANT_PREFIX).split("/")
+    return any(
+        len(named) <= len(known) and all(map(_is_segment, named, known))
+        for known in (operation.split("/") for operation in OPERATIONS)
+    )
+
+
+def _is_segment(named: str, known: str) -> bool:
+    return named == known or (known.startswith("{") and named != "")
+
+
+def operations(page: Path) -> list[tuple[str, str]]:
+    """Return the methods with paths that a page names."""
+    text = " ".join(page.read_text().split())
+    return re.findall(r"\b(GET|POST|PUT|PATCH|DELETE) (/(?:api|t|health|\.well-known)/[\w/{}.-]*\w}?)", text)
+
+
+def paths(page: Path) -> list[str]:
+    """Return the paths that a page names, with or without a method. A variable of the shell stands for a parameter."""
+    text = " ".join(page.read_text().split())
+    found = re.findall(r"(?:(?<=:3000)|(?<=URL)|(?<![\w.…]))/(?:api|health|\.well-known)/[\w/{}.$-]*[\w}]", text)
+    return [re.sub(r"\$(\w+)", lambda variable: f"{{{variable[1].lower()}}}", path) for path in found]
+
+
+def files(page: Path) -> list[str]:
+    """Return the files and folders of the project that a page names."""
+    return re.findall(
+        r"(?<![\w/.-])((?:auth1|bench|tests|sql|ops|examples|requirements)/[\w./*@-]*[\w*])", page.read_text()
+    )
+
+
+def named_metrics(page: Path) -> set[str]:
+    return {name for name in quotes(page) if re.fullmatch(r"auth1_[a-z]+_[a-z_]+", name)}
+
+
+def named_codes(page: Path) -> set[str]:
+    """Return the error codes that follow a status."""
+    return set(re.findall(r"\b[45]\d\d\s`([a-z_]+)`", page.read_text()))
+
+
+def bodies(page: Path) -> list[str]:
+    """Return the JSON bodies of the curl commands. A form has no braces."""
+    return re.findall(r"(?:-d|--data) '(\{.*?\})'(?=\s|$)", "\n".join(blocks(page, "sh", "console")), re.DOTALL)
+
+
 @every_page
 def test_every_recipe_exists(page: Path) -> None:
     named = {arguments[0] for arguments in calls(page, "just") if not arguments[0].startswith("-")}
@@ -109,46 +160,30 @@ def test_every_module_and_its_options_exist(page: Path) -> None:
 
 @every_page
 def test_every_route_exists(page: Path) -> None:
-    text = " ".join(page.read_text().split())
-    for method, path in re.findall(
-        r"\b(GET|POST|PUT|PATCH|DELETE) (/(?:api|t|health|\.well-known)/[\w/{}.-]*\w}?)", text
-    ):
+    for method, path in operations(page):
         assert method in routes(path), f"{method} {path}"
-    for path in re.findall(r"(?:(?<=:3000)|(?<=URL)|(?<![\w.…]))/(?:api|health|\.well-known)/[\w/{}.$-]*[\w}]", text):
-        known = re.sub(r"\$(\w+)", lambda variable: f"{{{variable[1].lower()}}}", path)
-        is_start = any(name.startswith(known.replace(OPERATOR_PREFIX, TENANT_PREFIX)) for name in OPERATIONS)
-        assert routes(known) or is_start or path in NOT_OURS, path
+    assert [path for path in paths(page) if not is_start(path) and path not in NOT_OURS] == []
 
 
 @every_page
 def test_every_file_exists(page: Path) -> None:
-    named = re.findall(
-        r"(?<![\w/.-])((?:auth1|bench|tests|sql|ops|examples|requirements)/[\w./*@-]*[\w*])", page.read_text()
-    )
-
-    assert [path for path in named if not list(ROOT.glob(path)) and path != "auth1/auth1-server"] == []
+    assert [path for path in files(page) if not list(ROOT.glob(path)) and path != "auth1/auth1-server"] == []
 
 
 @every_page
 def test_every_metric_exists(page: Path) -> None:
-    named = {name for name in quotes(page) if re.fullmatch(r"auth1_[a-z]+_[a-z_]+", name)}
-
-    assert [name for name in sorted(named) if name.removesuffix("_total") not in METRICS] == []
+    assert {name for name in named_metrics(page) if not {name, name.removesuffix("_total")} & METRICS} == set()
 
 
 @every_page
 def test_every_error_after_a_status_exists(page: Path) -> None:
-    named = set(re.findall(r"\b[45]\d\d\s`([a-z_]+)`", page.read_text()))
-
-    assert named - CODES == set()
+    assert named_codes(page) - CODES == set()
 
 
 @every_page
 def test_every_body_of_a_curl_command_is_json(page: Path) -> None:
-    """Values may be left out with an ellipsis; a form has no braces."""
-    for line in re.sub(r"\\\n\s*", " ", "\n".join(blocks(page, "sh"))).split("\ncurl "):
-        body = re.search(r"-d '(\{.*?\})'(?:\s|$)", line, re.DOTALL)
-        assert body is None or isinstance(json.loads(body[1]), dict)
+    for body in bodies(page):
+        assert isinstance(json.loads(body), dict), body
 
 
 def test_references_are_found() -> None:
@@ -156,6 +191,17 @@ def test_references_are_found() -> None:
     assert sum(len(calls(page, "just")) for page in PAGES) > 20
     assert sum(len(calls(page, "auth1")) for page in PAGES) > 30
     assert sum(len(calls(page, "python -m")) for page in PAGES) > 10
+    assert sum(len(operations(page)) for page in PAGES) > 50
+    assert sum(len(paths(page)) for page in PAGES) > 100
+    assert sum(len(files(page)) for page in PAGES) > 100
+    assert sum(len(named_metrics(page)) for page in PAGES) > 10
+    assert sum(len(named_codes(page)) for page in PAGES) > 20
+    assert sum(len(bodies(page)) for page in PAGES) > 15
     assert {"deploy", "soak", "check", "test-redis"} <= RECIPES
     assert routes("/api/admin/tenants/{tenant_id}/users/usr_1/ban") == {"POST"}
     assert routes("/api/tenant/nothing") == set()
+    assert is_start("/api/tenant/fraud")
+    assert is_start("/api/admin/tenants/{tenant_id}/hosts")
+    assert not is_start("/api/tenant/webhook")
+    assert not is_start("/api/tenant/webhooks/whk_1/deliveries/whd_1/replay/more")
+    assert "auth1_error" not in METRICS
