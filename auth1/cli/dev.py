@@ -34,6 +34,8 @@ SLUG = "demo"
 DATABASE = "auth1_db"
 DEMO_CODES_PER_HOUR = 100  # the most that a tenant may allow, so that trying does not lock out
 ENVIRONMENT_FILE = "env"  # what a shell needs for the other commands
+# Without those of providers: the other commands send no messages.
+ENVIRONMENT = ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "ADMIN_TOKEN", "APP_URL", "PORT", "WEBHOOK_ALLOWED_NETWORKS")
 EXAMPLE_URL = "http://localhost:8080/"  # of examples/web
 # Of the applications in docs/openid-connect.md: JupyterHub, Apache, Auth.js, and others.
 DEMO_CALLBACKS = [
@@ -51,11 +53,14 @@ _QUERIES = Queries("dev")
 
 
 class DevState(msgspec.Struct):
-    """Secrets and keys that the next start uses again, in a file that only its owner can read."""
+    """Secrets and keys that the next start uses again, in a file that only its owner can read.
+
+    `environment` has the variables that the last start set by itself.
+    """
 
     jwt_secret: str
     admin_token: str
-    database_url: str = ""
+    environment: dict[str, str] = {}
     tenant_id: str = ""
     api_key: str = ""
     secret_key: str = ""
@@ -69,6 +74,8 @@ def dev(options: Namespace) -> None:
     directory = Path(options.data or ".auth1").absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = _load_state(directory)
+    _forget_last_start(state)
+    given = set(os.environ)
     with ExitStack() as servers:
         try:
             _start_servers(directory, servers)
@@ -78,6 +85,7 @@ def dev(options: Namespace) -> None:
         commands.check_port()
         _progress("Applying migrations and creating the demo tenant")
         state = commands.run(lambda app: _demo(app, state))
+        state.environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ.keys() - given}
         _save_state(directory, state)
         _write_environment(directory)
         print(quickstart_text(state, directory), flush=True)
@@ -105,7 +113,7 @@ def quickstart_text(state: DevState, directory: Path) -> str:
   client secret    {state.client_secret}
   callbacks        {f"{chr(10)}                   ".join(DEMO_CALLBACKS)}
   logout URIs      {f"{chr(10)}                   ".join(DEMO_LOGOUT_URIS)}
-  back-channel     none. This sets the URL that Auth1 calls when a session ends:
+  back-channel     This command sets the URL that Auth1 calls when a session ends:
                    {_backchannel_command(base, state)}
                    Configure any OpenID Connect client with these: docs/openid-connect.md
 
@@ -154,6 +162,13 @@ def _delivery_text() -> str:
     return "The configured providers send messages. All others appear here and in the inbox."
 
 
+def _forget_last_start(state: DevState) -> None:
+    """Unset what a shell has read from the file of the last start: its servers have stopped."""
+    for name, value in state.environment.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+
+
 def _set_defaults(state: DevState) -> None:
     """Set the variables that the developer has not set."""
     os.environ.setdefault("JWT_SECRET", state.jwt_secret)
@@ -163,9 +178,9 @@ def _set_defaults(state: DevState) -> None:
         os.environ.setdefault("APP_URL", _address())  # the start of links; Twilio could not report to it
     os.environ.setdefault("SMTP_URL", CONSOLE)
     os.environ.setdefault("HOST", "127.0.0.1")
-    os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)  # of the developer's applications
     os.environ.setdefault("RATE_LIMIT_MAX", "100000")  # all requests of a developer come from one address
-    os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128")  # receivers run on this machine
+    # The receivers of webhooks, hooks and back-channel logouts run on this machine.
+    os.environ.setdefault("WEBHOOK_ALLOWED_NETWORKS", LOOPBACK)
     if sys.stdout.isatty():
         os.environ.setdefault("LOG_FORMAT", "text")
 
@@ -256,8 +271,7 @@ def _save_state(directory: Path, state: DevState) -> None:
 
 def _write_environment(directory: Path) -> None:
     """Write the variables that other commands need on this database, for a shell to read."""
-    names = ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "ADMIN_TOKEN")
-    lines = [f"export {name}={shlex.quote(os.environ[name])}\n" for name in names]
+    lines = [f"export {name}={shlex.quote(os.environ[name])}\n" for name in ENVIRONMENT if os.environ.get(name)]
     _write_private(directory / ENVIRONMENT_FILE, "".join(lines).encode())
 
 

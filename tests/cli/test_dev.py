@@ -80,6 +80,14 @@ def runs(pid: int) -> bool:
         return False
 
 
+def shell_variables(directory: Path) -> dict[str, str]:
+    """Return the variables of a shell that has read the file of `auth1 dev`."""
+    command = f". {shlex.quote(str(directory / 'env'))}; env -0"
+    pairs = subprocess.check_output(["sh", "-c", command], env={"PATH": os.environ["PATH"]}, text=True).split("\0")
+    shell = {"PATH", "PWD", "OLDPWD", "SHLVL", "_"}  # the shell sets these by itself
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs if pair) if name not in shell}
+
+
 def is_private(path: Path) -> bool:
     """Return whether only the owner can read the file."""
     return path.stat().st_mode & 0o077 == 0
@@ -150,7 +158,10 @@ async def test_second_start_keeps_data_and_keys(directory: Path, logs: Callable[
         user = (paste(first_curls[1].replace("THE CODE", await last_code(server))))["user_id"]
         await interrupt(server)
 
-    async with start(directory, logs(), PORT=str(server.port)) as again:
+    # The shell of the second start knows the servers of the first one, which have stopped.
+    variables = shell_variables(directory)
+    assert {"DATABASE_URL", "REDIS_URL"} < variables.keys()
+    async with start(directory, logs(), **variables | {"PORT": str(server.port)}) as again:
         curls = printed_curls(again.text())
         assert (curls, admin_token(again.text())) == (first_curls, token)
         paste(curls[0])
@@ -167,6 +178,12 @@ async def test_printed_command_lists_tenants_in_another_shell(directory: Path, l
         listed = await asyncio.to_thread(subprocess.check_output, ["sh", "-c", command], env={}, text=True)
 
         assert re.fullmatch(r"tn_\w+  demo +active +Demo\n", listed)
+        assert shell_variables(directory)["APP_URL"] == f"http://localhost:{server.port}"
+        [client_id] = re.findall(r"client id +(\S+)", server.text())
+        options = f"{client_id} --tenant demo --backchannel-logout-uri http://localhost:8090/backchannel-logout"
+        change = command.replace("tenants list", f"apps update {options} --json")
+        changed = await asyncio.to_thread(subprocess.check_output, ["sh", "-c", change], env={}, text=True)
+        assert msgspec.json.decode(changed)["backchannel_logout_uri"] == "http://localhost:8090/backchannel-logout"
         await interrupt(server)
 
 
