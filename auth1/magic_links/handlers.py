@@ -1,7 +1,7 @@
 """Show, confirm and redeem links.
 
 Opening a link consumes nothing, because mail scanners, previews and prefetching browsers open links. Pressing the
-button confirms the link. A scanner that also presses buttons cannot be distinguished from a person.
+button confirms the link. A mail scanner that also submits forms cannot be distinguished from a person.
 """
 
 import secrets
