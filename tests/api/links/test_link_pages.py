@@ -182,6 +182,19 @@ async def test_confirmations_are_rate_limited_per_client_address(start_app: Star
     assert {answer.status_code for answer in opened} == {400}
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_forms_of_other_sites_leave_the_requests_of_an_address(start_app: Started, site: str) -> None:
+    api = await start_app(RATE_LIMIT_MAX="1")
+    client = {"x-forwarded-for": f"198.51.100.{secrets.randbelow(250) + 1}"}
+    path = "/api/auth/link/" + secrets.token_urlsafe(32)
+
+    foreign = [await api.client.post(path, headers=client | {"sec-fetch-site": site}) for _ in range(2)]
+    own = [await api.client.post(path, headers=client | {"sec-fetch-site": "same-origin"}) for _ in range(2)]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in foreign] == [(403, "forbidden")] * 2
+    assert [answer.status_code for answer in own] == [400, 429]
+
+
 async def test_form_is_confirmed_regardless_of_cors_origins(start_app: Started, mail_server: SmtpServer) -> None:
     api = await start_app(
         SMTP_URL=mail_server.url,
