@@ -55,10 +55,12 @@ class ApiError(Exception):
         proof: ProofChallenge | None = None,
         channels: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
+        by_application: bool = False,
     ) -> None:
         """Add details to the class: `retry_after` in whole seconds, `headers` beside the standard ones.
 
-        `proof` is what lets the request through, `channels` are others that the app may offer.
+        `proof` is what lets the request through, `channels` are others that the app may offer. `by_application`: an
+        application made the invalid request, and its developer reads `detail` on the page.
         """
         self.detail = detail or inspect.cleandoc(type(self).__doc__ or "").partition("\n\n")[0]
         self.errors = errors
@@ -67,6 +69,7 @@ class ApiError(Exception):
         self.proof = proof
         self.channels = channels
         self.headers = headers or {}
+        self.by_application = by_application
         super().__init__(self.detail)
 
 

@@ -44,7 +44,7 @@ async def post_authorize(app: Services, request: Request[Issuer], body: Form) ->
     # So this response sets no cookie either: it would replace that of a login in another tab.
     target = f"{request.caller.url}/authorize?{urlencode(body.pairs)}"
     if len(target) > LONG_TARGET_BYTES:
-        raise PayloadTooLarge(f"The request is larger than {LONG_TARGET_BYTES // 1024} KiB.")
+        raise PayloadTooLarge(f"The request is larger than {LONG_TARGET_BYTES // 1024} KiB.", by_application=True)
     return redirect(request, target)
 
 
@@ -63,12 +63,12 @@ async def _authorize(app: Services, request: Request[Issuer], pairs: list[tuple[
 async def _find_client(app: Services, issuer: Issuer, parameters: Parameters, repeated: set[str]) -> Client:
     """Return the client of a request, to whose redirect URI a response may go. Raises BadRequest."""
     if repeated & {"client_id", "redirect_uri"}:
-        raise BadRequest("The application sent a parameter twice.")
+        raise BadRequest("The application sent a parameter twice.", by_application=True)
     client = await find_client(app, issuer, parameters.get("client_id", ""))
     if client is None or client.kind not in LOGIN_KINDS:
-        raise BadRequest("The application is not registered.")
+        raise BadRequest("The application is not registered.", by_application=True)
     if not may_receive(client, parameters.get("redirect_uri", "")):
-        raise BadRequest("The redirect URI is not registered for this application.")
+        raise BadRequest("The redirect URI is not registered for this application.", by_application=True)
     return client
 
 

@@ -25,7 +25,7 @@ def query_pairs(request: Request[Any]) -> list[tuple[str, str]]:
     try:
         return parse_qsl(request.query_string.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
-        raise BadRequest("The query is not valid UTF-8.") from None
+        raise BadRequest("The query is not valid UTF-8.", by_application=True) from None
 
 
 def page_theme(request: Request[Issuer], ui_locales: str = "") -> Theme:

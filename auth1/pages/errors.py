@@ -4,7 +4,7 @@ from typing import Any
 
 from auth1.api_error import ApiError
 from auth1.core.http.request import Request, Response
-from auth1.errors import BadRequest, NotFound, PayloadTooLarge, RateLimited, TenantSuspended
+from auth1.errors import NotFound, RateLimited, TenantSuspended
 from auth1.pages.headers import form_page_headers
 from auth1.pages.theme import default_theme
 from auth1.templates.login_pages import duration
@@ -22,8 +22,7 @@ def error_page(request: Request[Any], error: ApiError) -> Response:
     theme = default_theme(accept_language.decode("latin-1"))
     strings = STRINGS[theme.lang].login
     title, text, detail = strings.error_title, strings.error, None
-    if isinstance(error, BadRequest | PayloadTooLarge):
-        # The developer of the application reads why. The detail has no text of the request.
+    if error.by_application:  # the detail has no text of the request
         text, detail = strings.invalid_request, error.detail
     elif isinstance(error, NotFound):
         title, text = strings.missing_title, strings.missing

@@ -126,6 +126,7 @@ async def test_unregistered_client_or_redirect_uri_is_a_page(
     assert (answer.status_code, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
     assert "location" not in answer.headers
     assert "evil" not in answer.text
+    assert "The app sent an invalid request." in answer.text
     assert "is not registered" in answer.text, "the developer of the application reads why"
 
 
@@ -137,6 +138,16 @@ async def test_repeated_client_or_redirect_uri_is_a_page(
     answer = await browser.get(f"{login_app.path}/authorize?{urlencode(pairs)}")
 
     assert (answer.status_code, "location" in answer.headers) == (400, False)
+    assert "The application sent a parameter twice." in answer.text
+
+
+@pytest.mark.parametrize("path", ["authorize", "logout"])
+async def test_query_in_another_encoding_is_named_on_the_page(
+    browser: httpx.AsyncClient, login_app: LoginApp, path: str
+) -> None:
+    answer = await browser.get(f"{login_app.path}/{path}?state=%FF")
+
+    assert (answer.status_code, "The query is not valid UTF-8." in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from auth1.core.http.cors import Cors
 from auth1.core.http.request import Request, Response
 from auth1.core.http.router import Auth, Route
 from auth1.core.log import Log
-from auth1.errors import ApiError, BadRequest, Forbidden, NotFound, RateLimited, TenantSuspended
+from auth1.errors import ApiError, BadRequest, Forbidden, NotFound, PayloadTooLarge, RateLimited, TenantSuspended
 from auth1.pages.errors import error_page
+
+BY_APPLICATION = BadRequest("The scope is missing.", by_application=True)
 
 
 def client_for(error: ApiError, log: Log) -> httpx.AsyncClient:
@@ -37,8 +39,8 @@ def client_for(error: ApiError, log: Log) -> httpx.AsyncClient:
     ("error", "language", "text"),
     [
         (Forbidden(), "en", "Something went wrong"),
-        (BadRequest("The scope is missing."), "de", '<p class="hint" lang="en" dir="ltr">The scope is missing.</p>'),
-        (BadRequest("The scope is missing."), "de", "Die Anfrage der App ist ungültig."),
+        (BY_APPLICATION, "de", '<p class="hint" lang="en" dir="ltr">The scope is missing.</p>'),
+        (BY_APPLICATION, "de", "Die Anfrage der App ist ungültig."),
         (NotFound(), "de-CH, en;q=0.5", "Seite nicht gefunden"),
         (TenantSuspended(), "fr", "La connexion n&#39;est pas disponible pour le moment."),
         (RateLimited(retry_after=65), "xx", "Too many attempts. Try again in 1:05."),
@@ -54,3 +56,14 @@ async def test_error_is_a_page_in_the_language_of_the_browser(error: ApiError, l
     assert response.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
     assert response.headers["cache-control"] == "no-store"
     assert response.headers.get("retry-after") == (str(error.retry_after) if error.retry_after else None)
+
+
+@pytest.mark.parametrize("error", [BadRequest("The cookie auth1 was sent twice."), PayloadTooLarge()])
+async def test_invalid_request_of_a_browser_does_not_blame_the_application(error: ApiError) -> None:
+    async with client_for(error, Log("error")) as client:
+        response = await client.get("/page")
+
+    assert response.status_code == error.status
+    assert "Try again in a moment." in response.text
+    assert "The app" not in response.text
+    assert error.detail not in response.text
