@@ -130,6 +130,19 @@ class UnansweredRow(NamedTuple):
     events: str | None
 
 
+class SessionKey(NamedTuple):
+    """The key of a session."""
+
+    tenant_id: str
+    session_id: str
+
+
+class ClaimedSession(NamedTuple):
+    """A session that its caller has claimed."""
+
+    session_id: str
+
+
 class IdentifierKey(NamedTuple):
     """The key of an identifier."""
 
@@ -169,5 +182,6 @@ class ChallengeRow(NamedTuple):
 FIND_OPENED = _QUERIES.statement("find_opened", EventKey, OpenResult)
 FIND_SUBMITTED = _QUERIES.statement("find_submitted", EventKey, SubmitResult)
 FIND_UNANSWERED = _QUERIES.statement("find_unanswered", UnansweredKey, UnansweredRow)
+CLAIM_UNANSWERED = _QUERIES.statement("claim_unanswered", SessionKey, ClaimedSession)
 FIND_LIVE_CODE = _QUERIES.statement("find_live_code", IdentifierKey, LiveCode)
 FIND_CHALLENGE = _QUERIES.statement("find_challenge", ChallengeKey, ChallengeRow)

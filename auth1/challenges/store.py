@@ -8,6 +8,7 @@ from auth1.challenges.codes import LOGIN, SealedCode
 from auth1.challenges.magic_link import NewLink
 from auth1.challenges.schemas import ChallengeOut, MessageOut
 from auth1.challenges.statements import (
+    CLAIM_UNANSWERED,
     FIND_CHALLENGE,
     FIND_LIVE_CODE,
     FIND_OPENED,
@@ -18,6 +19,7 @@ from auth1.challenges.statements import (
     IdentifierKey,
     OpenResult,
     OpenRow,
+    SessionKey,
     SubmitResult,
     SubmitRow,
     UnansweredKey,
@@ -240,7 +242,13 @@ async def find_unanswered(
     row = await postgres.row(FIND_UNANSWERED, key)
     if row is None:
         return None
-    return CodeResult("ok", row.challenge_id, row.user_id, row.is_new_user, None, None, read_events(row.events)), row[3]
+    events = read_events(row.events)
+    return CodeResult("ok", row.challenge_id, row.user_id, row.is_new_user, None, None, events), row.session_id
+
+
+async def claim_unanswered(postgres: Postgres, tenant_id: str, session_id: str) -> bool:
+    """Return whether this caller is the one that gets the session of a login without an answer."""
+    return await postgres.row(CLAIM_UNANSWERED, SessionKey(tenant_id, session_id)) is not None
 
 
 async def has_live_code(postgres: Postgres, tenant_id: str, identifier: str) -> bool:

@@ -31,12 +31,16 @@ class VerifyCode(NamedTuple):
 
 
 class OpenedSession(NamedTuple):
-    """The session of a right code, whose row is committed. `claims` are those of the tenant's hook."""
+    """The session of a right code, whose row is committed. `claims` are those of the tenant's hook.
+
+    `kept_as` is the login and its event ids, as `unanswered.keep` takes them, where its repeat can find the session.
+    """
 
     session: NewSession
     user_id: str
     is_new_user: bool
     claims: ExtraClaims
+    kept_as: tuple[unanswered.LoginKey, list[str]] | None = None
 
 
 async def open_session(app: Services, request: Request[Any], tenant: Tenant, answer: VerifyCode) -> OpenedSession:
@@ -54,34 +58,35 @@ async def open_session(app: Services, request: Request[Any], tenant: Tenant, ans
         user_event_id=new_id("evt"),
     )
 
+    kept_as = _login_key(app, submission), [submission.event_id, submission.user_event_id]
+
     async def run(pause_before: Pause | None, allowed_user_id: str | None) -> CodeResult:
         paused = submission._replace(pause_before=pause_before, allowed_user_id=allowed_user_id)
         try:
             return await store.submit_code(app.postgres, paused)
         except (Unavailable, asyncio.CancelledError):
-            event_ids = [submission.event_id, submission.user_event_id]
-            await unanswered.keep(app.redis, _login_key(app, submission), event_ids)
+            await unanswered.keep(app.redis, *kept_as)
             raise
 
     session = submission.session
     result, claims = await run_login(app, request, tenant, session.session_id, run, lambda _: identifier)
+    is_repeat = False
     if result.verdict == "none" and (found := await _find_unanswered(app, request, tenant, submission)):
-        result, session, claims = found
+        (result, session, claims), is_repeat = found, True
     metrics.CODES_VERIFIED[identifier.channel, result.verdict].inc()
     log_events(app.log, result.events)
     if result.verdict == "wrong":
         count_wrong_code(app, tenant)
     user_id = _user_of(result)
     settle_right_code(app, request, tenant, identifier)
-    return OpenedSession(session, user_id, result.is_new_user, claims)
+    return OpenedSession(session, user_id, result.is_new_user, claims, None if is_repeat else kept_as)
 
 
 async def _find_unanswered(
     app: Services, request: Request[Any], tenant: Tenant, submission: SubmitCode
 ) -> tuple[CodeResult, NewSession, ExtraClaims] | None:
     """Return the login of an earlier request with this code that was committed and got 503, to one caller."""
-    login_key = _login_key(app, submission)
-    event_ids = await unanswered.find(app.redis, login_key)
+    event_ids = await unanswered.find(app.redis, _login_key(app, submission))
     found = await store.find_unanswered(app.postgres, submission, event_ids) if event_ids else None
     if found is None:
         return None
@@ -90,7 +95,7 @@ async def _find_unanswered(
     assert result.user_id is not None, "a committed login has a user"
     subject = Subject(result.user_id, session_id, identifier.channel, identifier.value)
     claims = await token_claims(app, request, tenant, subject, identifier, is_new_user=is_new_user)
-    if not await unanswered.claim(app.redis, login_key):
+    if not await store.claim_unanswered(app.postgres, tenant.id, session_id):
         return None
     return result, submission.session._replace(session_id=session_id), claims
 

@@ -1,21 +1,23 @@
 """The end of a hosted login: the user is known, and the browser returns to the application or the account pages."""
 
+import asyncio
 from contextlib import suppress
 from typing import NamedTuple
 
 from auth1.account.required import missing_identifiers
 from auth1.authn.limits import LOGINS
+from auth1.challenges.verify_code import OpenedSession
 from auth1.core.crypto import digest
 from auth1.core.http.request import Response
-from auth1.errors import NotFound
+from auth1.errors import NotFound, Unavailable
 from auth1.events.log import event_context
 from auth1.hosted import endings, store, views
 from auth1.hosted.records import Completion, Login, Step
 from auth1.hosted.visits import Visit
-from auth1.identifiers import Channel, IdentifierType
+from auth1.identifiers import Channel, Identifier, IdentifierType
 from auth1.oauth import codes, consents
 from auth1.pages import browser_cookie
-from auth1.sessions import browser
+from auth1.sessions import browser, create, unanswered
 from auth1.sessions.end import LOGOUT, end_one
 
 
@@ -33,15 +35,35 @@ def is_wanted(login: Login, proven: Proven) -> bool:
     return login.authorization.hint_user_id in (None, proven.user_id)
 
 
-async def complete_opened(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> Response | None:
+async def finish(visit: Visit, login: Login, opened: OpenedSession, identifier: Identifier) -> Response | None:
+    """Complete a login whose code or link was consumed. Without an answer, its repeat finds the session, or it ends."""
+    await create.count_session(visit.app, visit.tenant, opened.user_id, is_new_user=opened.is_new_user)
+    proven = Proven(opened.user_id, opened.session.session_id, identifier.channel, identifier.value)
+    try:
+        return await _complete_opened(visit, login, proven, browser.AMR[identifier.channel])
+    except (Unavailable, asyncio.CancelledError):
+        if opened.kept_as is not None:
+            await unanswered.keep(visit.app.redis, *opened.kept_as)
+        else:
+            with suppress(NotFound, Unavailable):
+                await _end(visit, proven)
+        raise
+
+
+async def _complete_opened(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> Response | None:
     """Complete a login with a session that was just opened, or end that session."""
     app, request = visit.app, visit.request
     app.limiter.release_later(LOGINS.of(app.settings, request.client))  # the login was no flood
     wanted = is_wanted(login, proven)
     if not wanted or not await complete(visit, login, proven, amr):
         with suppress(NotFound):  # no browser has the cookie of this session
-            await end_one(*(app, request, visit.tenant.id, proven.user_id, proven.session_id, proven.user_id, LOGOUT))
+            await _end(visit, proven)
     return None if wanted else await cancel(visit, login, "login_required")
+
+
+async def _end(visit: Visit, proven: Proven) -> None:
+    user_id, session_id = proven.user_id, proven.session_id
+    await end_one(visit.app, visit.request, visit.tenant.id, user_id, session_id, user_id, LOGOUT)
 
 
 async def complete(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> bool:

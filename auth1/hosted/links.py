@@ -10,14 +10,13 @@ from auth1.core.crypto import digest
 from auth1.core.http.request import Form, Response
 from auth1.errors import ApiError, AuthorizationPending, NoActiveChallenge, ProofRequired, Unavailable, UserBanned
 from auth1.hosted import steps, store, views
-from auth1.hosted.completion import Proven, complete_opened
+from auth1.hosted.completion import finish
 from auth1.hosted.problems import problem_of
 from auth1.hosted.records import Login, SentCode
 from auth1.hosted.schemas import LoginStatus
 from auth1.hosted.visits import Visit
 from auth1.magic_links.redeem import open_session
 from auth1.magic_links.store import Proof
-from auth1.sessions import browser, create
 from auth1.sessions.create import user_agent
 
 _PURPOSE = "hosted link"
@@ -96,9 +95,7 @@ async def redeem(visit: Visit, login: Login) -> Response | None:
         if current is None or current.step != "waiting":  # another tab was faster, and may have replaced the cookie
             return None
         return await show_waiting(visit, current, problem=_problem(visit, error))
-    await create.count_session(app, visit.tenant, opened.user_id, is_new_user=opened.is_new_user)
-    proven = Proven(opened.user_id, opened.session.session_id, identifier.channel, identifier.value)
-    return await complete_opened(visit, login, proven, browser.AMR[identifier.channel])
+    return await finish(visit, login, opened, identifier)
 
 
 async def _challenge(visit: Visit, login: Login) -> ChallengeOut | None:

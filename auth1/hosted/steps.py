@@ -16,13 +16,13 @@ from auth1.errors import ApiError, ProofRequired, ResendTooSoon, Unavailable, Us
 from auth1.fraud.proofs.schemas import PowProof
 from auth1.fraud.proofs.work import parse_payload
 from auth1.hosted import store, views
-from auth1.hosted.completion import Proven, cancel, complete, complete_opened, is_wanted, next_missing
+from auth1.hosted.completion import Proven, cancel, complete, finish, is_wanted, next_missing
 from auth1.hosted.problems import problem_of
 from auth1.hosted.records import Login, SentCode
 from auth1.hosted.typed import countries_of, is_code, read_code, read_identifier
 from auth1.hosted.visits import Visit
 from auth1.identifiers import Identifier, stored_identifier
-from auth1.sessions import browser, create
+from auth1.sessions import browser
 from auth1.sessions.guards import RECENT_LOGIN_S
 from auth1.tenants.settings import Tenant
 
@@ -107,9 +107,7 @@ async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
         if current is None or current.step != "code":  # another tab was faster, and may have replaced the cookie
             return None
         return show_code(visit, current, problem=problem_of(visit, error))
-    await create.count_session(visit.app, visit.tenant, opened.user_id, is_new_user=opened.is_new_user)
-    proven = Proven(opened.user_id, opened.session.session_id, recipient.channel, recipient.value)
-    return await complete_opened(visit, login, proven, browser.AMR[recipient.channel])
+    return await finish(visit, login, opened, recipient)
 
 
 async def show_account(visit: Visit) -> Response | None:

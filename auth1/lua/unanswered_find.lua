@@ -1,10 +1,17 @@
--- Find what is kept for the repeat of a login without a response. Too many other codes delete it, as they end a challenge.
+-- Find what is kept for the repeat of a login without a response. Repeats may try few codes, as a challenge allows few
+-- attempts. A code counts once, before the result is known, so that simultaneous guesses count, too.
 --
--- KEYS[1]   the logins of an identifier: a hash of ids by the MAC of the code; `wrong` is the number of other codes
+-- KEYS[1]   the logins of an identifier: a hash of ids by the MAC of the code; `tried` are the MACs of the tried codes
 -- ARGV      MAC of the code
 -- Returns   the ids, separated by spaces; or nil
-local ids = redis.call('HGET', KEYS[1], ARGV[1])
-if not ids and redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HINCRBY', KEYS[1], 'wrong', 1) >= MAX_WRONG then
-  redis.call('DEL', KEYS[1])
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return false
 end
-return ids
+local tried = redis.call('HGET', KEYS[1], 'tried') or ''
+if not string.find(tried, ARGV[1], 1, true) then
+  if #tried >= MAX_TRIED * (#ARGV[1] + 1) then
+    return false
+  end
+  redis.call('HSET', KEYS[1], 'tried', tried .. ARGV[1] .. ' ')
+end
+return redis.call('HGET', KEYS[1], ARGV[1])

@@ -31,7 +31,7 @@ from events e where e.tenant_id = @tenant_id and e.id = @event_id
 
 -- name: find_unanswered
 -- After requests that got no answer: the login of this identifier that one of them committed, while its session
--- is live.
+-- is live and was never used.
 select e.subject as challenge_id, s.user_id, coalesce((e.data ->> 'is_new_user')::boolean, false) as is_new_user,
   s.id as session_id,
   (select json_agg(event_json(o) order by o.id)::text from events o
@@ -39,13 +39,21 @@ select e.subject as challenge_id, s.user_id, coalesce((e.data ->> 'is_new_user')
 from events e
 cross join lateral (select identifier from challenges where tenant_id = e.tenant_id and id = e.subject limit 1) as c
 cross join lateral (
-  select n.id, n.user_id from sessions n
+  select n.id, n.user_id, n.created_at from sessions n
   where n.tenant_id = e.tenant_id and n.id = e.data ->> 'session_id'
     and n.revoked_at is null and least(n.expires_at, n.idle_at) > now()
+    and n.last_used_at = n.created_at and n.kind = 'api'
   limit 1
 ) as s
+join tenants t on t.id = split_part(e.tenant_id, ':', 1) and s.created_at >= t.sessions_from
 where e.tenant_id = @tenant_id and e.id = any(@event_ids) and e.type = 'challenge.answered'
   and c.identifier = @identifier and (@challenge_id::text is null or e.subject = @challenge_id)
+
+-- name: claim_unanswered
+-- Claim the session of such a login for one caller: it counts as used. Another claim waits for this one, and finds nothing.
+update sessions set last_used_at = greatest(now(), created_at + interval '1 microsecond')
+where tenant_id = @tenant_id and id = @session_id and last_used_at = created_at and revoked_at is null
+returning id as session_id
 
 -- name: find_live_code
 -- A live code of an identifier.

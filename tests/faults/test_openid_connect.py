@@ -23,6 +23,7 @@ CALLBACK = "https://app.example.com/callback"
 VERIFIER = "v" * 43
 REDEEM, REFRESH = "redeem_code(", "refresh_grant("  # parts of the statements that no other statement has
 COMPLETE_LOGIN, ISSUE_CODE = "complete_logins(", "set code_number = case"
+FIND_COMPLETED = "as browser_digest, step from logins"
 CODE = "000000"  # of the sandbox
 
 
@@ -166,6 +167,23 @@ async def test_lost_commit_of_a_login_leads_to_the_application(relay: Relay, app
 
     assert lost.caught.is_set()
     assert (await app.redeem(code_of(page.leads_to))).status_code == 200
+
+
+async def test_repeated_form_completes_a_login_that_got_503(
+    relay: Relay, database: asyncpg.Connection, app: App
+) -> None:
+    browser = RealBrowser(app.server)
+    await app.until_code(browser)
+    form = browser.page
+    relay.hold(COMPLETE_LOGIN).cut()
+    relay.hold(FIND_COMPLETED).cut()
+    assert (await browser.submit("verify", code=CODE)).status == 503
+
+    page = await browser.submit("verify", page=form, code=CODE)
+
+    assert (await app.redeem(code_of(page.leads_to))).status_code == 200
+    query = "select s.kind from sessions s join applications a on a.id = $1 and s.tenant_id = a.tenant_id || ':test'"
+    assert [row["kind"] for row in await database.fetch(query, app.client_id)] == ["browser"]
 
 
 async def test_lost_commit_of_a_code_after_the_consent_leads_to_the_application(relay: Relay, app: App) -> None:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from auth1.dev.redis import RedisServer
-from auth1.sessions.unanswered import MAX_WRONG
+from auth1.sessions.unanswered import MAX_TRIED
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher, tell_redis
 from tests.faults.relay import Relay
@@ -76,6 +76,25 @@ async def test_session_of_an_unanswered_login_is_returned_to_one_caller(
     assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
 
 
+async def test_login_that_is_kept_again_after_its_repeat_gives_no_session(
+    server: Auth1, relay: Relay, own_redis: RedisServer, carrier: TwilioServer, phone: str
+) -> None:
+    """As by a process whose first write had no reply, or after a failover of Redis."""
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    code = carrier.code_for(phone)
+    before = await kept_keys(own_redis)
+    await lose_login(server, relay, phone, code, key)
+    [kept] = await kept_keys(own_redis) - before
+    fields = await tell_redis(own_redis, "HGETALL", kept)
+    assert isinstance(fields, list)
+    assert (await server.answer(phone, code, key)).status_code == 200
+    await tell_redis(own_redis, "DEL", kept)
+    await tell_redis(own_redis, "HSET", kept, *fields)
+
+    assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
+
+
 async def test_login_that_lost_redis_too_is_returned_when_redis_is_back(
     server: Auth1, relay: Relay, own_redis: RedisServer, carrier: TwilioServer, phone: str
 ) -> None:
@@ -115,7 +134,7 @@ async def test_guesses_cannot_find_the_session_of_an_unanswered_login(
     code = carrier.code_for(phone)
     await lose_login(server, relay, phone, code, key)
 
-    for guess in range(1, MAX_WRONG + 1):
+    for guess in range(1, MAX_TRIED + 1):
         wrong = await server.answer(phone, f"{(int(code) + guess) % 1_000_000:06}", key)
         assert wrong.json()["code"] == "no_active_challenge"
 
@@ -130,7 +149,7 @@ async def test_last_allowed_guess_does_not_end_an_unanswered_login(
     code = carrier.code_for(phone)
     await lose_login(server, relay, phone, code, key)
 
-    for guess in range(1, MAX_WRONG):
+    for guess in range(1, MAX_TRIED):
         await server.answer(phone, f"{(int(code) + guess) % 1_000_000:06}", key)
 
     assert (await server.answer(phone, code, key)).status_code == 200
@@ -164,20 +183,43 @@ async def test_ended_session_of_an_unanswered_login_is_not_returned(
     assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
 
 
+async def test_unanswered_login_is_not_returned_after_the_tenant_ended_all_sessions(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    tenant = await server.tenant()
+    key = tenant["api_key"]
+    await server.ask(phone, key)
+    code = carrier.code_for(phone)
+    await lose_login(server, relay, phone, code, key)
+    await database.execute("update tenants set sessions_from = now() where id = $1", tenant["tenant_id"])
+
+    assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
+
+
+async def test_session_that_was_used_is_not_returned(
+    server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
+) -> None:
+    key = (await server.tenant())["api_key"]
+    await server.ask(phone, key)
+    code = carrier.code_for(phone)
+    await lose_login(server, relay, phone, code, key)
+    await database.execute(f"update sessions set last_used_at = now() where id in ({SESSIONS})", phone)
+
+    assert (await server.answer(phone, code, key)).json()["code"] == "no_active_challenge"
+
+
 async def test_events_of_another_identifier_give_no_session(
     server: Auth1, relay: Relay, carrier: TwilioServer, own_redis: RedisServer, database: asyncpg.Connection, phone: str
 ) -> None:
     key, other = (await server.tenant())["api_key"], new_phone()
     await server.ask(other, key)
-    login = (await server.answer(other, carrier.code_for(other), key)).json()
+    login = (await server.answer(other, carrier.code_for(other), key)).json()  # its session was not used yet
     await server.ask(phone, key)
     code = carrier.code_for(phone)
     await lose_login(server, relay, phone, code, key)
     event = "select id from events where type = 'challenge.answered' and data ->> 'session_id' = $1"
-    kept = await tell_redis(own_redis, "KEYS", "unanswered:*")
-    assert isinstance(kept, list)
 
-    for one in kept:  # as a person who can write to Redis would
+    for one in await kept_keys(own_redis):  # as a person who can write to Redis would
         codes = await tell_redis(own_redis, "HKEYS", one)
         assert isinstance(codes, list)
         for mac in codes:
@@ -200,6 +242,13 @@ async def test_login_that_waits_for_a_standby_is_returned_when_the_standby_is_ba
 
     assert answered.status_code == 503, answered.text
     await until(lambda: is_free(server, phone, code, key))
+
+
+async def kept_keys(redis: RedisServer) -> set[str]:
+    """Return the keys of the unanswered logins."""
+    keys = await tell_redis(redis, "KEYS", "unanswered:*")
+    assert isinstance(keys, list)
+    return set(keys)
 
 
 async def is_free(server: Auth1, phone: str, code: str, key: str) -> bool:

@@ -1,5 +1,9 @@
 """Magic links in the hosted login: the step `waiting`."""
 
+import pytest
+
+from auth1.errors import Unavailable
+from auth1.hosted import store
 from tests.hosted.browser import Browser
 from tests.hosted.conftest import CODE, Site
 
@@ -79,6 +83,23 @@ async def test_user_of_a_link_returns_to_the_code(site: Site, browser: Browser) 
 
     assert page.title == "Enter your code"
     assert (await browser.submit("verify", code=CODE)).leads_to
+
+
+async def test_session_of_a_link_ends_when_its_login_is_not_completed(
+    site: Site, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (other := site.browser()).open(await until_link(site, browser))
+    await other.submit("")
+
+    async def fail(*_: object) -> bool:
+        raise Unavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "complete_login", fail)
+        assert (await browser.submit("proceed")).status == 503
+
+    query = "select revoked_at is null as is_live from sessions where tenant_id = $1"
+    assert [row["is_live"] for row in await site.database.fetch(query, site.issuer_id)] == [False]
 
 
 async def test_banned_user_of_a_link_is_refused(site: Site, browser: Browser) -> None:

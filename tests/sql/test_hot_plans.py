@@ -81,6 +81,7 @@ REQUESTS = {
     ("challenges", "find_challenge"): {"challenges_pkey", "messages_pkey"},
     ("challenges", "find_submitted"): {"events_pkey"},
     ("challenges", "find_unanswered"): {"events_pkey", "challenges_pkey", "sessions_pkey"},
+    ("challenges", "claim_unanswered"): {"sessions_pkey"},
     ("challenges", "find_opened"): {"events_pkey", "challenges_pkey", "identifiers_pkey", "codes_pkey"},
     ("users", "export_events"): {"events_about"},
     ("users", "find_user_by_identifier"): {"identifiers_pkey"},
