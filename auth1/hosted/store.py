@@ -1,5 +1,6 @@
 """The statements of hosted logins: find one, and move it to the next step."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import Batched, Postgres, Queries, function
@@ -22,6 +23,7 @@ class _RecordSentCode(NamedTuple):
     code_length: int
     resend_after: int
     link_box: bytes | None
+    deadline: datetime | None = None  # set by Postgres.call
 
 
 class _RecordedSentCode(NamedTuple):
@@ -42,6 +44,7 @@ class _CompleteLogin(NamedTuple):
     amr: list[str]
     adding: IdentifierType | None
     code_life_s: int
+    deadline: datetime | None = None  # set by Postgres.call
 
 
 class _CompletedLogin(NamedTuple):

@@ -1,5 +1,6 @@
 """The statement that begins a hosted login of an application."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import Batched, Postgres, function
@@ -38,6 +39,7 @@ class _StartLogin(NamedTuple):
     identifier: str | None
     channel: str | None
     code_life_s: int
+    deadline: datetime | None = None  # set by Postgres.call
 
 
 class _StartedLogin(NamedTuple):

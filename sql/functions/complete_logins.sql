@@ -5,7 +5,8 @@
 -- Locks: the logins of a browser in one order, so that two tabs wait for each other; the user, so that an erasure does not
 -- miss the row; the session. A browser is at most once in a batch. A batch waits for none of them: a request for a row that
 -- is locked by another transaction, or of a browser with more logins, is left out of the result, and its caller repeats it
--- singly.
+-- singly. A login that the browser begins after these locks is not waited for: the redemption of its code may wait for the
+-- session, so that both would wait for each other.
 create type complete_login as (
   tenant_id text,
   login_id text,
@@ -17,7 +18,8 @@ create type complete_login as (
   session_id text,
   amr text[],
   adding text,                    -- the type of an identifier that is missing, or null
-  code_life_s int
+  code_life_s int,
+  deadline timestamptz
 );
 create type completed_login as (
   tenant_id text,
@@ -40,10 +42,11 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 declare
+  deadline constant timestamptz := (select min(r.deadline) from unnest(requests) as r);
   locked complete_login[] := requests;
   judged judged_login[];
   logins_locked bigint;
-  others boolean;
+  has_other_tabs boolean;
   max_tabs constant int := 50;    -- logins of a browser that get its new cookie, beside the completed one
 begin
   -- 1. Lock.
@@ -55,11 +58,11 @@ begin
       order by n.expires_at desc, n.id desc limit max_tabs + 1) || requests[1].login_id)
     order by l.expires_at, l.id for no key update;
     get diagnostics logins_locked = row_count;
-    others := logins_locked > 1;
+    has_other_tabs := logins_locked > 1;
     perform from users u where u.tenant_id = requests[1].tenant_id and u.id = requests[1].user_id for key share;
     perform from sessions s where s.tenant_id = requests[1].tenant_id and s.id = requests[1].session_id for no key update;
   else
-    select array_agg(r.request), bool_or(f.number > 1) into locked, others
+    select array_agg(r.request), bool_or(tabs_locked.number > 1) into locked, has_other_tabs
     from (
       select u::complete_login as request, u.tenant_id, u.browser_digest, u.user_id, u.session_id
       from unnest(requests) as u order by 2, 3
@@ -68,21 +71,22 @@ begin
       select count(*) as number from (
         select from logins l where l.tenant_id = r.tenant_id and l.browser_digest = r.browser_digest
         order by l.expires_at, l.id limit max_tabs + 1 for no key update skip locked
-      ) as free
-    ) as f
+      ) as locked_tab
+    ) as tabs_locked
     cross join lateral (
       select count(*) as number from (
         select from logins l where l.tenant_id = r.tenant_id and l.browser_digest = r.browser_digest limit max_tabs + 1
-      ) as existing
-    ) as e
+      ) as tab
+    ) as tabs
     cross join lateral (
       select from users u where u.tenant_id = r.tenant_id and u.id = r.user_id for key share skip locked
-    ) as owner
+    ) as locked_user
     cross join lateral (
       select from sessions s where s.tenant_id = r.tenant_id and s.id = r.session_id for no key update skip locked
-    ) as opened
-    where f.number = e.number and e.number <= max_tabs;
+    ) as locked_session
+    where tabs_locked.number = tabs.number and tabs.number <= max_tabs;
   end if;
+  perform check_deadline(deadline);
 
   -- 2. Judge. A statement after the lock sees what was committed during the wait.
   select array_agg(row(r, n.step, n.step = 'done' and l.client_id is not null)::judged_login) into judged
@@ -113,13 +117,13 @@ begin
       code_expires_at = case when j.has_code then now() + (j.request).code_life_s * interval '1 s' else l.code_expires_at end
     from unnest(judged) as j
     where l.tenant_id = (j.request).tenant_id and l.id = (j.request).login_id;
-    if others then
+    if has_other_tabs then
       update logins l set browser_digest = (j.request).new_digest
       from unnest(judged) as j
       where l.tenant_id = (j.request).tenant_id and l.id = any(array(
         select n.id from logins as n
         where n.tenant_id = (j.request).tenant_id and n.browser_digest = (j.request).browser_digest
-        order by n.expires_at desc, n.id desc limit max_tabs));
+        order by n.expires_at desc, n.id desc limit max_tabs for no key update skip locked));
     end if;
     update sessions s set kind = 'browser', amr = (j.request).amr
     from unnest(judged) as j
@@ -127,6 +131,7 @@ begin
   end if;
 
   -- 4. Return.
+  perform check_deadline(deadline);
   return query
   select r.tenant_id, r.login_id, r.browser_digest, j.step
   from unnest(requests) as r

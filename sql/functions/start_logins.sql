@@ -13,7 +13,8 @@ create type start_login as (
   amr text[],
   identifier text,
   channel text,
-  code_life_s int                 -- of the code of a login that is done
+  code_life_s int,                -- of the code of a login that is done
+  deadline timestamptz
 );
 create type started_login as (
   tenant_id text,
@@ -29,6 +30,8 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
+declare
+  deadline constant timestamptz := (select min(r.deadline) from unnest(requests) as r);
 begin
   if exists (select from unnest(requests) as r where r.user_id is not null) then
     if cardinality(requests) > 1 then
@@ -39,6 +42,7 @@ begin
       return query select requests[1].tenant_id, requests[1].login_id, false;
       return;
     end if;
+    perform check_deadline(deadline);
   end if;
   insert into logins (tenant_id, id, browser_digest, client_id, request, step, user_id, session_id, amr, identifier, channel,
     code_number, code_expires_at)
@@ -47,6 +51,7 @@ begin
     case when r.step = 'done' then now() + r.code_life_s * interval '1 s' end
   from unnest(requests) as r
   on conflict (tenant_id, id) do nothing;
+  perform check_deadline(deadline);
   return query select r.tenant_id, r.login_id, true from unnest(requests) as r;
 end
 $$;

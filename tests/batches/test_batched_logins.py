@@ -21,6 +21,9 @@ from tests.faults.relay import Relay
 
 CLIENT = "app_1"
 ASKS = AuthorizationRequest(client_id=CLIENT, redirect_uri="https://app.example.com/callback", scopes=["openid"])
+WAITS_FOR_LOCK = """
+select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%complete_logins%')
+"""
 STEPS = ("start_logins(", "record_sent_codes(", "complete_logins(")
 
 
@@ -201,6 +204,30 @@ async def test_held_lock_stalls_no_other_code_that_was_sent(postgres: Postgres, 
         assert postgres.round_trips - before <= 2, "the batch, and the one that waits"
         assert not stalled.done()
     assert await stalled
+
+
+async def test_completion_waits_for_no_login_that_began_after_its_locks(
+    postgres: Postgres, database: asyncpg.Connection, observer: asyncpg.Connection
+) -> None:
+    """A redemption may hold such a login while it waits for the session, which the completion holds."""
+    [visitor] = await visitors_with_code(postgres, database, 1)
+    earlier, held = (Visitor(visitor.user, visitor.user_id, visitor.secret) for _ in range(2))
+    assert await earlier.start(postgres)
+    session = database.transaction()
+    await session.start()
+    await database.execute("select from sessions where id = $1 for update", visitor.user.session_id)
+    completed = asyncio.create_task(visitor.complete(postgres))
+    while not await observer.fetchval(WAITS_FOR_LOCK):
+        assert not completed.done()
+    assert await held.start(postgres)
+
+    async with observer.transaction():
+        await observer.execute("select from logins where id = $1 for update", held.login_id)
+        await session.commit()
+        assert await completed
+
+    digests = [row["browser_digest"] for row in await rows(database, [visitor, earlier, held])]
+    assert digests == [digest(visitor.new_secret), digest(visitor.new_secret), digest(visitor.secret)]
 
 
 @pytest.mark.parametrize("change", ["step = 'start'", "step = 'done'", "step = 'refused'", "expires_at = now()"])
