@@ -52,6 +52,7 @@ class _Events(NamedTuple):
 
 _LIST = _QUERIES.statement("list_consents", _User, Consent)
 _LOCK_CODES = _QUERIES.statement("lock_codes_to_end", _Key, _Id)
+_LOCK_CONSENT = _QUERIES.statement("lock_consent", _Key, _Id)
 _END = _QUERIES.statement("end_consent", _End, _Events)
 
 
@@ -66,7 +67,9 @@ async def end_consent(
     """End the access of an application: its consent, its grants, and codes that are not redeemed. Raises NotFound."""
 
     async def work(transaction: Transaction) -> list[RecordedEvent]:
-        await transaction.rows(_LOCK_CODES, _Key(tenant_id, user_id, client_id))
+        key = _Key(tenant_id, user_id, client_id)
+        await transaction.rows(_LOCK_CODES, key)
+        await transaction.rows(_LOCK_CONSENT, key)
         end = _End(tenant_id, user_id, client_id, new_id("evt"), *context)
         row = await transaction.row(_END, end)
         if row is None:

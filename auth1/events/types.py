@@ -223,8 +223,8 @@ class EventType(StrEnum):
     GRANT_REVOKED = (
         "grant.revoked",
         "grant",
-        "its tokens ended: by the application (`revoked_by_client`), or because a code or an old refresh token was used"
-        " again (`code_reused`, `token_reused`)",
+        "its tokens ended: by the application (`revoked_by_client`), because a code or an old refresh token was used"
+        " again (`code_reused`, `token_reused`), or because a session had over 100 of the application (`replaced`)",
         "user_id reason",
     )
     WEBHOOK_CREATED = "webhook.created", "webhook", "it was created", "events"

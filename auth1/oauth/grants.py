@@ -13,6 +13,7 @@ from auth1.oauth.derived_tokens import Derived
 from auth1.sessions.refresh_tokens import GRACE_S
 
 MAX_GRANTS = 100  # of a session for an application: its logins in other tabs, and silent ones
+_MAX_REPLACED = 2  # grants that a new one replaces: so their number falls again after concurrent exchanges
 
 _QUERIES = Queries("oauth")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -85,6 +86,7 @@ class _RedeemCode(NamedTuple):
     grant_expires_in: int
     max_grants: int
     event_id: str
+    replaced_event_ids: list[str]
     actor: str
     request_id: str | None
     network: str | None
@@ -191,6 +193,7 @@ async def redeem_code(
         grant_expires_in=expires_in,
         max_grants=MAX_GRANTS,
         event_id=new_id("evt"),
+        replaced_event_ids=[new_id("evt") for _ in range(_MAX_REPLACED)],
         **context._asdict(),
     )
     # Repeated after a lost connection, it finds the grant of this call.

@@ -1,6 +1,6 @@
 -- Exchange the code of a hosted login for a grant, once. A wrong client, redirect URI or verifier leaves the code as it is.
 -- The right ones after that revoke the grant: one of the two callers has copied the code. Repeating a call, with its own
--- grant_id, is safe. Locks: login, user, session.
+-- grant_id, is safe. Locks: login, user, session, consent.
 create type redeem_code as (
   tenant_id text,
   login_id text,
@@ -12,6 +12,7 @@ create type redeem_code as (
   grant_expires_in int,           -- seconds
   max_grants int,                 -- of a session for the client
   event_id text,
+  replaced_event_ids text[],      -- of the grants that this one replaces, which limits their number
   actor text,
   request_id text,
   network text,
@@ -31,6 +32,7 @@ declare
   u users;
   new_scopes text[];
   new_events new_event[];
+  replaced_events new_event[];
   result grant_exchange;
 begin
   result.verdict := 'none';
@@ -60,7 +62,8 @@ begin
     return result;
   end if;
 
-  -- 2. The user and the session of the login are live, and stay so until the grant is committed.
+  -- 2. The user, the session and the consent of the login are live, and stay so until the grant is committed. The consent
+  -- may have ended since the login was done.
   select * into u from users as o where o.tenant_id = l.tenant_id and o.id = l.user_id for key share;
   if not found or u.banned_until > now() then
     return result;
@@ -72,10 +75,17 @@ begin
   if not found then
     return result;
   end if;
+  if l.redeemed_at is null then
+    select array_agg(scope) into new_scopes from jsonb_array_elements_text(l.request -> 'scopes') as scope;
+    perform from consents c
+    where c.tenant_id = l.tenant_id and c.user_id = l.user_id and c.client_id = l.client_id for share;
+    if needs_consent(row(l.tenant_id, l.user_id, l.client_id, coalesce(new_scopes, '{}'))::wanted_consent) then
+      return result;
+    end if;
+  end if;
 
   -- 3. Grant. After a lost connection the grant of this call is there already.
   if l.redeemed_at is null then
-    select array_agg(scope) into new_scopes from jsonb_array_elements_text(l.request -> 'scopes') as scope;
     insert into grants (tenant_id, id, client_id, user_id, session_id, is_offline, scopes, acr, amr, authenticated_at, expires_at)
     values (l.tenant_id, request.grant_id, l.client_id, l.user_id, l.session_id,
       coalesce('offline_access' = any(new_scopes), false), coalesce(new_scopes, '{}'), coalesce(s.acr, 1),
@@ -84,20 +94,32 @@ begin
     update logins o set redeemed_at = now(), grant_id = request.grant_id
     where o.tenant_id = l.tenant_id and o.id = l.id;
     -- A ban, a logout and an erasure end all grants of a session in one statement. So a session has a limited number of each
-    -- application: a new one replaces the one that was not used for longest.
-    delete from grants o where o.tenant_id = l.tenant_id and o.id = any(array(
-      select g.id from grants as g
-      where g.tenant_id = l.tenant_id and g.id = any(array(
-        select n.id from grants as n
-        where n.tenant_id = l.tenant_id and n.session_id = l.session_id and n.client_id = l.client_id
-        order by coalesce(n.refreshed_at, n.created_at) desc, n.id desc offset request.max_grants))
-      for update skip locked));
+    -- application: a new one replaces one that has ended, or else the one that was not used for longest. After concurrent
+    -- exchanges it replaces several.
+    with replaced as (
+      delete from grants o where o.tenant_id = l.tenant_id and o.id = any(array(
+        select g.id from grants as g
+        where g.tenant_id = l.tenant_id and g.id = any(array(
+          select n.id from grants as n
+          where n.tenant_id = l.tenant_id and n.session_id = l.session_id and n.client_id = l.client_id
+          order by n.revoked_at is null and n.expires_at > now() desc, coalesce(n.refreshed_at, n.created_at) desc, n.id desc
+          offset request.max_grants))
+        order by g.revoked_at is null and g.expires_at > now(), coalesce(g.refreshed_at, g.created_at), g.id
+        limit cardinality(request.replaced_event_ids) for update skip locked))
+      returning o.id, o.revoked_at is null and o.expires_at > now() as was_live
+    ), ended as (
+      select id, request.replaced_event_ids[row_number() over (order by id)] as event_id from replaced where was_live
+    )
+    select array_agg(row(l.tenant_id, e.event_id, 'grant.revoked', request.actor, e.id, request.request_id, request.network,
+      jsonb_build_object('user_id', l.user_id, 'reason', 'replaced'))::new_event)
+    into replaced_events from ended as e;
     new_events := array[row(l.tenant_id, request.event_id, 'grant.created', request.actor, request.grant_id,
       request.request_id, request.network,
-      jsonb_build_object('user_id', l.user_id, 'session_id', l.session_id, 'client_id', l.client_id))::new_event];
+      jsonb_build_object('user_id', l.user_id, 'session_id', l.session_id, 'client_id', l.client_id))::new_event]
+      || replaced_events;
     perform record_events(new_events);
     perform check_deadline(request.deadline);
-    result.events := events_json(new_events, request.event_id, null);
+    result.events := (select json_agg(e) from unnest(new_events) as e);
   else
     result.events := find_events(l.tenant_id, request.event_id);
   end if;

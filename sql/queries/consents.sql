@@ -25,9 +25,15 @@ order by a.id
 
 -- name: lock_codes_to_end
 -- Lock the logins that could still become a grant of an application. A redemption locks its login first, so a statement
--- after this one sees the grants of all redemptions.
+-- after this one sees the grants of all redemptions. The order is that of complete_logins.
 select id from logins
-where tenant_id = @tenant_id and user_id = @user_id and client_id = @client_id and redeemed_at is null for no key update
+where tenant_id = @tenant_id and user_id = @user_id and client_id = @client_id and redeemed_at is null
+order by expires_at, id for no key update
+
+-- name: lock_consent
+-- A redemption locks the consent after its login. So it has committed its grant, or it will see that the consent has ended.
+select client_id as id from consents
+where tenant_id = @tenant_id and user_id = @user_id and client_id = @client_id for no key update
 
 -- name: end_consent
 -- End the consent and the grants of an application, and the logins whose code it has not redeemed: their pages would issue

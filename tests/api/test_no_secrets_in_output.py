@@ -296,9 +296,9 @@ async def give_and_end_access(said: Said) -> None:
     app, services = LoginApp(said.api, said.database, said.tenant), said.api.services
     headers, user = {"x-api-key": said.tenant["secret_key"]}, f"/api/tenant/users/{app.user_id}"
     await app.create()
-    refresh_token = (await app.tokens())["refresh_token"]
     context = EventContext(app.user_id, said.answers[-1].headers["x-request-id"], None)
     await give_consent(services, await app.issuer(), app.user_id, app.client_id, ["openid"], context)
+    refresh_token = (await app.tokens())["refresh_token"]
     consent = f"{user}/applications/{app.client_id}"
     assert (await said.api.client.delete(consent, headers=headers)).status_code == 204
     assert (await app.refresh(refresh_token)).status_code == 400

@@ -191,7 +191,7 @@ async def test_repeated_form_completes_a_login_that_got_503(
 async def test_step_of_a_login_answered_503_changes_nothing_afterwards(
     relay: Relay, own_postgres: PostgresServer, database: asyncpg.Connection, app: App, late: str
 ) -> None:
-    """PostgreSQL freezes before it executes the statement. No browser got the cookie and the code that it would write."""
+    """PostgreSQL freezes before it executes the statement. No browser got the cookie that it would write."""
     browser = RealBrowser(app.server)
     if late == "complete_logins(":
         await app.until_code(browser)

@@ -32,6 +32,10 @@ _SESSION = """
 insert into sessions (tenant_id, id, user_id, expires_at, idle_at, kind, created_at)
 values ($1, $2, $3, now() + interval '1 day', now() + interval '1 day', 'browser', now() - interval '1 minute')
 """
+_CONSENT = """
+insert into consents (tenant_id, user_id, client_id, scopes) values ($1, $2, $3, $4)
+on conflict (tenant_id, user_id, client_id) do update set scopes = excluded.scopes, revoked_at = null
+"""
 _LOGIN = """
 insert into logins (tenant_id, id, browser_digest, client_id, request, step, user_id, session_id)
 values ($1, $2, $3, $4, $5, 'done', $6, $7)
@@ -99,7 +103,7 @@ class LoginApp:
         await self.database.execute(_SESSION, self.tenant_id, self.session_id, self.user_id)
 
     async def login(self, **changes: Any) -> str:
-        """Insert a hosted login that is done; return its id."""
+        """Insert a hosted login that is done, with the consent of the user; return its id."""
         request = AuthorizationRequest(
             **{
                 "client_id": self.client_id,
@@ -112,6 +116,7 @@ class LoginApp:
             | changes
         )
         login_id = new_id("li")
+        await self.database.execute(_CONSENT, self.tenant_id, self.user_id, request.client_id, SCOPES)
         await self.database.execute(
             *(_LOGIN, self.tenant_id, login_id, BROWSER, request.client_id, encode_request(request)),
             *(self.user_id, self.session_id),

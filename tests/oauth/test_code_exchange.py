@@ -240,6 +240,66 @@ async def test_session_has_a_limited_number_of_grants_of_an_application(
     assert await login_app.database.fetchval(count, other.client_id, login_app.session_id) == MAX_GRANTS
     active = [await login_app.is_active(tokens["access_token"]) for tokens in (live, new, unused)]
     assert active == [True, True, False]
+    reasons = "select data ->> 'reason' as reason from events where tenant_id = $1 and type = 'grant.revoked'"
+    revoked = await login_app.database.fetch(reasons, login_app.tenant_id)
+    assert [row["reason"] for row in revoked] == ["replaced"] * 2
+
+
+@pytest.mark.parametrize("end", ["revoked_at = now()", "expires_at = now() - interval '1 s'"])
+async def test_grants_that_have_ended_do_not_replace_a_live_one(login_app: LoginApp, end: str) -> None:
+    live = await login_app.tokens()
+    copies = """
+    insert into grants
+      (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at, created_at)
+    select tenant_id, id || n, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at, created_at
+    from (select * from grants where client_id = $1) as g cross join generate_series(1, $2) as n
+    """
+    await login_app.database.execute(copies, login_app.client_id, MAX_GRANTS)
+    times = f"update grants set created_at = now() + interval '1 s', {end} where client_id = $1 and id <> $2"
+    first = "select min(id) from grants where client_id = $1"
+    live_id = await login_app.database.fetchval(first, login_app.client_id)
+    await login_app.database.execute(times, login_app.client_id, live_id)
+
+    new = await login_app.tokens()
+
+    assert [await login_app.is_active(tokens["access_token"]) for tokens in (live, new)] == [True, True]
+    count = "select count(*) from grants where client_id = $1"
+    assert await login_app.database.fetchval(count, login_app.client_id) == MAX_GRANTS
+    revoked = "select count(*) from events where tenant_id = $1 and type = 'grant.revoked'"
+    assert await login_app.database.fetchval(revoked, login_app.tenant_id) == 0
+
+
+async def test_code_does_not_outlive_the_consent(login_app: LoginApp) -> None:
+    """The removal finds no login that a concurrent statement is completing: its code comes afterwards."""
+    consented = await login_app.code()
+    ended = "update consents set revoked_at = now() where tenant_id = $1"
+    await login_app.database.execute(ended, login_app.tenant_id)
+
+    assert error(await login_app.redeem(consented)) == (400, "invalid_grant")
+    assert await grants_of(login_app) == []
+
+    first_party = "update applications set first_party = true where id = $1"
+    await login_app.database.execute(first_party, login_app.client_id)
+    assert (await login_app.redeem(consented)).status_code == 200
+
+
+async def test_exchange_waits_for_the_removal_of_its_consent(login_app: LoginApp, database_url: str) -> None:
+    code = await login_app.code()
+    waits = (
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%redeem_code(%')"
+    )
+    observer = await asyncpg.connect(database_url)
+    try:
+        async with login_app.database.transaction():
+            ended = "update consents set revoked_at = now() where tenant_id = $1"
+            await login_app.database.execute(ended, login_app.tenant_id)
+            exchange = asyncio.create_task(login_app.redeem(code))
+            while not await observer.fetchval(waits):
+                assert not exchange.done()
+        assert error(await exchange) == (400, "invalid_grant")
+    finally:
+        await observer.close()
+    assert await grants_of(login_app) == []
 
 
 async def test_fifty_exchanges_of_a_code_make_one_grant_which_they_revoke(login_app: LoginApp) -> None:

@@ -183,6 +183,25 @@ async def test_grant_of_a_redemption_under_way_ends_with_the_consent(account: Ac
     assert await account.is_revoked(grant_id)
 
 
+async def test_grant_of_a_login_that_was_done_meanwhile_ends_with_the_consent(account: Account) -> None:
+    """The removal has found no login. The redemption holds the lock of the consent until it commits the grant."""
+    await account.consent(account.first, "openid")
+
+    async with account.database.transaction():
+        await account.database.execute("select from consents where tenant_id = $1 for share", account.tenant_id)
+        ending = asyncio.create_task(account.end(account.first))
+        waiting = (
+            "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%consents%')"
+        )
+        while not await account.database.fetchval(waiting):
+            assert not ending.done()
+            await account.database.execute("select pg_stat_clear_snapshot()")  # else a transaction reads it only once
+        grant_id = await account.grant(account.first, "openid")
+
+    assert await ending == ["consent.revoked"]
+    assert await account.is_revoked(grant_id)
+
+
 async def test_consent_that_ends_twice_at_once_writes_one_event(account: Account) -> None:
     await account.consent(account.first, "openid")
     await account.grant(account.first, "openid")
