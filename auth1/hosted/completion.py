@@ -112,7 +112,7 @@ async def allow(visit: Visit, login: Login) -> None:
 
 
 async def leave(visit: Visit, login: Login) -> Response:
-    """Issue the code, and lead to the application; or show the account."""
+    """Lead to the application with the code of the login, or with a new one; or show the account."""
     if login.client_id is None:
         return views.redirect(visit, login.authorization.redirect_uri)
     if login.is_redeemed:

@@ -121,7 +121,7 @@ async def _begin(
 async def _count_login(
     app: Services, request: Request[Issuer], authorization: AuthorizationRequest, session: BrowserSession | None
 ) -> None:
-    """Count a login that is to be stored: for the session, or for the address of a browser without one.
+    """Count a login that is to be stored: for the address and the session, or for the address without one.
 
     Raises RateLimited, or AuthorizationError where no page may be shown.
     """
