@@ -36,7 +36,8 @@ async def relay(own_database_url: str) -> AsyncIterator[Relay]:
 
 @pytest.fixture(scope="module")
 async def server(module_launcher: Launcher, relay: Relay) -> AsyncIterator[Auth1]:
-    async with module_launcher(DATABASE_URL=relay.url) as running:
+    # A busy machine must not end the wait for an answer that is held, before the process is killed.
+    async with module_launcher(DATABASE_URL=relay.url, TIMEOUT_SCALE="10") as running:
         yield running
 
 
