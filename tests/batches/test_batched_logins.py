@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -292,6 +293,28 @@ async def test_lost_connection_of_a_batch_moves_each_login_once(
     expected = {"start_logins(": "start", "record_sent_codes(": "code", "complete_logins(": "done"}
     assert [row["step"] for row in found] == [expected[step]] * 8
     assert {row["code_number"] for row in found} == {int(step == "complete_logins(")}
+
+
+@pytest.mark.parametrize("number", [1, 8])
+@pytest.mark.parametrize("step", STEPS)
+async def test_step_that_is_executed_after_its_deadline_changes_nothing(
+    postgres: Postgres, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, step: str, number: int
+) -> None:
+    """The browser got a 503, so it has no cookie that the step would write."""
+    visitors = await new_visitors(postgres, database, number)
+    acts = {"start_logins(": Visitor.start, "record_sent_codes(": Visitor.send, "complete_logins(": Visitor.complete}
+    if step == "complete_logins(":
+        await asyncio.gather(*(visitor.send(postgres) for visitor in visitors))
+    acting = [Visitor(one.user, one.user_id) for one in visitors] if step == "start_logins(" else visitors
+    before = await rows(database, visitors)
+    past = datetime.now(UTC) - timedelta(hours=1)
+    monkeypatch.setattr(postgres, "before_deadline", lambda request, time_s: request._replace(deadline=past))
+
+    results = await asyncio.gather(*(acts[step](one, postgres) for one in acting), return_exceptions=True)
+
+    assert {str(result) for result in results} == {"the deadline of the request has passed"}
+    assert await rows(database, visitors) == before
+    assert await count(database, "logins", visitors[0].user.tenant_id) == number
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -16,8 +16,7 @@ from auth1.dev.redis import RedisServer
 from auth1.oauth.token_exchange import code_challenge
 from tests.faults.conftest import Launcher
 from tests.faults.relay import Relay
-from tests.faults.test_late_statements import REJECTED
-from tests.hosted.browser import Browser, Page
+from tests.hosted.browser import Browser
 from tests.support.process import START_S, Auth1, until
 
 CALLBACK = "https://app.example.com/callback"
@@ -186,43 +185,6 @@ async def test_repeated_form_completes_a_login_that_got_503(
     assert (await app.redeem(code_of(page.leads_to))).status_code == 200
     query = "select s.kind from sessions s join applications a on a.id = $1 and s.tenant_id = a.tenant_id || ':test'"
     assert [row["kind"] for row in await database.fetch(query, app.client_id)] == ["browser"]
-
-
-@pytest.mark.parametrize("late", ["start_logins(", "record_sent_codes(", "complete_logins("])
-async def test_step_of_a_login_answered_503_changes_nothing_afterwards(
-    relay: Relay, own_postgres: PostgresServer, database: asyncpg.Connection, app: App, late: str
-) -> None:
-    """PostgreSQL freezes before it executes the statement. No browser got the cookie that it would write."""
-    browser = RealBrowser(app.server)
-    if late == "complete_logins(":
-        await app.until_code(browser)
-    elif late == "record_sent_codes(":
-        await browser.open(app.authorization())
-    logins = "select l::text from logins as l where client_id = $1"
-    before = await database.fetchval(logins, app.client_id)
-    rejected = own_postgres.log.read_text().count(REJECTED)
-    held = relay.hold(late)
-
-    steps: dict[str, Callable[[], Awaitable[Page]]] = {
-        "start_logins(": lambda: browser.open(app.authorization()),
-        "record_sent_codes(": lambda: browser.submit("proceed", identifier="ada@example.com"),
-        "complete_logins(": lambda: browser.submit("verify", code=CODE),
-    }
-    step = asyncio.ensure_future(steps[late]())
-    await held.caught.wait()
-    own_postgres.freeze()
-    try:
-        held.let_go()
-        assert (await step).status == 503
-    finally:
-        own_postgres.thaw()
-
-    async def is_executed() -> bool:
-        is_rejected = own_postgres.log.read_text().count(REJECTED) > rejected
-        return is_rejected or await database.fetchval(logins, app.client_id) != before
-
-    await until(is_executed)
-    assert await database.fetchval(logins, app.client_id) == before
 
 
 async def test_lost_commit_of_a_code_after_the_consent_leads_to_the_application(relay: Relay, app: App) -> None:
