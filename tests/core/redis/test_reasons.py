@@ -53,7 +53,8 @@ async def test_wrong_passwords_are_named(sentinels: SentinelFleet, cluster: Clus
 
 
 async def test_cluster_without_slots_is_named(cluster: ClusterFleet) -> None:
-    server = cluster.enter(RedisServer(cluster.directory / "empty", arguments=["--cluster-enabled", "yes"]))
+    arguments = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    server = cluster.enter(RedisServer(cluster.directory / "empty", arguments=arguments))
     try:
         assert await reason(f"redis+cluster://127.0.0.1:{server.port}") == (
             "the cluster has no slots: create it with redis-cli --cluster create"
