@@ -33,14 +33,14 @@ class VerifyCode(NamedTuple):
 class OpenedSession(NamedTuple):
     """The session of a right code, whose row is committed. `claims` are those of the tenant's hook.
 
-    `kept_as` is the login and its event ids, as `unanswered.keep` takes them, where its repeat can find the session.
+    `submission` is the code that opened it, where a repeat can find the session (`keep_unanswered`).
     """
 
     session: NewSession
     user_id: str
     is_new_user: bool
     claims: ExtraClaims
-    kept_as: tuple[unanswered.LoginKey, list[str]] | None = None
+    submission: SubmitCode | None = None
 
 
 async def open_session(app: Services, request: Request[Any], tenant: Tenant, answer: VerifyCode) -> OpenedSession:
@@ -58,14 +58,12 @@ async def open_session(app: Services, request: Request[Any], tenant: Tenant, ans
         user_event_id=new_id("evt"),
     )
 
-    kept_as = _login_key(app, submission), [submission.event_id, submission.user_event_id]
-
     async def run(pause_before: Pause | None, allowed_user_id: str | None) -> CodeResult:
         paused = submission._replace(pause_before=pause_before, allowed_user_id=allowed_user_id)
         try:
             return await store.submit_code(app.postgres, paused)
         except (Unavailable, asyncio.CancelledError):
-            await unanswered.keep(app.redis, *kept_as)
+            await keep_unanswered(app, submission)
             raise
 
     session = submission.session
@@ -79,7 +77,12 @@ async def open_session(app: Services, request: Request[Any], tenant: Tenant, ans
         count_wrong_code(app, tenant)
     user_id = _user_of(result)
     settle_right_code(app, request, tenant, identifier)
-    return OpenedSession(session, user_id, result.is_new_user, claims, None if is_repeat else kept_as)
+    return OpenedSession(session, user_id, result.is_new_user, claims, None if is_repeat else submission)
+
+
+async def keep_unanswered(app: Services, submission: SubmitCode) -> None:
+    """Keep a login that may be committed although its request gets no answer, for its repeat."""
+    await unanswered.keep(app.redis, _login_key(app, submission), [submission.event_id, submission.user_event_id])
 
 
 async def _find_unanswered(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from auth1.account.required import missing_identifiers
 from auth1.authn.limits import LOGINS
-from auth1.challenges.verify_code import OpenedSession
+from auth1.challenges.verify_code import OpenedSession, keep_unanswered
 from auth1.core.crypto import digest
 from auth1.core.http.request import Response
 from auth1.errors import NotFound, Unavailable
@@ -17,7 +17,7 @@ from auth1.hosted.visits import Visit
 from auth1.identifiers import Channel, Identifier, IdentifierType
 from auth1.oauth import codes, consents
 from auth1.pages import browser_cookie
-from auth1.sessions import browser, create, unanswered
+from auth1.sessions import browser, create
 from auth1.sessions.end import LOGOUT, end_one
 
 
@@ -42,8 +42,8 @@ async def finish(visit: Visit, login: Login, opened: OpenedSession, identifier: 
     try:
         return await _complete_opened(visit, login, proven, browser.AMR[identifier.channel])
     except (Unavailable, asyncio.CancelledError):
-        if opened.kept_as is not None:
-            await unanswered.keep(visit.app.redis, *opened.kept_as)
+        if opened.submission is not None:
+            await keep_unanswered(visit.app, opened.submission)
         else:
             with suppress(NotFound, Unavailable):
                 await _end(visit, proven)
