@@ -232,7 +232,7 @@ def _lookup(settings: Settings) -> Iterator[Finding]:
         message = f"Twilio Lookup is on: {fields}. Twilio bills each of them per number."
         yield Finding("Lookup", "ok", message)
     else:
-        yield Finding("Lookup", "ok", "Twilio Lookup is off, because TWILIO_LOOKUP_FIELDS is unset.")
+        yield Finding("Lookup", "ok", "Twilio Lookup is off. TWILIO_LOOKUP_FIELDS switches it on.")
 
 
 def _geoip(settings: Settings) -> Iterator[Finding]:

@@ -51,9 +51,11 @@ def read_twilio(env: Environment) -> Twilio | None:
     sid, token, service, previous = (env.text(name) for name in (*_TWILIO_NAMES, "TWILIO_AUTH_TOKEN_PREVIOUS"))
     api_url = env.web_url("TWILIO_API_URL", "https://api.twilio.com")
     lookup_url = env.web_url("TWILIO_LOOKUP_URL", "https://lookups.twilio.com")
-    fields = env.items("TWILIO_LOOKUP_FIELDS", "", _parse_lookup_field)
+    # Twilio bills look-ups, so they are on only if a variable names them.
+    packages = "line_type_intelligence" if env.text("TWILIO_LOOKUP_URL") else ""
+    fields = env.items("TWILIO_LOOKUP_FIELDS", packages, _parse_lookup_field)
     if sid is None and token is None and service is None and previous is None:
-        if fields:
+        if env.text("TWILIO_LOOKUP_FIELDS"):
             env.problems.append(f"TWILIO_LOOKUP_FIELDS needs {', '.join(_TWILIO_NAMES)} too")
         return None
     missing = [name for name, value in zip(_TWILIO_NAMES, (sid, token, service), strict=True) if value is None]

@@ -70,13 +70,24 @@ def known(
     return finder.get_known(parse_phone(phone), policy, voip_blocking=True, is_doubtful=is_doubtful)
 
 
-async def test_nothing_is_looked_up_without_fields(start_app: Started, server: LookupServer, phone: str) -> None:
+async def test_nothing_is_looked_up_without_fields_and_address(start_app: Started, phone: str) -> None:
+    api = await start_app()
+
+    assert api.settings.twilio is not None
+    assert api.settings.twilio.lookup_fields == ()
+    result = await find(api.services.fraud_sources.line_types, phone)
+
+    assert result == LineTypeResult("unknown", "phonenumbers")
+
+
+async def test_address_of_lookup_switches_line_types_on(start_app: Started, server: LookupServer, phone: str) -> None:
+    server.numbers[phone] = packages("nonFixedVoip")
     api = await start_app(TWILIO_LOOKUP_URL=server.url)
 
     result = await find(api.services.fraud_sources.line_types, phone)
 
-    assert result == LineTypeResult("unknown", "phonenumbers")
-    assert server.requests == []
+    assert result.line_type == "nonFixedVoip"
+    assert len(server.requests) == 1
 
 
 async def test_look_up_is_bought_once_for_all_workers(new_finder: NewFinder, server: LookupServer, phone: str) -> None:
