@@ -2,7 +2,8 @@
 
 Each user has a phone number and ten old rows: two challenges, two messages, two sessions and four events, of the last
 45 days. Ids sort by time and rows are inserted in the order of time, as a server would have done. So those older than
-30 days are due for the purge. Indexes without a constraint are made after the rows.
+30 days are due for the purge. All messages were delivered, so they leave no work for the outbox. Indexes without a
+constraint are made after the rows.
 """
 
 from collections.abc import Callable
@@ -54,9 +55,10 @@ _ROWS = {
         select $1, 'ch_' || id, phone, 'sms', 'answered', moment, moment + interval '10 min', moment, 'msg_' || id
         from pg_temp.old($2, $3, $4)""",
     "messages": """insert into messages (tenant_id, id, challenge_id, identifier, channel, state, provider,
-          provider_message_id, created_at, updated_at, country, segments, price_microdollars, price_source)
-        select $1, 'msg_' || id, 'ch_' || id, phone, 'sms', 'sent', 'twilio', 'SM' || md5(id), moment, moment,
-          'DE', 1, 7900, 'estimate'
+          provider_message_id, created_at, updated_at, attention_at, country, segments, price_microdollars,
+          price_source)
+        select $1, 'msg_' || id, 'ch_' || id, phone, 'sms', 'delivered', 'twilio', 'SM' || md5(id), moment, moment,
+          null, 'DE', 1, 7900, 'estimate'
         from pg_temp.old($2, $3, $4)""",
     "sessions": """insert into sessions
           (tenant_id, id, user_id, created_at, last_used_at, expires_at, idle_at, channel, network)

@@ -172,7 +172,7 @@ class Bench:
         ]
         await connection.execute("analyze")
         await connection.close()
-        if sessions != users or sessions < 1.9 * self._operations:
+        if sessions != users or sessions < self._operations + 0.9 * TRANSACTIONS:
             raise StageError(f"pgbench did not log in: {sessions} sessions, {users} users")
 
 
