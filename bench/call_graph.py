@@ -5,6 +5,7 @@
 One POST /api/auth/request, one POST /api/auth/verify and one delivery report run in this process, warm, under
 `sys.setprofile`. A coroutine counts once, however often it is resumed. Comprehensions and lambdas do not count. The
 modules of the HTTP transport are also counted apart, because they stand in for a library's, and so are those of fraud.
+The last line is the size of the OpenAPI generator and of its document.
 """
 
 import argparse
@@ -80,6 +81,14 @@ def print_calls(title: str, calls: Counter[CodeType], *, functions: bool) -> Non
             print(f"    {module(code)}.{code.co_qualname}" + (f" x {number}" if number > 1 else ""))
 
 
+def print_openapi() -> None:
+    """Print the lines of the OpenAPI generator and of its document."""
+    folder = PACKAGE / "openapi"
+    generator = sum(len(file.read_text().splitlines()) for file in folder.glob("*.py"))
+    document = len((folder / "openapi.json").read_text().splitlines())
+    print(f"OpenAPI: {generator:,} lines of generator, {document:,} lines of openapi.json")
+
+
 async def newest_message(auth1: Inside) -> str:
     """Return the id of the tenant's newest message."""
     token = auth1.services.settings.admin_token
@@ -134,6 +143,7 @@ def main() -> None:
         counted = asyncio.run(count_calls(with_address))
     for title, calls in counted.items():
         print_calls(title, calls, functions=options.functions)
+    print_openapi()
 
 
 if __name__ == "__main__":
