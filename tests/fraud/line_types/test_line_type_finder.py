@@ -86,7 +86,7 @@ async def test_address_of_lookup_switches_line_types_on(start_app: Started, serv
 
     result = await find(api.services.fraud_sources.line_types, phone)
 
-    assert result.line_type == "nonFixedVoip"
+    assert result == LineTypeResult("nonFixedVoip", "lookup")
     assert len(server.requests) == 1
 
 
