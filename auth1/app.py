@@ -58,8 +58,9 @@ from auth1.sessions.cache import SessionCache
 from auth1.sessions.tokens import Signer
 from auth1.signing import rotation
 from auth1.signing.key_cache import SigningKeys
-from auth1.webhooks import delivery_worker, fan_out, traces
-from auth1.webhooks.delivery_worker import DeliveryWorker
+from auth1.webhooks.delivery import fan_out, traces
+from auth1.webhooks.delivery import worker as delivery_worker
+from auth1.webhooks.delivery.worker import DeliveryWorker
 
 SOON_S = 1.0
 READY_CONNECTIONS = 4  # per worker, open before it accepts requests

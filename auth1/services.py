@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.sessions.cache import SessionCache
     from auth1.sessions.tokens import Signer
     from auth1.signing.key_cache import SigningKeys
-    from auth1.webhooks.delivery_worker import DeliveryWorker
+    from auth1.webhooks.delivery.worker import DeliveryWorker
 
 READ_POOL_SIZE = 4  # per worker, of the replica: reports go two at a time
 

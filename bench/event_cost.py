@@ -17,7 +17,7 @@ import uvloop
 
 from auth1.audit.seals import seal_once
 from auth1.services import Services
-from auth1.webhooks.fan_out import fan_out
+from auth1.webhooks.delivery.fan_out import fan_out
 from bench.accounts import cpu_s
 from bench.request_cpu import Api, settle, started_api
 from bench.stage import Stage, set_up

@@ -10,7 +10,7 @@ from auth1.core.standard_webhooks import ID_HEADER
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.webhooks import delivery_store, store
-from auth1.webhooks.body import test_body
+from auth1.webhooks.delivery.body import test_body
 from auth1.webhooks.delivery_store import Changed, Range
 from auth1.webhooks.handlers import webhook_key
 from auth1.webhooks.schemas import (

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import NoParams, Queries
-from auth1.webhooks.body import Content
+from auth1.webhooks.delivery.body import Content
 from auth1.webhooks.delivery_ids import delivery_id
 from auth1.webhooks.schemas import CallOut, DeliveryOut, LastCall, State
 from auth1.webhooks.store import WebhookKey

@@ -23,8 +23,8 @@ from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
 from auth1.oauth import backchannel
 from auth1.oauth.consents import give_consent
-from auth1.webhooks import fan_out
-from auth1.webhooks.delivery_worker import DeliveryWorker
+from auth1.webhooks.delivery import fan_out
+from auth1.webhooks.delivery.worker import DeliveryWorker
 from tests.api.conftest import until
 from tests.api.error_triggers import ERROR_TRIGGERS
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario

@@ -14,7 +14,7 @@ from auth1.audit import seals
 from auth1.core.ids import new_id
 from auth1.dev.postgres import PostgresServer
 from auth1.services import Services
-from auth1.webhooks import fan_out
+from auth1.webhooks.delivery import fan_out
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
 from tests.support.postgres_files import new_database

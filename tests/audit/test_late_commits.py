@@ -13,7 +13,7 @@ from auth1.core.ids import new_id, unpack_id
 from auth1.core.postgres import Query, Transaction
 from auth1.events import reader
 from auth1.events.reader import EventRow, Place
-from auth1.webhooks import fan_out
+from auth1.webhooks.delivery import fan_out
 from tests.audit.conftest import AuditLog, insert
 from tests.audit.streams import StreamClient
 from tests.audit.test_stream import Tenant

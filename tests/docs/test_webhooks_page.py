@@ -13,8 +13,8 @@ import pytest
 
 from auth1.core.outbound.guarded import CALL_ERRORS
 from auth1.core.standard_webhooks import format_secret, sign
-from auth1.webhooks import attempts
-from auth1.webhooks.schedule import RETRY_DELAYS_S
+from auth1.webhooks.delivery import attempts
+from auth1.webhooks.delivery.schedule import RETRY_DELAYS_S
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 SNIPPETS = dict(re.findall(r"<!-- run ([\w.]+) -->\n```\w+\n(.*?)```\n", PAGE, re.DOTALL))

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from auth1.core import tracing
-from auth1.webhooks import fan_out
-from auth1.webhooks.delivery_worker import DeliveryWorker
+from auth1.webhooks.delivery import fan_out
+from auth1.webhooks.delivery.worker import DeliveryWorker
 from tests.conftest import Started, new_phone
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer

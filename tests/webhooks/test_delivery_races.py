@@ -11,8 +11,8 @@ import pytest
 
 from auth1 import retention
 from auth1.webhooks import delivery_store
+from auth1.webhooks.delivery.endpoint_queue import MAX_AT_ONCE
 from auth1.webhooks.delivery_ids import delivery_id
-from auth1.webhooks.endpoint_queue import MAX_AT_ONCE
 from tests.support.receiver import Received, Receiver
 from tests.webhooks.conftest import Owner
 from tests.webhooks.test_delivery_worker import (

@@ -16,8 +16,9 @@ from auth1.core.outbound.connect import Connector, Route
 from auth1.core.outbound.connection import Connection
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.http1 import ResponseParser
-from auth1.webhooks import delivery_worker, leases
-from auth1.webhooks.delivery_worker import DeliveryWorker
+from auth1.webhooks.delivery import leases
+from auth1.webhooks.delivery import worker as delivery_worker
+from auth1.webhooks.delivery.worker import DeliveryWorker
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
 from tests.support.receiver import Received, Receiver

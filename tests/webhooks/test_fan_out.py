@@ -9,7 +9,7 @@ import pytest
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries, Transaction
 from auth1.errors import Unavailable
-from auth1.webhooks import fan_out
+from auth1.webhooks.delivery import fan_out
 from auth1.webhooks.delivery_ids import delivery_id, event_prefix
 from tests.webhooks.conftest import Owner, insert
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from auth1.webhooks.schedule import MAX_ATTEMPTS, RETRY_DELAYS_S, pause_in, read_retry_after, retry_in
+from auth1.webhooks.delivery.schedule import MAX_ATTEMPTS, RETRY_DELAYS_S, pause_in, read_retry_after, retry_in
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 DAY_S = 86400.0

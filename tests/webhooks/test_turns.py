@@ -2,7 +2,7 @@
 
 import asyncio
 
-from auth1.webhooks.turns import Turn
+from auth1.webhooks.delivery.turns import Turn
 
 
 async def test_turn_waits_for_all_earlier_ones() -> None:

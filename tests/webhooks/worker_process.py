@@ -8,7 +8,7 @@ from auth1.core.crypto import Keyring
 from auth1.core.log import Log
 from auth1.core.outbound.guard import Guard
 from auth1.core.postgres import Postgres
-from auth1.webhooks.delivery_worker import DeliveryWorker
+from auth1.webhooks.delivery.worker import DeliveryWorker
 
 
 async def main(database_url: str, secret: str, lease_s: float) -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Postgres, Queries
 from auth1.events.log import RecordedEvent, read_events
-from auth1.webhooks.body import Content
-from auth1.webhooks.schedule import DISABLED_AFTER_S, DISABLED_FROM, FAILING_FROM
+from auth1.webhooks.delivery.body import Content
+from auth1.webhooks.delivery.schedule import DISABLED_AFTER_S, DISABLED_FROM, FAILING_FROM
 from auth1.webhooks.schemas import State
 
 _QUERIES = Queries("delivery_queue")

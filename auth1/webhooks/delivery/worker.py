@@ -18,9 +18,9 @@ from auth1.core.postgres import Postgres
 from auth1.core.redis import Redis
 from auth1.errors import Unavailable
 from auth1.services import Services
-from auth1.webhooks import leases
-from auth1.webhooks.call_slots import MAX_CALLS, MAX_ENDPOINTS, MAX_FAILING, MAX_HEALTHY, CallSlots
-from auth1.webhooks.endpoint_queue import Context, EndpointQueue
+from auth1.webhooks.delivery import leases
+from auth1.webhooks.delivery.call_slots import MAX_CALLS, MAX_ENDPOINTS, MAX_FAILING, MAX_HEALTHY, CallSlots
+from auth1.webhooks.delivery.endpoint_queue import Context, EndpointQueue
 
 LEASE_S = 30.0
 CALL_S = 15.0  # of a whole call

@@ -9,8 +9,8 @@ from auth1.core import tracing
 from auth1.core.outbound.guarded import Answer, GuardedClient
 from auth1.core.standard_webhooks import sign
 from auth1.core.tracing import TraceContext
-from auth1.webhooks.leases import Claimed, Result, Verdict
-from auth1.webhooks.schedule import OVERLOADED, pause_in, read_retry_after, retry_in
+from auth1.webhooks.delivery.leases import Claimed, Result, Verdict
+from auth1.webhooks.delivery.schedule import OVERLOADED, pause_in, read_retry_after, retry_in
 
 GONE = 410
 BAD_STATUS = "bad_status"  # an answer other than 2xx

@@ -19,13 +19,13 @@ from auth1.core.tracing import TraceContext
 from auth1.endpoint_secrets import decrypt_secret
 from auth1.errors import Unavailable
 from auth1.events.log import log_events
-from auth1.webhooks import leases
-from auth1.webhooks.attempts import Call, judge_endpoint, make_call
-from auth1.webhooks.call_slots import CallSlots
-from auth1.webhooks.leases import Claim, Claimed, ClaimedRow, Leased, Result
-from auth1.webhooks.schedule import FAILING_FROM
-from auth1.webhooks.traces import find_traces
-from auth1.webhooks.turns import Turn
+from auth1.webhooks.delivery import leases
+from auth1.webhooks.delivery.attempts import Call, judge_endpoint, make_call
+from auth1.webhooks.delivery.call_slots import CallSlots
+from auth1.webhooks.delivery.leases import Claim, Claimed, ClaimedRow, Leased, Result
+from auth1.webhooks.delivery.schedule import FAILING_FROM
+from auth1.webhooks.delivery.traces import find_traces
+from auth1.webhooks.delivery.turns import Turn
 
 MAX_AT_ONCE = 10  # calls of an endpoint
 FIRST_WINDOW = 2  # calls at once of an endpoint that was just leased; each success allows one more

@@ -1,0 +1,13 @@
+"""From an event to the calls of an endpoint: deliveries, their queue in PostgreSQL, and the workers that send them.
+
+fan_out         deliveries from events: a reader of the table of events
+body            the body of a delivery
+leases          the queue in PostgreSQL
+worker          leases endpoints with something due
+endpoint_queue  the deliveries of one leased endpoint
+call_slots      how many calls a worker makes at once
+turns           the order in which calls leave
+attempts        one call, and what its result means
+schedule        when to try again, and how long to pause
+traces          traces of requests for the deliveries of their events
+"""
