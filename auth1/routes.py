@@ -36,7 +36,7 @@ from auth1.messaging.providers import twilio_webhook
 from auth1.messaging.providers.twilio import CALLBACK_PATH
 from auth1.messaging.schemas import MessageQuery, StatisticsQuery, StatusCallbackQuery
 from auth1.oauth import handlers as oauth
-from auth1.oauth.authorize_routes import AUTHORIZE_ROUTES
+from auth1.oauth.browser_routes import BROWSER_ROUTES
 from auth1.oauth.routes import OAUTH_ROUTES
 from auth1.openapi import handlers as reference
 from auth1.sessions import handlers as sessions
@@ -274,7 +274,7 @@ ROUTES = (
     *HOOK_ROUTES,
     *WEBHOOK_ROUTES,
     *OAUTH_ROUTES,
-    *AUTHORIZE_ROUTES,
+    *BROWSER_ROUTES,
     *HOSTED_ROUTES,
     Route("GET", "/logos/{digest}.png", logo.get_logo, **logo.SERVE),
     Route("GET", "/.well-known/jwks.json", oauth.jwks, **WELL_KNOWN),

@@ -16,8 +16,8 @@ from auth1.hosted import account_views, store, views
 from auth1.hosted.records import NO_ADDITION, Addition, LoginKey
 from auth1.hosted.visits import ACCOUNT, Visit, visit_of_account
 from auth1.identifiers import IdentifierType
+from auth1.oauth.authorization.requests import AuthorizationRequest
 from auth1.oauth.issuers import Issuer
-from auth1.oauth.requests import AuthorizationRequest
 from auth1.pages import browser_cookie
 from auth1.pages.fetch_metadata import is_shown
 from auth1.pages.forms import FIELD, check_origin, token_is_valid

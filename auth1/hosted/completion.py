@@ -15,7 +15,7 @@ from auth1.hosted import endings, store, views
 from auth1.hosted.records import Completion, Login, Step
 from auth1.hosted.visits import Visit
 from auth1.identifiers import Channel, Identifier, IdentifierType
-from auth1.oauth import codes, consents
+from auth1.oauth.authorization import codes, consents
 from auth1.pages import browser_cookie
 from auth1.sessions import browser, create
 from auth1.sessions.end import LOGOUT, end_one

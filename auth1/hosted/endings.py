@@ -4,7 +4,7 @@ from auth1.core.http.request import Response
 from auth1.hosted.records import Login
 from auth1.hosted.views import render_page, text
 from auth1.hosted.visits import Visit
-from auth1.oauth.codes import AuthorizationResponse
+from auth1.oauth.authorization.codes import AuthorizationResponse
 from auth1.pages.headers import origin_of
 from auth1.templates import html
 

@@ -18,9 +18,9 @@ from auth1.hosted.records import Login, Step
 from auth1.hosted.visits import Visit
 from auth1.identifiers import parse_email, parse_phone
 from auth1.oauth import logout
-from auth1.oauth.codes import AuthorizationResponse
+from auth1.oauth.authorization.codes import AuthorizationResponse
+from auth1.oauth.authorization.requests import AuthorizationRequest, encode_request
 from auth1.oauth.issuers import issuer_of
-from auth1.oauth.requests import AuthorizationRequest, encode_request
 from auth1.pages.headers import preview_policy
 from auth1.pages.script import SCRIPT
 from auth1.services import Services

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple
 
 from auth1.applications.redirect_uris import matches
 from auth1.identifiers import Channel, Identifier, IdentifierType, stored_identifier
-from auth1.oauth.codes import REUSE_S
-from auth1.oauth.requests import AuthorizationRequest, decode_request
+from auth1.oauth.authorization.codes import REUSE_S
+from auth1.oauth.authorization.requests import AuthorizationRequest, decode_request
 
 Step = Literal["start", "code", "waiting", "profile", "account", "consent", "done", "refused", "expired"]
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from auth1.core.postgres import Batched, Postgres, Queries, function
 from auth1.hosted.records import Addition, Completion, Login, LoginKey, SentCode, Step
 from auth1.identifiers import Channel, IdentifierType
-from auth1.oauth.codes import CODE_LIFE_S
-from auth1.oauth.requests import AuthorizationRequest, encode_request
+from auth1.oauth.authorization.codes import CODE_LIFE_S
+from auth1.oauth.authorization.requests import AuthorizationRequest, encode_request
 
 _QUERIES = Queries("hosted")
 

@@ -2,8 +2,8 @@
 
 from typing import get_args
 
+from auth1.oauth.authorization.request_parameters import PROMPTS, RESPONSE_MODES
 from auth1.oauth.id_tokens import REACHABLE_ACRS
-from auth1.oauth.request_parameters import PROMPTS, RESPONSE_MODES
 from auth1.oauth.schemas import IssuerMetadata
 from auth1.oauth.user_claims import SCOPE_CLAIMS, STANDARD_SCOPES
 from auth1.signing.keys import Alg

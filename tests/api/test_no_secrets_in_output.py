@@ -22,7 +22,7 @@ from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
 from auth1.oauth import backchannel
-from auth1.oauth.consents import give_consent
+from auth1.oauth.authorization.consents import give_consent
 from auth1.webhooks.delivery import fan_out
 from auth1.webhooks.delivery.worker import DeliveryWorker
 from tests.api.conftest import until

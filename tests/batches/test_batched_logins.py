@@ -15,8 +15,8 @@ from auth1.core.postgres import Postgres
 from auth1.hosted import store
 from auth1.hosted.records import Completion, Login, LoginKey, SentCode
 from auth1.identifiers import IdentifierType, stored_identifier
-from auth1.oauth.logins import NewLogin, start_login
-from auth1.oauth.requests import AuthorizationRequest, Prompt, encode_request
+from auth1.oauth.authorization.logins import NewLogin, start_login
+from auth1.oauth.authorization.requests import AuthorizationRequest, Prompt, encode_request
 from tests.batches.conftest import BatchUser, NewPostgres, count, new_users, open_all, verdicts
 from tests.faults.relay import Relay
 

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from auth1.core.crypto import digest
-from auth1.oauth import codes
+from auth1.oauth.authorization import codes
 from auth1.oauth.derived_tokens import CODE
 from auth1.oauth.grants import MAX_GRANTS
 from tests.oauth.conftest import NewLoginApp, error

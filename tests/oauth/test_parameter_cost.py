@@ -7,8 +7,8 @@ import pytest
 
 from auth1.core.http.request import Form
 from auth1.errors import BadRequest
+from auth1.oauth.authorization.request_parameters import read_pairs
 from auth1.oauth.clients import read_parameters
-from auth1.oauth.request_parameters import read_pairs
 
 FEW = 500
 

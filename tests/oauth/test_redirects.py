@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from auth1.oauth import authorize as endpoint
+from auth1.oauth.authorization import authorize as endpoint
 from tests.oauth.conftest import NewLoginApp
 from tests.oauth.login_app import REDIRECT_URI, LoginApp
 from tests.oauth.test_authorize import authorize, consent, login_of, logins_of, response_of, sign_in

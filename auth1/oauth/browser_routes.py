@@ -6,7 +6,8 @@ from auth1.authn.limits import POLLING
 from auth1.core.http.request import HTML, LONG_TARGET_BYTES, Form
 from auth1.core.http.router import Handler, Route
 from auth1.errors import Forbidden
-from auth1.oauth import authorize, logout
+from auth1.oauth import logout
+from auth1.oauth.authorization import authorize
 from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox
 from auth1.pages.errors import error_page
 
@@ -29,7 +30,7 @@ def _both(method: str, path: str, handler: Handler, **options: Any) -> tuple[Rou
     )
 
 
-AUTHORIZE_ROUTES = (
+BROWSER_ROUTES = (
     *_both("GET", "/authorize", authorize.get_authorize),
     *_both("POST", "/authorize", authorize.post_authorize, body=Form),
     *_both("GET", "/logout", logout.get_logout),

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from auth1.core.http.request import Request, Response
 from auth1.errors import BadRequest
-from auth1.oauth.codes import AuthorizationResponse
+from auth1.oauth.authorization.codes import AuthorizationResponse
 from auth1.oauth.issuers import Issuer
 from auth1.pages.errors import HTML
 from auth1.pages.headers import form_page_headers

@@ -12,14 +12,20 @@ from auth1.core.crypto import digest
 from auth1.core.http.request import LONG_TARGET_BYTES, Form, Request, Response
 from auth1.core.ids import new_id
 from auth1.errors import BadRequest, PayloadTooLarge, RateLimited
+from auth1.oauth.authorization.codes import AuthorizationResponse, may_receive, respond, respond_with_code
+from auth1.oauth.authorization.consents import needs_consent
+from auth1.oauth.authorization.logins import NewLogin, start_login
+from auth1.oauth.authorization.request_parameters import (
+    AuthorizationError,
+    Parameters,
+    read_pairs,
+    read_request,
+    response_mode,
+)
+from auth1.oauth.authorization.requests import AuthorizationRequest, encode_request
+from auth1.oauth.authorization.responses import leave, query_pairs, redirect
 from auth1.oauth.clients import Client, find_client
-from auth1.oauth.codes import AuthorizationResponse, may_receive, respond, respond_with_code
-from auth1.oauth.consents import needs_consent
 from auth1.oauth.issuers import Issuer
-from auth1.oauth.logins import NewLogin, start_login
-from auth1.oauth.request_parameters import AuthorizationError, Parameters, read_pairs, read_request, response_mode
-from auth1.oauth.requests import AuthorizationRequest, encode_request
-from auth1.oauth.responses import leave, query_pairs, redirect
 from auth1.oauth.token_exchange import LOGIN_KINDS
 from auth1.pages import browser_cookie
 from auth1.pages.fetch_metadata import is_shown

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import Batched, Postgres, function
-from auth1.oauth.codes import CODE_LIFE_S
+from auth1.oauth.authorization.codes import CODE_LIFE_S
 
 
 class NewLogin(NamedTuple):
