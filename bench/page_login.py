@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from auth1.applications import service
 from auth1.applications.records import NewApplication
 from auth1.hosted import views
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from auth1.services import Services
 from auth1.templates.login_pages import render_login
 from auth1.tenants.settings import OPERATOR, TenantAdmin

@@ -19,8 +19,8 @@ from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import NoParams, Queries
 from auth1.core.tasks import cancel_all
 from auth1.events.log import log_events, read_events
-from auth1.oauth.id_tokens import sign_logout_token
 from auth1.oauth.issuers import issuer_of
+from auth1.oauth.tokens.id_tokens import sign_logout_token
 from auth1.services import Services
 from auth1.signing.keys import Alg
 

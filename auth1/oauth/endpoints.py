@@ -8,13 +8,13 @@ from msgspec import structs
 from auth1.core.http.request import Form, Request, Response
 from auth1.errors import BadRequest, InvalidScope, UnauthorizedClient, UnsupportedGrantType
 from auth1.events.log import event_context, log_events
-from auth1.oauth import access_tokens, grants
 from auth1.oauth.clients import Client, authenticate_client, read_parameters
-from auth1.oauth.derived_tokens import REFRESH_TOKEN, Derived
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.metadata import metadata
 from auth1.oauth.schemas import AccessToken, IssuerMetadata, TokenState
-from auth1.oauth.token_exchange import exchange_code, exchange_refresh_token
+from auth1.oauth.tokens import access_tokens, grants
+from auth1.oauth.tokens.derived_tokens import REFRESH_TOKEN, Derived
+from auth1.oauth.tokens.token_exchange import exchange_code, exchange_refresh_token
 from auth1.services import Services
 from auth1.sessions.schemas import BEARER, Jwks
 

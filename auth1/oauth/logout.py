@@ -13,8 +13,8 @@ from auth1.core.http.request import Form, Request, Response
 from auth1.events.log import event_context, log_events
 from auth1.oauth.authorization.responses import page_frame, page_theme, query_pairs, redirect
 from auth1.oauth.clients import find_client
-from auth1.oauth.id_tokens import read_id_token
 from auth1.oauth.issuers import Issuer
+from auth1.oauth.tokens.id_tokens import read_id_token
 from auth1.pages.errors import HTML
 from auth1.pages.forms import FIELD, check_origin, form_token, token_is_valid
 from auth1.pages.headers import form_page_headers, origin_of

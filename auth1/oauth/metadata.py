@@ -3,9 +3,9 @@
 from typing import get_args
 
 from auth1.oauth.authorization.request_parameters import PROMPTS, RESPONSE_MODES
-from auth1.oauth.id_tokens import REACHABLE_ACRS
 from auth1.oauth.schemas import IssuerMetadata
-from auth1.oauth.user_claims import SCOPE_CLAIMS, STANDARD_SCOPES
+from auth1.oauth.tokens.id_tokens import REACHABLE_ACRS
+from auth1.oauth.tokens.user_claims import SCOPE_CLAIMS, STANDARD_SCOPES
 from auth1.signing.keys import Alg
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")

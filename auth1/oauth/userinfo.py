@@ -4,11 +4,11 @@ from typing import Any
 
 from auth1.core.http.request import Form, Request
 from auth1.errors import BadRequest, InsufficientScope, InvalidAccessToken
-from auth1.oauth import access_tokens, grants
 from auth1.oauth.clients import read_parameters
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.schemas import UserInfo
-from auth1.oauth.user_claims import OPENID, user_claims
+from auth1.oauth.tokens import access_tokens, grants
+from auth1.oauth.tokens.user_claims import OPENID, user_claims
 from auth1.services import Services
 
 _NO_STORE = (b"cache-control", b"no-store")

@@ -16,7 +16,7 @@ import pytest
 
 from auth1.core.http.cookies import cookie_name
 from auth1.dev.processes import free_port
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.browser.chromium import Chromium, Page
 from tests.browser.conftest import BROWSER
 from tests.browser.tls_hosts import APP, AUTH, DOMAIN, OTHER, SIBLING, Sites, tls_proxy, tls_sites

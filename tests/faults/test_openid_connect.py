@@ -13,7 +13,7 @@ import pytest
 
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.faults.conftest import Launcher
 from tests.faults.relay import Relay
 from tests.hosted.browser import Browser

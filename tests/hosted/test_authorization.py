@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import asyncpg
 import pytest
 
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.hosted.browser import Browser
 from tests.hosted.conftest import CODE
 from tests.oauth.login_app import REDIRECT_URI, VERIFIER, LoginApp

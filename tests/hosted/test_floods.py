@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from auth1.core.http.request import LONG_TARGET_BYTES
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.conftest import Started
 from tests.hosted.browser import Browser
 from tests.hosted.conftest import CALLBACK, CODE, Site, new_site

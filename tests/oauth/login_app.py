@@ -13,7 +13,7 @@ from auth1.core.ids import new_id
 from auth1.oauth.authorization import codes
 from auth1.oauth.authorization.requests import AuthorizationRequest, encode_request
 from auth1.oauth.issuers import Issuer
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.conftest import new_phone
 from tests.oauth.credentials import basic
 from tests.support.api_client import ApiClient

@@ -11,7 +11,7 @@ import pytest
 from auth1.core.http.cookies import cookie_name
 from auth1.core.http.request import Request
 from auth1.oauth.authorization.requests import decode_request
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from auth1.sessions import browser as browser_sessions
 from tests.oauth.conftest import NewLoginApp
 from tests.oauth.login_app import REDIRECT_URI, VERIFIER, LoginApp

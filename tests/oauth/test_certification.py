@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth1.oauth.metadata import metadata
-from auth1.oauth.token_exchange import code_challenge
+from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.conftest import Started
 from tests.hosted.browser import Browser
 from tests.oauth.certification import PLANS

@@ -12,8 +12,8 @@ import pytest
 
 from auth1.core.crypto import digest
 from auth1.oauth.authorization import codes
-from auth1.oauth.derived_tokens import CODE
-from auth1.oauth.grants import MAX_GRANTS
+from auth1.oauth.tokens.derived_tokens import CODE
+from auth1.oauth.tokens.grants import MAX_GRANTS
 from tests.oauth.conftest import NewLoginApp, error
 from tests.oauth.login_app import BROWSER, REDIRECT_URI, VERIFIER, LoginApp
 

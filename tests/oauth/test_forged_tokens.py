@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from auth1.oauth import id_tokens
+from auth1.oauth.tokens import id_tokens
 from auth1.signing.keys import ALGORITHMS
 from tests.oauth.conftest import NewLoginApp
 from tests.oauth.login_app import LoginApp

@@ -177,7 +177,7 @@ async def test_logout_ends_the_tokens_of_the_session(browser: httpx.AsyncClient,
 @pytest.fixture
 def expired(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ID tokens expire before they are issued."""
-    monkeypatch.setattr("auth1.oauth.id_tokens.LIFE_S", -60)
+    monkeypatch.setattr("auth1.oauth.tokens.id_tokens.LIFE_S", -60)
 
 
 async def test_pages_have_the_look_of_the_tenant_and_the_wanted_language(

@@ -3,7 +3,7 @@
 import jwt
 import pytest
 
-from auth1.oauth import access_tokens
+from auth1.oauth.tokens import access_tokens
 from tests.conftest import new_phone
 from tests.oauth.conftest import Machine, NewMachine, error
 from tests.support.api_client import ApiClient

@@ -26,7 +26,7 @@ from auth1.oauth.authorization.requests import AuthorizationRequest, encode_requ
 from auth1.oauth.authorization.responses import leave, query_pairs, redirect
 from auth1.oauth.clients import Client, find_client
 from auth1.oauth.issuers import Issuer
-from auth1.oauth.token_exchange import LOGIN_KINDS
+from auth1.oauth.tokens.token_exchange import LOGIN_KINDS
 from auth1.pages import browser_cookie
 from auth1.pages.fetch_metadata import is_shown
 from auth1.services import Services

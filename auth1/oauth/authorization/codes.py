@@ -11,8 +11,8 @@ from auth1.applications.redirect_uris import matches
 from auth1.core.postgres import Queries, find_nothing, repeat_once
 from auth1.oauth.authorization.requests import AuthorizationRequest, ResponseMode, decode_request
 from auth1.oauth.clients import Client, find_client
-from auth1.oauth.derived_tokens import CODE
 from auth1.oauth.issuers import Issuer
+from auth1.oauth.tokens.derived_tokens import CODE
 from auth1.services import Services
 
 CODE_LIFE_S = 60

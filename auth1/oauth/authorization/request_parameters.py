@@ -9,9 +9,9 @@ import msgspec
 
 from auth1.oauth.authorization.requests import AuthorizationRequest, Prompt, ResponseMode
 from auth1.oauth.clients import Client
-from auth1.oauth.id_tokens import REACHABLE_ACRS, read_id_token
 from auth1.oauth.issuers import Issuer
-from auth1.oauth.user_claims import SCOPE_CLAIMS, STANDARD_SCOPES
+from auth1.oauth.tokens.id_tokens import REACHABLE_ACRS, read_id_token
+from auth1.oauth.tokens.user_claims import SCOPE_CLAIMS, STANDARD_SCOPES
 from auth1.services import Services
 
 PROMPTS: tuple[Prompt, ...] = ("none", "login", "consent", "select_account")

@@ -9,7 +9,7 @@ import msgspec
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, find_nothing, function, repeat_once
 from auth1.events.log import EventContext, RecordedEvent, read_events
-from auth1.oauth.derived_tokens import Derived
+from auth1.oauth.tokens.derived_tokens import Derived
 from auth1.sessions.refresh_tokens import GRACE_S
 
 MAX_GRANTS = 100  # of a session for an application: its logins in other tabs, and silent ones

@@ -10,9 +10,9 @@ import jwt
 import msgspec
 
 from auth1.core.ids import new_id
-from auth1.oauth.grants import Grant
 from auth1.oauth.issuers import Issuer
-from auth1.oauth.user_claims import user_claims
+from auth1.oauth.tokens.grants import Grant
+from auth1.oauth.tokens.user_claims import user_claims
 from auth1.services import Services
 from auth1.sessions.tokens import AAL1
 from auth1.signing.keys import Alg

@@ -8,14 +8,14 @@ from typing import Any
 from auth1.core.http.request import Request
 from auth1.errors import BadRequest, InvalidGrant, InvalidScope, UnauthorizedClient
 from auth1.events.log import event_context, log_events
-from auth1.oauth import access_tokens, grants
 from auth1.oauth.clients import Client
-from auth1.oauth.derived_tokens import CODE, REFRESH_TOKEN
-from auth1.oauth.grants import CodeExchange, Exchanged, Grant
-from auth1.oauth.id_tokens import sign_id_token
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.schemas import AccessToken
-from auth1.oauth.user_claims import OFFLINE_ACCESS, OPENID
+from auth1.oauth.tokens import access_tokens, grants
+from auth1.oauth.tokens.derived_tokens import CODE, REFRESH_TOKEN
+from auth1.oauth.tokens.grants import CodeExchange, Exchanged, Grant
+from auth1.oauth.tokens.id_tokens import sign_id_token
+from auth1.oauth.tokens.user_claims import OFFLINE_ACCESS, OPENID
 from auth1.services import Services
 
 LOGIN_KINDS = ("web", "spa", "native")  # of applications that users log in to

@@ -12,11 +12,11 @@ from msgspec import structs
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Queries
-from auth1.oauth import grants
 from auth1.oauth.clients import Client
-from auth1.oauth.grants import Grant
-from auth1.oauth.id_tokens import ACR
 from auth1.oauth.issuers import Issuer
+from auth1.oauth.tokens import grants
+from auth1.oauth.tokens.grants import Grant
+from auth1.oauth.tokens.id_tokens import ACR
 from auth1.services import Services
 
 TYPE = "at+jwt"

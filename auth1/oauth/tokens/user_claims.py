@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from auth1.oauth.grants import UserProfile
+from auth1.oauth.tokens.grants import UserProfile
 
 OPENID, OFFLINE_ACCESS = "openid", "offline_access"
 # Applications may trust these: only the tenant sets them, in `metadata`.
