@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 
 from auth1 import __version__, health, metrics, retention, secret_renewal
-from auth1.audit import heads, seals
+from auth1.audit.sealing import heads, seals
 from auth1.authn.own_hosts import OwnHosts
 from auth1.authn.tenants import TenantCache
 from auth1.challenges import messages

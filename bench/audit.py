@@ -24,11 +24,12 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from auth1.app import start_services, stop_services
-from auth1.audit import export, lists, seals
-from auth1.audit.pages import AuditReader
+from auth1.audit import export, lists
 from auth1.audit.schemas import EventQuery
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Verification
+from auth1.audit.sealing import seals
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Verification
 from auth1.config.settings import load_settings
 from auth1.core.log import Log
 from auth1.core.postgres import Queries

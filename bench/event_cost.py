@@ -15,7 +15,7 @@ import time
 
 import uvloop
 
-from auth1.audit.seals import seal_once
+from auth1.audit.sealing.seals import seal_once
 from auth1.services import Services
 from auth1.webhooks.delivery.fan_out import fan_out
 from bench.accounts import cpu_s

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from auth1.audit import handlers, heads
+from auth1.audit import handlers
 from auth1.audit.schemas import EventExportQuery, EventFilters, EventQuery
+from auth1.audit.sealing import heads
 from auth1.audit.stream import HEADER
 from auth1.authn.guards import operator
 from auth1.authn.management import managed

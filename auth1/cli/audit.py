@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from auth1.audit.heads_log import HeadsResult, compare_heads
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Progress, Report, Verification
+from auth1.audit.sealing.heads_log import HeadsResult, compare_heads
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Progress, Report, Verification
 from auth1.cli.commands import fail, run, tenant_admin_for
 from auth1.core import schemas
 from auth1.core.schemas import Out

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from auth1.audit import seals
+from auth1.audit.sealing import seals
 from auth1.core.ids import new_id
 from auth1.dev.postgres import PostgresServer
 from auth1.services import Services

@@ -9,7 +9,7 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from auth1.audit.canonical import canonical, leaf, timestamp
+from auth1.audit.sealing.canonical import canonical, leaf, timestamp
 from auth1.events.reader import EventRow
 
 ROW = EventRow(

@@ -9,12 +9,13 @@ from datetime import timedelta
 
 import pytest
 
-from auth1.audit import purge, seals
-from auth1.audit.heads import write_heads
-from auth1.audit.heads_log import compare_heads
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Verification
+from auth1.audit import purge
+from auth1.audit.sealing import seals
+from auth1.audit.sealing.heads import write_heads
+from auth1.audit.sealing.heads_log import compare_heads
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Verification
 from auth1.services import Services
 from tests.audit.conftest import AuditLog
 from tests.conftest import new_phone

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Verification
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Verification
 from auth1.core.ids import new_id, unpack_id
 from auth1.core.postgres import Query, Transaction
 from auth1.events import reader

@@ -9,9 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Verification
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Verification
 from tests.audit.conftest import AuditLog
 from tests.conftest import JWT_SECRET
 from tests.support.commands import CommandServer, Ended

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auth1.audit import purge
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Report, Verification
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Report, Verification
 from tests.audit.conftest import AuditLog
 
 DAYS = timedelta(days=1)

@@ -7,10 +7,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from auth1.audit import lists, seals
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Verification
+from auth1.audit import lists
+from auth1.audit.sealing import seals
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Verification
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer, find_programs
 from auth1.events import reader

@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from auth1.audit import canonical, heads, seals, store
-from auth1.audit.seals import seal_keys
+from auth1.audit.sealing import canonical, heads, seals, store
+from auth1.audit.sealing.seals import seal_keys
 from auth1.core.crypto import Keyring
 from auth1.core.ids import new_id, pack_id, unpack_id
 from tests.audit.conftest import AuditLog

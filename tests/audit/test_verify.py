@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from auth1.audit import heads, seals
-from auth1.audit.compare import Finding
-from auth1.audit.heads_log import compare_heads
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Report, Verification
+from auth1.audit.sealing import heads, seals
+from auth1.audit.sealing.compare import Finding
+from auth1.audit.sealing.heads_log import compare_heads
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Report, Verification
 from auth1.services import Services
 from tests.audit.conftest import AuditLog
 from tests.conftest import JWT_SECRET

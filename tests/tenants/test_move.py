@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from auth1.audit import seals
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import seal_keys
-from auth1.audit.verify import Verification
+from auth1.audit.sealing import seals
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import seal_keys
+from auth1.audit.sealing.verify import Verification
 from auth1.tenants.move import MoveError, move, rows
 from tests.conftest import new_phone
 from tests.tenants.conftest import NewInstallations

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from auth1.audit.canonical import leaf
-from auth1.audit.seals import EVENT, ID_BYTES, LEAF_BYTES
-from auth1.audit.store import Seal
+from auth1.audit.sealing.canonical import leaf
+from auth1.audit.sealing.seals import EVENT, ID_BYTES, LEAF_BYTES
+from auth1.audit.sealing.store import Seal
 from auth1.core.ids import pack_id, unpack_id
 from auth1.core.schemas import Out
 from auth1.events.reader import EventRow

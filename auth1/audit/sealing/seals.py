@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from auth1 import metrics
-from auth1.audit import store
-from auth1.audit.canonical import leaf
-from auth1.audit.store import ChainEnd, Seal
+from auth1.audit.sealing import store
+from auth1.audit.sealing.canonical import leaf
+from auth1.audit.sealing.store import ChainEnd, Seal
 from auth1.core.crypto import Keyring
 from auth1.core.ids import pack_id
 from auth1.core.postgres import Transaction

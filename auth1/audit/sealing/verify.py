@@ -11,11 +11,11 @@ from datetime import datetime
 
 import msgspec
 
-from auth1.audit.canonical import leaf
-from auth1.audit.compare import Finding, SealedRow, compare, finding, packed_ids
-from auth1.audit.pages import AuditReader, Position, position
-from auth1.audit.seals import EVENT, ID_BYTES, LEAF_BYTES, SealKey, first_head, next_head
-from auth1.audit.store import Seal
+from auth1.audit.sealing.canonical import leaf
+from auth1.audit.sealing.compare import Finding, SealedRow, compare, finding, packed_ids
+from auth1.audit.sealing.pages import AuditReader, Position, position
+from auth1.audit.sealing.seals import EVENT, ID_BYTES, LEAF_BYTES, SealKey, first_head, next_head
+from auth1.audit.sealing.store import Seal
 from auth1.core.ids import pack_id
 from auth1.core.schemas import Out
 from auth1.events.reader import EventRow, Place

@@ -5,7 +5,7 @@ Events that are deleted together with their seals leave no gap. So the heads mus
 
 from datetime import datetime
 
-from auth1.audit import store
+from auth1.audit.sealing import store
 from auth1.core.http.request import Request
 from auth1.core.postgres import Transaction
 from auth1.core.schemas import Out

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from auth1.audit.store import ChainEnd, Seal
+from auth1.audit.sealing.store import ChainEnd, Seal
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries
 from auth1.events.reader import EventRow, Place
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from auth1.audit.compare import Finding, Kind, finding
-from auth1.audit.heads import LINE
-from auth1.audit.pages import AuditReader
-from auth1.audit.seals import SealKey
+from auth1.audit.sealing.compare import Finding, Kind, finding
+from auth1.audit.sealing.heads import LINE
+from auth1.audit.sealing.pages import AuditReader
+from auth1.audit.sealing.seals import SealKey
 
 PAGE = 500  # lines
 _MARK = LINE.encode()
