@@ -18,7 +18,7 @@ from auth1.challenges import messages
 from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings
 from auth1.config.urls import host_of, origin_of
-from auth1.core import listening, signals, tracing
+from auth1.core import tracing
 from auth1.core.crypto import Keyring
 from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
@@ -28,8 +28,9 @@ from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.text_records import TextResolver
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.probe import DatabaseProbe
+from auth1.core.processes import listening, signals
+from auth1.core.processes.tasks import cancel_all
 from auth1.core.ratelimit import RateLimiter
-from auth1.core.tasks import cancel_all
 from auth1.errors import Unavailable
 from auth1.events.stream import EventStreams
 from auth1.fraud import verification

@@ -1,6 +1,7 @@
 """`auth1 serve`: migrate, check, then serve with granian's workers under our supervisor.
 
-granian's HTTP server runs in each worker; Auth1 has its own listening socket and supervision (`core/supervisor.py`).
+granian's HTTP server runs in each worker. Auth1 has its own listening socket and supervision
+(`core/processes/supervisor.py`).
 """
 
 import asyncio
@@ -19,12 +20,12 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from auth1.config.settings import LogFormat, Settings
-from auth1.core import listening
 from auth1.core.log import LibraryFormatter, Log
 from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations
 from auth1.core.postgres.pooler import pooler_problem
-from auth1.core.supervisor import Supervisor
+from auth1.core.processes import listening
+from auth1.core.processes.supervisor import Supervisor
 from auth1.services import new_redis
 
 DATABASE_WAIT_S = 5.0

@@ -17,7 +17,7 @@ from auth1.core.ids import new_id
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import NoParams, Queries
-from auth1.core.tasks import cancel_all
+from auth1.core.processes.tasks import cancel_all
 from auth1.events.log import log_events, read_events
 from auth1.oauth.issuers import issuer_of
 from auth1.oauth.tokens.id_tokens import sign_logout_token

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from auth1.core.tasks import cancel_all
+from auth1.core.processes.tasks import cancel_all
 
 
 async def test_task_that_loses_a_cancellation_is_cancelled_again() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from auth1.core.supervisor import KILL_AFTER_S
+from auth1.core.processes.supervisor import KILL_AFTER_S
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
 from tests.support.process import START_S, Auth1, until

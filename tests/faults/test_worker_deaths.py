@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import httpx
 
-from auth1.core.supervisor import FIRST_DELAY_S, MAX_DELAY_S, MAX_FAILED_STARTS, Worker
+from auth1.core.processes.supervisor import FIRST_DELAY_S, MAX_DELAY_S, MAX_FAILED_STARTS, Worker
 from auth1.dev.postgres import PostgresServer
 from tests.faults.conftest import Launcher
 from tests.support.process import Auth1, until
@@ -109,7 +109,7 @@ def test_delay_doubles_up_to_its_maximum() -> None:
 SCRIPT = """
 import multiprocessing, os, sys
 from auth1.core.log import Log
-from auth1.core.supervisor import Supervisor
+from auth1.core.processes.supervisor import Supervisor
 
 fork, log = multiprocessing.get_context("fork"), Log()
 supervisor = Supervisor(lambda index: fork.Process(target=sys.exit, args=(1,)), 1, log)

@@ -9,7 +9,7 @@ import yaml
 from compose_spec import PyCompose
 
 from auth1.config.settings import SECRETS, load_settings
-from auth1.core.supervisor import KILL_AFTER_S
+from auth1.core.processes.supervisor import KILL_AFTER_S
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "compose.yaml").read_text()

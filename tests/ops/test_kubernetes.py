@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from auth1.config.settings import SECRETS, load_settings
-from auth1.core.supervisor import KILL_AFTER_S
+from auth1.core.processes.supervisor import KILL_AFTER_S
 from tests.ops.grafana import needs_promtool
 from tests.ops.kubernetes import FOLDERS, ROOT, WORKLOADS, build, container, needs_kubectl, pod, resource, resources
 from tests.ops.manifests import VERSIONS, problems

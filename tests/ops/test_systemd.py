@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from auth1.core.supervisor import KILL_AFTER_S
+from auth1.core.processes.supervisor import KILL_AFTER_S
 
 FOLDER = Path(__file__).parents[2] / "ops/systemd"
 UNITS = ["auth1.service", "auth1@.service"]
