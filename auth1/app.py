@@ -18,12 +18,10 @@ from auth1.challenges import messages
 from auth1.config.checklist import check_settings
 from auth1.config.settings import Settings, load_settings
 from auth1.config.urls import host_of, origin_of
-from auth1.core import tracing
 from auth1.core.crypto import Keyring
 from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
 from auth1.core.http.router import Route
-from auth1.core.log import Log, LogHandler
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.text_records import TextResolver
 from auth1.core.postgres import Postgres
@@ -31,6 +29,8 @@ from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.processes import listening, signals
 from auth1.core.processes.tasks import cancel_all
 from auth1.core.ratelimit import RateLimiter
+from auth1.core.telemetry import tracing
+from auth1.core.telemetry.log import Log, LogHandler
 from auth1.errors import Unavailable
 from auth1.events.stream import EventStreams
 from auth1.fraud import verification
@@ -191,7 +191,7 @@ async def _start_background(services: Services, cold: list[Sns]) -> None:
     """Start the background jobs of a worker."""
     metrics.TENANTS.limit = services.settings.metrics_tenants
     if services.settings.tracing:
-        export = await asyncio.to_thread(importlib.import_module, "auth1.core.tracing_export")
+        export = await asyncio.to_thread(importlib.import_module, "auth1.core.telemetry.tracing_export")
         tracing.set_tracer(export.OpenTelemetryTracer())
     await services.tenants.start()
     with contextlib.suppress(Unavailable):

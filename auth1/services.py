@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
-from auth1.core.log import Log
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.text_records import TextResolver
 from auth1.core.postgres import Postgres, Replica
 from auth1.core.postgres.probe import DatabaseProbe
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts, open_redis
+from auth1.core.telemetry.log import Log
 
 if TYPE_CHECKING:  # for types only: these modules are in higher layers
     from auth1.authn.own_hosts import OwnHosts

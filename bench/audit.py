@@ -31,9 +31,9 @@ from auth1.audit.sealing.pages import AuditReader
 from auth1.audit.sealing.seals import seal_keys
 from auth1.audit.sealing.verify import Verification
 from auth1.config.settings import load_settings
-from auth1.core.log import Log
 from auth1.core.postgres import Queries
 from auth1.core.postgres.migrations import migrate
+from auth1.core.telemetry.log import Log
 from auth1.dev.postgres import PostgresServer
 from auth1.events.reader import run_rounds
 from auth1.services import Services

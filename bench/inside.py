@@ -12,7 +12,7 @@ import msgspec
 from auth1.app import build_app, relax_collector, start_services, stop_services
 from auth1.config.settings import load_settings
 from auth1.core.http.asgi import App
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.messaging.providers.console import OnMessage
 from auth1.services import Services
 from auth1.tenants import service

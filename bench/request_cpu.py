@@ -29,7 +29,7 @@ import uvloop
 
 from auth1.app import build_app, relax_collector, start_services, stop_services
 from auth1.config.settings import load_settings
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.fraud import verification
 from auth1.messaging.providers.protocol import OutgoingMessage
 from auth1.services import Services

@@ -15,11 +15,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from auth1.config.settings import load_settings
 from auth1.core.crypto import Keyring
 from auth1.core.http.request import Request
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Address, Script, Server
 from auth1.core.redis.server import FixedLocator
+from auth1.core.telemetry.log import Log
 from auth1.fraud.assess import check_request
 from auth1.fraud.decisions.log import DecisionLog
 from auth1.fraud.evidence import Candidate

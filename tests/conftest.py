@@ -20,9 +20,9 @@ import pytest
 from auth1.app import build_app, start_services, stop_services
 from auth1.config.settings import load_settings
 from auth1.core.http.asgi import App
-from auth1.core.log import Log
 from auth1.core.redis import Redis, Script
 from auth1.core.redis.slots import key_slot
+from auth1.core.telemetry.log import Log
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.fraud import assess

@@ -18,10 +18,10 @@ from auth1.cli.serve import check_port as find_port_free
 from auth1.cli.serve import serve as serve_until_stopped
 from auth1.config.settings import ConfigurationError, Settings, load_database_url, load_settings
 from auth1.core import schemas
-from auth1.core.log import Log
 from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.migrations import MigrationError, migrations, pending
 from auth1.core.postgres.migrations import migrate as apply_migrations
+from auth1.core.telemetry.log import Log
 from auth1.errors import ApiError, NotFound
 from auth1.services import Services
 from auth1.tenants import service, store

@@ -20,12 +20,12 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from auth1.config.settings import LogFormat, Settings
-from auth1.core.log import LibraryFormatter, Log
 from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.migrations import MigrationError, migrate, migrations
 from auth1.core.postgres.pooler import pooler_problem
 from auth1.core.processes import listening
 from auth1.core.processes.supervisor import Supervisor
+from auth1.core.telemetry.log import LibraryFormatter, Log
 from auth1.services import new_redis
 
 DATABASE_WAIT_S = 5.0

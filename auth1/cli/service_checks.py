@@ -10,12 +10,12 @@ import asyncpg
 
 from auth1.config.checklist import Finding, Status
 from auth1.config.settings import Settings
-from auth1.core.log import Log
 from auth1.core.postgres.migrations import MigrationError, migrations, pending
 from auth1.core.postgres.pooler import pooler_problem
 from auth1.core.postgres.queries import Queries
 from auth1.core.redis import Node, Redis, RedisUnavailable
 from auth1.core.redis.slots import SLOTS
+from auth1.core.telemetry.log import Log
 from auth1.services import new_redis
 
 MAX_CLOCK_SKEW_S = 2.0  # tokens and rate limits compare clocks in whole seconds

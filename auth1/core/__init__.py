@@ -4,6 +4,7 @@ http               requests and responses (package)
 outbound           requests to other services (package)
 postgres           the pool, named queries, SQL functions, migrations (package)
 processes          worker processes and their tasks (package)
+telemetry          log lines and traces (package)
 redis              one pipelined connection for each server: single, Sentinel or Cluster; Lua scripts (package)
 ratelimit          several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker    stops calling a dependency that keeps failing
@@ -15,8 +16,4 @@ crypto             keys derived from one secret; sealing and comparing
 ids                ids that sort by time
 packed             sorted integers as bytes
 timestamps         timestamps that callers send
-log                lines on stdout as JSON or text, never blocking a request
-tracing            trace context of requests (traceparent), and spans where a tracer is set
-tracing_export     a tracer: spans by OpenTelemetry, imported where tracing is on
-log_text           lines for people, in colour on a terminal
 """

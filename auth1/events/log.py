@@ -7,7 +7,7 @@ import msgspec
 
 from auth1 import metrics
 from auth1.core.http.request import Request
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.events.types import EventType
 
 _UNLOGGED = "metadata"  # sent by the app for the event only: it may contain personal data

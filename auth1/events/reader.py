@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1 import metrics
-from auth1.core.log import Log
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries, Transaction
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 
 MAX_ROWS = 5000  # of a round

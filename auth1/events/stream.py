@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from auth1 import metrics
-from auth1.core.log import Log
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries, Transaction
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 from auth1.events.reader import EventRow, read_final
 

@@ -2,8 +2,8 @@
 
 from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry.log import Log
 from auth1.fraud.datasets.countries import Countries
 from auth1.fraud.datasets.networks import Networks
 from auth1.fraud.datasets.store import DatasetReader

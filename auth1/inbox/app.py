@@ -17,8 +17,8 @@ from auth1.config.settings import load_settings
 from auth1.core import schemas
 from auth1.core.http.asgi import App, Scope, Send
 from auth1.core.http.request import Receive
-from auth1.core.log import Log, LogHandler
 from auth1.core.redis import Redis, RedisUnavailable
+from auth1.core.telemetry.log import Log, LogHandler
 from auth1.inbox.page import EMAIL_POLICY, frame_email, render_page
 from auth1.inbox.store import InboxStore
 from auth1.services import Services, new_redis

@@ -4,8 +4,8 @@ import time
 
 import msgspec
 
-from auth1.core.log import Log
 from auth1.core.redis import Redis, RedisUnavailable
+from auth1.core.telemetry.log import Log
 from auth1.messaging.providers.protocol import OutgoingMessage
 
 MAX_MESSAGES = 100

@@ -1,8 +1,8 @@
 """Delivery reports: a provider's later word on a message, recorded and logged."""
 
 from auth1 import metrics
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry.log import Log
 from auth1.events.log import EventContext, log_events
 from auth1.messaging import store
 from auth1.messaging.store import DeliveryReport

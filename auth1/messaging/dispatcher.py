@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from auth1 import metrics
 from auth1.config.sms_rates import MICRO
-from auth1.core import tracing
 from auth1.core.circuit_breaker import CircuitBreaker
 from auth1.core.ids import new_id
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry import tracing
+from auth1.core.telemetry.log import Log
 from auth1.errors import (
     ApiError,
     ChannelUnavailable,

@@ -12,8 +12,8 @@ from contextlib import suppress
 from auth1 import metrics
 from auth1.config.sms_rates import Rates
 from auth1.core.ids import new_id
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events
 from auth1.fraud.evidence import MICRO

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres, Queries
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 
 KEPT_S = 15.0  # while the database answers; a late commit is committed by then

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from auth1.core.crypto import Keyring
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry.log import Log
 from auth1.endpoint_secrets import decrypt_secret
 from auth1.errors import Unavailable
 from auth1.signing import store

@@ -25,11 +25,11 @@ from typing import Any
 import msgspec
 import uvloop
 
-from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Redis, Timeouts, open_redis
 from auth1.core.redis.address import DEFAULT_TIMEOUTS
 from auth1.core.redis.slots import SLOTS, key_slot
+from auth1.core.telemetry.log import Log
 from auth1.dev.processes import HOST, free_port
 from bench.fleet.instances import TIMEOUT_SCALE, Instances
 from bench.fleet.logins import Logins, listed

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.migrations import migrate
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts, open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures

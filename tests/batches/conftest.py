@@ -16,8 +16,8 @@ from auth1.challenges import store
 from auth1.challenges.codes import SealedCode
 from auth1.challenges.store import ChallengeOpened, ChallengeRejected, CodeResult, OpenChallenge, SubmitCode
 from auth1.core.ids import new_id
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry.log import Log
 from auth1.dev.postgres import PostgresServer
 from auth1.events.log import EventContext
 from auth1.identifiers import Identifier

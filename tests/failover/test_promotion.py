@@ -10,9 +10,9 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres, Replica
 from auth1.core.postgres.queries import Query
+from auth1.core.telemetry.log import Log
 from auth1.dev.postgres import USER, PostgresServer, find_programs
 from auth1.dev.processes import HOST
 from auth1.errors import Unavailable

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from auth1.core.log import Log
 from auth1.core.redis import Timeouts, open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 

@@ -108,7 +108,7 @@ def test_delay_doubles_up_to_its_maximum() -> None:
 
 SCRIPT = """
 import multiprocessing, os, sys
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.core.processes.supervisor import Supervisor
 
 fork, log = multiprocessing.get_context("fork"), Log()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.fraud.datasets.countries import Countries
 from auth1.fraud.datasets.networks import AddressRanges, compile_networks
 from auth1.fraud.line_types.types import LineTypeResult

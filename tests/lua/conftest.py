@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from auth1.core.log import Log
 from auth1.core.redis import Redis, open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.redis import RedisServer
 from tests.support.raw_redis import RawRedis
 

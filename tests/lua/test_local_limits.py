@@ -5,9 +5,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import open_redis
+from auth1.core.telemetry.log import Log
 from tests.lua.model import Model
 from tests.support.effort import effort
 

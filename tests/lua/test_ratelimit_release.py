@@ -3,9 +3,9 @@
 import asyncio
 import random
 
-from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Script, Timeouts, open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.redis import RedisServer
 from tests.lua.conftest import NewWire
 from tests.lua.test_ratelimit_acquire import HOUR_MS, bucket, contract, take

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit, RateLimiter
 from auth1.core.redis import Redis, RedisUnavailable, Script, open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.redis import RedisServer
 from tests.conftest import Started, new_phone
 from tests.support.api_client import ApiClient

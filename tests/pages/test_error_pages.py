@@ -7,7 +7,7 @@ from auth1.core.http.asgi import App
 from auth1.core.http.cors import Cors
 from auth1.core.http.request import Request, Response
 from auth1.core.http.router import Auth, Route
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.errors import ApiError, BadRequest, Forbidden, NotFound, PayloadTooLarge, RateLimited, TenantSuspended
 from auth1.pages.errors import error_page
 

@@ -10,10 +10,10 @@ import pytest
 
 from auth1.cli.service_checks import check_pooler
 from auth1.config.settings import load_settings
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.postgres.migrations import migrate, pending
 from auth1.core.postgres.queries import Query
+from auth1.core.telemetry.log import Log
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import Unavailable
 from tests.conftest import Started, new_phone

@@ -7,7 +7,7 @@ import httpx
 
 from auth1.app import build_app, start_services, stop_services
 from auth1.config.settings import load_settings
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from tests.support.api_client import ADMIN_TOKEN
 
 _MANY = 1_000_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auth1.core import tracing
+from auth1.core.telemetry import tracing
 from tests.conftest import Started, new_phone
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
@@ -18,7 +18,7 @@ pytest.importorskip("opentelemetry.sdk", reason="the extra auth1[tracing] is not
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from auth1.core.tracing_export import OpenTelemetryTracer
+from auth1.core.telemetry.tracing_export import OpenTelemetryTracer
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADER = f"00-{TRACE}-{SPAN}-01"

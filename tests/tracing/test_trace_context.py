@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from auth1.core import tracing
+from auth1.core.telemetry import tracing
 from auth1.webhooks.delivery import fan_out
 from auth1.webhooks.delivery.worker import DeliveryWorker
 from tests.conftest import Started, new_phone

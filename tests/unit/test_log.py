@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from auth1.core.log import LibraryFormatter, Log
-from auth1.core.log_text import TextFormat
+from auth1.core.telemetry.log import LibraryFormatter, Log
+from auth1.core.telemetry.log_text import TextFormat
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import ipaddress
 import sys
 
 from auth1.core.crypto import Keyring
-from auth1.core.log import Log
 from auth1.core.outbound.guard import Guard
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry.log import Log
 from auth1.webhooks.delivery.worker import DeliveryWorker
 
 

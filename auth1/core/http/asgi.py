@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Any
 
 from auth1 import metrics
-from auth1.core import tracing
 from auth1.core.http import client_ip, problems, streaming
 from auth1.core.http.bodies import Answer, decoders, empty_body, encode_result
 from auth1.core.http.concurrency import BurstLimiter, ConcurrencyLimiter
@@ -30,7 +29,8 @@ from auth1.core.http.request import (
     read_body,
 )
 from auth1.core.http.router import Route, Router
-from auth1.core.log import Log
+from auth1.core.telemetry import tracing
+from auth1.core.telemetry.log import Log
 from auth1.errors import ApiError, BadRequest, InternalError, OriginNotAllowed, RequestTimeout, Unavailable
 
 __all__ = ["App", "Scope", "Send"]

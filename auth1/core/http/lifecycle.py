@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from auth1.core.http.request import Receive
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Services = TypeVar("Services")

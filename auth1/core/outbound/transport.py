@@ -21,11 +21,11 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from auth1.core import tracing
 from auth1.core.outbound.connect import Connector, Route, tls_context
 from auth1.core.outbound.connection import ResponseTooLarge
 from auth1.core.outbound.http1 import serialize
 from auth1.core.outbound.pool import Pool, Timing
+from auth1.core.telemetry import tracing
 
 __all__ = ["BEFORE_SEND", "CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport"]
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from auth1.core import tracing
+from auth1.core.telemetry import tracing
 from auth1.errors import Unavailable
 
 REPORT_S = 10.0

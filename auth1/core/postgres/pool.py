@@ -14,7 +14,6 @@ from typing import Any, TypeVar, overload
 import asyncpg
 
 from auth1 import metrics
-from auth1.core.log import Log
 from auth1.core.postgres.connection_pool import ConnectionPool
 from auth1.core.postgres.connections import (
     LOST_ERRORS,
@@ -32,6 +31,7 @@ from auth1.core.postgres.functions import functions
 from auth1.core.postgres.hosts import Hosts
 from auth1.core.postgres.queries import Function, Queries, Query, Statement, arguments_of, fetch, read_rows
 from auth1.core.postgres.transactions import ReportLimit, Transaction
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 
 Result = TypeVar("Result")

@@ -14,8 +14,8 @@ from multiprocessing.process import BaseProcess
 from time import monotonic
 from types import FrameType
 
-from auth1.core.log import Log
 from auth1.core.processes import signals
+from auth1.core.telemetry.log import Log
 
 FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 5.0

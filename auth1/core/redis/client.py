@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from auth1 import metrics
-from auth1.core.log import Log
 from auth1.core.redis.address import Endpoint, RedisUnavailable
 from auth1.core.redis.connection import Reply
 from auth1.core.redis.script import Script
+from auth1.core.telemetry.log import Log
 
 if TYPE_CHECKING:  # for types only: `server` builds on this module
     from auth1.core.redis.server import Server

@@ -14,13 +14,13 @@ from typing import NamedTuple, Protocol
 import hiredis
 
 from auth1 import metrics
-from auth1.core.log import Log
 from auth1.core.redis.address import Address, Endpoint, RedisUnavailable, Timeouts
 from auth1.core.redis.client import Node, Redis
 from auth1.core.redis.connection import Reply
 from auth1.core.redis.script import command_span
 from auth1.core.redis.server import REPORT_EVERY_S, FixedLocator, Server
 from auth1.core.redis.slots import SLOTS, key_slot
+from auth1.core.telemetry.log import Log
 
 REFRESH_S = 10.0  # between two looks at the topology while nothing has failed
 RETRY_S = 0.25  # while something has

@@ -7,11 +7,11 @@ import importlib
 from typing import Any
 
 from auth1 import metrics
-from auth1.core.log import Log
 from auth1.core.redis.address import DEFAULT_TIMEOUTS, Address, Timeouts
 from auth1.core.redis.client import Redis
 from auth1.core.redis.cluster import Cluster
 from auth1.core.redis.server import FixedLocator, Server
+from auth1.core.telemetry.log import Log
 
 
 def open_redis(url: str, log: Log, *, name: str = "auth1", timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Redis:

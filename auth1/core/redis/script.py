@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from importlib.resources import files
 from typing import NamedTuple
 
-from auth1.core import tracing
+from auth1.core.telemetry import tracing
 
 _names: dict[str, str] = {}  # of scripts, by digest
 

@@ -13,12 +13,12 @@ from typing import Protocol
 import hiredis
 
 from auth1 import metrics
-from auth1.core import tracing
-from auth1.core.log import Log
 from auth1.core.redis.address import DEFAULT_TIMEOUTS, Address, Endpoint, RedisUnavailable, Timeouts, failure_reason
 from auth1.core.redis.client import Node, Redis
 from auth1.core.redis.connection import Connection, Reply
 from auth1.core.redis.script import command_span
+from auth1.core.telemetry import tracing
+from auth1.core.telemetry.log import Log
 
 REPORT_EVERY_S = 60.0
 RETRY_S = 0.25

@@ -12,7 +12,7 @@ from typing import Any
 
 import maxminddb
 
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 
 _Signature = tuple[int, int, int]
 

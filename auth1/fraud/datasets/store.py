@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from auth1.core.log import Log
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries, Transaction
+from auth1.core.telemetry.log import Log
 from auth1.fraud.datasets.networks import NETWORK_TYPES, AddressRanges, Networks, NetworkType
 from auth1.fraud.line_types.prefixes import Prefixes
 

@@ -7,8 +7,8 @@ requests writes each row once a second, and the events are recorded once in the 
 from typing import NamedTuple
 
 from auth1.core.ids import new_id
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres, Queries, function
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 from auth1.events.log import log_events, read_events
 from auth1.fraud.decisions.statements import AttackEvents, EndAttacks, ReportRow

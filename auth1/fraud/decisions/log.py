@@ -11,8 +11,8 @@ import msgspec
 
 from auth1 import metrics
 from auth1.core.ids import new_id
-from auth1.core.log import Log
 from auth1.core.postgres import Batched, Postgres, Queries, function
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events, read_events
 from auth1.events.types import EventType

@@ -1,7 +1,7 @@
 """The providers that the operator's settings name."""
 
 from auth1.config.settings import Settings
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.messaging.providers.console import Console
 from auth1.messaging.providers.protocol import Provider, SendError
 from auth1.messaging.providers.smtp import Smtp

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.messaging.providers.protocol import OutgoingMessage, SendResult
 
 OnMessage = Callable[[OutgoingMessage], Awaitable[None]]

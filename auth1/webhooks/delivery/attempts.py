@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from auth1.core import tracing
 from auth1.core.outbound.guarded import Answer, GuardedClient
 from auth1.core.standard_webhooks import sign
-from auth1.core.tracing import TraceContext
+from auth1.core.telemetry import tracing
+from auth1.core.telemetry.tracing import TraceContext
 from auth1.webhooks.delivery.leases import Claimed, Result, Verdict
 from auth1.webhooks.delivery.schedule import OVERLOADED, pause_in, read_retry_after, retry_in
 

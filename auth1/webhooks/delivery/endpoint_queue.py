@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from auth1 import metrics
 from auth1.core.crypto import Keyring
-from auth1.core.log import Log
 from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import Postgres
 from auth1.core.redis import Redis
-from auth1.core.tracing import TraceContext
+from auth1.core.telemetry.log import Log
+from auth1.core.telemetry.tracing import TraceContext
 from auth1.endpoint_secrets import decrypt_secret
 from auth1.errors import Unavailable
 from auth1.events.log import log_events

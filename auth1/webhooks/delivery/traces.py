@@ -8,10 +8,10 @@ import contextlib
 from collections.abc import Collection
 from typing import Any
 
-from auth1.core import tracing
 from auth1.core.http.request import Request
 from auth1.core.redis import Redis, RedisUnavailable
-from auth1.core.tracing import TraceContext
+from auth1.core.telemetry import tracing
+from auth1.core.telemetry.tracing import TraceContext
 from auth1.services import Services
 
 KEEP_S = 3600

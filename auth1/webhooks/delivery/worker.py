@@ -11,11 +11,11 @@ from contextlib import suppress
 from auth1 import metrics
 from auth1.core.crypto import Keyring
 from auth1.core.ids import new_id
-from auth1.core.log import Log
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import Postgres
 from auth1.core.redis import Redis
+from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 from auth1.services import Services
 from auth1.webhooks.delivery import leases

@@ -7,9 +7,9 @@ from typing import Self
 
 import pytest
 
-from auth1.core.log import Log
 from auth1.core.ratelimit import RateLimit
 from auth1.core.redis import Redis, Timeouts, open_redis
+from auth1.core.telemetry.log import Log
 from tests.conftest import Started, new_phone
 from tests.support.api_client import ApiClient
 from tests.support.process import until

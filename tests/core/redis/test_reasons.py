@@ -6,8 +6,8 @@ import pytest
 
 from auth1.cli import service_checks
 from auth1.config.settings import ConfigurationError, load_settings
-from auth1.core.log import Log
 from auth1.core.redis import open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from tests.core.redis.conftest import PATIENT

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from auth1.core.log import Log
 from auth1.core.redis import open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from tests.core.redis.conftest import PATIENT, OpenRedis

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.fraud.datasets.countries import Countries, country_in
 from tests.support.mmdb import write_mmdb
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
+from auth1.core.telemetry.log import Log
 from auth1.dev.postgres import PostgresServer
 from auth1.fraud.datasets import store as datasets
 from auth1.fraud.datasets.files import BadLine, read_lines

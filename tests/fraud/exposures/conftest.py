@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from auth1.core.log import Log
 from auth1.core.postgres import Postgres
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, Timeouts, open_redis
+from auth1.core.telemetry.log import Log
 from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.messages import Message

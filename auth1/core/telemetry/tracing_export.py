@@ -24,7 +24,7 @@ from opentelemetry.trace import (
 )
 
 from auth1 import __version__
-from auth1.core.tracing import Attributes, Kind, TraceContext, resumed
+from auth1.core.telemetry.tracing import Attributes, Kind, TraceContext, resumed
 
 CLOSE_S = 2.0  # to export the last spans; without an answer they are lost
 

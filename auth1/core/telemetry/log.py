@@ -19,8 +19,8 @@ from typing import Literal
 import msgspec
 
 from auth1 import metrics
-from auth1.core import tracing
-from auth1.core.log_text import TextFormat
+from auth1.core.telemetry import tracing
+from auth1.core.telemetry.log_text import TextFormat
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 GATHER_S = 0.01  # lines of this time leave in one write: waking the thread costs more than a line
