@@ -13,7 +13,8 @@ from auth1.core import schemas
 from auth1.core.http.request import Request, Response
 from auth1.core.schemas import In
 from auth1.errors import FieldError, ValidationFailed
-from auth1.hosted import account_views, endings, views
+from auth1.hosted import account_views, views
+from auth1.hosted.login import endings
 from auth1.hosted.records import Login, Step
 from auth1.hosted.visits import Visit
 from auth1.identifiers import parse_email, parse_phone

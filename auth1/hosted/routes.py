@@ -6,7 +6,8 @@ from auth1.authn.limits import PAGES, PER_IP, POLLING
 from auth1.authn.management import managed
 from auth1.core.http.request import HTML, Form
 from auth1.core.http.router import Handler, Route
-from auth1.hosted import account, handlers
+from auth1.hosted import account
+from auth1.hosted.login import handlers
 from auth1.hosted.preview import LoginPreviewIn, preview_login
 from auth1.oauth.issuers import PATH, SANDBOX, canonical_issuer, canonical_sandbox, form_issuer, form_sandbox
 from auth1.pages.errors import error_page

@@ -11,7 +11,8 @@ from auth1.core.crypto import digest
 from auth1.core.http.request import Response
 from auth1.errors import NotFound, Unavailable
 from auth1.events.log import event_context
-from auth1.hosted import endings, store, views
+from auth1.hosted import store, views
+from auth1.hosted.login import endings
 from auth1.hosted.records import Completion, Login, Step
 from auth1.hosted.visits import Visit
 from auth1.identifiers import Channel, Identifier, IdentifierType

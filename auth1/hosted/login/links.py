@@ -9,11 +9,12 @@ from auth1.challenges.store import find_challenge
 from auth1.core.crypto import digest
 from auth1.core.http.request import Form, Response
 from auth1.errors import ApiError, AuthorizationPending, NoActiveChallenge, ProofRequired, Unavailable, UserBanned
-from auth1.hosted import steps, store, views
-from auth1.hosted.completion import finish
-from auth1.hosted.problems import problem_of
+from auth1.hosted import store, views
+from auth1.hosted.login import steps
+from auth1.hosted.login.completion import finish
+from auth1.hosted.login.problems import problem_of
+from auth1.hosted.login.schemas import LoginStatus
 from auth1.hosted.records import Login, SentCode
-from auth1.hosted.schemas import LoginStatus
 from auth1.hosted.visits import Visit
 from auth1.magic_links.redeem import open_session
 from auth1.magic_links.store import Proof

@@ -16,8 +16,8 @@ from auth1.errors import ApiError, ProofRequired, ResendTooSoon, Unavailable, Us
 from auth1.fraud.proofs.schemas import PowProof
 from auth1.fraud.proofs.work import parse_payload
 from auth1.hosted import store, views
-from auth1.hosted.completion import Proven, cancel, complete, finish, is_wanted, next_missing
-from auth1.hosted.problems import problem_of
+from auth1.hosted.login.completion import Proven, cancel, complete, finish, is_wanted, next_missing
+from auth1.hosted.login.problems import problem_of
 from auth1.hosted.records import Login, SentCode
 from auth1.hosted.typed import countries_of, is_code, read_code, read_identifier
 from auth1.hosted.visits import Visit

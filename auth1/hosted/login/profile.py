@@ -10,9 +10,10 @@ from auth1.account.linking import LinkCode, Owner
 from auth1.api_error import PowChallenge
 from auth1.core.http.request import Form, Response
 from auth1.errors import ApiError, ProofRequired, SessionRevoked, Unavailable
-from auth1.hosted import steps, store, views
-from auth1.hosted.completion import next_missing, step_after_profile
-from auth1.hosted.problems import problem_of
+from auth1.hosted import store, views
+from auth1.hosted.login import steps
+from auth1.hosted.login.completion import next_missing, step_after_profile
+from auth1.hosted.login.problems import problem_of
 from auth1.hosted.records import Login, SentCode, Step
 from auth1.hosted.typed import countries_of, is_code, read_code, read_identifier
 from auth1.hosted.visits import Visit

@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 
 from auth1.core.http.request import Form, Request, Response
-from auth1.hosted import completion, endings, links, profile, steps, store, views
+from auth1.hosted import store, views
+from auth1.hosted.login import completion, endings, links, profile, steps
+from auth1.hosted.login.schemas import LoginStatus
 from auth1.hosted.records import Login, Step
-from auth1.hosted.schemas import LoginStatus
 from auth1.hosted.visits import Visit, read_visit
 from auth1.identifiers import Channel
 from auth1.oauth.issuers import Issuer
