@@ -8,18 +8,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from auth1.audit import lists
-from auth1.audit.lists import ExportPlace
 from auth1.audit.schemas import Format, event_out, tenant_event_out
 from auth1.core import csv_text, schemas
 from auth1.core.postgres import Postgres
 from auth1.errors import FieldError, Unavailable, ValidationFailed
-from auth1.events.reader import EventRow
+from auth1.events.reader import EventRow, Position
 
 PAGE = 1000
 COLUMNS = ("event_id", "type", "created_at", "actor", "subject", "request_id", "network", "data")
 RETRY_DELAYS_S = (0.2, 1.0)  # seconds between tries while the database is unavailable
 
-Found = tuple[list[EventRow], ExportPlace | None]
+Found = tuple[list[EventRow], Position | None]
 
 
 async def begin(postgres: Postgres, tenant_id: str | None, kind: Format, after: str) -> AsyncGenerator[bytes, None]:
@@ -27,13 +26,13 @@ async def begin(postgres: Postgres, tenant_id: str | None, kind: Format, after: 
 
     Raises ValidationFailed for an unknown event, and Unavailable.
     """
-    place: ExportPlace | None = lists.START
+    position: Position | None = lists.START
     if after:
-        place = await lists.find_place(postgres, tenant_id, after)
-        if place is None:
+        position = await lists.find_position(postgres, tenant_id, after)
+        if position is None:
             raise ValidationFailed(errors=[FieldError("after", "Must be the event_id of an event of this log.")])
-    assert place is not None
-    found = await lists.export_page(postgres, tenant_id, place, PAGE)
+    assert position is not None
+    found = await lists.export_page(postgres, tenant_id, position, PAGE)
     return _pieces(postgres, tenant_id, kind, found)
 
 
@@ -42,21 +41,21 @@ async def _pieces(postgres: Postgres, tenant_id: str | None, kind: Format, found
     if kind == "csv":
         yield csv_text.lines([[*COLUMNS, *(["tenant_id"] if is_of_all else [])]])
     while True:
-        rows, place = found
+        rows, position = found
         if rows:
             yield _encode(kind, rows, is_of_all=is_of_all)
-        if place is None:
+        if position is None:
             return
-        found = await _page(postgres, tenant_id, place)
+        found = await _page(postgres, tenant_id, position)
 
 
-async def _page(postgres: Postgres, tenant_id: str | None, place: ExportPlace) -> Found:
+async def _page(postgres: Postgres, tenant_id: str | None, position: Position) -> Found:
     for pause_s in RETRY_DELAYS_S:
         try:
-            return await lists.export_page(postgres, tenant_id, place, PAGE)
+            return await lists.export_page(postgres, tenant_id, position, PAGE)
         except Unavailable:
             await asyncio.sleep(pause_s)
-    return await lists.export_page(postgres, tenant_id, place, PAGE)
+    return await lists.export_page(postgres, tenant_id, position, PAGE)
 
 
 def _encode(kind: Format, rows: Sequence[EventRow], *, is_of_all: bool) -> bytes:

@@ -7,7 +7,7 @@ from auth1.audit.schemas import EventQuery
 from auth1.core.http.pagination import INVALID_CURSOR
 from auth1.core.postgres import Postgres, Queries
 from auth1.errors import FieldError, ValidationFailed
-from auth1.events.reader import EventRow
+from auth1.events.reader import EventRow, Position, position_of
 
 MAX_LOOKED = 20_000
 _NEWEST = "evt_~"  # above every id
@@ -73,13 +73,6 @@ class _Id(NamedTuple):
     id: str
 
 
-class ExportPlace(NamedTuple):
-    """A place in the order of (tx, id)."""
-
-    tx: str
-    id: str
-
-
 class _Event(NamedTuple):
     tenant_id: str
     id: str
@@ -93,7 +86,7 @@ class _Export(NamedTuple):
     max_rows: int
 
 
-class _NextPlace(NamedTuple):
+class _NextPosition(NamedTuple):
     tx: str
     id: str
     max_looked: int
@@ -104,13 +97,13 @@ _LOOKED = _QUERIES.statement("last_looked_at", _Looked, _Id)
 _COUNT_OF_USER = _QUERIES.statement("count_events_of_user", _User, _Count)
 _LIST_OF_USER = _QUERIES.statement("list_events_of_user", _List, EventRow)
 _LIST_ALL = _QUERIES.statement("list_all_events", _ListAll, EventRow)
-_LOOKED_OF_ALL = _QUERIES.statement("last_looked_at_of_all", _LookedOfAll, ExportPlace)
-_PLACE = _QUERIES.statement("place_of_event", _Event, ExportPlace)
-_PLACE_OF_ALL = _QUERIES.statement("place_of_event_of_all", _Id, ExportPlace)
+_LOOKED_OF_ALL = _QUERIES.statement("last_looked_at_of_all", _LookedOfAll, Position)
+_POSITION = _QUERIES.statement("position_of_event", _Event, Position)
+_POSITION_OF_ALL = _QUERIES.statement("position_of_event_of_all", _Id, Position)
 _EXPORT = _QUERIES.statement("export_final_events", _Export, EventRow)
-_NEXT_PLACE = _QUERIES.statement("next_export_place", _NextPlace, ExportPlace)
+_NEXT_POSITION = _QUERIES.statement("next_export_position", _NextPosition, Position)
 
-START = ExportPlace("0", "")
+START = Position(0, "")
 
 
 class Page(NamedTuple):
@@ -161,19 +154,20 @@ def _read_cursor(cursor: str) -> tuple[str, str]:
     return tx, event_id
 
 
-async def find_place(postgres: Postgres, tenant_id: str | None, event_id: str) -> ExportPlace | None:
-    """Return the place of an event of a tenant, or of any."""
+async def find_position(postgres: Postgres, tenant_id: str | None, event_id: str) -> Position | None:
+    """Return the position of an event of a tenant, or of any."""
     if tenant_id is None:
-        return await postgres.row(_PLACE_OF_ALL, _Id(event_id))
-    return await postgres.row(_PLACE, _Event(tenant_id, event_id))
+        return await postgres.row(_POSITION_OF_ALL, _Id(event_id))
+    return await postgres.row(_POSITION, _Event(tenant_id, event_id))
 
 
 async def export_page(
-    postgres: Postgres, tenant_id: str | None, after: ExportPlace, max_rows: int
-) -> tuple[list[EventRow], ExportPlace | None]:
-    """Return the next final events, oldest first, and the place to continue at; None at the end."""
-    rows = await postgres.report(_EXPORT, _Export(*after, tenant_id, MAX_LOOKED, max_rows), in_order=True)
+    postgres: Postgres, tenant_id: str | None, after: Position, max_rows: int
+) -> tuple[list[EventRow], Position | None]:
+    """Return the next final events, oldest first, and the position to continue at; None at the end."""
+    tx, event_id = str(after.tx), after.id
+    rows = await postgres.report(_EXPORT, _Export(tx, event_id, tenant_id, MAX_LOOKED, max_rows), in_order=True)
     if len(rows) == max_rows:
-        return rows, ExportPlace(rows[-1].tx, rows[-1].id)
-    last = await postgres.report(_NEXT_PLACE, _NextPlace(*after, MAX_LOOKED), in_order=True)
+        return rows, position_of(rows[-1].tx, rows[-1].id)
+    last = await postgres.report(_NEXT_POSITION, _NextPosition(tx, event_id, MAX_LOOKED), in_order=True)
     return rows, last[0] if last else None

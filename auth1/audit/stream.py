@@ -10,13 +10,12 @@ import random
 from collections.abc import AsyncGenerator, Iterator
 
 from auth1.audit import lists
-from auth1.audit.lists import ExportPlace
 from auth1.audit.schemas import MAX_TEXT, event_out, tenant_event_out
 from auth1.core import schemas
 from auth1.core.http.streaming import PIECE_BYTES
 from auth1.errors import FieldError, Unavailable, ValidationFailed
-from auth1.events.reader import EventRow
-from auth1.events.stream import Position, Subscription, position_of
+from auth1.events.reader import EventRow, Position, position_of
+from auth1.events.stream import Subscription
 from auth1.services import Services
 
 PAGE = 50  # of up to 17 KiB each, in memory until the client has read them
@@ -31,13 +30,13 @@ UNKNOWN = (
 
 
 async def find_after(app: Services, tenant_id: str | None, last_id: str | None) -> Position | None:
-    """Return the place of Last-Event-ID; None without one. Raises ValidationFailed if it is unknown, Unavailable."""
+    """Return the position of Last-Event-ID; None without one. Raises ValidationFailed if it is unknown, Unavailable."""
     if not last_id:
         return None
-    place = await lists.find_place(app.postgres, tenant_id, last_id) if len(last_id) <= MAX_TEXT else None
-    if place is None:
+    position = await lists.find_position(app.postgres, tenant_id, last_id) if len(last_id) <= MAX_TEXT else None
+    if position is None:
         raise ValidationFailed(errors=[FieldError(HEADER, UNKNOWN)])
-    return Position(int(place.tx), place.id)
+    return position
 
 
 class EventStream:
@@ -47,7 +46,7 @@ class EventStream:
         self._app = app
         self._stream = stream
         self._is_of_all = stream.tenant_id is None
-        self._missed: ExportPlace | None = None  # where to continue to read what was missed
+        self._missed: Position | None = None  # where to continue to read what was missed
         self._sent_id = ""
         self._find_missed()
 
@@ -82,18 +81,18 @@ class EventStream:
 
     def _find_missed(self) -> None:
         if self._stream.position < self._stream.joined_at:
-            self._missed = ExportPlace(str(self._stream.position.tx), self._stream.position.id)
+            self._missed = self._stream.position
 
-    async def _read_missed(self, after: ExportPlace) -> list[EventRow]:
+    async def _read_missed(self, after: Position) -> list[EventRow]:
         """Read a page of events up to the position at which the stream has joined."""
         async with self._app.streams.one_at_a_time:
-            rows, place = await lists.export_page(self._app.postgres, self._stream.tenant_id, after, PAGE)
-        missed = [row for row in rows if position_of(row) <= self._stream.joined_at]
-        self._missed = place if len(missed) == len(rows) else None
+            rows, position = await lists.export_page(self._app.postgres, self._stream.tenant_id, after, PAGE)
+        missed = [row for row in rows if position_of(row.tx, row.id) <= self._stream.joined_at]
+        self._missed = position if len(missed) == len(rows) else None
         if missed:
             self._stream.pass_over(missed[-1])
         if self._missed is not None:
-            self._stream.position = Position(int(self._missed.tx), self._missed.id)
+            self._stream.position = self._missed
         return self._stream.matching(missed)
 
     def _encode(self, rows: list[EventRow]) -> Iterator[bytes]:

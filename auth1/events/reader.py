@@ -39,6 +39,18 @@ class EventRow(NamedTuple):
     tx: str
 
 
+class Position(NamedTuple):
+    """A position in the order of events. `tx` is 0 for the events of earlier versions."""
+
+    tx: int
+    id: str
+
+
+def position_of(tx: str, event_id: str) -> Position:
+    """Return the position of an event."""
+    return Position(int(tx), event_id)
+
+
 class Place(NamedTuple):
     """The place of a reader: the last event that it has read, and the number of its last round."""
 

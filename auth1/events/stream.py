@@ -13,7 +13,7 @@ from auth1 import metrics
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries, Transaction
 from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
-from auth1.events.reader import EventRow, read_final
+from auth1.events.reader import EventRow, Position, position_of, read_final
 
 POLL_S = 0.5
 CHECK_S = 2.0  # seconds between checks of the callers
@@ -27,18 +27,6 @@ ALL_TENANTS = None
 _AFTER_ALL = "~"  # above every id
 
 _QUERIES = Queries("event_streams")
-
-
-class Position(NamedTuple):
-    """A place in the order of events."""
-
-    tx: int
-    id: str
-
-
-def position_of(row: EventRow) -> Position:
-    """Return the position of an event."""
-    return Position(int(row.tx), row.id)
 
 
 class _Clock(NamedTuple):
@@ -97,7 +85,7 @@ class Subscription:
 
     def offer(self, row: EventRow) -> None:
         """Keep an event that matches until it is taken."""
-        if self.is_behind or position_of(row) <= self.position:
+        if self.is_behind or position_of(row.tx, row.id) <= self.position:
             return
         if not self._matches(row):
             if not self._rows:
@@ -112,7 +100,7 @@ class Subscription:
 
     def pass_over(self, row: EventRow) -> None:
         """Store that an event needs not be sent, or was."""
-        self.position, self.last_id = position_of(row), row.id
+        self.position, self.last_id = position_of(row.tx, row.id), row.id
 
     def matching(self, rows: Sequence[EventRow]) -> list[EventRow]:
         """Return the events that match, of events that the stream has read itself."""
@@ -248,7 +236,7 @@ class EventStreams:
         for row in rows:
             for stream in self._readers_of(row.tenant_id):
                 stream.offer(row)
-            self._position = position_of(row)
+            self._position = position_of(row.tx, row.id)
         return len(rows) == MAX_ROWS
 
     async def _read(self, transaction: Transaction) -> list[EventRow]:

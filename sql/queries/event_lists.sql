@@ -62,19 +62,19 @@ order by looked.tx desc, looked.id desc limit @max_rows
 
 -- name: last_looked_at_of_all
 -- The same for events of all tenants.
-select tx::text as tx, id from events
+select tx::text::bigint as tx, id from events
 where tx <= @before_tx::text::xid8 and (tx, id) < (@before_tx::text::xid8, @before::text)
   and id >= coalesce(id_floor('evt', @since::timestamptz - interval '15 minutes'), '')
   and id < coalesce(id_floor('evt', @until::timestamptz + interval '15 minutes'), 'evt_~')
 order by events.tx desc, events.id desc offset @max_looked::int - 1 limit 1
 
--- name: place_of_event
--- The place of an event in the order of exports.
-select tx::text as tx, id from events where tenant_id = @tenant_id and id = @id
+-- name: position_of_event
+-- The position of an event in the order of exports.
+select tx::text::bigint as tx, id from events where tenant_id = @tenant_id and id = @id
 
--- name: place_of_event_of_all
+-- name: position_of_event_of_all
 -- The same for an event of any tenant, or of the operator.
-select e.tx::text as tx, e.id from (select id from tenants union all select 'operator') as t
+select e.tx::text::bigint as tx, e.id from (select id from tenants union all select 'operator') as t
 cross join lateral (select * from events where tenant_id in (t.id, t.id || ':test') and id = @id) as e limit 1
 
 -- name: export_final_events
@@ -89,9 +89,9 @@ from (
 where @tenant_id::text is null or tenant_id = @tenant_id
 order by looked.tx, looked.id limit @max_rows
 
--- name: next_export_place
+-- name: next_export_position
 -- The last event that a page of an export looked at, if it looked at as many as it may.
-select tx::text as tx, id from events
+select tx::text::bigint as tx, id from events
 where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
   and tx < (select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + tx_offset)::text::xid8 from event_clock)
 order by events.tx, events.id offset @max_looked::int - 1 limit 1

@@ -73,9 +73,9 @@ async def test_readers_go_on_after_a_restore_into_another_cluster(
 
         verification = Verification(AuditReader(restored.services.postgres, None), seal_keys(restored.services.keyring))
         report = await verification.run()
-        place = await lists.find_place(restored.services.postgres, TENANT, old[-2])
-        assert place is not None
-        exported, _ = await lists.export_page(restored.services.postgres, TENANT, place, 100)
+        position = await lists.find_position(restored.services.postgres, TENANT, old[-2])
+        assert position is not None
+        exported, _ = await lists.export_page(restored.services.postgres, TENANT, position, 100)
         rows = await restored.database.fetch("select id from events order by tx, id")
         await restored.database.close()
         await restored.services.postgres.stop()

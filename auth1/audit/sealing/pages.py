@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 from auth1.audit.sealing.store import ChainEnd, Seal
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries
-from auth1.events.reader import EventRow, Place
+from auth1.events.reader import WITHOUT_TX, EventRow, Place
 
 SEALS = 20  # of a page; a seal has at most 240 KB
 ROWS = 2000  # of a page
 
 _QUERIES = Queries("audit")
-_WITHOUT_TX = "0"
 
 
 class _RoundPage(NamedTuple):
@@ -107,18 +106,6 @@ _LAST_PURGE = _QUERIES.statement("last_purge", _OfTenant, EventRow)
 _HEADS_OF_SEALS = _QUERIES.statement("heads_of_seals", _Lines, LoggedHead)
 
 
-class Position(NamedTuple):
-    """A place in the order of events."""
-
-    tx: int
-    id: str
-
-
-def position(tx: str, event_id: str) -> Position:
-    """Return the place of an event."""
-    return Position(int(tx), event_id)
-
-
 class AuditReader:
     """Reads of a verification: of all tenants or one, up to the place of the seals when it began."""
 
@@ -162,9 +149,9 @@ class AuditReader:
 
     async def events(self, first: Place | None, last: Place) -> AsyncGenerator[EventRow, None]:
         """Return the events in the order in which they were sealed."""
-        tx, event_id = (first.tx, first.id) if first is not None else (_WITHOUT_TX, "")
-        if tx == _WITHOUT_TX:
-            last_id = last.id if last.tx == _WITHOUT_TX else None
+        tx, event_id = (first.tx, first.id) if first is not None else (WITHOUT_TX, "")
+        if tx == WITHOUT_TX:
+            last_id = last.id if last.tx == WITHOUT_TX else None
             while rows := await self._postgres.report(
                 _OLD_EVENTS, _OldEventPage(event_id, last_id, self._tenant_id, ROWS), in_order=True
             ):

@@ -13,12 +13,12 @@ import msgspec
 
 from auth1.audit.sealing.canonical import leaf
 from auth1.audit.sealing.compare import Finding, SealedRow, compare, finding, packed_ids
-from auth1.audit.sealing.pages import AuditReader, Position, position
+from auth1.audit.sealing.pages import AuditReader
 from auth1.audit.sealing.seals import EVENT, ID_BYTES, LEAF_BYTES, SealKey, first_head, next_head
 from auth1.audit.sealing.store import Seal
 from auth1.core.ids import pack_id
 from auth1.core.schemas import Out
-from auth1.events.reader import EventRow, Place
+from auth1.events.reader import EventRow, Place, Position, position_of
 
 MAX_EXTRA = 10_000  # events of a round that no seal announces
 MAX_WAITING = 20_000  # events of a tenant without a seal
@@ -54,7 +54,7 @@ class Chain:
 
     def take(self, end: Position) -> list[SealedRow]:
         """Return the events up to a place; later ones wait for the next seal."""
-        taken = [row for row in self.rows if position(row.event.tx, row.event.id) <= end]
+        taken = [row for row in self.rows if position_of(row.event.tx, row.event.id) <= end]
         self.rows = self.rows[len(taken) :]
         return taken
 
@@ -92,7 +92,7 @@ class Verification:
         async for seals in self._reader.rounds(first, last):
             await self._verify_round(seals, events)
             self._progress(self._events, self._seals)
-        while (row := await events.next_up_to(position(last.tx, last.id))) is not None:
+        while (row := await events.next_up_to(position_of(last.tx, last.id))) is not None:
             self._take_event(row)
         for chain in self.chains.values():
             if chain.rows:
@@ -123,7 +123,7 @@ class Verification:
             elif chain.finding.kind == "added" and pack_id(chain.finding.event_id or "", EVENT) in packed_ids(seal):
                 chain.finding = finding(seal.tenant_id, "moved", event_id=chain.finding.event_id, seq=seal.seq)
             expected += seal.events
-        end = max(position(seal.last_tx, seal.last_id) for seal in seals)
+        end = max(position_of(seal.last_tx, seal.last_id) for seal in seals)
         left = expected + MAX_EXTRA
         while left and (row := await events.next_up_to(end)) is not None:
             self._take_event(row)
@@ -131,7 +131,7 @@ class Verification:
         for seal in seals:
             chain = self._chain(seal.tenant_id)
             if chain.finding is None:
-                await self._compare(chain, seal, chain.take(position(seal.last_tx, seal.last_id)))
+                await self._compare(chain, seal, chain.take(position_of(seal.last_tx, seal.last_id)))
 
     def _chain(self, tenant_id: str) -> Chain:
         if tenant_id not in self.chains:
@@ -216,7 +216,7 @@ class Lookahead:
         """Return the next event if it is not after a place."""
         if self._next is None:
             self._next = await anext(self._events, None)
-        if self._next is None or position(self._next.tx, self._next.id) > end:
+        if self._next is None or position_of(self._next.tx, self._next.id) > end:
             return None
         row, self._next = self._next, None
         return row
