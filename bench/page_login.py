@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from auth1.applications import service
 from auth1.applications.records import NewApplication
+from auth1.core.crypto import s256
 from auth1.hosted import views
-from auth1.oauth.tokens.token_exchange import code_challenge
 from auth1.services import Services
 from auth1.templates.login_pages import render_login
 from auth1.tenants.settings import OPERATOR, TenantAdmin
@@ -32,7 +32,7 @@ class Pages:
         self._issued: list[str] = []
         asks = {"client_id": client_id, "redirect_uri": CALLBACK, "response_type": "code"}
         asks |= {"scope": "openid", "state": "s", "nonce": "n", "code_challenge_method": "S256"}
-        self._begin = f"/t/bench/authorize?{urlencode(asks | {'code_challenge': code_challenge(VERIFIER)})}"
+        self._begin = f"/t/bench/authorize?{urlencode(asks | {'code_challenge': s256(VERIFIER)})}"
         self._browsers = 0
         self._rendered: list[Any] = []
 

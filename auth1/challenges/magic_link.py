@@ -5,13 +5,11 @@ only a digest. The response to the request contains a secret of 256 bits, also s
 link in the tab that requested it.
 """
 
-import base64
-import hashlib
 import secrets
 from typing import NamedTuple
 
 from auth1.challenges.schemas import CodeRequest
-from auth1.core.crypto import Keyring, digest
+from auth1.core.crypto import Keyring, base64url, digest
 from auth1.core.http.request import Request
 from auth1.errors import FieldError, ValidationFailed
 from auth1.identifiers import Identifier
@@ -82,11 +80,6 @@ def address(base_url: str, keyring: Keyring, tenant_id: str, message_id: str, to
     return None
 
 
-def s256(verifier: str) -> str:
-    """Return the code challenge of a PKCE verifier (RFC 7636, 4.2)."""
-    return _base64url(hashlib.sha256(verifier.encode()).digest())
-
-
 def _check(tenant: Tenant, identifier: Identifier, body: CodeRequest) -> None:
     if body.mode != "code" and identifier.channel != "email":
         raise ValidationFailed(errors=[FieldError("mode", 'A link needs an email; use the mode "code" with a phone.')])
@@ -105,8 +98,4 @@ def _check(tenant: Tenant, identifier: Identifier, body: CodeRequest) -> None:
 
 def derive(keyring: Keyring, tenant_id: str, message_id: str) -> list[str]:
     """Derive the token of a message's link under each accepted secret, the current one first."""
-    return [_base64url(mac) for mac in keyring.macs("link-token", f"{tenant_id}\0{message_id}".encode())]
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return [base64url(mac) for mac in keyring.macs("link-token", f"{tenant_id}\0{message_id}".encode())]

@@ -4,6 +4,7 @@ Each purpose has its own key (HKDF-SHA256, RFC 5869), so that one use cannot be 
 operator rotates the secret, the previous one still opens and compares, but never seals or signs.
 """
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -55,6 +56,21 @@ class Keyring:
 def digest(token: str) -> bytes:
     """Digest a random token for storage: 160 bits or more of entropy need no salt and no slow hash (ASVS 6.5)."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def base64url(raw: bytes) -> str:
+    """Encode bytes in base64url without padding (RFC 7515, 2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def s256(verifier: str) -> str:
+    """Return the code challenge of a PKCE verifier by the method S256 (RFC 7636, 4.2)."""
+    return base64url(digest(verifier))
+
+
+def content_hash(text: str) -> str:
+    """Return the SHA-256 of a style or script in base64, as a Content-Security-Policy names it."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def equal(a: str, b: str) -> bool:

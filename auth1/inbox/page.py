@@ -1,8 +1,8 @@
 """The page of the inbox: one document that loads nothing, and frames that show emails without scripts."""
 
-import base64
-import hashlib
 from pathlib import Path
+
+from auth1.core.crypto import content_hash
 
 _PAGE = """\
 <!doctype html>
@@ -38,7 +38,7 @@ def render_page() -> tuple[bytes, bytes]:
     """Return the page and its Content-Security-Policy."""
     style, script = ((_FILES / name).read_text() for name in ("page.css", "page.js"))
     policy = (
-        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
+        f"default-src 'none'; style-src 'sha256-{content_hash(style)}'; script-src 'sha256-{content_hash(script)}'; "
         "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return _PAGE.format(style=style, script=script).encode(), policy.encode()
@@ -48,7 +48,3 @@ def frame_email(html: bytes) -> bytes:
     """Return an email for a frame: its links open in a new tab."""
     head, tag, rest = html.partition(b"<head>")
     return head + tag + b'<base target="_blank">' + rest if tag else b'<base target="_blank">' + html
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

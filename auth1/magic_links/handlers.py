@@ -8,9 +8,8 @@ import secrets
 
 from auth1 import metrics
 from auth1.authn.own_hosts import find_tenant_of_host
-from auth1.challenges import magic_link
 from auth1.challenges.schemas import ChallengeGrant, CodeGrant
-from auth1.core.crypto import digest
+from auth1.core.crypto import digest, s256
 from auth1.core.http.request import Request, Response
 from auth1.core.ids import new_id
 from auth1.events.log import event_context, log_events
@@ -108,5 +107,5 @@ def _expired(request: Request[None], link: store.Link | None) -> Response:
 
 def _proof(grant: CodeGrant | ChallengeGrant) -> Proof:
     if isinstance(grant, CodeGrant):
-        return Proof(grant_digest=digest(grant.code), code_challenge=magic_link.s256(grant.code_verifier))
+        return Proof(grant_digest=digest(grant.code), code_challenge=s256(grant.code_verifier))
     return Proof(challenge_id=grant.challenge_id, secret_digest=digest(grant.challenge_secret))

@@ -4,13 +4,12 @@ The Content-Security-Policy allows its own style and script by their digests. Th
 try an operation.
 """
 
-import base64
-import hashlib
 import json
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from auth1.core.crypto import content_hash
 from auth1.openapi.contents import contents, is_for_operators, operations, section_path
 from auth1.openapi.operation import article, command, resolve
 from auth1.openapi.pieces import Json, properties, prose, sheet
@@ -53,7 +52,7 @@ def reference(host: str) -> Reference:
     """Render the reference. `host` begins the addresses in commands until the script replaces it."""
     style, script = _STYLE.read_text(), _SCRIPT.read_text()
     policy = (
-        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
+        f"default-src 'none'; style-src 'sha256-{content_hash(style)}'; script-src 'sha256-{content_hash(script)}'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     document = json.loads(SNAPSHOT.read_bytes())
@@ -149,7 +148,3 @@ def _schemas(document: Json) -> str:
             f'<article class="schema" id="schema-{escape(name)}"><h2>{escape(name)}</h2>{said}{listed}</article>'
         )
     return f"<section><h1>Schemas</h1>{''.join(parts)}</section>"
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -4,7 +4,6 @@ Browsers say which page a form comes from: `Origin` and `Sec-Fetch-Site`. A form
 browser's cookie and of what the form is for. A page of another site cannot read either.
 """
 
-import base64
 from typing import Any
 
 from auth1.core import crypto
@@ -36,4 +35,4 @@ def check_origin(request: Request[Any], own_origin: str) -> None:
 
 def _tokens(keyring: Keyring, context: tuple[str, ...]) -> list[str]:
     macs = keyring.macs(_PURPOSE, "\0".join(context).encode())
-    return [base64.urlsafe_b64encode(mac).rstrip(b"=").decode() for mac in macs]
+    return [crypto.base64url(mac) for mac in macs]

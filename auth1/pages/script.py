@@ -4,10 +4,10 @@ Each page is complete without it. It counts down until another code may be reque
 reads the code from an SMS (WebOTP), solves proof of work, and submits the form that leads back to an application.
 """
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
+
+from auth1.core.crypto import content_hash
 
 
 class Script(NamedTuple):
@@ -19,7 +19,7 @@ class Script(NamedTuple):
 
 def _load(path: Path) -> Script:
     text = path.read_text()
-    return Script(text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
+    return Script(text, content_hash(text))
 
 
 SCRIPT = _load(Path(__file__).with_name("page.js"))

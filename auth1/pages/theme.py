@@ -1,11 +1,10 @@
 """The theme of a page: its language, the tenant's colour, and the style sheet made of them."""
 
-import base64
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from auth1.core.crypto import content_hash
 from auth1.templates import locales
 from auth1.templates.colors import button_colors
 from auth1.templates.schemas import Branding, LoginPage
@@ -63,7 +62,7 @@ def stylesheet(
     light = f"{_LIGHT};{_button(color)};--ground:{background or 'var(--background)'};--radius:{radius}px"
     dark = f"{_DARK};{_button(dark_color or color)};--ground:var(--background)"
     text = f":root{{color-scheme:light dark;{light}}}\n@media(prefers-color-scheme:dark){{:root{{{dark}}}}}\n{_RULES}"
-    return Stylesheet(text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
+    return Stylesheet(text, content_hash(text))
 
 
 def _button(color: str | None) -> str:

@@ -4,7 +4,6 @@ The cookie is `<session>_<MAC>`. The MAC covers tenant and session, under a key 
 usable cookie, and no refresh token is one. Each login opens a session, so the cookie changes with it.
 """
 
-import base64
 import re
 from typing import Any, NamedTuple
 
@@ -95,4 +94,4 @@ def _name(tenant: Tenant, *, secure: bool) -> str:
 
 def _macs(keyring: Keyring, tenant_id: str, suffix: str) -> list[str]:
     macs = keyring.macs("browser session", f"{tenant_id}\0{suffix}".encode())
-    return [base64.urlsafe_b64encode(mac).rstrip(b"=").decode() for mac in macs]
+    return [crypto.base64url(mac) for mac in macs]

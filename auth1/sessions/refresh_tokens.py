@@ -5,7 +5,6 @@ token, an invented token is rejected without a query, and a used token is recogn
 row contains the number of the live token.
 """
 
-import base64
 import re
 from typing import NamedTuple
 
@@ -42,4 +41,4 @@ def read(keyring: Keyring, tenant_id: str, text: str) -> Refresh | None:
 
 def _macs(keyring: Keyring, tenant_id: str, session_id: str, number: int) -> list[str]:
     macs = keyring.macs("refresh-token", f"{tenant_id}\0{session_id}\0{number}".encode())
-    return [base64.urlsafe_b64encode(mac).rstrip(b"=").decode() for mac in macs]
+    return [crypto.base64url(mac) for mac in macs]

@@ -1,6 +1,5 @@
 """Create, encrypt and describe the keys that sign the OAuth tokens of a tenant."""
 
-import base64
 import hashlib
 import json
 from typing import Any, Literal, NamedTuple
@@ -13,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 from jwt.algorithms import Algorithm, get_default_algorithms
+
+from auth1.core.crypto import base64url
 
 Alg = Literal["RS256", "ES256", "EdDSA"]
 RSA_BITS = 2048
@@ -45,7 +46,7 @@ def create_key(alg: Alg) -> NewSigningKey:
         key = ed25519.Ed25519PrivateKey.generate()
     whole = json.loads(ALGORITHMS[alg].to_jwk(key.public_key()))
     jwk = {name: whole[name] for name in _MEMBERS[whole["kty"]]}
-    kid = _base64url(hashlib.sha256(json.dumps(jwk, separators=(",", ":"), sort_keys=True).encode()).digest())
+    kid = base64url(hashlib.sha256(json.dumps(jwk, separators=(",", ":"), sort_keys=True).encode()).digest())
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return NewSigningKey(kid, {**jwk, "kid": kid, "use": "sig", "alg": alg}, private)
 
@@ -58,7 +59,3 @@ def read_private(private: bytes) -> Any:
 def read_public(alg: Alg, jwk: dict[str, str]) -> Any:
     """Read a public key."""
     return ALGORITHMS[alg].from_jwk(json.dumps(jwk))
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

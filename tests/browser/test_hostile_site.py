@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
+from auth1.core.crypto import s256
 from auth1.core.http.cookies import cookie_name
 from auth1.dev.processes import free_port
-from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.browser.chromium import Chromium, Page
 from tests.browser.conftest import BROWSER
 from tests.browser.tls_hosts import APP, AUTH, DOMAIN, OTHER, SIBLING, Sites, tls_proxy, tls_sites
@@ -48,7 +48,7 @@ class Scene:
     def authorize(self, **changes: str) -> str:
         """Return the address of an authorization request."""
         sent = {"client_id": self.client_id, "redirect_uri": self.sites.url(APP, "/callback"), "scope": "openid email"}
-        sent |= {"response_type": "code", "code_challenge": code_challenge("v" * 43), "code_challenge_method": "S256"}
+        sent |= {"response_type": "code", "code_challenge": s256("v" * 43), "code_challenge_method": "S256"}
         return f"{self.issuer}/authorize?{urlencode(sent | changes)}"
 
     @asynccontextmanager

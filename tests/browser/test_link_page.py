@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from auth1.challenges.magic_link import s256
+from auth1.core.crypto import s256
 from tests.browser.chromium import Chromium, Page
 from tests.browser.conftest import BROWSER, Site
 

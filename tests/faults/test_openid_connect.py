@@ -11,9 +11,9 @@ import asyncpg
 import httpx
 import pytest
 
+from auth1.core.crypto import s256
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
-from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.faults.conftest import Launcher
 from tests.faults.relay import Relay
 from tests.hosted.browser import Browser
@@ -75,7 +75,7 @@ class App:
     def authorization(self, **changes: str) -> str:
         parameters = {"client_id": self.client_id, "redirect_uri": CALLBACK, "response_type": "code"}
         parameters |= {"scope": "openid offline_access", "state": "s", "code_challenge_method": "S256"}
-        parameters |= {"code_challenge": code_challenge(VERIFIER)}
+        parameters |= {"code_challenge": s256(VERIFIER)}
         return f"{self.path}/authorize?{urlencode(parameters | changes)}"
 
     async def until_code(self, browser: Browser, **changes: str) -> None:

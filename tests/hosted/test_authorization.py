@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import asyncpg
 import pytest
 
-from auth1.oauth.tokens.token_exchange import code_challenge
+from auth1.core.crypto import s256
 from tests.hosted.browser import Browser
 from tests.hosted.conftest import CODE
 from tests.oauth.login_app import REDIRECT_URI, VERIFIER, LoginApp
@@ -31,7 +31,7 @@ def authorization(app: LoginApp, **changes: str) -> str:
         "scope": "openid email",
         "state": "the state",
         "nonce": "the nonce",
-        "code_challenge": code_challenge(VERIFIER),
+        "code_challenge": s256(VERIFIER),
         "code_challenge_method": "S256",
     }
     return f"{app.path}/authorize?{urlencode(parameters | changes)}"

@@ -8,8 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
+from auth1.core.crypto import s256
 from auth1.core.http.request import LONG_TARGET_BYTES
-from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.conftest import Started
 from tests.hosted.browser import Browser
 from tests.hosted.conftest import CALLBACK, CODE, Site, new_site
@@ -29,7 +29,7 @@ class Flooded:
     def query(self, **changes: str) -> dict[str, str]:
         """Return the parameters of an authorization request."""
         sent = {"client_id": self.site.client_id, "redirect_uri": CALLBACK, "response_type": "code", "scope": "openid"}
-        sent |= {"code_challenge": code_challenge("v" * 43), "code_challenge_method": "S256"}
+        sent |= {"code_challenge": s256("v" * 43), "code_challenge_method": "S256"}
         return sent | changes
 
     def authorize(self, **changes: str) -> str:

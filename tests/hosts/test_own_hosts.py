@@ -12,6 +12,7 @@ import pytest
 
 from auth1.authn.own_hosts import COMMON_PATHS
 from auth1.challenges import magic_link, messages
+from auth1.core.crypto import s256
 from auth1.messaging.store import Claimed
 from auth1.oauth.issuers import issuer_of
 from auth1.pages.forms import FIELD
@@ -191,7 +192,7 @@ async def test_sign_in_at_a_host_of_its_own(
     issuer, browser = f"https://{canonical.name}/test", Visitor(visitor)
     query = {
         **{"client_id": app.client_id, "redirect_uri": REDIRECT_URI, "response_type": "code", "scope": "openid email"},
-        **{"code_challenge": magic_link.s256(VERIFIER), "code_challenge_method": "S256", "state": "s"},
+        **{"code_challenge": s256(VERIFIER), "code_challenge_method": "S256", "state": "s"},
     }
     await browser.open(str(httpx.URL(f"{issuer}/authorize", params=query)))
     await browser.submit("proceed", identifier=f"{secrets.token_hex(6)}@example.com")

@@ -8,12 +8,11 @@ import asyncpg
 import httpx
 import jwt
 
-from auth1.core.crypto import digest
+from auth1.core.crypto import digest, s256
 from auth1.core.ids import new_id
 from auth1.oauth.authorization import codes
 from auth1.oauth.authorization.requests import AuthorizationRequest, encode_request
 from auth1.oauth.issuers import Issuer
-from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.conftest import new_phone
 from tests.oauth.credentials import basic
 from tests.support.api_client import ApiClient
@@ -111,7 +110,7 @@ class LoginApp:
                 "scopes": SCOPES,
                 "state": "state",
                 "nonce": "nonce",
-                "code_challenge": code_challenge(VERIFIER),
+                "code_challenge": s256(VERIFIER),
             }
             | changes
         )

@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 
+from auth1.core.crypto import s256
 from auth1.core.http.cookies import cookie_name
 from auth1.core.http.request import Request
 from auth1.oauth.authorization.requests import decode_request
-from auth1.oauth.tokens.token_exchange import code_challenge
 from auth1.sessions import browser as browser_sessions
 from tests.oauth.conftest import NewLoginApp
 from tests.oauth.login_app import REDIRECT_URI, VERIFIER, LoginApp
@@ -28,7 +28,7 @@ def parameters(app: LoginApp, **changes: str | None) -> dict[str, str]:
         "scope": "openid email",
         "state": "a b&c=ü",
         "nonce": "nonce",
-        "code_challenge": code_challenge(VERIFIER),
+        "code_challenge": s256(VERIFIER),
         "code_challenge_method": "S256",
     }
     return {name: value for name, value in (sent | changes).items() if value is not None}

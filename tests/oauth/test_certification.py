@@ -18,8 +18,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from auth1.core.crypto import s256
 from auth1.oauth.metadata import metadata
-from auth1.oauth.tokens.token_exchange import code_challenge
 from tests.conftest import Started
 from tests.hosted.browser import Browser
 from tests.oauth.certification import PLANS
@@ -101,7 +101,7 @@ async def test_request_by_post_ends_with_a_code(browser: httpx.AsyncClient, app:
 
 
 async def test_pkce_is_used_where_it_is_optional(browser: httpx.AsyncClient, app: LoginApp) -> None:
-    response = response_of(await authorize(browser, app, code_challenge=code_challenge(VERIFIER)))
+    response = response_of(await authorize(browser, app, code_challenge=s256(VERIFIER)))
 
     assert (await app.redeem(response["code"], code_verifier="w" * 43)).status_code == 400
     await redeem(app, response, code_verifier=VERIFIER)

@@ -4,7 +4,6 @@ They are built like the refresh tokens of sessions (`auth1/sessions/refresh_toke
 one, an invented one is rejected without a query, and a used one is recognised however old it is.
 """
 
-import base64
 import re
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ class DerivedToken(NamedTuple):
 
     def _macs(self, keyring: Keyring, tenant_id: str, row_id: str, number: int) -> list[str]:
         macs = keyring.macs(self.purpose, f"{tenant_id}\0{row_id}\0{number}".encode())
-        return [base64.urlsafe_b64encode(mac).rstrip(b"=").decode() for mac in macs]
+        return [crypto.base64url(mac) for mac in macs]
 
 
 CODE = DerivedToken("auth1_oc_", "authorization-code", "li")

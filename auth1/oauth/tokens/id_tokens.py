@@ -1,6 +1,5 @@
 """Sign ID tokens (OpenID Connect Core, 2), and read those that a client sends back as a hint."""
 
-import base64
 import hashlib
 import time
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 import jwt
 import msgspec
 
+from auth1.core.crypto import base64url
 from auth1.core.ids import new_id
 from auth1.oauth.issuers import Issuer
 from auth1.oauth.tokens.grants import Grant
@@ -102,4 +102,4 @@ async def _sign(app: Services, issuer: Issuer, alg: Alg, claims: Mapping[str, An
 def _half_hash(alg: Alg, text: str) -> str:
     """Return the left half of a hash in base64url (OpenID Connect Core, 3.1.3.6)."""
     whole = _HASHES[alg](text.encode()).digest()
-    return base64.urlsafe_b64encode(whole[: len(whole) // 2]).rstrip(b"=").decode()
+    return base64url(whole[: len(whole) // 2])

@@ -1,10 +1,9 @@
 """Exchange an authorization code or a refresh token for tokens of a user (RFC 6749, 4.1.3 and 6; RFC 7636, 4.5)."""
 
-import base64
-import hashlib
 import re
 from typing import Any
 
+from auth1.core.crypto import s256
 from auth1.core.http.request import Request
 from auth1.errors import BadRequest, InvalidGrant, InvalidScope, UnauthorizedClient
 from auth1.events.log import event_context, log_events
@@ -34,7 +33,7 @@ async def exchange_code(
     code = CODE.read(app.keyring, issuer.tenant.id, text)
     if code is None or "\0" in redirect_uri:
         raise InvalidGrant
-    exchange = CodeExchange(code, client.client_id, redirect_uri, code_challenge(verifier) if verifier else None)
+    exchange = CodeExchange(code, client.client_id, redirect_uri, s256(verifier) if verifier else None)
     expires_in = issuer.tenant.settings.session_expires_in
     context = event_context(request, client.client_id)
     exchanged = await grants.redeem_code(app.postgres, issuer.tenant.id, exchange, expires_in, context)
@@ -60,11 +59,6 @@ async def exchange_refresh_token(
     exchanged = await grants.refresh_grant(app.postgres, issuer.tenant.id, token, client.client_id, idle_after, context)
     grant = _granted(app, request, exchanged)
     return await _tokens(app, issuer, client, grant, wanted or grant.scopes)
-
-
-def code_challenge(verifier: str) -> str:
-    """Return the challenge of a verifier by S256, the only method (RFC 7636, 4.2)."""
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 async def _tokens(app: Services, issuer: Issuer, client: Client, grant: Grant, scopes: list[str]) -> AccessToken:
