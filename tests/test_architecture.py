@@ -46,7 +46,7 @@ LAYERS = (
     ("fraud.policy", "hooks.config"),
     ("templates",),
     ("events",),
-    ("services", "identifiers", "api_keys", "endpoint_secrets"),
+    ("services", "identifiers", "api_keys", "endpoint_secrets", "row_keys"),
     ("numbering",),
     ("core.outbound",),
     ("core",),

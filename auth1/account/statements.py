@@ -4,15 +4,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import Queries, function
+from auth1.row_keys import UserKey
 
 _QUERIES = Queries("account")
-
-
-class AccountKey(NamedTuple):
-    """The key of a user."""
-
-    tenant_id: str
-    user_id: str
 
 
 class ChangeMetadata(NamedTuple):
@@ -143,4 +137,4 @@ CHANGE_USER_METADATA = _QUERIES.statement("change_user_metadata", ChangeMetadata
 FIND_PROOF = _QUERIES.statement("find_proof", ProofKey, ProofRow)
 REMOVE_IDENTIFIER = _QUERIES.statement("remove_identifier", RemoveRow, VerdictRow)
 REVOKE_CHANNEL_SESSIONS = _QUERIES.statement("revoke_channel_sessions", RevokeChannel, RevokedRow)
-ACCOUNT_AFTER = _QUERIES.statement("account_after", AccountKey, AccountAfter)
+ACCOUNT_AFTER = _QUERIES.statement("account_after", UserKey, AccountAfter)

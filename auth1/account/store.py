@@ -12,7 +12,6 @@ from auth1.account.statements import (
     PROVE_IDENTIFIER,
     REMOVE_IDENTIFIER,
     REVOKE_CHANNEL_SESSIONS,
-    AccountKey,
     ChangeMetadata,
     MergedRow,
     MetadataChangeKey,
@@ -27,6 +26,7 @@ from auth1.core.postgres import Postgres, Transaction, repeat_once
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.identifiers import CHANNELS, Identifier, IdentifierType
+from auth1.row_keys import UserKey
 from auth1.users.store import lock_account
 
 IDENTIFIER_REMOVED = "identifier_removed"  # a reason for ended sessions
@@ -169,7 +169,7 @@ async def remove_identifier(postgres: Postgres, request: RemoveIdentifier) -> Re
 
 
 async def _remove(transaction: Transaction, request: RemoveIdentifier) -> RemovalResult:
-    account = AccountKey(request.tenant_id, request.user_id)
+    account = UserKey(request.tenant_id, request.user_id)
     await lock_account(transaction, request.tenant_id, request.user_id)
     row = RemoveRow(
         **account._asdict(),

@@ -7,6 +7,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.row_keys import UserKey
 
 _QUERIES = Queries("consents")
 
@@ -19,11 +20,6 @@ class Consent(NamedTuple):
     scopes: list[str]
     granted_at: datetime
     last_used_at: datetime | None
-
-
-class _User(NamedTuple):
-    tenant_id: str
-    user_id: str
 
 
 class _Key(NamedTuple):
@@ -50,7 +46,7 @@ class _Events(NamedTuple):
     events: str | None
 
 
-_LIST = _QUERIES.statement("list_consents", _User, Consent)
+_LIST = _QUERIES.statement("list_consents", UserKey, Consent)
 _LOCK_CODES = _QUERIES.statement("lock_codes_to_end", _Key, _Id)
 _LOCK_CONSENT = _QUERIES.statement("lock_consent", _Key, _Id)
 _END = _QUERIES.statement("end_consent", _End, _Events)
@@ -58,7 +54,7 @@ _END = _QUERIES.statement("end_consent", _End, _Events)
 
 async def list_consents(postgres: Postgres, tenant_id: str, user_id: str) -> list[Consent]:
     """List the applications that have access to a user's account, by id. First-party ones have it without a consent."""
-    return await postgres.rows(_LIST, _User(tenant_id, user_id))
+    return await postgres.rows(_LIST, UserKey(tenant_id, user_id))
 
 
 async def end_consent(

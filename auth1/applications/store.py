@@ -10,15 +10,12 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.row_keys import TenantKey
 from auth1.signing.keys import Alg
 
 MAX_APPLICATIONS = 100  # of a tenant
 
 _QUERIES = Queries("applications")
-
-
-class _TenantId(NamedTuple):
-    tenant_id: str
 
 
 class _Slug(NamedTuple):
@@ -122,8 +119,8 @@ class Rotated(NamedTuple):
     events: list[RecordedEvent]
 
 
-_LOCK_TENANT = _QUERIES.statement("lock_tenant_of_applications", _TenantId, _Slug)
-_COUNT = _QUERIES.statement("count_applications", _TenantId, _Count)
+_LOCK_TENANT = _QUERIES.statement("lock_tenant_of_applications", TenantKey, _Slug)
+_COUNT = _QUERIES.statement("count_applications", TenantKey, _Count)
 _INSERT = _QUERIES.statement("insert_application", _Insert, _Events)
 _LIST = _QUERIES.statement("list_applications", _List, Application)
 _FIND = _QUERIES.statement("find_application", _Key, Application)
@@ -138,7 +135,7 @@ async def create_application(postgres: Postgres, tenant_id: str, new: NewApplica
 
     async def work(transaction: Transaction) -> Created:
         slug = await _lock(transaction, tenant_id)
-        count = await transaction.row(_COUNT, _TenantId(tenant_id))
+        count = await transaction.row(_COUNT, TenantKey(tenant_id))
         if count is not None and count.applications >= MAX_APPLICATIONS:
             raise Conflict(f"A tenant has at most {MAX_APPLICATIONS} applications.")
         secret = api_keys.make(api_keys.CLIENT, slug) if has_secret(new.kind) else None
@@ -229,7 +226,7 @@ async def rotate_secret(
 
 
 async def _lock(transaction: Transaction, tenant_id: str) -> str:
-    row = await transaction.row(_LOCK_TENANT, _TenantId(tenant_id))
+    row = await transaction.row(_LOCK_TENANT, TenantKey(tenant_id))
     if row is None:
         raise NotFound
     return row.slug

@@ -6,6 +6,7 @@ from auth1.api_keys import Kind
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries
 from auth1.fraud.policy import read_policy
 from auth1.hooks.config import NO_HOOKS, read_hooks
+from auth1.row_keys import TenantKey
 from auth1.tenants.settings import Tenant, read_settings
 
 _QUERIES = Queries("authn")
@@ -15,10 +16,6 @@ class _Sought(NamedTuple):
     digest: bytes | None = None
     slug: str | None = None
     kind: Kind | None = None
-
-
-class _TenantId(NamedTuple):
-    tenant_id: str
 
 
 class _IsMoved(NamedTuple):
@@ -57,8 +54,8 @@ class _TenantRow(NamedTuple):
 
 
 _FIND_TENANT = _QUERIES.statement("find_tenant", _Sought, _TenantRow)
-_LIST_MOVED_TENANTS = _QUERIES.statement("list_moved_tenants", NoParams, _TenantId)
-_IS_TENANT_MOVED = _QUERIES.statement("is_tenant_moved", _TenantId, _IsMoved)
+_LIST_MOVED_TENANTS = _QUERIES.statement("list_moved_tenants", NoParams, TenantKey)
+_IS_TENANT_MOVED = _QUERIES.statement("is_tenant_moved", TenantKey, _IsMoved)
 _LIST_OWN_HOSTS = _QUERIES.statement("list_own_hosts", NoParams, OwnHostRow)
 
 
@@ -106,7 +103,7 @@ async def list_moved_tenants(postgres: Postgres) -> set[str]:
 
 async def is_tenant_moved(postgres: Postgres, tenant_id: str) -> bool | None:
     """Return whether a tenant has moved to another database; None if there is no tenant of this id."""
-    row = await postgres.row(_IS_TENANT_MOVED, _TenantId(tenant_id))
+    row = await postgres.row(_IS_TENANT_MOVED, TenantKey(tenant_id))
     return row.is_moved if row is not None else None
 
 

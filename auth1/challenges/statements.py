@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from auth1.core.postgres import Queries
+from auth1.row_keys import IdentifierKey
 
 _QUERIES = Queries("challenges")
 
@@ -141,13 +142,6 @@ class ClaimedSession(NamedTuple):
     """A session that its caller has claimed."""
 
     session_id: str
-
-
-class IdentifierKey(NamedTuple):
-    """The key of an identifier."""
-
-    tenant_id: str
-    identifier: str
 
 
 class LiveCode(NamedTuple):

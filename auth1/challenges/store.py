@@ -16,7 +16,6 @@ from auth1.challenges.statements import (
     FIND_UNANSWERED,
     ChallengeKey,
     EventKey,
-    IdentifierKey,
     OpenResult,
     OpenRow,
     SessionKey,
@@ -29,6 +28,7 @@ from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.hooks.config import Pause
 from auth1.idempotency.store import Claim
 from auth1.identifiers import Identifier
+from auth1.row_keys import IdentifierKey
 from auth1.sessions.create import NewSession
 
 Verdict = Literal["ok", "new", "known", "wrong", "none", "exhausted", "locked", "banned"]

@@ -18,12 +18,13 @@ from auth1.errors import ApiError, RequestBlocked, Unavailable
 from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
 from auth1.fraud.decisions.attacks import Rejection
 from auth1.fraud.decisions.log import DecisionRecord
-from auth1.fraud.decisions.statements import IdentifierCounts, IdentifierKey
+from auth1.fraud.decisions.statements import IdentifierCounts
 from auth1.fraud.evidence import MICRO, Candidate, Evidence, gather, policy_of
 from auth1.fraud.exposures.call import Acquired
 from auth1.fraud.exposures.messages import Message
 from auth1.fraud.proofs.redeem import proof_required
 from auth1.fraud.rules import RULES_VERSION, Decision, Evaluation, Facts, evaluate, is_known
+from auth1.row_keys import IdentifierKey
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 

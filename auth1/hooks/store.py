@@ -12,6 +12,7 @@ from auth1.errors import NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.hooks.config import HookName, OnError
 from auth1.hooks.schemas import HookIn
+from auth1.row_keys import TenantKey
 
 _QUERIES = Queries("hooks")
 
@@ -19,10 +20,6 @@ _QUERIES = Queries("hooks")
 class _HookKey(NamedTuple):
     tenant_id: str
     name: HookName
-
-
-class _TenantId(NamedTuple):
-    tenant_id: str
 
 
 class _Found(NamedTuple):
@@ -77,7 +74,7 @@ class Saved(NamedTuple):
 
 
 _GET_HOOK = _QUERIES.statement("get_hook", _HookKey, HookRow)
-_LOCK_TENANT = _QUERIES.statement("lock_tenant_of_hooks", _TenantId, _Found)
+_LOCK_TENANT = _QUERIES.statement("lock_tenant_of_hooks", TenantKey, _Found)
 _SAVE_HOOK = _QUERIES.statement("save_hook", _SaveHook, _Events)
 _DELETE_HOOK = _QUERIES.statement("delete_hook", _DeleteHook, _Events)
 
@@ -97,7 +94,7 @@ async def save_hook(
     timeout_ms = round(hook.timeout_in * 1000)
 
     async def work(transaction: Transaction) -> Saved:
-        if await transaction.row(_LOCK_TENANT, _TenantId(tenant_id)) is None:
+        if await transaction.row(_LOCK_TENANT, TenantKey(tenant_id)) is None:
             raise NotFound
         stored = await transaction.row(_GET_HOOK, _HookKey(tenant_id, name))
         secret = standard_webhooks.new_secret() if stored is None or hook.rotate_secret else None

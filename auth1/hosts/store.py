@@ -7,6 +7,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.row_keys import TenantKey
 
 MAX_HOSTS = 10  # of a tenant
 
@@ -22,10 +23,6 @@ class Host(NamedTuple):
     canonical: bool
     created_at: datetime
     verified_at: datetime | None
-
-
-class _TenantId(NamedTuple):
-    tenant_id: str
 
 
 class _Slug(NamedTuple):
@@ -93,13 +90,13 @@ class _Events(NamedTuple):
     events: str | None
 
 
-_LOCK_TENANT = _QUERIES.statement("lock_tenant_of_hosts", _TenantId, _Slug)
-_COUNT = _QUERIES.statement("count_hosts", _TenantId, _Count)
+_LOCK_TENANT = _QUERIES.statement("lock_tenant_of_hosts", TenantKey, _Slug)
+_COUNT = _QUERIES.statement("count_hosts", TenantKey, _Count)
 _INSERT = _QUERIES.statement("insert_host", _Insert, _Row)
-_LIST = _QUERIES.statement("list_hosts", _TenantId, _Row)
+_LIST = _QUERIES.statement("list_hosts", TenantKey, _Row)
 _FIND = _QUERIES.statement("find_host", _Key, _Row)
-_LOCK = _QUERIES.statement("lock_host", _Name, _TenantId)
-_FIND_VERIFIED = _QUERIES.statement("find_verified_tenant", _Name, _TenantId)
+_LOCK = _QUERIES.statement("lock_host", _Name, TenantKey)
+_FIND_VERIFIED = _QUERIES.statement("find_verified_tenant", _Name, TenantKey)
 _VERIFY = _QUERIES.statement("verify_host", _Change, _Row)
 _CLEAR_CANONICAL = _QUERIES.statement("clear_canonical_host", _Key, NoParams)
 _SET_CANONICAL = _QUERIES.statement("set_canonical_host", _SetCanonical, _Events)
@@ -114,7 +111,7 @@ async def add_host(
 
     async def work(transaction: Transaction) -> tuple[Host, list[RecordedEvent]]:
         await _lock_tenant(transaction, tenant_id)
-        count = await transaction.row(_COUNT, _TenantId(tenant_id))
+        count = await transaction.row(_COUNT, TenantKey(tenant_id))
         if count is not None and count.hosts >= MAX_HOSTS:
             raise Conflict(f"A tenant has at most {MAX_HOSTS} hosts.")
         row = await transaction.row(_INSERT, insert)
@@ -127,7 +124,7 @@ async def add_host(
 
 async def list_hosts(postgres: Postgres, tenant_id: str) -> list[Host]:
     """List a tenant's hosts, oldest first."""
-    return [row.split()[0] for row in await postgres.rows(_LIST, _TenantId(tenant_id))]
+    return [row.split()[0] for row in await postgres.rows(_LIST, TenantKey(tenant_id))]
 
 
 async def get_host(postgres: Postgres, tenant_id: str, host_id: str) -> Host:
@@ -180,7 +177,7 @@ async def remove_host(postgres: Postgres, tenant_id: str, host_id: str, context:
 
 
 async def _lock_tenant(transaction: Transaction, tenant_id: str) -> None:
-    if await transaction.row(_LOCK_TENANT, _TenantId(tenant_id)) is None:
+    if await transaction.row(_LOCK_TENANT, TenantKey(tenant_id)) is None:
         raise NotFound
 
 

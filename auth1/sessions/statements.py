@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import Batched, NoParams, Queries, function
+from auth1.row_keys import UserKey
 
 _QUERIES = Queries("sessions")
 
@@ -30,13 +31,6 @@ class FindSessionRow(NamedTuple):
     last_login_at: datetime | None
     metadata: str
     user_metadata: str
-
-
-class UserKey(NamedTuple):
-    """The key of a user."""
-
-    tenant_id: str
-    user_id: str
 
 
 class RefreshSession(NamedTuple):

@@ -8,6 +8,7 @@ import msgspec
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Transaction
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.row_keys import UserKey
 from auth1.sessions.refresh_tokens import GRACE_S, Refresh
 from auth1.sessions.schemas import SessionOut, SessionUser
 from auth1.sessions.statements import (
@@ -31,7 +32,6 @@ from auth1.sessions.statements import (
     ListSessions,
     RefreshSession,
     RefreshSessionRow,
-    UserKey,
 )
 
 CACHED_S = 60  # longer than a session is kept in Redis

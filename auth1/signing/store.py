@@ -7,16 +7,13 @@ import msgspec
 from auth1.core.crypto import Keyring
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries, Transaction
 from auth1.endpoint_secrets import encrypt_secret
+from auth1.row_keys import TenantKey
 from auth1.signing.keys import Alg, NewSigningKey
 
 State = Literal["next", "active", "retiring"]
 MAX_ROWS = 100  # of one round of the rotation
 
 _QUERIES = Queries("signing")
-
-
-class _TenantId(NamedTuple):
-    tenant_id: str
 
 
 class StoredKey(NamedTuple):
@@ -79,7 +76,7 @@ class OldKey(NamedTuple):
     kid: str
 
 
-_LIST = _QUERIES.statement("list_signing_keys", _TenantId, StoredKey)
+_LIST = _QUERIES.statement("list_signing_keys", TenantKey, StoredKey)
 _INSERT = _QUERIES.statement("insert_signing_key", _InsertKey, NoParams)
 _RETIRE = _QUERIES.statement("retire_signing_key", _RetireKey, _Kid)
 _ACTIVATE = _QUERIES.statement("activate_signing_key", _ActivateKey, _Kid)
@@ -90,7 +87,7 @@ _DELETE_RETIRED = _QUERIES.statement("delete_retired_signing_keys", NoParams, No
 
 async def list_keys(postgres: Postgres, tenant_id: str) -> list[StoredKey]:
     """List the keys of a tenant or sandbox, newest first."""
-    return await postgres.rows(_LIST, _TenantId(tenant_id))
+    return await postgres.rows(_LIST, TenantKey(tenant_id))
 
 
 async def insert_key(

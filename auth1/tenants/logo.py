@@ -13,12 +13,13 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import FieldError, NotFound, ValidationFailed
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.row_keys import TenantKey
 from auth1.services import Services
 from auth1.tenants import service
 from auth1.tenants.png import png_problem
 from auth1.tenants.schemas import LogoOut
 from auth1.tenants.settings import TenantAdmin, logo_path, read_settings
-from auth1.tenants.statements import LOCK_TENANT, UPDATE_TENANT, TenantKey, UpdateTenant
+from auth1.tenants.statements import LOCK_TENANT, UPDATE_TENANT, UpdateTenant
 
 _QUERIES = Queries("tenants")
 _DIGEST = re.compile(r"[0-9a-f]{32}")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from auth1.api_keys import Kind
 from auth1.core.postgres import Queries
+from auth1.row_keys import TenantKey
 
 _QUERIES = Queries("tenants")
 
@@ -73,12 +74,6 @@ class GetTenantRow(NamedTuple):
     created_at: datetime
     suspended_at: datetime | None
     jwt_version: int
-
-
-class TenantKey(NamedTuple):
-    """Parameters of `lock_tenant`."""
-
-    tenant_id: str
 
 
 class UpdateTenant(NamedTuple):

@@ -9,6 +9,7 @@ from auth1.api_keys import Kind, NewKey
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Transaction
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.row_keys import TenantKey
 from auth1.tenants.schemas import KeyOut, KeyPatch, TenantOut
 from auth1.tenants.setting_rules import check_logo, check_settings
 from auth1.tenants.settings import BUDGETS, TenantSettings, read_settings
@@ -43,7 +44,6 @@ from auth1.tenants.statements import (
     RotateKey,
     SuspendTenant,
     TenantEvent,
-    TenantKey,
     TenantRow,
     UpdateKey,
     UpdateKeyRow,

@@ -12,7 +12,8 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, RecordedEvent, read_events
-from auth1.users.statements import IdentifierList, IdRow, UserKey
+from auth1.row_keys import TenantKey, UserKey
+from auth1.users.statements import IdentifierList, IdRow
 from auth1.users.store import lock_account
 
 _QUERIES = Queries("users")
@@ -41,12 +42,6 @@ class BusyRow(NamedTuple):
     busy: int
 
 
-class TenantIdRow(NamedTuple):
-    """A row of `lock_lists_to_erase` and `erase_list_entries`."""
-
-    tenant_id: str
-
-
 class EraseUser(NamedTuple):
     """Parameters of `erase_user`."""
 
@@ -71,8 +66,8 @@ LOCK_IDENTIFIERS_TO_ERASE = _QUERIES.statement("lock_identifiers_to_erase", User
 ERASE_CHALLENGES = _QUERIES.statement("erase_challenges", IdentifierList, BusyRow)
 ERASE_LOGINS = _QUERIES.statement("erase_logins", EraseLogins, BusyRow)
 LOCK_USER_TO_ERASE = _QUERIES.statement("lock_user_to_erase", UserKey, IdRow)
-LOCK_LISTS_TO_ERASE = _QUERIES.statement("lock_lists_to_erase", IdentifierList, TenantIdRow)
-ERASE_LIST_ENTRIES = _QUERIES.statement("erase_list_entries", IdentifierList, TenantIdRow)
+LOCK_LISTS_TO_ERASE = _QUERIES.statement("lock_lists_to_erase", IdentifierList, TenantKey)
+ERASE_LIST_ENTRIES = _QUERIES.statement("erase_list_entries", IdentifierList, TenantKey)
 ERASE_USER = _QUERIES.statement("erase_user", EraseUser, EraseUserRow)
 
 

@@ -5,15 +5,9 @@ from typing import NamedTuple
 
 from auth1.core.postgres import NoParams, Queries
 from auth1.identifiers import IdentifierType
+from auth1.row_keys import IdentifierKey, UserKey
 
 _QUERIES = Queries("users")
-
-
-class UserKey(NamedTuple):
-    """The key of a user."""
-
-    tenant_id: str
-    user_id: str
 
 
 class ListUsers(NamedTuple):
@@ -46,13 +40,6 @@ class FindUsers(NamedTuple):
 
     tenant_id: str
     ids: list[str]
-
-
-class FindUserByIdentifier(NamedTuple):
-    """Parameters of `find_user_by_identifier`."""
-
-    tenant_id: str
-    identifier: str
 
 
 class IdRow(NamedTuple):
@@ -262,7 +249,7 @@ class ExportUsers(NamedTuple):
 LOCK_ACCOUNT = _QUERIES.statement("lock_account", UserKey, NoParams)
 LIST_USERS = _QUERIES.statement("list_users", ListUsers, UserRow)
 FIND_USERS = _QUERIES.statement("find_users", FindUsers, UserRow)
-FIND_USER_BY_IDENTIFIER = _QUERIES.statement("find_user_by_identifier", FindUserByIdentifier, IdRow)
+FIND_USER_BY_IDENTIFIER = _QUERIES.statement("find_user_by_identifier", IdentifierKey, IdRow)
 FIND_USER_BY_EXTERNAL_ID = _QUERIES.statement("find_user_by_external_id", FindUserByExternalId, IdRow)
 FIND_USERS_BY_PREFIX = _QUERIES.statement("find_users_by_prefix", FindUsersByPrefix, FindUsersByPrefixRow)
 FIND_RECENT_USERS_BY_METADATA = _QUERIES.statement(

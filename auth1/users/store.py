@@ -13,6 +13,7 @@ from auth1.core.postgres import Postgres, Transaction
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.identifiers import IdentifierType
+from auth1.row_keys import IdentifierKey, UserKey
 from auth1.sessions import store as sessions
 from auth1.users import metadata, statements
 from auth1.users.metadata import Metadata
@@ -86,7 +87,7 @@ class ConcurrentUpdate(Exception):
 
 async def lock_account(transaction: Transaction, tenant_id: str, user_id: str) -> None:
     """Lock the set of a user's identifiers until the end of the transaction."""
-    await transaction.row(statements.LOCK_ACCOUNT, statements.UserKey(tenant_id, user_id))
+    await transaction.row(statements.LOCK_ACCOUNT, UserKey(tenant_id, user_id))
 
 
 async def list_users(postgres: Postgres, tenant_id: str, before: str, limit: int) -> list[UserOut]:
@@ -110,7 +111,7 @@ async def get_users(postgres: Postgres, tenant_id: str, ids: Sequence[str]) -> l
 
 
 async def find_by_identifier(postgres: Postgres, tenant_id: str, identifier: str) -> list[str]:
-    params = statements.FindUserByIdentifier(tenant_id, identifier)
+    params = IdentifierKey(tenant_id, identifier)
     return [row.id for row in await postgres.rows(statements.FIND_USER_BY_IDENTIFIER, params)]
 
 
@@ -199,7 +200,7 @@ async def update_user(
 
     async def work(transaction: Transaction) -> Changed:
         gets, loses = await _lock_identifiers(transaction, tenant_id, user_id, changes)
-        user = await transaction.row(statements.LOCK_USER, statements.UserKey(tenant_id, user_id))
+        user = await transaction.row(statements.LOCK_USER, UserKey(tenant_id, user_id))
         if user is None:
             raise NotFound  # the rollback removes the rows that were inserted for their locks
         params = statements.UpdateUser(
@@ -220,7 +221,7 @@ async def update_user(
             ended = (
                 await _end_sessions(transaction, tenant_id, user_id, context=context, reason=IDENTIFIER_CHANGED)
             ).sessions
-        live = await transaction.rows(statements.LIST_LIVE_SESSIONS, statements.UserKey(tenant_id, user_id))
+        live = await transaction.rows(statements.LIST_LIVE_SESSIONS, UserKey(tenant_id, user_id))
         return Changed(read_events(updated.events if updated else None), ended, [row.id for row in live])
 
     try:

@@ -9,15 +9,12 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.row_keys import TenantKey
 from auth1.webhooks.schemas import WebhookOut
 
 MAX_WEBHOOKS = 10  # of a tenant
 
 _QUERIES = Queries("webhooks")
-
-
-class _Owner(NamedTuple):
-    tenant_id: str
 
 
 class _Tenant(NamedTuple):
@@ -103,8 +100,8 @@ class _Rotated(NamedTuple):
     events: str | None
 
 
-_LOCK_OWNER = _QUERIES.statement("lock_owner", _Owner, _Tenant)
-_COUNT = _QUERIES.statement("count_webhooks", _Owner, _Count)
+_LOCK_OWNER = _QUERIES.statement("lock_owner", TenantKey, _Tenant)
+_COUNT = _QUERIES.statement("count_webhooks", TenantKey, _Count)
 _INSERT = _QUERIES.statement("insert_webhook", _Insert, _ChangedWebhook)
 _LIST = _QUERIES.statement("list_webhooks", _Page, WebhookOut)
 _FIND = _QUERIES.statement("find_webhook", WebhookKey, WebhookOut)
@@ -129,9 +126,9 @@ async def create_webhook(
     """Store a webhook. Raises NotFound without a tenant, and Conflict when it has too many."""
 
     async def work(transaction: Transaction) -> tuple[WebhookOut, list[RecordedEvent]]:
-        if await transaction.row(_LOCK_OWNER, _Owner(tenant_id)) is None:
+        if await transaction.row(_LOCK_OWNER, TenantKey(tenant_id)) is None:
             raise NotFound
-        count = await transaction.row(_COUNT, _Owner(tenant_id))
+        count = await transaction.row(_COUNT, TenantKey(tenant_id))
         if count is not None and count.webhooks >= MAX_WEBHOOKS:
             raise Conflict(f"A tenant has at most {MAX_WEBHOOKS} webhooks; delete one.")
         row = await transaction.row(_INSERT, _Insert(tenant_id, *new, new_id("evt"), *context))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from auth1.audit.sealing.store import ChainEnd, Seal
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries
 from auth1.events.reader import WITHOUT_TX, EventRow, Place
+from auth1.row_keys import TenantKey
 
 SEALS = 20  # of a page; a seal has at most 240 KB
 ROWS = 2000  # of a page
@@ -65,10 +66,6 @@ class _EventOf(NamedTuple):
     id: str
 
 
-class _OfTenant(NamedTuple):
-    tenant_id: str
-
-
 class _Around(NamedTuple):
     tenant_id: str
     tx: str
@@ -102,7 +99,7 @@ _EVENTS = _QUERIES.statement("sealed_events", _EventPage, EventRow)
 _OLD_EVENTS = _QUERIES.statement("sealed_events_without_transaction", _OldEventPage, EventRow)
 _COUNT_UNSEALED = _QUERIES.statement("count_unsealed", _After, _Count)
 _FIND_EVENTS = _QUERIES.statement("find_events", _EventOf, EventRow)
-_LAST_PURGE = _QUERIES.statement("last_purge", _OfTenant, EventRow)
+_LAST_PURGE = _QUERIES.statement("last_purge", TenantKey, EventRow)
 _HEADS_OF_SEALS = _QUERIES.statement("heads_of_seals", _Lines, LoggedHead)
 
 
@@ -186,7 +183,7 @@ class AuditReader:
 
     async def last_purge(self, tenant_id: str) -> EventRow | None:
         """Return the newest sealed event `audit.purged` of a tenant."""
-        marks = await self._postgres.report(_LAST_PURGE, _OfTenant(tenant_id))
+        marks = await self._postgres.report(_LAST_PURGE, TenantKey(tenant_id))
         return marks[0] if marks else None
 
     async def logged_heads(self, heads: list[tuple[str, int]]) -> list[LoggedHead]:

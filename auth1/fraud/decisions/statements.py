@@ -103,13 +103,6 @@ class ListedDecision(NamedTuple):
     request_id: str | None
 
 
-class IdentifierKey(NamedTuple):
-    """The key of an identifier."""
-
-    tenant_id: str
-    identifier: str
-
-
 class IdentifierCounts(NamedTuple):
     """How often an identifier answered a code, and how many of its sends it did not answer."""
 
