@@ -6,7 +6,7 @@ from typing import NamedTuple
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import NotFound
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.row_keys import UserKey
 
 _QUERIES = Queries("consents")
@@ -42,14 +42,10 @@ class _End(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 _LIST = _QUERIES.statement("list_consents", UserKey, Consent)
 _LOCK_CODES = _QUERIES.statement("lock_codes_to_end", _Key, _Id)
 _LOCK_CONSENT = _QUERIES.statement("lock_consent", _Key, _Id)
-_END = _QUERIES.statement("end_consent", _End, _Events)
+_END = _QUERIES.statement("end_consent", _End, RecordedEvents)
 
 
 async def list_consents(postgres: Postgres, tenant_id: str, user_id: str) -> list[Consent]:

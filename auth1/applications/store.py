@@ -9,7 +9,7 @@ from auth1.applications.records import Application, ApplicationChanges, NewAppli
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.row_keys import TenantKey
 from auth1.signing.keys import Alg
 
@@ -94,10 +94,6 @@ class _Rotate(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class _RotatedRow(NamedTuple):
     previous_secret_until: datetime | None
     events: str | None
@@ -121,11 +117,11 @@ class Rotated(NamedTuple):
 
 _LOCK_TENANT = _QUERIES.statement("lock_tenant_of_applications", TenantKey, _Slug)
 _COUNT = _QUERIES.statement("count_applications", TenantKey, _Count)
-_INSERT = _QUERIES.statement("insert_application", _Insert, _Events)
+_INSERT = _QUERIES.statement("insert_application", _Insert, RecordedEvents)
 _LIST = _QUERIES.statement("list_applications", _List, Application)
 _FIND = _QUERIES.statement("find_application", _Key, Application)
-_UPDATE = _QUERIES.statement("update_application", _Update, _Events)
-_DELETE = _QUERIES.statement("delete_application", _Delete, _Events)
+_UPDATE = _QUERIES.statement("update_application", _Update, RecordedEvents)
+_DELETE = _QUERIES.statement("delete_application", _Delete, RecordedEvents)
 _ROTATE = _QUERIES.statement("rotate_application_secret", _Rotate, _RotatedRow)
 
 

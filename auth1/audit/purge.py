@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Queries
-from auth1.events.log import log_events, read_events
+from auth1.events.log import RecordedEvents, log_events, read_events
 from auth1.services import Services
 
 TENANTS = 500  # of a statement
@@ -58,10 +58,6 @@ class _Marks(NamedTuple):
     reason: str
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class _Purge(NamedTuple):
     tenant_id: str
     before: str
@@ -75,7 +71,7 @@ class _Purged(NamedTuple):
 _EXPIRED_TENANTS = _QUERIES.statement("list_expired_tenants", _Page, _Tenant)
 _EXPIRED_MONTH = _QUERIES.statement("find_expired_month", _Months, _Expired)
 _UNMARKED_TENANTS = _QUERIES.statement("list_unmarked_tenants", _Unmarked, _Tenant)
-_MARK = _QUERIES.statement("mark_purges", _Marks, _Events)
+_MARK = _QUERIES.statement("mark_purges", _Marks, RecordedEvents)
 _PURGE = _QUERIES.statement("purge_events", _Purge, _Purged)
 _DROP_PARTITIONS = _QUERIES.statement("drop_partitions", _Months, NoParams)
 

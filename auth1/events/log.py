@@ -37,6 +37,12 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     data: dict[str, Any] = {}
 
 
+class RecordedEvents(NamedTuple):
+    """The row of a statement that returns only the events that it recorded, as JSON; null: none."""
+
+    events: str | None
+
+
 _decode = msgspec.json.Decoder(list[RecordedEvent]).decode
 
 

@@ -8,7 +8,7 @@ from auth1.core.crypto import Keyring
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import FieldError, NotFound, ValidationFailed
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.fraud.policy import Captcha, Policy, read_policy
 from auth1.tenants.settings import OPERATOR, Tenant
 
@@ -46,14 +46,10 @@ class _ReplacePolicy(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 _GET_POLICY = _QUERIES.statement("get_policy", _Owner, _PolicyRow)
 _SHARE_TENANT = _QUERIES.statement("share_tenant", _Owner, _Found)
 _LOCK_SETTINGS = _QUERIES.statement("lock_settings", _Owner, _SettingsRow)
-_REPLACE_POLICY = _QUERIES.statement("replace_policy", _ReplacePolicy, _Events)
+_REPLACE_POLICY = _QUERIES.statement("replace_policy", _ReplacePolicy, RecordedEvents)
 
 
 async def get_policy(postgres: Postgres, owner: str) -> Policy:

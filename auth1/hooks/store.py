@@ -9,7 +9,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.endpoint_secrets import encrypt_secret
 from auth1.errors import NotFound
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.hooks.config import HookName, OnError
 from auth1.hooks.schemas import HookIn
 from auth1.row_keys import TenantKey
@@ -62,10 +62,6 @@ class _DeleteHook(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class Saved(NamedTuple):
     """A saved hook: its secret if that is new, and the event if anything changed."""
 
@@ -75,8 +71,8 @@ class Saved(NamedTuple):
 
 _GET_HOOK = _QUERIES.statement("get_hook", _HookKey, HookRow)
 _LOCK_TENANT = _QUERIES.statement("lock_tenant_of_hooks", TenantKey, _Found)
-_SAVE_HOOK = _QUERIES.statement("save_hook", _SaveHook, _Events)
-_DELETE_HOOK = _QUERIES.statement("delete_hook", _DeleteHook, _Events)
+_SAVE_HOOK = _QUERIES.statement("save_hook", _SaveHook, RecordedEvents)
+_DELETE_HOOK = _QUERIES.statement("delete_hook", _DeleteHook, RecordedEvents)
 
 
 async def get_hook(postgres: Postgres, tenant_id: str, name: HookName) -> HookRow:

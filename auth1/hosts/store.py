@@ -6,7 +6,7 @@ from typing import NamedTuple
 from auth1.core.ids import new_id
 from auth1.core.postgres import NoParams, Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.row_keys import TenantKey
 
 MAX_HOSTS = 10  # of a tenant
@@ -86,10 +86,6 @@ class _Row(NamedTuple):
         return Host(*self[:-1]), read_events(self.events)
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 _LOCK_TENANT = _QUERIES.statement("lock_tenant_of_hosts", TenantKey, _Slug)
 _COUNT = _QUERIES.statement("count_hosts", TenantKey, _Count)
 _INSERT = _QUERIES.statement("insert_host", _Insert, _Row)
@@ -99,8 +95,8 @@ _LOCK = _QUERIES.statement("lock_host", _Name, TenantKey)
 _FIND_VERIFIED = _QUERIES.statement("find_verified_tenant", _Name, TenantKey)
 _VERIFY = _QUERIES.statement("verify_host", _Change, _Row)
 _CLEAR_CANONICAL = _QUERIES.statement("clear_canonical_host", _Key, NoParams)
-_SET_CANONICAL = _QUERIES.statement("set_canonical_host", _SetCanonical, _Events)
-_DELETE = _QUERIES.statement("delete_host", _Change, _Events)
+_SET_CANONICAL = _QUERIES.statement("set_canonical_host", _SetCanonical, RecordedEvents)
+_DELETE = _QUERIES.statement("delete_host", _Change, RecordedEvents)
 
 
 async def add_host(

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import Batched, NoParams, Postgres, Queries, function, repeat_once
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.idempotency.store import Claim
 
 _QUERIES = Queries("messaging")
@@ -163,10 +163,6 @@ class ChargeNotice(NamedTuple):
     microdollars: int
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class _SettledRow(NamedTuple):
     settled: int
     events: str | None
@@ -194,8 +190,8 @@ _RECORD = Batched(
     lock_fields=("tenant_id", "message_id"),
     can_share=_is_sent,
 )
-_RECORD_REPORT = _QUERIES.statement("record_report", _ReportRow, _Events)
-_FIND_EVENT = _QUERIES.statement("find_event", _EventKey, _Events)
+_RECORD_REPORT = _QUERIES.statement("record_report", _ReportRow, RecordedEvents)
+_FIND_EVENT = _QUERIES.statement("find_event", _EventKey, RecordedEvents)
 _CLAIM_MESSAGES = _QUERIES.statement("claim_messages", _ClaimMessages, Claimed)
 _SCHEDULE_MESSAGES = _QUERIES.statement("schedule_messages", _MaxRows, _SettledRow)
 _RETRY_MESSAGES = _QUERIES.statement("retry_messages", _RetryMessages, _SettledRow)
@@ -245,10 +241,10 @@ async def record_delivery_report(
     """
     row = _ReportRow(*report, event_id=new_id("evt"), is_retryable=is_retryable, **context._asdict())
 
-    async def run() -> _Events:
-        return await postgres.row(_RECORD_REPORT, row) or _Events(None)
+    async def run() -> RecordedEvents:
+        return await postgres.row(_RECORD_REPORT, row) or RecordedEvents(None)
 
-    async def find() -> _Events | None:
+    async def find() -> RecordedEvents | None:
         return await postgres.row(_FIND_EVENT, _EventKey(row.tenant_id, row.event_id))
 
     return read_events((await repeat_once(run, find)).events)

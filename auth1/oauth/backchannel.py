@@ -18,7 +18,7 @@ from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.guarded import GuardedClient
 from auth1.core.postgres import NoParams, Queries
 from auth1.core.processes.tasks import cancel_all
-from auth1.events.log import log_events, read_events
+from auth1.events.log import RecordedEvents, log_events, read_events
 from auth1.oauth.issuers import issuer_of
 from auth1.oauth.tokens.id_tokens import sign_logout_token
 from auth1.services import Services
@@ -74,10 +74,6 @@ class _Finish(NamedTuple):
     error: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class _QueueTenant(NamedTuple):
     tenant_id: str
     after: str
@@ -90,7 +86,7 @@ class _Last(NamedTuple):
 
 _CLAIM = _QUERIES.statement("claim_logouts", _Claim, _Claimed)
 _RETRY = _QUERIES.statement("retry_logout", _Retry, NoParams)
-_FINISH = _QUERIES.statement("finish_logout", _Finish, _Events)
+_FINISH = _QUERIES.statement("finish_logout", _Finish, RecordedEvents)
 _QUEUE_TENANT = _QUERIES.statement("queue_tenant_logouts", _QueueTenant, _Last)
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import Batched, NoParams, Queries, function
+from auth1.events.log import RecordedEvents
 from auth1.row_keys import UserKey
 
 _QUERIES = Queries("sessions")
@@ -105,12 +106,6 @@ class EndSession(NamedTuple):
     reason: str
 
 
-class Recorded(NamedTuple):
-    """The events that a statement recorded, as JSON."""
-
-    events: str | None
-
-
 class EndUserSessions(NamedTuple):
     """Parameters of `end_user_sessions`."""
 
@@ -171,9 +166,9 @@ REFRESH_SESSIONS = Batched(
     lock_fields=("tenant_id", "session_id"),
 )
 LIST_SESSIONS = _QUERIES.statement("list_sessions", ListSessions, ListSessionsRow)
-END_SESSION = _QUERIES.statement("end_session", EndSession, Recorded)
+END_SESSION = _QUERIES.statement("end_session", EndSession, RecordedEvents)
 END_USER_SESSIONS = _QUERIES.statement("end_user_sessions", EndUserSessions, EndUserSessionsRow)
 LIST_JUST_ENDED = _QUERIES.statement("list_just_ended", ListJustEnded, IdRow)
 END_SURPLUS_SESSIONS = _QUERIES.statement("end_surplus_sessions", EndSurplusSessions, IdRow)
-END_ALL_SESSIONS = _QUERIES.statement("end_all_sessions", EndAllSessions, Recorded)
+END_ALL_SESSIONS = _QUERIES.statement("end_all_sessions", EndAllSessions, RecordedEvents)
 FIND_REFRESH = _QUERIES.statement("find_refresh", FindRefresh, RefreshSessionRow)

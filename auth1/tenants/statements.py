@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from auth1.api_keys import Kind
 from auth1.core.postgres import Queries
+from auth1.events.log import RecordedEvents
 from auth1.row_keys import TenantKey
 
 _QUERIES = Queries("tenants")
@@ -99,12 +100,6 @@ class SuspendTenant(NamedTuple):
     actor: str
     request_id: str | None
     network: str | None
-
-
-class Recorded(NamedTuple):
-    """The events that a statement recorded, as JSON."""
-
-    events: str | None
 
 
 class TenantEvent(NamedTuple):
@@ -265,8 +260,8 @@ LIST_TENANTS = _QUERIES.statement("list_tenants", ListTenants, TenantRow)
 GET_TENANT = _QUERIES.statement("get_tenant", GetTenant, GetTenantRow)
 LOCK_TENANT = _QUERIES.statement("lock_tenant", TenantKey, TenantRow)
 UPDATE_TENANT = _QUERIES.statement("update_tenant", UpdateTenant, ChangedTenantRow)
-SUSPEND_TENANT = _QUERIES.statement("suspend_tenant", SuspendTenant, Recorded)
-DELETE_TENANT = _QUERIES.statement("delete_tenant", TenantEvent, Recorded)
+SUSPEND_TENANT = _QUERIES.statement("suspend_tenant", SuspendTenant, RecordedEvents)
+DELETE_TENANT = _QUERIES.statement("delete_tenant", TenantEvent, RecordedEvents)
 GET_JWT_VERSIONS = _QUERIES.statement("get_jwt_versions", TenantEvent, GetJwtVersionsRow)
 ROTATE_JWT = _QUERIES.statement("rotate_jwt", RotateJwt, RotateJwtRow)
 CREATE_KEY = _QUERIES.statement("create_key", CreateKey, ChangedKeyRow)
@@ -274,4 +269,4 @@ LIST_KEYS = _QUERIES.statement("list_keys", ListKeys, KeyRow)
 FIND_KEY_BY_ID = _QUERIES.statement("find_key_by_id", FindKeyById, FindKeyByIdRow)
 ROTATE_KEY = _QUERIES.statement("rotate_key", RotateKey, ChangedKeyRow)
 UPDATE_KEY = _QUERIES.statement("update_key", UpdateKey, UpdateKeyRow)
-REVOKE_KEY = _QUERIES.statement("revoke_key", RevokeKey, Recorded)
+REVOKE_KEY = _QUERIES.statement("revoke_key", RevokeKey, RecordedEvents)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from auth1.core.postgres import NoParams, Queries
+from auth1.events.log import RecordedEvents
 from auth1.identifiers import IdentifierType
 from auth1.row_keys import IdentifierKey, UserKey
 
@@ -197,12 +198,6 @@ class UpdateUser(NamedTuple):
     changed: list[str]
 
 
-class Recorded(NamedTuple):
-    """The events that a statement recorded, as JSON."""
-
-    events: str | None
-
-
 class BanUser(NamedTuple):
     """Parameters of `ban_user`."""
 
@@ -261,9 +256,9 @@ CREATE_USERS = _QUERIES.statement("create_users", CreateUsers, CreateUsersRow)
 LOCK_USER_IDENTIFIERS = _QUERIES.statement("lock_user_identifiers", LockUserIdentifiers, LockUserIdentifiersRow)
 CANCEL_USER_CHALLENGES = _QUERIES.statement("cancel_user_challenges", IdentifierList, NoParams)
 LOCK_USER = _QUERIES.statement("lock_user", UserKey, LockUserRow)
-UPDATE_USER = _QUERIES.statement("update_user", UpdateUser, Recorded)
+UPDATE_USER = _QUERIES.statement("update_user", UpdateUser, RecordedEvents)
 LIST_LIVE_SESSIONS = _QUERIES.statement("list_live_sessions", UserKey, IdRow)
-BAN_USER = _QUERIES.statement("ban_user", BanUser, Recorded)
-UNBAN_USER = _QUERIES.statement("unban_user", UnbanUser, Recorded)
-RECORD_IMPORT = _QUERIES.statement("record_import", RecordImport, Recorded)
+BAN_USER = _QUERIES.statement("ban_user", BanUser, RecordedEvents)
+UNBAN_USER = _QUERIES.statement("unban_user", UnbanUser, RecordedEvents)
+RECORD_IMPORT = _QUERIES.statement("record_import", RecordImport, RecordedEvents)
 EXPORT_USERS = _QUERIES.statement("export_users", ExportUsers, UserRow)

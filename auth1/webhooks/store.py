@@ -8,7 +8,7 @@ import msgspec
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Conflict, NotFound
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.row_keys import TenantKey
 from auth1.webhooks.schemas import WebhookOut
 
@@ -80,10 +80,6 @@ class _Delete(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class _Rotate(NamedTuple):
     tenant_id: str
     webhook_id: str
@@ -106,7 +102,7 @@ _INSERT = _QUERIES.statement("insert_webhook", _Insert, _ChangedWebhook)
 _LIST = _QUERIES.statement("list_webhooks", _Page, WebhookOut)
 _FIND = _QUERIES.statement("find_webhook", WebhookKey, WebhookOut)
 _UPDATE = _QUERIES.statement("update_webhook", _Update, _ChangedWebhook)
-_DELETE = _QUERIES.statement("delete_webhook", _Delete, _Events)
+_DELETE = _QUERIES.statement("delete_webhook", _Delete, RecordedEvents)
 _ROTATE = _QUERIES.statement("rotate_secret", _Rotate, _Rotated)
 
 

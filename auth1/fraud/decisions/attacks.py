@@ -10,17 +10,17 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, function
 from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
-from auth1.events.log import log_events, read_events
-from auth1.fraud.decisions.statements import AttackEvents, EndAttacks, ReportRow
+from auth1.events.log import RecordedEvents, log_events, read_events
+from auth1.fraud.decisions.statements import EndAttacks, ReportRow
 
 COUNTED_SCOPES = 5_000
 BATCH = 200  # rows of a statement
 ATTACK_REJECTIONS = 5  # of a scope, without an hour between two, make an attack
 GUESSING = "guessing"  # the scope of a tenant's wrong codes: loaded means attacked
 
-_REPORT = function("report_attacks", ReportRow, AttackEvents)
+_REPORT = function("report_attacks", ReportRow, RecordedEvents)
 _QUERIES = Queries("decisions")
-_END_ATTACKS = _QUERIES.statement("end_attacks", EndAttacks, AttackEvents)
+_END_ATTACKS = _QUERIES.statement("end_attacks", EndAttacks, RecordedEvents)
 
 
 class Rejection(NamedTuple):

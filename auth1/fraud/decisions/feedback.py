@@ -14,7 +14,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.core.schemas import In, Out
 from auth1.errors import NotFound
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.fraud.exposures.messages import Message
 from auth1.fraud.lists import store as list_store
 from auth1.fraud.lists.schemas import EntryIn
@@ -51,7 +51,7 @@ class FeedbackOut(Out):
     entry_id: Annotated[str, msgspec.Meta(examples=["fl_01kf0fv2qd8x7r3n5w1mzt9c4h"])] | None
 
 
-class Recorded(NamedTuple):
+class RecordedFeedback(NamedTuple):
     """A feedback and its events. `forgiven`: a message of the scopes to forgive; null: none, or they were before."""
 
     feedback: FeedbackOut
@@ -93,10 +93,6 @@ class _RecordFeedback(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class _Features(msgspec.Struct):
     """The features of a decision that a feedback needs."""
 
@@ -108,26 +104,30 @@ class _Features(msgspec.Struct):
 
 _LOCK_DECISION = _QUERIES.statement("lock_decision", _DecisionKey, _LockedDecision)
 _FIND_ENTRY = _QUERIES.statement("find_entry", _FindEntry, _EntryId)
-_RECORD_FEEDBACK = _QUERIES.statement("record_feedback", _RecordFeedback, _Events)
+_RECORD_FEEDBACK = _QUERIES.statement("record_feedback", _RecordFeedback, RecordedEvents)
 _decode_features = msgspec.json.Decoder(_Features).decode
 
 
-async def record_feedback(postgres: Postgres, tenant_id: str, given: FeedbackIn, context: EventContext) -> Recorded:
+async def record_feedback(
+    postgres: Postgres, tenant_id: str, given: FeedbackIn, context: EventContext
+) -> RecordedFeedback:
     """Record a feedback; a repeat changes nothing. Raises NotFound, and Conflict when the lists are full."""
 
-    async def work(transaction: Transaction) -> Recorded:
+    async def work(transaction: Transaction) -> RecordedFeedback:
         return await _record(transaction, tenant_id, given, context)
 
     return await postgres.in_transaction(work)
 
 
-async def _record(transaction: Transaction, tenant_id: str, given: FeedbackIn, context: EventContext) -> Recorded:
+async def _record(
+    transaction: Transaction, tenant_id: str, given: FeedbackIn, context: EventContext
+) -> RecordedFeedback:
     decision_id, was = given.decision_id, given.was
     row = await transaction.row(_LOCK_DECISION, _DecisionKey(tenant_id, decision_id))
     if row is None:
         raise NotFound
     if row.feedback == was:
-        return Recorded(FeedbackOut(decision_id, was, row.feedback_entry_id), [])
+        return RecordedFeedback(FeedbackOut(decision_id, was, row.feedback_entry_id), [])
     features = _decode_features(row.features)
     events: list[RecordedEvent] = []
     if row.feedback_entry_id is not None:
@@ -143,7 +143,7 @@ async def _record(transaction: Transaction, tenant_id: str, given: FeedbackIn, c
     )
     events += read_events(recorded.events) if recorded is not None else []
     forgiven = _message(tenant_id, row.identifier, features) if was == "honest" else None
-    return Recorded(FeedbackOut(decision_id, was, entry_id), events, forgiven)
+    return RecordedFeedback(FeedbackOut(decision_id, was, entry_id), events, forgiven)
 
 
 def _entry(given: FeedbackIn, identifier: str | None, features: _Features) -> EntryIn | None:

@@ -52,12 +52,6 @@ class ReportRow(NamedTuple):
     deadline: datetime | None = None  # set by Postgres.call
 
 
-class AttackEvents(NamedTuple):
-    """The events of attacks that a statement recorded."""
-
-    events: str | None
-
-
 class EndAttacks(NamedTuple):
     """The largest number of attacks to end, and an id for the event of each."""
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, get_args
 from auth1.core.ids import new_id
 from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries, Transaction
 from auth1.errors import Conflict
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.fraud.lists.entries import NEVER, Entry, Kind, ListName
 from auth1.fraud.lists.schemas import EntryIn, EntryOut
 from auth1.fraud.policy_store import lock_settings
@@ -71,10 +71,6 @@ class _DeleteEntry(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 class _Owner(NamedTuple):
     tenant_id: str
 
@@ -109,7 +105,7 @@ class _LoadedRow(NamedTuple):
 _COUNT_ALL_ENTRIES = _QUERIES.statement("count_all_entries", NoParams, _Counted)
 _DELETE_EXPIRED_ENTRIES = _QUERIES.statement("delete_expired_entries", _DeleteExpired, _Purged)
 _INSERT_ENTRY = _QUERIES.statement("insert_entry", _InsertEntry, _InsertedRow)
-_DELETE_ENTRY = _QUERIES.statement("delete_entry", _DeleteEntry, _Events)
+_DELETE_ENTRY = _QUERIES.statement("delete_entry", _DeleteEntry, RecordedEvents)
 _COUNT_CHANGE = _QUERIES.statement("count_change", _Owner, _Version)
 _LIST_ENTRIES = _QUERIES.statement("list_entries", _ListEntries, EntryOut)
 _LOAD_ENTRIES = _QUERIES.statement("load_entries", _LoadEntries, _LoadedRow)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import Queries, function
-from auth1.events.log import EventContext, log_events, read_events
+from auth1.events.log import EventContext, RecordedEvents, log_events, read_events
 from auth1.oauth.issuers import Issuer
 from auth1.services import Services
 
@@ -33,12 +33,8 @@ class _GiveConsent(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 _NEEDS_CONSENT = function("needs_consent", _Wanted, _NeedsConsent)
-_GIVE_CONSENT = _QUERIES.statement("give_consent", _GiveConsent, _Events)
+_GIVE_CONSENT = _QUERIES.statement("give_consent", _GiveConsent, RecordedEvents)
 
 
 async def needs_consent(app: Services, issuer: Issuer, user_id: str, client_id: str, scopes: Sequence[str]) -> bool:

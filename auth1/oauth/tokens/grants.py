@@ -8,7 +8,7 @@ import msgspec
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, find_nothing, function, repeat_once
-from auth1.events.log import EventContext, RecordedEvent, read_events
+from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.oauth.tokens.derived_tokens import Derived
 from auth1.sessions.refresh_tokens import GRACE_S
 
@@ -160,14 +160,10 @@ class _RevokeGrant(NamedTuple):
     network: str | None
 
 
-class _Events(NamedTuple):
-    events: str | None
-
-
 _REDEEM_CODE = function("redeem_code", _RedeemCode, _Exchange)
 _REFRESH_GRANT = function("refresh_grant", _RefreshGrant, _Exchange)
 _FIND_GRANT = function("find_grant", _FindGrant, _FoundGrant)
-_REVOKE_GRANT = _QUERIES.statement("revoke_grant", _RevokeGrant, _Events)
+_REVOKE_GRANT = _QUERIES.statement("revoke_grant", _RevokeGrant, RecordedEvents)
 
 
 class CodeExchange(NamedTuple):
