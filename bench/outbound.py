@@ -30,7 +30,7 @@ import h11
 import httpx
 import uvloop
 
-from auth1.config.providers import Twilio as Account
+from auth1.config.providers import TwilioAccount
 from auth1.core.outbound import Transport
 from auth1.core.outbound.http1 import ResponseParser
 from auth1.messaging.providers.protocol import OutgoingMessage
@@ -63,7 +63,7 @@ class _NoTransport(httpx.AsyncBaseTransport):
 @asynccontextmanager
 async def variants(url: str, tls: ssl.SSLContext) -> AsyncIterator[dict[str, Send]]:
     """Yield the ways to send one message, by name."""
-    account = Account(twilio.ACCOUNT_SID, twilio.AUTH_TOKEN, twilio.SERVICE_SID, url)
+    account = TwilioAccount(twilio.ACCOUNT_SID, twilio.AUTH_TOKEN, twilio.SERVICE_SID, url)
     limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
     provider = Twilio(account, f"{url}/status", Transport(tls=tls, max_connections=MAX_CONNECTIONS), timeout_scale=30)
     message = OutgoingMessage("tn_1", "msg_1", "+12015550142", TEXT, 600)

@@ -9,7 +9,7 @@ import phonenumbers
 
 from auth1.config.environ import SAMPLE_SECRETS, Environment
 from auth1.config.sms_rates import BUILT_IN, Rates, read_sms_rates
-from auth1.config.smtp import CONSOLE, Smtp, read_smtp_url
+from auth1.config.smtp import CONSOLE, SmtpSettings, read_smtp_url
 from auth1.config.urls import file_problem
 
 SMS_PROVIDERS = ("twilio", "sns", "console")
@@ -24,7 +24,7 @@ LOOKUP_FIELDS = ("line_type_intelligence", "sms_pumping_risk", "sim_swap")
 _TWILIO_NAMES = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_MESSAGING_SERVICE_SID")
 
 
-class Twilio(msgspec.Struct, frozen=True):
+class TwilioAccount(msgspec.Struct, frozen=True):
     """The Twilio account that sends SMS. Tests and proxies set `api_url` and `lookup_url`.
 
     `lookup_fields` are the packages of Lookup to buy for a number; empty: no look-ups.
@@ -39,14 +39,14 @@ class Twilio(msgspec.Struct, frozen=True):
     lookup_fields: tuple[str, ...] = ()
 
 
-class Sns(msgspec.Struct, frozen=True):
+class SnsSettings(msgspec.Struct, frozen=True):
     """Settings of AWS SNS. The AWS library reads the credentials itself."""
 
     region: str
     origination_number: str | None
 
 
-def read_twilio(env: Environment) -> Twilio | None:
+def read_twilio(env: Environment) -> TwilioAccount | None:
     """Return the Twilio account; None where no variable of it is set."""
     sid, token, service, previous = (env.text(name) for name in (*_TWILIO_NAMES, "TWILIO_AUTH_TOKEN_PREVIOUS"))
     api_url = env.web_url("TWILIO_API_URL", "https://api.twilio.com")
@@ -70,10 +70,10 @@ def read_twilio(env: Environment) -> Twilio | None:
             env.problems.append(f"{name} is the sample from the guide; copy yours from the Twilio Console")
         elif not (value.isascii() and value.isprintable()):
             env.problems.append(f"{name} must be printable ASCII, as the Twilio Console shows it")
-    return Twilio(sid, token, service, api_url, previous, lookup_url, tuple(dict.fromkeys(fields)))
+    return TwilioAccount(sid, token, service, api_url, previous, lookup_url, tuple(dict.fromkeys(fields)))
 
 
-def read_sns(env: Environment, order: tuple[str, ...]) -> Sns | None:
+def read_sns(env: Environment, order: tuple[str, ...]) -> SnsSettings | None:
     """Return the settings of SNS; None where no setting, no credentials and no SMS_PROVIDERS name it."""
     region, number = env.text("AWS_SNS_REGION"), env.text("SNS_ORIGINATION_NUMBER")
     endpoint = env.web_url("AWS_ENDPOINT_URL_SNS")
@@ -88,7 +88,7 @@ def read_sns(env: Environment, order: tuple[str, ...]) -> Sns | None:
         env.problems.append("AWS_SECRET_ACCESS_KEY must be set too: AWS_ACCESS_KEY_ID needs it")
     if token_file is not None and (problem := file_problem(token_file)):
         env.problems.append(f"AWS_WEB_IDENTITY_TOKEN_FILE={token_file} {problem}")
-    return Sns(region or "us-east-1", number)
+    return SnsSettings(region or "us-east-1", number)
 
 
 def read_sms_providers(env: Environment, named: tuple[str, ...], configured: tuple[str, ...]) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def read_rates(env: Environment) -> Rates:
         return Rates()
 
 
-def read_smtp(env: Environment) -> Smtp | None:
+def read_smtp(env: Environment) -> SmtpSettings | None:
     """Return the mail server; None where email is off or printed to the console."""
     url, sender = env.text("SMTP_URL"), env.text("EMAIL_FROM")
     if url == CONSOLE:

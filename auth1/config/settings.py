@@ -14,8 +14,8 @@ import msgspec
 from auth1.config import urls
 from auth1.config.environ import SAMPLE_SECRETS, Environment
 from auth1.config.providers import (
-    Sns,
-    Twilio,
+    SnsSettings,
+    TwilioAccount,
     read_rates,
     read_sms_providers,
     read_smtp,
@@ -25,7 +25,7 @@ from auth1.config.providers import (
 from auth1.config.redis_url import redis_url_problems
 from auth1.config.signing_keys import SigningKey, read_signing_keys
 from auth1.config.sms_rates import Rates
-from auth1.config.smtp import CONSOLE, Smtp
+from auth1.config.smtp import CONSOLE, SmtpSettings
 from auth1.config.tracing import read_tracing
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -69,11 +69,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str | None
     database_pool_size: int
     database_statement_cache_size: int
-    twilio: Twilio | None
-    sns: Sns | None
+    twilio: TwilioAccount | None
+    sns: SnsSettings | None
     sms_providers: tuple[str, ...]
     sms_rates: Rates
-    smtp: Smtp | None
+    smtp: SmtpSettings | None
     email_to_console: bool  # for development only
     app_url: str
     app_url_is_set: bool

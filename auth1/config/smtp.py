@@ -16,7 +16,7 @@ CONSOLE = "console:"  # instead of a server: emails are printed
 _STARTTLS = {"": None, "true": True, "false": False}
 
 
-class Smtp(msgspec.Struct, frozen=True):
+class SmtpSettings(msgspec.Struct, frozen=True):
     """The server, and the sender's address. `starttls` None: where the server offers it."""
 
     host: str
@@ -28,7 +28,7 @@ class Smtp(msgspec.Struct, frozen=True):
     sender: str
 
 
-def read_smtp_url(url: str, sender: str) -> Smtp:
+def read_smtp_url(url: str, sender: str) -> SmtpSettings:
     """Read `smtp://user:pass@host:587?starttls=true` or `smtps://…`. Raises ValueError: a sentence per problem.
 
     Without the parameter, STARTTLS is used where the server offers it, and always where there is a password.
@@ -50,7 +50,7 @@ def read_smtp_url(url: str, sender: str) -> Smtp:
     user, password = (unquote(part or "") for part in (parts.username, parts.password))
     if user and starttls is None:
         starttls = not tls
-    return Smtp(
+    return SmtpSettings(
         host=parts.hostname or "",
         port=parts.port or (465 if tls else 587 if starttls else 25),
         username=user or None,

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from auth1 import metrics
-from auth1.config.providers import Twilio as Account
+from auth1.config.providers import TwilioAccount
 from auth1.core.circuit_breaker import CircuitBreaker
 from auth1.core.outbound import NOT_SENT, ResponseTooLarge, Transport
 from auth1.fraud.line_types.types import LookupFailure, parse_line_type
@@ -67,7 +67,7 @@ class Lookup:
     """Fetches `fields` of phone numbers: the packages that the operator buys."""
 
     def __init__(
-        self, account: Account, transport: httpx.AsyncBaseTransport | None = None, *, timeout_scale: float = 1.0
+        self, account: TwilioAccount, transport: httpx.AsyncBaseTransport | None = None, *, timeout_scale: float = 1.0
     ) -> None:
         self.fields = account.lookup_fields
         self.breaker = CircuitBreaker()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiosmtplib
 from aiosmtplib import SMTP
 
-from auth1.config.smtp import Smtp as Server
+from auth1.config.smtp import SmtpSettings
 from auth1.messaging import mime
 from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, SendError, SendResult
 
@@ -39,7 +39,7 @@ class Smtp:
     reports = False
 
     def __init__(
-        self, server: Server, app_url: str, tls: ssl.SSLContext | None = None, *, timeout_scale: float = 1.0
+        self, server: SmtpSettings, app_url: str, tls: ssl.SSLContext | None = None, *, timeout_scale: float = 1.0
     ) -> None:
         self._deadline_s = DEADLINE_S * timeout_scale
         self._connect_s = CONNECT_S * timeout_scale

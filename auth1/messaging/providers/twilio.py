@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 
-from auth1.config.providers import Twilio as Account
+from auth1.config.providers import TwilioAccount
 from auth1.config.sms_rates import MICRO
 from auth1.core.outbound import NOT_SENT, ResponseTooLarge, Transport
 from auth1.messaging.providers.protocol import Cause, Failure, OutgoingMessage, SendError, SendResult
@@ -73,7 +73,7 @@ class Twilio:
 
     def __init__(
         self,
-        account: Account,
+        account: TwilioAccount,
         callback_url: str | None,
         transport: httpx.AsyncBaseTransport | None = None,
         *,

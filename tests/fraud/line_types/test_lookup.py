@@ -15,7 +15,7 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from auth1.config.providers import LOOKUP_FIELDS, Twilio
+from auth1.config.providers import LOOKUP_FIELDS, TwilioAccount
 from auth1.core.circuit_breaker import MAX_FAILURES, PROBE_EVERY_S, CircuitBreaker
 from auth1.core.outbound import Transport
 from auth1.fraud.line_types.lookup import DEADLINE_S, Lookup, LookupAnswer, LookupFailed
@@ -32,8 +32,8 @@ SLACK_S = 10.0  # what a busy machine may add to a deadline
 New = Callable[..., Lookup]
 
 
-def account(url: str, *fields: str) -> Twilio:
-    return Twilio(ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, "http://127.0.0.1:9", None, url, fields)
+def account(url: str, *fields: str) -> TwilioAccount:
+    return TwilioAccount(ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, "http://127.0.0.1:9", None, url, fields)
 
 
 @pytest.fixture(scope="module")
