@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from auth1.core.http.pagination import PAGE, Cursor, Limit, Paged
-from auth1.core.http.query import Query
+from auth1.core.http.query import QueryParams
 from auth1.core.schemas import Out
 from auth1.core.timestamps import Timestamp
 from auth1.errors import FieldError, ValidationFailed
@@ -25,7 +25,7 @@ def _text(description: str) -> msgspec.Meta:
     return msgspec.Meta(max_length=MAX_TEXT, description=description)
 
 
-class EventFilters(Query):
+class EventFilters(QueryParams):
     """Filters of events."""
 
     type: Annotated[str, msgspec.Meta(max_length=1000, description="Types, separated by commas.")] | None = None
@@ -78,7 +78,7 @@ class EventQuery(Paged, EventFilters):
     cursor: Cursor = ""
 
 
-class EventExportQuery(Query):
+class EventExportQuery(QueryParams):
     """The query of an export of events."""
 
     format: Annotated[Format, msgspec.Meta(description="Format of the lines.")] = "ndjson"

@@ -13,7 +13,7 @@ from auth1.challenges.codes import LOGIN
 from auth1.core.crypto import Keyring
 from auth1.identifiers import Channel, stored_identifier
 from auth1.messaging.providers.protocol import NO_SENDERS, OutgoingMessage
-from auth1.messaging.store import Claimed
+from auth1.messaging.store import ClaimedMessage
 from auth1.templates import notices, segments
 from auth1.templates.email import EmailContent, render_email
 from auth1.templates.schemas import Branding, EmailText, Purpose
@@ -221,7 +221,7 @@ def render_notice(envelope: Envelope, notice: str) -> OutgoingMessage:
     )
 
 
-def render_claimed(keyring: Keyring, app_url: str, message: Claimed) -> OutgoingMessage | None:
+def render_claimed(keyring: Keyring, app_url: str, message: ClaimedMessage) -> OutgoingMessage | None:
     """Render a message of the outbox; None when its code or link has ended."""
     address = base_url(message.canonical_host, app_url)
     envelope = Envelope(

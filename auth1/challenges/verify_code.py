@@ -103,7 +103,7 @@ async def _find_unanswered(
     return result, submission.session._replace(session_id=session_id), claims
 
 
-def _login_key(app: Services, submission: SubmitCode) -> unanswered.LoginKey:
+def _login_key(app: Services, submission: SubmitCode) -> unanswered.UnansweredKey:
     identifier = submission.identifier.value
     return unanswered.login_key(app.keyring, submission.tenant_id, identifier, submission.macs[0])
 

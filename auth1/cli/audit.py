@@ -23,7 +23,7 @@ CANNOT_CHECK = 2
 PROGRESS_S = 0.2
 
 
-class Result(Out):
+class VerifyResult(Out):
     """The result with --json."""
 
     is_untouched: bool
@@ -38,7 +38,7 @@ def verify(options: Namespace) -> None:
     with ExitStack() as files:
         heads = _open(options.heads, files)
 
-        async def act(app: Services) -> Result:
+        async def act(app: Services) -> VerifyResult:
             tenant_id = (await tenant_admin_for(app, options)).tenant_id if options.tenant else None
             if tenant_id is not None and options.sandbox:
                 tenant_id += ":test"
@@ -51,7 +51,7 @@ def verify(options: Namespace) -> None:
                 compared = await compare_heads(AuditReader(app.postgres, tenant_id), heads, keys, tenant_id)
                 named = {one.tenant_id for one in report.findings}
                 report.findings += [one for one in compared.findings if one.tenant_id not in named]
-            return Result(
+            return VerifyResult(
                 is_untouched=not report.findings and not report.unknown_keys,
                 report=report,
                 heads=compared.compared if compared is not None else None,
@@ -66,7 +66,7 @@ def verify(options: Namespace) -> None:
         fail("JWT_SECRET is not the secret that sealed these events, so their MACs cannot be checked.", CANNOT_CHECK)
 
 
-def _show(options: Namespace, result: Result) -> None:
+def _show(options: Namespace, result: VerifyResult) -> None:
     if options.json:
         print(schemas.encode(result).decode())
         return

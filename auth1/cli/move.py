@@ -17,7 +17,7 @@ from auth1.tenants.move import MoveError, abort_move, move_tenant
 TARGET = "TARGET_DATABASE_URL"  # not an argument: other users of the machine see those
 
 
-class Result(Out):
+class MoveResult(Out):
     """The result of a move."""
 
     tenant_id: str
@@ -34,7 +34,7 @@ def move(options: Namespace) -> None:
     if env.problems:
         fail("\n".join(env.problems), code=2)
 
-    async def act(app: Services) -> Result | None:
+    async def act(app: Services) -> MoveResult | None:
         tenant_id = (await tenant_admin_for(app, options)).tenant_id
 
         async def publish() -> None:
@@ -44,7 +44,7 @@ def move(options: Namespace) -> None:
             await abort_move(source, target, tenant_id, publish)
             return None
         moved = await move_tenant(source, target, tenant_id, publish, _report)
-        return Result(tenant_id, moved.rows, moved.changes, round(moved.closed_s, 3))
+        return MoveResult(tenant_id, moved.rows, moved.changes, round(moved.closed_s, 3))
 
     try:
         result = run(act)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from auth1.dev.launch import UNPRIVILEGED_UID
 from auth1.dev.processes import HOST, ask, launch, package_directory
-from auth1.dev.server import AlreadyRunning, Server, ServerNotFound
+from auth1.dev.server import AlreadyRunning, LocalServer, ServerNotFound
 
 USER = "auth1"
 VERSION_3 = 3 << 16  # of the protocol
@@ -44,7 +44,7 @@ class RootMode(Enum):
     )
 
 
-class PostgresServer(Server):
+class PostgresServer(LocalServer):
     """PostgreSQL on 127.0.0.1, role `auth1`, no password, UTF8 and C.UTF-8. The data are in data_dir/data.
 
     `durable=False` is faster and safe against the end of the process, but a crash (`kill`) may lose what was committed

@@ -8,12 +8,12 @@ from signal import SIGTERM
 from subprocess import Popen
 
 from auth1.dev.processes import HOST, ask, launch, package_directory
-from auth1.dev.server import Server, ServerNotFound
+from auth1.dev.server import LocalServer, ServerNotFound
 
 PROGRAMS = ("valkey-server", "redis-server")
 
 
-class RedisServer(Server):
+class RedisServer(LocalServer):
     """Redis on 127.0.0.1. Keeps nothing from one start to the next unless `arguments` say so (`--appendonly yes`).
 
     `arguments` are those of the server's command line, and override the defaults. `program` is another server than the

@@ -47,7 +47,7 @@ class PortBusy(ServerError):
     """The port cannot be listened on."""
 
 
-class Server(ABC):
+class LocalServer(ABC):
     """A server on 127.0.0.1. A context manager: starts on entry, stops on exit. Its methods are for one thread."""
 
     name: ClassVar[str]

@@ -13,7 +13,7 @@ _KEY = "auth1:dev:{inbox}"  # one hash tag, because a command names several keys
 _LIFE_S = 24 * 3600
 
 
-class Message(msgspec.Struct):
+class InboxMessage(msgspec.Struct):
     """A message as the page shows it. The HTML of an email is stored apart."""
 
     id: str
@@ -24,7 +24,7 @@ class Message(msgspec.Struct):
     subject: str | None = None
 
 
-_decode = msgspec.json.Decoder(Message).decode
+_decode = msgspec.json.Decoder(InboxMessage).decode
 
 
 class InboxStore:
@@ -37,7 +37,7 @@ class InboxStore:
     async def add(self, message: OutgoingMessage) -> None:
         """Add a message and remove the oldest ones beyond the bound."""
         email = message.email
-        kept = Message(
+        kept = InboxMessage(
             id=message.message_id,
             channel="sms" if email is None else "email",
             to=message.to,
@@ -56,7 +56,7 @@ class InboxStore:
         except RedisUnavailable as error:
             self._log.warn("the inbox could not keep a message", reason=str(error))
 
-    async def messages(self) -> list[Message]:
+    async def messages(self) -> list[InboxMessage]:
         """Return the messages, newest first. Raises RedisUnavailable."""
         return [_decode(each) for each in await self._redis.call("LRANGE", _KEY, 0, MAX_MESSAGES - 1)]
 

@@ -24,7 +24,7 @@ from auth1.identifiers import stored_identifier
 from auth1.messaging import store
 from auth1.messaging.dispatcher import Messenger
 from auth1.messaging.providers.protocol import OutgoingMessage
-from auth1.messaging.store import ChargeNotice, Claimed, Delivery
+from auth1.messaging.store import ChargeNotice, ClaimedMessage, Delivery
 
 INTERVAL_S = 2.0
 BATCH = 20
@@ -34,7 +34,7 @@ MAX_BATCHES = 50  # per run
 RETURN_S = 10.0  # after an outage, other workers return their uncertain messages before any is settled as lost
 CONTEXT = EventContext("auth1")
 
-Render = Callable[[Claimed], OutgoingMessage | None]  # None: the code or the link of the message has ended
+Render = Callable[[ClaimedMessage], OutgoingMessage | None]  # None: the code or the link of the message has ended
 
 
 class Outbox:
@@ -117,7 +117,7 @@ class Outbox:
         # In parallel, so that all finish before their claims expire even if every provider hangs.
         await asyncio.gather(*(self._send(message) for message in claimed))
 
-    async def _send(self, message: Claimed) -> None:
+    async def _send(self, message: ClaimedMessage) -> None:
         outgoing = self._render(message)
         if outgoing is None:
             return await self._drop(message, "code_ended")
@@ -135,7 +135,7 @@ class Outbox:
         if delivery.give_back and delivery.state == "failed":
             self._take_back(message)
 
-    async def _charge_notice(self, message: Claimed, segments: int | None) -> None:
+    async def _charge_notice(self, message: ClaimedMessage, segments: int | None) -> None:
         country, cost = None, 0
         if segments is not None:
             country = stored_identifier("phone", message.identifier).country
@@ -143,7 +143,7 @@ class Outbox:
         charge = ChargeNotice(message.tenant_id, message.message_id, country, segments, cost)
         await store.charge_notice(self._postgres, charge)
 
-    async def _drop(self, message: Claimed, error: str) -> None:
+    async def _drop(self, message: ClaimedMessage, error: str) -> None:
         """Mark a message as failed without sending it."""
         delivery = Delivery(
             tenant_id=message.tenant_id,
@@ -164,7 +164,7 @@ class Outbox:
         if delivery.give_back:
             self._take_back(message)
 
-    def _take_back(self, message: Claimed) -> None:
+    def _take_back(self, message: ClaimedMessage) -> None:
         """Take back the exposure of a message that was not sent, unless a right code has removed it already."""
         is_exposed = message.channel == "sms" and message.challenge_status in ("open", "exhausted")
         if not is_exposed or message.tenant_id.endswith(":test"):

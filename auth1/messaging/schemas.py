@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from auth1.core.http.pagination import PageQuery
-from auth1.core.http.query import Query
+from auth1.core.http.query import QueryParams
 from auth1.core.ids import ChallengeId
 from auth1.core.schemas import Out
 from auth1.core.timestamps import Timestamp
@@ -37,7 +37,7 @@ class MessageQuery(PageQuery):
     challenge_id: ChallengeId | None = None
 
 
-class StatisticsQuery(Query):
+class StatisticsQuery(QueryParams):
     """The messages to aggregate, and the group."""
 
     since: Annotated[Timestamp | None, msgspec.Meta(description="Start; a day before `until` by default.")] = None

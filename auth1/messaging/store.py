@@ -75,7 +75,7 @@ class _DeliveryResult(NamedTuple):
     events: str | None
 
 
-class Claimed(NamedTuple):
+class ClaimedMessage(NamedTuple):
     """A message of the outbox. Without a box its code has expired, and it is not sent."""
 
     settings: str  # of its tenant, as stored
@@ -168,7 +168,7 @@ class _SettledRow(NamedTuple):
     events: str | None
 
 
-class Settled(NamedTuple):
+class SettledMessages(NamedTuple):
     """The number of rows that a statement of the outbox settled, and their events."""
 
     rows: int
@@ -192,7 +192,7 @@ _RECORD = Batched(
 )
 _RECORD_REPORT = _QUERIES.statement("record_report", _ReportRow, RecordedEvents)
 _FIND_EVENT = _QUERIES.statement("find_event", _EventKey, RecordedEvents)
-_CLAIM_MESSAGES = _QUERIES.statement("claim_messages", _ClaimMessages, Claimed)
+_CLAIM_MESSAGES = _QUERIES.statement("claim_messages", _ClaimMessages, ClaimedMessage)
 _SCHEDULE_MESSAGES = _QUERIES.statement("schedule_messages", _MaxRows, _SettledRow)
 _RETRY_MESSAGES = _QUERIES.statement("retry_messages", _RetryMessages, _SettledRow)
 _DEFER_MESSAGE = _QUERIES.statement("defer_message", _DeferMessage, NoParams)
@@ -252,7 +252,7 @@ async def record_delivery_report(
 
 async def claim_messages(
     postgres: Postgres, providers: list[str], channel: str, sandbox: bool, limit: int
-) -> list[Claimed]:
+) -> list[ClaimedMessage]:
     """Claim messages that were provably not handed to any provider."""
     return await postgres.rows(_CLAIM_MESSAGES, _ClaimMessages(providers, channel, sandbox, limit))
 
@@ -262,7 +262,7 @@ async def schedule_messages(postgres: Postgres, limit: int) -> int:
     return _settled(await postgres.row(_SCHEDULE_MESSAGES, _MaxRows(limit))).rows
 
 
-async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> Settled:
+async def retry_messages(postgres: Postgres, providers: list[str], limit: int) -> SettledMessages:
     """Queue a retry of each message that is due."""
     message_ids, event_ids = ([new_id(prefix) for _ in range(limit)] for prefix in ("msg", "evt"))
     return _settled(await postgres.row(_RETRY_MESSAGES, _RetryMessages(message_ids, event_ids, providers)))
@@ -273,12 +273,12 @@ async def charge_notice(postgres: Postgres, charge: ChargeNotice) -> None:
     await postgres.row(_CHARGE_NOTICE, charge)
 
 
-async def mark_lost_unknown(postgres: Postgres, limit: int) -> Settled:
+async def mark_lost_unknown(postgres: Postgres, limit: int) -> SettledMessages:
     """Mark messages of crashed processes as unknown."""
     return _settled(await postgres.row(_SETTLE_LOST, _event_ids(limit)))
 
 
-async def expire_unreported(postgres: Postgres, limit: int) -> Settled:
+async def expire_unreported(postgres: Postgres, limit: int) -> SettledMessages:
     """Mark messages as unknown when their code expired without a delivery report."""
     return _settled(await postgres.row(_SETTLE_UNREPORTED, _event_ids(limit)))
 
@@ -287,5 +287,5 @@ def _event_ids(limit: int) -> _EventIds:
     return _EventIds([new_id("evt") for _ in range(limit)])
 
 
-def _settled(row: _SettledRow | None) -> Settled:
-    return Settled(row.settled, read_events(row.events)) if row else Settled(0, [])
+def _settled(row: _SettledRow | None) -> SettledMessages:
+    return SettledMessages(row.settled, read_events(row.events)) if row else SettledMessages(0, [])

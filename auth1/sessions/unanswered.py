@@ -25,27 +25,27 @@ _KEEP = Script.load("unanswered_keep", {"MAX_IDS": MAX_IDS, "MAX_CODES": MAX_COD
 _FIND = Script.load("unanswered_find", {"MAX_TRIED": MAX_TRIED})
 
 
-class LoginKey(NamedTuple):
+class UnansweredKey(NamedTuple):
     """The key of a login: the identifier's, and the MAC of the code."""
 
     identifier: str
     code: str
 
 
-def login_key(keyring: Keyring, tenant_id: str, identifier: str, code_mac: bytes) -> LoginKey:
+def login_key(keyring: Keyring, tenant_id: str, identifier: str, code_mac: bytes) -> UnansweredKey:
     """Return the key of a login by a code. It reveals neither the identifier nor the code."""
     mac = keyring.macs("unanswered-login", identifier.encode())[0]
-    return LoginKey(f"unanswered:{{{tenant_id}}}:{mac.hex()}", code_mac.hex())
+    return UnansweredKey(f"unanswered:{{{tenant_id}}}:{mac.hex()}", code_mac.hex())
 
 
 class _Memory:
     """The logins of this process that Redis has not confirmed, and until when any of its logins may be repeated."""
 
     def __init__(self) -> None:
-        self.unwritten: dict[LoginKey, tuple[list[str], float]] = {}  # ids and the end of their time
+        self.unwritten: dict[UnansweredKey, tuple[list[str], float]] = {}  # ids and the end of their time
         self.until = 0.0
 
-    def add(self, key: LoginKey, event_ids: Sequence[str]) -> None:
+    def add(self, key: UnansweredKey, event_ids: Sequence[str]) -> None:
         earlier, _ = self.unwritten.get(key, ([], 0.0))
         if not earlier and len(self.unwritten) >= MAX_UNWRITTEN:
             del self.unwritten[next(iter(self.unwritten))]
@@ -56,7 +56,7 @@ class _Memory:
 _memories: WeakKeyDictionary[Redis, _Memory] = WeakKeyDictionary()
 
 
-async def keep(redis: Redis, key: LoginKey, event_ids: Sequence[str]) -> None:
+async def keep(redis: Redis, key: UnansweredKey, event_ids: Sequence[str]) -> None:
     """Keep the ids of the events that a login without an answer would have recorded; `flush` retries a failure."""
     memory = _memories.setdefault(redis, _Memory())
     memory.add(key, event_ids)
@@ -71,7 +71,7 @@ async def flush(redis: Redis) -> None:
                 return
 
 
-async def find(redis: Redis, key: LoginKey) -> list[str]:
+async def find(redis: Redis, key: UnansweredKey) -> list[str]:
     """Return the ids that are kept for a login. Raises Unavailable where this process lost logins and Redis, too."""
     memory = _memories.get(redis)
     try:
@@ -85,7 +85,7 @@ async def find(redis: Redis, key: LoginKey) -> list[str]:
     return kept.decode().split() if isinstance(kept, bytes) else []
 
 
-async def _write(redis: Redis, memory: _Memory, key: LoginKey) -> bool:
+async def _write(redis: Redis, memory: _Memory, key: UnansweredKey) -> bool:
     """Write a login, and forget it when Redis confirms; return whether nothing of it is left to write.
 
     Ids that are written twice do no harm, because a session is claimed once.

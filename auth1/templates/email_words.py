@@ -9,18 +9,18 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from auth1.templates.locales import FALLBACK, candidates
-from auth1.templates.placeholders import Rules, Template, TemplateError, parse
+from auth1.templates.placeholders import Template, TemplateError, TemplateRules, parse
 from auth1.templates.schemas import Branding, EmailText, Purpose
 from auth1.templates.strings import STRINGS, EmailStrings
 
 RULES = {
-    "subject": Rules(120, "at most once"),
-    "link": Rules(320, "never"),
-    "button": Rules(60, "never"),
-    "paste": Rules(160, "never"),
-    "code": Rules(320, "never"),
-    "expiry": Rules(160, "never"),
-    "footer": Rules(320, "never"),
+    "subject": TemplateRules(120, "at most once"),
+    "link": TemplateRules(320, "never"),
+    "button": TemplateRules(60, "never"),
+    "paste": TemplateRules(160, "never"),
+    "code": TemplateRules(320, "never"),
+    "expiry": TemplateRules(160, "never"),
+    "footer": TemplateRules(320, "never"),
 }
 ADD_RULES = {"add_subject": RULES["subject"], "add_code": RULES["code"]}
 

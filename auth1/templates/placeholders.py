@@ -23,14 +23,14 @@ class TemplateError(ValueError):
     """An invalid template. The message says what to change."""
 
 
-class Rules(NamedTuple):
+class TemplateRules(NamedTuple):
     """The maximum length of a template, and how often it contains the code."""
 
     max_length: int
     code: Literal["once", "at most once", "never"]
 
 
-SMS = Rules(320, "once")  # two segments, before brand and code are filled in
+SMS = TemplateRules(320, "once")  # two segments, before brand and code are filled in
 
 
 class Template(NamedTuple):
@@ -49,7 +49,7 @@ class Template(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def parse(text: str, rules: Rules = SMS) -> Template:
+def parse(text: str, rules: TemplateRules = SMS) -> Template:
     """Parse a template. Raises TemplateError."""
     if not 1 <= len(text) <= rules.max_length:
         raise TemplateError(f"Must have 1 to {rules.max_length} characters.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from auth1.core.http.query import Query
+from auth1.core.http.query import QueryParams
 from auth1.core.http.request import CSV, NDJSON, Request, Stream, Upload
 from auth1.errors import PayloadTooLarge
 from auth1.services import Services
@@ -18,7 +18,7 @@ MAX_LINES = 50_000  # of one upload: the response names every rejected line
 _FORMATS: dict[str, exporter.Format] = {NDJSON: "ndjson", CSV: "csv"}
 
 
-class ExportQuery(Query):
+class ExportQuery(QueryParams):
     """The query of an export."""
 
     format: Annotated[exporter.Format, msgspec.Meta(description="Format of the lines.")] = "ndjson"
@@ -33,7 +33,7 @@ class ExportQuery(Query):
     ] = ""
 
 
-class ImportQuery(Query, rename={"product": "from"}):
+class ImportQuery(QueryParams, rename={"product": "from"}):
     """The query of an import."""
 
     map: Annotated[

@@ -40,7 +40,7 @@ REFUSED = (
 )
 
 
-class Entry(NamedTuple):
+class ValidRow(NamedTuple):
     """A valid row, its first and last line, and how many lines it spans."""
 
     line: int
@@ -96,7 +96,7 @@ async def import_users(
 ) -> Imported:
     """Import all lines and call `on_batch` after each batch. Raises Unavailable when the database stays unavailable."""
     total, part = Imported(), Imported()
-    batch: list[Entry] = []
+    batch: list[ValidRow] = []
     size = 0
 
     async def settle(line: int) -> None:
@@ -132,7 +132,7 @@ async def import_users(
     return total
 
 
-def _read(line: Line, options: Options, part: Imported) -> Entry | None:
+def _read(line: Line, options: Options, part: Imported) -> ValidRow | None:
     """Count a line, and return its user if it has one. A row that is rejected counts with all lines that it spans."""
     if line.number < options.first_line or (line.row is None and not line.error):
         part.read += 1
@@ -142,7 +142,7 @@ def _read(line: Line, options: Options, part: Imported) -> Entry | None:
         if line.row is not None:
             row = validate.check(line.row, options.fields, trust_unverified=options.trust_unverified)
             part.read += 1
-            return Entry(line.number, row, line.last, line.lines)
+            return ValidRow(line.number, row, line.last, line.lines)
         reject = Reject(line.number, line.error)
     except ApiError as error:
         reject = Reject(line.number, _reason(error))
@@ -166,7 +166,7 @@ async def _record(app: Services, manager: TenantAdmin, total: Imported) -> None:
     log_events(app.log, events)
 
 
-async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
+async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> Imported:
     """Import a batch; halve one that the database rejects, down to the row that is the cause."""
     if not batch:
         return Imported()
@@ -184,7 +184,7 @@ async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entr
     return result
 
 
-async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
+async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> Imported:
     """Retry while the database is unavailable or others update the same rows.
 
     The ids stay the same, so that a retry recognises what a lost commit has created.
@@ -204,11 +204,11 @@ async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[Entr
             await asyncio.sleep(delays.pop(0))
 
 
-async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Entry]) -> Imported:
+async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> Imported:
     return await postgres.in_transaction(partial(_import_rows, tenant_id, batch))
 
 
-async def _import_rows(tenant_id: str, batch: Sequence[Entry], transaction: Transaction) -> Imported:
+async def _import_rows(tenant_id: str, batch: Sequence[ValidRow], transaction: Transaction) -> Imported:
     result = Imported()
     created: list[Row] = []
     owners = await store.find_owners(transaction, tenant_id, [entry.row for entry in batch])
@@ -242,7 +242,7 @@ def _is_known(owners: store.Owners, row: Row, users: set[str]) -> bool:
     return bool(users) and (not phones or any(phone in owners.of_identifiers for phone in phones))
 
 
-def _reject(result: Imported, entry: Entry, reason: str) -> None:
+def _reject(result: Imported, entry: ValidRow, reason: str) -> None:
     """Reject a row with all lines that it spans."""
     reject = Reject(entry.line, reason)
     if entry.lines > 1:

@@ -110,7 +110,7 @@ def _metadata(text: str) -> str:
     return metadata.check("metadata", like).decode()
 
 
-def _cursor(found: store.Found) -> str:
+def _cursor(found: store.PrefixMatch) -> str:
     return base64.urlsafe_b64encode(f"{found.kind}{found.text}".encode()).decode().rstrip("=")
 
 

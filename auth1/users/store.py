@@ -49,8 +49,8 @@ class Owners(NamedTuple):
     external_ids: dict[str, str | None]
 
 
-class Found(NamedTuple):
-    """The position of a prefix match: the text, and whether it is an external id."""
+class PrefixMatch(NamedTuple):
+    """A prefix match: its text, and whether it is an external id."""
 
     text: str
     kind: int
@@ -73,7 +73,7 @@ class Changes(NamedTuple):
         return names + (["user_metadata"] if self.user_metadata is not None else [])
 
 
-class Changed(NamedTuple):
+class ChangedUser(NamedTuple):
     """A committed change: its events, the ended sessions, and the live sessions of the changed user."""
 
     events: list[RecordedEvent]
@@ -122,14 +122,14 @@ async def find_by_external_id(postgres: Postgres, tenant_id: str, external_id: s
 
 async def find_by_prefix(
     postgres: Postgres, tenant_id: str, identifier: str, external_id: str, after: tuple[str, int], limit: int
-) -> list[Found]:
+) -> list[PrefixMatch]:
     """Return users by a prefix of phone, email or external id, each once, in the order of the matches."""
     last = "\U0010ffff"  # above every character that may be in one of them
     ranges = (identifier, identifier + last, external_id, external_id + last)
     rows = await postgres.rows(
         statements.FIND_USERS_BY_PREFIX, statements.FindUsersByPrefix(tenant_id, *ranges, *after, limit)
     )
-    return [Found(*row) for row in rows]
+    return [PrefixMatch(*row) for row in rows]
 
 
 async def find_by_metadata(postgres: Postgres, tenant_id: str, wanted: str, before: str, limit: int) -> list[str]:
@@ -195,10 +195,10 @@ async def create_users(
 
 async def update_user(
     postgres: Postgres, tenant_id: str, user_id: str, changes: Changes, context: EventContext
-) -> Changed:
+) -> ChangedUser:
     """Change a user under its lock. Raises NotFound, Conflict, ValidationFailed."""
 
-    async def work(transaction: Transaction) -> Changed:
+    async def work(transaction: Transaction) -> ChangedUser:
         gets, loses = await _lock_identifiers(transaction, tenant_id, user_id, changes)
         user = await transaction.row(statements.LOCK_USER, UserKey(tenant_id, user_id))
         if user is None:
@@ -222,7 +222,7 @@ async def update_user(
                 await _end_sessions(transaction, tenant_id, user_id, context=context, reason=IDENTIFIER_CHANGED)
             ).sessions
         live = await transaction.rows(statements.LIST_LIVE_SESSIONS, UserKey(tenant_id, user_id))
-        return Changed(read_events(updated.events if updated else None), ended, [row.id for row in live])
+        return ChangedUser(read_events(updated.events if updated else None), ended, [row.id for row in live])
 
     try:
         return await postgres.in_transaction(work)
@@ -257,17 +257,17 @@ async def _lock_identifiers(
 
 async def ban_user(
     postgres: Postgres, tenant_id: str, user_id: str, until: datetime | None, reason: str | None, context: EventContext
-) -> Changed | None:
+) -> ChangedUser | None:
     """Ban a user, and end its sessions in a second statement, which sees the sessions of concurrent logins."""
 
-    async def work(transaction: Transaction) -> Changed | None:
+    async def work(transaction: Transaction) -> ChangedUser | None:
         row = await transaction.row(
             statements.BAN_USER, statements.BanUser(tenant_id, user_id, until, reason, new_id("evt"), *context)
         )
         if row is None:
             return None
         ended = await _end_sessions(transaction, tenant_id, user_id, context=context, reason=BANNED)
-        return Changed(read_events(row.events), ended.sessions, [])
+        return ChangedUser(read_events(row.events), ended.sessions, [])
 
     return await postgres.in_transaction(work)
 

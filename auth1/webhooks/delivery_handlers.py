@@ -11,7 +11,7 @@ from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.webhooks import delivery_store, store
 from auth1.webhooks.delivery.body import test_body
-from auth1.webhooks.delivery_store import Changed, Range
+from auth1.webhooks.delivery_store import ChangedDeliveries, Range
 from auth1.webhooks.handlers import webhook_key
 from auth1.webhooks.schemas import (
     CancelIn,
@@ -91,5 +91,5 @@ async def _find_key(app: Services, request: Request[TenantAdmin]) -> DeliveryKey
     return await delivery_store.find_key(app.postgres, key, request.parameters["delivery_id"])
 
 
-def _out(changed: Changed) -> DeliveriesOut:
+def _out(changed: ChangedDeliveries) -> DeliveriesOut:
     return DeliveriesOut(changed.deliveries, changed.has_more)

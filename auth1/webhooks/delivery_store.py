@@ -28,7 +28,7 @@ class Range(NamedTuple):
     until: datetime | None
 
 
-class Changed(NamedTuple):
+class ChangedDeliveries(NamedTuple):
     """The number of changed deliveries, and whether there are more."""
 
     deliveries: int
@@ -92,7 +92,7 @@ async def replay_delivery(postgres: Postgres, key: DeliveryKey) -> None:
     await postgres.in_transaction(work)
 
 
-async def replay_deliveries(postgres: Postgres, key: WebhookKey, state: State, within: Range) -> Changed:
+async def replay_deliveries(postgres: Postgres, key: WebhookKey, state: State, within: Range) -> ChangedDeliveries:
     """Replay ended deliveries of a state, oldest first, at a limited rate. Raises NotFound.
 
     Each step commits. A request that is repeated after a failure continues, because replayed deliveries are pending.
@@ -107,11 +107,11 @@ async def replay_deliveries(postgres: Postgres, key: WebhookKey, state: State, w
     for _ in range(MAX_STEPS):
         done = await postgres.in_transaction(step)
         if done is None or done.last is None:
-            return Changed(total, has_more=False)
+            return ChangedDeliveries(total, has_more=False)
         total, after = total + done.deliveries, done.last
         if done.chosen < STEP:
-            return Changed(total, has_more=False)
-    return Changed(total, has_more=True)
+            return ChangedDeliveries(total, has_more=False)
+    return ChangedDeliveries(total, has_more=True)
 
 
 async def cancel_delivery(postgres: Postgres, key: DeliveryKey) -> None:
@@ -131,7 +131,7 @@ async def cancel_delivery(postgres: Postgres, key: DeliveryKey) -> None:
     await postgres.in_transaction(work)
 
 
-async def cancel_deliveries(postgres: Postgres, key: WebhookKey, within: Range) -> Changed:
+async def cancel_deliveries(postgres: Postgres, key: WebhookKey, within: Range) -> ChangedDeliveries:
     """Cancel pending deliveries, except those with a call under way. Raises NotFound."""
     total = 0
 
@@ -144,8 +144,8 @@ async def cancel_deliveries(postgres: Postgres, key: WebhookKey, within: Range) 
         count = await postgres.in_transaction(step)
         total += count
         if count < STEP:
-            return Changed(total, has_more=False)
-    return Changed(total, has_more=True)
+            return ChangedDeliveries(total, has_more=False)
+    return ChangedDeliveries(total, has_more=True)
 
 
 async def insert_test(postgres: Postgres, key: WebhookKey, event_id: str, body: str) -> None:

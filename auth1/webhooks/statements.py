@@ -45,7 +45,7 @@ class DeliveryKey(NamedTuple):
     event_id: str
 
 
-class Delivery(NamedTuple):
+class DeliveryRow(NamedTuple):
     """A delivery with its last call, if there is one."""
 
     event_id: str
@@ -157,10 +157,10 @@ class NewTest(NamedTuple):
     body: str
 
 
-LIST = _QUERIES.statement("list_deliveries", ListDeliveries, Delivery)
+LIST = _QUERIES.statement("list_deliveries", ListDeliveries, DeliveryRow)
 LOOKED = _QUERIES.statement("last_delivery_looked_at", Looked, EventId)
 CANDIDATES = _QUERIES.statement("list_candidates", Candidates, EventId)
-FIND = _QUERIES.statement("find_delivery", DeliveryKey, Delivery)
+FIND = _QUERIES.statement("find_delivery", DeliveryKey, DeliveryRow)
 CONTENT = _QUERIES.statement("find_content", DeliveryKey, Content)
 CALLS = _QUERIES.statement("list_attempts", Calls, CallOut)
 LOCK = _QUERIES.statement("lock_webhook", WebhookKey, IsEnabled)

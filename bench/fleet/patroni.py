@@ -21,7 +21,7 @@ import yaml
 
 from auth1.dev.launch import UNPRIVILEGED_UID
 from auth1.dev.processes import HOST, ask, children, free_port, launch, send, wait_until
-from auth1.dev.server import Server, ServerError, ServerNotFound
+from auth1.dev.server import LocalServer, ServerError, ServerNotFound
 from bench.accounts import ROOT
 
 NODES = 3
@@ -40,7 +40,7 @@ def find(program: str) -> str:
     return found
 
 
-class Etcd(Server):
+class Etcd(LocalServer):
     """One member of etcd; production has three."""
 
     name = "etcd"
@@ -58,7 +58,7 @@ class Etcd(Server):
         return b'"true"' in ask(port, b"GET /health HTTP/1.0\r\n\r\n", b'"true"')
 
 
-class Node(Server):
+class Node(LocalServer):
     """Patroni and its PostgreSQL. `port` is that of Patroni's REST API."""
 
     name = "Patroni"
@@ -152,7 +152,7 @@ class Node(Server):
         return b"HTTP/" in ask(port, b"GET /liveness HTTP/1.0\r\n\r\n", b"\r\n")
 
 
-class HAProxy(Server):
+class HAProxy(LocalServer):
     """HAProxy in front of the nodes."""
 
     name = "HAProxy"

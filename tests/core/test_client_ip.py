@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from auth1.core.http.client_ip import WARN_EVERY_S, Client, ClientFinder, parse_hop
+from auth1.core.http.client_ip import WARN_EVERY_S, ClientAddress, ClientFinder, parse_hop
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
@@ -74,7 +74,7 @@ def test_entry_without_an_address_is_not_read(entry: str) -> None:
 def test_trusted_proxy_names_the_client(
     finder: ClientFinder, log: Any, headers: dict[bytes, list[bytes]], address: str
 ) -> None:
-    assert finder.find("10.0.0.1", headers) == Client(address, is_certain=True)
+    assert finder.find("10.0.0.1", headers) == ClientAddress(address, is_certain=True)
     assert log.texts == []
 
 
@@ -94,7 +94,7 @@ def test_unreadable_entry_of_a_trusted_proxy_is_logged_once_a_minute(
     now = 1000.0
     monkeypatch.setattr("auth1.core.http.client_ip.time.monotonic", lambda: now)
     for _ in range(3):
-        assert finder.find("10.0.0.1", headers) == Client("10.0.0.1", is_certain=False)
+        assert finder.find("10.0.0.1", headers) == ClientAddress("10.0.0.1", is_certain=False)
     now += WARN_EVERY_S
 
     finder.find("10.0.0.1", headers)
@@ -104,13 +104,13 @@ def test_unreadable_entry_of_a_trusted_proxy_is_logged_once_a_minute(
 
 
 def test_forwarding_header_of_an_untrusted_peer_is_ignored(finder: ClientFinder, log: Any) -> None:
-    assert finder.find("8.8.8.8", {b"x-forwarded-for": [b"1.2.3.4"]}) == Client("8.8.8.8", is_certain=False)
+    assert finder.find("8.8.8.8", {b"x-forwarded-for": [b"1.2.3.4"]}) == ClientAddress("8.8.8.8", is_certain=False)
     assert log.texts == []
-    assert finder.find("192.168.0.1", {b"x-real-ip": [b"1.2.3.4"]}) == Client("192.168.0.1", is_certain=False)
+    assert finder.find("192.168.0.1", {b"x-real-ip": [b"1.2.3.4"]}) == ClientAddress("192.168.0.1", is_certain=False)
     assert len(log.texts) == 1
-    assert finder.find("192.168.0.1", {}) == Client("192.168.0.1", is_certain=True)
+    assert finder.find("192.168.0.1", {}) == ClientAddress("192.168.0.1", is_certain=True)
 
 
 def test_unix_socket_is_trusted(finder: ClientFinder) -> None:
-    assert finder.find("", {b"x-forwarded-for": [b"192.0.2.1"]}) == Client("192.0.2.1", is_certain=True)
-    assert finder.find("", {}) == Client("local", is_certain=True)
+    assert finder.find("", {b"x-forwarded-for": [b"192.0.2.1"]}) == ClientAddress("192.0.2.1", is_certain=True)
+    assert finder.find("", {}) == ClientAddress("local", is_certain=True)

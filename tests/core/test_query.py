@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from auth1.core.http.query import Query, read_query
+from auth1.core.http.query import QueryParams, read_query
 from auth1.core.timestamps import Timestamp
 from auth1.errors import BadRequest, ValidationFailed
 
 
-class Filter(Query):
+class Filter(QueryParams):
     """A query."""
 
     since: Timestamp | None = None

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from auth1.core.http.bodies import decode_json
-from auth1.core.http.query import Query
+from auth1.core.http.query import QueryParams
 from auth1.core.sentences import INVALID
 from auth1.errors import FieldError, ValidationFailed
 from auth1.routes import ROUTES
@@ -71,7 +71,7 @@ def test_validation_error_message_is_a_sentence(name: str, field: msgspec.struct
 def test_declared_structs_are_found() -> None:
     assert len(DECLARED) > 20
     assert TenantSettings in DECLARED
-    assert any(issubclass(struct, Query) for struct in DECLARED)
+    assert any(issubclass(struct, QueryParams) for struct in DECLARED)
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ import pytest
 from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import ask, children, wait_until
 from auth1.dev.redis import RedisServer, find_program
-from auth1.dev.server import AlreadyRunning, PortBusy, Server, ServerError, ServerNotFound
+from auth1.dev.server import AlreadyRunning, LocalServer, PortBusy, ServerError, ServerNotFound
 from tests.support.postgres_files import PostgresFiles
 
 Make = Callable[..., PostgresServer | RedisServer]
@@ -40,12 +40,12 @@ def postgres(postgres_files: PostgresFiles, tmp_path: Path) -> Iterator[Postgres
         yield server
 
 
-def works(server: Server) -> bool:
+def works(server: LocalServer) -> bool:
     """Return whether the server responds to its own protocol."""
     return server._answers(server.pid, server.port)
 
 
-def family(server: Server) -> list[int]:
+def family(server: LocalServer) -> list[int]:
     return [server.pid, *children(server.pid)]
 
 

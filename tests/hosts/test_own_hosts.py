@@ -13,7 +13,7 @@ import pytest
 from auth1.authn.own_hosts import COMMON_PATHS
 from auth1.challenges import magic_link, messages
 from auth1.core.crypto import s256
-from auth1.messaging.store import Claimed
+from auth1.messaging.store import ClaimedMessage
 from auth1.oauth.issuers import issuer_of
 from auth1.pages.forms import FIELD
 from auth1.tenants.settings import logo_path
@@ -275,11 +275,11 @@ async def test_links_of_emails_follow_the_canonical_host(canonical: Owner, other
 def test_queued_email_follows_the_canonical_host(host_api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(messages, "render_notice", lambda envelope, notice: seen.append(envelope.base_url))
-    fields: dict[str, Any] = dict.fromkeys(Claimed._fields)
+    fields: dict[str, Any] = dict.fromkeys(ClaimedMessage._fields)
     fields |= {"settings": "{}", "tenant_id": "tn_1", "notice": "x", "canonical_host": "login.example.com"}
 
     for host in ("login.example.com", None):
-        message = Claimed(**fields | {"canonical_host": host})
+        message = ClaimedMessage(**fields | {"canonical_host": host})
         messages.render_claimed(host_api.services.keyring, "https://auth.example.com", message)
 
     assert seen == ["https://login.example.com", "https://auth.example.com"]

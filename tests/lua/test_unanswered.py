@@ -9,7 +9,7 @@ import pytest
 
 from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.errors import Unavailable
-from auth1.sessions.unanswered import MAX_TRIED, LoginKey, find, flush, keep
+from auth1.sessions.unanswered import MAX_TRIED, UnansweredKey, find, flush, keep
 
 KEEP, FIND = "unanswered_keep", "unanswered_find"
 
@@ -48,11 +48,11 @@ def faults(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Faults:
     return Faults(redis, monkeypatch)
 
 
-def new_login() -> LoginKey:
-    return LoginKey(f"unanswered:{{{secrets.token_hex(8)}}}:00", secrets.token_hex(32))
+def new_login() -> UnansweredKey:
+    return UnansweredKey(f"unanswered:{{{secrets.token_hex(8)}}}:00", secrets.token_hex(32))
 
 
-def guess(login: LoginKey) -> LoginKey:
+def guess(login: UnansweredKey) -> UnansweredKey:
     """Return another code of the same identifier."""
     return login._replace(code=secrets.token_hex(32))
 

@@ -14,7 +14,7 @@ from auth1 import api_keys, errors
 from auth1.authn.guards import any_key, operator, public, tenant_admin
 from auth1.core.crypto import Keyring
 from auth1.core.http.pagination import PageQuery
-from auth1.core.http.query import Query
+from auth1.core.http.query import QueryParams
 from auth1.core.http.request import HTML, Request, Response
 from auth1.core.http.router import Route
 from auth1.core.schemas import In, Out
@@ -216,7 +216,7 @@ async def handle_without_docstring(app: Services, request: Request[None]) -> Pla
     return Plain("")
 
 
-async def handle_query(app: Services, request: Request[None], query: Query) -> Plain:
+async def handle_query(app: Services, request: Request[None], query: QueryParams) -> Plain:
     """Read a query."""
     return Plain("")
 

@@ -10,7 +10,7 @@ from subprocess import Popen
 
 from auth1.dev.postgres import READY_FOR_QUERY, USER, VERSION_3, PostgresServer
 from auth1.dev.processes import HOST, ask, launch
-from auth1.dev.server import Server
+from auth1.dev.server import LocalServer
 
 # Debian installs it where only root's PATH leads.
 PROGRAM = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
@@ -18,7 +18,7 @@ IS_MISSING = PROGRAM is None
 IS_WANTED = os.environ.get("AUTH1_TEST_PGBOUNCER") == "1"  # `just test-pgbouncer`
 
 
-class PgBouncer(Server):
+class PgBouncer(LocalServer):
     """PgBouncer for all databases of a server. Few connections, so that clients change them often."""
 
     name = "PgBouncer"

@@ -12,7 +12,7 @@ from standardwebhooks import WebhookVerificationError
 
 from auth1 import metrics
 from auth1.core.crypto import Keyring
-from auth1.core.outbound.connect import Connector, Route
+from auth1.core.outbound.connect import Connector, Destination
 from auth1.core.outbound.connection import Connection
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.http1 import ResponseParser
@@ -345,11 +345,11 @@ async def test_slow_connection_does_not_change_the_order(
     sent = await send(owner, 30)
     connect, connections = Connector.connect, 0
 
-    async def slow(self: Connector, route: Route, end: float) -> Connection:
+    async def slow(self: Connector, destination: Destination, end: float) -> Connection:
         nonlocal connections
         connections += 1
         await asyncio.sleep(0.05 if connections % 2 else 0)
-        return await connect(self, route, end)
+        return await connect(self, destination, end)
 
     monkeypatch.setattr(Connector, "connect", slow)
     await deliver(owner)
@@ -473,7 +473,7 @@ async def test_claims_of_a_crashed_worker_lapse(owner: Owner, receiver: Receiver
         for row in await leases.lease_endpoints(postgres, "lse_a", 0.3, max_rows=99, max_healthy=99, max_failing=99)
         if row.webhook_id == webhook["webhook_id"]
     ]
-    claim = leases.Claim(*leased[:2], "lse_a", 0.3, max_rows=2, max_again=0)
+    claim = leases.ClaimDeliveries(*leased[:2], "lse_a", 0.3, max_rows=2, max_again=0)
     assert len(await leases.claim_deliveries(postgres, claim)) == 2
     other = new_worker(owner)
     await other.run_once()

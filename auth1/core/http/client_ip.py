@@ -33,7 +33,7 @@ _HOP = re.compile(
 _FOR = re.compile(r"(?:^|;)\s*for=([^;]*)", re.IGNORECASE)
 
 
-class Client(NamedTuple):
+class ClientAddress(NamedTuple):
     """The client's address. `is_certain` is False when a forwarding header was sent and could not be used."""
 
     address: str
@@ -41,7 +41,7 @@ class Client(NamedTuple):
 
 
 class _Found(NamedTuple):
-    client: Client
+    client: ClientAddress
     warning: str = ""
 
 
@@ -56,10 +56,10 @@ class ClientFinder:
         self._trusted = trusted
         self._log = log
         self._next_warning: dict[str, float] = {}
-        self.direct: Callable[[str], Client] = lru_cache(maxsize=_CACHED)(self._direct)
+        self.direct: Callable[[str], ClientAddress] = lru_cache(maxsize=_CACHED)(self._direct)
         self._behind_proxy = lru_cache(maxsize=_CACHED)(self._find)
 
-    def find(self, peer: str, headers: Mapping[bytes, Sequence[bytes]]) -> Client:
+    def find(self, peer: str, headers: Mapping[bytes, Sequence[bytes]]) -> ClientAddress:
         """Return the right-most address that is not a trusted proxy; `peer` is the other end of the socket.
 
         X-Forwarded-For is read, or Forwarded (RFC 7239) without it. A unix socket has no address; only a local proxy
@@ -76,17 +76,17 @@ class ClientFinder:
             self._warn(found.warning, peer)
         return found.client
 
-    def _direct(self, peer: str) -> Client:
+    def _direct(self, peer: str) -> ClientAddress:
         """Return the client of a request without forwarding headers: the peer, trusted or not."""
         current = parse_address(peer)
-        return Client(str(current) if current is not None else "local", is_certain=True)
+        return ClientAddress(str(current) if current is not None else "local", is_certain=True)
 
     def _find(self, peer: str, forwarded_for: tuple[bytes, ...], forwarded: tuple[bytes, ...]) -> _Found:
         """Return the client of a request with a forwarding header."""
         current = parse_address(peer)
         if current is not None and not is_trusted(current, self._trusted):
             warning = "Ignoring forwarding headers from an untrusted peer; name it in TRUSTED_PROXIES"
-            return _Found(Client(str(current), is_certain=False), warning if current.is_private else "")
+            return _Found(ClientAddress(str(current), is_certain=False), warning if current.is_private else "")
         is_certain, warning = False, ""
         for hop in reversed(_hops(forwarded_for, forwarded)[-_MAX_HOPS:]):
             address = parse_hop(hop)
@@ -97,7 +97,7 @@ class ClientFinder:
             current, is_certain = address, True
             if not is_trusted(address, self._trusted):
                 break
-        return _Found(Client(str(current) if current is not None else "local", is_certain), warning)
+        return _Found(ClientAddress(str(current) if current is not None else "local", is_certain), warning)
 
     def _warn(self, message: str, peer: str) -> None:
         now = time.monotonic()

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from auth1.core.http.query import Query
+from auth1.core.http.query import QueryParams
 
 PAGE = 50
 MAX_PAGE = 200
@@ -46,7 +46,7 @@ class Paged:
         return shown, key(shown[-1]) if len(rows) > self.limit else None
 
 
-class PageQuery(Paged, Query):
+class PageQuery(Paged, QueryParams):
     """The query of a list."""
 
     limit: Limit = PAGE

@@ -19,8 +19,8 @@ _DATE = re.compile(r"[0-9]{4}-", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
-class Query(msgspec.Struct, forbid_unknown_fields=True):
-    """The query of a request. Unknown parameters are rejected, because a misspelled filter would match everything."""
+class QueryParams(msgspec.Struct, forbid_unknown_fields=True):
+    """The query parameters of a request. Unknown ones are rejected: a misspelled filter would match everything."""
 
 
 def read_query(query_string: bytes, kind: type[QueryT]) -> QueryT:

@@ -18,7 +18,7 @@ SHUTDOWN_S = 1.0  # how long a closed TLS connection waits for the peer's close_
 MAX_PROXY_RESPONSE_BYTES = 64 * 1024
 
 
-class Route(NamedTuple):
+class Destination(NamedTuple):
     """The destination of a connection. `connect_to` is an IP address that replaces the lookup of the host."""
 
     scheme: str
@@ -62,44 +62,44 @@ class Connector:
             headers.append((b"Proxy-Authorization", request.headers["authorization"].encode()))
         return headers
 
-    def forwards(self, route: Route) -> bool:
+    def forwards(self, destination: Destination) -> bool:
         """Return whether a proxy gets the whole URL, instead of opening a tunnel."""
-        return self._proxy is not None and route.scheme == "http" and route.connect_to is None
+        return self._proxy is not None and destination.scheme == "http" and destination.connect_to is None
 
-    async def connect(self, route: Route, deadline: float) -> Connection:
+    async def connect(self, destination: Destination, deadline: float) -> Connection:
         """Return a new connection that can carry a request. `deadline` is in the loop's time."""
         try:
             async with asyncio.timeout_at(deadline):
                 if self._proxy is not None:
-                    return await self._connect_through(self._proxy, route, deadline)
+                    return await self._connect_through(self._proxy, destination, deadline)
                 addresses = await find_addresses(
-                    route.host if route.connect_to is None else route.connect_to, route.port
+                    destination.host if destination.connect_to is None else destination.connect_to, destination.port
                 )
-                return await _connect(addresses, self._tls if route.scheme == "https" else None, route.host)
+                return await _connect(addresses, self._tls if destination.scheme == "https" else None, destination.host)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("Not connected in time; the request was not sent.") from error
         except (OSError, UnicodeError, ValueError) as error:  # the last two: invalid names of hosts
             raise httpx.ConnectError(f"Not connected: {error}; the request was not sent.") from error
 
-    async def _connect_through(self, proxy: httpx.Proxy, route: Route, deadline: float) -> Connection:
+    async def _connect_through(self, proxy: httpx.Proxy, destination: Destination, deadline: float) -> Connection:
         host = proxy.url.raw_host.decode()
         port = proxy.url.port or (443 if self._proxy_tls is not None else 80)
         connection = await _connect(await find_addresses(host, port), self._proxy_tls, host)
-        if self.forwards(route):
+        if self.forwards(destination):
             return connection
         try:
-            await self._open_tunnel(connection, route, deadline)
-            if route.scheme == "https":
-                await connection.start_tls(self._tls, route.host, SHUTDOWN_S)
+            await self._open_tunnel(connection, destination, deadline)
+            if destination.scheme == "https":
+                await connection.start_tls(self._tls, destination.host, SHUTDOWN_S)
         except BaseException:
             connection.abort()
             raise
         return connection
 
-    async def _open_tunnel(self, connection: Connection, route: Route, deadline: float) -> None:
+    async def _open_tunnel(self, connection: Connection, destination: Destination, deadline: float) -> None:
         """Send CONNECT (RFC 9110, section 9.3.6). Raises ProxyError."""
-        host = route.connect_to or route.host
-        target = f"[{host}]:{route.port}" if ":" in host else f"{host}:{route.port}"
+        host = destination.connect_to or destination.host
+        target = f"[{host}]:{destination.port}" if ":" in host else f"{host}:{destination.port}"
         data = write_head("CONNECT", target.encode(), [(b"Host", target.encode()), *self.proxy_headers])
         try:
             response = await connection.exchange("CONNECT", data, deadline, MAX_PROXY_RESPONSE_BYTES)

@@ -1,6 +1,6 @@
 """Kept connections, and the bound on requests at once.
 
-The most recently used connection of a route is taken first, so that the others expire; each operation is O(1).
+The most recently used connection of a destination is taken first, so that the others expire; each operation is O(1).
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import httpx
 
-from auth1.core.outbound.connect import Connector, Route
+from auth1.core.outbound.connect import Connector, Destination
 from auth1.core.outbound.connection import Connection
 
 CLOSE_S = 1.0
@@ -30,7 +30,7 @@ class Timing(NamedTuple):
 
 
 class Pool:
-    """At most `max_connections` requests and connections at once, over all routes; more requests wait in order."""
+    """At most `max_connections` requests and connections at once, to all destinations; more requests wait in order."""
 
     def __init__(self, connector: Connector, max_connections: int, max_waiting: int, keep_alive_s: float) -> None:
         self._connector = connector
@@ -39,13 +39,13 @@ class Pool:
         self._keep_alive_s = keep_alive_s
         self._requests = 0  # each holds a slot
         self._waiting: dict[asyncio.Future[bool], None] = {}  # for a slot, in order
-        self._idle: defaultdict[Route, dict[Connection, None]] = defaultdict(dict)  # newest last
-        self._expiry: dict[Connection, tuple[float, Route]] = {}  # of all idle ones, oldest first
+        self._idle: defaultdict[Destination, dict[Connection, None]] = defaultdict(dict)  # newest last
+        self._expiry: dict[Connection, tuple[float, Destination]] = {}  # of all idle ones, oldest first
         self._timer: asyncio.TimerHandle | None = None
         self._active: set[Connection] = set()
         self._is_closed = False
 
-    async def acquire(self, route: Route, timing: Timing) -> Connection:
+    async def acquire(self, destination: Destination, timing: Timing) -> Connection:
         """Return a connection for one request: a kept one, or a new one.
 
         Raises PoolTimeout, ConnectTimeout, ConnectError or ProxyError: the request was not sent.
@@ -55,14 +55,14 @@ class Pool:
         else:
             await self._wait_for_slot(timing.step_end("pool"))
         try:
-            connection = self._take_idle(route) or await self._open(route, timing)
+            connection = self._take_idle(destination) or await self._open(destination, timing)
         except BaseException:
             self._free_slot()
             raise
         self._active.add(connection)
         return connection
 
-    def release(self, route: Route, connection: Connection, is_reusable: bool) -> None:
+    def release(self, destination: Destination, connection: Connection, is_reusable: bool) -> None:
         """End a request: keep its connection for the next one, or close it."""
         self._free_slot()
         self._active.discard(connection)
@@ -71,8 +71,8 @@ class Pool:
             return
         loop = asyncio.get_running_loop()
         connection.on_end = self._forget
-        self._idle[route][connection] = None
-        self._expiry[connection] = (loop.time() + self._keep_alive_s, route)
+        self._idle[destination][connection] = None
+        self._expiry[connection] = (loop.time() + self._keep_alive_s, destination)
         if self._timer is None:
             self._timer = loop.call_later(self._keep_alive_s, self._close_expired)
 
@@ -93,12 +93,12 @@ class Pool:
         for connection in idle:
             connection.abort()
 
-    async def _open(self, route: Route, timing: Timing) -> Connection:
+    async def _open(self, destination: Destination, timing: Timing) -> Connection:
         if self._requests + len(self._expiry) > self._max_connections:
             oldest = next(iter(self._expiry))
             self._forget(oldest)
             oldest.close()
-        connection = await self._connector.connect(route, timing.step_end("connect"))
+        connection = await self._connector.connect(destination, timing.step_end("connect"))
         if self._is_closed:
             connection.abort()
             raise httpx.ConnectError("The transport is closed; the request was not sent.")
@@ -133,8 +133,8 @@ class Pool:
                 return
         self._requests -= 1
 
-    def _take_idle(self, route: Route) -> Connection | None:
-        while idle := self._idle.get(route):
+    def _take_idle(self, destination: Destination) -> Connection | None:
+        while idle := self._idle.get(destination):
             connection = next(reversed(idle))
             self._forget(connection)
             if connection.is_usable():
@@ -145,11 +145,11 @@ class Pool:
     def _forget(self, connection: Connection) -> None:
         """Remove an idle connection, because it is used, or has ended."""
         connection.on_end = None
-        _, route = self._expiry.pop(connection)
-        idle = self._idle[route]
+        _, destination = self._expiry.pop(connection)
+        idle = self._idle[destination]
         del idle[connection]
         if not idle:
-            del self._idle[route]
+            del self._idle[destination]
 
     def _close_expired(self) -> None:
         self._timer = None

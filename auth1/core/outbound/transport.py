@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from auth1.core.outbound.connect import Connector, Route, tls_context
+from auth1.core.outbound.connect import Connector, Destination, tls_context
 from auth1.core.outbound.connection import ResponseTooLarge
 from auth1.core.outbound.http1 import serialize
 from auth1.core.outbound.pool import Pool, Timing
@@ -87,12 +87,13 @@ class Transport(httpx.AsyncBaseTransport):
     async def _send(self, request: httpx.Request) -> httpx.Response:
         timeout = request.extensions.get("timeout") or {}
         deadline = asyncio.get_running_loop().time() + (timeout.get("read") or DEADLINE_S)
-        route = _route(request)
-        if self._connector.forwards(route):
+        destination = _destination(request)
+        if self._connector.forwards(destination):
             data = serialize(request, to_proxy=True, proxy_headers=self._connector.proxy_headers)
         else:
             data = serialize(request)
-        connection = await self._pool.acquire(route, Timing(deadline, timeout.get("pool"), timeout.get("connect")))
+        timing = Timing(deadline, timeout.get("pool"), timeout.get("connect"))
+        connection = await self._pool.acquire(destination, timing)
         is_reusable = False
         try:
             if (before_send := request.extensions.get(BEFORE_SEND)) is not None:
@@ -102,7 +103,7 @@ class Transport(httpx.AsyncBaseTransport):
             )
             is_reusable = response.is_reusable
         finally:
-            self._pool.release(route, connection, is_reusable)
+            self._pool.release(destination, connection, is_reusable)
         return httpx.Response(
             response.status,
             headers=response.headers,
@@ -124,7 +125,7 @@ async def _wait(before_send: Callable[[], Awaitable[None]], deadline: float) -> 
         raise httpx.ConnectTimeout("The request had to wait for too long; it was not sent.") from None
 
 
-def _route(request: httpx.Request) -> Route:
+def _destination(request: httpx.Request) -> Destination:
     """Return the destination of a request. Raises UnsupportedProtocol, LocalProtocolError."""
     url = request.url
     host = url.raw_host.decode("ascii")
@@ -133,7 +134,7 @@ def _route(request: httpx.Request) -> Route:
     address = request.extensions.get(CONNECT_TO)
     if address is not None and not _is_ip_address(address):
         raise httpx.LocalProtocolError("connect_to must be an IP address.")
-    return Route(url.scheme, host, url.port or _PORTS[url.scheme], address)
+    return Destination(url.scheme, host, url.port or _PORTS[url.scheme], address)
 
 
 def _is_ip_address(text: str) -> bool:

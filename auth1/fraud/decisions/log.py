@@ -16,7 +16,7 @@ from auth1.core.telemetry.log import Log
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, log_events, read_events
 from auth1.events.types import EventType
-from auth1.fraud.decisions.statements import DecisionResult, DecisionRow, MaxRows, Settled
+from auth1.fraud.decisions.statements import DecisionResult, DecisionRow, MaxRows, SettledCount
 from auth1.fraud.rules import Decision
 from auth1.services import Services
 
@@ -27,7 +27,7 @@ MAX_BATCHES = 50  # of outcomes in a round
 
 _QUERIES = Queries("decisions")
 _RECORD = Batched(function("record_decisions", DecisionRow, DecisionResult), id_fields=("decision_id",))
-_SETTLE = _QUERIES.statement("settle_outcomes", MaxRows, Settled)
+_SETTLE = _QUERIES.statement("settle_outcomes", MaxRows, SettledCount)
 
 
 class DecisionRecord(NamedTuple):

@@ -65,7 +65,7 @@ class MaxRows(NamedTuple):
     max_rows: int
 
 
-class Settled(NamedTuple):
+class SettledCount(NamedTuple):
     """The number of rows that were changed."""
 
     settled: int

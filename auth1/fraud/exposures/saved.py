@@ -41,7 +41,7 @@ class _Find(NamedTuple):
     max_blocks: int
 
 
-class Found(NamedTuple):
+class SavedState(NamedTuple):
     """A state that PostgreSQL has. `key`: the country, or the digits that the numbers of a block share."""
 
     scope: str
@@ -78,7 +78,7 @@ class _CountryDay(NamedTuple):
 
 
 _SAVE = _QUERIES.statement("save_exposures", _Rows, _Nothing)
-_FIND = _QUERIES.statement("find_exposures", _Find, Found)
+_FIND = _QUERIES.statement("find_exposures", _Find, SavedState)
 _FIND_LOADED = _QUERIES.statement("find_loaded_blocks", _FindLoaded, _LoadedBlock)
 _FIND_DAYS = _QUERIES.statement("find_country_days", _FindDays, _CountryDay)
 
@@ -130,7 +130,7 @@ class SavedStates:
                 raise
             metrics.EXPOSURES_SAVED.inc(len(batch))
 
-    async def find(self, tenant_id: str, now: float) -> list[Found]:
+    async def find(self, tenant_id: str, now: float) -> list[SavedState]:
         """Return the saved states of a tenant: wide ones, and its newest blocks. Raises Unavailable."""
         await self.save()
         blocks_since = (now or time.time()) - 2 * BLOCK_DECAY_S

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from auth1.messaging.providers.protocol import Failure, OutgoingMessage, SendError, SendResult
 
 if TYPE_CHECKING:
-    from auth1.messaging.providers.sns_client import Client
+    from auth1.messaging.providers.sns_client import SnsClient
 
 WARM_UP_S = 10.0
 WAIT_FOR_WARM_UP_S = 2.0  # with Twilio's 2 s and our own 1.5 s less than the 6 s of a request
@@ -33,8 +33,8 @@ class Sns:
         self._timeout_scale = timeout_scale
         self._region = region
         self._origination_number = origination_number
-        self._client: Client | None = None
-        self._warming: asyncio.Task[Client | SendError] | None = None
+        self._client: SnsClient | None = None
+        self._warming: asyncio.Task[SnsClient | SendError] | None = None
 
     async def warm_up(self) -> None:
         """Load aioboto3, find credentials and create the client, so that the first `send` is fast.
@@ -68,7 +68,7 @@ class Sns:
             attributes["AWS.MM.SMS.OriginationNumber" if sender.startswith("+") else "AWS.SNS.SMS.SenderID"] = sender
         return attributes
 
-    async def _warm(self) -> "Client":
+    async def _warm(self) -> "SnsClient":
         """Return the client, which one shared task creates; a cancelled caller does not cancel it."""
         if self._client is not None:
             return self._client
@@ -79,13 +79,13 @@ class Sns:
             raise SendError(made.failure, made.code, made.cause)
         return made
 
-    async def _make_client(self) -> "Client | SendError":
+    async def _make_client(self) -> "SnsClient | SendError":
         """Create the client; return a failure, because possibly no caller waits any more."""
         try:
             async with asyncio.timeout(WARM_UP_S * self._timeout_scale):
                 sns_client = await asyncio.to_thread(importlib.import_module, "auth1.messaging.providers.sns_client")
                 session = await asyncio.to_thread(sns_client.load, self._region)
-                client: Client = await sns_client.open_client(session, self._timeout_scale)
+                client: SnsClient = await sns_client.open_client(session, self._timeout_scale)
         except ImportError:
             return SendError(Failure.CONFIGURATION, "not_installed")
         except TimeoutError:

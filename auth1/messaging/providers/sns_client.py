@@ -36,7 +36,7 @@ _THROTTLED = frozenset(
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 
 
-class Client:
+class SnsClient:
     """An SNS client with credentials."""
 
     def __init__(self, client: Any, credentials: Any, resources: AsyncExitStack, deadline_s: float) -> None:
@@ -83,7 +83,7 @@ def load(region: str) -> Any:
     return session
 
 
-async def open_client(session: Any, timeout_scale: float = 1.0) -> Client:
+async def open_client(session: Any, timeout_scale: float = 1.0) -> SnsClient:
     """Return a client with credentials. Raises SendError."""
     with _failing_as_send_error():
         async with AsyncExitStack() as resources:
@@ -92,7 +92,7 @@ async def open_client(session: Any, timeout_scale: float = 1.0) -> Client:
                 raise SendError(Failure.CONFIGURATION, "no_credentials")
             await credentials.get_frozen_credentials()
             client = await resources.enter_async_context(session.client("sns", config=_config(timeout_scale)))
-            return Client(client, credentials, resources.pop_all(), DEADLINE_S * timeout_scale)
+            return SnsClient(client, credentials, resources.pop_all(), DEADLINE_S * timeout_scale)
 
 
 def _config(timeout_scale: float = 1.0, **more: object) -> AioConfig:

@@ -7,9 +7,9 @@ from string import Formatter
 import msgspec
 
 from auth1.templates.locales import is_tag
-from auth1.templates.placeholders import SMS, Rules, Template, parse
+from auth1.templates.placeholders import SMS, Template, TemplateRules, parse
 
-PHRASE = Rules(320, "never")
+PHRASE = TemplateRules(320, "never")
 _LOGIN_VALUES = {"brand", "client", "date", "destination", "digits", "name", "time"}
 
 
@@ -209,7 +209,7 @@ class Strings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pages: PageStrings
     login: LoginStrings
 
-    def template(self, text: str, minutes: int, rules: Rules = PHRASE) -> Template:
+    def template(self, text: str, minutes: int, rules: TemplateRules = PHRASE) -> Template:
         """Parse one of these texts for a number of minutes."""
         duration = self.duration.get(str(minutes)) or self.duration["other"]
         return parse(text.replace("{duration}", duration), rules)
@@ -231,7 +231,7 @@ def load(directory: Path) -> dict[str, Strings]:
     return languages
 
 
-def _texts(strings: Strings) -> Iterator[tuple[str, Rules]]:
+def _texts(strings: Strings) -> Iterator[tuple[str, TemplateRules]]:
     for group in (strings.sms, strings.email, strings.notices, strings.pages):
         rules = SMS if group is strings.sms else PHRASE
         for name in group.__struct_fields__:

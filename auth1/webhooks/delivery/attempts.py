@@ -9,7 +9,7 @@ from auth1.core.outbound.guarded import Answer, GuardedClient
 from auth1.core.standard_webhooks import sign
 from auth1.core.telemetry import tracing
 from auth1.core.telemetry.tracing import TraceContext
-from auth1.webhooks.delivery.leases import Claimed, Result, Verdict
+from auth1.webhooks.delivery.leases import CallResult, ClaimedDelivery, Verdict
 from auth1.webhooks.delivery.schedule import OVERLOADED, pause_in, read_retry_after, retry_in
 
 GONE = 410
@@ -23,7 +23,7 @@ class Call(NamedTuple):
     """A call to make; without `keys` none is sent."""
 
     url: str
-    delivery: Claimed
+    delivery: ClaimedDelivery
     body: bytes | None
     keys: Sequence[bytes]
     created_at: datetime | None  # of the event; null: a test
@@ -32,7 +32,7 @@ class Call(NamedTuple):
 
 async def make_call(
     client: GuardedClient, call: Call, timeout_s: float, before_send: Callable[[], Awaitable[None]] | None = None
-) -> Result:
+) -> CallResult:
     """Send a delivery once, after `before_send`, and return the result.
 
     It raises nothing but the cancellation of its task.
@@ -40,7 +40,7 @@ async def make_call(
     now = time.time()
     started_at = datetime.fromtimestamp(now, UTC)
     if call.body is None:
-        return Result(call.delivery, "failed", 0.0, started_at, None, EVENT_PURGED, 0, None, is_counted=False)
+        return CallResult(call.delivery, "failed", 0.0, started_at, None, EVENT_PURGED, 0, None, is_counted=False)
     if not call.keys:
         return _judge(call, started_at, Answer(None, 0), NO_SECRET)
     headers = {"content-type": _CONTENT_TYPE, **sign(call.keys, call.delivery.event_id, int(now), call.body)}
@@ -49,7 +49,7 @@ async def make_call(
     return _judge(call, started_at, answer, None if answer.is_success else answer.error or BAD_STATUS)
 
 
-def judge_endpoint(results: Sequence[Result], failures: int) -> Verdict:
+def judge_endpoint(results: Sequence[CallResult], failures: int) -> Verdict:
     """Return what results mean for their endpoint, in the order of their ends; `failures` in a row came before."""
     counted = [result for result in results if result.is_counted]
     successes = [index for index, result in enumerate(counted) if result.error is None]
@@ -69,10 +69,10 @@ def judge_endpoint(results: Sequence[Result], failures: int) -> Verdict:
     )
 
 
-def _judge(call: Call, started_at: datetime, answer: Answer, error: str | None) -> Result:
+def _judge(call: Call, started_at: datetime, answer: Answer, error: str | None) -> CallResult:
     retry_after_s = read_retry_after(answer.retry_after, datetime.now(UTC)) if error is not None else 0.0
     delay_s = retry_in(call.delivery.attempt, retry_after_s) if error is not None else None
-    return Result(
+    return CallResult(
         delivery=call.delivery,
         state="delivered" if error is None else "failed" if delay_s is None else "pending",
         retry_s=delay_s or 0.0,

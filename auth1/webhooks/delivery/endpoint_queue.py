@@ -22,7 +22,7 @@ from auth1.events.log import log_events
 from auth1.webhooks.delivery import leases
 from auth1.webhooks.delivery.attempts import Call, judge_endpoint, make_call
 from auth1.webhooks.delivery.call_slots import CallSlots
-from auth1.webhooks.delivery.leases import Claim, Claimed, ClaimedRow, Leased, Result
+from auth1.webhooks.delivery.leases import CallResult, ClaimDeliveries, ClaimedDelivery, ClaimedRow, Leased
 from auth1.webhooks.delivery.schedule import FAILING_FROM
 from auth1.webhooks.delivery.traces import find_traces
 from auth1.webhooks.delivery.turns import Turn
@@ -59,10 +59,10 @@ class EndpointQueue:
         self._leased = leased
         self._lease = lease
         self._loop = asyncio.get_running_loop()
-        self._calls: dict[asyncio.Task[Result], Call] = {}
+        self._calls: dict[asyncio.Task[CallResult], Call] = {}
         self._turns: list[Turn] = []  # of first attempts that have not left
-        self._results: list[Result] = []  # not recorded yet
-        self._unsent: list[Claimed] = []  # claimed, but not called to the end
+        self._results: list[CallResult] = []  # not recorded yet
+        self._unsent: list[ClaimedDelivery] = []  # claimed, but not called to the end
         self._url = ""
         self._failures = leased.failures
         self._window = FIRST_WINDOW
@@ -137,7 +137,7 @@ class EndpointQueue:
             return
         max_again = min(MAX_AGAIN, free - 1) if free > 1 else int(self._prefers_again)
         self._prefers_again = not self._prefers_again
-        claim = Claim(
+        claim = ClaimDeliveries(
             self._leased.tenant_id,
             self._leased.webhook_id,
             self._lease,
@@ -152,13 +152,13 @@ class EndpointQueue:
         for row in rows:
             if row.event_id is None or row.claimed_until is None:
                 continue
-            delivery = Claimed(row.event_id, row.claimed_until, row.attempts - row.attempts_before + 1)
+            delivery = ClaimedDelivery(row.event_id, row.claimed_until, row.attempts - row.attempts_before + 1)
             if self._stopping:
                 self._unsent.append(delivery)
             else:
                 self._start(row, delivery, traces.get(row.request_id or ""))
 
-    def _start(self, row: ClaimedRow, delivery: Claimed, trace: TraceContext | None) -> None:
+    def _start(self, row: ClaimedRow, delivery: ClaimedDelivery, trace: TraceContext | None) -> None:
         self._url = row.url
         keys = self._open(row.secret), self._open(row.previous_secret)
         call = Call(
@@ -251,7 +251,7 @@ class EndpointQueue:
             pass  # already logged; claims and lease lapse
 
 
-def _measure(call: Call, result: Result) -> None:
+def _measure(call: Call, result: CallResult) -> None:
     outcome = {"delivered": "delivered", "pending": "retried", "failed": "failed"}[result.state]
     metrics.WEBHOOK_ATTEMPTS[outcome].inc()
     metrics.WEBHOOK_CALL_DURATION.observe(result.ms / 1000)

@@ -42,7 +42,7 @@ class _Failures(NamedTuple):
     failures: int
 
 
-class Claim(NamedTuple):
+class ClaimDeliveries(NamedTuple):
     """A request for deliveries. `max_again` of `max_rows` are for later attempts while first ones wait."""
 
     tenant_id: str
@@ -65,7 +65,7 @@ class ClaimedRow(Content, frozen=True):
     claimed_until: datetime | None
 
 
-class Claimed(NamedTuple):
+class ClaimedDelivery(NamedTuple):
     """A claimed delivery. `until` identifies the claim; `attempt` counts from 1 since it was made or replayed."""
 
     event_id: str
@@ -73,10 +73,10 @@ class Claimed(NamedTuple):
     attempt: int
 
 
-class Result(NamedTuple):
+class CallResult(NamedTuple):
     """The result of a call: the next state of the delivery, and what the caller of the API sees."""
 
-    delivery: Claimed
+    delivery: ClaimedDelivery
     state: State
     retry_s: float  # until the next attempt, where the state is pending
     started_at: datetime
@@ -156,7 +156,7 @@ class Backlog(NamedTuple):
 
 _LEASE = _QUERIES.statement("lease_endpoints", _Lease, Leased)
 _RENEW = _QUERIES.statement("renew_lease", _Renew, _Failures)
-_CLAIM = _QUERIES.statement("claim_deliveries", Claim, ClaimedRow)
+_CLAIM = _QUERIES.statement("claim_deliveries", ClaimDeliveries, ClaimedRow)
 _RECORD = _QUERIES.statement("record_attempts", _Record, _Judged)
 _RELEASE_CLAIMS = _QUERIES.statement("release_claims", _ReleaseClaims, NoParams)
 _RELEASE = _QUERIES.statement("release_endpoint", _Release, NoParams)
@@ -176,13 +176,13 @@ async def renew_lease(postgres: Postgres, leased: Leased, lease: str, lease_s: f
     return await postgres.row(_RENEW, wanted) is not None
 
 
-async def claim_deliveries(postgres: Postgres, claim: Claim) -> list[ClaimedRow]:
+async def claim_deliveries(postgres: Postgres, claim: ClaimDeliveries) -> list[ClaimedRow]:
     """Claim deliveries that are due. No row: the endpoint gets no calls now. Raises Unavailable."""
     return await postgres.rows(_CLAIM, claim)
 
 
 async def record_results(
-    postgres: Postgres, leased: Leased, url: str, results: Sequence[Result], verdict: Verdict
+    postgres: Postgres, leased: Leased, url: str, results: Sequence[CallResult], verdict: Verdict
 ) -> tuple[int | None, list[RecordedEvent]]:
     """Record calls; return the failures in a row, None once the endpoint has changed, and events.
 
@@ -213,7 +213,7 @@ async def record_results(
     return (None, []) if row is None else (row.failures, read_events(row.events))
 
 
-async def release_claims(postgres: Postgres, leased: Leased, unsent: Sequence[Claimed]) -> None:
+async def release_claims(postgres: Postgres, leased: Leased, unsent: Sequence[ClaimedDelivery]) -> None:
     """Give back deliveries whose calls were cancelled. Raises Unavailable."""
     event_ids, claims = [one.event_id for one in unsent], [one.until for one in unsent]
     await postgres.row(_RELEASE_CLAIMS, _ReleaseClaims(leased.tenant_id, leased.webhook_id, event_ids, claims))
