@@ -46,17 +46,19 @@ class Client(NamedTuple):
 
 
 class _FoundClient(NamedTuple):
+    """The fields of Client after the owner. Those of an unknown client are null, and its secrets empty."""
+
     tenant_id: str
     client_id: str
     name: str | None
-    kind: str
-    scopes: list[str]
-    id_token_alg: Alg
+    kind: str | None
+    scopes: list[str] | None
+    id_token_alg: Alg | None
     secrets: list[bytes]
-    redirect_uris: list[str]
-    logout_uris: list[str]
-    first_party: bool
-    require_pkce: bool
+    redirect_uris: list[str] | None
+    logout_uris: list[str] | None
+    first_party: bool | None
+    require_pkce: bool | None
 
 
 # Clients of one moment share a statement. None is cached: a secret or redirect URI that is removed ends at once.
@@ -79,7 +81,8 @@ async def find_client(app: Services, issuer: Issuer, client_id: str) -> Client |
     if "\0" in client_id:  # no id contains NUL, which PostgreSQL rejects
         return None
     row = await _FIND_CLIENTS.call(app.postgres, _ClientKey(issuer.owner_id, client_id))
-    return None if row.name is None else Client(row.client_id, row.name, *row[3:])
+    fields: tuple[Any, ...] = row[1:]
+    return None if row.name is None else Client(*fields)
 
 
 async def authenticate_client(

@@ -1,5 +1,5 @@
--- Find enabled applications, with the digests of the secrets that they may use now. Returns a row for each request, whose
--- name is null without one.
+-- Find enabled applications, with the digests of the secrets that they may use now. Returns a row for each request. Without
+-- an application its columns are null, except those of the request, and `secrets` is empty.
 create type find_client as (
   tenant_id text,                 -- that owns the application, never its sandbox
   client_id text
