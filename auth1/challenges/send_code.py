@@ -1,7 +1,10 @@
 """Send a one-time code: the step behind POST /api/auth/request and POST /api/auth/me/identifiers.
 
-`send_code` reads top to bottom: check the request, assess its risk, acquire rate limits, render the message, open the
+`send_code` reads top to bottom: render the message, check the request for fraud, acquire its rate limits, open the
 challenge, send the message, record the delivery, respond.
+
+The message is rendered first, because its price depends on its length. It is rendered again only when the code has
+changed: a check wants more digits, or an earlier code is still live and is sent again.
 """
 
 from typing import Any, NamedTuple
