@@ -5,8 +5,9 @@ as $$
 begin
   delete from codes k
   where k.tenant_id = i.tenant_id and k.identifier = i.identifier and k.purpose = consume_code.purpose;
-  update identifiers as u set resend_at = null, sends = 0, wrong_streak = 0, answered = u.answered + 1,
-    unanswered = settle_unanswered(u.unanswered, u.sends)
+  update identifiers as u set
+    (resend_at, sends, wrong_streak, answered, unanswered) = (
+      select next.* from after_right_code(u.answered, u.unanswered, u.sends) as next)
   where u.tenant_id = i.tenant_id and u.identifier = i.identifier;
   update challenges c set
     status = case when c.id = consume_code.challenge_id then 'answered' else 'cancelled' end, closed_at = now()

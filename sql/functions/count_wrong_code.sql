@@ -8,9 +8,8 @@ begin
     challenge_attempts = count_attempt(k.challenge_attempts, place)
   where k.tenant_id = i.tenant_id and k.identifier = i.identifier and k.purpose = count_wrong_code.purpose;
   update identifiers as u set
-    wrong_at = case when count_wrong_code.challenge_id is null then (now() || u.wrong_at)[1:25] else u.wrong_at end,
-    wrong_streak = (u.wrong_streak + 1) % 100,
-    unnamed_locked_until = case when u.wrong_streak >= 99 then now() + interval '24 hours' else u.unnamed_locked_until end
+    (wrong_at, wrong_streak, unnamed_locked_until) = (select next.* from after_wrong_code(
+      u.wrong_at, u.wrong_streak, u.unnamed_locked_until, count_wrong_code.challenge_id is not null) as next)
   where u.tenant_id = i.tenant_id and u.identifier = i.identifier;
   update challenges c set status = 'exhausted', closed_at = now()
   where attempts_remaining = 0 and c.tenant_id = i.tenant_id and c.id = count_wrong_code.challenge_id and c.status = 'open';

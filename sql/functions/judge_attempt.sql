@@ -1,7 +1,7 @@
 -- The rule that limits wrong codes. Decide about an attempt under the lock of the identifier's row:
 --   none       no live code, or the named challenge does not belong to it
 --   exhausted  the challenge (or the code, for callers that name no challenge) has no attempts left
---   locked     the caller names no challenge, and the identifier's budget of 25 wrong codes an hour is spent
+--   locked     the caller names no challenge, and the identifier's budget of wrong codes an hour is spent
 --   ok, wrong  the code was compared
 -- `place` is the position of the named challenge. `retry_at` is the time when a retry can succeed.
 create function judge_attempt(
@@ -20,10 +20,10 @@ as $$
       else 'wrong' end,
     p.place,
     greatest(case when challenge_id is null then least(r.of_code, r.of_hour) else r.of_code end - 1, 0)::int,
-    case when r.of_code <= 0 then resend_at else greatest(unnamed_locked_until, wrong_at[25] + interval '1 hour') end
+    case when r.of_code <= 0 then resend_at else greatest(unnamed_locked_until, wrong_at[max_wrong_codes()] + interval '1 hour') end
   from (select array_position(code.challenge_ids, challenge_id) as place) as p
   cross join lateral (
     select code.attempts_max - coalesce(code.challenge_attempts[p.place], code.attempts) as of_code,
-      25 - (select count(*) from unnest(wrong_at) as w where w > now() - interval '1 hour') as of_hour
+      max_wrong_codes() - (select count(*) from unnest(wrong_at) as w where w > now() - interval '1 hour') as of_hour
   ) as r
 $$;

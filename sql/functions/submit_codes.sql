@@ -117,9 +117,8 @@ begin
     update identifiers i set
       code_attempts = i.code_attempts + ((a.request).challenge_id is null)::int,
       challenge_attempts = count_attempt(i.challenge_attempts, a.place),
-      wrong_at = case when (a.request).challenge_id is null then (now() || i.wrong_at)[1:25] else i.wrong_at end,
-      wrong_streak = (i.wrong_streak + 1) % 100,
-      unnamed_locked_until = case when i.wrong_streak >= 99 then now() + interval '24 hours' else i.unnamed_locked_until end
+      (wrong_at, wrong_streak, unnamed_locked_until) = (select next.* from after_wrong_code(
+        i.wrong_at, i.wrong_streak, i.unnamed_locked_until, (a.request).challenge_id is not null) as next)
     from unnest(attempts) as a
     where a.verdict = 'wrong' and i.tenant_id = (a.request).tenant_id and i.identifier = (a.request).identifier;
     get diagnostics changed = row_count;
@@ -148,8 +147,9 @@ begin
     update identifiers i set
       user_id = coalesce(i.user_id, (a.request).new_user_id), code_mac = null, code_box = null,
       code_attempts = i.code_attempts + ((a.request).challenge_id is null)::int,
-      challenge_ids = '{}', challenge_attempts = '{}', resend_at = null, sends = 0, wrong_streak = 0,
-      answered = i.answered + 1, unanswered = settle_unanswered(i.unanswered, i.sends)
+      challenge_ids = '{}', challenge_attempts = '{}',
+      (resend_at, sends, wrong_streak, answered, unanswered) = (
+        select next.* from after_right_code(i.answered, i.unanswered, i.sends) as next)
     from unnest(attempts) as a
     where a.verdict = 'ok' and i.tenant_id = (a.request).tenant_id and i.identifier = (a.request).identifier;
     get diagnostics changed = row_count;

@@ -170,6 +170,44 @@ async def test_rejected_attempt_says_when_waiting_helps(
     assert judged["retry_after"] == retry_after
 
 
+@pytest.mark.parametrize(("kept", "names_challenge", "expected"), [(0, False, 1), (25, False, 25), (25, True, 25)])
+async def test_last_25_wrong_codes_without_a_challenge_are_kept(
+    rules: asyncpg.Connection, kept: int, names_challenge: bool, expected: int
+) -> None:
+    before = times(kept, "now() - interval '50 minutes'")
+    sql = f"""select cardinality(next_wrong_at) as number, next_wrong_at[1] = now() as is_counted
+        from after_wrong_code({before}::timestamptz[], 0, null, $1)"""
+
+    row: Any = await rules.fetchrow(sql, names_challenge)
+
+    assert (row["number"], row["is_counted"]) == (expected, not names_challenge)
+
+
+@pytest.mark.parametrize(
+    ("streak", "expected", "locked_s"), [(0, 1, 60), (98, 99, 60), (99, 0, 86400)], ids=["1st", "99th", "100th"]
+)
+async def test_100th_wrong_code_in_a_row_locks_and_begins_a_new_streak(
+    rules: asyncpg.Connection, streak: int, expected: int, locked_s: int
+) -> None:
+    sql = """select next_streak, extract(epoch from next_locked_until - now())::int as locked_s
+        from after_wrong_code('{}', $1, now() + interval '1 minute', true)"""
+
+    row: Any = await rules.fetchrow(sql, streak)
+
+    assert (row["next_streak"], row["locked_s"]) == (expected, locked_s)
+
+
+@pytest.mark.parametrize(("unanswered", "sends", "expected"), [(5, 0, 4), (5, 1, 4), (5, 2, 3), (5, 9, 3), (1, 9, 0)])
+async def test_right_code_settles_at_most_two_unanswered_sends(
+    rules: asyncpg.Connection, unanswered: int, sends: int, expected: int
+) -> None:
+    sql = "select next_answered, next_unanswered, next_sends, next_streak from after_right_code(7, $1, $2)"
+
+    row: Any = await rules.fetchrow(sql, unanswered, sends)
+
+    assert tuple(row) == (8, expected, 0, 0)
+
+
 async def test_100th_wrong_code_in_a_row_locks_unnamed_callers_for_24_hours(connection: asyncpg.Connection) -> None:
     tenant, [phone], challenge_id = new_id("tn"), new_phones(1), new_id("ch")
     await open_all(connection, opening(tenant, phone, challenge_id=challenge_id, attempts_max=200))
