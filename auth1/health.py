@@ -33,14 +33,14 @@ class Health(Out):
     providers: dict[str, Literal["ok", "failing"]]
 
 
-class Ready(Out):
+class Readiness(Out):
     """Readiness; `reason` if the instance is not ready."""
 
     ready: bool
     reason: str | None = None
 
 
-class Live(Out):
+class Liveness(Out):
     """Liveness."""
 
     alive: bool = True
@@ -62,15 +62,15 @@ async def health(app: Services, request: Request[None]) -> Response:
     return Response(report, 503 if database is not None else 200)
 
 
-async def live(app: Services, request: Request[None]) -> Live:
+async def live(app: Services, request: Request[None]) -> Liveness:
     """Report that the process is alive. Dependencies are not checked, because a restart would not repair them."""
-    return Live()
+    return Liveness()
 
 
 async def ready(app: Services, request: Request[None]) -> Response:
     """Report whether the database is reachable, accepts writes and has every migration."""
     state = await _database_state(app)
-    return Response(Ready(ready=state is None, reason=state), 503 if state is not None else 200)
+    return Response(Readiness(ready=state is None, reason=state), 503 if state is not None else 200)
 
 
 async def scrape(app: Services, request: Request[None]) -> Response:

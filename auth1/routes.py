@@ -26,7 +26,7 @@ from auth1.core.http.request import CSV, HTML, JSON, NDJSON, TEXT, BodyLimit, Fo
 from auth1.core.http.router import Route
 from auth1.core.postgres import REPORT_S
 from auth1.fraud.routes import FRAUD_ROUTES
-from auth1.health import Health, Ready
+from auth1.health import Health, Readiness
 from auth1.hooks.routes import HOOK_ROUTES
 from auth1.hosted.routes import HOSTED_ROUTES
 from auth1.hosts.routes import HOST_ROUTES
@@ -41,7 +41,7 @@ from auth1.oauth.routes import OAUTH_ROUTES
 from auth1.openapi import handlers as reference
 from auth1.sessions import handlers as sessions
 from auth1.sessions.guards import session
-from auth1.sessions.schemas import Introspection, Logout
+from auth1.sessions.schemas import Introspection, LogoutIn
 from auth1.tenants import handlers as tenants
 from auth1.tenants import logo
 from auth1.tenants.schemas import (
@@ -125,7 +125,7 @@ ROUTES = (
             errors.HookDenied,
         ),
     ),
-    Route("POST", "/api/auth/logout", sessions.logout, auth=session, body=Logout, body_optional=True),
+    Route("POST", "/api/auth/logout", sessions.logout, auth=session, body=LogoutIn, body_optional=True),
     Route("POST", "/api/auth/introspect", oauth.introspect, auth=secret_or_test_key, body=Introspection, form=True),
     Route("GET", "/api/auth/me/sessions", sessions.list_my_sessions, auth=session, query=PageQuery),
     Route("DELETE", "/api/auth/me/sessions", sessions.end_my_sessions, auth=session),
@@ -281,7 +281,7 @@ ROUTES = (
     Route("GET", "/.well-known/openid-configuration", oauth.discovery, **WELL_KNOWN),
     Route("GET", "/health", health.health, **PROBE, responses=((200, Health), (503, Health))),
     Route("GET", "/health/live", health.live, **PROBE),
-    Route("GET", "/health/ready", health.ready, **PROBE, responses=((200, Ready), (503, Ready))),
+    Route("GET", "/health/ready", health.ready, **PROBE, responses=((200, Readiness), (503, Readiness))),
     Route("GET", "/", reference.index, **DOCUMENT_PAGE),
     Route("GET", "/openapi.json", reference.openapi, **DOCUMENT, responses=((200, JSON), (304, None))),
     Route("GET", "/docs", reference.docs, **DOCUMENT_PAGE),

@@ -27,7 +27,7 @@ from auth1.fraud.exposures.acquire import ACQUIRE, Exposures
 from auth1.fraud.exposures.messages import Message
 from auth1.fraud.exposures.settlements import SETTLE
 from auth1.fraud.lists.cache import ListCache
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.fraud.sources import FraudSources
 from auth1.fraud.verification import settle_right_code
 from auth1.identifiers import parse_phone
@@ -101,7 +101,7 @@ def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
 @pytest.mark.parametrize("number", [PHONE, None], ids=["sms", "email"])
 def test_acquire_exposures_without_redis(benchmark: BenchmarkFixture, number: str | None) -> None:
     redis = AnsweringRedis()
-    exposures, policy = Exposures(redis, nowhere(), RateLimiter(redis)), Policy()
+    exposures, policy = Exposures(redis, nowhere(), RateLimiter(redis)), FraudPolicy()
     message = Message(TENANT, PHONE, number, "US", 0.05, ADDRESS)
 
     assert benchmark(lambda: finish(exposures.acquire(policy, message, LIMITS)).is_plain)
@@ -119,7 +119,7 @@ def test_check_a_request_without_redis(benchmark: BenchmarkFixture) -> None:
     app, request = services(), new_request()
     candidate = Candidate(parse_phone(PHONE), microdollars=50_000)
     # A request whose decision is recorded costs more; a random number of them would make counts vary.
-    caller = msgspec.structs.replace(CALLER, policy=Policy(sample=0))
+    caller = msgspec.structs.replace(CALLER, policy=FraudPolicy(sample=0))
 
     assert benchmark(lambda: finish(check_request(app, request, caller, candidate)))
 

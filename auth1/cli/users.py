@@ -21,7 +21,7 @@ from auth1.errors import ApiError, Unavailable
 from auth1.services import Services
 from auth1.user_transfer import exporter, field_map, importer, parsers
 from auth1.user_transfer.lines import Line
-from auth1.users.schemas import Imported
+from auth1.users.schemas import ImportResult
 
 _TERMINAL_INTERVAL_S = 0.5  # between two lines of progress on a terminal
 _LOG_INTERVAL_S = 5.0  # and elsewhere
@@ -30,7 +30,7 @@ UNVERIFIED_HINT = (
     " Use --trust-unverified to import it as a login."
 )
 RESUME_HINT = "Imported users are kept; --resume continues from there."
-COUNTS = tuple(Imported().counts())
+COUNTS = tuple(ImportResult().counts())
 _SUFFIXES: dict[str, parsers.Format] = {".csv": "csv", ".json": "json"}
 
 
@@ -146,7 +146,7 @@ async def _import(
     def show(*, last: bool = False) -> None:
         progress.show(state.read - before.read, state.rejected, last=last)
 
-    def on_batch(line: int, part: Imported) -> None:
+    def on_batch(line: int, part: ImportResult) -> None:
         state.line = max(state.line, line)
         for name, count in part.counts().items():
             setattr(state, name, getattr(state, name) + count)

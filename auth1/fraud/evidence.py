@@ -16,7 +16,7 @@ from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
 from auth1.fraud.exposures.messages import Message
 from auth1.fraud.line_types.types import ALLOWED, LineDecision, LineTypeResult, decide_line_type
 from auth1.fraud.lists.entries import Entry, match
-from auth1.fraud.policy import Action, Policy
+from auth1.fraud.policy import Action, FraudPolicy
 from auth1.fraud.proofs.redeem import find_redemption
 from auth1.fraud.proofs.schemas import Proof
 from auth1.fraud.rules import Reason
@@ -60,7 +60,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """
 
     tenant: Tenant
-    policy: Policy
+    policy: FraudPolicy
     context: EventContext
     identifier: Identifier
     message: Message
@@ -134,13 +134,13 @@ def has_address(request: Request[Any], tenant: Tenant) -> bool:
     return tenant.key_kind != "sk" or request.header(b"auth1-forwarded-for") is not None
 
 
-def policy_of(app: Services, tenant: Tenant) -> Policy:
+def policy_of(app: Services, tenant: Tenant) -> FraudPolicy:
     """Return the policy that holds. Where SMS are only printed, they cost nothing: no request is rejected."""
     return tenant.shadow_policy if app.settings.sms_providers == PRINTED else tenant.policy
 
 
 async def gather(
-    app: Services, request: Request[Any], tenant: Tenant, policy: Policy, candidate: Candidate
+    app: Services, request: Request[Any], tenant: Tenant, policy: FraudPolicy, candidate: Candidate
 ) -> Evidence:
     """Gather the facts about a request that are known in this process. Raises ValidationFailed for a bad proof."""
     identifier, sources = candidate.identifier, app.fraud_sources

@@ -41,7 +41,7 @@ _Allowance = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", extra=ONE_LINE)]
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FraudRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rule. Shadow: it is evaluated and recorded, and changes no decision.
 
     `allowance` is the number of unverified messages that are accepted where nothing was verified.
@@ -51,7 +51,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode = "on"
 
 
-class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FraudRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The rules by the name of their scope.
 
     `country`: `allowance` is ignored; `exposure_budget` and `ratio` size it.
@@ -59,13 +59,13 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `guessing`: wrong codes of the tenant in an hour.
     """
 
-    block_of_1000: Rule = Rule(6)
-    block_of_10000: Rule = Rule(8)
-    address: Rule = Rule(6)
-    network: Rule = Rule(20)
-    country: Rule = Rule(0)
-    cross_tenant: Rule = Rule(2)
-    guessing: Rule = Rule(60)
+    block_of_1000: FraudRule = FraudRule(6)
+    block_of_10000: FraudRule = FraudRule(8)
+    address: FraudRule = FraudRule(6)
+    network: FraudRule = FraudRule(20)
+    country: FraudRule = FraudRule(0)
+    cross_tenant: FraudRule = FraudRule(2)
+    guessing: FraudRule = FraudRule(60)
 
 
 class Captcha(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +81,7 @@ class Captcha(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_failure: Literal["allow", "deny"] = "allow"
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FraudPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fraud policy of a tenant. Shadow decides and records, and rejects no request.
 
     `line_types`: the action by line type; a type that is missing follows `voip_blocking`.
@@ -96,7 +96,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     mode: Annotated[Mode, msgspec.Meta(examples=["on"])] = "on"
-    rules: Rules = Rules()
+    rules: FraudRules = FraudRules()
     exposure_budget: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     ratio: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.6
     price_floor: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.02
@@ -111,21 +111,21 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     captcha: Captcha | None = None
 
 
-def in_shadow(policy: Policy) -> Policy:
+def in_shadow(policy: FraudPolicy) -> FraudPolicy:
     """Return a policy that decides and records, and rejects no request. A policy that is off stays off."""
     return msgspec.structs.replace(policy, mode="shadow") if policy.mode == "on" else policy
 
 
-DEFAULT_POLICY = Policy()
-_DECODER = msgspec.json.Decoder(Policy)
+DEFAULT_POLICY = FraudPolicy()
+_DECODER = msgspec.json.Decoder(FraudPolicy)
 
 
-def check_policy(policy: Policy) -> None:
+def check_policy(policy: FraudPolicy) -> None:
     """Raise ValidationFailed unless each signal of a policy is known."""
     if unknown := sorted(set(policy.signals).difference(SIGNALS)):
         raise ValidationFailed(errors=[FieldError(f"signals.{unknown[0][:64]}", _UNKNOWN_SIGNAL)])
 
 
-def read_policy(stored: str | None) -> Policy:
+def read_policy(stored: str | None) -> FraudPolicy:
     """Read a policy as any version stored it; null: the default."""
     return DEFAULT_POLICY if stored is None else read_stored(_DECODER, stored)

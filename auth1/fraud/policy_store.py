@@ -9,7 +9,7 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import FieldError, NotFound, ValidationFailed
 from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
-from auth1.fraud.policy import Captcha, Policy, read_policy
+from auth1.fraud.policy import Captcha, FraudPolicy, read_policy
 from auth1.tenants.settings import OPERATOR, Tenant
 
 _QUERIES = Queries("fraud_policy")
@@ -52,14 +52,14 @@ _LOCK_SETTINGS = _QUERIES.statement("lock_settings", _Owner, _SettingsRow)
 _REPLACE_POLICY = _QUERIES.statement("replace_policy", _ReplacePolicy, RecordedEvents)
 
 
-async def get_policy(postgres: Postgres, owner: str) -> Policy:
+async def get_policy(postgres: Postgres, owner: str) -> FraudPolicy:
     """Return the policy of a tenant, or the operator's default."""
     row = await postgres.row(_GET_POLICY, _Owner(owner))
     return read_policy(row.policy if row is not None else None)
 
 
 async def replace_policy(
-    postgres: Postgres, keyring: Keyring, owner: str, policy: Policy | None, context: EventContext
+    postgres: Postgres, keyring: Keyring, owner: str, policy: FraudPolicy | None, context: EventContext
 ) -> list[RecordedEvent]:
     """Replace a policy, or remove it (None), and return the event if anything changed.
 
@@ -115,12 +115,12 @@ def _new_secret(keyring: Keyring, owner: str, captcha: Captcha | None, stored: b
     return stored
 
 
-def _without_secret(policy: Policy) -> str:
+def _without_secret(policy: FraudPolicy) -> str:
     if policy.captcha is not None:
         captcha = msgspec.structs.replace(policy.captcha, secret=msgspec.UNSET)
         policy = msgspec.structs.replace(policy, captcha=captcha)
     return msgspec.json.encode(policy).decode()
 
 
-def _changed_fields(before: Policy, after: Policy) -> list[str]:
-    return [name for name in Policy.__struct_fields__ if getattr(before, name) != getattr(after, name)]
+def _changed_fields(before: FraudPolicy, after: FraudPolicy) -> list[str]:
+    return [name for name in FraudPolicy.__struct_fields__ if getattr(before, name) != getattr(after, name)]

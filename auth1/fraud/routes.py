@@ -13,20 +13,20 @@ from auth1.fraud.decisions import simulation
 from auth1.fraud.decisions.feedback import FeedbackIn
 from auth1.fraud.decisions.listing import DecisionQuery, list_decisions
 from auth1.fraud.lists import handlers as list_handlers
-from auth1.fraud.lists.schemas import EntryIn, EntryQuery
-from auth1.fraud.policy import Policy
+from auth1.fraud.lists.schemas import ListEntryIn, ListEntryQuery
+from auth1.fraud.policy import FraudPolicy
 
-ADD_ENTRY: dict[str, Any] = {"body": EntryIn, "errors": (Conflict,), "status": 201, "idempotent": "yes"}
+ADD_ENTRY: dict[str, Any] = {"body": ListEntryIn, "errors": (Conflict,), "status": 201, "idempotent": "yes"}
 OPERATORS_PATH = "/api/admin/fraud"
 
 FRAUD_ROUTES = (
     *managed("GET", "/fraud/policy", policy_handlers.get_policy),
-    *managed("PUT", "/fraud/policy", policy_handlers.put_policy, body=Policy),
+    *managed("PUT", "/fraud/policy", policy_handlers.put_policy, body=FraudPolicy),
     *managed("DELETE", "/fraud/policy", policy_handlers.delete_policy),
     Route("GET", OPERATORS_PATH + "/policy", policy_handlers.get_default_policy, auth=operator),
-    Route("PUT", OPERATORS_PATH + "/policy", policy_handlers.put_default_policy, auth=operator, body=Policy),
+    Route("PUT", OPERATORS_PATH + "/policy", policy_handlers.put_default_policy, auth=operator, body=FraudPolicy),
     *managed("GET", "/fraud/decisions", list_decisions, query=DecisionQuery, deadline_s=REPORT_S + 2.0),
-    *managed("GET", "/fraud/lists", list_handlers.list_entries, query=EntryQuery),
+    *managed("GET", "/fraud/lists", list_handlers.list_entries, query=ListEntryQuery),
     *managed("POST", "/fraud/lists", list_handlers.add_entry, **ADD_ENTRY),
     *managed(
         "POST",
@@ -44,7 +44,7 @@ FRAUD_ROUTES = (
         errors=(NotFound, Conflict),
     ),
     *managed("DELETE", "/fraud/lists/{entry_id}", list_handlers.delete_entry, errors=(NotFound,)),
-    Route("GET", OPERATORS_PATH + "/lists", list_handlers.list_shared_entries, auth=operator, query=EntryQuery),
+    Route("GET", OPERATORS_PATH + "/lists", list_handlers.list_shared_entries, auth=operator, query=ListEntryQuery),
     Route("POST", OPERATORS_PATH + "/lists", list_handlers.add_shared_entry, auth=operator, **ADD_ENTRY),
     Route(
         "DELETE",

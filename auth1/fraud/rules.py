@@ -29,7 +29,7 @@ from auth1.fraud.constants import (
     TRUST_DIVISOR,
     TRUST_VERIFIED,
 )
-from auth1.fraud.policy import Policy, Rule
+from auth1.fraud.policy import FraudPolicy, FraudRule
 from auth1.fraud.scopes import BLOCKS, NARROW, WIDE, Scope, State, States, decay
 
 __all__ = ["RULES_VERSION", "Decision", "Evaluation", "Facts", "Load", "Reason", "evaluate"]
@@ -108,7 +108,7 @@ class Evaluation(NamedTuple):
 ALLOWED = Evaluation("allow", "allow", 0.0, "", 0.0, (), ())
 
 
-def evaluate(policy: Policy, facts: Facts, exposure_budget: float) -> Evaluation:
+def evaluate(policy: FraudPolicy, facts: Facts, exposure_budget: float) -> Evaluation:
     """Decide a request under a policy. `exposure_budget`: dollars, where the policy sets none."""
     if policy.mode == "off":
         return ALLOWED
@@ -138,7 +138,7 @@ def evaluate(policy: Policy, facts: Facts, exposure_budget: float) -> Evaluation
     )
 
 
-def decide(policy: Policy, load: float, *, has_proof: bool) -> Decision:
+def decide(policy: FraudPolicy, load: float, *, has_proof: bool) -> Decision:
     """Return the decision for a load. A proof admits loads up to BLOCK_LOAD."""
     if load <= (BLOCK_LOAD if has_proof else PROOF_LOAD):
         return "allow"
@@ -147,10 +147,10 @@ def decide(policy: Policy, load: float, *, has_proof: bool) -> Decision:
     return "other_channel" if policy.channels else "block"
 
 
-def scope_loads(policy: Policy, facts: Facts, exposure_budget: float) -> Iterable[Load]:
+def scope_loads(policy: FraudPolicy, facts: Facts, exposure_budget: float) -> Iterable[Load]:
     """Return the loads of the scopes whose rules are not off."""
     for scope in NARROW:
-        rule: Rule = getattr(policy.rules, scope)
+        rule: FraudRule = getattr(policy.rules, scope)
         if scope not in facts.scopes or rule.mode == "off":
             continue
         exposure, verified = facts.scopes[scope]
@@ -167,7 +167,7 @@ def scope_loads(policy: Policy, facts: Facts, exposure_budget: float) -> Iterabl
         yield from _wide_loads(policy, facts, exposure_budget)
 
 
-def _wide_loads(policy: Policy, facts: Facts, exposure_budget: float) -> Iterable[Load]:
+def _wide_loads(policy: FraudPolicy, facts: Facts, exposure_budget: float) -> Iterable[Load]:
     """Return the loads of the country and of the exposure budget; none where the country covers its exposure."""
     exposure, verified = facts.scopes["country"]
     uncovered = exposure - ratio_of(policy, facts.ratio) * verified
@@ -188,12 +188,12 @@ def is_trusted(network: tuple[float, float] | None) -> bool:
     return network is not None and network[1] >= TRUST_VERIFIED
 
 
-def budget_of(policy: Policy, exposure_budget: float) -> float:
+def budget_of(policy: FraudPolicy, exposure_budget: float) -> float:
     """Return the exposure budget in dollars: the policy's, else the operator's."""
     return exposure_budget if policy.exposure_budget is None else policy.exposure_budget
 
 
-def ratio_of(policy: Policy, history: float | None) -> float:
+def ratio_of(policy: FraudPolicy, history: float | None) -> float:
     """Return the ratio of a country: that of its history, else the policy's."""
     return policy.ratio if history is None else history
 
@@ -203,7 +203,7 @@ def is_known(*, answered: int, unanswered: int) -> bool:
     return answered > 0 and unanswered <= KNOWN_UNANSWERED + KNOWN_PART * answered
 
 
-def guessing_load(policy: Policy, state: State, now: float) -> float:
+def guessing_load(policy: FraudPolicy, state: State, now: float) -> float:
     """Return the load of a tenant's wrong codes. `state` has the wrong codes, and the right ones as verified."""
     state = decay(state, now, GUESSING_DECAY_S, GUESSING_DECAY_S)
     return state.exposure / max(policy.rules.guessing.allowance + GUESSING_PART * state.verified, SMALLEST)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from auth1.fraud.datasets.disposable import is_disposable
 from auth1.fraud.line_types.types import LineTypeResult
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.fraud.sources import FraudSources
 from auth1.identifiers import Identifier
 
@@ -24,7 +24,9 @@ def is_in_country(sources: FraudSources, identifier: Identifier, address: str | 
     )
 
 
-def find_signals(sources: FraudSources, policy: Policy, identifier: Identifier, address: str | None) -> tuple[str, ...]:
+def find_signals(
+    sources: FraudSources, policy: FraudPolicy, identifier: Identifier, address: str | None
+) -> tuple[str, ...]:
     """Return the signals of the email, and of the address and its networks."""
     if not policy.signals:
         return ()
@@ -37,11 +39,11 @@ def find_signals(sources: FraudSources, policy: Policy, identifier: Identifier, 
     return _weighted(policy, found)
 
 
-def signals_of_line(policy: Policy, line: LineTypeResult) -> tuple[str, ...]:
+def signals_of_line(policy: FraudPolicy, line: LineTypeResult) -> tuple[str, ...]:
     """Return the signals of what Lookup says about a number."""
     found = ["pumping_risk"] if line.pumping_risk is not None and line.pumping_risk >= PUMPING_RISK else []
     return _weighted(policy, [*found, "sim_swap"] if line.sim_swapped else found)
 
 
-def _weighted(policy: Policy, names: Iterable[str]) -> tuple[str, ...]:
+def _weighted(policy: FraudPolicy, names: Iterable[str]) -> tuple[str, ...]:
     return tuple([name for name in names if policy.signals.get(name, 0.0) > 0])

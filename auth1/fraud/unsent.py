@@ -10,7 +10,7 @@ from auth1.core.postgres import Postgres
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.messages import Message
 from auth1.fraud.exposures.settlements import MAX_PENDING
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.fraud.policy_store import get_policy
 
 
@@ -28,7 +28,7 @@ class UnsentMessages:
 
     async def flush(self) -> None:
         """Hand what was collected to the settlements. Raises Unavailable; the rest is kept for the next time."""
-        policies: dict[str, Policy] = {}
+        policies: dict[str, FraudPolicy] = {}
         while self._messages:
             message = self._messages[0]
             if message.tenant_id not in policies:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from auth1.fraud.policy import Rules
+from auth1.fraud.policy import FraudRules
 
 Json = dict[str, Any]
 
@@ -208,7 +208,7 @@ FIELDS: dict[str, object] = {
     "CodeSent.expires_in": 600,
     "Health.status": "healthy",
     "is_new_user": True,
-    "Policy.rules": msgspec.to_builtins(Rules()),
+    "FraudPolicy.rules": msgspec.to_builtins(FraudRules()),
     "name": "My App",
     "slug": "myapp",
     "locale": "en",

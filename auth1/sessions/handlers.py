@@ -8,11 +8,11 @@ from auth1.services import Services
 from auth1.sessions import store
 from auth1.sessions.end import BY_TENANT, BY_USER, LOGOUT, end_all, end_one
 from auth1.sessions.guards import LoggedIn
-from auth1.sessions.schemas import Logout, SessionPage
+from auth1.sessions.schemas import LogoutIn, SessionPage
 from auth1.tenants.settings import TenantAdmin
 
 
-async def logout(app: Services, request: Request[LoggedIn], body: Logout) -> None:
+async def logout(app: Services, request: Request[LoggedIn], body: LogoutIn) -> None:
     """Revoke this session, all others of the user, or all."""
     caller = request.caller
     if body.scope == "local":

@@ -49,7 +49,7 @@ class Verified(Tokens, kw_only=True):
     is_new_user: bool
 
 
-class Logout(In):
+class LogoutIn(In):
     """Which of the user's sessions to revoke: this one, all others, or all."""
 
     scope: Literal["local", "others", "global"] = "local"

@@ -7,7 +7,7 @@ import msgspec
 from auth1.api_keys import Kind
 from auth1.core.schemas import HostName, read_stored
 from auth1.events.log import EventContext
-from auth1.fraud.policy import DEFAULT_POLICY, Policy, in_shadow
+from auth1.fraud.policy import DEFAULT_POLICY, FraudPolicy, in_shadow
 from auth1.hooks.config import NO_HOOKS, Hooks
 from auth1.templates.schemas import Branding, Color, Locale, LoginPage, Texts
 
@@ -248,8 +248,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     key_kind: Kind
     allowed_origins: tuple[str, ...]
     key_expires_at: float | None  # seconds since 1970
-    policy: Policy = DEFAULT_POLICY  # its own, or the operator's
-    shadow_policy: Policy = DEFAULT_POLICY  # the policy, rejecting nothing
+    policy: FraudPolicy = DEFAULT_POLICY  # its own, or the operator's
+    shadow_policy: FraudPolicy = DEFAULT_POLICY  # the policy, rejecting nothing
     has_own_policy: bool = False
     captcha_secret: bytes | None = None  # of the policy, encrypted
     list_versions: tuple[int, int] = (0, 0)  # of its own allow and block lists, and of the operator's

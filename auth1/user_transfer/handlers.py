@@ -12,7 +12,7 @@ from auth1.errors import PayloadTooLarge
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.user_transfer import exporter, field_map, importer, parsers
-from auth1.users.schemas import Imported
+from auth1.users.schemas import ImportResult
 
 MAX_LINES = 50_000  # of one upload: the response names every rejected line
 _FORMATS: dict[str, exporter.Format] = {NDJSON: "ndjson", CSV: "csv"}
@@ -56,7 +56,7 @@ async def export_users(app: Services, request: Request[TenantAdmin], query: Expo
     return Stream(pieces, media_type.encode())
 
 
-async def import_users(app: Services, request: Request[TenantAdmin], body: Upload, query: ImportQuery) -> Imported:
+async def import_users(app: Services, request: Request[TenantAdmin], body: Upload, query: ImportQuery) -> ImportResult:
     """Import users from NDJSON or CSV; existing users are left unchanged. The response names every rejected line."""
     fields = field_map.parse(query.map, query.product)
     raw = body.raw

@@ -22,7 +22,7 @@ from auth1.user_transfer import validate
 from auth1.user_transfer.field_map import FieldMap
 from auth1.user_transfer.lines import Line
 from auth1.users import store
-from auth1.users.schemas import Imported, Reject
+from auth1.users.schemas import ImportResult, RejectedLine
 from auth1.users.store import Row
 
 BATCH = 500  # at the command line
@@ -57,7 +57,7 @@ class Options(NamedTuple):
     first_line: int = 1
 
 
-OnBatch = Callable[[int, Imported], None]  # the last line that is done, and the result since the batch before
+OnBatch = Callable[[int, ImportResult], None]  # the last line that is done, and the result since the batch before
 
 
 class Pace:
@@ -93,15 +93,15 @@ class Pace:
 
 async def import_users(
     app: Services, manager: TenantAdmin, lines: Iterable[Line], options: Options, on_batch: OnBatch | None = None
-) -> Imported:
+) -> ImportResult:
     """Import all lines and call `on_batch` after each batch. Raises Unavailable when the database stays unavailable."""
-    total, part = Imported(), Imported()
+    total, part = ImportResult(), ImportResult()
     batch: list[ValidRow] = []
     size = 0
 
     async def settle(line: int) -> None:
         nonlocal part, size
-        done, part, size = part, Imported(), 0
+        done, part, size = part, ImportResult(), 0
         result = await _import_batch(app.postgres, manager.tenant_id, batch)
         done.add(result)
         done.rejects = sorted([*done.rejects, *result.rejects], key=lambda reject: reject.line)
@@ -132,7 +132,7 @@ async def import_users(
     return total
 
 
-def _read(line: Line, options: Options, part: Imported) -> ValidRow | None:
+def _read(line: Line, options: Options, part: ImportResult) -> ValidRow | None:
     """Count a line, and return its user if it has one. A row that is rejected counts with all lines that it spans."""
     if line.number < options.first_line or (line.row is None and not line.error):
         part.read += 1
@@ -143,9 +143,9 @@ def _read(line: Line, options: Options, part: Imported) -> ValidRow | None:
             row = validate.check(line.row, options.fields, trust_unverified=options.trust_unverified)
             part.read += 1
             return ValidRow(line.number, row, line.last, line.lines)
-        reject = Reject(line.number, line.error)
+        reject = RejectedLine(line.number, line.error)
     except ApiError as error:
-        reject = Reject(line.number, _reason(error))
+        reject = RejectedLine(line.number, _reason(error))
     if line.lines > 1:
         reject.last_line = line.last
     part.rejects.append(reject)
@@ -154,7 +154,7 @@ def _read(line: Line, options: Options, part: Imported) -> ValidRow | None:
     return None
 
 
-async def _record(app: Services, manager: TenantAdmin, total: Imported) -> None:
+async def _record(app: Services, manager: TenantAdmin, total: ImportResult) -> None:
     """Write the event of an import, also of an interrupted one, if it has an effect."""
     counts = {name: count for name, count in total.counts().items() if name not in ("read", "skipped")}
     if not any(counts.values()):
@@ -166,17 +166,19 @@ async def _record(app: Services, manager: TenantAdmin, total: Imported) -> None:
     log_events(app.log, events)
 
 
-async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> Imported:
+async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> ImportResult:
     """Import a batch; halve one that the database rejects, down to the row that is the cause."""
     if not batch:
-        return Imported()
+        return ImportResult()
     try:
         return await _with_retries(postgres, tenant_id, batch)
     except REFUSED as error:
         if len(batch) == 1:
             cause = error.sqlstate if isinstance(error, asyncpg.PostgresError) else "concurrent updates"
-            return Imported(rejected=1, rejects=[Reject(batch[0].line, f"Rejected by the database ({cause}).")])
-    result = Imported()
+            return ImportResult(
+                rejected=1, rejects=[RejectedLine(batch[0].line, f"Rejected by the database ({cause}).")]
+            )
+    result = ImportResult()
     for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
         part = await _import_batch(postgres, tenant_id, half)
         result.add(part)
@@ -184,7 +186,7 @@ async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Vali
     return result
 
 
-async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> Imported:
+async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> ImportResult:
     """Retry while the database is unavailable or others update the same rows.
 
     The ids stay the same, so that a retry recognises what a lost commit has created.
@@ -204,12 +206,12 @@ async def _with_retries(postgres: Postgres, tenant_id: str, batch: Sequence[Vali
             await asyncio.sleep(delays.pop(0))
 
 
-async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> Imported:
+async def _try_batch(postgres: Postgres, tenant_id: str, batch: Sequence[ValidRow]) -> ImportResult:
     return await postgres.in_transaction(partial(_import_rows, tenant_id, batch))
 
 
-async def _import_rows(tenant_id: str, batch: Sequence[ValidRow], transaction: Transaction) -> Imported:
-    result = Imported()
+async def _import_rows(tenant_id: str, batch: Sequence[ValidRow], transaction: Transaction) -> ImportResult:
+    result = ImportResult()
     created: list[Row] = []
     owners = await store.find_owners(transaction, tenant_id, [entry.row for entry in batch])
     for entry in batch:
@@ -227,7 +229,7 @@ async def _import_rows(tenant_id: str, batch: Sequence[ValidRow], transaction: T
             result.created += 1
             result.unverified += row.unverified_phone is not None or row.unverified_email is not None
         elif (conflict := _conflict(owners, row, users)) is not None:
-            result.rejects.append(Reject(entry.line, conflict))
+            result.rejects.append(RejectedLine(entry.line, conflict))
             result.rejected += 1
         else:
             result.existing += 1
@@ -242,9 +244,9 @@ def _is_known(owners: store.Owners, row: Row, users: set[str]) -> bool:
     return bool(users) and (not phones or any(phone in owners.of_identifiers for phone in phones))
 
 
-def _reject(result: Imported, entry: ValidRow, reason: str) -> None:
+def _reject(result: ImportResult, entry: ValidRow, reason: str) -> None:
     """Reject a row with all lines that it spans."""
-    reject = Reject(entry.line, reason)
+    reject = RejectedLine(entry.line, reason)
     if entry.lines > 1:
         reject.last_line = entry.last
     result.rejects.append(reject)

@@ -8,14 +8,14 @@ import msgspec
 
 from auth1.core.postgres import Postgres, Queries
 from auth1.users.schemas import (
-    KeptChallenge,
-    KeptConsent,
-    KeptEvent,
-    KeptGrant,
-    KeptIdentifier,
-    KeptMessage,
-    KeptSession,
-    Person,
+    ExportedChallenge,
+    ExportedConsent,
+    ExportedEvent,
+    ExportedGrant,
+    ExportedIdentifier,
+    ExportedMessage,
+    ExportedSession,
+    UserExport,
     UserOut,
 )
 
@@ -139,23 +139,23 @@ EXPORT_MESSAGES = _QUERIES.statement("export_messages", ExportOfIdentifiers, Exp
 EXPORT_EVENTS = _QUERIES.statement("export_events", ExportEvents, ExportEventsRow)
 
 
-async def export_person(postgres: Postgres, tenant_id: str, user: UserOut) -> Person:
+async def export_user(postgres: Postgres, tenant_id: str, user: UserOut) -> UserExport:
     """Return everything that is stored about a user."""
     rows = KEPT + 1
     of_user = ExportOfUser(tenant_id, user.user_id, rows)
-    identifiers = [KeptIdentifier(*row) for row in await postgres.rows(EXPORT_IDENTIFIERS, of_user)]
+    identifiers = [ExportedIdentifier(*row) for row in await postgres.rows(EXPORT_IDENTIFIERS, of_user)]
     names = [one.identifier for one in identifiers]
     of_identifiers = ExportOfIdentifiers(tenant_id, names, rows)
-    user_sessions = [KeptSession(*row) for row in await postgres.rows(EXPORT_SESSIONS, of_user)]
-    consents = [KeptConsent(*row) for row in await postgres.rows(EXPORT_CONSENTS, of_user)]
-    grants = [KeptGrant(*row) for row in await postgres.rows(EXPORT_GRANTS, of_user)]
-    challenges = [KeptChallenge(*row) for row in await postgres.rows(EXPORT_CHALLENGES, of_identifiers)]
-    messages = [KeptMessage(*row) for row in await postgres.rows(EXPORT_MESSAGES, of_identifiers)]
+    user_sessions = [ExportedSession(*row) for row in await postgres.rows(EXPORT_SESSIONS, of_user)]
+    consents = [ExportedConsent(*row) for row in await postgres.rows(EXPORT_CONSENTS, of_user)]
+    grants = [ExportedGrant(*row) for row in await postgres.rows(EXPORT_GRANTS, of_user)]
+    challenges = [ExportedChallenge(*row) for row in await postgres.rows(EXPORT_CHALLENGES, of_identifiers)]
+    messages = [ExportedMessage(*row) for row in await postgres.rows(EXPORT_MESSAGES, of_identifiers)]
     ids = [user.user_id, *(one.session_id for one in user_sessions)]
     ids += [one.grant_id for one in grants]
     ids += [*(one.challenge_id for one in challenges), *(one.message_id for one in messages)]
     rows_of_events = await postgres.rows(EXPORT_EVENTS, ExportEvents(tenant_id, ids, rows))
-    events = [KeptEvent(*row[:-1], msgspec.Raw(row.data.encode())) for row in rows_of_events]
+    events = [ExportedEvent(*row[:-1], msgspec.Raw(row.data.encode())) for row in rows_of_events]
     lists: tuple[Sequence[msgspec.Struct], ...] = (
         identifiers,
         user_sessions,
@@ -166,7 +166,7 @@ async def export_person(postgres: Postgres, tenant_id: str, user: UserOut) -> Pe
         events,
     )
     complete = all(len(one) <= KEPT for one in lists)
-    return Person(
+    return UserExport(
         user,
         identifiers=identifiers[:KEPT],
         sessions=user_sessions[:KEPT],

@@ -4,7 +4,7 @@ from auth1.core.http.request import Request
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import search, service
-from auth1.users.schemas import Ban, Person, UserIn, UserOut, UserPage, UserPatch
+from auth1.users.schemas import Ban, UserExport, UserIn, UserOut, UserPage, UserPatch
 from auth1.users.search import UserQuery
 
 
@@ -43,6 +43,6 @@ async def unban_user(app: Services, request: Request[TenantAdmin]) -> UserOut:
     return await service.unban_user(app, request.caller, request.parameters["user_id"])
 
 
-async def export_user(app: Services, request: Request[TenantAdmin]) -> Person:
+async def export_user(app: Services, request: Request[TenantAdmin]) -> UserExport:
     """Return all data of one person."""
-    return await service.export_person(app, request.caller, request.parameters["user_id"])
+    return await service.export_user(app, request.caller, request.parameters["user_id"])

@@ -79,7 +79,7 @@ class UserPage(Out):
     next_cursor: str | None
 
 
-class KeptIdentifier(Out):
+class ExportedIdentifier(Out):
     """A phone or email, with the times of recent sends and wrong codes."""
 
     identifier: str
@@ -88,7 +88,7 @@ class KeptIdentifier(Out):
     wrong_at: list[datetime]
 
 
-class KeptSession(Out):
+class ExportedSession(Out):
     """A session, live or ended. `network` is the /24 (IPv6: /48) of its login."""
 
     session_id: str
@@ -102,7 +102,7 @@ class KeptSession(Out):
     revoked_at: datetime | None
 
 
-class KeptChallenge(Out):
+class ExportedChallenge(Out):
     """One challenge. The code is not stored."""
 
     challenge_id: str
@@ -113,7 +113,7 @@ class KeptChallenge(Out):
     closed_at: datetime | None
 
 
-class KeptMessage(Out):
+class ExportedMessage(Out):
     """One SMS or email and its delivery state. Its text is not stored; a `notice` contains no code."""
 
     message_id: str
@@ -129,7 +129,7 @@ class KeptMessage(Out):
     updated_at: datetime
 
 
-class KeptEvent(Out):
+class ExportedEvent(Out):
     """A fact of the audit log that names the user, a session, a challenge or a message of the user."""
 
     event_id: str
@@ -140,7 +140,7 @@ class KeptEvent(Out):
     data: msgspec.Raw
 
 
-class KeptConsent(Out):
+class ExportedConsent(Out):
     """Scopes that the user allowed to an application."""
 
     client_id: str
@@ -149,7 +149,7 @@ class KeptConsent(Out):
     revoked_at: datetime | None
 
 
-class KeptGrant(Out):
+class ExportedGrant(Out):
     """What an application got by one login of the user. Its tokens are not stored."""
 
     grant_id: str
@@ -162,24 +162,24 @@ class KeptGrant(Out):
     revoked_at: datetime | None
 
 
-class Person(Out):
+class UserExport(Out):
     """All data of one person (GDPR, articles 15 and 20): the newest 1000 of each kind.
 
     `complete` is false if there are more.
     """
 
     user: UserOut
-    identifiers: list[KeptIdentifier]
-    sessions: list[KeptSession]
-    consents: list[KeptConsent]
-    grants: list[KeptGrant]
-    challenges: list[KeptChallenge]
-    messages: list[KeptMessage]
-    events: list[KeptEvent]
+    identifiers: list[ExportedIdentifier]
+    sessions: list[ExportedSession]
+    consents: list[ExportedConsent]
+    grants: list[ExportedGrant]
+    challenges: list[ExportedChallenge]
+    messages: list[ExportedMessage]
+    events: list[ExportedEvent]
     complete: bool
 
 
-class Reject(Out):
+class RejectedLine(Out):
     """A line that was not imported, counted from 1, and the reason. `last_line` ends a range of lines."""
 
     line: int
@@ -192,7 +192,7 @@ class Reject(Out):
         return 1 if self.last_line is msgspec.UNSET else self.last_line - self.line + 1
 
 
-class Imported(Out):
+class ImportResult(Out):
     """The result of an import: `read` = `created` + `existing` + `skipped` + `rejected`.
 
     `existing` users are left unchanged; `skipped` lines are blank. `unverified` of the created users have a phone or
@@ -205,13 +205,13 @@ class Imported(Out):
     skipped: int = 0
     rejected: int = 0
     unverified: int = 0
-    rejects: list[Reject] = msgspec.field(default_factory=list)
+    rejects: list[RejectedLine] = msgspec.field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Return the numbers without the rejected lines."""
         return {name: getattr(self, name) for name in self.__struct_fields__ if name != "rejects"}
 
-    def add(self, part: "Imported") -> None:
+    def add(self, part: "ImportResult") -> None:
         """Add the numbers of a part."""
         for name, count in part.counts().items():
             setattr(self, name, getattr(self, name) + count)

@@ -15,7 +15,7 @@ from auth1.services import Services
 from auth1.sessions.store import list_just_ended
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import erase, export, metadata, store
-from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, Person, UserIn, UserOut, UserPatch
+from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, UserExport, UserIn, UserOut, UserPatch
 
 MAX_RETRIES = 5  # after concurrent updates
 
@@ -118,9 +118,9 @@ async def erase_user(app: Services, manager: TenantAdmin, user_id: str) -> None:
     await app.sessions.revoke(manager.tenant_id, erased.sessions)
 
 
-async def export_person(app: Services, manager: TenantAdmin, user_id: str) -> Person:
+async def export_user(app: Services, manager: TenantAdmin, user_id: str) -> UserExport:
     """Return all data of a user. Raises NotFound."""
-    return await export.export_person(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
+    return await export.export_user(app.postgres, manager.tenant_id, await get_user(app, manager, user_id))
 
 
 async def _phone(app: Services, manager: TenantAdmin, text: str, user_id: str | None = None) -> str:

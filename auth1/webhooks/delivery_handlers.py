@@ -20,8 +20,8 @@ from auth1.webhooks.schemas import (
     DeliveryOut,
     DeliveryPage,
     DeliveryQuery,
+    DeliveryRequest,
     ReplayIn,
-    RequestOut,
 )
 from auth1.webhooks.statements import DeliveryKey
 
@@ -39,7 +39,7 @@ async def get_delivery(app: Services, request: Request[TenantAdmin]) -> Delivery
     delivery = await delivery_store.find_delivery(app.postgres, key)
     body = await delivery_store.find_body(app.postgres, key)
     headers = {"content-type": JSON, ID_HEADER: key.event_id}
-    content = None if body is None else RequestOut("POST", headers, body.decode())
+    content = None if body is None else DeliveryRequest("POST", headers, body.decode())
     calls = await delivery_store.list_calls(app.postgres, key)
     return DeliveryDetail(**msgspec.structs.asdict(delivery), request=content, calls=calls)
 

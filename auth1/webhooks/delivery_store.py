@@ -7,7 +7,7 @@ from auth1.core.postgres import Postgres, Transaction
 from auth1.errors import Conflict, NotFound
 from auth1.webhooks import statements
 from auth1.webhooks.delivery_ids import delivery_id, event_prefix
-from auth1.webhooks.schemas import TEST, CallOut, DeliveryOut, DeliveryQuery, State
+from auth1.webhooks.schemas import TEST, DeliveryCall, DeliveryOut, DeliveryQuery, State
 from auth1.webhooks.statements import DeliveryKey
 from auth1.webhooks.store import WebhookKey
 
@@ -75,7 +75,7 @@ async def find_body(postgres: Postgres, key: DeliveryKey) -> bytes | None:
     return row.encode() if row is not None else None
 
 
-async def list_calls(postgres: Postgres, key: DeliveryKey) -> list[CallOut]:
+async def list_calls(postgres: Postgres, key: DeliveryKey) -> list[DeliveryCall]:
     """Return the newest calls of a delivery, newest first."""
     return await postgres.rows(statements.CALLS, statements.Calls(*key, MAX_CALLS))
 

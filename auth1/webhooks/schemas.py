@@ -117,7 +117,7 @@ class RotatedSecret(Out):
     previous_secret_until: datetime | None
 
 
-class LastCall(Out):
+class LastDeliveryCall(Out):
     """The last call. `error`: why it failed. `answer`: the first 1 KiB of the response. `ms`: its duration."""
 
     status: _Status
@@ -126,7 +126,7 @@ class LastCall(Out):
     answer: _Answer
 
 
-class CallOut(Out):
+class DeliveryCall(Out):
     """One call. `started_at` is its `webhook-timestamp`. The other fields are those of `last`."""
 
     attempt: int
@@ -147,10 +147,10 @@ class DeliveryOut(Out):
     state: _State
     attempts: int
     next_attempt_at: datetime | None
-    last: LastCall | None
+    last: LastDeliveryCall | None
 
 
-class RequestOut(Out):
+class DeliveryRequest(Out):
     """What each call sends, beside `webhook-timestamp` and `webhook-signature`."""
 
     method: Literal["POST"]
@@ -161,8 +161,8 @@ class RequestOut(Out):
 class DeliveryDetail(DeliveryOut):
     """A delivery with its request and its newest 50 calls. `request` is null once its event is purged."""
 
-    request: RequestOut | None
-    calls: list[CallOut]
+    request: DeliveryRequest | None
+    calls: list[DeliveryCall]
 
 
 class DeliveryPage(Out):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from auth1.core.postgres import NoParams, Queries
 from auth1.webhooks.delivery.body import Content
 from auth1.webhooks.delivery_ids import delivery_id
-from auth1.webhooks.schemas import CallOut, DeliveryOut, LastCall, State
+from auth1.webhooks.schemas import DeliveryCall, DeliveryOut, LastDeliveryCall, State
 from auth1.webhooks.store import WebhookKey
 
 _QUERIES = Queries("deliveries")
@@ -61,7 +61,7 @@ class DeliveryRow(NamedTuple):
 
     def out(self, webhook_id: str) -> DeliveryOut:
         """Return the delivery as callers see it."""
-        last = None if self.ms is None else LastCall(self.status, self.error, self.ms, self.answer)
+        last = None if self.ms is None else LastDeliveryCall(self.status, self.error, self.ms, self.answer)
         return DeliveryOut(
             delivery_id(webhook_id, self.event_id),
             self.event_id,
@@ -162,7 +162,7 @@ LOOKED = _QUERIES.statement("last_delivery_looked_at", Looked, EventId)
 CANDIDATES = _QUERIES.statement("list_candidates", Candidates, EventId)
 FIND = _QUERIES.statement("find_delivery", DeliveryKey, DeliveryRow)
 CONTENT = _QUERIES.statement("find_content", DeliveryKey, Content)
-CALLS = _QUERIES.statement("list_attempts", Calls, CallOut)
+CALLS = _QUERIES.statement("list_attempts", Calls, DeliveryCall)
 LOCK = _QUERIES.statement("lock_webhook", WebhookKey, IsEnabled)
 WAKE = _QUERIES.statement("wake_webhook", WebhookKey, NoParams)
 REPLAY = _QUERIES.statement("replay_delivery", DeliveryKey, EventId)

@@ -15,7 +15,7 @@ import msgspec
 
 from auth1.fraud import rules
 from auth1.fraud.constants import CROSS_TENANT_S, GUESSING_DECAY_S
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.fraud.rules import Decision, Facts, Load, country_ratio, evaluate, guessing_load, is_known
 from auth1.fraud.scopes import BLOCKS, DECAY_S, EMPTY, NARROW, Scope, State, decay, send, settle, settle_wide
 from bench.fraud.defences import CODE_LIFE, Verdict
@@ -43,9 +43,9 @@ class ProductRules:
     name = "fraud rules"
     _not_saved: tuple[str, ...] = ("world", "policy", "_tenants")
 
-    def __init__(self, world: World, policy: Policy | None = None) -> None:
+    def __init__(self, world: World, policy: FraudPolicy | None = None) -> None:
         self.world = world
-        self.policy = policy or Policy()
+        self.policy = policy or FraudPolicy()
         self._signals = Signals(frozenset(self.policy.signals))
         self._seen: tuple[Request | None, tuple[str, ...]] = (None, ())
         self.exempts_known = self.limits_known = self.trusts_networks = self.uses_history = True
@@ -134,7 +134,7 @@ class ProductRules:
 class PythonRules(ProductRules):
     """The rules on states in a dictionary."""
 
-    def __init__(self, world: World, policy: Policy | None = None) -> None:
+    def __init__(self, world: World, policy: FraudPolicy | None = None) -> None:
         super().__init__(world, policy)
         self._states: dict[Key, State] = {}
         self._live: dict[tuple[int, int, int], list[Sent]] = defaultdict(list)

@@ -26,7 +26,7 @@ from auth1.dev.postgres import PostgresServer
 from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.messages import Message
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from bench.fraud.defences import CODE_LIFE, Verdict
 from bench.fraud.product import BUDGET, REFRESH_S, ProductRules
 from bench.fraud.scenarios import World
@@ -42,7 +42,7 @@ class RedisRules(ProductRules):
     _not_saved = ("world", "policy", "_redis", "_prefix", "_exposures", "_tenants")
 
     def __init__(
-        self, world: World, redis: Redis, postgres: Postgres, prefix: str, policy: Policy | None = None
+        self, world: World, redis: Redis, postgres: Postgres, prefix: str, policy: FraudPolicy | None = None
     ) -> None:
         super().__init__(world, policy)
         self._redis = redis

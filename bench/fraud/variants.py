@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from auth1.fraud.policy import Policy, Rules
+from auth1.fraud.policy import FraudPolicy, FraudRules
 from bench.fraud.signals import NAMES
 
 SIGNAL_WEIGHT = 0.5
@@ -19,7 +19,7 @@ class Variant:
     countries. `releases`: rule 6. `offers_proofs`: a doubtful request may carry a proof; else it is rejected.
     """
 
-    policy: Policy | None = None
+    policy: FraudPolicy | None = None
     exempts_known: bool = True
     limits_known: bool = True
     trusts_networks: bool = True
@@ -28,11 +28,11 @@ class Variant:
     offers_proofs: bool = True
 
 
-def without(*names: str) -> Policy:
+def without(*names: str) -> FraudPolicy:
     """Return the default policy with some rules off."""
-    rules = Rules()
+    rules = FraudRules()
     off = {name: msgspec.structs.replace(getattr(rules, name), mode="off") for name in names}
-    return Policy(rules=msgspec.structs.replace(rules, **off))
+    return FraudPolicy(rules=msgspec.structs.replace(rules, **off))
 
 
 VARIANTS: dict[str, Variant] = {
@@ -49,10 +49,10 @@ VARIANTS: dict[str, Variant] = {
     "without limit of known numbers": Variant(limits_known=False),
     "without known networks": Variant(trusts_networks=False),
     "without history": Variant(uses_history=False),
-    "without price floor": Variant(Policy(price_floor=0.0)),
+    "without price floor": Variant(FraudPolicy(price_floor=0.0)),
     "without release": Variant(releases=False),
     "without proofs": Variant(offers_proofs=False),
 }
 OFF = tuple(name for name in VARIANTS if name.startswith("without"))
 WITH_SIGNAL = tuple(f"with {name}" for name in NAMES)
-VARIANTS |= {f"with {name}": Variant(Policy(signals={name: SIGNAL_WEIGHT})) for name in NAMES}
+VARIANTS |= {f"with {name}": Variant(FraudPolicy(signals={name: SIGNAL_WEIGHT})) for name in NAMES}

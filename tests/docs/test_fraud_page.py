@@ -9,13 +9,13 @@ import pytest
 
 from auth1.fraud import constants
 from auth1.fraud.lists.entries import ListName
-from auth1.fraud.policy import SIGNALS, Policy
+from auth1.fraud.policy import SIGNALS, FraudPolicy
 from auth1.fraud.proofs import work
 from auth1.fraud.scopes import DECAY_S, NARROW, WIDE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fraud.md").read_text()
-POLICY = Policy()
+POLICY = FraudPolicy()
 
 
 def table(heading: str) -> list[list[str]]:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from auth1.core import crypto
-from auth1.fraud.policy import DEFAULT_POLICY, Policy, read_policy
+from auth1.fraud.policy import DEFAULT_POLICY, FraudPolicy, read_policy
 from auth1.fraud.policy_store import captcha_secret
 from auth1.tenants.settings import Tenant
 from tests.api.conftest import dump, until
@@ -237,7 +237,7 @@ async def test_default_of_the_operator_applies_to_tenants_without_a_policy(
     assert await until(is_seen)
     assert captcha_secret(there.services.keyring, await known(there, plain.made["api_key"])) == "one"
     assert (await plain.call("GET", POLICY)).json() == put.json()
-    assert (await known(there, own.made["api_key"])).policy == Policy(sample=0.25)
+    assert (await known(there, own.made["api_key"])).policy == FraudPolicy(sample=0.25)
     assert (await known(there, own.made["api_key"])).captcha_secret is None
 
     await own.call("DELETE", POLICY)
@@ -251,4 +251,4 @@ async def test_default_of_the_operator_applies_to_tenants_without_a_policy(
 def test_stored_policy_of_another_version_is_read() -> None:
     stored = '{"mode": "shadow", "ratio": 1000, "future": 1, "rules": {"address": {"allowance": 5}, "new": {}}}'
 
-    assert read_policy(stored) == Policy(mode="shadow")
+    assert read_policy(stored) == FraudPolicy(mode="shadow")

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from auth1.fraud.constants import DAY_S, LARGEST, TRUST_S
-from auth1.fraud.policy import Policy, Rule, Rules
+from auth1.fraud.policy import FraudPolicy, FraudRule, FraudRules
 from auth1.fraud.rules import Facts, country_ratio, decide, evaluate, guessing_load, is_known
 from auth1.fraud.scopes import EMPTY, NARROW, Scope, State, decay, send, settle, settle_wide
 
 NOON = 1_700_000_000.0
 BUDGET = 10.0
-POLICY = Policy()
+POLICY = FraudPolicy()
 WITH_EMAIL = msgspec.structs.replace(POLICY, channels=("email",))
 
 
@@ -21,8 +21,8 @@ def facts(**scopes: tuple[float, float]) -> Facts:
     return Facts(0.05, {"country": (0.05, 1000.0), "exposure_budget": (0.0, 0.0), **scopes})
 
 
-def rules(**changed: Rule) -> Policy:
-    return Policy(rules=msgspec.structs.replace(Rules(), **changed))
+def rules(**changed: FraudRule) -> FraudPolicy:
+    return FraudPolicy(rules=msgspec.structs.replace(FraudRules(), **changed))
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_proof_admits_loads_up_to_two() -> None:
 
 @pytest.mark.parametrize("scope", NARROW)
 def test_rule_in_shadow_is_reported_and_not_enforced(scope: Scope) -> None:
-    allowance = getattr(Rules(), scope).allowance
-    assessment = evaluate(rules(**{scope: Rule(allowance, "shadow")}), facts(**{scope: (1000.0, 0)}), BUDGET)
+    allowance = getattr(FraudRules(), scope).allowance
+    assessment = evaluate(rules(**{scope: FraudRule(allowance, "shadow")}), facts(**{scope: (1000.0, 0)}), BUDGET)
 
     assert (assessment.decision, assessment.shadow_decision) == ("allow", "block")
     assert assessment.reasons
@@ -71,7 +71,7 @@ def test_rule_in_shadow_is_reported_and_not_enforced(scope: Scope) -> None:
 
 @pytest.mark.parametrize("scope", NARROW)
 def test_rule_that_is_off_has_no_load(scope: Scope) -> None:
-    assert evaluate(rules(**{scope: Rule(1, "off")}), facts(**{scope: (1000.0, 0)}), BUDGET).load == 0
+    assert evaluate(rules(**{scope: FraudRule(1, "off")}), facts(**{scope: (1000.0, 0)}), BUDGET).load == 0
 
 
 def test_policy_in_shadow_allows_and_reports() -> None:
@@ -82,11 +82,11 @@ def test_policy_in_shadow_allows_and_reports() -> None:
 
 
 def test_policy_that_is_off_allows_without_a_score() -> None:
-    assert evaluate(Policy(mode="off"), facts(address=(1000.0, 0)), BUDGET).score == 0
+    assert evaluate(FraudPolicy(mode="off"), facts(address=(1000.0, 0)), BUDGET).score == 0
 
 
 def test_zero_allowance_blocks_and_does_not_fail() -> None:
-    policy = Policy(rules=msgspec.structs.replace(Rules(), address=Rule(0)), exposure_budget=0)
+    policy = FraudPolicy(rules=msgspec.structs.replace(FraudRules(), address=FraudRule(0)), exposure_budget=0)
     assessment = evaluate(policy, Facts(0.05, {"address": (1, 0), "country": (1, 0), "exposure_budget": (1, 0)}), 0)
 
     assert assessment.decision == "block"
@@ -120,13 +120,13 @@ def test_block_loaded_elsewhere_has_the_cross_tenant_allowance() -> None:
     elsewhere = msgspec.structs.replace(facts(block_of_1000=(5, 3)), loaded_elsewhere=("block_of_1000",))
 
     assert evaluate(POLICY, elsewhere, BUDGET).load == 1.0
-    assert evaluate(rules(cross_tenant=Rule(2, "off")), elsewhere, BUDGET).load == 5 / 9
-    assert evaluate(rules(cross_tenant=Rule(0, "shadow")), elsewhere, BUDGET).decision == "allow"
-    assert evaluate(rules(cross_tenant=Rule(0, "shadow")), elsewhere, BUDGET).load == 5 / 3
+    assert evaluate(rules(cross_tenant=FraudRule(2, "off")), elsewhere, BUDGET).load == 5 / 9
+    assert evaluate(rules(cross_tenant=FraudRule(0, "shadow")), elsewhere, BUDGET).decision == "allow"
+    assert evaluate(rules(cross_tenant=FraudRule(0, "shadow")), elsewhere, BUDGET).load == 5 / 3
 
 
 def test_cross_tenant_allowance_is_never_above_that_of_the_block() -> None:
-    policy = rules(block_of_1000=Rule(1))
+    policy = rules(block_of_1000=FraudRule(1))
     elsewhere = msgspec.structs.replace(facts(block_of_1000=(2, 0)), loaded_elsewhere=("block_of_1000",))
 
     assert evaluate(policy, elsewhere, BUDGET).load == 2.0
@@ -158,7 +158,7 @@ def test_exposure_budget_grows_with_verified_money() -> None:
 
 
 def test_policy_sets_the_exposure_budget() -> None:
-    assert evaluate(Policy(exposure_budget=20), wide((0.1, 0), (10, 0)), BUDGET).load == 0.5
+    assert evaluate(FraudPolicy(exposure_budget=20), wide((0.1, 0), (10, 0)), BUDGET).load == 0.5
 
 
 def test_history_replaces_the_ratio_of_the_policy() -> None:
@@ -169,8 +169,8 @@ def test_history_replaces_the_ratio_of_the_policy() -> None:
 def test_cheap_messages_are_never_blocked_by_the_wide_scope() -> None:
     cheap = wide((1000, 0), (1000, 0), price=0.019, signals=("datacenter",))
 
-    assert evaluate(Policy(signals={"datacenter": 0.5}), cheap, BUDGET).decision == "proof_required"
-    assert evaluate(Policy(price_floor=0.019), cheap, BUDGET).decision == "block"
+    assert evaluate(FraudPolicy(signals={"datacenter": 0.5}), cheap, BUDGET).decision == "proof_required"
+    assert evaluate(FraudPolicy(price_floor=0.019), cheap, BUDGET).decision == "block"
 
 
 def test_login_in_the_network_divides_the_wide_load_for_seven_days() -> None:
@@ -191,7 +191,7 @@ def test_address_in_the_country_divides_the_wide_load() -> None:
 
 
 def test_weight_of_a_signal_is_added_to_the_load() -> None:
-    policy = Policy(signals={"datacenter": 0.5})
+    policy = FraudPolicy(signals={"datacenter": 0.5})
     signalled = msgspec.structs.replace(facts(address=(6, 0)), signals=("datacenter", "unknown"))
     assessment = evaluate(policy, signalled, BUDGET)
 

@@ -9,7 +9,7 @@ from auth1.core.telemetry.log import Log
 from auth1.fraud.datasets.countries import Countries
 from auth1.fraud.datasets.networks import AddressRanges, compile_networks
 from auth1.fraud.line_types.types import LineTypeResult
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.fraud.signals import find_signals, is_in_country, signals_of_line
 from auth1.identifiers import parse_email, parse_phone
 from tests.conftest import Started, new_phone
@@ -19,7 +19,7 @@ from tests.support.mmdb import write_mmdb
 
 NAMES = ("hosting_network", "tor_network", "foreign_address", "disposable_email", "pumping_risk", "sim_swap")
 WEIGHTS = dict.fromkeys(NAMES, 1.0)
-ALL, NONE = Policy(signals=WEIGHTS), Policy()
+ALL, NONE = FraudPolicy(signals=WEIGHTS), FraudPolicy()
 TOR = AddressRanges(compile_networks(["203.0.113.7"])[1])
 HOSTING = AddressRanges(compile_networks(["203.0.113.0/24"])[1])
 
@@ -52,7 +52,7 @@ async def test_signals_of_addresses_and_emails(known: Visitors) -> None:
     assert find_signals(sources, ALL, gb, "198.51.100.1") == ()
     assert find_signals(sources, ALL, gb, None) == ()
     assert find_signals(sources, NONE, gb, "203.0.113.7") == ()
-    assert find_signals(sources, Policy(signals={"tor_network": 0.0}), us, "203.0.113.7") == ()
+    assert find_signals(sources, FraudPolicy(signals={"tor_network": 0.0}), us, "203.0.113.7") == ()
     assert find_signals(sources, ALL, parse_email("a@mailinator.com"), None) == ("disposable_email",)
     assert [is_in_country(sources, phone, "203.0.113.7") for phone in (us, gb)] == [True, False]
     assert not is_in_country(sources, us, "198.51.100.1")

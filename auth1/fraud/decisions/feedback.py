@@ -17,7 +17,7 @@ from auth1.errors import NotFound
 from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.fraud.exposures.messages import Message
 from auth1.fraud.lists import store as list_store
-from auth1.fraud.lists.schemas import EntryIn
+from auth1.fraud.lists.schemas import ListEntryIn
 from auth1.fraud.rules import Facts
 from auth1.identifiers import is_e164
 
@@ -146,17 +146,17 @@ async def _record(
     return RecordedFeedback(FeedbackOut(decision_id, was, entry_id), events, forgiven)
 
 
-def _entry(given: FeedbackIn, identifier: str | None, features: _Features) -> EntryIn | None:
+def _entry(given: FeedbackIn, identifier: str | None, features: _Features) -> ListEntryIn | None:
     """Return the entry that follows from a feedback."""
     reason, now = _REASON.format(given.decision_id), datetime.now(UTC)
     number = identifier if identifier is not None and is_e164(identifier) else None
     if given.was == "fraud":
         expires_at = now + NUMBER_BLOCKED
-        return EntryIn("block", "number", number, reason, expires_at) if number is not None else None
+        return ListEntryIn("block", "number", number, reason, expires_at) if number is not None else None
     if number is not None:
-        return EntryIn("allow", "number", number, reason)
+        return ListEntryIn("allow", "number", number, reason)
     if features.block is not None:
-        return EntryIn("allow", "prefix", features.block, reason, now + BLOCK_ALLOWED)
+        return ListEntryIn("allow", "prefix", features.block, reason, now + BLOCK_ALLOWED)
     return None
 
 

@@ -17,7 +17,7 @@ from auth1.core.postgres import Postgres, Queries
 from auth1.core.schemas import Out
 from auth1.errors import FieldError, ValidationFailed
 from auth1.fraud.constants import BLOCK_LOAD, PROOF_LOAD
-from auth1.fraud.policy import Action, LineType, Policy, check_policy
+from auth1.fraud.policy import Action, FraudPolicy, LineType, check_policy
 from auth1.fraud.rules import Facts, evaluate
 
 BATCH = 500
@@ -83,7 +83,7 @@ _decode_features = msgspec.json.Decoder(_Features).decode
 class Simulator:
     """Adds up decisions under a policy. `before` is the policy that holds now."""
 
-    def __init__(self, before: Policy, policy: Policy, exposure_budget: float) -> None:
+    def __init__(self, before: FraudPolicy, policy: FraudPolicy, exposure_budget: float) -> None:
         self._before = before
         self._policy = msgspec.structs.replace(policy, mode="on") if policy.mode == "shadow" else policy
         self._exposure_budget = exposure_budget
@@ -149,7 +149,13 @@ class Simulator:
 
 
 async def simulate(
-    reads: Postgres, tenant_id: str, before: Policy, policy: Policy, since: datetime, *, exposure_budget: float
+    reads: Postgres,
+    tenant_id: str,
+    before: FraudPolicy,
+    policy: FraudPolicy,
+    since: datetime,
+    *,
+    exposure_budget: float,
 ) -> Simulation:
     """Evaluate a tenant's decisions since a time, newest first, until MAX_ROWS or TIME_S. Raises Unavailable."""
     simulator = Simulator(before, policy, exposure_budget)
@@ -163,14 +169,14 @@ async def simulate(
     return simulator.result()
 
 
-def merge_policy(policy: Policy, changes: dict[str, Any]) -> Policy:
+def merge_policy(policy: FraudPolicy, changes: dict[str, Any]) -> FraudPolicy:
     """Return a policy with changes: a JSON merge patch (RFC 7396), where null restores a default.
 
     Raises ValidationFailed.
     """
     merged = _merge(msgspec.to_builtins(policy), changes)
     try:
-        changed = schemas.convert(merged, Policy)
+        changed = schemas.convert(merged, FraudPolicy)
         check_policy(changed)
     except ValidationFailed as failed:
         errors = [FieldError(f"policy.{error.field}".rstrip("."), error.message) for error in failed.errors]

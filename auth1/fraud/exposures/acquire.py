@@ -24,7 +24,7 @@ from auth1.fraud.exposures.local_copy import LocalCopy
 from auth1.fraud.exposures.messages import Message, block_key, pack_state, read_state, wide_key
 from auth1.fraud.exposures.saved import LoadedBlocks, SavedStates, find_ratios
 from auth1.fraud.exposures.settlements import Settlement, Settlements
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.fraud.rules import Facts
 from auth1.fraud.scopes import BLOCKS, State
 
@@ -68,7 +68,7 @@ class Exposures:
 
     async def acquire(
         self,
-        policy: Policy,
+        policy: FraudPolicy,
         message: Message,
         rate_limits: Sequence[RateLimit] = (),
         *,
@@ -174,7 +174,7 @@ class Exposures:
         except Unavailable:
             return
 
-    def _acquired(self, policy: Policy, message: Message, **outcome: Any) -> Acquired:
+    def _acquired(self, policy: FraudPolicy, message: Message, **outcome: Any) -> Acquired:
         return Acquired(policy=policy, message=message, exposure_budget=self._exposure_budget, **outcome)
 
     def _note(self, acquired: Acquired) -> None:
@@ -225,7 +225,7 @@ class Exposures:
 
     def _acquire_locally(
         self,
-        policy: Policy,
+        policy: FraudPolicy,
         message: Message,
         rate_limits: Sequence[RateLimit],
         ratio: float | None,

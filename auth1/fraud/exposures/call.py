@@ -10,7 +10,7 @@ import msgspec
 from auth1.core.ratelimit import Decision, RateLimit
 from auth1.fraud.constants import BLOCK_LOAD, KNOWN_DIVISOR, PROOF_LIFE_S, PROOF_LOAD, TRUST_DIVISOR
 from auth1.fraud.exposures.messages import Message, pack_state, read_state
-from auth1.fraud.policy import Policy, Rule
+from auth1.fraud.policy import FraudPolicy, FraudRule
 from auth1.fraud.rules import Evaluation, Facts, budget_of, evaluate, ratio_of
 from auth1.fraud.scopes import NARROW, WIDE, Scope, State, send
 
@@ -31,7 +31,7 @@ class Profile(NamedTuple):
     allowance of wrong codes, negative where the rule is off.
     """
 
-    policy: Policy
+    policy: FraudPolicy
     allowances: tuple[float, ...]
     cross_allowances: tuple[float, ...]
     is_country_enforced: bool
@@ -84,7 +84,7 @@ class Profiles:
         self._exposure_budget = exposure_budget
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
 
-    def of(self, tenant_id: str, policy: Policy) -> Profile:
+    def of(self, tenant_id: str, policy: FraudPolicy) -> Profile:
         """Return the profile of a tenant's policy."""
         profile = self._profiles.get(tenant_id)
         if profile is None or profile.policy is not policy:
@@ -95,10 +95,10 @@ class Profiles:
         return profile
 
 
-def new_profile(policy: Policy, exposure_budget: float) -> Profile:
+def new_profile(policy: FraudPolicy, exposure_budget: float) -> Profile:
     """Work out the profile of a policy."""
     rules = policy.rules
-    narrow: list[Rule] = [getattr(rules, scope) for scope in NARROW]
+    narrow: list[FraudRule] = [getattr(rules, scope) for scope in NARROW]
     cross = rules.cross_tenant
     own = tuple(rule.allowance if rule.mode == "on" else _ANY for rule in narrow)
     return Profile(
@@ -162,7 +162,7 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     message: Message
-    policy: Policy
+    policy: FraudPolicy
     exposure_budget: float
     is_acquired: bool
     limits: Decision

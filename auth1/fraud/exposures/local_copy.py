@@ -12,7 +12,7 @@ import msgspec
 
 from auth1.fraud.constants import GUESSING_DECAY_S, GUESSING_END
 from auth1.fraud.exposures.messages import Message, pack_state
-from auth1.fraud.policy import Policy, Rules
+from auth1.fraud.policy import FraudPolicy, FraudRules
 from auth1.fraud.rules import Facts, evaluate, guessing_load, ratio_of
 from auth1.fraud.scopes import DECAY_S, EMPTY, WIDE, Scope, State, decay, send, settle, settle_wide
 
@@ -44,7 +44,7 @@ class LocalCopy:
         self._latest = latest
         self.states: OrderedDict[str, State] = OrderedDict()
 
-    def weigh(self, policy: Policy, facts: Facts, message: Message, exposure_budget: float, now: float) -> Weighed:
+    def weigh(self, policy: FraudPolicy, facts: Facts, message: Message, exposure_budget: float, now: float) -> Weighed:
         """Weigh a message of an SMS. `commit` writes it down."""
         policy, budget = share_of(policy, self._workers), exposure_budget / self._workers
         wide = message.wide_key()
@@ -92,7 +92,7 @@ class LocalCopy:
         state = decay(self.states.get(key, EMPTY), now, GUESSING_DECAY_S, GUESSING_DECAY_S)
         self._write(key, State(state.exposure + wrong, state.verified + right, now))
 
-    def is_guessed(self, policy: Policy, tenant_id: str, now: float) -> bool:
+    def is_guessed(self, policy: FraudPolicy, tenant_id: str, now: float) -> bool:
         """Return whether the codes of a tenant are being guessed at this worker: until the load is below a half."""
         key = f"fraud:{{{tenant_id}}}:wide:guessing"
         if policy.rules.guessing.mode == "off" or key not in self.states:
@@ -118,7 +118,7 @@ class LocalCopy:
             self.states.popitem(last=False)
 
 
-def share_of(policy: Policy, workers: int) -> Policy:
+def share_of(policy: FraudPolicy, workers: int) -> FraudPolicy:
     """Return a policy whose allowances are divided among workers that cannot count together.
 
     An allowance of a message or more stays at least one: else the first message of everyone would be doubtful.
@@ -127,10 +127,10 @@ def share_of(policy: Policy, workers: int) -> Policy:
         return policy
     rules = {
         name: msgspec.structs.replace(rule, allowance=max(rule.allowance / workers, min(1.0, rule.allowance)))
-        for name in Rules.__struct_fields__
+        for name in FraudRules.__struct_fields__
         for rule in [getattr(policy.rules, name)]
     }
     budget = policy.exposure_budget
     return msgspec.structs.replace(
-        policy, rules=Rules(**rules), exposure_budget=None if budget is None else budget / workers
+        policy, rules=FraudRules(**rules), exposure_budget=None if budget is None else budget / workers
     )

@@ -20,7 +20,7 @@ from auth1.fraud.exposures.call import Profiles
 from auth1.fraud.exposures.local_copy import LocalCopy
 from auth1.fraud.exposures.messages import Message, address_keys, read_sends, wide_key
 from auth1.fraud.exposures.saved import SavedStates
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.fraud.rules import ratio_of
 from auth1.fraud.scopes import BLOCKS
 
@@ -50,7 +50,7 @@ class Settlement(NamedTuple):
     """
 
     message: Message
-    policy: Policy
+    policy: FraudPolicy
     kind: Kind
     now: float
     slots: RateLimit | None = None
@@ -77,7 +77,7 @@ class GuessingChange(NamedTuple):
 class _Group:
     """What is settled of one tenant at one time: codes and settlements."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: FraudPolicy) -> None:
         self.policy = policy
         self.right = 0
         self.wrong = 0
@@ -110,7 +110,7 @@ class Settlements:
         self.guessing_changes: deque[GuessingChange] = deque(maxlen=1000)  # read and emptied by the log of events
 
     def verified_later(
-        self, policy: Policy, message: Message, *, slots: RateLimit | None = None, now: float = 0.0
+        self, policy: FraudPolicy, message: Message, *, slots: RateLimit | None = None, now: float = 0.0
     ) -> None:
         """Settle a right code: its messages are no longer exposed, and one was verified.
 
@@ -120,26 +120,26 @@ class Settlements:
         if not self._add(policy, message, "verified", now, slots) and slots is not None:
             self._release(slots, 1)
 
-    def returned_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
+    def returned_later(self, policy: FraudPolicy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was acquired and not sent."""
         self._add(policy, message, "returned", now)
 
-    def known_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
+    def known_later(self, policy: FraudPolicy, message: Message, *, now: float = 0.0) -> None:
         """Count a message to a number that was found to be known after Redis had acquired its rate limits."""
         self._add(policy, message, "known", now)
 
-    def unsent_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
+    def unsent_later(self, policy: FraudPolicy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was acquired and that no provider accepted later.
 
         `message` is without an address: that of the newest message of the code is used, if Redis has it.
         """
         self._add(policy, message, "unsent", now)
 
-    def forgiven_later(self, policy: Policy, message: Message, *, now: float = 0.0) -> None:
+    def forgiven_later(self, policy: FraudPolicy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was no fraud: the exposure of its narrow scopes is forgiven, and its price."""
         self._add(policy, message, "forgiven", now)
 
-    def wrong_code_later(self, policy: Policy, tenant_id: str, *, now: float = 0.0) -> None:
+    def wrong_code_later(self, policy: FraudPolicy, tenant_id: str, *, now: float = 0.0) -> None:
         """Count a wrong code of a tenant."""
         self._group(policy, tenant_id, now).wrong += 1
 
@@ -147,7 +147,9 @@ class Settlements:
         """Settle in Redis, when it is back, what the local copy has already."""
         self._owed.append(settlement._replace(slots=None, is_local=True))
 
-    def _add(self, policy: Policy, message: Message, kind: Kind, now: float, slots: RateLimit | None = None) -> bool:
+    def _add(
+        self, policy: FraudPolicy, message: Message, kind: Kind, now: float, slots: RateLimit | None = None
+    ) -> bool:
         """Collect a settlement. Returns whether there is anything to settle."""
         if message.number is None or policy.mode == "off" or self._pending >= MAX_PENDING:
             return False
@@ -160,7 +162,7 @@ class Settlements:
         for _ in range(1 + min(sends, MAX_RELEASED)):
             self._limiter.release_later(slots)
 
-    def _group(self, policy: Policy, tenant_id: str, now: float) -> _Group:
+    def _group(self, policy: FraudPolicy, tenant_id: str, now: float) -> _Group:
         group = self._groups.get((tenant_id, now))
         if group is None:
             group = self._groups[tenant_id, now] = _Group(policy)
@@ -263,7 +265,7 @@ class Settlements:
             await self._settle_addresses(tenant_id, now, group.policy, elsewhere)
 
     async def _settle_addresses(
-        self, tenant_id: str, now: float, policy: Policy, removed: Counter[tuple[str, str]]
+        self, tenant_id: str, now: float, policy: FraudPolicy, removed: Counter[tuple[str, str]]
     ) -> None:
         """Remove messages that other addresses had requested for codes that were right."""
         keys: list[str] = []

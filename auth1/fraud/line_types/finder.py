@@ -18,7 +18,7 @@ from auth1.errors import Unavailable
 from auth1.fraud.line_types.lookup import LINE_TYPE, Lookup, LookupAnswer, LookupFailed
 from auth1.fraud.line_types.prefixes import Prefixes
 from auth1.fraud.line_types.types import LineTypeResult, LookupFailure, action_of, parse_line_type, type_by_phonenumbers
-from auth1.fraud.policy import LineType, Policy
+from auth1.fraud.policy import FraudPolicy, LineType
 from auth1.identifiers import Identifier
 
 DAY_S = 24 * 3600.0
@@ -132,7 +132,7 @@ class LineTypeFinder:
         self._prefixes = prefixes
 
     def get_known(
-        self, identifier: Identifier, policy: Policy, *, voip_blocking: bool, is_doubtful: bool = False
+        self, identifier: Identifier, policy: FraudPolicy, *, voip_blocking: bool, is_doubtful: bool = False
     ) -> LineTypeResult | None:
         """Return the line type of a phone if the process knows it; None where the policy wants a look-up.
 
@@ -152,7 +152,7 @@ class LineTypeFinder:
         return None if policy.lookup == "always" or is_doubtful else free
 
     async def find(
-        self, identifier: Identifier, policy: Policy, *, voip_blocking: bool, is_doubtful: bool = False
+        self, identifier: Identifier, policy: FraudPolicy, *, voip_blocking: bool, is_doubtful: bool = False
     ) -> LineTypeResult:
         """Return the line type of a phone. Raises Unavailable."""
         known = self.get_known(identifier, policy, voip_blocking=voip_blocking, is_doubtful=is_doubtful)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 from phonenumbers import PhoneNumberType
 
-from auth1.fraud.policy import Action, LineType, Policy
+from auth1.fraud.policy import Action, FraudPolicy, LineType
 from auth1.fraud.rules import Reason
 
 Source = Literal["prefixes", "lookup", "phonenumbers"]
@@ -81,7 +81,7 @@ def type_by_phonenumbers(line: int | None) -> LineType:
     return _BY_PHONENUMBERS.get(line, "unknown")
 
 
-def action_of(line_type: LineType, policy: Policy, *, voip_blocking: bool) -> Action:
+def action_of(line_type: LineType, policy: FraudPolicy, *, voip_blocking: bool) -> Action:
     """Return the action of the policy; without one that of `voip_blocking`. Premium numbers are rejected by default."""
     action = policy.line_types.get(line_type)
     if action is not None:
@@ -90,7 +90,7 @@ def action_of(line_type: LineType, policy: Policy, *, voip_blocking: bool) -> Ac
     return "block" if is_blocked else "allow"
 
 
-def decide_line_type(result: LineTypeResult, policy: Policy, *, voip_blocking: bool) -> LineDecision:
+def decide_line_type(result: LineTypeResult, policy: FraudPolicy, *, voip_blocking: bool) -> LineDecision:
     """Decide by line type and by the outcome of its look-up.
 
     A type that is blocked stays blocked when the look-up fails. All others are then flagged or answered with 503, as

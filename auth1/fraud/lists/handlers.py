@@ -8,18 +8,18 @@ from auth1.core.http.request import Request
 from auth1.errors import NotFound
 from auth1.events.log import EventContext, RecordedEvent, event_context, log_events
 from auth1.fraud.lists import store
-from auth1.fraud.lists.schemas import EntryIn, EntryOut, EntryPage, EntryQuery
+from auth1.fraud.lists.schemas import ListEntryIn, ListEntryOut, ListEntryPage, ListEntryQuery
 from auth1.fraud.lists.values import normalise
 from auth1.services import Services
 from auth1.tenants.settings import OPERATOR, Operator, TenantAdmin
 
 
-async def list_entries(app: Services, request: Request[TenantAdmin], query: EntryQuery) -> EntryPage:
+async def list_entries(app: Services, request: Request[TenantAdmin], query: ListEntryQuery) -> ListEntryPage:
     """List the entries of a tenant's allow and block lists, newest first."""
     return await _list(app, request.caller.tenant_id, query)
 
 
-async def add_entry(app: Services, request: Request[TenantAdmin], body: EntryIn) -> EntryOut:
+async def add_entry(app: Services, request: Request[TenantAdmin], body: ListEntryIn) -> ListEntryOut:
     """Add an entry to a tenant's allow or block list.
 
     The longest match decides; at equal length a block entry decides before an allow entry.
@@ -32,12 +32,12 @@ async def delete_entry(app: Services, request: Request[TenantAdmin]) -> None:
     await _delete(app, request.caller.tenant_id, request.parameters["entry_id"], request.caller.context)
 
 
-async def list_shared_entries(app: Services, request: Request[Operator], query: EntryQuery) -> EntryPage:
+async def list_shared_entries(app: Services, request: Request[Operator], query: ListEntryQuery) -> ListEntryPage:
     """List the entries that apply to every tenant, newest first."""
     return await _list(app, OPERATOR, query)
 
 
-async def add_shared_entry(app: Services, request: Request[Operator], body: EntryIn) -> EntryOut:
+async def add_shared_entry(app: Services, request: Request[Operator], body: ListEntryIn) -> ListEntryOut:
     """Add an entry that applies to every tenant. A tenant's allow entry does not lift a block entry of the operator."""
     return await _add(app, OPERATOR, body, event_context(request, OPERATOR))
 
@@ -47,12 +47,12 @@ async def delete_shared_entry(app: Services, request: Request[Operator]) -> None
     await _delete(app, OPERATOR, request.parameters["entry_id"], event_context(request, OPERATOR))
 
 
-async def _list(app: Services, owner: str, query: EntryQuery) -> EntryPage:
+async def _list(app: Services, owner: str, query: ListEntryQuery) -> ListEntryPage:
     entries = await store.list_entries(app.postgres, owner, query.cursor, query.list, query.kind, query.rows)
-    return EntryPage(*query.split(entries, lambda entry: entry.entry_id))
+    return ListEntryPage(*query.split(entries, lambda entry: entry.entry_id))
 
 
-async def _add(app: Services, owner: str, body: EntryIn, context: EventContext) -> EntryOut:
+async def _add(app: Services, owner: str, body: ListEntryIn, context: EventContext) -> ListEntryOut:
     if body.expires_at is not None:
         timestamps.require_future("expires_at", body.expires_at)
     new = msgspec.structs.replace(body, value=normalise(body.kind, body.value))

@@ -24,7 +24,7 @@ _Reason = Annotated[
 ]
 
 
-class EntryIn(In):
+class ListEntryIn(In):
     """A new entry of a list.
 
     `value` by `kind`: a number or its beginning in E.164, an ISO 3166-1 alpha-2 country, an IP address, a network in
@@ -38,7 +38,7 @@ class EntryIn(In):
     expires_at: Timestamp | None = None
 
 
-class EntryOut(Out):
+class ListEntryOut(Out):
     """An entry of a list. `author`: the id of the API key that added it, or `operator`."""
 
     entry_id: Annotated[str, msgspec.Meta(examples=["fl_01kf0fv2qd8x7r3n5w1mzt9c4h"])]
@@ -51,14 +51,14 @@ class EntryOut(Out):
     created_at: datetime
 
 
-class EntryPage(Out):
+class ListEntryPage(Out):
     """Entries, newest first; `next_cursor` is for the next page."""
 
-    data: list[EntryOut]
+    data: list[ListEntryOut]
     next_cursor: str | None
 
 
-class EntryQuery(PageQuery):
+class ListEntryQuery(PageQuery):
     """Filters of a list of entries."""
 
     list: ListName | None = None

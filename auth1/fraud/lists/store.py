@@ -8,7 +8,7 @@ from auth1.core.postgres import NO_PARAMS, NoParams, Postgres, Queries, Transact
 from auth1.errors import Conflict
 from auth1.events.log import EventContext, RecordedEvent, RecordedEvents, read_events
 from auth1.fraud.lists.entries import NEVER, Entry, Kind, ListName
-from auth1.fraud.lists.schemas import EntryIn, EntryOut
+from auth1.fraud.lists.schemas import ListEntryIn, ListEntryOut
 from auth1.fraud.policy_store import lock_settings
 from auth1.tenants.settings import OPERATOR
 
@@ -107,7 +107,7 @@ _DELETE_EXPIRED_ENTRIES = _QUERIES.statement("delete_expired_entries", _DeleteEx
 _INSERT_ENTRY = _QUERIES.statement("insert_entry", _InsertEntry, _InsertedRow)
 _DELETE_ENTRY = _QUERIES.statement("delete_entry", _DeleteEntry, RecordedEvents)
 _COUNT_CHANGE = _QUERIES.statement("count_change", _Owner, _Version)
-_LIST_ENTRIES = _QUERIES.statement("list_entries", _ListEntries, EntryOut)
+_LIST_ENTRIES = _QUERIES.statement("list_entries", _ListEntries, ListEntryOut)
 _LOAD_ENTRIES = _QUERIES.statement("load_entries", _LoadEntries, _LoadedRow)
 
 
@@ -120,19 +120,19 @@ class LoadedPage(NamedTuple):
 
 
 async def add_entry(
-    postgres: Postgres, owner: str, new: EntryIn, context: EventContext
-) -> tuple[EntryOut, list[RecordedEvent]]:
+    postgres: Postgres, owner: str, new: ListEntryIn, context: EventContext
+) -> tuple[ListEntryOut, list[RecordedEvent]]:
     """Add an entry. Raises NotFound, and Conflict when it exists or the lists are full."""
 
-    async def work(transaction: Transaction) -> tuple[EntryOut, list[RecordedEvent]]:
+    async def work(transaction: Transaction) -> tuple[ListEntryOut, list[RecordedEvent]]:
         return await add_entry_in(transaction, owner, new, context)
 
     return await postgres.in_transaction(work)
 
 
 async def add_entry_in(
-    transaction: Transaction, owner: str, new: EntryIn, context: EventContext
-) -> tuple[EntryOut, list[RecordedEvent]]:
+    transaction: Transaction, owner: str, new: ListEntryIn, context: EventContext
+) -> tuple[ListEntryOut, list[RecordedEvent]]:
     """Add an entry in a transaction. Raises NotFound, Conflict."""
     entries = await _lock(transaction, owner)
     await transaction.row(_DELETE_EXPIRED_ENTRIES, _DeleteExpired(owner, new.list, new.kind, new.value))
@@ -146,7 +146,7 @@ async def add_entry_in(
     if row is None:
         raise Conflict("This list has this entry already.")
     await transaction.row(_COUNT_CHANGE, _Owner(owner))
-    return EntryOut(*row[:-1]), read_events(row.events)
+    return ListEntryOut(*row[:-1]), read_events(row.events)
 
 
 async def delete_entry(
@@ -174,7 +174,7 @@ async def delete_entry_in(
 
 async def list_entries(
     postgres: Postgres, owner: str, before: str, list_name: str | None, kind: str | None, limit: int
-) -> list[EntryOut]:
+) -> list[ListEntryOut]:
     """Return the valid entries of an owner, newest first."""
     # The character ~ sorts after all of an id.
     return await postgres.rows(_LIST_ENTRIES, _ListEntries(owner, before or "fl_~", list_name, kind, limit))

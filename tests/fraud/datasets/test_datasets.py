@@ -16,7 +16,7 @@ from auth1.fraud.datasets.files import BadLine, read_lines
 from auth1.fraud.datasets.networks import Networks, compile_networks
 from auth1.fraud.datasets.store import DatasetReader, list_datasets, networks_name, remove_dataset, replace_dataset
 from auth1.fraud.line_types.prefixes import Prefixes, compile_prefixes
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.identifiers import parse_phone
 from auth1.services import Services
 from tests.conftest import Started
@@ -175,7 +175,9 @@ async def test_numbers_are_found_while_prefixes_are_replaced(workers: list[Servi
     async def ask() -> None:
         for _ in range(2000):
             for worker in workers:
-                result = worker.fraud_sources.line_types.get_known(parse_phone(PHONE), Policy(), voip_blocking=True)
+                result = worker.fraud_sources.line_types.get_known(
+                    parse_phone(PHONE), FraudPolicy(), voip_blocking=True
+                )
                 assert result is not None
                 found.add(result.type)
             await asyncio.sleep(0)

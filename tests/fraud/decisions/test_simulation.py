@@ -12,7 +12,7 @@ import pytest
 from auth1.errors import ValidationFailed
 from auth1.fraud.decisions import simulation
 from auth1.fraud.decisions.simulation import merge_policy
-from auth1.fraud.policy import DEFAULT_POLICY, Policy, Rule, Rules
+from auth1.fraud.policy import DEFAULT_POLICY, FraudPolicy, FraudRule, FraudRules
 from tests.fraud.conftest import ManagedTenant, managed_tenant
 from tests.fraud.decision_rows import COLD, FLOODED, LOADED, make_decision
 from tests.support.api_client import ApiClient
@@ -153,13 +153,15 @@ async def test_invalid_simulation_is_rejected(
 
 
 def test_changes_are_merged_into_a_policy() -> None:
-    policy = Policy(ratio=0.5, line_types={"mobile": "flag"}, rules=Rules(address=Rule(12, "shadow")))
+    policy = FraudPolicy(ratio=0.5, line_types={"mobile": "flag"}, rules=FraudRules(address=FraudRule(12, "shadow")))
 
     merged = merge_policy(
         policy, {"ratio": None, "line_types": {"pager": "block"}, "rules": {"address": {"mode": "on"}}}
     )
 
-    assert merged == Policy(line_types={"mobile": "flag", "pager": "block"}, rules=Rules(address=Rule(12, "on")))
+    assert merged == FraudPolicy(
+        line_types={"mobile": "flag", "pager": "block"}, rules=FraudRules(address=FraudRule(12, "on"))
+    )
     assert merge_policy(DEFAULT_POLICY, {}) == DEFAULT_POLICY
     with pytest.raises(ValidationFailed):
         merge_policy(DEFAULT_POLICY, {"signals": {"full_moon": 1}})

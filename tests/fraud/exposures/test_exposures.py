@@ -13,17 +13,17 @@ from auth1.errors import Unavailable
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.call import Acquired
 from auth1.fraud.exposures.messages import Message, pack_state, read_state
-from auth1.fraud.policy import Policy, Rule, Rules
+from auth1.fraud.policy import FraudPolicy, FraudRule, FraudRules
 from auth1.fraud.scopes import State
 from tests.fraud.exposures.conftest import NOON, NewExposures, new_tenant
 from tests.support.raw_redis import RawRedis
 
-POLICY = Policy()
+POLICY = FraudPolicy()
 # A country alone decides.
-WIDE_ONLY = Policy(
+WIDE_ONLY = FraudPolicy(
     rules=msgspec.structs.replace(
-        Rules(),
-        **{name: Rule(0, "off") for name in ("block_of_1000", "block_of_10000", "address", "network")},
+        FraudRules(),
+        **{name: FraudRule(0, "off") for name in ("block_of_1000", "block_of_10000", "address", "network")},
     )
 )
 

@@ -15,21 +15,25 @@ from auth1.fraud.constants import LARGEST
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.call import Acquired
 from auth1.fraud.exposures.messages import Message, pack_state
-from auth1.fraud.policy import Policy, Rule, Rules
+from auth1.fraud.policy import FraudPolicy, FraudRule, FraudRules
 from auth1.fraud.rules import Facts, evaluate, guessing_load, ratio_of
 from auth1.fraud.scopes import DECAY_S, EMPTY, NARROW, WIDE, Scope, State, decay, send, settle, settle_wide
 from tests.fraud.exposures.conftest import BUDGET, NOON, new_tenant
 from tests.support.raw_redis import RawRedis
 
-POLICY = Policy()
+POLICY = FraudPolicy()
 
 POLICIES = (
     POLICY,
-    Policy(exposure_budget=0.5, ratio=0.3, channels=("email",)),
-    Policy(price_floor=0.06),
-    Policy(mode="shadow"),
-    Policy(rules=msgspec.structs.replace(Rules(), address=Rule(2, "shadow"), country=Rule(0, "off"), network=Rule(3))),
-    Policy(signals={"datacenter": 0.4, "tor": 1.2}),
+    FraudPolicy(exposure_budget=0.5, ratio=0.3, channels=("email",)),
+    FraudPolicy(price_floor=0.06),
+    FraudPolicy(mode="shadow"),
+    FraudPolicy(
+        rules=msgspec.structs.replace(
+            FraudRules(), address=FraudRule(2, "shadow"), country=FraudRule(0, "off"), network=FraudRule(3)
+        )
+    ),
+    FraudPolicy(signals={"datacenter": 0.4, "tor": 1.2}),
 )
 ADDRESSES = (None, "203.0.113.7", "203.0.113.8", "198.51.100.1", "2001:db8::1")
 NUMBERS = ("+12025550100", "+12025550101", "+12025551100", "+447700900123")
@@ -38,7 +42,7 @@ NUMBERS = ("+12025550100", "+12025550101", "+12025551100", "+447700900123")
 class Oracle:
     """The states of a tenant by key, kept with the pure functions."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: FraudPolicy) -> None:
         self.policy = policy
         self.states: dict[str, State] = {}
         self.sent: dict[str, list[Message]] = {}
@@ -128,7 +132,7 @@ steps = st.lists(
 @settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(POLICIES), steps)
 async def test_scripts_equal_the_rules_on_random_histories(
-    exposures: Exposures, policy: Policy, steps: list[tuple[str, Message, float]]
+    exposures: Exposures, policy: FraudPolicy, steps: list[tuple[str, Message, float]]
 ) -> None:
     tenant_id, oracle, now = new_tenant(), Oracle(policy), NOON
     for kind, drawn, pause in steps:
@@ -152,7 +156,9 @@ async def test_scripts_equal_the_rules_on_random_histories(
             oracle.settle(message, is_verified=kind == "verify", now=now)
 
 
-async def send_and_find_out(exposures: Exposures, oracle: Oracle, policy: Policy, message: Message, now: float) -> None:
+async def send_and_find_out(
+    exposures: Exposures, oracle: Oracle, policy: FraudPolicy, message: Message, now: float
+) -> None:
     """Acquire a message as `check_request` does; it equals one that is weighed again as that of a known number."""
     is_known, message = message.known, message._replace(known=False)
     acquired = await exposures.acquire(policy, message, may_be_known=True, now=now)
@@ -182,7 +188,7 @@ async def test_narrow_scope_admits_exactly_its_allowance(
     exposures: Exposures, raw_redis: RawRedis, message: Message, scope: Scope
 ) -> None:
     key = message.narrow_keys()[NARROW.index(scope)]
-    allowance = getattr(Rules(), scope).allowance
+    allowance = getattr(FraudRules(), scope).allowance
     await set_state(raw_redis, key, allowance - 1 + 1e-9, 0, NOON)
     assert not (await load_of(exposures, message)).is_acquired
     await set_state(raw_redis, key, allowance - 1, 0, NOON)

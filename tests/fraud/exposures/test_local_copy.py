@@ -10,11 +10,11 @@ from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.local_copy import share_of
 from auth1.fraud.exposures.messages import Message, read_state
-from auth1.fraud.policy import Policy, Rule, Rules
+from auth1.fraud.policy import FraudPolicy, FraudRule, FraudRules
 from tests.fraud.exposures.conftest import NOON, NewExposures
 from tests.support.raw_redis import RawRedis
 
-POLICY = Policy()
+POLICY = FraudPolicy()
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -89,10 +89,10 @@ async def test_guessing_is_noticed_without_redis(alone: Exposures, message: Mess
 
 async def test_wide_states_begin_with_this_workers_share(new_exposures: NewExposures, message: Message) -> None:
     exposures = await new_exposures(workers=2)
-    wide = Policy(
+    wide = FraudPolicy(
         rules=msgspec.structs.replace(
-            Rules(),
-            **{name: Rule(0, "off") for name in ("block_of_1000", "block_of_10000", "address", "network")},
+            FraudRules(),
+            **{name: FraudRule(0, "off") for name in ("block_of_1000", "block_of_10000", "address", "network")},
         )
     )
     for _ in range(8):
@@ -129,10 +129,15 @@ async def test_redis_learns_of_an_outage_when_it_is_back(
 
 
 def test_share_of_a_policy_keeps_at_least_one_message() -> None:
-    shared = share_of(Policy(exposure_budget=8), 8)
+    shared = share_of(FraudPolicy(exposure_budget=8), 8)
 
     assert shared.rules.block_of_10000.allowance == 1
     assert shared.rules.network.allowance == 2.5
     assert shared.exposure_budget == 1
     assert share_of(POLICY, 1) is POLICY
-    assert share_of(Policy(rules=msgspec.structs.replace(Rules(), address=Rule(0))), 4).rules.address.allowance == 0
+    assert (
+        share_of(
+            FraudPolicy(rules=msgspec.structs.replace(FraudRules(), address=FraudRule(0))), 4
+        ).rules.address.allowance
+        == 0
+    )

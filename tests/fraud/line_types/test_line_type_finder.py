@@ -13,7 +13,7 @@ from auth1.fraud.line_types import finder as line_type_finder
 from auth1.fraud.line_types.finder import LineTypeFinder
 from auth1.fraud.line_types.prefixes import Prefixes, compile_prefixes
 from auth1.fraud.line_types.types import LineTypeResult, decide_line_type
-from auth1.fraud.policy import Policy
+from auth1.fraud.policy import FraudPolicy
 from auth1.identifiers import parse_phone
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
@@ -21,7 +21,7 @@ from tests.support.providers import lookup as fake
 from tests.support.providers.lookup import LookupServer, changed, packages, status
 
 ALL_FIELDS = "line_type_intelligence,sms_pumping_risk,sim_swap"
-ALWAYS, DOUBTFUL, NEVER = Policy(lookup="always"), Policy(lookup="doubtful"), Policy(lookup="never")
+ALWAYS, DOUBTFUL, NEVER = FraudPolicy(lookup="always"), FraudPolicy(lookup="doubtful"), FraudPolicy(lookup="never")
 Find = Callable[..., Awaitable[LineTypeResult]]
 
 
@@ -59,13 +59,13 @@ NewFinder = Callable[..., Awaitable[LineTypeFinder]]
 
 
 async def find(
-    finder: LineTypeFinder, phone: str, policy: Policy = ALWAYS, *, is_doubtful: bool = False
+    finder: LineTypeFinder, phone: str, policy: FraudPolicy = ALWAYS, *, is_doubtful: bool = False
 ) -> LineTypeResult:
     return await finder.find(parse_phone(phone), policy, voip_blocking=True, is_doubtful=is_doubtful)
 
 
 def known(
-    finder: LineTypeFinder, phone: str, policy: Policy = ALWAYS, *, is_doubtful: bool = False
+    finder: LineTypeFinder, phone: str, policy: FraudPolicy = ALWAYS, *, is_doubtful: bool = False
 ) -> LineTypeResult | None:
     return finder.get_known(parse_phone(phone), policy, voip_blocking=True, is_doubtful=is_doubtful)
 
@@ -158,7 +158,7 @@ async def test_client_that_disconnects_does_not_end_the_look_up_of_others(
     ],
 )
 async def test_policy_decides_which_numbers_are_looked_up(
-    new_finder: NewFinder, server: LookupServer, phone: str, policy: Policy, is_doubtful: bool, is_bought: bool
+    new_finder: NewFinder, server: LookupServer, phone: str, policy: FraudPolicy, is_doubtful: bool, is_bought: bool
 ) -> None:
     finder = await new_finder()
 
@@ -206,7 +206,9 @@ async def test_unknown_type_is_a_failure_and_is_bought_once_a_day(
     await asyncio.gather(*first._writes)
 
     assert result == LineTypeResult("unknown", "phonenumbers", "unknown_type", 61, False)
-    assert decide_line_type(result, Policy(lookup_outage="unavailable"), voip_blocking=True).action == "unavailable"
+    assert (
+        decide_line_type(result, FraudPolicy(lookup_outage="unavailable"), voip_blocking=True).action == "unavailable"
+    )
     assert await find(first, phone) == await find(second, phone) == result
     assert len(server.requests_for(phone)) == 1
 

@@ -12,7 +12,7 @@ from auth1.fraud.line_types.types import (
     parse_line_type,
     type_by_phonenumbers,
 )
-from auth1.fraud.policy import Action, LineType, Policy
+from auth1.fraud.policy import Action, FraudPolicy, LineType
 from auth1.identifiers import parse_phone
 
 
@@ -20,14 +20,14 @@ from auth1.identifiers import parse_phone
 def test_voip_blocking_rejects_the_types_that_cost_or_cannot_be_verified(line_type: LineType) -> None:
     blocked = ("nonFixedVoip", "personal", "tollFree", "sharedCost", "uan", "voicemail", "pager", "premium")
 
-    action = action_of(line_type, Policy(), voip_blocking=True)
+    action = action_of(line_type, FraudPolicy(), voip_blocking=True)
 
     assert action == ("block" if line_type in blocked else "allow")
 
 
 @pytest.mark.parametrize("line_type", LINE_TYPES)
 def test_only_premium_is_rejected_without_voip_blocking(line_type: LineType) -> None:
-    action = action_of(line_type, Policy(), voip_blocking=False)
+    action = action_of(line_type, FraudPolicy(), voip_blocking=False)
 
     assert action == ("block" if line_type == "premium" else "allow")
 
@@ -35,7 +35,7 @@ def test_only_premium_is_rejected_without_voip_blocking(line_type: LineType) -> 
 @pytest.mark.parametrize("action", ["allow", "flag", "proof_required", "block"])
 @pytest.mark.parametrize("line_type", LINE_TYPES)
 def test_action_of_the_policy_takes_precedence_over_voip_blocking(line_type: LineType, action: Action) -> None:
-    policy = Policy(line_types={line_type: action})
+    policy = FraudPolicy(line_types={line_type: action})
 
     decision = decide_line_type(LineTypeResult(line_type, "lookup"), policy, voip_blocking=True)
 
@@ -59,7 +59,7 @@ def test_action_of_the_policy_takes_precedence_over_voip_blocking(line_type: Lin
 def test_outage_policy_decides_unless_the_type_is_blocked_already(
     line_type: LineType, actions: dict[LineType, Action], outage: str, expected: str, reason: str
 ) -> None:
-    policy = Policy(line_types=actions, lookup_outage="allow" if outage == "allow" else "unavailable")
+    policy = FraudPolicy(line_types=actions, lookup_outage="allow" if outage == "allow" else "unavailable")
     failure: LookupFailure = "timeout"
 
     decision = decide_line_type(LineTypeResult(line_type, "phonenumbers", failure), policy, voip_blocking=True)
