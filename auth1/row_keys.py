@@ -21,3 +21,9 @@ class IdentifierKey(NamedTuple):
 
     tenant_id: str
     identifier: str
+
+
+class IdRow(NamedTuple):
+    """A row of which only the id is read."""
+
+    id: str

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from auth1.core.postgres import Batched, NoParams, Queries, function
 from auth1.events.log import RecordedEvents
-from auth1.row_keys import UserKey
+from auth1.row_keys import IdRow, UserKey
 
 _QUERIES = Queries("sessions")
 
@@ -132,12 +132,6 @@ class ListJustEnded(NamedTuple):
     tenant_id: str
     user_id: str
     within_s: int
-
-
-class IdRow(NamedTuple):
-    """An id."""
-
-    id: str
 
 
 class EndSurplusSessions(NamedTuple):

@@ -12,8 +12,8 @@ from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Queries, Transaction
 from auth1.errors import Unavailable
 from auth1.events.log import EventContext, RecordedEvent, read_events
-from auth1.row_keys import TenantKey, UserKey
-from auth1.users.statements import IdentifierList, IdRow
+from auth1.row_keys import IdRow, TenantKey, UserKey
+from auth1.users.statements import IdentifierList
 from auth1.users.store import lock_account
 
 _QUERIES = Queries("users")

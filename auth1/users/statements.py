@@ -6,7 +6,7 @@ from typing import NamedTuple
 from auth1.core.postgres import NoParams, Queries
 from auth1.events.log import RecordedEvents
 from auth1.identifiers import IdentifierType
-from auth1.row_keys import IdentifierKey, UserKey
+from auth1.row_keys import IdentifierKey, IdRow, UserKey
 
 _QUERIES = Queries("users")
 
@@ -41,12 +41,6 @@ class FindUsers(NamedTuple):
 
     tenant_id: str
     ids: list[str]
-
-
-class IdRow(NamedTuple):
-    """An id."""
-
-    id: str
 
 
 class FindUserByExternalId(NamedTuple):
