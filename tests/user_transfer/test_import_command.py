@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import Run, run
-from tests.users.conftest import TenantAdmin, new_email
+from tests.users.conftest import UserAdmin, new_email
 
 __all__ = ["run"]
 
@@ -21,7 +21,7 @@ def write(path: Path, *rows: object) -> str:
     return str(path)
 
 
-async def test_command_imports_and_exports_users(admin: TenantAdmin, run: Run, tmp_path: Path) -> None:
+async def test_command_imports_and_exports_users(admin: UserAdmin, run: Run, tmp_path: Path) -> None:
     emails = [new_email() for _ in range(3)]
     file = write(tmp_path / "in.ndjson", *({"mail": email} for email in emails), {"mail": "invalid"})
     tenant = ("--tenant", admin.tenant["slug"])
@@ -45,7 +45,7 @@ async def test_command_imports_and_exports_users(admin: TenantAdmin, run: Run, t
 
 
 async def test_resume_continues_an_interrupted_import(
-    admin: TenantAdmin,
+    admin: UserAdmin,
     run: Run,
     tmp_path: Path,
     database: asyncpg.Connection,

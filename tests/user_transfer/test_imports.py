@@ -20,7 +20,7 @@ from auth1.user_transfer import exporter, importer
 from auth1.users import store
 from tests.conftest import new_phone
 from tests.support.api_client import ApiClient
-from tests.users.conftest import TenantAdmin, at_once, new_email
+from tests.users.conftest import UserAdmin, at_once, new_email
 
 NOTHING = {"read": 0, "created": 0, "existing": 0, "skipped": 0, "rejected": 0, "unverified": 0, "rejects": []}
 KEPT = ("phone", "email", "external_id", "created_at", "banned_until", "ban_reason", "metadata", "user_metadata")
@@ -30,7 +30,7 @@ def ndjson(*rows: object) -> bytes:
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
-async def exported(admin: TenantAdmin, **query: str) -> list[dict[str, Any]]:
+async def exported(admin: UserAdmin, **query: str) -> list[dict[str, Any]]:
     answer = await admin.call("GET", "/export", params=query)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
@@ -39,7 +39,7 @@ async def exported(admin: TenantAdmin, **query: str) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in answer.content.splitlines()]
 
 
-async def test_import_restores_an_export(admin: TenantAdmin) -> None:
+async def test_import_restores_an_export(admin: UserAdmin) -> None:
     made = [
         await admin.make(
             external_id="1", metadata={"plan": "pro", "a": [1, {"ü": None}]}, created_at="2001-02-03T04:05:06Z"
@@ -55,7 +55,7 @@ async def test_import_restores_an_export(admin: TenantAdmin) -> None:
     assert f",'{made[2]['email']},''=7," in table.text, "no spreadsheet takes it for a formula"
 
     for raw, media_type in ((text.content, "application/x-ndjson"), (table.content, "text/csv")):
-        other = TenantAdmin(admin.api, admin.twilio, await admin.api.tenant())
+        other = UserAdmin(admin.api, admin.twilio, await admin.api.tenant())
         answer = await other.upload(raw, media_type)
         assert answer.json() == {**NOTHING, "read": 3, "created": 3}
         users = [{name: user[name] for name in KEPT} for user in await exported(other)]
@@ -67,7 +67,7 @@ async def test_import_restores_an_export(admin: TenantAdmin) -> None:
 
 
 async def test_each_rejected_line_is_named_and_others_are_imported(
-    admin: TenantAdmin, database: asyncpg.Connection
+    admin: UserAdmin, database: asyncpg.Connection
 ) -> None:
     known = await admin.make(email=new_email(), external_id="known")
     other = await admin.make(email=new_email(), external_id="other")
@@ -112,7 +112,7 @@ async def test_each_rejected_line_is_named_and_others_are_imported(
     assert [kind for kind in await admin.events(database) if kind == "users.imported"] == ["users.imported"]
 
 
-async def test_invalid_csv_row_does_not_affect_other_rows(admin: TenantAdmin) -> None:
+async def test_invalid_csv_row_does_not_affect_other_rows(admin: UserAdmin) -> None:
     good, better = new_email(), new_email()
     raw = (
         b"\xef\xbb\xbfemail,external_id\r\n"
@@ -129,7 +129,7 @@ async def test_invalid_csv_row_does_not_affect_other_rows(admin: TenantAdmin) ->
     assert await admin.find(external_id="1") == await admin.find(email=good)
 
 
-async def test_csv_with_unknown_columns_is_rejected_as_a_whole(admin: TenantAdmin) -> None:
+async def test_csv_with_unknown_columns_is_rejected_as_a_whole(admin: UserAdmin) -> None:
     raw = b"mobile,email,Plan\n" + b"".join(f"x,{new_email()},pro\n".encode() for _ in range(50))
 
     refused = (await admin.upload(raw, "text/csv")).json()
@@ -146,7 +146,7 @@ async def test_csv_with_unknown_columns_is_rejected_as_a_whole(admin: TenantAdmi
 
 
 async def test_row_that_only_the_database_rejects_is_named(
-    admin: TenantAdmin, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    admin: UserAdmin, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An operator's own constraint, of which the program knows nothing.
     await database.execute("alter table users add constraint own check (external_id <> 'forbidden by the operator')")
@@ -161,7 +161,7 @@ async def test_row_that_only_the_database_rejects_is_named(
     assert answer["rejects"] == [{"line": 14, "reason": "Rejected by the database (23514)."}]
 
 
-async def test_map_names_the_columns_of_fields(admin: TenantAdmin) -> None:
+async def test_map_names_the_columns_of_fields(admin: UserAdmin) -> None:
     email = new_email()
     row = {"profile": {"mail": email}, "Plan": "pro", "id": 7, "secret": "left out"}
 
@@ -174,7 +174,7 @@ async def test_map_names_the_columns_of_fields(admin: TenantAdmin) -> None:
         assert (await admin.upload(ndjson(row), **query)).status_code == 422
 
 
-async def test_upload_is_limited_in_bytes_and_lines(admin: TenantAdmin) -> None:
+async def test_upload_is_limited_in_bytes_and_lines(admin: UserAdmin) -> None:
     large = ndjson(*({"email": new_email(), "metadata": {"x": "y" * 1000}} for _ in range(100)))
     assert (await admin.upload(large)).json()["created"] == 100
     assert (await admin.upload(b" " * (4 * 1024 * 1024 + 1))).json()["code"] == "payload_too_large"
@@ -186,7 +186,7 @@ async def test_upload_is_limited_in_bytes_and_lines(admin: TenantAdmin) -> None:
 
 
 async def test_concurrent_imports_and_logins_create_each_user_once(
-    admin: TenantAdmin, database: asyncpg.Connection
+    admin: UserAdmin, database: asyncpg.Connection
 ) -> None:
     phones = [new_phone() for _ in range(10)]
     codes = [await admin.request(phone) for phone in phones]
@@ -208,7 +208,7 @@ async def test_concurrent_imports_and_logins_create_each_user_once(
 
 @pytest.mark.parametrize("taken", ["phone", "external_id"])
 async def test_batch_is_rolled_back_after_a_concurrent_update(
-    admin: TenantAdmin, database: asyncpg.Connection, taken: str
+    admin: UserAdmin, database: asyncpg.Connection, taken: str
 ) -> None:
     phone, email, tenant_id = new_phone(), new_email(), admin.tenant_id
     owned_phone: dict[IdentifierType, str] = {"phone": phone}
@@ -240,7 +240,7 @@ async def test_batch_is_rolled_back_after_a_concurrent_update(
     assert (await admin.upload(raw)).json()["created"] == 1
 
 
-async def test_export_reads_pages_and_resumes_after_a_user(admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_export_reads_pages_and_resumes_after_a_user(admin: UserAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "PAGE", 3)
     rows = [{"email": f"{n}.{secrets.token_hex(4)}@example.com"} for n in range(7)]
     assert (await admin.upload(ndjson(*rows))).json()["created"] == 7
@@ -269,7 +269,7 @@ class Client:
         self._taken = asyncio.Semaphore(0)
         self._asked = False
 
-    async def get(self, admin: TenantAdmin) -> None:
+    async def get(self, admin: UserAdmin) -> None:
         headers = [(b"host", b"localhost"), (b"x-api-key", admin.tenant["secret_key"].encode())]
         scope = {
             "type": "http",
@@ -303,7 +303,7 @@ class Client:
 
 
 @pytest.fixture
-async def full_tenant(admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch) -> TenantAdmin:
+async def full_tenant(admin: UserAdmin, monkeypatch: pytest.MonkeyPatch) -> UserAdmin:
     monkeypatch.setattr(exporter, "PAGE", 2)
     await admin.upload(ndjson(*({"email": new_email()} for _ in range(20))))
     return admin
@@ -315,7 +315,7 @@ async def last_request(api: ApiClient) -> dict[str, Any]:
     return found
 
 
-async def test_export_reads_no_page_before_the_client_takes_the_last(full_tenant: TenantAdmin) -> None:
+async def test_export_reads_no_page_before_the_client_takes_the_last(full_tenant: UserAdmin) -> None:
     client = Client(full_tenant.api)
     export = asyncio.create_task(client.get(full_tenant))
     for _ in ("the head", "a piece", "another"):
@@ -331,7 +331,7 @@ async def test_export_reads_no_page_before_the_client_takes_the_last(full_tenant
     assert (await last_request(full_tenant.api)).get("broken") is None
 
 
-async def test_export_ends_when_the_client_disconnects(full_tenant: TenantAdmin) -> None:
+async def test_export_ends_when_the_client_disconnects(full_tenant: UserAdmin) -> None:
     client = Client(full_tenant.api)
     export = asyncio.create_task(client.get(full_tenant))
     await client.take()
@@ -346,7 +346,7 @@ async def test_export_ends_when_the_client_disconnects(full_tenant: TenantAdmin)
 
 
 async def test_export_without_database_ends_without_its_last_chunk(
-    full_tenant: TenantAdmin, monkeypatch: pytest.MonkeyPatch
+    full_tenant: UserAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Client(full_tenant.api)
     export = asyncio.create_task(client.get(full_tenant))
@@ -365,7 +365,7 @@ async def test_export_without_database_ends_without_its_last_chunk(
     assert (await last_request(full_tenant.api))["broken"] == "unavailable"
 
 
-async def test_import_continues_after_lost_connections(admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_import_continues_after_lost_connections(admin: UserAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "RETRY_DELAYS_S", (0.01, 0.1, 1.0))
     killer = await asyncpg.connect(admin.api.settings.database_url)
     rows = [{"email": new_email()} for _ in range(1500)]

@@ -15,7 +15,7 @@ from auth1.errors import Unavailable
 from tests.api.conftest import until
 from tests.cli.conftest import server
 from tests.support.process import Auth1
-from tests.users.conftest import TenantAdmin, new_email
+from tests.users.conftest import UserAdmin, new_email
 
 __all__ = ["server"]
 
@@ -83,7 +83,7 @@ async def test_stream_that_waits_for_its_source_is_not_unread(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("hang_up", [False, True])
-async def test_export_is_streamed_over_a_real_connection(server: Auth1, admin: TenantAdmin, hang_up: bool) -> None:
+async def test_export_is_streamed_over_a_real_connection(server: Auth1, admin: UserAdmin, hang_up: bool) -> None:
     count = 3000 if hang_up else 700
     rows = [{"email": new_email(), "metadata": {"x": "y" * 1500}} for _ in range(count)]
     for start in range(0, count, 2000):
@@ -111,7 +111,7 @@ async def test_export_is_streamed_over_a_real_connection(server: Auth1, admin: T
     assert found == (1 if hang_up else count)
 
 
-async def test_concurrent_imports_are_limited_to_two_per_tenant(admin: TenantAdmin) -> None:
+async def test_concurrent_imports_are_limited_to_two_per_tenant(admin: UserAdmin) -> None:
     begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def slow() -> AsyncGenerator[bytes, None]:
@@ -129,14 +129,14 @@ async def test_concurrent_imports_are_limited_to_two_per_tenant(admin: TenantAdm
     refused = await admin.upload(b"")
 
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "5")
-    other = TenantAdmin(admin.api, admin.twilio, await admin.api.tenant())
+    other = UserAdmin(admin.api, admin.twilio, await admin.api.tenant())
     assert (await other.upload(b"")).status_code == 200
     go_on.set()
     assert [(await one).json()["created"] for one in under_way] == [1, 1]
     assert (await admin.upload(b"")).status_code == 200
 
 
-async def test_completed_export_releases_its_concurrency_limit(admin: TenantAdmin) -> None:
+async def test_completed_export_releases_its_concurrency_limit(admin: UserAdmin) -> None:
     for _ in range(3):
         assert (await admin.call("GET", "/export")).status_code == 200
         assert (await admin.call("GET", "/export", params={"format": "xml"})).status_code == 422

@@ -5,12 +5,12 @@ import msgspec
 import pytest
 
 from tests.conftest import new_phone
-from tests.users.conftest import TenantAdmin, new_email
+from tests.users.conftest import UserAdmin, new_email
 
 FIREBASE = {"localId": "uid1", "emailVerified": False}
 
 
-async def import_unverified(admin: TenantAdmin, phone: str, email: str, **query: str) -> dict[str, object]:
+async def import_unverified(admin: UserAdmin, phone: str, email: str, **query: str) -> dict[str, object]:
     """Import a user with a verified phone and an unverified email; return the response."""
     row = {"phone": phone, "email": email, "email_verified": False, "external_id": "old"}
     response = await admin.upload(msgspec.json.encode(row), **query)
@@ -19,7 +19,7 @@ async def import_unverified(admin: TenantAdmin, phone: str, email: str, **query:
     return result
 
 
-async def test_unverified_phone_does_not_log_in_to_the_imported_user(admin: TenantAdmin) -> None:
+async def test_unverified_phone_does_not_log_in_to_the_imported_user(admin: UserAdmin) -> None:
     phone, email = new_phone(), new_email()
     row = {"phone": phone, "phone_verified": False, "email": email, "external_id": "old"}
     response = await admin.upload(msgspec.json.encode(row))
@@ -34,7 +34,7 @@ async def test_unverified_phone_does_not_log_in_to_the_imported_user(admin: Tena
     assert await admin.find(phone=phone) == [login["user_id"]]
 
 
-async def test_unverified_email_is_shown_exported_and_erased(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_unverified_email_is_shown_exported_and_erased(admin: UserAdmin, database: asyncpg.Connection) -> None:
     phone, email = new_phone(), new_email()
     assert (await import_unverified(admin, phone, email))["unverified"] == 1
     (user_id,) = await admin.find(phone=phone)
@@ -47,7 +47,7 @@ async def test_unverified_email_is_shown_exported_and_erased(admin: TenantAdmin,
     assert (await admin.call("GET", f"/{user_id}/export")).json()["user"]["unverified_email"] == email
     for query, media_type in (({}, "application/x-ndjson"), ({"format": "csv"}, "text/csv")):
         exported = await admin.call("GET", "/export", params=query)
-        other = TenantAdmin(admin.api, admin.twilio, await admin.api.tenant())
+        other = UserAdmin(admin.api, admin.twilio, await admin.api.tenant())
         assert (await other.upload(exported.content, media_type)).json()["unverified"] == 1
         assert await other.find(email=email) == []
     assert (await admin.call("DELETE", f"/{user_id}")).status_code == 204
@@ -56,7 +56,7 @@ async def test_unverified_email_is_shown_exported_and_erased(admin: TenantAdmin,
     )
 
 
-async def test_trust_unverified_imports_logins(admin: TenantAdmin) -> None:
+async def test_trust_unverified_imports_logins(admin: UserAdmin) -> None:
     phone, email = new_phone(), new_email()
 
     assert (await import_unverified(admin, phone, email, trust_unverified="true"))["unverified"] == 0
@@ -64,7 +64,7 @@ async def test_trust_unverified_imports_logins(admin: TenantAdmin) -> None:
     assert await admin.find(email=email) == await admin.find(phone=phone) != []
 
 
-async def test_user_without_login_is_created_once_by_its_external_id(admin: TenantAdmin) -> None:
+async def test_user_without_login_is_created_once_by_its_external_id(admin: UserAdmin) -> None:
     raw = msgspec.json.encode({**FIREBASE, "email": new_email()})
     query = {"from": "firebase"}
 
@@ -73,7 +73,7 @@ async def test_user_without_login_is_created_once_by_its_external_id(admin: Tena
     assert (first["created"], first["unverified"], again["created"], again["existing"]) == (1, 1, 0, 1)
 
 
-async def test_unverified_email_is_hidden_once_the_user_has_it_as_a_login(admin: TenantAdmin) -> None:
+async def test_unverified_email_is_hidden_once_the_user_has_it_as_a_login(admin: UserAdmin) -> None:
     phone, email = new_phone(), new_email()
     await import_unverified(admin, phone, email)
     (user_id,) = await admin.find(phone=phone)
@@ -93,7 +93,7 @@ async def test_unverified_email_is_hidden_once_the_user_has_it_as_a_login(admin:
     ],
     ids=["ndjson", "csv", "open quote", "empty"],
 )
-async def test_counts_of_an_import_add_up(admin: TenantAdmin, raw: bytes, media_type: str) -> None:
+async def test_counts_of_an_import_add_up(admin: UserAdmin, raw: bytes, media_type: str) -> None:
     result = (await admin.upload(raw, media_type)).json()
 
     spans = [reject.get("last_line", reject["line"]) - reject["line"] + 1 for reject in result["rejects"]]

@@ -26,8 +26,8 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @dataclass
-class TenantAdmin:
-    """A tenant of one test."""
+class UserAdmin:
+    """A tenant of one test, and requests to manage its users."""
 
     api: ApiClient
     twilio: TwilioServer
@@ -92,8 +92,8 @@ class TenantAdmin:
 
 
 @pytest.fixture
-async def admin(api: ApiClient, twilio_server: TwilioServer) -> TenantAdmin:
-    return TenantAdmin(api, twilio_server, await api.tenant())
+async def admin(api: ApiClient, twilio_server: TwilioServer) -> UserAdmin:
+    return UserAdmin(api, twilio_server, await api.tenant())
 
 
 def new_email() -> str:

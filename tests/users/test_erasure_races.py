@@ -10,7 +10,7 @@ from auth1.dev.postgres import PostgresServer
 from tests.api.conftest import until
 from tests.conftest import new_phone
 from tests.support.effort import effort
-from tests.users.conftest import TenantAdmin, at_once, new_email
+from tests.users.conftest import UserAdmin, at_once, new_email
 
 ROUNDS = effort(15, 100)
 IDENTIFIER = "select user_id from identifiers where tenant_id = $1 and identifier = $2"
@@ -29,7 +29,7 @@ def distant_phone() -> str:
     return [new_phone() for _ in range(10)][-1]
 
 
-async def orphans(database: asyncpg.Connection, admin: TenantAdmin) -> int:
+async def orphans(database: asyncpg.Connection, admin: UserAdmin) -> int:
     """Count sessions and identifiers without a user, which foreign keys should prevent."""
     number: int = await database.fetchval(
         "select (select count(*) from sessions s where s.tenant_id = $1"
@@ -41,9 +41,7 @@ async def orphans(database: asyncpg.Connection, admin: TenantAdmin) -> int:
     return number
 
 
-async def test_login_racing_an_erasure_is_erased_or_a_new_user(
-    admin: TenantAdmin, database: asyncpg.Connection
-) -> None:
+async def test_login_racing_an_erasure_is_erased_or_a_new_user(admin: UserAdmin, database: asyncpg.Connection) -> None:
     ends: list[str] = []
     for _ in range(ROUNDS):
         phone = distant_phone()
@@ -70,7 +68,7 @@ async def test_login_racing_an_erasure_is_erased_or_a_new_user(
 
 
 async def test_request_racing_an_erasure_sends_a_valid_code_or_none(
-    admin: TenantAdmin, database: asyncpg.Connection
+    admin: UserAdmin, database: asyncpg.Connection
 ) -> None:
     for _ in range(10):
         phone = distant_phone()
@@ -87,7 +85,7 @@ async def test_request_racing_an_erasure_sends_a_valid_code_or_none(
         assert await database.fetchval("select count(*) from users where id = $1", erased) == 0
 
 
-async def test_identifier_set_during_an_erasure_is_erased(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_identifier_set_during_an_erasure_is_erased(admin: UserAdmin, database: asyncpg.Connection) -> None:
     for _ in range(ROUNDS // 2):
         phone, email = new_phone(), new_email()
         erased = (await admin.make(phone=phone))["user_id"]
@@ -105,7 +103,7 @@ async def test_identifier_set_during_an_erasure_is_erased(admin: TenantAdmin, da
 
 
 async def test_erasure_waits_for_a_delivery_record(
-    admin: TenantAdmin, database: asyncpg.Connection, database_url: str
+    admin: UserAdmin, database: asyncpg.Connection, database_url: str
 ) -> None:
     phone = new_phone()
     user_id = (await admin.login(phone))["user_id"]
@@ -130,7 +128,7 @@ async def test_erasure_waits_for_a_delivery_record(
 
 
 async def test_erasure_restarts_after_a_concurrent_identifier_change(
-    admin: TenantAdmin, database: asyncpg.Connection, database_url: str
+    admin: UserAdmin, database: asyncpg.Connection, database_url: str
 ) -> None:
     user_id, email = (await admin.make())["user_id"], new_email()
     giver = await asyncpg.connect(database_url)
@@ -161,7 +159,7 @@ async def test_erasure_restarts_after_a_concurrent_identifier_change(
         assert await database.fetchval(f"select count(*) from {table} where tenant_id = $1", admin.tenant_id) == 0
 
 
-async def test_ban_racing_a_login_leaves_no_session(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_ban_racing_a_login_leaves_no_session(admin: UserAdmin, database: asyncpg.Connection) -> None:
     for _ in range(20):
         phone = distant_phone()
         user_id = (await admin.make(phone=phone))["user_id"]
@@ -181,7 +179,7 @@ async def test_ban_racing_a_login_leaves_no_session(admin: TenantAdmin, database
         assert await database.fetchval(live, user_id) == 0
 
 
-async def test_concurrent_phone_swap_leaves_one_phone_per_user(admin: TenantAdmin) -> None:
+async def test_concurrent_phone_swap_leaves_one_phone_per_user(admin: UserAdmin) -> None:
     for _ in range(10):
         one, other = await admin.make(), await admin.make()
 

@@ -9,7 +9,7 @@ from auth1 import numbering
 from auth1.identifiers import parse_phone
 from tests.conftest import new_phone
 from tests.support.renumbering import Renumbering
-from tests.users.conftest import TenantAdmin, new_email
+from tests.users.conftest import UserAdmin, new_email
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def renumbering(monkeypatch: pytest.MonkeyPatch) -> Renumbering:
 
 
 @pytest.fixture
-async def user(admin: TenantAdmin, renumbering: Renumbering) -> dict[str, Any]:
+async def user(admin: UserAdmin, renumbering: Renumbering) -> dict[str, Any]:
     """Return a user whose phone is rejected by today's rules."""
     made = await admin.make(phone=new_phone(), email=new_email(), external_id="42")
     renumbering.reject(made["phone"])
     return made
 
 
-async def test_renumbered_user_is_found_by_phone(admin: TenantAdmin, user: dict[str, Any]) -> None:
+async def test_renumbered_user_is_found_by_phone(admin: UserAdmin, user: dict[str, Any]) -> None:
     phone = user["phone"]
 
     assert await admin.find(phone=phone) == [user["user_id"]]
@@ -34,7 +34,7 @@ async def test_renumbered_user_is_found_by_phone(admin: TenantAdmin, user: dict[
     assert (await admin.call("GET", f"/{user['user_id']}")).json() == user
 
 
-async def test_search_for_an_unknown_renumbered_phone_is_rejected(admin: TenantAdmin, renumbering: Renumbering) -> None:
+async def test_search_for_an_unknown_renumbered_phone_is_rejected(admin: UserAdmin, renumbering: Renumbering) -> None:
     phone = new_phone()
     renumbering.reject(phone)
 
@@ -44,7 +44,7 @@ async def test_search_for_an_unknown_renumbered_phone_is_rejected(admin: TenantA
 
 
 async def test_search_finds_a_phone_that_todays_rules_write_differently(
-    admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch
+    admin: UserAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trunk prefix 0 was part of the number when it was stored."""
     old = f"+440{new_phone()[-10:]}"
@@ -62,7 +62,7 @@ async def test_search_finds_a_phone_that_todays_rules_write_differently(
     assert len(await admin.find()) == 1
 
 
-async def test_patch_accepts_the_renumbered_phone_of_the_user(admin: TenantAdmin, user: dict[str, Any]) -> None:
+async def test_patch_accepts_the_renumbered_phone_of_the_user(admin: UserAdmin, user: dict[str, Any]) -> None:
     path = f"/{user['user_id']}"
 
     kept = await admin.call("PATCH", path, {"phone": user["phone"], "metadata": {"plan": "pro"}})
@@ -76,7 +76,7 @@ async def test_patch_accepts_the_renumbered_phone_of_the_user(admin: TenantAdmin
 
 @pytest.mark.parametrize(("form", "media_type"), [("ndjson", "application/x-ndjson"), ("csv", "text/csv")])
 async def test_import_accepts_an_export_with_a_renumbered_phone(
-    admin: TenantAdmin, user: dict[str, Any], form: str, media_type: str
+    admin: UserAdmin, user: dict[str, Any], form: str, media_type: str
 ) -> None:
     exported = await admin.call("GET", "/export", params={"format": form})
     assert user["phone"] in exported.text
@@ -88,7 +88,7 @@ async def test_import_accepts_an_export_with_a_renumbered_phone(
 
 
 async def test_import_accepts_an_unverified_renumbered_phone_of_an_existing_user(
-    admin: TenantAdmin, renumbering: Renumbering
+    admin: UserAdmin, renumbering: Renumbering
 ) -> None:
     phone = new_phone()
     row = b'{"external_id":"1","unverified_phone":"%s"}\n' % phone.encode()
@@ -102,7 +102,7 @@ async def test_import_accepts_an_unverified_renumbered_phone_of_an_existing_user
     assert (answer.json()["existing"], answer.json()["rejected"]) == (1, 0)
 
 
-async def test_import_rejects_an_unknown_renumbered_phone(admin: TenantAdmin, user: dict[str, Any]) -> None:
+async def test_import_rejects_an_unknown_renumbered_phone(admin: UserAdmin, user: dict[str, Any]) -> None:
     unknown = f"+1{'9' * 12}"
     lines = (
         f"phone,email,external_id,metadata\n{unknown},,,\n{unknown},{user['email']},42,\n"
@@ -117,7 +117,7 @@ async def test_import_rejects_an_unknown_renumbered_phone(admin: TenantAdmin, us
     assert len({reject["reason"] for reject in rejects}) == 1
 
 
-async def test_renumbered_user_is_banned_exported_and_erased(admin: TenantAdmin, user: dict[str, Any]) -> None:
+async def test_renumbered_user_is_banned_exported_and_erased(admin: UserAdmin, user: dict[str, Any]) -> None:
     path = f"/{user['user_id']}"
 
     assert (await admin.call("POST", f"{path}/ban", {})).status_code == 200
@@ -128,7 +128,7 @@ async def test_renumbered_user_is_banned_exported_and_erased(admin: TenantAdmin,
     assert (await admin.call("GET", params={"phone": user["phone"]})).status_code == 422
 
 
-async def test_live_code_of_a_renumbered_phone_is_accepted(admin: TenantAdmin, renumbering: Renumbering) -> None:
+async def test_live_code_of_a_renumbered_phone_is_accepted(admin: UserAdmin, renumbering: Renumbering) -> None:
     phone = new_phone()
     code = await admin.request(phone)
     renumbering.reject(phone)
@@ -143,7 +143,7 @@ async def test_live_code_of_a_renumbered_phone_is_accepted(admin: TenantAdmin, r
     assert (again.status_code, again.json()["code"]) == (422, "invalid_phone"), "it has no live code"
 
 
-async def test_user_with_a_known_renumbered_phone_conflicts(admin: TenantAdmin, user: dict[str, Any]) -> None:
+async def test_user_with_a_known_renumbered_phone_conflicts(admin: UserAdmin, user: dict[str, Any]) -> None:
     taken = await admin.call("POST", "", {"phone": user["phone"]})
     patched = await admin.call("PATCH", f"/{user['user_id']}", {"phone": f"+1{'9' * 12}"})
 
@@ -152,7 +152,7 @@ async def test_user_with_a_known_renumbered_phone_conflicts(admin: TenantAdmin, 
 
 
 async def test_live_code_of_a_phone_that_todays_rules_write_differently_is_accepted(
-    admin: TenantAdmin, monkeypatch: pytest.MonkeyPatch
+    admin: UserAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = f"+44020{new_phone()[-8:]}"  # a London number with its trunk prefix
     with monkeypatch.context() as earlier:
@@ -167,7 +167,7 @@ async def test_live_code_of_a_phone_that_todays_rules_write_differently_is_accep
     assert (await admin.call("GET", params={"phone": old})).json()["data"][0]["user_id"] == verified.json()["user_id"]
 
 
-async def test_new_code_to_a_renumbered_phone_is_refused(admin: TenantAdmin, user: dict[str, Any]) -> None:
+async def test_new_code_to_a_renumbered_phone_is_refused(admin: UserAdmin, user: dict[str, Any]) -> None:
     answer = await admin.api.post("/api/auth/request", {"phone": user["phone"]}, admin.tenant["api_key"])
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_phone")

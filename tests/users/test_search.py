@@ -14,12 +14,12 @@ from auth1.dev.postgres import PostgresServer
 from auth1.users import export, statements, store
 from tests.conftest import new_phone
 from tests.support.postgres_files import new_database
-from tests.users.conftest import TenantAdmin, new_email
+from tests.users.conftest import UserAdmin, new_email
 
 QUERIES = Queries("users")
 
 
-async def walk(admin: TenantAdmin, limit: int, **query: str) -> list[str]:
+async def walk(admin: UserAdmin, limit: int, **query: str) -> list[str]:
     """Return all ids of a search, page by page."""
     found: list[str] = []
     more: dict[str, str] = {}
@@ -34,14 +34,14 @@ async def walk(admin: TenantAdmin, limit: int, **query: str) -> list[str]:
         more = {"cursor": page["next_cursor"]}
 
 
-async def test_users_are_listed_newest_first_with_pagination(admin: TenantAdmin) -> None:
+async def test_users_are_listed_newest_first_with_pagination(admin: UserAdmin) -> None:
     made = [(await admin.make())["user_id"] for _ in range(5)]
 
     for limit in (1, 2, 5, 6):
         assert await walk(admin, limit) == made[::-1]
 
 
-async def test_user_is_found_by_each_identifier(admin: TenantAdmin) -> None:
+async def test_user_is_found_by_each_identifier(admin: UserAdmin) -> None:
     phone, email = new_phone(), new_email()
     user = await admin.make(
         phone=phone, email=email, external_id="Customer-7", metadata={"plan": "pro", "tags": ["a", "b"]}
@@ -67,7 +67,7 @@ async def test_user_is_found_by_each_identifier(admin: TenantAdmin) -> None:
         assert await admin.find(**query) == [], query
 
 
-async def test_unencoded_plus_in_a_phone_query_is_accepted(admin: TenantAdmin) -> None:
+async def test_unencoded_plus_in_a_phone_query_is_accepted(admin: UserAdmin) -> None:
     phone = new_phone()
     user = await admin.make(phone=phone)
 
@@ -76,7 +76,7 @@ async def test_unencoded_plus_in_a_phone_query_is_accepted(admin: TenantAdmin) -
         assert [one["user_id"] for one in answer.json()["data"]] == [user["user_id"]], query
 
 
-async def test_prefix_search_is_ordered_and_returns_each_user_once(admin: TenantAdmin) -> None:
+async def test_prefix_search_is_ordered_and_returns_each_user_once(admin: UserAdmin) -> None:
     same = new_email()
     made = [
         await admin.make(email="walk.a@example.com", external_id="walk.c"),
@@ -94,7 +94,7 @@ async def test_prefix_search_is_ordered_and_returns_each_user_once(admin: Tenant
 
 
 @pytest.mark.parametrize("recent", [2, 5000])
-async def test_metadata_search_is_paginated(admin: TenantAdmin, recent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_metadata_search_is_paginated(admin: UserAdmin, recent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "RECENT", recent)
     made = [(await admin.make(metadata={"odd": bool(n % 2), "n": n}))["user_id"] for n in range(7)]
 
@@ -128,7 +128,7 @@ async def test_metadata_search_is_paginated(admin: TenantAdmin, recent: int, mon
     ],
     ids=str,
 )
-async def test_invalid_search_is_rejected(admin: TenantAdmin, query: dict[str, str]) -> None:
+async def test_invalid_search_is_rejected(admin: UserAdmin, query: dict[str, str]) -> None:
     answer = await admin.call("GET", params=query)
 
     assert answer.status_code == 422, answer.text

@@ -9,12 +9,12 @@ import pytest
 
 from tests.api.conftest import dump
 from tests.conftest import new_phone
-from tests.users.conftest import TenantAdmin, at_once, new_email
+from tests.users.conftest import UserAdmin, at_once, new_email
 
 BANNED_FOR_GOOD = "9999-12-31T23:59:59Z"
 
 
-async def test_created_user_logs_in_as_the_same_user(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_created_user_logs_in_as_the_same_user(admin: UserAdmin, database: asyncpg.Connection) -> None:
     phone, email = new_phone(), new_email()
 
     made = await admin.make(
@@ -48,7 +48,7 @@ async def test_created_user_logs_in_as_the_same_user(admin: TenantAdmin, databas
     assert (await admin.events(database))[1:2] == ["user.created"]
 
 
-async def test_operator_manages_users_of_a_tenant(admin: TenantAdmin) -> None:
+async def test_operator_manages_users_of_a_tenant(admin: UserAdmin) -> None:
     path = f"/api/admin/tenants/{admin.tenant_id}/users"
 
     made = await admin.api.admin("POST", path, {"email": new_email()})
@@ -60,7 +60,7 @@ async def test_operator_manages_users_of_a_tenant(admin: TenantAdmin) -> None:
     ] == "forbidden"
 
 
-async def test_identifier_of_another_user_is_a_conflict(admin: TenantAdmin) -> None:
+async def test_identifier_of_another_user_is_a_conflict(admin: UserAdmin) -> None:
     phone, email = new_phone(), new_email()
     await admin.make(phone=phone, email=email, external_id="42")
 
@@ -75,7 +75,7 @@ async def test_identifier_of_another_user_is_a_conflict(admin: TenantAdmin) -> N
     assert len(await admin.find()) == 1
 
 
-async def test_one_of_many_concurrent_creations_of_a_user_succeeds(admin: TenantAdmin) -> None:
+async def test_one_of_many_concurrent_creations_of_a_user_succeeds(admin: UserAdmin) -> None:
     phone, email = new_phone(), new_email()
     bodies = [
         {"phone": phone, "email": email},
@@ -93,7 +93,7 @@ async def test_one_of_many_concurrent_creations_of_a_user_succeeds(admin: Tenant
     assert made
 
 
-async def test_pending_code_logs_in_a_user_created_meanwhile(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_pending_code_logs_in_a_user_created_meanwhile(admin: UserAdmin, database: asyncpg.Connection) -> None:
     phone = new_phone()
     code = await admin.request(phone)
     wrong = await admin.verify(phone, f"{(int(code) + 1) % 1_000_000:06d}")
@@ -128,20 +128,20 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("body", "status", "code"), BAD, ids=str)
-async def test_invalid_user_is_rejected(admin: TenantAdmin, body: dict[str, Any], status: int, code: str) -> None:
+async def test_invalid_user_is_rejected(admin: UserAdmin, body: dict[str, Any], status: int, code: str) -> None:
     answer = await admin.call("POST", "", body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert await admin.find() == []
 
 
-async def test_escaped_backslash_before_u0000_is_not_a_nul(admin: TenantAdmin) -> None:
+async def test_escaped_backslash_before_u0000_is_not_a_nul(admin: UserAdmin) -> None:
     made = await admin.make(metadata={"path": "\\u0000", "more": "\\\\u0000"})
 
     assert made["metadata"] == {"path": "\\u0000", "more": "\\\\u0000"}
 
 
-async def test_metadata_is_merged_and_null_removes_a_key(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_metadata_is_merged_and_null_removes_a_key(admin: UserAdmin, database: asyncpg.Connection) -> None:
     user = await admin.make(metadata={"plan": "pro", "seats": 3, "deep": {"a": 1, "b": 2}})
     path = f"/{user['user_id']}"
 
@@ -160,7 +160,7 @@ async def test_metadata_is_merged_and_null_removes_a_key(admin: TenantAdmin, dat
     assert reported["data"] == '{"changed": ["metadata", "user_metadata"]}'
 
 
-async def test_phone_change_revokes_sessions_and_releases_the_old_phone(admin: TenantAdmin) -> None:
+async def test_phone_change_revokes_sessions_and_releases_the_old_phone(admin: UserAdmin) -> None:
     old, new = new_phone(), new_phone()
     tokens = await admin.login(old)
     path = f"/{tokens['user_id']}"
@@ -175,7 +175,7 @@ async def test_phone_change_revokes_sessions_and_releases_the_old_phone(admin: T
     assert (await admin.login(old))["is_new_user"] is True
 
 
-async def test_user_keeps_an_identifier_and_cannot_take_another_users(admin: TenantAdmin) -> None:
+async def test_user_keeps_an_identifier_and_cannot_take_another_users(admin: UserAdmin) -> None:
     user, other = await admin.make(), await admin.make(email=new_email(), external_id="other")
     path = f"/{user['user_id']}"
 
@@ -194,7 +194,7 @@ async def test_user_keeps_an_identifier_and_cannot_take_another_users(admin: Ten
     assert (await admin.call("PATCH", path, {"external_id": None})).json()["external_id"] is None
 
 
-async def test_ban_revokes_tokens_and_rejects_logins(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_ban_revokes_tokens_and_rejects_logins(admin: UserAdmin, database: asyncpg.Connection) -> None:
     phone = new_phone()
     tokens = await admin.login(phone)
     path = f"/{tokens['user_id']}"
@@ -212,7 +212,7 @@ async def test_ban_revokes_tokens_and_rejects_logins(admin: TenantAdmin, databas
     assert reported == ["user.banned", "user.unbanned"]
 
 
-async def test_ban_expires_at_its_until_time(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_ban_expires_at_its_until_time(admin: UserAdmin, database: asyncpg.Connection) -> None:
     user = await admin.make()
     path = f"/{user['user_id']}/ban"
     until = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -227,7 +227,7 @@ async def test_ban_expires_at_its_until_time(admin: TenantAdmin, database: async
     assert (await admin.call("POST", "/usr_nobody/ban")).status_code == 404
 
 
-async def test_user_export_contains_all_stored_data_except_codes(admin: TenantAdmin) -> None:
+async def test_user_export_contains_all_stored_data_except_codes(admin: UserAdmin) -> None:
     phone = new_phone()
     code = await admin.request(phone)
     tokens = (await admin.verify(phone, code)).json()
@@ -250,7 +250,7 @@ async def test_user_export_contains_all_stored_data_except_codes(admin: TenantAd
     assert (await admin.call("GET", "/usr_nobody/export")).status_code == 404
 
 
-async def test_user_export_contains_consents_and_grants(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_user_export_contains_consents_and_grants(admin: UserAdmin, database: asyncpg.Connection) -> None:
     user_id = (await admin.login(new_phone()))["user_id"]
     await database.execute(
         "insert into consents (tenant_id, user_id, client_id, scopes) values ($1, $2, 'app_x', '{openid}')",
@@ -268,7 +268,7 @@ async def test_user_export_contains_consents_and_grants(admin: TenantAdmin, data
     assert [(one["grant_id"], one["scopes"]) for one in person["grants"]] == [("gr_x", ["email"])]
 
 
-async def test_erased_user_leaves_only_its_id_in_a_dump(admin: TenantAdmin, database: asyncpg.Connection) -> None:
+async def test_erased_user_leaves_only_its_id_in_a_dump(admin: UserAdmin, database: asyncpg.Connection) -> None:
     phone, email = new_phone(), new_email()
     tokens = await admin.login(phone)
     path = f"/{tokens['user_id']}"
@@ -300,8 +300,8 @@ async def test_erased_user_leaves_only_its_id_in_a_dump(admin: TenantAdmin, data
     assert (await admin.login(phone))["is_new_user"] is True
 
 
-async def test_user_of_another_tenant_is_not_found(admin: TenantAdmin) -> None:
-    other = TenantAdmin(admin.api, admin.twilio, await admin.api.tenant())
+async def test_user_of_another_tenant_is_not_found(admin: UserAdmin) -> None:
+    other = UserAdmin(admin.api, admin.twilio, await admin.api.tenant())
     user = await other.make(external_id="theirs")
     path = f"/{user['user_id']}"
 
