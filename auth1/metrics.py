@@ -42,7 +42,7 @@ HTTP_DURATION = Labelled(
 )
 HTTP_IN_FLIGHT = Gauge("auth1_http_requests_in_flight", "Requests in progress.", multiprocess_mode="livesum")
 ERROR_RESPONSES = Labelled(Counter("auth1_error_responses_total", "Error responses, by error code.", ("code",)))
-LIMITED = Labelled(Counter("auth1_rate_limited_total", "Requests refused by a rate limit.", ("policy",)))
+LIMITED = Labelled(Counter("auth1_rate_limited_total", "Requests rejected by a rate limit.", ("policy",)))
 CODES_REQUESTED = Labelled(Counter("auth1_code_requests_total", "Codes requested.", ("channel", "outcome")))
 CODES_VERIFIED = Labelled(Counter("auth1_code_verifications_total", "Codes submitted.", ("channel", "outcome")))
 LINKS_CONFIRMED = Labelled(

@@ -156,9 +156,9 @@ def test_decode_a_body(benchmark: BenchmarkFixture) -> None:
 
 
 @alone
-def test_encode_a_refusal(benchmark: BenchmarkFixture) -> None:
-    refusal, request_id = InvalidCode(attempts_remaining=4), new_id("req")
-    assert benchmark(lambda: schemas.encode(problems.problem(refusal, request_id)))
+def test_encode_an_error(benchmark: BenchmarkFixture) -> None:
+    error, request_id = InvalidCode(attempts_remaining=4), new_id("req")
+    assert benchmark(lambda: schemas.encode(problems.problem(error, request_id)))
 
 
 @alone

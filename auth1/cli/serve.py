@@ -179,7 +179,7 @@ async def _migrate(settings: Settings) -> None:
         except MigrationError as error:
             raise StartError(str(error)) from error
         except URL_ERRORS as error:
-            raise StartError(f"the database refused: {error}; check DATABASE_URL") from error
+            raise StartError(f"the database rejected the connection: {error}; check DATABASE_URL") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise StartError(f"the database cannot be migrated: {error}") from error
 

@@ -89,10 +89,10 @@ class RateLimiter:
         return self.decision_of(rate_limits, reply)
 
     def decision_of(self, rate_limits: Sequence[RateLimit], reply: Sequence[int]) -> Decision:
-        """Return the decision that a script's reply means: refused, retry_after_ms, remaining 1, reset_ms 1, …"""
-        refused, retry_after_ms = reply[0], reply[1]
+        """Return the decision of a reply: limited_by (an index, from 1), retry_after_ms, remaining 1, reset_ms 1, …"""
+        limited_by, retry_after_ms = reply[0], reply[1]
         decision = Decision(
-            rate_limits[refused - 1] if refused else None,
+            rate_limits[limited_by - 1] if limited_by else None,
             retry_after_ms,
             [Remaining(rate_limit, reply[2 * i + 2], reply[2 * i + 3]) for i, rate_limit in enumerate(rate_limits)],
         )
@@ -151,7 +151,7 @@ class RateLimiter:
 
     def acquire_locally(self, rate_limits: Sequence[RateLimit], now: int, *, acquire: bool = True) -> list[int]:
         """Do the arithmetic of `ratelimit_acquire.lua` in this process; without `acquire`, only read."""
-        refused, retry_after = 0, 0
+        limited_by, retry_after = 0, 0
         states: list[tuple[RateLimit, int, list[int], int, int]] = []
         for i, rate_limit in enumerate(rate_limits, start=1):
             tenth = rate_limit.window_ms // 10
@@ -168,11 +168,11 @@ class RateLimiter:
                         wait = leaves
                     rest -= counts[place]
             if wait > retry_after:
-                refused, retry_after = i, wait
+                limited_by, retry_after = i, wait
             states.append((rate_limit, index, counts, used, reset))
-        reply = [refused, retry_after]
+        reply = [limited_by, retry_after]
         for rate_limit, index, counts, used, reset in states:
-            if acquire and not refused:
+            if acquire and not limited_by:
                 counts[0] += 1
                 used += 1
                 self._remember(self._local, rate_limit.key, (index, counts), _LOCAL_KEYS)

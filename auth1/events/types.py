@@ -177,7 +177,7 @@ class EventType(StrEnum):
     LOGIN_DENIED = "login.denied", "challenge", "the right code, but the user is banned", "user_id"
     TENANT_CREATED = "tenant.created", "tenant", "it was created"
     TENANT_UPDATED = "tenant.updated", "tenant", "its name or its settings", "changed"
-    TENANT_SUSPENDED = "tenant.suspended", "tenant", "its keys are refused"
+    TENANT_SUSPENDED = "tenant.suspended", "tenant", "its keys are rejected"
     TENANT_RESUMED = "tenant.resumed", "tenant", "its keys work again"
     TENANT_MOVED = "tenant.moved", "tenant", "its rows moved to another database, which serves it"
     TENANT_DELETED = "tenant.deleted", "tenant", "its keys ended"

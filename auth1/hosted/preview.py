@@ -172,7 +172,7 @@ def _last_page(visit: Visit, login: Login, page: Page) -> Response:
     """Return a page at the end of a login, or on its way."""
     match page:
         case "refused":
-            return endings.refused_page(visit, login, "banned")
+            return endings.denied_page(visit, login, "banned")
         case "done":
             return endings.done_page(visit, login)
         case "expired":

@@ -118,7 +118,7 @@ _RECORD_ADDITION = _QUERIES.statement("record_addition", _RecordAddition, _Moved
 _CHANGE_ADDITION = _QUERIES.statement("change_addition", LoginKey, _Moved)
 _FINISH_ADDITION = _QUERIES.statement("finish_addition", _FinishAddition, _Moved)
 _FINISH_CONSENT = _QUERIES.statement("finish_consent", LoginKey, _Moved)
-_REFUSE_LOGIN = _QUERIES.statement("refuse_login", LoginKey, _Moved)
+_DENY_LOGIN = _QUERIES.statement("deny_login", LoginKey, _Moved)
 # Logins of one moment share a statement.
 _LOGIN_FIELDS = ("tenant_id", "login_id", "browser_digest")
 _FIND_LOGINS = Batched(function("find_logins", LoginKey, Login), id_fields=_LOGIN_FIELDS)
@@ -217,6 +217,6 @@ async def finish_consent(postgres: Postgres, key: LoginKey) -> None:
     await postgres.row(_FINISH_CONSENT, key)
 
 
-async def refuse_login(postgres: Postgres, key: LoginKey) -> None:
+async def deny_login(postgres: Postgres, key: LoginKey) -> None:
     """Move to the step `refused`."""
-    await postgres.row(_REFUSE_LOGIN, key)
+    await postgres.row(_DENY_LOGIN, key)

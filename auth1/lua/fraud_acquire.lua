@@ -8,7 +8,7 @@
 --           country, parameters (struct "<16d", below), entry of this send, seconds of the sends, seconds of the proof ("")
 -- Returns   {-1} where the wide hash is not loaded; else
 --           {acquired 0|1|2 if the number is known: limits and proof, no exposure; now_ms, proof 0 none|1 redeemed|2 used before|3 not redeemed, guessing 0 no|1 yes|2 just ended,
---           highest load × 1,000,000, refused, retry_after_ms, remaining and reset_ms of each limit,
+--           highest load × 1,000,000, limited_by, retry_after_ms, remaining and reset_ms of each limit,
 --           states of the scopes: narrow ones as in KEYS, country, exposure budget; after the send where acquired}
 local now = clock(ARGV[1])
 local second = now / 1000
@@ -32,10 +32,10 @@ if wide[2] and allowance >= 0 then
 end
 
 local values = redis.call('MGET', unpack(KEYS))
-local refused, retry_after, states = read_limits(values, ARGV, 4, limits, now)
-local acquired = refused == 0
+local limited_by, retry_after, states = read_limits(values, ARGV, 4, limits, now)
+local acquired = limited_by == 0
 if not country then
-  local reply = { acquired and 1 or 0, now, 0, guessing, 0, refused, retry_after }
+  local reply = { acquired and 1 or 0, now, 0, guessing, 0, limited_by, retry_after }
   write_limits(KEYS, states, acquired, reply)
   return reply
 end
@@ -109,7 +109,7 @@ if proof == 3 and (acquired or if_known) then
   proof = 1
 end
 
-local reply = { acquired and 1 or if_known and 2 or 0, now, proof, guessing, math.min(math.max(load, wide_load), 1000000) * 1000000, refused, retry_after }
+local reply = { acquired and 1 or if_known and 2 or 0, now, proof, guessing, math.min(math.max(load, wide_load), 1000000) * 1000000, limited_by, retry_after }
 write_limits(KEYS, states, acquired or if_known, reply)
 for i = 1, scopes do
   reply[#reply + 1] = acquired and after[i] or values[sends + i]

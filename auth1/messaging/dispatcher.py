@@ -115,7 +115,7 @@ class Messenger:
             provider_message_id=outcome.result.provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
             # A retry did not count as a send, so there is nothing to give back.
-            give_back=_is_refused_by_all(failures) and not message.exclude_providers,
+            give_back=_is_rejected_by_all(failures) and not message.exclude_providers,
             event_id=new_id("evt"),
             price=outcome.result.price,
             report_in=message.expires_in if awaited else None,
@@ -255,11 +255,11 @@ def error_for_delivery(delivery: Delivery, channel: str) -> ApiError | None:
 def _state(failures: list[SendError], message: OutgoingMessage) -> str:
     if not failures:
         return "sent"
-    if not _is_refused_by_all(failures):
+    if not _is_rejected_by_all(failures):
         return "unknown"
     is_deferred = failures[-1].failure is Failure.DEFERRED and message.expires_in > DEFER_S
     return "queued" if is_deferred else "failed"
 
 
-def _is_refused_by_all(failures: list[SendError]) -> bool:
+def _is_rejected_by_all(failures: list[SendError]) -> bool:
     return bool(failures) and all(error.failure.definite for error in failures)

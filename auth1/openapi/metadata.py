@@ -14,7 +14,7 @@ Json = dict[str, Any]
 INTRODUCTION = """\
 One-time codes by SMS and email, magic links, sessions and signed tokens, for many tenants.
 
-**Request bodies** are JSON in UTF-8 of at most 16 KiB. Unknown fields are refused; of a repeated field the last one
+**Request bodies** are JSON in UTF-8 of at most 16 KiB. Unknown fields are rejected; of a repeated field the last one
 counts. Times are RFC 3339 in UTC. Durations are in seconds and end in `_in` or `_after`.
 
 **Errors** are `application/problem+json` (RFC 9457) with a `code` from a closed set. The description of each response

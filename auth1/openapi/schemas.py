@@ -36,7 +36,7 @@ def components(kinds: Iterable[Any]) -> tuple[list[Json], dict[str, Json]]:
     if Problem.__name__ in named:
         named[Problem.__name__]["properties"]["code"] = {
             "type": "string",
-            "enum": sorted(refusal.code for refusal in ALL),
+            "enum": sorted(error.code for error in ALL),
         }
     return _plain(found), _plain(dict(sorted(named.items())))
 

@@ -27,7 +27,7 @@ def error_page(request: Request[Any], error: ApiError) -> Response:
     elif isinstance(error, NotFound):
         title, text = strings.missing_title, strings.missing
     elif isinstance(error, TenantSuspended):
-        title, text = strings.refused_title, strings.suspended
+        title, text = strings.denied_title, strings.suspended
     elif isinstance(error, RateLimited) and error.retry_after is not None:
         text = strings.fill("limited", time=duration(error.retry_after))
     request.headers[:] = [header for header in request.headers if header[0] not in _OF_PAGES]

@@ -32,7 +32,7 @@ WORK_S = 0.002  # of parsing and checks in one go, while other requests wait
 REST = 1.0  # pause of the parsing, as a multiple of the work before it
 MAX_RETRIES = 5  # after concurrent updates
 RETRY_DELAYS_S = (0.2, 1.0, 3.0)  # while the database is unavailable
-REFUSED = (
+REJECTED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
@@ -172,7 +172,7 @@ async def _import_batch(postgres: Postgres, tenant_id: str, batch: Sequence[Vali
         return ImportResult()
     try:
         return await _with_retries(postgres, tenant_id, batch)
-    except REFUSED as error:
+    except REJECTED as error:
         if len(batch) == 1:
             cause = error.sqlstate if isinstance(error, asyncpg.PostgresError) else "concurrent updates"
             return ImportResult(

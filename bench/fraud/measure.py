@@ -62,7 +62,7 @@ class Figures:
     lost: float
     detected_s: float | None
     visits: int
-    refused: int
+    rejected: int
     limited: int
     proofs: int
     unsolved: int
@@ -206,7 +206,7 @@ def _figures(world: World, job: Job, defence: str, engine: str, outcome: Outcome
         lost=round(attack.money * _MICRO, 2),
         detected_s=None if rejected == NEVER else round(rejected - starts_at),
         visits=len(honest.visits),
-        refused=len(honest.rejected),
+        rejected=len(honest.rejected),
         limited=len(honest.limited),
         proofs=len(honest.proofs),
         unsolved=len(honest.unsolved),

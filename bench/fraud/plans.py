@@ -164,9 +164,9 @@ def saved(rules: Figures, limits: Figures | None) -> float:
     return 100 * (1 - rules.lost / max(0.01, limits.lost)) if limits else 0.0
 
 
-def refused(rules: Figures, limits: Figures | None) -> float:
-    """Return the honest attempts that were refused, the limit of an address included, in per cent."""
-    return rules.share(rules.refused + rules.limited)
+def rejected(rules: Figures, limits: Figures | None) -> float:
+    """Return the honest attempts that were rejected, the limit of an address included, in per cent."""
+    return rules.share(rules.rejected + rules.limited)
 
 
 def proofs(rules: Figures, limits: Figures | None) -> float:
@@ -223,25 +223,25 @@ GOALS = (
     ),
     Goal("one range over ten tenants: messages", Setting("ten_tenants"), _sent),
     Goal("200 own numbers, no code answered: dollars lost", Setting("own_0%"), lost),
-    Goal("launch ×50 with history: refused, %", Setting("launch"), refused, 0),
-    Goal("launch ×50 with history, dear home: refused, %", Setting("launch", home=DEAR_HOME), refused, 0),
-    Goal("launch ×50 without history: refused, %", Setting("launch_cold"), refused, 0),
-    Goal("launch ×50 without history, dear home: refused, %", Setting("launch_cold", home=DEAR_HOME), refused, 0),
-    Goal("a country that opens: refused, %", Setting("new_country"), refused, 0),
-    Goal("a carrier that fails for 3 h: refused, %", Setting("carrier_outage"), refused, 0),
-    Goal("a carrier that fails, dear home: refused, %", Setting("carrier_outage", home=DEAR_HOME), refused, 0),
-    Goal("60 countries: refused, %", Setting("spread"), refused, 0.5),
-    Goal("60 countries, GEOIP_FILE: refused, %", Setting("spread", geoip=True), refused, 0.1),
-    Goal("random numbers, cheap home: refused, %", Setting("home_random"), refused, 0.1),
-    Goal("random numbers, dear home: refused, %", _DEAR_LONG, refused, 2.3),
-    Goal("random numbers, dear home, GEOIP_FILE: refused, %", replace(_DEAR_LONG, geoip=True), refused, 0.22),
+    Goal("launch ×50 with history: rejected, %", Setting("launch"), rejected, 0),
+    Goal("launch ×50 with history, dear home: rejected, %", Setting("launch", home=DEAR_HOME), rejected, 0),
+    Goal("launch ×50 without history: rejected, %", Setting("launch_cold"), rejected, 0),
+    Goal("launch ×50 without history, dear home: rejected, %", Setting("launch_cold", home=DEAR_HOME), rejected, 0),
+    Goal("a country that opens: rejected, %", Setting("new_country"), rejected, 0),
+    Goal("a carrier that fails for 3 h: rejected, %", Setting("carrier_outage"), rejected, 0),
+    Goal("a carrier that fails, dear home: rejected, %", Setting("carrier_outage", home=DEAR_HOME), rejected, 0),
+    Goal("60 countries: rejected, %", Setting("spread"), rejected, 0.5),
+    Goal("60 countries, GEOIP_FILE: rejected, %", Setting("spread", geoip=True), rejected, 0.1),
+    Goal("random numbers, cheap home: rejected, %", Setting("home_random"), rejected, 0.1),
+    Goal("random numbers, dear home: rejected, %", _DEAR_LONG, rejected, 2.3),
+    Goal("random numbers, dear home, GEOIP_FILE: rejected, %", replace(_DEAR_LONG, geoip=True), rejected, 0.22),
     Goal(
-        "the same, people abroad in networks of their own country: refused, %",
+        "the same, people abroad in networks of their own country: rejected, %",
         replace(_DEAR_LONG, geoip=True, own_networks=True),
-        refused,
+        rejected,
     ),
-    Goal("random numbers, dear home, first 36 h: refused, %", _DEAR, refused),
-    Goal("random numbers, dear home, first 36 h, GEOIP_FILE: refused, %", replace(_DEAR, geoip=True), refused),
+    Goal("random numbers, dear home, first 36 h: rejected, %", _DEAR, rejected),
+    Goal("random numbers, dear home, first 36 h, GEOIP_FILE: rejected, %", replace(_DEAR, geoip=True), rejected),
     Goal("60 countries: see a proof, %", Setting("spread"), proofs, 2.5),
     Goal("random numbers, dear home: see a proof, %", _DEAR_LONG, proofs, 2.5),
     Goal("random numbers, dear home, first 36 h: see a proof, %", _DEAR, proofs),
@@ -251,12 +251,12 @@ GOALS = (
 
 
 QUICK_GOALS = (
-    Goal("launch ×50: refused, %", QUICK[0], refused, 0),
+    Goal("launch ×50: rejected, %", QUICK[0], rejected, 0),
     Goal("launch ×50: see a proof, %", QUICK[0], proofs, 2.5),
     Goal("one block: messages", QUICK[1], _sent, 20),
     Goal("a range of 10,000: messages", QUICK[2], _sent, 20),
     Goal("60 countries: money saved, %", QUICK[3], saved, 95, at_least=True),
-    Goal("60 countries: refused, %", QUICK[3], refused, 1),
+    Goal("60 countries: rejected, %", QUICK[3], rejected, 1),
     Goal("one range over ten tenants: messages", QUICK[4], _sent, 80),
     Goal("guessing: codes guessed", QUICK[5], guesses, 0.0005),
 )

@@ -73,22 +73,22 @@ def attacks(figures: list[Figures]) -> str:
                 _through(authgear),
                 _through(row),
                 f"{saved:.1f} %",
-                _refused(authgear),
-                _refused(row),
+                _rejected(authgear),
+                _rejected(row),
                 f"{row.share(row.proofs):.2f} %",
             ]
         )
     head = ["attack", "requests", "limits", "limit per block", "Authgear", "fraud rules", "saved"]
-    return table([*head, "refused: Authgear", "refused: rules", "see a proof"], rows)
+    return table([*head, "rejected: Authgear", "rejected: rules", "see a proof"], rows)
 
 
 def honest(figures: list[Figures]) -> str:
-    """Return the honest attempts that each defence refuses."""
+    """Return the honest attempts that each defence rejects."""
     rows = []
     for row, others in _worlds(figures, is_attack=False):
         limits, authgear = others.get("limits"), others.get("Authgear")
         proofs = f"{row.share(row.proofs):.2f} %"
-        rows.append([_name(row.world), str(row.visits), _refused(limits), _refused(authgear), _refused(row), proofs])
+        rows.append([_name(row.world), str(row.visits), _rejected(limits), _rejected(authgear), _rejected(row), proofs])
     return table(["event", "attempts", "limits", "Authgear", "fraud rules", "see a proof"], rows)
 
 
@@ -100,8 +100,8 @@ def without_proofs(figures: list[Figures]) -> str:
         name = row.world.replace(", no proofs solved", "")
         if not row.setting["solves"] and row.defence == RULES and name in solving:
             other = solving[name]
-            rows.append([_name(name), _through(other), _through(row), _refused(other), _refused(row)])
-    head = ["attack", "solves proofs", "solves none", "refused: solves proofs", "refused: solves none"]
+            rows.append([_name(name), _through(other), _through(row), _rejected(other), _rejected(row)])
+    head = ["attack", "solves proofs", "solves none", "rejected: solves proofs", "rejected: solves none"]
     return table(head, rows) if rows else ""
 
 
@@ -116,27 +116,27 @@ def flushed(figures: list[Figures]) -> str:
 
 
 def changes(main: list[Figures], changed: list[Figures]) -> str:
-    """Return what differs noticeably with other rules: the loss, the refused, the proofs, the guesses."""
+    """Return what differs noticeably with other rules: the loss, the rejected, the proofs, the guesses."""
     places = {(row.world, row.setting["seed"]): row for row in main if row.defence == RULES and row.after_flush is None}
     rows = []
     for row in changed:
         before = places.get((row.world, row.setting["seed"]))
         if before is not None and _differs(before, row):
             cells = [row.defence.partition(", ")[2], _name(row.world), f"{_through(before)} → {_through(row)}"]
-            cells += [f"{_refused(before)} → {_refused(row)}"]
+            cells += [f"{_rejected(before)} → {_rejected(row)}"]
             cells += [f"{before.share(before.proofs):.2f} → {row.share(row.proofs):.2f} %"]
             rows.append([*cells, f"{before.guesses:.2g} → {row.guesses:.2g}" if row.guesses else ""])
     seen = {row.defence.partition(", ")[2] for row in changed}
     silent = sorted(seen - {cells[0] for cells in rows})
-    text = table(["change", "world", "through", "refused", "see a proof", "guessed"], rows)
+    text = table(["change", "world", "through", "rejected", "see a proof", "guessed"], rows)
     return text + (f"\n\nNo figure changes: {', '.join(silent)}." if silent else "")
 
 
 def _differs(before: Figures, after: Figures) -> bool:
     lost = abs(after.lost - before.lost) > 0.1 * max(before.lost, 1.0)
-    refused = abs(after.share(after.refused + after.limited) - before.share(before.refused + before.limited)) >= 0.05
+    rejected = abs(after.share(after.rejected + after.limited) - before.share(before.rejected + before.limited)) >= 0.05
     proofs = abs(after.share(after.proofs) - before.share(before.proofs)) >= 0.2
-    return lost or refused or proofs or abs(after.guesses - before.guesses) > 0.1 * before.guesses
+    return lost or rejected or proofs or abs(after.guesses - before.guesses) > 0.1 * before.guesses
 
 
 def _worlds(figures: list[Figures], *, is_attack: bool) -> Iterable[tuple[Figures, dict[str, Figures]]]:
@@ -162,5 +162,5 @@ def _through(row: Figures | None) -> str:
     return f"{row.sent}, ${row.lost:.2f}" if row else ""
 
 
-def _refused(row: Figures | None) -> str:
-    return f"{row.share(row.refused + row.limited):.3f} %" if row else ""
+def _rejected(row: Figures | None) -> str:
+    return f"{row.share(row.rejected + row.limited):.3f} %" if row else ""

@@ -51,7 +51,7 @@ update logins set step = 'done'
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'consent'
 returning id
 
--- name: refuse_login
+-- name: deny_login
 -- The user may not sign in.
 update logins set step = 'refused'
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('code', 'waiting')

@@ -39,7 +39,7 @@ def test_reasons_are_those_of_the_code() -> None:
 
     in_code |= {f"{name}_list" for name in get_args(ListName)}
 
-    documented = names("Read why a number was refused")
+    documented = names("Read why a number was rejected")
 
     assert set(documented) == {*NARROW, *WIDE, *in_code}
     assert len(documented) == len(set(documented))

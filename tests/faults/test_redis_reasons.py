@@ -49,7 +49,7 @@ async def test_refused_connection_is_logged(reasons: Connect) -> None:
 async def test_wrong_password_is_named_and_not_logged(reasons: Connect, redis_server: RedisServer) -> None:
     found = await reasons(f"redis://:wrong-password@127.0.0.1:{redis_server.port}")
 
-    assert found in (["refused by Redis: WRONGPASS"], ["refused by Redis: ERR"])
+    assert found in (["rejected by Redis: WRONGPASS"], ["rejected by Redis: ERR"])
 
 
 async def test_timeout_names_its_setting(reasons: Connect) -> None:

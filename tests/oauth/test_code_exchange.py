@@ -364,13 +364,13 @@ async def test_login_of_another_browser_gets_no_response(login_app: LoginApp) ->
     services, other = login_app.api.services, digest("another browser")
 
     assert await codes.issue_code(services, issuer, login_id, other) is None
-    assert await codes.refuse(services, issuer, login_id, other, "access_denied") is None
+    assert await codes.deny(services, issuer, login_id, other, "access_denied") is None
 
 
 async def test_response_keeps_the_query_of_the_redirect_uri(login_app: LoginApp) -> None:
     login_id, issuer = await login_app.login(state="a b&c"), await login_app.issuer()
 
-    response = await codes.refuse(login_app.api.services, issuer, login_id, BROWSER, "access_denied")
+    response = await codes.deny(login_app.api.services, issuer, login_id, BROWSER, "access_denied")
 
     assert response is not None
     iss = issuer.url.replace(":", "%3A").replace("/", "%2F")

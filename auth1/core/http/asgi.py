@@ -120,17 +120,17 @@ class App(Lifecycle[Services]):
                 status, content_type, body = await self._answer(route, request, receive)
         except (ApiError, ClientDisconnected) as error:
             gone = isinstance(error, ClientDisconnected)  # the client of a malformed request reads a response
-            refusal = error if isinstance(error, ApiError) else BadRequest("The body is malformed or incomplete.")
+            api_error = error if isinstance(error, ApiError) else BadRequest("The body is malformed or incomplete.")
             if route is not None and route.oauth:
-                status, content_type, body = problems.oauth_error(refusal)
+                status, content_type, body = problems.oauth_error(api_error)
                 request.headers.append(_NO_STORE)
             elif route is not None and route.on_error is not None:
-                status, content_type, body = encode_result(route, route.on_error(request, refusal))
+                status, content_type, body = encode_result(route, route.on_error(request, api_error))
             else:
-                status, content_type, body = problems.problem_response(refusal, request.request_id)
-            request.headers += problems.headers(refusal)
-            request.log["code"] = refusal.code
-            metrics.ERROR_RESPONSES[refusal.code].inc()
+                status, content_type, body = problems.problem_response(api_error, request.request_id)
+            request.headers += problems.headers(api_error)
+            request.log["code"] = api_error.code
+            metrics.ERROR_RESPONSES[api_error.code].inc()
         if isinstance(body, bytes) and len(body) > streaming.PIECE_BYTES and route is not None:
             body = Stream(streaming.pieces(body), content_type, len(body))
         length = body.length if isinstance(body, Stream) else len(body)
@@ -241,8 +241,8 @@ class App(Lifecycle[Services]):
         began = perf_counter()
         try:
             broken = await streaming.send_all(stream, receive, send, left_s, self._finishing)
-        except ApiError as refusal:
-            broken = refusal.code
+        except ApiError as api_error:
+            broken = api_error.code
         except Exception as error:
             self._log.error("stream failed", error=error, request_id=request.request_id, route=route.path)
             broken = InternalError.code

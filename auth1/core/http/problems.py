@@ -32,26 +32,26 @@ class Problem(msgspec.Struct, omit_defaults=True):
     channels: list[str] | None = None
 
 
-def problem(refusal: ApiError, request_id: str) -> Problem:
+def problem(api_error: ApiError, request_id: str) -> Problem:
     """Create the problem document of an error."""
     return Problem(
-        type=f"urn:auth1:problem:{refusal.code}",
-        title=refusal.code.replace("_", " ").capitalize(),
-        status=refusal.status,
-        detail=refusal.detail,
-        code=refusal.code,
+        type=f"urn:auth1:problem:{api_error.code}",
+        title=api_error.code.replace("_", " ").capitalize(),
+        status=api_error.status,
+        detail=api_error.detail,
+        code=api_error.code,
         request_id=request_id,
-        errors=[FieldProblem(*error) for error in refusal.errors] or None,
-        attempts_remaining=refusal.attempts_remaining,
-        retry_after=refusal.retry_after,
-        proof=refusal.proof,
-        channels=list(refusal.channels) or None,
+        errors=[FieldProblem(*error) for error in api_error.errors] or None,
+        attempts_remaining=api_error.attempts_remaining,
+        retry_after=api_error.retry_after,
+        proof=api_error.proof,
+        channels=list(api_error.channels) or None,
     )
 
 
-def problem_response(refusal: ApiError, request_id: str) -> tuple[int, bytes, bytes]:
+def problem_response(api_error: ApiError, request_id: str) -> tuple[int, bytes, bytes]:
     """Return status, content type and body of an error response."""
-    return refusal.status, CONTENT_TYPE, schemas.encode(problem(refusal, request_id))
+    return api_error.status, CONTENT_TYPE, schemas.encode(problem(api_error, request_id))
 
 
 class OAuthError(msgspec.Struct):
@@ -71,18 +71,22 @@ _OAUTH_CODES = {
 _BAD_REQUESTS = (415, 422)  # RFC 6749 has 400 for them
 
 
-def oauth_error(refusal: ApiError) -> tuple[int, bytes, bytes]:
+def oauth_error(api_error: ApiError) -> tuple[int, bytes, bytes]:
     """Return status, content type and body of an error response of an OAuth endpoint."""
-    error = refusal.code if isinstance(refusal, OAuthApiError) else _OAUTH_CODES.get(refusal.status, "invalid_request")
-    status = 400 if refusal.status in _BAD_REQUESTS else refusal.status
-    return status, b"application/json", msgspec.json.encode(OAuthError(error, refusal.detail))
+    error = (
+        api_error.code
+        if isinstance(api_error, OAuthApiError)
+        else _OAUTH_CODES.get(api_error.status, "invalid_request")
+    )
+    status = 400 if api_error.status in _BAD_REQUESTS else api_error.status
+    return status, b"application/json", msgspec.json.encode(OAuthError(error, api_error.detail))
 
 
-def headers(refusal: ApiError) -> list[tuple[bytes, bytes]]:
+def headers(api_error: ApiError) -> list[tuple[bytes, bytes]]:
     """Return the headers of an error response."""
-    named = [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
-    if refusal.challenge is not None and "www-authenticate" not in refusal.headers:
-        named.append((b"www-authenticate", refusal.challenge.encode()))
-    if refusal.retry_after is not None:
-        named.append((b"retry-after", b"%d" % refusal.retry_after))
+    named = [(name.lower().encode(), value.encode()) for name, value in api_error.headers.items()]
+    if api_error.challenge is not None and "www-authenticate" not in api_error.headers:
+        named.append((b"www-authenticate", api_error.challenge.encode()))
+    if api_error.retry_after is not None:
+        named.append((b"retry-after", b"%d" % api_error.retry_after))
     return named

@@ -123,7 +123,7 @@ def failure_reason(error: Exception, timeouts: Timeouts) -> str:
             return "host name cannot be resolved"
         case RedisUnavailable():  # the first word is a code; what follows may quote the request
             code = str(error).partition(" ")[0]
-            return f"refused by Redis: {code}" if code.isupper() else str(error)
+            return f"rejected by Redis: {code}" if code.isupper() else str(error)
         case ConnectionRefusedError():
             return "connection refused"
         case OSError():

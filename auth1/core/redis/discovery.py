@@ -99,7 +99,7 @@ class SentinelLocator(_Searches):
                 async with asyncio.timeout(SEARCH_S / 2):
                     masters = await sentinel.sentinel_masters()
             except (AuthenticationError, ResponseError):
-                reason = "refused by Sentinel: check sentinel_username and sentinel_password in REDIS_URL"
+                reason = "rejected by Sentinel: check sentinel_username and sentinel_password in REDIS_URL"
             except _ERRORS as error:
                 reason = reason or f"no sentinel of REDIS_URL can be reached: {_cause(error, self._timeouts)}"
             else:
@@ -151,7 +151,7 @@ class ClusterDiscovery(_Searches):
         while isinstance(error, RedisClusterException) and (error.__cause__ or error.__context__):
             error = error.__cause__ or error.__context__  # type: ignore[assignment]  # one of them is set
         if isinstance(error, NoPermissionError | AuthenticationError):
-            return "refused by Redis: check user name and password in REDIS_URL"
+            return "rejected by Redis: check user name and password in REDIS_URL"
         if isinstance(error, ResponseError):
             return "the server of REDIS_URL is not in cluster mode: use redis://"
         return f"no server of the cluster can be reached: {_cause(error, self._timeouts)}"

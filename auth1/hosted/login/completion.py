@@ -130,5 +130,5 @@ async def cancel(visit: Visit, login: Login, error: str = "access_denied") -> Re
     """Report an error to the application, and lead to it; or show the account."""
     if login.client_id is None:
         return views.redirect(visit, login.authorization.redirect_uri)
-    response = await codes.refuse(visit.app, visit.issuer, login.login_id, visit.key.browser_digest, error)
+    response = await codes.deny(visit.app, visit.issuer, login.login_id, visit.key.browser_digest, error)
     return endings.expired_page(visit, login) if response is None else endings.leave_page(visit, login, response)

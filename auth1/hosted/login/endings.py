@@ -1,4 +1,4 @@
-"""The last pages of a hosted login as responses: back to the application, done, refused, expired."""
+"""The last pages of a hosted login as responses: back to the application, done, denied, expired."""
 
 from auth1.core.http.request import Response
 from auth1.hosted.records import Login
@@ -32,9 +32,9 @@ def done_page(visit: Visit, login: Login) -> Response:
     return _message(visit, "done_title", text(visit, "done", client=client), login)
 
 
-def refused_page(visit: Visit, login: Login, reason: str) -> Response:
+def denied_page(visit: Visit, login: Login, reason: str) -> Response:
     """Return the page of a user that may not log in. Its button reports that to the application."""
-    return _message(visit, "refused_title", text(visit, reason), login, is_reported=True, status=403)
+    return _message(visit, "denied_title", text(visit, reason), login, is_reported=True, status=403)
 
 
 def expired_page(visit: Visit, login: Login | None = None) -> Response:

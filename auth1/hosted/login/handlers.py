@@ -98,7 +98,7 @@ async def _show(visit: Visit, login: Login) -> Response | None:
         case "done":
             return await completion.leave(visit, login)
         case "refused":
-            return endings.refused_page(visit, login, "banned")
+            return endings.denied_page(visit, login, "banned")
     return endings.expired_page(visit, login)
 
 

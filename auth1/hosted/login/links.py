@@ -87,7 +87,7 @@ async def redeem(visit: Visit, login: Login) -> Response | None:
         proof = Proof(challenge_id=login.challenge_id, secret_digest=digest(secret.decode()))
         opened, identifier = await open_session(app, visit.request, visit.tenant, proof)
     except UserBanned:
-        await store.refuse_login(app.postgres, visit.key)
+        await store.deny_login(app.postgres, visit.key)
         return None
     except Unavailable:
         raise

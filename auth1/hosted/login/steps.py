@@ -98,7 +98,7 @@ async def verify(visit: Visit, login: Login, form: Form) -> Response | None:
     try:
         opened = await open_session(visit.app, visit.request, visit.tenant, answer)
     except UserBanned:
-        await store.refuse_login(visit.app.postgres, visit.key)
+        await store.deny_login(visit.app.postgres, visit.key)
         return None
     except Unavailable:
         raise

@@ -30,7 +30,7 @@ end
 -- Read `count` limits. `values` are their strings, or false; `sizes` has limit and window in ms of each from `first` on.
 -- Returns the index of the exhausted limit (of several, the one with the longest wait; 0: none), the wait in ms, states.
 local function read_limits(values, sizes, first, count, now)
-  local refused, retry_after, states = 0, 0, {}
+  local limited_by, retry_after, states = 0, 0, {}
   for i = 1, count do
     local limit, window = tonumber(sizes[first + 2 * i - 2]), sizes[first + 2 * i - 1]
     local tenth = math.floor(window / 10)
@@ -48,11 +48,11 @@ local function read_limits(values, sizes, first, count, now)
       end
     end
     if wait > retry_after then
-      refused, retry_after = i, wait
+      limited_by, retry_after = i, wait
     end
     states[i] = { limit, window, index, counts, used, (index - oldest + 11) * tenth - now }
   end
-  return refused, retry_after, states
+  return limited_by, retry_after, states
 end
 
 -- Append remaining requests and time until the next one returns (ms) of each limit to the reply. Acquire them if `acquired`.

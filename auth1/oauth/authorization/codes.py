@@ -86,7 +86,7 @@ def respond_with_code(
     return respond(issuer, request, ("code", CODE.make(app.keyring, issuer.tenant.id, login_id, number)))
 
 
-async def refuse(
+async def deny(
     app: Services, issuer: Issuer, login_id: str, browser_digest: bytes, error: str
 ) -> AuthorizationResponse | None:
     """Return the response with an error, such as access_denied or login_required. None as for `issue_code`."""

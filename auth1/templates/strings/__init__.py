@@ -131,7 +131,7 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     logged_out: str
     expired_title: str
     expired: str
-    refused_title: str
+    denied_title: str
     banned: str
     denied: str
     blocked: str

@@ -44,11 +44,11 @@ async def test_unknown_service_is_named_with_those_that_exist(sentinels: Sentine
 
 async def test_wrong_passwords_are_named(sentinels: SentinelFleet, cluster: ClusterFleet) -> None:
     found = await reason(sentinels.url.replace("://", "://:secret@"))
-    assert found in ("refused by Redis: WRONGPASS", "refused by Redis: ERR")
+    assert found in ("rejected by Redis: WRONGPASS", "rejected by Redis: ERR")
     found = await reason(cluster.url.replace("://", "://:secret@"))
-    assert found == "refused by Redis: check user name and password in REDIS_URL"
+    assert found == "rejected by Redis: check user name and password in REDIS_URL"
     assert await reason(f"{sentinels.url}?sentinel_password=secret") == (
-        "refused by Sentinel: check sentinel_username and sentinel_password in REDIS_URL"
+        "rejected by Sentinel: check sentinel_username and sentinel_password in REDIS_URL"
     )
 
 
