@@ -65,7 +65,7 @@ def new_login() -> dict[str, Any]:
     delivery = {
         "state": "sent",
         "provider_message_id": "SM" + secrets.token_hex(16),
-        "gives_back": False,
+        "refunds_send": False,
         "report_in": 600,
         "exclude_providers": [],
     }

@@ -129,7 +129,7 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
             sent.status = "queued"
         outcome = _idempotency_outcome(app, request, claim, delivery, error or sent)
         await app.messenger.record(delivery._replace(idempotency=outcome))
-        if delivery.give_back:
+        if delivery.refunds_send:
             checked.take_back(app)
         else:
             checked.record_sent(app, opened.challenge_id, message_id)
@@ -286,6 +286,6 @@ def _idempotency_outcome(
         return None
     if isinstance(result, CodeSent):
         return IdempotencyOutcome(claim, run_idempotent.seal_response(app.keyring, claim, 200, result))
-    if delivery.give_back:
+    if delivery.refunds_send:
         return IdempotencyOutcome(claim, None)
     return IdempotencyOutcome(claim, run_idempotent.seal_error(app.keyring, claim, result, request.request_id))

@@ -53,7 +53,7 @@ async def confirm_link(app: Services, request: Request[None]) -> Response:
         **event_context(request, ACTOR)._asdict(),
     )
     confirmed = await store.confirm_link(app.postgres, confirmation)
-    metrics.LINKS_CONFIRMED["confirmed" if confirmed else "dead"].inc()
+    metrics.LINKS_CONFIRMED["confirmed" if confirmed else "expired"].inc()
     if confirmed is None:
         unusable = await store.find_link(app.postgres, token_digest)
         if unusable is not None:

@@ -114,8 +114,8 @@ class Messenger:
             provider=outcome.provider.name,
             provider_message_id=outcome.result.provider_message_id,
             error=f"{failures[-1].failure}:{failures[-1].code}" if failures else None,
-            # A retry did not count as a send, so there is nothing to give back.
-            give_back=_is_rejected_by_all(failures) and not message.exclude_providers,
+            # A retry did not count as a send, so there is nothing to refund.
+            refunds_send=_is_rejected_by_all(failures) and not message.exclude_providers,
             event_id=new_id("evt"),
             price=outcome.result.price,
             report_in=message.expires_in if awaited else None,

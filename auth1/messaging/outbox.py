@@ -132,7 +132,7 @@ class Outbox:
         delivery = await self._messenger.send(message.channel, outgoing, context=CONTEXT)
         await self._messenger.record(delivery)
         metrics.OUTBOX_MESSAGES[delivery.state].inc()
-        if delivery.give_back and delivery.state == "failed":
+        if delivery.refunds_send and delivery.state == "failed":
             self._take_back(message)
 
     async def _charge_notice(self, message: ClaimedMessage, segments: int | None) -> None:
@@ -153,7 +153,7 @@ class Outbox:
             provider="none",
             provider_message_id=None,
             error=error,
-            give_back=not message.exclude_providers,
+            refunds_send=not message.exclude_providers,
             event_id=new_id("evt"),
             report_in=None,
             exclude_providers=tuple(message.exclude_providers),
@@ -161,7 +161,7 @@ class Outbox:
         recorded = await store.record_delivery(self._postgres, delivery)
         log_events(self._log, recorded.events)
         metrics.OUTBOX_MESSAGES["ended"].inc()
-        if delivery.give_back:
+        if delivery.refunds_send:
             self._take_back(message)
 
     def _take_back(self, message: ClaimedMessage) -> None:

@@ -80,7 +80,7 @@ _LIST_MESSAGES = _QUERIES.statement("list_messages", _ListMessages, _MessageRow)
 _LIST_MESSAGES_OF_CHALLENGE = _QUERIES.statement("list_messages_of_challenge", _ListMessages, _MessageRow)
 _MESSAGE_STATISTICS = _QUERIES.statement("message_statistics", _Statistics, _StatisticsRow)
 _NEXT_HOUR = _QUERIES.statement("next_hour", _OverFor, _NextHour)
-_ADD_UP_HOUR = _QUERIES.statement("add_up_hour", _Hour, _Hour)
+_AGGREGATE_HOUR = _QUERIES.statement("aggregate_hour", _Hour, _Hour)
 HOUR = timedelta(hours=1)
 _NEWEST = "msg_~"  # above every id
 MESSAGE_FILTERS = ("since", "until", "state", "provider", "channel", "country", "challenge_id")
@@ -146,7 +146,7 @@ async def aggregate_hour(postgres: Postgres, over_for_s: int) -> datetime | None
     row = await postgres.row(_NEXT_HOUR, _OverFor(over_for_s))
     if row is None or not row.is_final:
         return None
-    done = await postgres.report(_ADD_UP_HOUR, _Hour(row.hour), readonly=False)
+    done = await postgres.report(_AGGREGATE_HOUR, _Hour(row.hour), readonly=False)
     return row.hour if done else None
 
 

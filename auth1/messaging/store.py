@@ -20,7 +20,7 @@ class IdempotencyOutcome(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """The outcome of a message. `give_back`: every provider definitely rejected it, so the send is not counted."""
+    """The outcome of a message. `refunds_send`: every provider definitely rejected it, so the send is not counted."""
 
     tenant_id: str
     context: EventContext
@@ -29,7 +29,7 @@ class Delivery(NamedTuple):
     provider: str
     provider_message_id: str | None
     error: str | None
-    give_back: bool
+    refunds_send: bool
     event_id: str
     report_in: int | None  # seconds until the delivery report is overdue; None: the provider sends none
     price: int | None = None  # the provider's own, in millionths of a US dollar
@@ -54,7 +54,7 @@ class _DeliveryRow(NamedTuple):
     provider: str
     provider_message_id: str | None
     error: str | None
-    gives_back: bool
+    refunds_send: bool
     report_in: int | None
     price_microdollars: int | None
     retry_in: int | None
@@ -197,8 +197,8 @@ _SCHEDULE_MESSAGES = _QUERIES.statement("schedule_messages", _MaxRows, _SettledR
 _RETRY_MESSAGES = _QUERIES.statement("retry_messages", _RetryMessages, _SettledRow)
 _DEFER_MESSAGE = _QUERIES.statement("defer_message", _DeferMessage, NoParams)
 _CHARGE_NOTICE = _QUERIES.statement("charge_notice", ChargeNotice, NoParams)
-_SETTLE_LOST = _QUERIES.statement("settle_lost_messages", _EventIds, _SettledRow)
-_SETTLE_UNREPORTED = _QUERIES.statement("settle_unreported_messages", _EventIds, _SettledRow)
+_MARK_LOST_UNKNOWN = _QUERIES.statement("mark_lost_unknown", _EventIds, _SettledRow)
+_EXPIRE_UNREPORTED = _QUERIES.statement("expire_unreported", _EventIds, _SettledRow)
 
 
 async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDelivery:
@@ -211,7 +211,7 @@ async def record_delivery(postgres: Postgres, delivery: Delivery) -> RecordedDel
         provider=delivery.provider,
         provider_message_id=delivery.provider_message_id,
         error=delivery.error,
-        gives_back=delivery.give_back,
+        refunds_send=delivery.refunds_send,
         report_in=delivery.report_in,
         price_microdollars=delivery.price,
         retry_in=delivery.retry_in,
@@ -275,12 +275,12 @@ async def charge_notice(postgres: Postgres, charge: ChargeNotice) -> None:
 
 async def mark_lost_unknown(postgres: Postgres, limit: int) -> SettledMessages:
     """Mark messages of crashed processes as unknown."""
-    return _settled(await postgres.row(_SETTLE_LOST, _event_ids(limit)))
+    return _settled(await postgres.row(_MARK_LOST_UNKNOWN, _event_ids(limit)))
 
 
 async def expire_unreported(postgres: Postgres, limit: int) -> SettledMessages:
     """Mark messages as unknown when their code expired without a delivery report."""
-    return _settled(await postgres.row(_SETTLE_UNREPORTED, _event_ids(limit)))
+    return _settled(await postgres.row(_EXPIRE_UNREPORTED, _event_ids(limit)))
 
 
 def _event_ids(limit: int) -> _EventIds:

@@ -11,7 +11,7 @@ create type record_delivery as (
   provider text,
   provider_message_id text,
   error text,
-  gives_back boolean,
+  refunds_send boolean,
   report_in int,                  -- seconds until a delivery report is overdue, or null
   price_microdollars bigint,      -- the provider's own, or null
   retry_in int,                   -- seconds without a delivery report until a retry, or null
@@ -98,9 +98,9 @@ begin
     select coalesce((x.m).state = 'delivered' or (x.m).provider = (x.request).provider, false) as is_reported,
       -- A retry was not counted when it was queued. It counts now, unless it failed.
       case when (x.m).retry_of is null then (x.m).price_microdollars else 0 end as counted,
-      case when (x.request).gives_back or ((x.m).retry_of is not null and (x.request).state = 'failed') then 0
+      case when (x.request).refunds_send or ((x.m).retry_of is not null and (x.request).state = 'failed') then 0
         else coalesce((x.request).price_microdollars, (x.m).price_microdollars) end as price,
-      case when (x.request).gives_back then -1
+      case when (x.request).refunds_send then -1
         when (x.m).retry_of is not null and (x.request).state <> 'failed' then 1 else 0 end as sends
   ) as d;
 
@@ -113,7 +113,7 @@ begin
     error = case when d.is_reported and d.state <> r.state then m.error else r.error end,
     trying = null, claimed_until = null, receipt_due_at = now() + r.report_in * interval '1 s', updated_at = now(),
     price_microdollars = d.price_microdollars,
-    price_source = case when not r.gives_back and r.price_microdollars is not null then 'provider' else m.price_source end,
+    price_source = case when not r.refunds_send and r.price_microdollars is not null then 'provider' else m.price_source end,
     retry_at = case when d.is_reported and d.old_state in ('delivered', 'failed') then m.retry_at
       else now() + r.retry_in * interval '1 s' end,
     -- Unchanged unless a retry comes first, so that no index changes.

@@ -13,12 +13,12 @@ begin
   loop
     request := d.request;
     update identifiers i set
-      sent_at = case when request.gives_back then array_remove(i.sent_at, d.created_at) else i.sent_at end,
-      sends = case when request.gives_back then greatest(i.sends - 1, 0) else i.sends end,
-      unanswered = case when request.gives_back then greatest(i.unanswered - 1, 0) else i.unanswered end,
+      sent_at = case when request.refunds_send then array_remove(i.sent_at, d.created_at) else i.sent_at end,
+      sends = case when request.refunds_send then greatest(i.sends - 1, 0) else i.sends end,
+      unanswered = case when request.refunds_send then greatest(i.unanswered - 1, 0) else i.unanswered end,
       resend_at = null
     where i.tenant_id = request.tenant_id and i.identifier = d.identifier and i.message_id = request.message_id;
-    continue when not found or not request.gives_back;
+    continue when not found or not request.refunds_send;
     update challenges c set status = 'cancelled', closed_at = now()
     where c.tenant_id = request.tenant_id and c.id = d.challenge_id and c.opened_at = d.created_at and c.status = 'open'
     returning c.id into cancelled;

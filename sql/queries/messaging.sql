@@ -193,7 +193,7 @@ from priced p left join charged on true
 on conflict (tenant_id, day, country, channel, slot) do update set
   messages = s.messages + 1, microdollars = s.microdollars + excluded.microdollars
 
--- name: settle_lost_messages
+-- name: mark_lost_unknown
 -- A message that a crashed process was sending becomes unknown, unless a report has arrived. Another code may be requested
 -- at once. `event_ids` limits the number of rows.
 with lost as (
@@ -224,7 +224,7 @@ with lost as (
 )
 select count(*) as settled, (select json_agg(event)::text from new_event) as events from settled
 
--- name: settle_unreported_messages
+-- name: expire_unreported
 -- A message without a delivery report becomes unknown when its code expires. A later report still counts. `event_ids`
 -- limits the number of rows.
 with silent as (

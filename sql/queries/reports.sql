@@ -74,7 +74,7 @@ order by sent desc, name
 -- The next hour to aggregate, and whether it is final: its codes have expired and their delivery reports have arrived.
 select hour, hour + interval '1 hour' + @over_for_s::int * interval '1 s' <= now() as is_final from message_hours_next
 
--- name: add_up_hour
+-- name: aggregate_hour
 -- Aggregate an hour of all tenants, if it is the next one. One worker does it, tenant by tenant, in the order of the index.
 with turn as (
   select 1 from message_hours_next where hour = @hour for no key update skip locked

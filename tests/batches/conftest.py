@@ -87,7 +87,7 @@ class BatchUser:
             provider="twilio",
             provider_message_id=f"SM{self.message_id}",
             error=None if state == "sent" else "rejected",
-            give_back=state == "failed",
+            refunds_send=state == "failed",
             event_id=new_id("evt"),
             report_in=None,
         )

@@ -38,7 +38,7 @@ def new_login(tenant_id: str) -> dict[str, Any]:
         "actor": "key",
         "state": "sent",
         "provider_message_id": "SM1",
-        "gives_back": False,
+        "refunds_send": False,
         "report_in": 600,
         "exclude_providers": [],
         "new_user_id": new_id("usr"),

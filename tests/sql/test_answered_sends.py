@@ -68,7 +68,7 @@ async def test_refunded_send_is_not_counted(connection: asyncpg.Connection) -> N
     await send(connection, tenant, phone)
     await send(connection, tenant, phone, message_id=message_id, provider="twilio")
 
-    assert await record_all(connection, delivery(tenant, message_id, state="failed", gives_back=True)) == {message_id}
+    assert await record_all(connection, delivery(tenant, message_id, state="failed", refunds_send=True)) == {message_id}
 
     assert await counts(connection, tenant) == (0, 1)
 

@@ -85,7 +85,7 @@ def delivery(tenant: str, message_id: str, **values: object) -> tuple[object, ..
         "message_id": message_id,
         "state": "sent",
         "provider": "twilio",
-        "gives_back": False,
+        "refunds_send": False,
         "exclude_providers": [],
         "event_id": new_id("evt"),
         "actor": "key",

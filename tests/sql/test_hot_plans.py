@@ -115,8 +115,8 @@ OUTBOX = {
         "codes_pkey",
         "challenges_pkey",
     },
-    ("messaging", "settle_lost_messages"): {"messages_attention", "messages_pkey", "identifiers_pkey"},
-    ("messaging", "settle_unreported_messages"): {"messages_attention", "messages_pkey"},
+    ("messaging", "mark_lost_unknown"): {"messages_attention", "messages_pkey", "identifiers_pkey"},
+    ("messaging", "expire_unreported"): {"messages_attention", "messages_pkey"},
 }
 VALUES: Mapping[str, Any] = {
     "tenant_id": TENANT, "session_id": "ses_7", "user_id": "usr_7", "number": 0, "grace_s": 10, "idle_after": 600,

@@ -46,7 +46,7 @@ ALL_TENANTS = {
     "decisions.settle_outcomes": "a job for all tenants",
     "exposures.*": "workers write and read what all tenants share of their rules, row by row",
     "fraud_lists.count_all_entries": "the size of all lists",
-    "reports.add_up_hour": "the statistics of an hour, tenant by tenant",
+    "reports.aggregate_hour": "the statistics of an hour, tenant by tenant",
     "retention.*": "old rows of all tenants; deleted rows are found again by their tenant",
     "endpoint_secrets.*": "encrypts the secrets of all tenants again",
     "signing.list_*": "a job for all tenants",
