@@ -93,8 +93,10 @@ class Bench:
         await self._auth1(count)
         for name in self._scripts.texts:
             await self._pgbench(name)
-        self._redis("redis 1 key", ["slots:{a__rand_int__}:ip"])
-        self._redis("redis 3 keys", [f"slots:{{a}}:{name}:__rand_int__" for name in ("tenant", "identifier", "prefix")])
+        self._redis("redis 1 key", ["ratelimit:{a__rand_int__}:ip"])
+        self._redis(
+            "redis 3 keys", [f"ratelimit:{{a}}:{name}:__rand_int__" for name in ("tenant", "identifier", "prefix")]
+        )
 
     async def _auth1(self, count: int) -> None:
         port, pids = self._server.port, [self._server.pid, self._stage.postgres.pid, self._stage.redis.pid]

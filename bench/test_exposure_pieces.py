@@ -54,7 +54,7 @@ class AnsweringRedis(Server):
         return [1, 1_700_000_000_000, 0, 0, 1000, 0, 0, *[5, 5] * limits, *[STATE] * scopes]
 
 
-LIMITS = [RateLimit(name, f"slots:{{{TENANT}}}:{name}", 1000, 60_000) for name in ("tenant", "identifier")]
+LIMITS = [RateLimit(name, f"ratelimit:{{{TENANT}}}:{name}", 1000, 60_000) for name in ("tenant", "identifier")]
 ADDRESS = "203.0.113.7"
 
 

@@ -259,7 +259,7 @@ def test_take_fifty_slots_at_once(benchmark: BenchmarkFixture, auth1: Inside, ru
 
 def buckets() -> list[RateLimit]:
     """Return fifty rate limits like those of routes: one per client address."""
-    return [RateLimit("ip", f"slots:{{192.0.2.{n}}}:ip", 1_000_000, 3_600_000) for n in range(50)]
+    return [RateLimit("ip", f"ratelimit:{{192.0.2.{n}}}:ip", 1_000_000, 3_600_000) for n in range(50)]
 
 
 # --- whole requests, without HTTP and without Twilio's side

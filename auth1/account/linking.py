@@ -50,7 +50,7 @@ async def send_link_code(app: Services, request: Request[Any], owner: Owner, ord
     The caller has checked that the login is recent, and that the identifier is not the user's own.
     """
     tenant = owner.tenant
-    limit = RateLimit("user", f"slots:{{{tenant.id}}}:adding:{owner.user_id}", MAX_CODES_PER_HOUR, HOUR_MS)
+    limit = RateLimit("user", f"ratelimit:{{{tenant.id}}}:adding:{owner.user_id}", MAX_CODES_PER_HOUR, HOUR_MS)
     code = SendCode(
         identifier=order.identifier,
         purpose=CodePurpose(codes.adding(owner.session_id), rate_limits=(limit,)),

@@ -105,7 +105,10 @@ class TenantCache:
         return tenant
 
     def _store(self, key_digest: bytes, tenant: Tenant) -> None:
-        """Cache a tenant; the oldest entries are evicted above the memory limit. A closed one opens within seconds."""
+        """Cache a tenant; the oldest entries are evicted above the memory limit.
+
+        A tenant that is being moved is not cached: it is served again within seconds.
+        """
         if tenant.closed_until > time.time():
             return
         # As Python strings they take about twice as much. The default policy is one object.
@@ -154,13 +157,13 @@ class TenantCache:
 
 
 async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Tenant:
-    """Return the tenant of the API key, and take a slot of the rate limit.
+    """Return the tenant of the API key, and acquire the route's rate limit.
 
-    The slot of an unknown key is taken before the database is read, so that guessing keys is limited; guesses of secret
-    and test keys have a limit of their own. On a route without a rate limit only guesses take one. A secret key is
-    exempt unless it names the user's address, because a backend calls for all its users from one address. A test key
-    has a limit of its own, so that an app's tests meet the same limits on any machine. A page of an origin that the key
-    does not allow takes no slot.
+    For an unknown key the limit is acquired before the database is read, so that guessing keys is limited; guesses of
+    secret and test keys have a separate limit. A route without a rate limit counts only guesses. A secret key is exempt
+    unless it names the user's address, because a backend calls for all its users from one address. A test key has its
+    own limit, so that an app's tests meet the same limits on any machine. A page of an origin that the key does not
+    allow is not counted.
 
     Raises NotAuthenticated, InvalidApiKey, TenantSuspended, TenantMoved, OriginNotAllowed, RateLimited, BadRequest.
     """
@@ -171,7 +174,7 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
     if tenant is None:
         tenant = await _find_uncached(app, request, key, rate_limit)
     else:
-        # Before a slot is taken: a page elsewhere must not use up the slots of its visitors.
+        # Checked first: a page of another origin must not use up the limit of its visitors.
         if tenant.allowed_origins:
             _check_origin(app, request, tenant)
         if rate_limit is not None and tenant.key_kind == "pk":
@@ -179,7 +182,7 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
     request.log["tenant_id"] = request.limit_key = tenant.id
     check_served(tenant)
     if tenant.key_kind == "test":
-        key_limit = RateLimit("key", f"slots:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
+        key_limit = RateLimit("key", f"ratelimit:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
         raise_if_limited(request, await app.limiter.acquire(key_limit))
     elif tenant.key_kind == "sk" and (address := request.header(b"auth1-forwarded-for")) is not None:
         await _set_user_address(app, request, tenant, address, rate_limit)
@@ -199,32 +202,32 @@ def check_served(tenant: Tenant) -> None:
 async def _find_uncached(app: Services, request: Request[Any], key: str, rate_limit: ClientRateLimit | None) -> Tenant:
     """Find the tenant of a key in the database, unless too many keys were guessed before."""
     kind = api_keys.kind_of(key)
-    is_exempt, slot = kind in ("sk", "test"), None
+    is_exempt, client_limit = kind in ("sk", "test"), None
     if is_exempt:
         app.limiter.check_known_full(request, app.settings, GUESSES)
     else:
-        slot = await app.limiter.acquire_for_client(request, app.settings, rate_limit or PER_IP)
+        client_limit = await app.limiter.acquire_for_client(request, app.settings, rate_limit or PER_IP)
     tenant = await app.tenants.find(crypto.digest(key)) if kind else None
     if tenant is None:
         if is_exempt:
             await app.limiter.acquire_for_client(request, app.settings, GUESSES)
         raise InvalidApiKey
-    _check_origin(app, request, tenant, slot)
+    _check_origin(app, request, tenant, client_limit)
     return tenant
 
 
-def _check_origin(app: Services, request: Request[Any], tenant: Tenant, slot: RateLimit | None = None) -> None:
+def _check_origin(app: Services, request: Request[Any], tenant: Tenant, client_limit: RateLimit | None = None) -> None:
     """Check the page's origin against those of the key, byte by byte: browsers write an origin in one way only.
 
-    Releases the slot that was taken meanwhile. Raises OriginNotAllowed.
+    Releases a limit that was acquired for the request. Raises OriginNotAllowed.
     """
     request.origins = tenant.allowed_origins
     origin = request.header(b"origin")
     if origin is None or not tenant.allowed_origins or origin in tenant.allowed_origins:
         return
     request.log["tenant_id"] = tenant.id
-    if slot is not None:
-        app.limiter.release_later(slot)
+    if client_limit is not None:
+        app.limiter.release_later(client_limit)
     raise OriginNotAllowed
 
 
@@ -237,5 +240,5 @@ async def _set_user_address(
         raise BadRequest("auth1-forwarded-for must be one IP address.")
     request.set_client(str(parsed))
     if rate_limit is not None:
-        # In the tenant's own scope: a tenant must not use up a user's slots elsewhere.
+        # In the tenant's own scope: a tenant must not use up a user's limit at other tenants.
         await app.limiter.acquire_for_client(request, app.settings, rate_limit, tenant.id)

@@ -50,5 +50,5 @@ async def check_magic_number(app: Services, tenant: Tenant, identifier: Identifi
 
 async def _redeem(app: Services, tenant: Tenant, digest: str) -> bool:
     """Return whether this is the first use of a proof."""
-    once = RateLimit("sandbox_proof", f"slots:{{{tenant.id}}}:proof:{digest}", 1, KEEP_S * 1000)
+    once = RateLimit("sandbox_proof", f"ratelimit:{{{tenant.id}}}:proof:{digest}", 1, KEEP_S * 1000)
     return (await app.limiter.acquire(once)).limited_by is None

@@ -38,14 +38,14 @@ class RateLimit(NamedTuple):
 
 
 class ClientRateLimit(NamedTuple):
-    """A rate limit per client address (IPv6: per /64). `size` reads slots and window (ms) from the settings."""
+    """A rate limit per client address (IPv6: per /64). `size` reads limit and window (ms) from the settings."""
 
     policy: str
     size: Callable[[Any], tuple[int, int]]
 
     def of(self, settings: object, address: str, scope: str = "") -> RateLimit:
         """Return the limit of one address; each scope has a limit of its own."""
-        key = f"slots:{{{scope}{rate_limit_prefix(address)}}}:{self.policy}"
+        key = f"ratelimit:{{{scope}{rate_limit_prefix(address)}}}:{self.policy}"
         return RateLimit(self.policy, key, *self.size(settings))
 
 

@@ -171,7 +171,7 @@ async def _find_known(app: Services, message: Message) -> bool:
 
 def rate_limits(tenant: Tenant, identifier: str) -> tuple[RateLimit, RateLimit]:
     """Return the rate limits of a request: of the tenant and the identifier."""
-    tag = f"slots:{{{tenant.id}}}"
+    tag = f"ratelimit:{{{tenant.id}}}"
     return (
         RateLimit("tenant", f"{tag}:tenant", tenant.settings.requests_per_minute, MINUTE_MS),
         RateLimit("identifier", f"{tag}:identifier:{identifier}", IDENTIFIER_REQUESTS, MINUTE_MS),

@@ -1,4 +1,4 @@
-"""What follows from a submitted code for the fraud rules, in the background: nothing here needs a round trip."""
+"""Report submitted codes to the fraud rules, in the background: a request waits for no round trip."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ def settle_right_code(app: Services, request: Request[Any], tenant: Tenant, iden
         address=request.client if is_counted else None,
     )
     scope = tenant.id if tenant.key_kind == "sk" else ""
-    slots = PER_IP.of(app.settings, request.client, scope) if is_counted else None
-    app.exposures.settlements.verified_later(policy_of(app, tenant), message, slots=slots)
+    client_limit = PER_IP.of(app.settings, request.client, scope) if is_counted else None
+    app.exposures.settlements.verified_later(policy_of(app, tenant), message, client_limit=client_limit)
 
 
 def count_wrong_code(app: Services, tenant: Tenant) -> None:

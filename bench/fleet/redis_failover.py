@@ -76,7 +76,9 @@ class Budgets:
 
     def __init__(self, redis: Redis, tags: Sequence[str]) -> None:
         self._limiter = RateLimiter(redis)
-        self._limits = [RateLimit("any", f"slots:{{{tag}}}:budget{n}", BUDGET, HOUR_MS) for n, tag in enumerate(tags)]
+        self._limits = [
+            RateLimit("any", f"ratelimit:{{{tag}}}:budget{n}", BUDGET, HOUR_MS) for n, tag in enumerate(tags)
+        ]
         self._left = dict.fromkeys((limit.key for limit in self._limits), BUDGET)
 
     async def acquire(self, count: int) -> int:

@@ -110,7 +110,7 @@ async def test_logins_work_without_redis_and_redis_is_used_on_recovery(
     say(f"after {begin.__name__}, redis is used again in", await until(lambda: well(server)))
     await flushed(own_redis)
     await log_in(server, carrier, key)
-    assert await tell_redis(own_redis, "KEYS", "slots:*")
+    assert await tell_redis(own_redis, "KEYS", "ratelimit:*")
 
 
 async def test_logins_work_with_a_full_redis(server: Auth1, own_redis: RedisServer, carrier: TwilioServer) -> None:
@@ -194,6 +194,6 @@ async def test_server_starts_without_redis_and_connects_later(
 
             say("redis, absent at the start, is used in", await until(lambda: well(server)))
             await log_in(server, carrier, key)
-            assert await tell_redis(own_redis, "KEYS", "slots:*")
+            assert await tell_redis(own_redis, "KEYS", "ratelimit:*")
     finally:
         await back(own_redis)

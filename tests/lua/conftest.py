@@ -39,7 +39,7 @@ def key() -> str:
 
 
 def new_key(tag: str = "") -> str:
-    return f"slots:{{{tag or secrets.token_hex(8)}}}:{secrets.token_hex(8)}"
+    return f"ratelimit:{{{tag or secrets.token_hex(8)}}}:{secrets.token_hex(8)}"
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ async def test_login_works_with_a_redis_cluster(
 
     errors = (await raw_redis.call("INFO", "errorstats")).decode()
     assert [line for line in errors.splitlines() if line.startswith("errorstat_") and "NOSCRIPT" not in line] == []
-    keys = [key.decode() for key in await raw_redis.call("KEYS", "slots:*")]
+    keys = [key.decode() for key in await raw_redis.call("KEYS", "ratelimit:*")]
     kinds = {key.rpartition("}")[2].split(":")[1] for key in keys}
     assert kinds >= {"ip", "tenant", "identifier"}
     assert all(hash_tag(key) != key for key in keys)

@@ -78,7 +78,7 @@ async def test_pending_releases_of_a_tenant_take_one_call(redis_server: RedisSer
     redis = open_redis(redis_server.url(), Log("error"), timeouts=Timeouts(2.0, 2.0))
     await redis.start()
     limiter = RateLimiter(redis)
-    limits = [RateLimit("prefix", f"slots:{{{key}}}:{number}", 5, HOUR_MS) for number in range(3)]
+    limits = [RateLimit("prefix", f"ratelimit:{{{key}}}:{number}", 5, HOUR_MS) for number in range(3)]
     for limit in [*limits, limits[0]]:
         await limiter.acquire(limit)
         limiter.release_later(limit)

@@ -62,7 +62,7 @@ async def test_no_rate_limit_is_reset_when_redis_is_lost(user: RaceUser, redis: 
 async def test_no_rate_limit_is_reset_when_redis_evicts_keys(user: RaceUser, redis: RedisServer) -> None:
     raw_redis = await RawRedis.connect(redis.url())
     await spend_the_budgets(user)
-    ours = await raw_redis.call("KEYS", f"slots:{{{user.tenant_id}}}*")
+    ours = await raw_redis.call("KEYS", f"ratelimit:{{{user.tenant_id}}}*")
     assert ours
 
     for first in itertools.count(0, 1000):

@@ -1,7 +1,7 @@
-"""What follows from a message: its code was right, it was not sent, or it is forgiven. And the tenant's wrong codes.
+"""Settle messages: the code was right, the message was not sent, or it is forgiven. Count wrong codes of a tenant.
 
-All of it is collected and settled in the background, with one call of `lua/fraud_settle.lua` for many settlements of a
-tenant. While Redis is unavailable it is settled in the local copy, and in Redis when that is back.
+Settlements are collected and made in the background, with one call of `lua/fraud_settle.lua` for many settlements of a
+tenant. While Redis is unavailable, they are made in the local copy, and in Redis later.
 """
 
 import asyncio
@@ -43,22 +43,22 @@ _KINDS: dict[Kind, tuple[int, float, float]] = {
 
 
 class Settlement(NamedTuple):
-    """One thing to settle. `sent`: Redis was unavailable when the message was acquired.
+    """A settlement of one message. `sent`: Redis was unavailable when the message was acquired.
 
     `known`: the message was acquired because its number is known, and is counted only now.
-    `slots`: the limit per address of a right code, whose requests are released.
+    `client_limit`: the limit per address of a right code; requests of it are released.
     """
 
     message: Message
     policy: FraudPolicy
     kind: Kind
     now: float
-    slots: RateLimit | None = None
+    client_limit: RateLimit | None = None
     is_local: bool = False  # it is settled in the local copy
 
     @property
     def messages(self) -> float:
-        """The messages that it removes, where no sends are stored."""
+        """Return the messages that it removes, where no sends are stored."""
         return _KINDS[self.kind][1]
 
     @property
@@ -75,7 +75,7 @@ class GuessingChange(NamedTuple):
 
 
 class _Group:
-    """What is settled of one tenant at one time: codes and settlements."""
+    """The codes and settlements of one tenant at one time."""
 
     def __init__(self, policy: FraudPolicy) -> None:
         self.policy = policy
@@ -85,7 +85,7 @@ class _Group:
 
 
 class Settlements:
-    """Collects and settles."""
+    """Collects settlements, and makes them in Redis or the local copy."""
 
     def __init__(
         self,
@@ -110,15 +110,15 @@ class Settlements:
         self.guessing_changes: deque[GuessingChange] = deque(maxlen=1000)  # read and emptied by the log of events
 
     def verified_later(
-        self, policy: FraudPolicy, message: Message, *, slots: RateLimit | None = None, now: float = 0.0
+        self, policy: FraudPolicy, message: Message, *, client_limit: RateLimit | None = None, now: float = 0.0
     ) -> None:
         """Settle a right code: its messages are no longer exposed, and one was verified.
 
-        `slots`: the limit per address. It gets back the request that verified the code, and those that sent it.
+        `client_limit`: the limit per address. The request that verified the code is released, and those that sent it.
         """
         self._group(policy, message.tenant_id, now).right += 1
-        if not self._add(policy, message, "verified", now, slots) and slots is not None:
-            self._release(slots, 1)
+        if not self._add(policy, message, "verified", now, client_limit) and client_limit is not None:
+            self._release(client_limit, 1)
 
     def returned_later(self, policy: FraudPolicy, message: Message, *, now: float = 0.0) -> None:
         """Settle a message that was acquired and not sent."""
@@ -144,23 +144,25 @@ class Settlements:
         self._group(policy, tenant_id, now).wrong += 1
 
     def owe(self, settlement: Settlement) -> None:
-        """Settle in Redis, when it is back, what the local copy has already."""
-        self._owed.append(settlement._replace(slots=None, is_local=True))
+        """Settle in Redis later what is settled in the local copy already."""
+        self._owed.append(settlement._replace(client_limit=None, is_local=True))
 
     def _add(
-        self, policy: FraudPolicy, message: Message, kind: Kind, now: float, slots: RateLimit | None = None
+        self, policy: FraudPolicy, message: Message, kind: Kind, now: float, client_limit: RateLimit | None = None
     ) -> bool:
         """Collect a settlement. Returns whether there is anything to settle."""
         if message.number is None or policy.mode == "off" or self._pending >= MAX_PENDING:
             return False
         self._pending += 1
-        self._group(policy, message.tenant_id, now).settlements.append(Settlement(message, policy, kind, now, slots))
+        self._group(policy, message.tenant_id, now).settlements.append(
+            Settlement(message, policy, kind, now, client_limit)
+        )
         return True
 
-    def _release(self, slots: RateLimit, sends: int) -> None:
+    def _release(self, client_limit: RateLimit, sends: int) -> None:
         """Release the requests of a login: that of its code, and at most MAX_RELEASED that sent it."""
         for _ in range(1 + min(sends, MAX_RELEASED)):
-            self._limiter.release_later(slots)
+            self._limiter.release_later(client_limit)
 
     def _group(self, policy: FraudPolicy, tenant_id: str, now: float) -> _Group:
         group = self._groups.get((tenant_id, now))
@@ -208,8 +210,8 @@ class Settlements:
         for one in settlements:
             self.owe(one)
             if not one.is_local:
-                if one.slots is not None:
-                    self._release(one.slots, 1)
+                if one.client_limit is not None:
+                    self._release(one.client_limit, 1)
                 message, policy = one.message, one.policy
                 ratio = ratio_of(policy, self._ratio(tenant_id, message.country_field))
                 verified = 1.0 if one.kind == "verified" else 0.0
@@ -253,8 +255,8 @@ class Settlements:
         elsewhere: Counter[tuple[str, str]] = Counter()
         for i, one in enumerate(settlements):
             sends, here, *states = others[4 * i : 4 * i + 4]
-            if one.slots is not None:
-                self._release(one.slots, here)
+            if one.client_limit is not None:
+                self._release(one.client_limit, here)
             for scope, block, state in zip(BLOCKS, one.message.blocks(), states, strict=True):
                 if self._saved.latest((tenant_id, scope, block)) is not None:
                     self._saved.note((tenant_id, scope, block), state)

@@ -52,7 +52,7 @@ async def connect() -> AsyncIterator[OpenRedis]:
 
 
 def limit(tag: str, name: str = "any", size: int = 10) -> RateLimit:
-    return RateLimit("any", f"slots:{{{tag}}}:{name}", size, HOUR_MS)
+    return RateLimit("any", f"ratelimit:{{{tag}}}:{name}", size, HOUR_MS)
 
 
 class Logins:

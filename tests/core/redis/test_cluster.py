@@ -36,7 +36,7 @@ async def test_commands_reach_the_server_of_their_slot(cluster: ClusterFleet, co
     for number, server in enumerate(cluster.primaries):
         tag = tag_on(cluster, number)
         assert await remaining(redis, "one", "two", tag=tag) == [9, 9]
-        assert await send(server, "EXISTS", f"slots:{{{tag}}}:one", f"slots:{{{tag}}}:two") == 2
+        assert await send(server, "EXISTS", f"ratelimit:{{{tag}}}:one", f"ratelimit:{{{tag}}}:two") == 2
     assert redis.round_trips == 6  # each script once by its digest and once by its text: no redirection
 
 
@@ -116,7 +116,7 @@ async def test_moved_slot_keeps_its_budgets_and_logins_succeed(
 
     assert await remaining(redis, "one", "two", tag=tag) == [6, 6]  # MOVED
     assert metrics.RATE_LIMIT_FALLBACKS._value.get() == fallbacks
-    assert await send(target, "EXISTS", f"slots:{{{tag}}}:one", f"slots:{{{tag}}}:two") == 2
+    assert await send(target, "EXISTS", f"ratelimit:{{{tag}}}:one", f"ratelimit:{{{tag}}}:two") == 2
 
 
 async def test_scripts_fail_when_a_migration_takes_too_long(

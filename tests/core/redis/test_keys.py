@@ -14,7 +14,7 @@ from auth1.core.redis.slots import hash_tag, key_slot
 SOURCES = {path: path.read_text() for path in sorted(Path(auth1.__file__).parent.rglob("*.py"))}
 # Each family of keys, by its beginning, and what its hash tag is. One call names keys of one tag only.
 FAMILIES = {
-    "slots:": "the tenant, or the client's address",
+    "ratelimit:": "the tenant, or the client's address",
     "fraud:": "the tenant",
     "session:": "the tenant",
     "unanswered:": "the tenant",

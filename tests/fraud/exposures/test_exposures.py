@@ -117,7 +117,7 @@ async def test_proof_is_kept_where_nothing_is_acquired(
     exposures: Exposures, raw_redis: RawRedis, message: Message
 ) -> None:
     solved = message._replace(proof="5" * 32)
-    tight = RateLimit("identifier", f"slots:{{{message.tenant_id}}}:a", 1, 60_000)
+    tight = RateLimit("identifier", f"ratelimit:{{{message.tenant_id}}}:a", 1, 60_000)
     assert (await exposures.acquire(POLICY, message, (tight,))).is_acquired
     assert (await exposures.acquire(POLICY, solved, (tight,))).proof == "kept"
     await raw_redis.call("SET", message.narrow_keys()[0], pack_state(State(12, 0, NOON)))

@@ -248,7 +248,7 @@ async def test_key_of_another_type_fails_no_request(
 async def test_rate_limits_and_scopes_are_acquired_together_or_not_at_all(
     exposures: Exposures, raw_redis: RawRedis, message: Message
 ) -> None:
-    tag = f"slots:{{{message.tenant_id}}}"
+    tag = f"ratelimit:{{{message.tenant_id}}}"
     tight, wide = RateLimit("identifier", f"{tag}:a", 1, 60_000), RateLimit("tenant", f"{tag}:b", 100, 60_000)
 
     first = await exposures.acquire(POLICY, message, (wide, tight))

@@ -45,8 +45,8 @@ async def test_allowance_is_divided_by_the_workers(
 
 
 async def test_rate_limits_and_scopes_are_acquired_together_without_redis(alone: Exposures, message: Message) -> None:
-    limit = RateLimit("tenant", f"slots:{{{message.tenant_id}}}:tenant", 5, 60_000)
-    tight = RateLimit("identifier", f"slots:{{{message.tenant_id}}}:identifier", 1, 60_000)
+    limit = RateLimit("tenant", f"ratelimit:{{{message.tenant_id}}}:tenant", 5, 60_000)
+    tight = RateLimit("identifier", f"ratelimit:{{{message.tenant_id}}}:identifier", 1, 60_000)
     assert (await alone.acquire(POLICY, message._replace(number=None), (tight,), now=NOON)).is_acquired
 
     limited = await alone.acquire(POLICY, message, (tight, limit), now=NOON)
