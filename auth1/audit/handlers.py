@@ -37,7 +37,10 @@ async def list_all_events(app: Services, request: Request[Operator], query: Even
 
 
 async def export_events(app: Services, request: Request[TenantAdmin], query: EventExportQuery) -> Stream:
-    """Export events, oldest first, as NDJSON or CSV. `after` continues after an event_id; a cut-off response breaks."""
+    """Export events, oldest first, as NDJSON or CSV. `after` continues after an event_id.
+
+    An incomplete response ends without its last chunk, so clients report an error.
+    """
     return _stream(request, query.format, await _begin(app, request.caller.tenant_id, query))
 
 

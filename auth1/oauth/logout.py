@@ -81,7 +81,7 @@ async def _read(
     *,
     is_confirmed: bool,
 ) -> _Logout:
-    """Check the ID token and the redirect URI. An ID token that is not ours leads nowhere."""
+    """Check the ID token and the redirect URI. With an ID token that is not ours, there is no redirect."""
     token, client_id, is_trusted = parameters.get("id_token_hint"), parameters.get("client_id"), False
     if token:
         hint = await read_id_token(app, issuer, token)

@@ -1,8 +1,8 @@
 """Logins and refreshes of tenants with hooks.
 
-A login pauses in PostgreSQL after its right code, before anything is counted, consumed or created. The hooks decide
-without a connection or a lock, and the login runs again with their leave. So a login that is denied leaves no session
-and no user, and its code lives on. A login of a tenant without such hooks is one statement.
+A login pauses in PostgreSQL after its right code, before anything is counted, consumed or created. While the hooks
+decide, no connection or lock is held. If they allow the login, it runs again. So a denied login creates no session and
+no user, and its code stays valid. A login of a tenant without such hooks is one statement.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
 -- The database of `auth1 dev`.
 
 -- name: database_exists
--- See the name.
+-- Whether the server has a database of this name.
 select exists (select from pg_database where datname = @name)
 
 -- name: create_database

@@ -2,7 +2,7 @@
 -- (`find_tenant`).
 
 -- name: get_hook
--- See the name.
+-- A hook of a tenant with its secrets; the previous one while it still signs.
 select url, on_error, timeout_ms, secret, previous_secret, created_at,
   case when previous_secret_until > now() then previous_secret_until end as previous_secret_until
 from hooks where tenant_id = @tenant_id and name = @name
@@ -33,7 +33,7 @@ with saved as (
 select json_agg(event)::text as events from new_event
 
 -- name: delete_hook
--- See the name. No events: there was no such hook.
+-- Delete a hook. Returns no events if there was no such hook.
 with deleted as (
   delete from hooks where tenant_id = @tenant_id and name = @name returning tenant_id, name
 ), new_event as (

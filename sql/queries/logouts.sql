@@ -37,7 +37,7 @@ left join tenants t on t.id = split_part(c.tenant_id, ':', 1) and t.deleted_at i
 left join applications a on a.tenant_id = t.id and a.id = c.client_id
 
 -- name: retry_logout
--- See the name.
+-- Send a logout message again after a delay.
 update logout_messages set due_at = now() + @delay_s::int * interval '1 s'
 where tenant_id = @tenant_id and session_id = @session_id and client_id = @client_id
 

@@ -57,7 +57,7 @@ select name, digest from migrations order by name
 select name, digest, current_setting('transaction_read_only')::boolean as read_only from migrations order by name
 
 -- name: add_migration
--- See the name.
+-- Record an applied migration, with the digest of its file.
 insert into migrations (name, digest) values (@name, @digest)
 
 -- name: continue_after_restore

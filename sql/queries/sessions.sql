@@ -2,7 +2,7 @@
 -- session is live unless it is revoked, expired or idle for too long, or was opened before its tenant ended all sessions.
 
 -- name: user_exists
--- See the name.
+-- Whether a tenant has a user of this id.
 select 1 from users where tenant_id = @tenant_id and id = @user_id
 
 -- name: list_sessions

@@ -20,13 +20,13 @@ select id, name, slug, settings, created_at, suspended_at,
 from created
 
 -- name: list_tenants
--- See the name.
+-- The tenants after an id, in the order of their ids.
 select id, name, slug, settings, created_at, suspended_at
 from tenants where id > @after and deleted_at is null
 order by id limit @max_rows
 
 -- name: get_tenant
--- See the name.
+-- A tenant by its id or its slug.
 select id, name, slug, settings, created_at, suspended_at, jwt_version
 from tenants where (id = @tenant_id or slug = @slug) and deleted_at is null
 
@@ -36,7 +36,7 @@ select id, name, slug, settings, created_at, suspended_at
 from tenants where id = @tenant_id and deleted_at is null for no key update
 
 -- name: update_tenant
--- See the name.
+-- Change the name and the settings of a tenant.
 with changed as (
   update tenants set name = @name, settings = @settings where id = @tenant_id and deleted_at is null returning *
 ), uncounted as (
@@ -113,7 +113,7 @@ with changed as (
 select jwt_version, (select json_agg(event)::text from new_event) as events from changed
 
 -- name: create_key
--- See the name.
+-- Create a key of a tenant, and its event.
 with created as (
   insert into keys (id, tenant_id, digest, kind, hint, allowed_origins, expires_at)
   select @key_id, id, @digest, @kind, @hint, @allowed_origins, @expires_at from tenants where id = @tenant_id and deleted_at is null
@@ -128,13 +128,13 @@ select id, kind, hint, allowed_origins, created_at, expires_at, revoked_at,
 from created
 
 -- name: list_keys
--- See the name.
+-- The keys of a tenant after an id, revoked and expired ones included.
 select k.id, k.kind, k.hint, k.allowed_origins, k.created_at, k.expires_at, k.revoked_at
 from keys k where k.tenant_id = @tenant_id and k.id > @after
 order by k.id limit @max_rows
 
 -- name: find_key_by_id
--- See the name.
+-- The kind of a key, and the slug of its tenant.
 select k.kind, t.slug from keys k join tenants t on t.id = k.tenant_id
 where k.tenant_id = @tenant_id and k.id = @key_id and t.deleted_at is null
 

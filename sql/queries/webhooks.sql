@@ -30,7 +30,7 @@ select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_r
 from webhooks where tenant_id = @tenant_id and deleted_at is null and id > @after order by id limit @max_rows
 
 -- name: find_webhook
--- See the name.
+-- A webhook of a tenant, with the time until which its previous secret signs as well.
 select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_reason, failing_since,
   case when previous_secret_until > now() then previous_secret_until end as previous_secret_until, created_at
 from webhooks where tenant_id = @tenant_id and id = @webhook_id and deleted_at is null

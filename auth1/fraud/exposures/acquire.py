@@ -104,7 +104,7 @@ class Exposures:
         except RedisUnavailable:
             return self._acquire_locally(policy, message, rate_limits, ratio, elsewhere, now or time.time())
         if self._local.states:
-            self._local.states.clear()  # Redis is back, and knows better
+            self._local.states.clear()  # Redis is available again, and its states are complete
         counters = 5 + 2 + 2 * len(rate_limits)
         acquired = self._acquired(
             policy,
