@@ -35,7 +35,7 @@ import msgspec
 import uvloop
 
 from auth1.core.redis import Script
-from auth1.dev.processes import HOST, ask, free_port, launch, port_obstacle, wait_until
+from auth1.dev.processes import HOST, exchange, free_port, launch, port_obstacle, wait_until
 from bench.accounts import ROOT, cpu_s
 from bench.client import Connection, Response, expect
 from bench.machine import machine_line
@@ -105,11 +105,11 @@ class Bench:
         codes = await self._codes(set(numbers))
         verify = [self._wire.verify(number, codes[number]) for number in numbers]
         logins = [response.json() for response in await self._send("Auth1 verify", port, pids, verify)]
-        ask(self._stage.redis.port, b"FLUSHALL\r\n", b"+OK")
+        exchange(self._stage.redis.port, b"FLUSHALL\r\n", b"+OK")
         checks = [self._wire.check(login["token"]) for login in logins]
         await self._send("Auth1 check cold", port, pids, checks)
         await self._send("Auth1 check warm", port, pids, checks)
-        ask(self._stage.redis.port, b"FLUSHALL\r\n", b"+OK")  # the rate limit of polling has no setting
+        exchange(self._stage.redis.port, b"FLUSHALL\r\n", b"+OK")  # the rate limit of polling has no setting
         refresh = [self._wire.refresh(login["refresh_token"]) for login in logins[:REFRESHES]]
         await self._send("Auth1 refresh", port, pids, refresh)
 

@@ -1,9 +1,9 @@
-"""Change to the user of the server, end with the parent, then execute the server.
+"""Change to the user of the server, end with the parent process, then execute the server.
 
     python -I -S launch.py PARENT SIGNAL IDENTITY PROGRAM [ARGUMENT...]
 
-A script of its own, because Python code between fork and exec (`preexec_fn`) may deadlock in a process that has
-threads, and warns of it since 3.12. It stays small: each start of a server waits for it, about 15 ms.
+It is a separate script, because Python code between fork and exec (`preexec_fn`) may deadlock in a process with
+threads; Python 3.12 and later warn of that. It is small, because each start of a server waits for it, about 15 ms.
 """
 
 import ctypes
@@ -27,16 +27,16 @@ def enter_namespace() -> None:
 
 
 def drop_root() -> None:
-    """Change to the unprivileged user for good."""
+    """Change to the unprivileged user. This cannot be undone."""
     os.setgroups([])
     os.setgid(UNPRIVILEGED_UID)
     os.setuid(UNPRIVILEGED_UID)
 
 
-def die_with(parent: int, signal: int) -> None:
-    """Have the kernel send `signal` when the parent ends, however it ends.
+def end_with_parent(parent: int, signal: int) -> None:
+    """Let the kernel send `signal` to this process when the parent ends, even if the parent is killed.
 
-    The kernel forgets this at a change of credentials: call it last. Only Linux has it.
+    A change of credentials undoes this, so call it last. Only Linux supports it.
     """
     if sys.platform == "linux":
         _call("prctl", PR_SET_PDEATHSIG, signal)
@@ -52,13 +52,13 @@ def _call(function: str, *arguments: int) -> None:
 
 
 def main(parent: str, signal: str, identity: str, *command: str) -> None:
-    """Run the steps in the only order that works."""
+    """Change the user, end with the parent, and execute the command. Other orders of these steps fail."""
     try:
         if identity == "namespace":
             enter_namespace()
         elif identity == "nobody":
             drop_root()
-        die_with(int(parent), int(signal))
+        end_with_parent(int(parent), int(signal))
         os.execv(command[0], command)
     except OSError as error:
         sys.exit(f"cannot become {command[0]} as {identity}: {error}")

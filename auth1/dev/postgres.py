@@ -1,8 +1,8 @@
-"""PostgreSQL, also for root, which PostgreSQL itself rejects.
+"""PostgreSQL, also for root. PostgreSQL itself rejects root.
 
-Root's server runs in the first of these ways that works here (`RootMode`); files and directories that were there before
-are never changed for it. In each of them the data stay where they are, even below a directory that only root may
-enter: the child inherits its data directory open, and knows it as /proc/self/fd/N.
+For root, the server runs in the first mode of `RootMode` that works on this machine. No mode changes files that existed
+before. The data stay in their directory, even if only root can open its parent directories: the child inherits the open
+data directory, and uses it as /proc/self/fd/N.
 """
 
 import os
@@ -21,21 +21,21 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from auth1.dev.launch import UNPRIVILEGED_UID
-from auth1.dev.processes import HOST, ask, launch, package_directory
+from auth1.dev.processes import HOST, exchange, launch, package_directory
 from auth1.dev.server import AlreadyRunning, LocalServer, ServerNotFound
 
 USER = "auth1"
 VERSION_3 = 3 << 16  # of the protocol
 READY_FOR_QUERY = b"Z\0\0\0\5I"  # idle, outside a transaction
 STATUS_LINE = 7  # of postmaster.pid, counted from 0 (PostgreSQL's pidfile.h)
-# Shared memory in files of the data directory: /dev/shm is small in containers, and a crash would leave it there.
-OURS = {"unix_socket_directories": "", "dynamic_shared_memory_type": "mmap"}
+# Shared memory is in files of the data directory: /dev/shm is small in containers, and a crash would leave files there.
+BASE_SETTINGS = {"unix_socket_directories": "", "dynamic_shared_memory_type": "mmap"}
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class RootMode(Enum):
-    """How root runs PostgreSQL."""
+    """A way for root to run PostgreSQL."""
 
     NAMESPACE = "namespace"  # as root in a user namespace; containers often forbid that
     UNPRIVILEGED = "nobody"  # as uid 65534, where that may reach the programs
@@ -47,9 +47,9 @@ class RootMode(Enum):
 class PostgresServer(LocalServer):
     """PostgreSQL on 127.0.0.1, role `auth1`, no password, UTF8 and C.UTF-8. The data are in data_dir/data.
 
-    `durable=False` is faster and safe against the end of the process, but a crash (`kill`) may lose what was committed
-    in the last second: a test of crashes wants `durable=True`, or `settings={"synchronous_commit": "on"}`.
-    `settings` are those of postgresql.conf, and override the defaults. `root_modes`: the modes for root, in order.
+    `durable=False` is faster. It loses nothing when the server is stopped, but a crash (`kill`) may lose the commits of
+    the last second. Tests of crashes need `durable=True`, or `settings={"synchronous_commit": "on"}`. `settings` are
+    those of postgresql.conf, and override the defaults. `root_modes`: the modes for root, in order.
     """
 
     name = "PostgreSQL"
@@ -84,8 +84,8 @@ class PostgresServer(LocalServer):
         if not self._data.exists():
             self._initialise(lock)
         self._give(self._data)
-        self._forget_dead_postmaster()
-        settings = {"listen_addresses": HOST, "port": str(port), **OURS, **self._settings}
+        self._remove_stale_pid_file()
+        settings = {"listen_addresses": HOST, "port": str(port), **BASE_SETTINGS, **self._settings}
         options = [f"--{name}={value}" for name, value in settings.items()]
         with self._opened(self._data) as (name, descriptor):
             return launch(
@@ -97,7 +97,7 @@ class PostgresServer(LocalServer):
             )
 
     def _answers(self, pid: int, port: int) -> bool:
-        # An early connection would be logged as fatal.
+        # A connection before the server is ready would be logged as fatal.
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -105,7 +105,7 @@ class PostgresServer(LocalServer):
         if len(lines) <= STATUS_LINE or lines[0] != str(pid) or lines[STATUS_LINE].strip() != "ready":
             return False
         body = struct.pack("!I", VERSION_3) + f"user\0{USER}\0database\0postgres\0\0".encode()
-        return READY_FOR_QUERY in ask(port, struct.pack("!I", len(body) + 4) + body, READY_FOR_QUERY)
+        return READY_FOR_QUERY in exchange(port, struct.pack("!I", len(body) + 4) + body, READY_FOR_QUERY)
 
     def _end(self) -> None:
         super()._end()
@@ -114,7 +114,7 @@ class PostgresServer(LocalServer):
             self._copy = None
 
     def _initialise(self, lock: int) -> None:
-        """Make an empty database cluster, visible under its name only when it is complete."""
+        """Create an empty database cluster. It gets its name when it is complete."""
         fresh = self.data_dir / "data.new"
         if fresh.exists():  # left by an initdb that was killed
             shutil.rmtree(fresh)
@@ -127,9 +127,9 @@ class PostgresServer(LocalServer):
         with self._opened(fresh) as (name, descriptor):
             command = [str(self._programs / "initdb"), "-D", name, *options]
             if self._run(command, keep_open=[lock, descriptor], identity=self._identity) != 0:
-                raise self._failure("could not make its files (initdb)", beginning)
+                raise self._failure("could not create its files (initdb)", beginning)
         fresh.rename(self._data)
-        if self._durable:  # the new name, too, must outlive a power cut
+        if self._durable:  # the new name must survive a power failure as well
             descriptor = os.open(self.data_dir, os.O_RDONLY)
             os.fsync(descriptor)
             os.close(descriptor)
@@ -151,9 +151,9 @@ class PostgresServer(LocalServer):
         )
 
     def _copies(self) -> Iterator[Path]:
-        """Copy the programs to each temporary directory in turn, and yield where they are then."""
+        """Copy the programs to one temporary directory after the other, and yield the directory of each copy."""
         prefix = self._programs.parent
-        # Where wheels keep shared libraries: beside the package, which the programs know by a relative path.
+        # Wheels keep shared libraries beside the package, and the programs find them by a relative path.
         libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")
         for parent in dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp"]):  # TMPDIR may be private to root
             self._copy = Path(tempfile.mkdtemp(prefix="auth1-postgres-", dir=parent))
@@ -166,7 +166,7 @@ class PostgresServer(LocalServer):
             shutil.rmtree(self._copy)
 
     def _give(self, directory: Path) -> None:
-        """Give a directory that we created, and its contents, to the user of the server."""
+        """Make the user of the server the owner of a directory that we created, and of its contents."""
         uid = {"namespace": 0, "nobody": UNPRIVILEGED_UID}.get(self._identity)
         if uid is None or directory.stat().st_uid == uid:
             return
@@ -177,7 +177,7 @@ class PostgresServer(LocalServer):
 
     @contextmanager
     def _opened(self, directory: Path) -> Iterator[tuple[str, int]]:
-        """Open a directory for a child; yield what the child calls it, and the descriptor that it is to inherit."""
+        """Open a directory for a child. Yield its path in the child, and the descriptor that the child inherits."""
         descriptor = os.open(directory, os.O_RDONLY)
         by_number = os.geteuid() == 0 and sys.platform == "linux"
         try:
@@ -185,21 +185,24 @@ class PostgresServer(LocalServer):
         finally:
             os.close(descriptor)
 
-    def _forget_dead_postmaster(self) -> None:
-        """Remove the pid file of a crash, lest PostgreSQL take a process that got the same pid for a server.
+    def _remove_stale_pid_file(self) -> None:
+        """Remove the pid file of a crashed server.
 
-        This process has the lock, so no other Auth1 runs the server; but it may have been started manually.
+        If another process has that pid now, PostgreSQL would not start. This process has the lock, so no other Auth1
+        runs the server, but a user may have started it manually.
         """
         file = self._data / "postmaster.pid"
         if sys.platform != "linux" or not file.exists():
             return
         pid = file.read_text().partition("\n")[0].strip()
         try:
-            elsewhere = not self._data.samefile(f"/proc/{pid}/cwd")  # where a server always is
+            is_stale = not self._data.samefile(f"/proc/{pid}/cwd")  # a server runs in its data directory
         except OSError:  # no such process, or a foreign one
-            elsewhere = True
-        if not elsewhere:
-            raise AlreadyRunning(f"{self.name} already runs in {self._data} (process {pid}), and we did not start it")
+            is_stale = True
+        if not is_stale:
+            raise AlreadyRunning(
+                f"{self.name} already runs in {self._data} (process {pid}), and Auth1 did not start it"
+            )
         file.unlink()
 
 

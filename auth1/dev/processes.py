@@ -1,4 +1,4 @@
-"""Processes, locks and ports of a server that cannot be forgotten."""
+"""Processes, locks and ports of servers that end with the process that started them."""
 
 import fcntl
 import importlib.util
@@ -16,14 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
-# Below the range of outgoing connections (sysctl ip_local_port_range; RFC 6335): a port in it can go to some client
-# while our server is down, even to one that tries to reach our server and so connects to itself.
+# Below the range of outgoing connections (sysctl ip_local_port_range; RFC 6335). While a server is stopped, the kernel
+# can give a port of that range to a client; a client that connects to the server could then connect to itself.
 PORTS = range(20_000, 32_000)
 POLL_S = 0.01
 LAUNCH = Path(__file__).with_name("launch.py")
 
-# The kernel ends a child with the *thread* that made it (PR_SET_PDEATHSIG, prctl(2)). A server started from a passing
-# thread, such as one of asyncio.to_thread, is therefore made by this one, which lasts.
+# The kernel ends a child with the *thread* that started it (PR_SET_PDEATHSIG, prctl(2)). Threads such as those of
+# asyncio.to_thread may end early, so their servers are started by this thread, which lasts as long as the process.
 _lasting_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="auth1-dev")
 
 
@@ -35,13 +35,13 @@ def launch(
     death_signal: signal.Signals,
     identity: str = "ourselves",
 ) -> subprocess.Popen[bytes]:
-    """Run a program in a separate session, which Ctrl-C does not reach, until it or this process ends.
+    """Start a program in a separate session, which Ctrl-C does not reach. It ends when this process ends.
 
-    `keep_open` are descriptors that it and all its children inherit; `death_signal` is sent to it when our process
-    ends; `identity` is one of launch.py's.
+    `keep_open`: descriptors that the program and all its children inherit. `death_signal`: the signal that it gets when
+    this process ends. `identity`: `ourselves`, `namespace` or `nobody`, as in launch.py.
     """
     parts = [sys.executable, "-I", "-S", LAUNCH, os.getpid(), int(death_signal), identity, *command]
-    # libpq and initdb would take orders from PGPORT, PGDATA and the like.
+    # libpq and initdb read PGPORT, PGDATA and other variables.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
     def run() -> subprocess.Popen[bytes]:
@@ -62,21 +62,21 @@ def launch(
     return _lasting_thread.submit(run).result()
 
 
-def hold_still(parent: int) -> list[int]:
-    """SIGSTOP a child process and its children, and return all their pids."""
-    held = [parent]
+def stop_tree(parent: int) -> list[int]:
+    """Stop a child process and its children with SIGSTOP, and return all their pids."""
+    stopped = [parent]
     send(parent, signal.SIGSTOP)
-    if sys.platform == "linux":  # once it has really stopped, it makes no more children
+    if sys.platform == "linux":  # once it has stopped, it starts no more children
         os.waitid(os.P_PID, parent, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-    while fresh := [pid for pid in children(parent) if pid not in held]:
+    while fresh := [pid for pid in children(parent) if pid not in stopped]:
         for pid in fresh:
             send(pid, signal.SIGSTOP)
-        held += fresh
-    return held
+        stopped += fresh
+    return stopped
 
 
 def children(parent: int) -> list[int]:
-    """List the living children of a process."""
+    """Return the pids of the children of a process that have not ended."""
     found = []
     if sys.platform == "linux":
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -92,18 +92,19 @@ def children(parent: int) -> list[int]:
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may have ended."""
+    """Send a signal to a process that may have ended."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
-def wake_at_our_death(pids: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Send SIGCONT to frozen processes when our process ends, for only then do they hear of that; killed, do nothing.
+def resume_frozen_at_exit(pids: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start a watcher that sends SIGCONT to frozen processes when this process ends; return the watcher.
 
-    The watcher sees the end of its input, which only this process has open.
+    A frozen process does not handle the signal that ends it. The watcher waits for the end of its input, which only
+    this process has open. A watcher that is killed sends nothing.
     """
     return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r _; kill -CONT "$@"', "wake", *map(str, pids)],
+        ["/bin/sh", "-c", 'read -r _; kill -CONT "$@"', "resume", *map(str, pids)],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -132,7 +133,7 @@ def is_locked(path: Path) -> bool:
 
 
 def free_port() -> int:
-    """Return a free port; another program may still take it first."""
+    """Return a free port. Another program may begin to use it before the caller does."""
     return next(port for port in random.sample(PORTS, len(PORTS)) if not port_obstacle(port))
 
 
@@ -147,18 +148,21 @@ def port_obstacle(port: int) -> str | None:
     return None
 
 
-def ask(port: int, question: bytes, end: bytes) -> bytes:
-    """Send bytes to a port and return what comes back, up to `end`, a closed connection or a second of silence."""
-    answer = b""
+def exchange(port: int, request: bytes, end: bytes) -> bytes:
+    """Send a request to a port, and return the response up to `end`.
+
+    The response is incomplete if the connection closes, or if nothing arrives for a second.
+    """
+    response = b""
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1) as connection:
-        connection.sendall(question)
-        while end not in answer and (more := connection.recv(65536)):
-            answer += more
-    return answer
+        connection.sendall(request)
+        while end not in response and (more := connection.recv(65536)):
+            response += more
+    return response
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Poll until the condition holds; say whether it came to hold in time."""
+    """Poll until a condition holds. Return whether it did so in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() >= deadline:
@@ -168,6 +172,6 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def package_directory(package: str) -> Path | None:
-    """Find an installed package without importing it."""
+    """Return the directory of an installed package without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(package)
     return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None

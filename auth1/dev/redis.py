@@ -1,4 +1,4 @@
-"""Redis, or Valkey, which is the same to us."""
+"""Redis, or Valkey, which works in the same way."""
 
 import os
 import shutil
@@ -7,17 +7,17 @@ from pathlib import Path
 from signal import SIGTERM
 from subprocess import Popen
 
-from auth1.dev.processes import HOST, ask, launch, package_directory
+from auth1.dev.processes import HOST, exchange, launch, package_directory
 from auth1.dev.server import LocalServer, ServerNotFound
 
 PROGRAMS = ("valkey-server", "redis-server")
 
 
 class RedisServer(LocalServer):
-    """Redis on 127.0.0.1. Keeps nothing from one start to the next unless `arguments` say so (`--appendonly yes`).
+    """Redis on 127.0.0.1. It stores nothing on disk, unless `arguments` change that (`--appendonly yes`).
 
-    `arguments` are those of the server's command line, and override the defaults. `program` is another server than the
-    one that `find_program` finds.
+    `arguments` are those of the server's command line, and override the defaults. `program` replaces the server that
+    `find_program` finds.
     """
 
     name = "Redis"
@@ -42,7 +42,7 @@ class RedisServer(LocalServer):
     def _answers(self, pid: int, port: int) -> bool:
         # While data is loaded, PING is rejected and INFO is not.
         itself = f"process_id:{pid}\r\n".encode()
-        answer = ask(port, b"PING\r\nINFO server\r\n", itself)
+        answer = exchange(port, b"PING\r\nINFO server\r\n", itself)
         return answer.startswith(b"+PONG") and itself in answer
 
 

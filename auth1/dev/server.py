@@ -1,7 +1,7 @@
-"""A server process and the directory it lives in.
+"""A server process and its directory.
 
-    data_dir/server.lock   locked by the server and all its children: it, not a pid, says whether one of them lives
-    data_dir/server.log    what they printed, start after start
+    data_dir/server.lock   locked by the server and all its children while any of them runs; a pid would not show that
+    data_dir/server.log    the output of all starts
 
 Errors:
 
@@ -26,7 +26,7 @@ from auth1.dev.processes import HOST, wait_until
 
 START_S = 30.0
 STOP_S = 15.0
-LOCK_S = 2.0  # how long the server of a killed parent may take to finish its shutdown
+LOCK_S = 2.0  # the time in which the server of a killed parent finishes its shutdown
 LOG_TAIL_LINES = 15
 LOG_MAX_BYTES = 8 * 1024 * 1024
 
@@ -48,7 +48,7 @@ class PortBusy(ServerError):
 
 
 class LocalServer(ABC):
-    """A server on 127.0.0.1. A context manager: starts on entry, stops on exit. Its methods are for one thread."""
+    """A server on 127.0.0.1, and a context manager that starts and stops it. Use it from one thread."""
 
     name: ClassVar[str]
     stop_signal: ClassVar[Signals]  # sent by stop(), and by the kernel when our process ends
@@ -60,42 +60,42 @@ class LocalServer(ABC):
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen: list[int] = []
-        self._waker: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def _spawn(self, port: int, lock: int) -> subprocess.Popen[bytes]:
-        """Find the program, make the directory fit to be served, begin to run the server."""
+        """Find the program, prepare the directory, and start the server."""
 
     @abstractmethod
     def _answers(self, pid: int, port: int) -> bool:
-        """Return whether this process, not another one on its port, serves clients."""
+        """Return whether this process serves clients on the port, and not another process."""
 
     @property
     def port(self) -> int:
-        """The TCP port on 127.0.0.1: the given one, or else the first start chooses it; kept ever after."""
+        """Return the TCP port: the given one, or one that the first start chooses. It does not change after that."""
         if self._port is None:
             raise ServerError(f"{self.name} has no port before its first start")
         return self._port
 
     @property
     def pid(self) -> int:
-        """The main process. Raises ServerError when none runs."""
+        """Return the pid of the main process. Raises ServerError when it is not running."""
         if self._process is None or not self.running:
             raise ServerError(f"{self.name} is not running")
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Say whether the main process lives; a frozen one does."""
+        """Return whether the main process is running. A frozen process counts as running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the server and return when it responds. Data of an earlier start are kept.
+        """Start the server, and return when it responds. Data of earlier starts are kept.
 
-        Raises ServerError or one of its kinds. A start that fails carries the end of the log and leaves no process.
+        Raises ServerError or a subclass, with the end of the log. After a failed start no process remains.
         """
         if not self.running:
-            self.kill()  # buries one that has ended by itself
+            self.kill()  # reap a process that has ended by itself
         self.data_dir.mkdir(parents=True, exist_ok=True)
         lock = self._take_lock()
         try:
@@ -106,10 +106,10 @@ class LocalServer(ABC):
             self._end()
             raise
         finally:
-            os.close(lock)  # from now on only the server holds it
+            os.close(lock)  # the server has inherited it
 
     def stop(self) -> None:
-        """Shut down in order, after 15 s by force. Does nothing when it is not running."""
+        """Shut the server down; kill it after 15 s. Does nothing when it is not running."""
         if self._process is not None and self.running:
             self.thaw()
             self._process.send_signal(self.stop_signal)
@@ -118,26 +118,26 @@ class LocalServer(ABC):
         self.kill()
 
     def kill(self) -> None:
-        """Crash it: SIGKILL to all its processes at once. Data and port are kept for the next start."""
+        """Crash the server: send SIGKILL to all its processes. Data and port are kept for the next start."""
         if self._process is not None:
             self._end()
-            # A child of a killed server may need a moment more to end, and the next start must not meet it.
+            # Children of a killed server end a moment later. The next start must wait for them.
             wait_until(lambda: not processes.is_locked(self._lock_file), STOP_S)
 
     def freeze(self) -> None:
-        """Stop all its processes in their tracks: clients connect, and hang. Does nothing when it is frozen."""
+        """Stop all processes of the server with SIGSTOP: clients connect, and get no response. Thaw it with `thaw`."""
         if not self._frozen:
-            self._frozen = processes.hold_still(self.pid)
-            self._waker = processes.wake_at_our_death(self._frozen)
+            self._frozen = processes.stop_tree(self.pid)
+            self._watcher = processes.resume_frozen_at_exit(self._frozen)
 
     def thaw(self) -> None:
-        """Let a frozen server go on. Does nothing when it is not frozen."""
+        """Continue a frozen server. Does nothing when it is not frozen."""
         for pid in self._frozen:
             processes.send(pid, SIGCONT)
-        if self._waker is not None:
-            self._waker.kill()
-            self._waker.communicate()
-        self._frozen, self._waker = [], None
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.communicate()
+        self._frozen, self._watcher = [], None
 
     def __enter__(self) -> Self:
         self.start()
@@ -149,10 +149,10 @@ class LocalServer(ABC):
         self.stop()
 
     def _end(self) -> None:
-        """Leave no process behind, by force."""
+        """Kill all processes of the server."""
         if self._process is None:
             return
-        for pid in processes.hold_still(self._process.pid) if self.running else self._frozen:
+        for pid in processes.stop_tree(self._process.pid) if self.running else self._frozen:
             processes.send(pid, SIGKILL)
         self._process.wait()
         self._process = None
@@ -175,7 +175,7 @@ class LocalServer(ABC):
             try:
                 self._start_on(port, lock)
             except ServerError:
-                self._end()  # after this, a busy port belongs to another program that took it first
+                self._end()  # if the port is busy after this, another program uses it
                 if self._port or not processes.port_obstacle(port):
                     raise
             else:
@@ -192,7 +192,7 @@ class LocalServer(ABC):
             raise self._failure(f"ended with status {process.returncode} instead of starting", beginning)
 
     def _run(self, command: Sequence[str], *, keep_open: Sequence[int], identity: str) -> int:
-        """Run a program of the server's to its end, and return its status."""
+        """Run a program of the server until it ends, and return its exit status."""
         process = processes.launch(
             command, log=self.log, keep_open=keep_open, death_signal=Signals.SIGTERM, identity=identity
         )
@@ -208,6 +208,6 @@ class LocalServer(ABC):
         return self.log.stat().st_size if self.log.exists() else 0
 
     def _failure(self, what: str, beginning: int) -> ServerError:
-        """Say what happened, with the end of what was logged since the log had `beginning` bytes."""
+        """Return an error with the end of the lines that were logged after the first `beginning` bytes."""
         tail = self.log.read_bytes()[beginning:].decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return ServerError("\n  ".join([f"{self.name} {what}. The end of {self.log}:", *tail]))

@@ -1,8 +1,9 @@
 """Read the rows of a CSV file (RFC 4180), and detect rows that a stray quote has made part of a cell.
 
-A stray quote makes the lines after it the content of one cell. Three rules report such lines instead of losing them. A quoted cell that never closes, or that exceeds 64 KiB, ends the file. A cell that spans several
-lines is rejected when one of these lines looks like a row. Each error names the first and last line that it covers.
-Lines inside a quoted cell are never imported as rows: their content may come from the users themselves.
+A stray quote makes the lines after it the content of one cell. Three rules report such lines instead of losing them. A
+quoted cell that never closes, or that exceeds 64 KiB, ends the file. A cell that spans several lines is rejected when
+one of these lines looks like a row. Each error names the first and last line that it covers. Lines inside a quoted cell
+are never imported as rows: their content may come from the users themselves.
 """
 
 import csv

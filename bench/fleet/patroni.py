@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from auth1.dev.launch import UNPRIVILEGED_UID
-from auth1.dev.processes import HOST, ask, children, free_port, launch, send, wait_until
+from auth1.dev.processes import HOST, children, exchange, free_port, launch, send, wait_until
 from auth1.dev.server import LocalServer, ServerError, ServerNotFound
 from bench.accounts import ROOT
 
@@ -55,7 +55,7 @@ class Etcd(LocalServer):
 
     def _answers(self, pid: int, port: int) -> bool:
         del pid
-        return b'"true"' in ask(port, b"GET /health HTTP/1.0\r\n\r\n", b'"true"')
+        return b'"true"' in exchange(port, b"GET /health HTTP/1.0\r\n\r\n", b'"true"')
 
 
 class Node(LocalServer):
@@ -149,7 +149,7 @@ class Node(LocalServer):
 
     def _answers(self, pid: int, port: int) -> bool:
         del pid
-        return b"HTTP/" in ask(port, b"GET /liveness HTTP/1.0\r\n\r\n", b"\r\n")
+        return b"HTTP/" in exchange(port, b"GET /liveness HTTP/1.0\r\n\r\n", b"\r\n")
 
 
 class HAProxy(LocalServer):

@@ -11,7 +11,7 @@ import pytest
 
 from auth1.dev import processes
 from auth1.dev.postgres import PostgresServer
-from auth1.dev.processes import ask, wait_until
+from auth1.dev.processes import exchange, wait_until
 from auth1.dev.redis import RedisServer
 from tests.dev.conftest import Parent
 
@@ -64,7 +64,7 @@ def test_server_outlives_its_starting_thread(tmp_path: Path) -> None:
     thread.join()
     try:
         assert wait_until(lambda: not task.exists(), 5)
-        assert ask(server.port, b"PING\r\n", b"\r\n") == b"+PONG\r\n"  # by now a signal would have been handled
+        assert exchange(server.port, b"PING\r\n", b"\r\n") == b"+PONG\r\n"  # by now a signal would have been handled
         assert "SIGTERM" not in server.log.read_text()
     finally:
         server.stop()

@@ -14,7 +14,7 @@ import pytest
 import auth1
 from auth1.dev import processes
 from auth1.dev.postgres import PostgresServer, RootMode, find_programs
-from auth1.dev.processes import ask, wait_until
+from auth1.dev.processes import exchange, wait_until
 from tests.dev.conftest import Parent
 
 UNPRIVILEGED_UID = 65534
@@ -111,7 +111,7 @@ def test_ordinary_user_runs_both_servers(parent: Callable[..., Parent], query: C
         _, _, postgres_url, redis_port, *owners = user.line().split()
         assert owners == [str(UNPRIVILEGED_UID)] * 2
         assert query(postgres_url, "SELECT 1") == 1
-        assert ask(int(redis_port), b"PING\r\n", b"\r\n") == b"+PONG\r\n"
+        assert exchange(int(redis_port), b"PING\r\n", b"\r\n") == b"+PONG\r\n"
         user.end("\n")
         assert user.process.returncode == 0
     finally:

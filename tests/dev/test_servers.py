@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from auth1.dev.postgres import PostgresServer
-from auth1.dev.processes import ask, children, wait_until
+from auth1.dev.processes import children, exchange, wait_until
 from auth1.dev.redis import RedisServer, find_program
 from auth1.dev.server import AlreadyRunning, LocalServer, PortBusy, ServerError, ServerNotFound
 from tests.support.postgres_files import PostgresFiles
@@ -85,10 +85,10 @@ def test_redis_persists_nothing_by_default(tmp_path: Path) -> None:
     for arguments, kept in ((), b"$-1"), (("--appendonly", "yes"), b"$2\r\n42"):
         server = RedisServer(tmp_path / str(len(arguments)), arguments=arguments)
         with server:
-            assert ask(server.port, b"SET answer 42\r\n", b"\r\n") == b"+OK\r\n"
+            assert exchange(server.port, b"SET answer 42\r\n", b"\r\n") == b"+OK\r\n"
             assert server.url(3) == f"redis://127.0.0.1:{server.port}/3"
         with server:
-            assert ask(server.port, b"GET answer\r\nPING\r\n", b"PONG\r\n") == kept + b"\r\n+PONG\r\n"
+            assert exchange(server.port, b"GET answer\r\nPING\r\n", b"PONG\r\n") == kept + b"\r\n+PONG\r\n"
 
 
 def test_killed_postgres_recovers_committed_data(postgres: PostgresServer, query: Query, state: State) -> None:
@@ -127,7 +127,7 @@ def test_frozen_server_hangs_until_it_is_thawed(tmp_path: Path, make: Make, stat
         pids = family(server)
         # A process that runs on another core stops a moment after its signal.
         assert wait_until(lambda: set(map(state, pids)) == {"T"}, 5)
-        assert ask(server.port, b"PING\r\n", b"\r\n") == b""  # connected, and heard nothing for a second
+        assert exchange(server.port, b"PING\r\n", b"\r\n") == b""  # connected, and heard nothing for a second
         server.thaw()
         server.thaw()
         assert works(server)
@@ -166,7 +166,7 @@ def test_stale_pid_file_is_ignored(postgres: PostgresServer) -> None:
             pid_file.write_text(stale)
         postgres.start()
     (postgres.data_dir / "server.lock").unlink()  # now the server looks like one that was started by hand
-    with pytest.raises(AlreadyRunning, match="we did not start it"):
+    with pytest.raises(AlreadyRunning, match="Auth1 did not start it"):
         PostgresServer(postgres.data_dir).start()
     assert works(postgres)
     assert pid_file.exists()

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 import auth1.cli
 from auth1.__main__ import main
-from auth1.dev.launch import die_with
+from auth1.dev.launch import end_with_parent
 
 MAX_REQUEST_BYTES = 1 << 17
 
@@ -42,7 +42,7 @@ def next_command(control: socket.socket) -> list[str] | None:
             request, between = json.loads(data), os.getpid()
             is_server = "directory" in request
             if is_server:
-                die_with(server, signal.SIGTERM)
+                end_with_parent(server, signal.SIGTERM)
             command = os.fork()
             if command == 0:
                 os.close(answer)
@@ -50,7 +50,7 @@ def next_command(control: socket.socket) -> list[str] | None:
                     os.setpgid(0, 0)
                     os.chdir(request["directory"])
                     signal.signal(signal.SIGINT, signal.default_int_handler)
-                    die_with(between, signal.SIGTERM)
+                    end_with_parent(between, signal.SIGTERM)
                 return _become(request, descriptors)
             if is_server:
                 with suppress(PermissionError, ProcessLookupError):  # the child does the same, and neither may be late

@@ -9,7 +9,7 @@ from signal import SIGINT
 from subprocess import Popen
 
 from auth1.dev.postgres import READY_FOR_QUERY, USER, VERSION_3, PostgresServer
-from auth1.dev.processes import HOST, ask, launch
+from auth1.dev.processes import HOST, exchange, launch
 from auth1.dev.server import LocalServer
 
 # Debian installs it where only root's PATH leads.
@@ -64,4 +64,4 @@ class PgBouncer(LocalServer):
     def _answers(self, pid: int, port: int) -> bool:
         del pid
         body = struct.pack("!I", VERSION_3) + f"user\0{USER}\0database\0postgres\0\0".encode()
-        return READY_FOR_QUERY in ask(port, struct.pack("!I", len(body) + 4) + body, READY_FOR_QUERY)
+        return READY_FOR_QUERY in exchange(port, struct.pack("!I", len(body) + 4) + body, READY_FOR_QUERY)
