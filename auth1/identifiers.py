@@ -43,7 +43,7 @@ class Identifier(NamedTuple):
 
     @property
     def type(self) -> IdentifierType:
-        """What it is."""
+        """Return its type."""
         return TYPES[self.channel]
 
     @property

@@ -1,4 +1,4 @@
-"""What processes use, from /proc (proc(5))."""
+"""CPU and memory of processes, from /proc (proc(5))."""
 
 import os
 import time

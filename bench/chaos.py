@@ -35,7 +35,7 @@ RECOVERY_S = 3.0  # between two phases, still under load and counted with the ea
 
 
 class Phase(msgspec.Struct):
-    """What happened during one fault. Latencies in ms, of requests that succeeded."""
+    """The measurements of one fault. Latencies in ms, of requests that succeeded."""
 
     name: str
     requests: int = 0

@@ -140,7 +140,7 @@ class Person:
 
     @property
     def is_gone(self) -> bool:
-        """Whether a server has closed a connection of this user."""
+        """Return whether a server has closed a connection of this user."""
         return self._api.is_closed or self._phone.is_closed
 
     def leave(self) -> None:

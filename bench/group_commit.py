@@ -33,7 +33,7 @@ SHARED = Batched.call
 
 
 class Round(NamedTuple):
-    """What one round measured, in milliseconds per flow."""
+    """The measurements of one round, in milliseconds per flow."""
 
     auth1_cpu: float
     postgres_cpu: float

@@ -46,7 +46,7 @@ VICTIM = "+12015550199"
 
 
 class Window(msgspec.Struct, frozen=True):
-    """What happened in one part of the run: latencies in ms, of whole flows."""
+    """The measurements of one part of the run: latencies in ms, of whole flows."""
 
     begins_s: float
     due: int

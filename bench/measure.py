@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Round(msgspec.Struct, frozen=True):
-    """What one round measured: CPU in ms per login, latencies in ms."""
+    """The measurements of one round: CPU in ms per login, latencies in ms."""
 
     logins_per_s: float
     auth1_cpu_ms: float

@@ -50,7 +50,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Plan(NamedTuple):
-    """How many flows: at a constant rate for a time, or, where `flows` is not 0, so many by so many users."""
+    """The number of flows: at a constant rate for a time, or `flows` by a number of users if it is not 0."""
 
     rate: float
     seconds: float

@@ -142,7 +142,7 @@ class Database:
 
 
 class Wal(NamedTuple):
-    """What a number of logins wrote to the WAL."""
+    """The bytes that a number of logins wrote to the WAL."""
 
     logins: int
     size: int

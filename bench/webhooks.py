@@ -42,7 +42,7 @@ where url = $1
 
 
 class Result(NamedTuple):
-    """What was measured. Times of logins are medians in milliseconds."""
+    """The measurements. Times of logins are medians in milliseconds."""
 
     with_backlog_ms: float
     without_ms: float

@@ -103,3 +103,45 @@ def test_test_names_state_behaviour_and_condition(path: Path) -> None:
     tests = [name for name in names if name.startswith("test_")]
     found = [name for name in tests if len(name) > MAX_TEST_NAME or DENIED_TEST_NAMES.search(name)]
     assert not found, "; ".join(found)
+
+
+# Rules of the product, its benchmarks and its documents, beside those above.
+PRODUCT = [path for path in SOURCES if path.is_relative_to(ROOT / "auth1") or path.is_relative_to(ROOT / "bench")]
+PRODUCT_TEXTS = [path for path in TEXTS if not path.is_relative_to(ROOT / "tests")]
+# An error rejects a request; a person or a rule denies access. Quoted values and "connection refused" are allowed.
+REFUSE = re.compile(r"(?<![\"'`.])(?<!connection )\brefus(?:e|es|ed|ing|al|als)\b", re.IGNORECASE)
+REFUSE_IN_NAMES = re.compile(r"(?:^|_)refus[a-z]*(?:_|$)")
+MAY_REFUSE = {"docs/hosted-login.md"}  # the page `refused`, as the API of the preview names it
+# A docstring begins with a verb (functions, properties, modules) or a noun phrase (classes), not with a question.
+QUESTION = re.compile(r"(?:What|How|Whether|Which|Where|Why|When|Who|Whose|Those)\b")
+
+
+def docstrings_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the docstrings of a module with the line numbers of their definitions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node)
+            if docstring is not None:
+                yield getattr(node, "lineno", 1), docstring
+
+
+@each("path", PRODUCT, ids=label)
+def test_code_rejects_requests_and_denies_access(path: Path) -> None:
+    found = [f"{line}: {text.strip()}" for line, text in words_of(path) if REFUSE.search(text)]
+    names = names_of(ast.parse(path.read_text()))
+    found += [f"{line}: {name}" for line, name in names if REFUSE_IN_NAMES.search(name.lower())]
+    assert not found, "; ".join(found)
+
+
+@each("path", PRODUCT_TEXTS, ids=label)
+def test_documents_reject_requests_and_deny_access(path: Path) -> None:
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    found = [f"{line}: {text.strip()}" for line, text in lines if REFUSE.search(text)]
+    assert not found or label(path) in MAY_REFUSE, "; ".join(found)
+
+
+@each("path", PRODUCT, ids=label)
+def test_docstrings_do_not_begin_with_a_question_word(path: Path) -> None:
+    docstrings = docstrings_of(ast.parse(path.read_text()))
+    found = [f"{label(path)}:{line}: {text.splitlines()[0]}" for line, text in docstrings if QUESTION.match(text)]
+    assert not found, "; ".join(found)

@@ -1,4 +1,4 @@
-"""Which redirect URIs an application may register, and whether the URI of a request is registered.
+"""Check the redirect URIs that an application registers, and compare the URI of a request with them.
 
 A registered URI has one spelling and one reading: parsers that disagree about an ambiguous URI would send an
 authorization code to another host. Requests are compared character by character (RFC 9700, 2.1). The one exception is

@@ -1,4 +1,4 @@
-"""What an application of each kind may have, checked when it is written."""
+"""Check the fields of an application by its kind, when it is written."""
 
 from collections.abc import Iterator
 

@@ -33,8 +33,8 @@ class EventFilters(QueryParams):
     actor: Annotated[str, _text("The exact actor: the id of a key or user, `operator`, `auth1` …")] | None = None
     user: Annotated[str, _text("The id of a user that the event is about.")] | None = None
     request_id: Annotated[str, _text("The `x-request-id` of the request that caused it.")] | None = None
-    since: Annotated[Timestamp | None, msgspec.Meta(description="Made at this moment or later.")] = None
-    until: Annotated[Timestamp | None, msgspec.Meta(description="Made before this moment.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="Created at or after this time.")] = None
+    until: Annotated[Timestamp | None, msgspec.Meta(description="Created before this time.")] = None
 
     @property
     def types(self) -> list[str] | None:

@@ -99,7 +99,7 @@ class ChallengeRejected(NamedTuple):
 
     @property
     def frees_key(self) -> bool:
-        """Whether an Idempotency-Key was claimed for nothing."""
+        """Return whether the request claimed an Idempotency-Key that must be released."""
         return self.verdict in ("messages", "money", "full", "too_soon")
 
 

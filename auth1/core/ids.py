@@ -33,7 +33,7 @@ _TO_DIGITS = bytes(_DIGITS.encode()[byte % 32] for byte in range(256))
 
 
 class _Source:
-    """What the next ids of this process are made of."""
+    """The parts of the next ids of this process."""
 
     def __init__(self) -> None:
         self.drawn: list[str] = []  # random parts, each used once

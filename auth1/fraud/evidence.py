@@ -1,4 +1,4 @@
-"""What the fraud rules know about a request before they count anything: no round trips.
+"""Collect the evidence about a request that needs no round trip and no counting.
 
 Each source adds its part to `Evidence`: the line type of the number, the entry of a list, the networks and the country
 of the address, the proof. A source that decides by itself sets the least load of the request (`minimum`) and a reason.

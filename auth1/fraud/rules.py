@@ -48,7 +48,7 @@ class Reason(NamedTuple):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What the rules read about one request: all of it, so that a stored decision can be evaluated again.
+    """All facts that the rules read about one request, so that a stored decision can be evaluated again.
 
     `price`: dollars. `scopes`: exposure after this message and verified amount, both decayed. `ratio`: that of the
     country's history; null: the policy's. `known`: the number has logged in here and answers its messages (`is_known`).

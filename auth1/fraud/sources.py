@@ -1,4 +1,4 @@
-"""What the fraud rules know from outside of Auth1: line types, networks, countries of addresses, captchas."""
+"""Sources outside of Auth1 that the fraud rules use: line types, networks, countries of addresses, captchas."""
 
 from auth1.config.settings import Settings
 from auth1.core.crypto import Keyring

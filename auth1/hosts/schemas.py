@@ -27,7 +27,7 @@ class HostIn(In):
 
 
 class HostPatch(In):
-    """Whether the host is canonical. Without a canonical host the address is `APP_URL/t/{slug}`."""
+    """A change of a host. Without a canonical host the address of the tenant is `APP_URL/t/{slug}`."""
 
     canonical: _Canonical
 

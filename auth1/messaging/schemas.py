@@ -18,8 +18,8 @@ GroupBy = Literal["country", "provider", "channel"]
 class MessageQuery(PageQuery):
     """Filters of a list of messages."""
 
-    since: Annotated[Timestamp | None, msgspec.Meta(description="Made at this moment or later.")] = None
-    until: Annotated[Timestamp | None, msgspec.Meta(description="Made before this moment.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="Created at or after this time.")] = None
+    until: Annotated[Timestamp | None, msgspec.Meta(description="Created before this time.")] = None
     state: State | None = None
     provider: Literal["twilio", "sns", "console", "smtp"] | None = None
     channel: Literal["sms", "email"] | None = None

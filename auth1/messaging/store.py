@@ -13,7 +13,7 @@ Channel = Literal["sms", "email"]
 
 
 class IdempotencyOutcome(NamedTuple):
-    """What happens to the Idempotency-Key of a request: a response to store, or None to release the key."""
+    """The outcome for the Idempotency-Key of a request: a response to store, or None to release the key."""
 
     claim: Claim
     sealed_response: bytes | None
@@ -40,7 +40,7 @@ class Delivery(NamedTuple):
 
 
 class RecordedDelivery(NamedTuple):
-    """What `record_delivery` recorded: events, and once the message's price and country."""
+    """The result of `record_delivery`: events, and once the message's price and country."""
 
     events: list[RecordedEvent]
     price: int | None

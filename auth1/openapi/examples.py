@@ -80,7 +80,7 @@ def _has_example(schema: Json, named: dict[str, Json]) -> bool:
 
 
 def _fits(value: object, schema: Json, named: dict[str, Json]) -> bool:
-    """Whether a value is of the schema's type: a name may mean two things in two places."""
+    """Return whether a value has the type of the schema: fields of one name may have several types."""
     if reference := schema.get("$ref"):
         return _fits(value, named[reference.rpartition("/")[2]], named)
     if enum := schema.get("enum"):

@@ -1,4 +1,4 @@
-"""What all HTML pages have in common: their look, headers, forms and errors.
+"""The common parts of all HTML pages: look, headers, forms and errors.
 
 theme           a tenant's language and colours, and the style sheet made of them
 headers         the Content-Security-Policy and other headers of a page

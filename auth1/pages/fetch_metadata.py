@@ -1,4 +1,4 @@
-"""Where a request of a browser comes from, by its Fetch Metadata headers. Old browsers send none."""
+"""Check requests of browsers by their Fetch Metadata headers. Old browsers send none."""
 
 from typing import Any
 
@@ -9,8 +9,7 @@ from auth1.errors import Forbidden
 def check_site(request: Request[Any]) -> None:
     """Raise Forbidden for a form of another origin.
 
-    It needs no origin of ours, so it comes before the rate limit: a page elsewhere must not use up the requests of its
-    visitors.
+    It runs before the rate limit, so that a page of another origin cannot use up the limit of its visitors.
     """
     if request.header(b"sec-fetch-site") not in (None, "same-origin"):
         raise Forbidden("The form comes from another page.")

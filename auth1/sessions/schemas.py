@@ -50,7 +50,7 @@ class Verified(Tokens, kw_only=True):
 
 
 class LogoutIn(In):
-    """Which of the user's sessions to revoke: this one, all others, or all."""
+    """The sessions of the user to revoke: this one, all others, or all."""
 
     scope: Literal["local", "others", "global"] = "local"
 

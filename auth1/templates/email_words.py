@@ -26,7 +26,7 @@ ADD_RULES = {"add_subject": RULES["subject"], "add_code": RULES["code"]}
 
 
 class Contents(NamedTuple):
-    """What an email contains, why it is sent, and the minutes that remain."""
+    """The contents of an email, the reason for it, and the minutes that remain."""
 
     code: bool
     link: bool

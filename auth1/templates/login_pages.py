@@ -12,7 +12,7 @@ from auth1.templates.strings import STRINGS
 
 
 class Frame(NamedTuple):
-    """What all pages of a login have: look, brand, script, and the hidden fields of their forms.
+    """The common parts of all pages of a login: look, brand, script, and the hidden fields of their forms.
 
     `problem` is the error of the form that was sent, as a sentence. `can_cancel`: an application waits for the login.
     `footer` is a sentence of the tenant; `legal` has the texts and addresses of links.

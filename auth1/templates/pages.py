@@ -10,7 +10,7 @@ from auth1.templates.strings import STRINGS, PageStrings
 
 
 class Look(NamedTuple):
-    """How a page looks: language, content of the style element, and the path of a logo."""
+    """The look of a page: language, content of the style element, and the path of a logo."""
 
     lang: str
     style: str

@@ -77,7 +77,7 @@ class LoginText(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_de
 
 
 class LoginPage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How the pages of the login look, beside `logo` and `brand_color`."""
+    """The look of the login pages, beside `logo` and `brand_color`."""
 
     methods: Annotated[
         tuple[Literal["phone", "email"], ...],

@@ -54,7 +54,7 @@ Events = list[RecordedEvent]
 
 
 class UpdatedKey(NamedTuple):
-    """What `update_key` found and did."""
+    """The result of `update_key`."""
 
     key: KeyOut
     ended: bool

@@ -29,7 +29,7 @@ _MISSING = object()
 
 
 class FieldMap(NamedTuple):
-    """Where fields are found."""
+    """A map from the fields of a user to their places in a row."""
 
     sources: dict[str, tuple[str, ...]]
     lists: str | None = None  # a key with a list of {"Name", "Value"}, to be read as columns

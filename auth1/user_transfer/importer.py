@@ -50,7 +50,7 @@ class ValidRow(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How the rows are read. `first_line` is the first that is imported; the lines before it are skipped."""
+    """The options of an import. `first_line` is the first that is imported; the lines before it are skipped."""
 
     fields: FieldMap
     trust_unverified: bool = False

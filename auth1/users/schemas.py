@@ -150,7 +150,7 @@ class ExportedConsent(Out):
 
 
 class ExportedGrant(Out):
-    """What an application got by one login of the user. Its tokens are not stored."""
+    """The access that an application got by one login of the user. Its tokens are not stored."""
 
     grant_id: str
     client_id: str

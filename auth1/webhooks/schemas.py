@@ -208,5 +208,5 @@ class DeliveryQuery(PageQuery):
 
     state: State | None = None
     type: Annotated[str, msgspec.Meta(max_length=64, description="The exact type of the event.")] | None = None
-    since: Annotated[Timestamp | None, msgspec.Meta(description="Of events made at this moment or later.")] = None
-    until: Annotated[Timestamp | None, msgspec.Meta(description="Of events made before this moment.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="Of events created at or after this time.")] = None
+    until: Annotated[Timestamp | None, msgspec.Meta(description="Of events created before this time.")] = None

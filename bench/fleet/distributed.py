@@ -19,7 +19,7 @@ FIRST = COUNT // 2  # other measurements use the first half of the numbers
 
 
 class Run(msgspec.Struct):
-    """What locust measured with a shape; lists by second."""
+    """The measurements of locust with a shape; lists by second."""
 
     shape: str
     requests: int

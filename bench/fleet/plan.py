@@ -1,4 +1,4 @@
-"""What a fleet needs for a number of users: the measured cost per operation times assumptions about users.
+"""Compute the servers that a number of users needs: the cost of each operation times assumptions about users.
 
 The assumptions are here, so that an operator can change them. Nothing in this file is measured.
 """

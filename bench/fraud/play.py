@@ -38,7 +38,7 @@ class Side:
 
 @dataclass
 class Outcome:
-    """What became of the counted requests; `sent_at`: the times of the attacker's messages."""
+    """The outcome of the counted requests; `sent_at`: the times of the attacker's messages."""
 
     honest: Side = field(default_factory=Side)
     attack: Side = field(default_factory=Side)

@@ -38,7 +38,7 @@ class Sent(NamedTuple):
 
 
 class ProductRules:
-    """What both engines share. `policy` changes rules; the world says whether a GEOIP_FILE is present."""
+    """The base class of both engines. `policy` changes rules; the world says whether a GEOIP_FILE is present."""
 
     name = "fraud rules"
     _not_saved: tuple[str, ...] = ("world", "policy", "_tenants")

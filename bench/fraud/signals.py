@@ -14,7 +14,7 @@ _HISTORY = 14 * DAY
 
 
 class Signals:
-    """What a tenant's earlier requests say about a request. `names`: the signals that are of interest."""
+    """The signals of a request from the tenant's earlier requests. `names`: the signals that are of interest."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names

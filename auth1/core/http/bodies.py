@@ -1,4 +1,4 @@
-"""How the body of a route is decoded, by media type, and how its result is encoded."""
+"""Decode the body of a request by its media type, and encode the result of a handler."""
 
 import re
 from functools import partial

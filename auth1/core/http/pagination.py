@@ -30,7 +30,7 @@ Cursor = Annotated[
 
 
 class Paged:
-    """What a query with `limit` and `cursor` can do."""
+    """A query with `limit` and `cursor`."""
 
     __slots__ = ()
     limit: int

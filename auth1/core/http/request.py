@@ -252,7 +252,7 @@ class Request(Generic[Caller]):
 
 
 def is_bodiless(request: Request[Any]) -> bool:
-    """Whether a request has no body at all (RFC 9112, 6.3)."""
+    """Return whether a request has no body at all (RFC 9112, 6.3)."""
     return b"transfer-encoding" not in request.request_headers and request.header(b"content-length") in (None, "0")
 
 

@@ -1,4 +1,4 @@
-"""When an instance begins to listen: once a worker can serve, not before.
+"""Listen on the port once a worker can serve, not before.
 
 The main process binds the port, and its workers inherit the socket. A socket that listens at once collects connections
 that wait for the first worker, and then arrive all together. A socket that does not listen yet rejects them, and a

@@ -1,4 +1,4 @@
-"""Where Redis is, how to connect, how long to wait for it, and why a connection failed."""
+"""The address of Redis, the options and timeouts of connections, and the reasons of failed ones."""
 
 import socket
 import ssl
@@ -15,7 +15,7 @@ class RedisUnavailable(Exception):
 
 
 class Timeouts(NamedTuple):
-    """How long to wait for a connection, with its greeting, and for the reply of a call."""
+    """The timeouts in seconds: of a connection with its greeting, and of the reply to a call."""
 
     connect_s: float = 0.1
     call_s: float = 0.05

@@ -1,4 +1,4 @@
-"""What a single server and a cluster have in common."""
+"""The base class of a single server and a cluster."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ class Redis(ABC):
     @property
     @abstractmethod
     def connected(self) -> bool:
-        """Whether every command can be sent."""
+        """Return whether every command can be sent."""
 
     @property
     @abstractmethod
     def failure(self) -> str:
-        """Why the last connection failed, without passwords; empty where none has failed."""
+        """Return why the last connection failed, without passwords; empty if none has failed."""
 
     @abstractmethod
     async def start(self) -> bool:

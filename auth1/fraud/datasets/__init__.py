@@ -1,4 +1,4 @@
-"""What the fraud rules know of numbers, addresses and emails from files, in the process.
+"""Data about numbers, addresses and emails for the fraud rules, read from files into the process.
 
 store       prefixes and networks in PostgreSQL, loaded by the command line and read by all workers
 networks    hosting, VPN and Tor networks

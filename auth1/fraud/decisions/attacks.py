@@ -38,7 +38,7 @@ class _Key(NamedTuple):
 
 
 class _Counted(NamedTuple):
-    """What was counted. `microdollars`: the price of messages that were not sent."""
+    """The counts of an attack. `microdollars`: the price of messages that were not sent."""
 
     rejected: int = 0
     microdollars: int = 0

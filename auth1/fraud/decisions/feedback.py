@@ -1,4 +1,4 @@
-"""What a tenant says about a decision: that the request was honest, or fraud.
+"""Feedback of a tenant on a decision: the request was honest, or fraud.
 
 Honest: an allow entry, and the exposure of the decision's scopes is forgiven. The entry is for the number that the
 code was sent to. A decision without a code has only the block of 1,000 numbers; its entry expires after a week. Fraud:
@@ -29,7 +29,7 @@ _QUERIES = Queries("fraud_review")
 
 
 class FeedbackIn(In):
-    """What a decision was. A later feedback on the same decision replaces this one."""
+    """Feedback on a decision. A later feedback on the same decision replaces this one."""
 
     decision_id: Annotated[
         str,

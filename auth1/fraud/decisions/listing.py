@@ -36,8 +36,8 @@ class DecisionQuery(PageQuery):
         ]
         | None
     ) = None
-    since: Annotated[Timestamp | None, msgspec.Meta(description="Made at this moment or later.")] = None
-    until: Annotated[Timestamp | None, msgspec.Meta(description="Made before this moment.")] = None
+    since: Annotated[Timestamp | None, msgspec.Meta(description="Created at or after this time.")] = None
+    until: Annotated[Timestamp | None, msgspec.Meta(description="Created before this time.")] = None
 
 
 class DecisionOut(Out):

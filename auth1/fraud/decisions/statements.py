@@ -98,7 +98,7 @@ class ListedDecision(NamedTuple):
 
 
 class IdentifierCounts(NamedTuple):
-    """How often an identifier answered a code, and how many of its sends it did not answer."""
+    """The history of an identifier: codes that it answered, sends that it did not answer, and results of look-ups."""
 
     answered: int
     unanswered: int

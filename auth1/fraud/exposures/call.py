@@ -150,7 +150,7 @@ def keys_and_arguments(
 
 
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call acquired: the rate limits and the scopes of a message, or nothing.
+    """The result of one call: the rate limits and scopes of a message are acquired, or nothing is.
 
     `is_if_known`: only the rate limits and the proof are acquired, because only a known number may get the message.
     `limits`: the decision of the rate limits. `load`: the highest of the enforced scopes. `proof`: redeemed with this
@@ -180,7 +180,7 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is acquired without any reason to record: `evaluate` would find none."""
+        """Return whether the message is acquired, and `evaluate` would find no reason to record."""
         message = self.message
         return (
             self.is_acquired
@@ -200,7 +200,7 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def facts(self) -> Facts:
-        """What the rules read about the request."""
+        """Return the facts about the request that the rules read."""
         message, states = self.message, self.states
         if states and not self.is_acquired:
             states = self._states_after()

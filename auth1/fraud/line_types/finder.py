@@ -54,7 +54,7 @@ class _Store(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What was bought, and for how long it holds: seconds, 0 or less for what is missing or too old."""
+    """The stored results of look-ups, and how long each is valid: seconds, 0 or less if it is missing or too old."""
 
     answer: LookupAnswer = LookupAnswer(None)
     type_rest_s: float = 0.0

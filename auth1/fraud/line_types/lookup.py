@@ -39,7 +39,7 @@ class LookupFailed(Exception):
 
 
 class LookupAnswer(NamedTuple):
-    """What Lookup knows about a number; null for what was not fetched.
+    """The result of Twilio Lookup for a number; fields that were not fetched are null.
 
     `line_type` is `unknown` where Lookup names no type that is known here. `pumping_risk` is from 0 to 100, and null
     where Lookup has no score. `sim_swapped`: the SIM was changed within the period that Twilio's account sets; null

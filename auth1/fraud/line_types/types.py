@@ -64,7 +64,7 @@ class LineTypeResult(NamedTuple):
 
 
 class LineDecision(NamedTuple):
-    """What follows from a line type. `reason` is set unless the action is `allow`.
+    """The decision for a line type. `reason` is set unless the action is `allow`.
 
     `unavailable`: the look-up failed, and the tenant's policy wants a 503 then.
     """

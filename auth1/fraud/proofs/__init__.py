@@ -1,4 +1,4 @@
-"""What lets a doubtful request through: solved proof of work, or a captcha.
+"""Proofs that let a doubtful request through: solved proof of work, or a captcha.
 
 redeem   which proof a request needs, and whether it has one
 work     proof of work: make and verify

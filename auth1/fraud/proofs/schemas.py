@@ -1,4 +1,4 @@
-"""What a caller sends to be let through a doubtful request: solved proof of work, or the token of a captcha."""
+"""Proofs that a caller sends with a doubtful request: solved proof of work, or the token of a captcha."""
 
 from typing import Annotated
 

@@ -8,7 +8,7 @@ from auth1.tenants.settings import Senders
 
 
 class Failure(StrEnum):
-    """What follows from a failed send."""
+    """The kind of a failed send, which decides what follows."""
 
     IMPOSSIBLE = "impossible"  # the recipient cannot receive messages: no other provider is tried
     OPTED_OUT = "opted_out"  # the recipient rejects messages: no other provider is tried
@@ -20,7 +20,7 @@ class Failure(StrEnum):
 
     @property
     def definite(self) -> bool:
-        """Whether it is certain that nothing was sent."""
+        """Return whether it is certain that nothing was sent."""
         return self is not Failure.UNKNOWN
 
 
