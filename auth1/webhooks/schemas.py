@@ -151,7 +151,7 @@ class DeliveryOut(Out):
 
 
 class DeliveryRequest(Out):
-    """What each call sends, beside `webhook-timestamp` and `webhook-signature`."""
+    """The request of each call, without `webhook-timestamp` and `webhook-signature`."""
 
     method: Literal["POST"]
     headers: _Headers

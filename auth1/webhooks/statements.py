@@ -141,7 +141,7 @@ class Cancelled(NamedTuple):
 
 
 class OneCancelled(NamedTuple):
-    """Whether a delivery was cancelled, and its state before."""
+    """The result of a cancellation: whether it was done, and the state before."""
 
     is_cancelled: bool
     state: State

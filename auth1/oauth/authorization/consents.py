@@ -1,4 +1,4 @@
-"""Whether a user has allowed an application to use scopes. `auth1/applications/consents.py` lists and ends consents."""
+"""Find and store consents of users to applications. `auth1/applications/consents.py` lists and ends them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

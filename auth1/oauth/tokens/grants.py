@@ -20,7 +20,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class UserProfile(NamedTuple):
-    """What the claims of a user are made of. Metadata is JSON."""
+    """The data of a user that claims are made of. Metadata is JSON."""
 
     phone: str | None
     email: str | None

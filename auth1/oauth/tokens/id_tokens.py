@@ -29,7 +29,7 @@ _REQUIRED = ["iss", "aud", "sub", "sid", "exp", "iat", "auth_time"]
 
 
 class IdTokenHint(msgspec.Struct, frozen=True):
-    """What an ID token of ours says about a login. It may have expired."""
+    """The claims of an ID token of ours about a login. The token may have expired."""
 
     client_id: Annotated[str, msgspec.Meta(max_length=64)] = msgspec.field(name="aud")
     user_id: Annotated[str, msgspec.Meta(max_length=64)] = msgspec.field(name="sub")

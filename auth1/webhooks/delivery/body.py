@@ -19,7 +19,7 @@ class _Body(msgspec.Struct):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What a delivery brings: a body of its own, or the row of its event, whose columns are null when it was purged."""
+    """The content of a delivery: its own body, or the row of its event, whose columns are null when it was purged."""
 
     body: str | None
     event_id: str | None

@@ -1,4 +1,4 @@
-"""How many calls a worker makes at once, and which share of them a tenant may use.
+"""Limit the calls that a worker makes at once, and the share of them that a tenant may use.
 
 Each leased endpoint has one slot of its own, so that no other endpoint can delay it. Further slots are shared, and a
 tenant gets a part of them: with at most ten endpoints it never uses more than half of all.

@@ -37,7 +37,7 @@ SLICE_S = 3.0  # after which an endpoint makes place, if others wait
 
 
 class Context(NamedTuple):
-    """What the endpoints of a worker share. `database` bounds the connections that they use at once."""
+    """The objects that the endpoints of a worker share. `database` limits the connections that they use at once."""
 
     postgres: Postgres
     redis: Redis | None

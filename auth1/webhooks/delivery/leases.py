@@ -89,7 +89,7 @@ class CallResult(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What results mean for the endpoint: `failures` since the last success, the first of these, and a pause."""
+    """The state of an endpoint after results: `failures` since the last success, the first of these, and a pause."""
 
     has_success: bool
     failures: int

@@ -1,4 +1,4 @@
-"""When a delivery is tried again, and how long an endpoint is left alone. Nothing here does I/O."""
+"""Compute when a delivery is tried again, and how long an endpoint is paused. Nothing here does I/O."""
 
 import random
 from collections.abc import Callable
