@@ -1,4 +1,4 @@
-"""Read what a person types: an email, a phone number as it is written in the country, or a code."""
+"""Read the fields of forms: an email, a phone number in the form of its country, or a code."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -10,12 +10,11 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat
 from auth1.errors import InvalidPhone
 from auth1.identifiers import Channel, Identifier, parse_email, parse_phone
 from auth1.templates.locales import normalise
+from auth1.templates.strings import STRINGS
 from auth1.tenants.settings import TenantSettings
 
 MAX_CHARACTERS = 320
 _SEPARATORS = frozenset(" -.()/\u00a0\u2010\u2011\u2012\u2013\u202d\u202c\u200e\u200f\t")
-# Where a language names no country: the country of most of its readers among the built-in languages.
-_COUNTRIES = {"en": "US", "de": "DE", "es": "ES", "fr": "FR", "it": "IT", "pt": "BR"}
 
 
 class Typed(NamedTuple):
@@ -66,7 +65,9 @@ def shown_number(identifier: Identifier) -> str:
 def _country(tag: str) -> str | None:
     language, *rest = normalise(tag).split("-")
     region = next((part for part in rest if len(part) == 2 and part.isalpha()), None)
-    return region.upper() if region is not None else _COUNTRIES.get(language)
+    if region is not None:
+        return region.upper()
+    return STRINGS[language].country if language in STRINGS else None
 
 
 def _dial(text: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from auth1.config.countries import country_problem
+from auth1.hosted.typed import countries_of
 from auth1.templates import strings
 from auth1.templates.email import render_email
 from auth1.templates.email_words import RULES
@@ -17,6 +19,7 @@ from auth1.templates.schemas import Branding
 from auth1.templates.segments import measure
 from auth1.templates.sms import render_sms
 from auth1.templates.strings import STRINGS, Strings, load
+from auth1.tenants.settings import TenantSettings
 
 DIRECTORY = Path(strings.__file__).parent
 NOTICES = [name for name in strings.NoticeStrings.__struct_fields__ if name != "advice"]
@@ -27,7 +30,7 @@ def flatten(language: Strings) -> dict[str, str]:
     return {
         f"{group}.{name}": text
         for group, texts in msgspec.to_builtins(language).items()
-        if group != "duration"
+        if group not in ("country", "duration")
         for name, text in texts.items()
     }
 
@@ -41,6 +44,11 @@ def test_every_text_has_the_placeholders_of_its_english_text(lang: str) -> None:
     english = flatten(STRINGS["en"])
     for name, text in flatten(STRINGS[lang]).items():
         assert placeholders(text) == placeholders(english[name]), name
+
+
+@pytest.mark.parametrize("lang", sorted(STRINGS))
+def test_country_of_a_language_has_phone_numbers(lang: str) -> None:
+    assert country_problem(STRINGS[lang].country) is None
 
 
 @pytest.mark.parametrize("lang", sorted(STRINGS))
@@ -63,7 +71,7 @@ def test_notice_is_one_gsm_segment_with_a_brand_of_30_characters(lang: str, noti
 def test_new_language_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in DIRECTORY.glob("*.toml"):
         shutil.copy(path, tmp_path)
-    marked = (DIRECTORY / "en.toml").read_text().replace(' = "', ' = "NL ')
+    marked = (DIRECTORY / "en.toml").read_text().replace(' = "', ' = "NL ').replace('"NL US"', '"NL"')
     (tmp_path / "nl.toml").write_text(marked.replace("\n[duration]\n", '\n[duration]\n2 = "twee minuten"\n'))
 
     languages = load(tmp_path)
@@ -78,6 +86,7 @@ def test_new_language_is_one_new_file(tmp_path: Path, monkeypatch: pytest.Monkey
     text, email = render_email(branding, "nl", code="482913", link="https://a.example/x", expires_in=600)
     assert "NL Enter this code" in text
     assert (email.lang, email.subject) == ("nl", "NL Sign in to MyApp")
+    assert countries_of(TenantSettings(), ["nl"]) == ["NL", "US"]
     back = WayBack("MyApp")
     for page in (
         render_confirm(Look("nl", ""), "MyApp"),
@@ -94,6 +103,7 @@ def test_new_language_is_one_new_file(tmp_path: Path, monkeypatch: pytest.Monkey
         ("nl.toml", ("login =", "log_in ="), "log_in"),
         ("nl.toml", ("{code}. Expires", "{kode}. Expires"), "Braces"),
         ("nl.toml", ("[pages]", "[sites]"), "sites"),
+        ("nl.toml", ('country = "US"', 'country = "us"'), "country"),
         ("Dutch.toml", ("", ""), "not a language tag"),
     ],
 )

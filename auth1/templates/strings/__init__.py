@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
+from typing import Annotated
 
 import msgspec
 
@@ -200,8 +201,12 @@ class LoginStrings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Strings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """All texts of a language. `duration` has a text per number of minutes, and `other`."""
+    """All texts of a language. `duration` has a text per number of minutes, and `other`.
 
+    `country` is the country of a phone number without a country code, where the browser names only the language.
+    """
+
+    country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
     duration: dict[str, str]
     sms: SmsStrings
     email: EmailStrings
