@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe all commands."""
+    """Return the parser of all commands."""
     text = "Self-hosted phone and email authentication. Begin with `auth1 dev`. All other commands but `version` and\n"
     text += "`openapi` need DATABASE_URL, and most of them REDIS_URL and JWT_SECRET: see docs/configuration.md."
     root = argparse.ArgumentParser(prog="auth1", description=text)

@@ -1,4 +1,4 @@
-"""Health checks for people (`/health`) and for Kubernetes (live, ready); metrics for Prometheus."""
+"""Health checks for operators (`/health`) and for Kubernetes (live, ready); metrics for Prometheus."""
 
 import asyncio
 import os

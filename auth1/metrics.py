@@ -229,20 +229,20 @@ def render() -> bytes:
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if directory is None:
         return generate_latest(REGISTRY)
-    _forget_the_dead(Path(directory))
+    _remove_ended_workers(Path(directory))
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
     return generate_latest(registry)
 
 
 def forget_this_process() -> None:
-    """Take this worker's live gauges out of the sum: it is about to exit."""
+    """Remove this worker's live gauges from the sum, because it is about to exit."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
 
 
-def _forget_the_dead(directory: Path) -> None:
-    """Drop the live gauges of workers that were killed: they cannot call `forget_this_process`."""
+def _remove_ended_workers(directory: Path) -> None:
+    """Remove the live gauges of workers that were killed: they cannot call `forget_this_process`."""
     for pid in {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*_*.db")}:
         if not Path(f"/proc/{pid}").exists():
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped

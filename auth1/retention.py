@@ -16,8 +16,8 @@ from auth1.services import Services
 INTERVAL_S = 600.0
 BATCH = 1000
 MAX_BATCHES = 50  # per table and round
-STRETCH = 1024  # pages (8 MiB) of one step
-MAX_STRETCHES = 16  # per table and round
+RANGE_PAGES = 1024  # pages (8 MiB) of one step
+MAX_RANGES = 16  # per table and round
 DECISIONS_DAYS = 30
 ATTEMPTS_DAYS = 31  # of calls of webhooks, by whole months: their deliveries are purged before
 
@@ -120,24 +120,24 @@ async def run_once(app: Services) -> None:
         await app.postgres.rows(_DROP_ATTEMPTS, _Days(ATTEMPTS_DAYS))
     for name, table in TABLE_SCANS.items():
         with suppress(Unavailable):
-            await _sweep(app, _QUERIES.statement(name, _PageRange, _Purged), table)
+            await _scan(app, _QUERIES.statement(name, _PageRange, _Purged), table)
     for name in INDEXED_PURGES:
         with suppress(Unavailable):
             await _purge(app, _QUERIES.statement(name, _MaxRows, _Purged), _MaxRows(BATCH), MAX_BATCHES)
 
 
-async def _sweep(app: Services, statement: Statement[_PageRange, _Purged], table: str) -> None:
+async def _scan(app: Services, statement: Statement[_PageRange, _Purged], table: str) -> None:
     """Scan a table, or parts of a large one."""
     size = await app.postgres.row(_PAGES, _Table(table))
     batches = MAX_BATCHES
     for first in sample_page_ranges(size.pages if size is not None else 0):
-        batches -= await _purge(app, statement, _PageRange(BATCH, first, first + STRETCH), batches)
+        batches -= await _purge(app, statement, _PageRange(BATCH, first, first + RANGE_PAGES), batches)
 
 
 def sample_page_ranges(pages: int) -> list[int]:
     """Return the first pages of the ranges that this round reads: all of them, or a random sample."""
-    firsts = range(0, pages, STRETCH)
-    return random.sample(firsts, min(len(firsts), MAX_STRETCHES))
+    firsts = range(0, pages, RANGE_PAGES)
+    return random.sample(firsts, min(len(firsts), MAX_RANGES))
 
 
 async def _purge(app: Services, statement: Statement[Params, _Purged], params: Params, most: int) -> int:

@@ -34,7 +34,7 @@ import uvloop
 
 from auth1.core.postgres.connections import Deadlines
 from auth1.core.postgres.queries import Queries, arguments_of
-from auth1.retention import STRETCH, TABLE_SCANS
+from auth1.retention import RANGE_PAGES, TABLE_SCANS
 from bench import history
 from bench.accounts import cpu_s
 from bench.load import Flow, Pool
@@ -113,9 +113,9 @@ class Purge:
         while True:
             for name, table in TABLE_SCANS.items():
                 pages = await self._connection.fetchval(self._queries["pages"].text, table)
-                first = random.randrange(0, max(1, pages), STRETCH)
+                first = random.randrange(0, max(1, pages), RANGE_PAGES)
                 purge = self._queries.statement(name, PageRange, Purged)
-                arguments = arguments_of(purge, [PageRange(PURGE_ROWS, first, first + STRETCH)])
+                arguments = arguments_of(purge, [PageRange(PURGE_ROWS, first, first + RANGE_PAGES)])
                 self.rows += await self._connection.fetchval(purge.text, *arguments)
                 self.steps += 1
                 await asyncio.sleep(PURGE_PAUSE_S)

@@ -21,7 +21,7 @@ from auth1.core.http.request import CSV, EVENT_STREAM, NDJSON, Request, Stream
 from auth1.services import Services
 from auth1.tenants.settings import Operator, TenantAdmin
 
-STREAM_ENDS_S = 10.0  # a stream ends by itself; then its client has this time to take the rest
+STREAM_ENDS_S = 10.0  # the time in which a client must read the rest of a stream that has ended
 
 
 async def list_events(app: Services, request: Request[TenantAdmin], query: EventQuery) -> EventPage:

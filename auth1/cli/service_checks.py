@@ -135,7 +135,7 @@ async def _nodes(redis: Redis) -> list[Node]:
 
 
 def _topology(nodes: list[Node]) -> list[Finding]:
-    """Describe sentinels, primaries and replicas; there is nothing to say of a single server."""
+    """Describe sentinels, primaries and replicas; a single server has no findings."""
     if len(nodes) < 2:
         return []
     slots = sum(node.slots for node in nodes)

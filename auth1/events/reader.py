@@ -1,8 +1,9 @@
 """Follow the table of events: each event once, in the order of (tx, id), by one process at a time.
 
-Ids promise no order: clocks of instances differ, and a transaction commits late. The transaction does: once every older
-transaction has ended (`pg_snapshot_xmin`), no earlier event can appear. A reader keeps its place in `event_readers` and
-advances in the transaction that did the work, so a crash at any point repeats or skips nothing.
+Events are not committed in the order of their ids: clocks of instances differ, and transactions last. So they are read
+by transaction: once all older transactions have ended (`pg_snapshot_xmin`), no earlier event can appear. A reader keeps
+its place in `event_readers` and advances it in the transaction of its work. So a crash at any point repeats and skips
+nothing.
 """
 
 import asyncio
@@ -152,7 +153,7 @@ async def run_round(postgres: Postgres, name: str, act: Act) -> int:
 
 
 async def run_rounds(log: Log, act: Callable[[], Awaitable[int]]) -> None:
-    """Run rounds for ever: `act` returns the number of events. A failure does not stop the next round."""
+    """Run rounds until cancelled: `act` returns the number of events. A failure does not stop the next round."""
     pause_s = BUSY_S
     while True:
         # Workers of many instances should not run at the same time.

@@ -27,7 +27,7 @@ class UnsentMessages:
         self._messages.append(message)
 
     async def flush(self) -> None:
-        """Hand what was collected to the settlements. Raises Unavailable; the rest is kept for the next time."""
+        """Add the collected messages to the settlements. Raises Unavailable, and keeps the rest for the next time."""
         policies: dict[str, FraudPolicy] = {}
         while self._messages:
             message = self._messages[0]

@@ -1,7 +1,7 @@
-"""The three hooks: what each sends, and what follows from its answer.
+"""Call the three hooks, and act on their answers.
 
-A tenant without the hook pays nothing, because the first line of each function returns. The sandbox calls no hooks: its
-magic numbers choose outcomes.
+For a tenant without the hook, each function returns at its first line. The sandbox calls no hooks: its magic numbers
+choose outcomes.
 """
 
 import asyncio

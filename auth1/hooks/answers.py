@@ -1,4 +1,4 @@
-"""Read the answer of a hook. Nothing in it can be an error of ours: what is not as documented is `bad_answer`."""
+"""Read the answer of a hook. An answer that is not as documented is `bad_answer`, never an internal error."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -21,9 +21,10 @@ class LoginKey(NamedTuple):
 class Login(NamedTuple):
     """A login, of an application or of the account pages (`client_id` null); times are in seconds.
 
-    `client_name` is null where the application was deleted or disabled. `message_state` is what became of the message
-    of a code that is awaited. `adding` is the type of an identifier to add, and `added` that identifier, once a code
-    was sent. `link_box` is the sealed secret of a magic link. `redirect_uris` of the application at the step `done`.
+    `client_name` is null where the application was deleted or disabled. `message_state` is the delivery state of the
+    message with the awaited code. `adding` is the type of an identifier to add, and `added` that identifier, once a
+    code was sent. `link_box` is the sealed secret of a magic link. `redirect_uris` are those of the application at the
+    step `done`.
     """
 
     tenant_id: str
@@ -79,7 +80,7 @@ class Login(NamedTuple):
 
     @property
     def has_code(self) -> bool:
-        """Return whether its code lives for so long that the application may get it, at a URI that is registered."""
+        """Return whether its code is valid for long enough to return it, and the redirect URI is still registered."""
         return (
             self.step == "done"
             and self.user_id is not None

@@ -94,7 +94,7 @@ def code_page(
     *,
     problem: str | None = None,
 ) -> Response:
-    """Return the page with one field for the code. `delivery` says what became of the message."""
+    """Return the page with one field for the code. `delivery` is a sentence about the message."""
     wait = login.resend_after or 0
     sent = f"sent_{recipient.channel}"
     return render_page(
@@ -159,7 +159,7 @@ def profile_page(visit: Visit, login: Login, *, typed: str = "", problem: str | 
 
 
 def delivery_text(visit: Visit, state: str | None) -> tuple[str, bool]:
-    """Return what became of a message by its state, in words, and whether that is final."""
+    """Return a sentence for the delivery state of a message, and whether the state is final."""
     match state:
         case "queued":
             return text(visit, "sending"), False

@@ -33,7 +33,7 @@ async def update_host(app: Services, request: Request[TenantAdmin], body: HostPa
 
 
 async def remove_host(app: Services, request: Request[TenantAdmin]) -> None:
-    """Remove a host. It stops at once, with the links that were sent with it."""
+    """Remove a host. Its pages, and links that were sent with it, stop working at once."""
     await service.remove_host(app, request.caller, request.parameters["host_id"])
 
 

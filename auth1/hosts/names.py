@@ -1,4 +1,4 @@
-"""The names that a tenant's host may have, and the TXT record that shows who controls it."""
+"""The names that a tenant's host may have, and the TXT record that verifies it."""
 
 from auth1.errors import FieldError, ValidationFailed
 

@@ -1,7 +1,7 @@
 """Manage the hosts of a tenant: for the API and the command line.
 
-A TXT record with a random token shows that the tenant controls the DNS of the host. That the host leads here proves
-nothing: a name that was pointed at Auth1 and forgotten would belong to the first tenant that claims it.
+A TXT record with a random token shows that the tenant controls the DNS of the host. An address record that points to
+Auth1 is no proof: the first tenant that claims an unused one would get the host of another company.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""Delivery reports: a provider's later word on a message, recorded and logged."""
+"""Record and log delivery reports of providers."""
 
 from auth1 import metrics
 from auth1.core.postgres import Postgres

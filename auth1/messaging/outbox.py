@@ -40,8 +40,8 @@ Render = Callable[[ClaimedMessage], OutgoingMessage | None]  # None: the code or
 class Outbox:
     """Works through the rows of `messages`.
 
-    `render` turns a claimed row into the message that providers get. Those that none accepted are no
-    longer an exposure.
+    `render` turns a claimed row into the message for providers. The exposure of messages that no provider accepted is
+    taken back.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Outbox:
         await self._unsent.flush()
 
     async def _schedule(self) -> None:
-        """Take messages with nothing due out of the way of the other steps."""
+        """Postpone messages that need no action now, so that the other steps do not read them."""
         for _ in range(MAX_BATCHES):
             if await store.schedule_messages(self._postgres, SCHEDULE_BATCH) < SCHEDULE_BATCH:
                 break

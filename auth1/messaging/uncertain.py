@@ -1,7 +1,7 @@
-"""Messages whose request failed without the database's answer: committed or not, no provider has them.
+"""Messages whose commit is uncertain, because the database did not answer. No provider has them.
 
-This process knows that it did not send them, so it returns those that were committed to the outbox. Otherwise they
-would become `unknown` when their claim ends, and the person would wait in vain.
+This process has not sent them, so it returns those that were committed to the outbox. Otherwise they would become
+`unknown` when their claim ends, and would never be sent.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _RETURN_MESSAGES = _QUERIES.statement("return_messages", _Messages, _Returned)
 
 
 class UncertainMessages:
-    """Keeps them until they are in the outbox, or were not committed."""
+    """Keeps uncertain messages until they are in the outbox, or are known not to be committed."""
 
     def __init__(self, postgres: Postgres, log: Log) -> None:
         self._postgres = postgres

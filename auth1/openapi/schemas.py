@@ -78,12 +78,12 @@ def inline(schema: Any, named: dict[str, Json]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Only what JSON has: a default may be a tuple."""
+    """Return a value with types of JSON only: a default may be a tuple."""
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _tidy(schema: Any) -> None:
-    r"""Bring patterns from Python's dialect to ECMA's: its `$` is the end of the text, as our `\Z` is."""
+    r"""Convert patterns from Python's dialect to ECMA's, where `$` is the end of the text, as `\Z` is here."""
     if isinstance(schema, list):
         for one in schema:
             _tidy(one)
@@ -95,7 +95,7 @@ def _tidy(schema: Any) -> None:
 
 
 def _date(schema: Json, kind: object) -> None:
-    """Say that a moment is one: msgspec does so only where it demands a time zone."""
+    """Set the format of timestamps: msgspec sets it only where it requires a time zone."""
     if _mentions(kind, datetime):
         for one in [schema, *schema.get("anyOf", ())]:
             if one.get("type") == "string":

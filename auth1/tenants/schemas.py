@@ -143,15 +143,15 @@ class KeyPatch(In):
 
 
 class KeyRotation(In):
-    """Replace a key. The old one works for `grace_in` seconds more."""
+    """Replace a key. The old one stays valid for `grace_in` seconds more."""
 
     grace_in: GraceIn = 24 * 3600
 
 
 class JwtRotation(In):
-    """Replace the tenant's `jwt_secret`. What was signed with it is good for `grace_in` seconds more.
+    """Replace the tenant's `jwt_secret`. Tokens that were signed with it stay valid for `grace_in` seconds more.
 
-    Tokens live an hour at most, so after that none of them is left.
+    Tokens are valid for an hour at most.
     """
 
     grace_in: GraceIn = 3600
@@ -165,8 +165,10 @@ class JwtSecret(Out):
 
 
 class JwtSecrets(JwtSecret):
-    """The secret that tokens are signed with now, and `others` that verify too: from before a rotation, or from the
-    operator's other JWT_SECRET while that is being changed."""
+    """The secret that signs tokens now, and `others` that verify tokens.
+
+    Those are the one before a rotation, and those of the operator's other JWT_SECRET while that is being changed.
+    """
 
     others: list[JwtSecret]
 

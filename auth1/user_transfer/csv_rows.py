@@ -33,28 +33,28 @@ class _Lines:
         self._text = text
         self.number = 0  # of the last line that was read
         self.row: list[str] = []
-        self._room = MAX_ROW_BYTES  # characters that the row may still have
+        self._remaining = MAX_ROW_BYTES  # characters that the row may still have
 
     def begin_row(self) -> None:
         """Forget the lines of the last row."""
         self.row.clear()
-        self._room = MAX_ROW_BYTES
+        self._remaining = MAX_ROW_BYTES
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        room = self._room
-        line = self._text.readline(room + 1)
+        remaining = self._remaining
+        line = self._text.readline(remaining + 1)
         if not line:
             raise StopIteration
         self.number += 1
         self.row.append(line)
-        self._room -= len(line)
-        if len(line) > room and not line.endswith(("\n", "\r")):
+        self._remaining -= len(line)
+        if len(line) > remaining and not line.endswith(("\n", "\r")):
             self._skip_line()
             raise _TooLong
-        if len(line) > room:
+        if len(line) > remaining:
             raise _TooLong
         return line
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from auth1.core import timestamps
 from auth1.errors import FieldError, ValidationFailed
-from auth1.users.schemas import FIRST_YEAR, FOR_GOOD
+from auth1.users.schemas import FIRST_YEAR, PERMANENT
 
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -36,7 +36,7 @@ def parse_timestamp(field: str, value: object) -> datetime | None:
         moment = _parse(value).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValidationFailed(errors=[FieldError(field, _MESSAGE)]) from None
-    if field != "banned_until" or moment.year < FOR_GOOD.year:
+    if field != "banned_until" or moment.year < PERMANENT.year:
         timestamps.check(field, moment, first_year=FIRST_YEAR)
     return moment
 

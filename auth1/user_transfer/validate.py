@@ -14,7 +14,7 @@ from auth1.identifiers import Identifier, IdentifierType, is_e164, parse_email, 
 from auth1.user_transfer.dates import parse_timestamp
 from auth1.user_transfer.field_map import FieldMap
 from auth1.users import metadata
-from auth1.users.schemas import FOR_GOOD, ExternalId, Reason
+from auth1.users.schemas import PERMANENT, ExternalId, Reason
 from auth1.users.store import Row
 
 _FLAGS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
@@ -174,7 +174,7 @@ def _ban(row: Mapping[str, Any]) -> datetime | None:
     if until is not None and until <= datetime.now(UTC):
         until = None
     if _flag(row, "banned") or _flag(row, "enabled") is False:
-        until = until or FOR_GOOD
+        until = until or PERMANENT
     return until
 
 

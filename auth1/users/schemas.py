@@ -9,7 +9,7 @@ from auth1.core.schemas import ONE_LINE, In, Out
 from auth1.core.timestamps import Timestamp
 from auth1.users.metadata import Metadata
 
-FOR_GOOD = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # how a ban without an end is written
+PERMANENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # how a ban without an end is written
 FIRST_YEAR = 1900  # in which another system may have created a user
 
 _Raw = Annotated[str, msgspec.Meta(max_length=254)]  # parse_identifier says what it may be

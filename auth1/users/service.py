@@ -15,7 +15,7 @@ from auth1.services import Services
 from auth1.sessions.store import list_just_ended
 from auth1.tenants.settings import TenantAdmin
 from auth1.users import erase, export, metadata, store
-from auth1.users.schemas import FIRST_YEAR, FOR_GOOD, Ban, UserExport, UserIn, UserOut, UserPatch
+from auth1.users.schemas import FIRST_YEAR, PERMANENT, Ban, UserExport, UserIn, UserOut, UserPatch
 
 MAX_RETRIES = 5  # after concurrent updates
 
@@ -79,7 +79,7 @@ async def update_user(app: Services, manager: TenantAdmin, user_id: str, patch: 
 async def ban_user(app: Services, manager: TenantAdmin, user_id: str, ban: Ban) -> UserOut:
     """Ban a user and revoke its sessions on every worker. Raises NotFound, ValidationFailed."""
     until = ban.until
-    if until is not None and until >= FOR_GOOD:
+    if until is not None and until >= PERMANENT:
         until = None
     if until is not None:
         timestamps.require_future("until", until)

@@ -316,14 +316,14 @@ async def test_purge_scans_its_page_range_only(connection: asyncpg.Connection) -
 
 
 def test_page_ranges_cover_small_tables_at_once_and_large_tables_over_time() -> None:
-    small = retention.STRETCH * (retention.MAX_STRETCHES - 1) + 1
-    assert sorted(retention.sample_page_ranges(small)) == list(range(0, small, retention.STRETCH))
+    small = retention.RANGE_PAGES * (retention.MAX_RANGES - 1) + 1
+    assert sorted(retention.sample_page_ranges(small)) == list(range(0, small, retention.RANGE_PAGES))
     assert retention.sample_page_ranges(0) == []
 
-    large = retention.STRETCH * retention.MAX_STRETCHES * 4
+    large = retention.RANGE_PAGES * retention.MAX_RANGES * 4
     rounds = [retention.sample_page_ranges(large) for _ in range(200)]
-    assert {len(set(firsts)) for firsts in rounds} == {retention.MAX_STRETCHES}
-    assert {first for firsts in rounds for first in firsts} == set(range(0, large, retention.STRETCH))
+    assert {len(set(firsts)) for firsts in rounds} == {retention.MAX_RANGES}
+    assert {first for firsts in rounds for first in firsts} == set(range(0, large, retention.RANGE_PAGES))
 
 
 async def test_failed_purge_of_a_table_does_not_block_other_tables(

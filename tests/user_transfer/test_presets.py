@@ -9,7 +9,7 @@ import pytest
 
 from auth1.errors import ApiError, ValidationFailed
 from auth1.user_transfer import field_map, parsers, validate
-from auth1.users.schemas import FOR_GOOD
+from auth1.users.schemas import PERMANENT
 from auth1.users.store import Row
 
 OURS = field_map.parse("", None)
@@ -42,7 +42,7 @@ def read(name: str, preset: str | None, more: str = "") -> tuple[list[Row], list
             {"plan": "pro"},
             {"theme": "dark", "name": "Ada Example"},
             3,
-            FOR_GOOD,
+            PERMANENT,
         ),
         (
             "auth0.csv",
@@ -58,7 +58,7 @@ def read(name: str, preset: str | None, more: str = "") -> tuple[list[Row], list
             {"plan": "pro"},
             {"name": 'Ada "the first" Example', "picture": "https://example.com/ada.png"},
             3,
-            FOR_GOOD,
+            PERMANENT,
         ),
         (
             "supabase.csv",
@@ -74,7 +74,7 @@ def read(name: str, preset: str | None, more: str = "") -> tuple[list[Row], list
             {"plan": "pro"},
             {"name": "Ada Example"},
             3,
-            FOR_GOOD,
+            PERMANENT,
         ),
     ],
 )

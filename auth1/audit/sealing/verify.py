@@ -181,7 +181,7 @@ class Verification:
             chain.found(found)
 
     async def _moved(self, missing: Finding, seal: Seal) -> Finding:
-        """Return how an event that is not at its place is to be named."""
+        """Return the finding for an event that is not at its place."""
         for row in await self._reader.find_events(list(self.chains), missing.event_id or ""):
             if row.tenant_id == missing.tenant_id and leaf(row) in seal.leaves:
                 return finding(missing.tenant_id, "chain", seq=seal.seq)  # the event is intact, the seal is not

@@ -35,7 +35,7 @@ class Lifecycle(Generic[Services]):
         try:
             self.services = await self._start()
         except Exception as error:
-            # The server would swallow an exception and continue without services.
+            # The server would ignore an exception and continue without services.
             self._log.error("start failed", error=error, reason=str(error))
             self._log.close()
             await send({"type": "lifespan.startup.failed", "message": str(error)})

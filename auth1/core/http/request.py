@@ -46,7 +46,7 @@ Caller = TypeVar("Caller")
 
 
 class ClientDisconnected(Exception):
-    """The client closed the connection before the end of its request. Nothing happened, and no response is sent."""
+    """The client closed the connection before the end of its request. No response is sent."""
 
 
 class BodyLimit(NamedTuple):
@@ -143,8 +143,9 @@ class Request(Generic[Caller]):
     `request_headers`: by name, of a repeated one the last; `headers`: of the response; `log`: fields of the log line;
     `origins`: those that may read it, if the caller limits them; `network`: that of the client, as stored in the
     database; `deadline`: in the loop's time, of a request with a body; `limit_key`, `held`: the key of concurrency
-    limits, and what it holds of one; `on_end`: called when the response has ended, however it did; `site`: the host, if
-    it has paths of its own; `path`: of the route."""
+    limits, and the key of the limit that was entered; `on_end`: called when the response has ended or failed; `site`:
+    the host, if it has paths of its own; `path`: of the route.
+    """
 
     __slots__ = (
         "_pairs",

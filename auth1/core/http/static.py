@@ -48,7 +48,7 @@ def respond(document: StaticDocument, request: Request[Any]) -> Response:
 
 
 def accepts_gzip(header: str | None) -> bool:
-    """Read Accept-Encoding (RFC 9110, 12.5.3); without the header a client gets what it can surely read."""
+    """Read Accept-Encoding (RFC 9110, 12.5.3). Without the header the response is not compressed."""
     accepted = {}
     for item in (header or "").lower().split(","):
         coding, _, weight = item.partition(";")

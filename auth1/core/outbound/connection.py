@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._poll = select.poll()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # asyncio promises less than TCP and TLS give
+        self._transport = transport  # type: ignore[assignment]  # TCP and TLS have a full transport
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def connection_lost(self, exc: Exception | None) -> None:

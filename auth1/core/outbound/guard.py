@@ -137,7 +137,7 @@ class Guard:
                 found = [ipaddress.ip_address(text) for text in await self._resolve(target.host, target.port)]
         if not found:
             raise OSError("The host has no address.")
-        # One address that is not allowed condemns the name: a mixture is the sign of an attack.
+        # One address that is not allowed makes the name invalid: mixed addresses are a sign of an attack.
         if not all(self._is_allowed(address, target) for address in found):
             raise AddressNotAllowed
         return [str(address) for address in found]

@@ -1,9 +1,9 @@
 """Open connections, and the requests that wait for one.
 
-It replaces asyncpg's pool, where a request that finds no free connection opens one and waits for that one alone: the
-deadline of the request ends the connecting, too, so under load connections are begun and given up again and again.
-Here a request gets the first connection that is free, released or new. New ones are opened in the background to their
-end, so a connection that comes too late for its request serves the next one.
+It replaces asyncpg's pool. There, a request that finds no free connection opens one and waits for that one alone. The
+deadline of the request also cancels the opening, so under load connections are begun and cancelled again and again.
+Here a request gets the first connection that is released or opened. The deadline of a request does not cancel an
+opening, so a connection that is opened too late for one request serves the next one.
 
 Some connections (`ready`) are kept open. Lost ones are replaced at once, or as soon as the database accepts them.
 """
@@ -20,7 +20,7 @@ import asyncpg
 MAX_CONNECTING = 4  # at once: opening a connection costs more CPU than most statements
 RETRY_S = 0.2  # after a failure
 IDLE_S = 300.0
-CANCEL_S = 0.5  # until a request to cancel has passed PgBouncer, which knows it by the open connection
+CANCEL_S = 0.5  # until PgBouncer has passed on a request to cancel, which needs the open connection
 MAX_AGE_S = 3600.0  # bounds the memory of the server's process; a name may lead to another server by then
 
 
@@ -88,7 +88,7 @@ class ConnectionPool:
                 self._waiting.remove(waiter)
 
     def release(self, connection: Any) -> None:
-        """Give a connection back. One that is closed, too old or in a transaction is replaced."""
+        """Return a connection to the pool. One that is closed, too old or in a transaction is replaced."""
         if connection in self._cancelling:
             return
         expires_at = self._open.get(connection, 0.0)
@@ -99,7 +99,7 @@ class ConnectionPool:
         self._released.set()
 
     def end_cancelled(self, connection: Any) -> None:
-        """Close a connection soon: asyncpg is cancelling its statement, and PgBouncer would not pass that on now."""
+        """Close a connection after CANCEL_S: until then PgBouncer passes on that asyncpg cancels its statement."""
         self._open.pop(connection, None)
         self._cancelling.add(connection)
 

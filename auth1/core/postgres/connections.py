@@ -89,9 +89,9 @@ def end_connection(connection: Any) -> None:
 
 
 class Connection(asyncpg.Connection):
-    """A connection that learns of types what another one of the process has learned: that costs 10 ms of two CPUs.
+    """A connection that shares its knowledge of types with the others of the process: a look-up takes 10 ms of CPU.
 
-    Types of a release are never altered, so what is known of an oid stays true until the schema is reloaded.
+    Types of a release are never altered, so the type of an oid stays the same until the schema is reloaded.
     """
 
     _known: ClassVar[dict[tuple[str, frozenset[int]], Any]] = {}
@@ -106,7 +106,7 @@ class Connection(asyncpg.Connection):
         return self._known[key], _Named()
 
     async def reload_schema_state(self) -> None:
-        """Forget what is known of types and statements."""
+        """Remove the known types and statements."""
         self._known.clear()
         await super().reload_schema_state()
 
@@ -122,7 +122,7 @@ class _Named:
 
 
 def server_settings(statement_cache_size: int, deadlines: Deadlines) -> dict[str, str]:
-    """Let the server keep the deadlines too: a statement that we gave up on must not be executed later.
+    """Let the server keep the deadlines too: a statement that has timed out here must not be executed later.
 
     PgBouncer rejects such parameters, and needs a statement cache of 0. There a statement is cancelled when its time is
     over, and functions do nothing after the deadline in their arguments.

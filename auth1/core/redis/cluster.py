@@ -1,7 +1,7 @@
 """Redis Cluster: one connection for each primary, chosen by the slot of a command's key.
 
-A server that has not, or no longer, a slot answers with a redirection and has executed nothing. So a redirected command
-may be sent again. A server that is lost fails its slots only, at once, until its replica is promoted.
+A server without the slot of a command answers with a redirection and executes nothing. So the command may be sent
+again. While a server is unavailable, commands of its slots fail at once, until its replica is promoted.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from auth1.core.redis.server import REPORT_EVERY_S, FixedLocator, Server
 from auth1.core.redis.slots import SLOTS, key_slot
 from auth1.core.telemetry.log import Log
 
-REFRESH_S = 10.0  # between two looks at the topology while nothing has failed
+REFRESH_S = 10.0  # between two reads of the topology while nothing has failed
 RETRY_S = 0.25  # while something has
 MAX_REDIRECTS = 5
 # While keys of a slot move one by one, a script finds some of them here and some there, and answers TRYAGAIN. The time
@@ -235,7 +235,7 @@ class Cluster(Redis):
             await asyncio.sleep(RETRY_S)
 
     async def _refresh(self) -> bool:
-        """Learn the topology. Return whether a server has answered."""
+        """Read the topology. Return whether a server has answered."""
         self._stale.clear()
         for server in self._retired:  # replies that they owed have come by now
             await server.stop()

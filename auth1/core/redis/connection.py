@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._on_push = on_push
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # asyncio promises less than TCP and TLS give
+        self._transport = transport  # type: ignore[assignment]  # TCP and TLS have a full transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.close()
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
             return future
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub forgets mixed tuples
+        self._out.append(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub lacks mixed tuples
         self._waiting.append((self._loop.time() + self._call_s, future))
         if self._timer is None:
             self._timer = self._loop.call_later(self._call_s, self._check, False)
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
             future = self._waiting.popleft()[1]
             if not future.done():
                 future.set_exception(RedisUnavailable("connection lost"))
-                future.exception()  # a caller that was cancelled meanwhile will not look
+                future.exception()  # a cancelled caller does not read it
 
     def _flush(self) -> None:
         if self._transport is not None:

@@ -1,4 +1,4 @@
-"""Asks Sentinel or Redis Cluster for the servers, through redis-py.
+"""Find the servers of Sentinel or Redis Cluster, through redis-py.
 
 redis-py only finds servers. Commands go over our own connections (`connection.py` says why).
 """
@@ -26,7 +26,7 @@ _ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 class _Searches:
-    """Searches that end by themselves: redis-py 8.1 may swallow a cancellation, and then leaves connections open."""
+    """Searches that end by themselves: redis-py 8.1 may ignore a cancellation, and then leaves connections open."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -41,7 +41,7 @@ class _Searches:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # a caller that was cancelled meanwhile will not look
+            task.exception()  # a cancelled caller does not read it
 
     async def close(self) -> None:
         """Wait for searches that run."""
@@ -76,7 +76,7 @@ class SentinelLocator(_Searches):
         return await self.locate() == endpoint
 
     def reject(self) -> None:
-        """Ask another sentinel next: they learn of a new primary one after the other."""
+        """Ask another sentinel next: not all of them know a new primary at the same time."""
         sentinels = self._sentinel.sentinels
         sentinels.append(sentinels.pop(0))
 

@@ -67,7 +67,7 @@ class FixedLocator:
 
 
 class Server(Redis):
-    """A server, at the address that `locator` finds. `on_change` learns when it connects and when it is lost."""
+    """A server, at the address that `locator` finds. `on_change` is called when it connects and when it is lost."""
 
     def __init__(
         self,
@@ -261,7 +261,7 @@ class Server(Redis):
                 else:
                     await asyncio.sleep(RETRY_S)
                 continue
-            # Not wait_for: that of Python 3.11 can swallow the end of this task.
+            # Not wait_for: in Python 3.11 it can lose the cancellation of this task.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ASK_S):
                     await self._lost.wait()

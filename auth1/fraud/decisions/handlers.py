@@ -1,4 +1,4 @@
-"""Rehearse a policy on stored decisions, and take feedback on one."""
+"""Simulate a policy with stored decisions, and record feedback on a decision."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ PolicyChanges = Annotated[dict[str, Any], msgspec.Meta(examples=[{"ratio": 0.4}]
 
 
 class SimulationIn(In):
-    """A simulation. `policy`: what differs from the policy that holds. `since`: 7 days ago by default."""
+    """A simulation. `policy`: changes of the current policy. `since`: 7 days ago by default."""
 
     policy: PolicyChanges = msgspec.field(default_factory=dict)
     since: Timestamp | None = None
@@ -47,7 +47,7 @@ async def replay(app: Services, tenant_id: str, changes: dict[str, Any], since: 
 
 
 async def give_feedback(app: Services, request: Request[TenantAdmin], body: FeedbackIn) -> FeedbackOut:
-    """Say that a decision was about an honest request, or about fraud.
+    """Report that a decision was about an honest request, or about fraud.
 
     Honest: an entry of the allow list is added, and the exposure of its scopes is forgiven. A repeat changes nothing.
     """

@@ -232,7 +232,7 @@ class Exposures:
         elsewhere: tuple[str, ...],
         now: float,
     ) -> Acquired:
-        """Acquire at this worker alone. Redis learns of the message when it is back."""
+        """Acquire at this worker alone. The message is counted in Redis when Redis is available again."""
         metrics.RATE_LIMIT_FALLBACKS.inc()
         metrics.EXPOSURE_FALLBACKS.inc()
         now_ms = int(now * 1000)
@@ -251,14 +251,14 @@ class Exposures:
             signals=message.signals,
             minimum=message.minimum,
         )
-        weighed = self._local.weigh(policy, facts, message, self._exposure_budget, now)
-        reply = self._limiter.acquire_locally(rate_limits, now_ms, acquire=weighed.is_sent)
+        decision = self._local.decide(policy, facts, message, self._exposure_budget, now)
+        reply = self._limiter.acquire_locally(rate_limits, now_ms, acquire=decision.is_sent)
         limits = self._limiter.decision_of(rate_limits, reply)
-        is_acquired = weighed.is_sent and limits.limited_by is None
+        is_acquired = decision.is_sent and limits.limited_by is None
         if is_acquired:
-            self._local.commit(message, weighed)
+            self._local.commit(message, decision)
             self.settlements.owe(Settlement(message, policy, "sent", now))
-        proof = "none" if message.proof is None else "used" if not weighed.has_proof else "kept"
+        proof = "none" if message.proof is None else "used" if not decision.has_proof else "kept"
         return self._acquired(
             policy,
             message,
@@ -266,8 +266,8 @@ class Exposures:
             limits=limits,
             proof="redeemed" if proof == "kept" and is_acquired else proof,
             is_guessed=is_guessed,
-            load=weighed.load,
-            stored=weighed.stored() if limits.limited_by is None else (),
+            load=decision.load,
+            stored=decision.stored() if limits.limited_by is None else (),
             ratio=ratio,
             elsewhere=elsewhere,
             now=now,

@@ -96,7 +96,7 @@ class Profiles:
 
 
 def new_profile(policy: FraudPolicy, exposure_budget: float) -> Profile:
-    """Work out the profile of a policy."""
+    """Compute the profile of a policy."""
     rules = policy.rules
     narrow: list[FraudRule] = [getattr(rules, scope) for scope in NARROW]
     cross = rules.cross_tenant

@@ -21,8 +21,8 @@ MAX_STATES = 15_000
 Latest = Callable[[str, str, str], State]  # the latest shared state by tenant, scope, key
 
 
-class Weighed(NamedTuple):
-    """A message that is weighed and not yet written down."""
+class LocalDecision(NamedTuple):
+    """The decision about a message, with the states before and after it. `commit` stores those after it."""
 
     keys: Sequence[str]
     before: dict[Scope, State]
@@ -44,8 +44,10 @@ class LocalCopy:
         self._latest = latest
         self.states: OrderedDict[str, State] = OrderedDict()
 
-    def weigh(self, policy: FraudPolicy, facts: Facts, message: Message, exposure_budget: float, now: float) -> Weighed:
-        """Weigh a message of an SMS. `commit` writes it down."""
+    def decide(
+        self, policy: FraudPolicy, facts: Facts, message: Message, exposure_budget: float, now: float
+    ) -> LocalDecision:
+        """Decide about an SMS, and change no state."""
         policy, budget = share_of(policy, self._workers), exposure_budget / self._workers
         wide = message.wide_key()
         keys = [*message.narrow_keys(), f"{wide}:{message.country_field}", f"{wide}:exposure_budget"]
@@ -57,13 +59,13 @@ class LocalCopy:
         if has_proof and evaluation.decision == "proof_required":
             evaluation = evaluation._replace(decision="allow")
         load = max((one.load for one in evaluation.loads if one.is_enforced), default=0.0)
-        return Weighed(keys, before, after, evaluation.decision == "allow", load, has_proof)
+        return LocalDecision(keys, before, after, evaluation.decision == "allow", load, has_proof)
 
-    def commit(self, message: Message, weighed: Weighed) -> None:
-        """Write a message down."""
-        for key, state in zip(weighed.keys, weighed.after.values(), strict=True):
+    def commit(self, message: Message, decision: LocalDecision) -> None:
+        """Store the states after a message, and redeem its proof."""
+        for key, state in zip(decision.keys, decision.after.values(), strict=True):
             self._write(key, state)
-        if weighed.has_proof:
+        if decision.has_proof:
             self._write(message.proof_key(), EMPTY)
 
     def settle(

@@ -136,7 +136,7 @@ async def add_entry_in(
     """Add an entry in a transaction. Raises NotFound, Conflict."""
     entries = await _lock(transaction, owner)
     await transaction.row(_DELETE_EXPIRED_ENTRIES, _DeleteExpired(owner, new.list, new.kind, new.value))
-    await _check_room(transaction, owner, entries)
+    await _check_capacity(transaction, owner, entries)
     row = await transaction.row(
         _INSERT_ENTRY,
         _InsertEntry(
@@ -205,8 +205,8 @@ async def _lock(transaction: Transaction, owner: str) -> int:
     return (await lock_settings(transaction, owner)).list_entries
 
 
-async def _check_room(transaction: Transaction, owner: str, entries: int) -> None:
-    """Raise Conflict when the lists are full, also without their expired entries."""
+async def _check_capacity(transaction: Transaction, owner: str, entries: int) -> None:
+    """Raise Conflict when the lists are full, even after their expired entries were deleted."""
     counted = await transaction.row(_COUNT_ALL_ENTRIES, NO_PARAMS)
     total = counted.entries if counted is not None else 0
     if entries < MAX_ENTRIES and total < MAX_ALL_ENTRIES:

@@ -54,7 +54,7 @@ async def finish(visit: Visit, login: Login, opened: OpenedSession, identifier: 
 async def _complete_opened(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> Response | None:
     """Complete a login with a session that was just opened, or end that session."""
     app, request = visit.app, visit.request
-    app.limiter.release_later(LOGINS.of(app.settings, request.client))  # the login was no flood
+    app.limiter.release_later(LOGINS.of(app.settings, request.client))  # a completed login does not count
     wanted = is_wanted(login, proven)
     if not wanted or not await complete(visit, login, proven, amr):
         with suppress(NotFound):  # no browser has the cookie of this session

@@ -69,7 +69,7 @@ async def continue_login(app: Services, request: Request[Issuer], body: Form) ->
 
 
 async def get_login_status(app: Services, request: Request[Issuer]) -> LoginStatus:
-    """Return what became of the message with the code, for the script of the page."""
+    """Return the delivery state of the message with the code, for the script of the page."""
     visit = await read_visit(app, request)
     login = visit.login
     if login is not None and not login.is_over and login.step == "waiting":

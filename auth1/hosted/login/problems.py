@@ -1,4 +1,4 @@
-"""The problem of a form in words for people."""
+"""Error texts for the forms of pages."""
 
 from auth1.errors import (
     ApiError,

@@ -146,7 +146,7 @@ async def adopt(visit: Visit, login: Login) -> Response | None:
 
 
 def show_code(visit: Visit, login: Login, *, problem: str | None = None) -> Response:
-    """Show the page of the code, with what became of the message."""
+    """Show the page of the code, with the delivery of the message."""
     delivery, _ = find_delivery(visit, login)
     recipient = login.recipient
     assert recipient is not None, "a login in the step `code` has a recipient"
@@ -155,7 +155,7 @@ def show_code(visit: Visit, login: Login, *, problem: str | None = None) -> Resp
 
 
 def find_delivery(visit: Visit, login: Login) -> tuple[str, bool]:
-    """Return what became of the message, in words, and whether that is final."""
+    """Return the delivery of the message as a sentence, and whether it is final."""
     is_login = login.step != "profile"
     # With sign-up closed the state would reveal a user.
     if login.challenge_id is None or (visit.tenant.settings.sign_up == "closed" and is_login):

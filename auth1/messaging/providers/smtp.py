@@ -46,7 +46,7 @@ class Smtp:
         self._server = server
         self._host = _domain(urlsplit(app_url).hostname or "localhost")
         self._tls = tls or ssl.create_default_context()
-        self._room = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._limit = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[tuple[float, SMTP]] = []
 
     async def send(self, message: OutgoingMessage) -> SendResult:
@@ -56,7 +56,7 @@ class Smtp:
         mail = mime.compose(message, sender, message_id, datetime.now(UTC))
         phase = _Phase()
         try:
-            async with asyncio.timeout(self._deadline_s), self._room:
+            async with asyncio.timeout(self._deadline_s), self._limit:
                 await self._deliver(sender, message.to, mail, phase)
         except TimeoutError as error:
             raise SendError(phase.lost, "timeout") from error
