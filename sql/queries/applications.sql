@@ -9,7 +9,7 @@ select slug from tenants where id = @tenant_id and deleted_at is null for no key
 select count(*) as applications from applications where tenant_id = @tenant_id
 
 -- name: insert_application
--- The caller holds the lock of the tenant.
+-- Insert an application. The caller holds the lock of the tenant.
 with created as (
   insert into applications (tenant_id, id, name, kind, secret_digests, secret_ends, scopes, id_token_alg, redirect_uris, logout_uris,
     backchannel_logout_uri, first_party, require_pkce)
@@ -25,21 +25,22 @@ with created as (
 select json_agg(event)::text as events from new_event
 
 -- name: list_applications
--- Oldest first.
+-- List a tenant's applications, oldest first.
 select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
   require_pkce, disabled_at is null as enabled,
   case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at
 from applications where tenant_id = @tenant_id and id > @after order by id limit @max_rows
 
 -- name: find_application
--- One application.
+-- Find an application.
 select id as client_id, name, kind, scopes, id_token_alg, redirect_uris, logout_uris, backchannel_logout_uri, first_party,
   require_pkce, disabled_at is null as enabled,
   case when secret_ends[2] > now() then secret_ends[2] end as previous_secret_until, created_at
 from applications where tenant_id = @tenant_id and id = @client_id
 
 -- name: update_application
--- Null: unchanged; an empty backchannel_logout_uri: none. Repeating changes nothing, and writes no event.
+-- Change an application; null leaves a field unchanged, an empty backchannel_logout_uri removes it. Repeating changes
+-- nothing, and writes no event.
 with locked as (
   select * from applications where tenant_id = @tenant_id and id = @client_id for no key update
 ), differing as (
@@ -74,7 +75,7 @@ with locked as (
 select json_agg(event)::text as events from new_event
 
 -- name: delete_application
--- Its access tokens end with it. No row if there is no such application.
+-- Delete an application. Its access tokens end with it. No row if there is no such application.
 with deleted as (
   delete from applications where tenant_id = @tenant_id and id = @client_id returning tenant_id, id
 ), new_event as (
@@ -85,7 +86,7 @@ with deleted as (
 select json_agg(event)::text as events from new_event having count(*) > 0
 
 -- name: rotate_application_secret
--- The old secret is accepted for a while; an even older one ends. No row if there is no such application.
+-- Rotate a secret. The old one is accepted for a while; an even older one ends. No row if there is no such application.
 with rotated as (
   update applications
   set secret_digests = array[@secret_digest::bytea] || case when @grace_in::int > 0 then secret_digests[1:1] else '{}' end,

@@ -1,13 +1,13 @@
 -- Seals of events, and their chains.
 
 -- name: chain_ends
--- The last seal of each tenant.
+-- Return the last seal of each tenant.
 select s.tenant_id, s.seq, s.head, s.mac, s.key, s.last_tx::text as last_tx, s.last_id, s.sealed_at
 from unnest(@tenant_ids::text[]) as t(tenant_id)
 cross join lateral (select * from event_seals where tenant_id = t.tenant_id order by seq desc limit 1) as s
 
 -- name: list_chain_ends
--- The last seals of the next tenants.
+-- Return the last seals of the next tenants.
 with recursive tenants_with_seals as (
   (select tenant_id, 1 as number from event_seals where tenant_id > @after order by tenant_id limit 1)
   union all
@@ -20,15 +20,15 @@ cross join lateral (select * from event_seals where tenant_id = t.tenant_id orde
 order by s.tenant_id
 
 -- name: lock_place
--- Wait for the row of a reader, because this work must be done once.
+-- Lock the row of a reader, and wait for it, because this work must be done once.
 select tx::text as tx, id, round, now() as started_at, false as is_restored from event_readers where name = @name for update
 
 -- name: count_round
--- A round without events.
+-- Count a round without events.
 update event_readers set round = round + 1 where name = @name
 
 -- name: insert_seals
--- One seal per tenant.
+-- Insert the seals of a round, one per tenant.
 insert into event_seals (tenant_id, seq, round, first_tx, last_tx, last_id, events, ids, leaves, root, head, mac, key, sealed_at)
 select s.tenant_id, s.seq, @round, s.first_tx::xid8, s.last_tx::xid8, s.last_id, s.events, s.ids, s.leaves, s.root, s.head, s.mac,
   @key, @sealed_at
@@ -53,7 +53,7 @@ cross join lateral (select * from event_seals where tenant_id = t.tenant_id orde
 order by s.tenant_id
 
 -- name: advance_heads
--- All heads up to this round are written.
+-- Store that all heads up to this round are written.
 update event_readers set round = @round where name = 'heads'
 
 -- name: find_head
@@ -68,11 +68,11 @@ from (select 1) as one left join lateral (
 ) as s on true
 
 -- name: place_of_seals
--- The last sealed event and the last round.
+-- Return the last sealed event and the last round.
 select tx::text as tx, id, round, now() as started_at, false as is_restored from event_readers where name = 'seals'
 
 -- name: seals_by_round
--- The next seals of all tenants in the order in which they were made.
+-- Return the next seals of all tenants, in the order in which they were made.
 select tenant_id, seq, round, first_tx::text as first_tx, last_tx::text as last_tx, last_id, events, ids, leaves, root, head, mac,
   key, sealed_at
 from event_seals
@@ -80,14 +80,14 @@ where round >= @round and round <= @last_round and (round, tenant_id) > (@round,
 order by round, tenant_id limit @max_rows
 
 -- name: seals_of_tenant
--- The next seals of one tenant.
+-- Return the next seals of one tenant.
 select tenant_id, seq, round, first_tx::text as first_tx, last_tx::text as last_tx, last_id, events, ids, leaves, root, head, mac,
   key, sealed_at
 from event_seals where tenant_id = @tenant_id and seq > @seq and round <= @last_round
 order by seq limit @max_rows
 
 -- name: sealed_events
--- The next events of all tenants, or of one, up to a place.
+-- Return the next events of all tenants, or of one, up to a place.
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from events
 where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
@@ -96,7 +96,7 @@ where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
 order by events.tx, events.id limit @max_rows
 
 -- name: sealed_events_without_transaction
--- The same for events of versions without transactions.
+-- Return the next events of versions that stored no transactions, up to a place.
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from events
 where tx = '0' and id > @id::text and (@last_id::text is null or id <= @last_id)
@@ -104,7 +104,7 @@ where tx = '0' and id > @id::text and (@last_id::text is null or id <= @last_id)
 order by id limit @max_rows
 
 -- name: count_unsealed
--- The number of events that no seal fixes yet.
+-- Return the number of events that are in no seal yet.
 select count(*) as events from events e
 where e.tx >= @tx::text::xid8 and (e.tx, e.id) > (@tx::text::xid8, @id::text)
   and (@tenant_id::text is null or e.tenant_id = @tenant_id)
@@ -118,17 +118,17 @@ where round = (select l.round from event_seals l where l.sealed_at < @since orde
 group by round
 
 -- name: find_seal
--- A seal of a tenant by its number.
+-- Return a seal of a tenant by its number.
 select s.tenant_id, s.seq, s.head, s.mac, s.key, s.last_tx::text as last_tx, s.last_id, s.sealed_at
 from event_seals s where s.tenant_id = @tenant_id and s.seq = @seq
 
 -- name: find_events
--- The events with an id, of any of the tenants.
+-- Return the events with an id, of any of the tenants.
 select e.tenant_id, e.id, e.type, e.actor, e.subject, e.request_id, e.network, e.data::text as data, e.created_at, e.tx::text as tx
 from unnest(@tenant_ids::text[]) as t(tenant_id) join events e on e.tenant_id = t.tenant_id and e.id = @id
 
 -- name: heads_of_seals
--- The seals that lines of a log name.
+-- Return the seals that lines of a log name.
 select l.tenant_id, l.seq, s.head,
   (select max(n.seq) from event_seals n where n.tenant_id = l.tenant_id) as last_seq
 from unnest(@tenant_ids::text[], @seqs::bigint[]) as l(tenant_id, seq)
@@ -144,7 +144,7 @@ where e.tenant_id = @tenant_id and (e.tx, e.id) <= (select r.tx, r.id from event
 order by e.data ->> 'before_id' desc limit 1
 
 -- name: seals_around
--- The seals of a tenant whose transactions include one.
+-- Return the seals of a tenant whose transactions include one.
 select tenant_id, seq, round, first_tx::text as first_tx, last_tx::text as last_tx, last_id, events, ids, leaves, root, head, mac,
   key, sealed_at
 from event_seals where tenant_id = @tenant_id and first_tx <= @tx::text::xid8 and last_tx >= @tx::text::xid8 order by seq

@@ -36,7 +36,7 @@ left join fraud_settings d on d.tenant_id = 'operator'
 where t.deleted_at is null
 
 -- name: list_moved_tenants
--- Tenants that are served by another installation.
+-- List the tenants that are served by another installation.
 select tenant_id from tenant_moves where state = 'moved'
 
 -- name: is_tenant_moved
@@ -46,5 +46,5 @@ from tenants t left join tenant_moves m on m.tenant_id = t.id
 where t.id = @tenant_id and t.deleted_at is null
 
 -- name: list_own_hosts
--- The verified hosts of the installation.
+-- List the verified hosts of the installation.
 select h.host, t.slug from hosts h join tenants t on t.id = h.tenant_id where h.verified_at is not null and t.deleted_at is null

@@ -56,7 +56,7 @@ where tenant_id = @tenant_id and id = @session_id and last_used_at = created_at 
 returning id as session_id
 
 -- name: find_live_code
--- A live code of an identifier.
+-- Find a live code of an identifier.
 select purpose from live_codes where tenant_id = @tenant_id and identifier = @identifier limit 1
 
 -- name: find_challenge

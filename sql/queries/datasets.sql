@@ -20,7 +20,7 @@ insert into dataset_parts (name, version, part, data) values (@name, @version, @
 delete from dataset_parts where name = @name and version <> @version
 
 -- name: read_part
--- Return a part; no row when a newer version has replaced it.
+-- Return a part. No row when a newer version has replaced it.
 select data from dataset_parts where name = @name and version = @version and part = @part
 
 -- name: remove_dataset

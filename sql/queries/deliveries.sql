@@ -2,7 +2,7 @@
 -- bounded number of rows.
 
 -- name: list_deliveries
--- Newest first.
+-- List deliveries, newest event first.
 select d.event_id, d.type, d.state, d.attempts,
   case when d.state = 'pending' and w.is_enabled then greatest(d.due_at, w.paused_until) end as next_attempt_at,
   a.attempt, a.status, a.error, a.ms, a.answer
@@ -38,7 +38,7 @@ where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id >= @prefi
 order by event_id limit @max_rows
 
 -- name: find_delivery
--- A delivery with its last call.
+-- Find a delivery with its last call.
 select d.event_id, d.type, d.state, d.attempts,
   case when d.state = 'pending' and w.is_enabled then greatest(d.due_at, w.paused_until) end as next_attempt_at,
   a.attempt, a.status, a.error, a.ms, a.answer
@@ -52,7 +52,7 @@ left join lateral (
 where d.tenant_id = @tenant_id and d.webhook_id = @webhook_id and d.event_id = @event_id
 
 -- name: list_attempts
--- The newest calls of a delivery, newest first.
+-- List the newest calls of a delivery, newest first.
 select attempt, started_at, url, status, error, ms, answer from delivery_attempts
 where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id = @event_id
 order by attempt desc limit @max_rows
@@ -66,7 +66,7 @@ select is_enabled from webhooks where tenant_id = @tenant_id and id = @webhook_i
 update webhooks set due_at = now() where tenant_id = @tenant_id and id = @webhook_id
 
 -- name: replay_delivery
--- Due now, with a new back-off. A call that is under way decides first.
+-- Make a delivery due now, with a new back-off. If a call is under way, its result decides first.
 update deliveries
 set state = 'pending', attempts_before = attempts, due_at = greatest(now(), claimed_until), finished_at = null
 where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id = @event_id

@@ -23,7 +23,7 @@ where w.tenant_id = c.tenant_id and w.id = c.id
 returning w.tenant_id, w.id as webhook_id, w.failures
 
 -- name: renew_lease
--- Extend a lease. No row once it is another's.
+-- Extend a lease. No row once another worker has it.
 update webhooks
 set leased_until = now() + @lease_s::float8 * interval '1 s',
   due_at = case when due_at = leased_until then now() + @lease_s::float8 * interval '1 s' else due_at end

@@ -1,7 +1,7 @@
 -- The database of `auth1 dev`.
 
 -- name: database_exists
--- Whether the server has a database of this name.
+-- Return whether the server has a database of this name.
 select exists (select from pg_database where datname = @name)
 
 -- name: create_database

@@ -1,7 +1,7 @@
 -- What `auth1 doctor` reads from PostgreSQL.
 
 -- name: database_facts
--- One row about this connection, the server and the role.
+-- Return one row about this connection, the server and the role.
 select
     clock_timestamp() as now,
     current_setting('server_version') as version,

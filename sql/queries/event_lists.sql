@@ -26,13 +26,13 @@ where tenant_id = @tenant_id and id < @before
 order by id desc offset @max_looked::int - 1 limit 1
 
 -- name: count_events_of_user
--- Whether all events of a user may be looked at.
+-- Count the events of a user up to a bound, to know whether all of them may be read.
 select count(*) as events from (
   select 1 from events where coalesce(data ->> 'user_id', subject) = @user_id limit @max_looked
 ) as found
 
 -- name: list_events_of_user
--- The events that are about a user, newest first.
+-- List the events that are about a user, newest first.
 with mine as materialized (
   select * from events where coalesce(data ->> 'user_id', subject) = @user_id limit @max_looked
 )
@@ -45,7 +45,7 @@ where tenant_id = @tenant_id and id < @before
 order by id desc limit @max_rows
 
 -- name: list_all_events
--- Events of all tenants by transaction, newest first.
+-- List the events of all tenants by transaction, newest first.
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from (
   select * from events
@@ -61,7 +61,7 @@ where (@types::text[] is null or type = any(@types)) and (@subject::text is null
 order by looked.tx desc, looked.id desc limit @max_rows
 
 -- name: last_looked_at_of_all
--- The same for events of all tenants.
+-- Return the last event that a page of all tenants looked at, if it looked at as many as it may.
 select tx::text::bigint as tx, id from events
 where tx <= @before_tx::text::xid8 and (tx, id) < (@before_tx::text::xid8, @before::text)
   and id >= coalesce(id_floor('evt', @since::timestamptz - interval '15 minutes'), '')
@@ -69,16 +69,16 @@ where tx <= @before_tx::text::xid8 and (tx, id) < (@before_tx::text::xid8, @befo
 order by events.tx desc, events.id desc offset @max_looked::int - 1 limit 1
 
 -- name: position_of_event
--- The position of an event in the order of exports.
+-- Return the position of an event in the order of exports.
 select tx::text::bigint as tx, id from events where tenant_id = @tenant_id and id = @id
 
 -- name: position_of_event_of_all
--- The same for an event of any tenant, or of the operator.
+-- Return the position of an event of any tenant, or of the operator.
 select e.tx::text::bigint as tx, e.id from (select id from tenants union all select 'operator') as t
 cross join lateral (select * from events where tenant_id in (t.id, t.id || ':test') and id = @id) as e limit 1
 
 -- name: export_final_events
--- The next final events of a tenant, or of all.
+-- Return the next final events of a tenant, or of all.
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from (
   select * from events

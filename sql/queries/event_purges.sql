@@ -23,7 +23,7 @@ left join lateral (
 where oldest.id < x.cutoff and x.tenant_id > @after order by x.tenant_id limit @max_rows
 
 -- name: find_expired_month
--- The end of the months to drop, if any partition lies before it.
+-- Return the end of the months to drop, if any partition lies before it.
 select id_floor('evt', m.moment) as cutoff, m.moment
 from (
   select (date_trunc('month', now() at time zone 'UTC') - make_interval(months => @months)) at time zone 'UTC' as moment

@@ -12,7 +12,7 @@ select r.tx::text as tx, r.id, r.round, now() as started_at, set_config('enable_
 from event_readers r where r.name = @name for update skip locked
 
 -- name: read_final_events
--- The next events that are final.
+-- Return the next events that are final.
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from events
 where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
@@ -20,7 +20,7 @@ where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
 order by events.tx, events.id limit @max_rows
 
 -- name: read_events_without_transaction
--- The next events of versions without transactions.
+-- Return the next events of versions that stored no transactions.
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from events where tx = '0' and id > @id::text order by id limit @max_rows
 
@@ -29,7 +29,7 @@ from events where tx = '0' and id > @id::text order by id limit @max_rows
 update event_readers set tx = @tx::text::xid8, id = @id, round = @round where name = @name
 
 -- name: measure_lag
--- Seconds since the oldest event that the reader has not read was made.
+-- Return the seconds since the oldest event that the reader has not read was made.
 select greatest(extract(epoch from now() - coalesce(
   (select e.created_at from events e where r.tx = '0' and e.tx = '0' and e.id > r.id order by e.id limit 1),
   (select e.created_at from events e where e.tx > '0' and e.tx >= r.tx and (e.tx > r.tx or e.id > r.id) order by e.tx limit 1),
@@ -37,5 +37,5 @@ select greatest(extract(epoch from now() - coalesce(
 from event_readers r where r.name = @name
 
 -- name: continue_event_clock
--- After a restore into another cluster.
+-- Raise the transaction id of new events after a restore into another cluster.
 select continue_event_clock()

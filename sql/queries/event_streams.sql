@@ -9,7 +9,7 @@ select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + tx_offset)::text
 from event_clock
 
 -- name: valid_callers
--- The keys and tenants whose streams may go on.
+-- Return the keys and tenants whose streams may continue.
 select k.id from keys k join tenants t on t.id = k.tenant_id
 where k.id = any(@key_ids) and (k.revoked_at is null or k.revoked_at > now()) and (k.expires_at is null or k.expires_at > now())
   and t.deleted_at is null and t.suspended_at is null

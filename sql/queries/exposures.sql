@@ -11,7 +11,7 @@ on conflict (tenant_id, scope, key) do update set exposure = excluded.exposure, 
 where excluded.second >= e.second or e.second > extract(epoch from now()) + 60
 
 -- name: find_exposures
--- The states of a tenant's wide scopes and of its newest blocks.
+-- Return the states of a tenant's wide scopes and of its newest blocks.
 (select scope, key, exposure, verified, second from exposures
 where tenant_id = @tenant_id and scope in ('country', 'exposure_budget', 'guessing'))
 union all

@@ -1,11 +1,11 @@
 -- Allow and block lists. The caller of each change holds the locks of the operator's and the owner's fraud_settings.
 
 -- name: count_all_entries
--- The entries of all tenants and of the operator.
+-- Count the entries of all tenants and of the operator.
 select coalesce(sum(list_entries), 0)::bigint as entries from fraud_settings
 
 -- name: delete_expired_entries
--- Of one owner; of one value, or of all where the value is null.
+-- Delete expired entries of one owner: those of one value, or all where the value is null.
 with deleted as (
   delete from fraud_lists
   where tenant_id = @tenant_id and expires_at <= now()
@@ -15,7 +15,7 @@ with deleted as (
 select count(*) as purged from deleted
 
 -- name: insert_entry
--- No row if the list has the value already.
+-- Insert an entry. No row if the list has the value already.
 with inserted as (
   insert into fraud_lists (tenant_id, id, list, kind, value, reason, expires_at, author)
   values (@tenant_id, @entry_id, @list, @kind, @value, @reason, @expires_at, @actor)
@@ -33,7 +33,7 @@ select id as entry_id, list, kind, value, reason, expires_at, author, created_at
 from inserted
 
 -- name: delete_entry
--- No row if there is no such entry.
+-- Delete an entry. No row if there is no such entry.
 with deleted as (
   delete from fraud_lists where tenant_id = @tenant_id and id = @entry_id returning *
 ), new_event as (
@@ -52,7 +52,7 @@ update fraud_settings s set list_version = list_version + 1, list_entries = (
 where tenant_id = @tenant_id returning list_version
 
 -- name: list_entries
--- Newest first, without expired entries.
+-- List the entries of an owner, newest first, without expired ones.
 select id as entry_id, list, kind, value, reason, expires_at, author, created_at
 from fraud_lists
 where tenant_id = @tenant_id and id < @before and (expires_at is null or expires_at > now())

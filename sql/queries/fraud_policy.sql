@@ -18,7 +18,7 @@ on conflict (tenant_id) do update set tenant_id = excluded.tenant_id
 returning s.policy, s.captcha_secret, s.list_entries
 
 -- name: replace_policy
--- The caller holds the lock of the row.
+-- Replace or remove a policy. The caller holds the lock of the row.
 with changed as (
   update fraud_settings set policy = @policy, captcha_secret = @captcha_secret
   where tenant_id = @tenant_id returning tenant_id

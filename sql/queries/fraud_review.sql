@@ -14,12 +14,12 @@ select d.features::text as features, d.feedback, d.feedback_entry_id,
 from decisions d where d.tenant_id = @tenant_id and d.id = @decision_id for no key update
 
 -- name: find_entry
--- A valid entry of a value.
+-- Find a valid entry of a value.
 select id as entry_id from fraud_lists
 where tenant_id = @tenant_id and list = @list and kind = @kind and value = @value and (expires_at is null or expires_at > now())
 
 -- name: record_feedback
--- The caller holds the lock of the row.
+-- Record a feedback on a decision. The caller holds the lock of the row.
 with changed as (
   update decisions set feedback = @was, feedback_entry_id = @entry_id
   where tenant_id = @tenant_id and id = @decision_id returning tenant_id, id

@@ -1,7 +1,7 @@
 -- The schemas of releases: types and functions.
 
 -- name: current_schema
--- Where the tables are.
+-- Return the schema of the tables.
 select current_schema()
 
 -- name: use_schema
@@ -15,7 +15,7 @@ select nspname as name from pg_namespace where nspname ~ '^auth1_[0-9a-f]{8}$'
 order by obj_description(oid, 'pg_namespace') desc nulls last
 
 -- name: installation_time
--- The time that marks a schema.
+-- Return the time that marks a schema.
 select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 
 -- name: call_function

@@ -8,7 +8,7 @@ select url, on_error, timeout_ms, secret, previous_secret, created_at,
 from hooks where tenant_id = @tenant_id and name = @name
 
 -- name: lock_tenant_of_hooks
--- Changes of a tenant's hooks take turns, and none follows its deletion.
+-- Lock a tenant: changes of its hooks run one after another, and none follows its deletion.
 select 1 as found from tenants where id = @tenant_id and deleted_at is null for no key update
 
 -- name: save_hook

@@ -16,7 +16,7 @@ where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_di
 returning id
 
 -- name: set_locale
--- The language that the user chose.
+-- Store the language that the user chose.
 update logins set locale = @locale
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest
 returning id
@@ -27,14 +27,14 @@ select tenant_id, id as login_id, @browser_digest::bytea as browser_digest, step
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @new_digest
 
 -- name: record_addition
--- A code was sent to an identifier that the user adds.
+-- Store the identifier that the user adds, after a code was sent to it.
 update logins set added = @identifier, challenge_id = @challenge_id, code_length = @code_length::int,
   resend_at = now() + @resend_after::int * interval '1 s'
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'profile' and adding = @type
 returning id
 
 -- name: change_addition
--- Another phone or email to add.
+-- Let the user enter another phone or email to add.
 update logins set added = null, challenge_id = null, code_length = null, resend_at = null
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'profile'
 returning id
@@ -46,13 +46,13 @@ where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_di
 returning id
 
 -- name: finish_consent
--- The user allowed the scopes.
+-- Move to the step `done`, because the user has allowed the scopes.
 update logins set step = 'done'
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step = 'consent'
 returning id
 
 -- name: deny_login
--- The user may not sign in.
+-- Move to the step `refused`, because the user may not sign in.
 update logins set step = 'refused'
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and step in ('code', 'waiting')
 returning id

@@ -23,12 +23,12 @@ select id as host_id, host, token, canonical, created_at, verified_at, (select j
 from created
 
 -- name: list_hosts
--- The oldest first.
+-- List a tenant's hosts, oldest first.
 select id as host_id, host, token, canonical, created_at, verified_at, null::text as events
 from hosts where tenant_id = @tenant_id order by id
 
 -- name: find_host
--- One host, without its event.
+-- Find a host, without its event.
 select id as host_id, host, token, canonical, created_at, verified_at, null::text as events
 from hosts where tenant_id = @tenant_id and id = @host_id
 

@@ -15,7 +15,7 @@ on conflict (tenant_id, route, digest) do update set
 returning claim_id = @claim_id as is_own, body_digest = @body_digest as same_body, answer_box as sealed_response
 
 -- name: find_used_key
--- The state of a key that was used and has not expired, without a claim.
+-- Return the state of a key that was used and has not expired, without claiming it.
 select false as is_own, body_digest = @body_digest as same_body, answer_box as sealed_response from idempotency
 where tenant_id = @tenant_id and route = @route and digest = @digest
   and not claim_has_ended(claimed_at, answer_box is not null, body_digest = @body_digest)
@@ -25,5 +25,5 @@ where tenant_id = @tenant_id and route = @route and digest = @digest
 update idempotency set answer_box = @sealed_response where tenant_id = @tenant_id and route = @route and digest = @digest and claim_id = @claim_id
 
 -- name: release_key
--- Nothing was done: the key can be used again.
+-- Release a key, because nothing was done with it.
 delete from idempotency where tenant_id = @tenant_id and route = @route and digest = @digest and claim_id = @claim_id

@@ -43,7 +43,7 @@ with locked as materialized (
 select (select json_agg(event)::text from new_event) as events from next where next_state <> state
 
 -- name: find_event
--- After a lost commit: our own event, if it was recorded.
+-- After a lost commit: return our own event, if it was recorded.
 select json_build_array(event_json(e))::text as events from events e where e.tenant_id = @tenant_id and e.id = @event_id
 
 -- name: defer_message

@@ -6,12 +6,12 @@ select exists (select from applications where tenant_id = split_part(@tenant_id,
   and not exists (select from revoked_tokens where tenant_id = @tenant_id and jti = @jti) as is_active
 
 -- name: revoke_token
--- Repeating changes nothing.
+-- Revoke an access token. Repeating changes nothing.
 insert into revoked_tokens (tenant_id, jti, expires_at) values (@tenant_id, @jti, to_timestamp(@expires_at::float8))
 on conflict do nothing
 
 -- name: revoke_grant
--- A client returns what it was granted. Repeating changes nothing.
+-- Revoke a grant, because its client returns it. Repeating changes nothing.
 with revoked as (
   update grants set revoked_at = now()
   where tenant_id = @tenant_id and id = @grant_id and client_id = @client_id and revoked_at is null
@@ -38,7 +38,7 @@ where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_di
 returning client_id, request::text, code_number
 
 -- name: find_login_request
--- The request of a login of this browser, unless its code was redeemed.
+-- Find the request of a login of this browser, unless its code was redeemed.
 select client_id, request::text from logins
 where tenant_id = @tenant_id and id = @login_id and browser_digest = @browser_digest and client_id is not null
   and redeemed_at is null and expires_at > now()

@@ -13,7 +13,7 @@ order by id desc
 limit @max_rows
 
 -- name: list_messages_of_challenge
--- The same for one challenge, by the index of messages of its identifier.
+-- List the messages of one challenge, by the index of messages of its identifier.
 with known as materialized (
   select m.* from challenges c join messages m on m.tenant_id = c.tenant_id and m.identifier = c.identifier
   where c.tenant_id = @tenant_id and c.id = @challenge_id and m.challenge_id = c.id

@@ -24,11 +24,11 @@ from generate_series(0, 2) as n
 select drop_delivery_attempts_partitions(now() - @days::int * interval '1 day')
 
 -- name: pages
--- The number of pages of a table.
+-- Return the number of pages of a table.
 select pg_relation_size(@table_name::text::regclass) / current_setting('block_size')::int as pages
 
 -- name: purge_challenges
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select tenant_id, id from challenges
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -40,7 +40,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_messages
--- Queued messages are never old: the outbox settles them.
+-- Delete expired messages; skip locked rows. Queued messages do not expire: the outbox settles them.
 with old as (
   select tenant_id, id from messages
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -79,7 +79,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_links
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select tenant_id, message_id from links
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -91,7 +91,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_sessions
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select tenant_id, id from sessions
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -131,7 +131,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_consents
--- Consents that ended, or whose application was deleted.
+-- Delete consents that ended, or whose application was deleted; skip locked rows.
 with old as (
   select ctid from consents
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -144,7 +144,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_identifiers
--- Unverified identifiers, when none of their budgets applies any more.
+-- Delete unverified identifiers when none of their budgets applies any more; skip locked rows.
 with old as (
   select tenant_id, identifier from identifiers
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -159,7 +159,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_line_types
--- Results of look-ups that are not used any more.
+-- Delete results of look-ups that are no longer used; skip locked rows.
 with old as (
   select digest from line_types
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
@@ -186,7 +186,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_idempotency
--- Delete what is old, skipping rows that are locked. Here and below, a range with two ends makes the planner expect few
+-- Delete expired rows; skip locked ones. Here and below, a range with two ends makes the planner expect few
 -- rows, and use the index, before it knows the table.
 with old as (
   select tenant_id, route, digest from idempotency
@@ -199,7 +199,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_spending
--- As long as events are kept.
+-- Delete spending of more than 13 months ago, the default retention of events; skip locked rows.
 with old as (
   select tenant_id, day, country, channel, slot from spending
   where day between '-infinity' and (now() at time zone 'UTC')::date - interval '13 months'
@@ -230,7 +230,7 @@ with owners as (
 select count(*) as purged from deleted
 
 -- name: purge_deliveries_of_deleted_webhooks
--- After a minute no worker delivers to a deleted webhook.
+-- Delete deliveries of deleted webhooks: after a minute no worker delivers to them.
 with old as (
   select o.* from (
     select tenant_id, id from webhooks where deleted_at between '-infinity' and now() - interval '1 minute'
@@ -248,7 +248,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_webhooks
--- Deleted webhooks, after their deliveries.
+-- Delete the rows of deleted webhooks, after their deliveries.
 with old as (
   select w.tenant_id, w.id from webhooks w
   where w.deleted_at between '-infinity' and now() - interval '1 minute'
@@ -276,7 +276,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_identifiers
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -290,7 +290,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_users
--- After all dependent rows: a cascade would wait for locked rows.
+-- Delete users of deleted tenants after all dependent rows: a cascade would wait for locked rows.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -307,7 +307,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_challenges
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -321,7 +321,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_messages
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -335,7 +335,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_spending
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -351,7 +351,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_budgets
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select b.tenant_id from tenants t join budgets b on b.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of b skip locked
@@ -361,7 +361,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_message_hours
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -376,7 +376,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_fraud_lists
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -390,7 +390,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_fraud_settings
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select f.tenant_id from tenants t join fraud_settings f on f.tenant_id = t.id
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of f skip locked
@@ -400,7 +400,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_hooks
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select h.tenant_id, h.name from tenants t join hooks h on h.tenant_id = t.id
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of h skip locked
@@ -410,7 +410,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_hosts
--- Those of deleted tenants, skipping rows that are locked.
+-- Delete hosts of deleted tenants; skip locked rows.
 with old as (
   select h.tenant_id, h.id from tenants t join hosts h on h.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of h skip locked
@@ -420,7 +420,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_revoked_tokens
--- Those of deleted tenants too: they expire within minutes.
+-- Delete revoked tokens that have expired, also those of deleted tenants; skip locked rows.
 with old as (
   select tenant_id, jti from revoked_tokens where expires_at < now() limit @max_rows for update skip locked
 ), deleted as (
@@ -429,7 +429,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_applications
--- Those of deleted tenants, skipping rows that are locked.
+-- Delete applications of deleted tenants; skip locked rows.
 with old as (
   select a.tenant_id, a.id from tenants t join applications a on a.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of a skip locked
@@ -439,7 +439,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_signing_keys
--- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
+-- Delete the rows of deleted tenants and of their sandboxes; skip locked ones.
 with old as (
   select k.tenant_id, k.kid from tenants t join signing_keys k on k.tenant_id in (t.id, t.id || ':test')
   where t.deleted_at < now() - interval '1 minute' limit @max_rows for update of k skip locked
@@ -449,7 +449,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_logins
--- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
+-- Delete the rows of deleted tenants and of their sandboxes; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -463,7 +463,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_grants
--- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
+-- Delete the rows of deleted tenants and of their sandboxes; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -477,7 +477,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: purge_deleted_consents
--- Those of deleted tenants and of their sandboxes, skipping rows that are locked.
+-- Delete the rows of deleted tenants and of their sandboxes; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -491,7 +491,7 @@ with old as (
 select count(*) as purged from deleted
 
 -- name: end_webhooks_of_deleted_tenants
--- They are deleted like other webhooks: their deliveries first.
+-- Mark webhooks of deleted tenants as deleted, so that their deliveries are purged first.
 with old as (
   select o.* from tenants t
   cross join lateral (
@@ -508,7 +508,7 @@ with old as (
 select count(*) as purged from ended
 
 -- name: purge_deleted_exposures
--- Delete what is old, skipping rows that are locked.
+-- Delete expired rows; skip locked ones.
 with old as (
   select o.* from tenants t
   cross join lateral (

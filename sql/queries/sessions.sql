@@ -2,7 +2,7 @@
 -- session is live unless it is revoked, expired or idle for too long, or was opened before its tenant ended all sessions.
 
 -- name: user_exists
--- Whether a tenant has a user of this id.
+-- Return whether a tenant has a user of this id.
 select 1 from users where tenant_id = @tenant_id and id = @user_id
 
 -- name: list_sessions
@@ -17,7 +17,7 @@ where (@before = '' or s.id < @before) and least(s.expires_at, s.idle_at) > now(
 order by s.id desc limit @max_rows
 
 -- name: end_session
--- Repeating changes nothing, and writes no event. No row for an unknown session.
+-- End a session. Repeating changes nothing, and writes no event. No row for an unknown session.
 with locked as (
   select id, user_id, revoked_at from sessions where tenant_id = @tenant_id and id = @session_id and user_id = @user_id for no key update
 ), ended as (

@@ -1,4 +1,4 @@
--- Move a tenant to a database of its own. The tables are read from the catalogue, so none is forgotten. `owner` is the
+-- Move a tenant to a database of its own. The tables are read from the catalogue, so none is left out. `owner` is the
 -- tenant; the rows of its sandbox move with it.
 
 -- name: describe_tables
@@ -75,40 +75,40 @@ where p.relnamespace = current_schema()::regnamespace and p.relkind = 'p' and c.
 order by 1
 
 -- name: get_move
--- The move of a tenant, whichever state it is in.
+-- Return the move of a tenant in any state.
 select move_id, state from tenant_moves where tenant_id = @owner
 
 -- name: begin_move
--- In the source.
+-- Record a move in the source.
 insert into tenant_moves (tenant_id, move_id, state) values (@owner, @move_id, 'copying')
 
 -- name: begin_arrival
--- In the target.
+-- Record a move in the target.
 insert into tenant_moves (tenant_id, move_id, state) values (@owner, @move_id, 'arriving')
 on conflict (tenant_id) do update set move_id = excluded.move_id, state = 'arriving'
 
 -- name: set_state
--- Of a move that has not ended.
+-- Set the state of a move that has not ended.
 update tenant_moves set state = @state where tenant_id = @owner and state <> 'moved'
 
 -- name: close_tenant
--- Requests of the tenant get 503 until then; a crash opens it again by itself.
+-- Close the tenant until a time: its requests get 503. It opens at that time even after a crash.
 update tenant_moves set closed_until = clock_timestamp() + @seconds::float8 * interval '1 s' where tenant_id = @owner
 
 -- name: freeze_tenant
--- No row of the tenant changes from the next statement until the tenant opens.
+-- Freeze the rows of the tenant, from the next statement until the tenant opens.
 update tenant_moves set frozen_until = closed_until where tenant_id = @owner
 
 -- name: open_tenant
--- The move goes on later.
+-- Open the tenant again; the move continues later.
 update tenant_moves set closed_until = '-infinity', frozen_until = '-infinity' where tenant_id = @owner and state <> 'moved'
 
 -- name: wait_for_writers
--- Wait for the transactions that found the tenant open.
+-- Wait for the transactions that began while the tenant was open.
 select pg_advisory_xact_lock(hashtextextended(@owner::text, 6002))
 
 -- name: finish_move
--- The tenant has moved, unless it has opened meanwhile. The caller holds the lock of `wait_for_writers`.
+-- Mark the tenant as moved, unless it has opened meanwhile. The caller holds the lock of `wait_for_writers`.
 with moved as (
   update tenant_moves set state = 'moved', moved_at = clock_timestamp()
   where tenant_id = @owner and frozen_until > clock_timestamp()
@@ -120,7 +120,7 @@ with moved as (
 select moved_at from moved
 
 -- name: find_moved_event
--- The event of the move, in the source.
+-- Return the event of the move from the source.
 select id as event_id from events where tenant_id = @owner and type = 'tenant.moved' order by id desc limit 1
 
 -- name: repeat_moved_event
@@ -130,58 +130,58 @@ values (@owner, @event_id, 'tenant.moved', 'operator', @owner)
 on conflict (tenant_id, id) do nothing
 
 -- name: exempt_from_recording
--- Changes of this transaction are not recorded, and not rejected.
+-- Neither record nor reject the changes of this transaction.
 select set_config('auth1.moves_tenant', @owner, true)
 
 -- name: silence_messages
--- The outbox of the source sends nothing more of the tenant.
+-- Stop the outbox of the source from sending messages of the tenant.
 update messages set attention_at = null where tenant_id in (@owner, @owner || ':test') and attention_at is not null
 
 -- name: silence_webhooks
--- Nor do its workers of webhooks.
+-- Stop the workers of the source from calling webhooks of the tenant.
 update webhooks set due_at = null, is_enabled = false where tenant_id = @owner
 
 -- name: count_sending
--- Messages that a process is sending.
+-- Count the messages that a process is sending.
 select count(*) as messages from messages
 where tenant_id in (@owner, @owner || ':test') and attention_at is not null and trying is not null and claimed_until > now()
 
 -- name: next_changes
--- The keys of the next changed rows, by table.
+-- Return the keys of the next changed rows, by table.
 with next as (
   select id, table_name, key from tenant_changes where tenant_id = @owner order by id limit @max_rows
 )
 select table_name, array_agg(id) as ids, jsonb_agg(distinct key)::text as keys from next group by table_name
 
 -- name: forget_changed
--- Changes that the target has.
+-- Delete the records of changes that the target has.
 delete from tenant_changes where tenant_id = @owner and id = any(@ids::bigint[])
 
 -- name: forget_all_changed
--- After the move, or its end.
+-- Delete all records of changes, after the move or when it is aborted.
 delete from tenant_changes where tenant_id = @owner
 
 -- name: delete_move
--- A move that was aborted.
+-- Delete a move that was aborted.
 delete from tenant_moves where tenant_id = @owner and state <> 'moved'
 
 -- name: list_places
--- How far the readers of events, and the statistics, have come.
+-- Return the places of the readers of events, and the next hour of the statistics.
 select name, tx::text as tx, id, round from event_readers
 union all
 select 'message_hours', '0', extract(epoch from hour)::text, 0 from message_hours_next
 
 -- name: set_place
--- A reader of the target goes on where that of the source was.
+-- Let a reader of the target continue at the place of the source's reader.
 insert into event_readers (name, tx, id, round) values (@name, @tx::text::xid8, @id, @round)
 on conflict (name) do update set tx = excluded.tx, id = excluded.id, round = excluded.round
 
 -- name: set_hour
--- So do the statistics.
+-- Let the statistics of the target continue at the hour of the source.
 update message_hours_next set hour = to_timestamp(@epoch::text::float8)
 
 -- name: continue_clock
--- New events of the target follow those that have moved.
+-- Let new events of the target follow those that have moved.
 select continue_event_clock()
 
 -- name: close_database
@@ -189,10 +189,10 @@ select continue_event_clock()
 select format('alter database %I set default_transaction_read_only = on', current_database()) as statement
 
 -- name: open_database
--- The statement that lets new connections write.
+-- Return the statement that lets new connections write.
 select format('alter database %I reset default_transaction_read_only', current_database()) as statement
 
 -- name: end_connections
--- Connections from before the change of the database.
+-- End the connections that began before the change of the database.
 select count(pg_terminate_backend(pid)) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid() and usename = current_user

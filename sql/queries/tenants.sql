@@ -20,13 +20,13 @@ select id, name, slug, settings, created_at, suspended_at,
 from created
 
 -- name: list_tenants
--- The tenants after an id, in the order of their ids.
+-- List the tenants after an id, in the order of their ids.
 select id, name, slug, settings, created_at, suspended_at
 from tenants where id > @after and deleted_at is null
 order by id limit @max_rows
 
 -- name: get_tenant
--- A tenant by its id or its slug.
+-- Return a tenant by its id or its slug.
 select id, name, slug, settings, created_at, suspended_at, jwt_version
 from tenants where (id = @tenant_id or slug = @slug) and deleted_at is null
 
@@ -52,7 +52,7 @@ select id, name, slug, settings, created_at, suspended_at,
 from changed
 
 -- name: suspend_tenant
--- Repeating changes nothing, and writes no event.
+-- Suspend or resume a tenant. Repeating changes nothing, and writes no event.
 with locked as (
   select id, suspended_at from tenants where id = @tenant_id and deleted_at is null for no key update
 ), changed as (
@@ -128,13 +128,13 @@ select id, kind, hint, allowed_origins, created_at, expires_at, revoked_at,
 from created
 
 -- name: list_keys
--- The keys of a tenant after an id, revoked and expired ones included.
+-- List the keys of a tenant after an id, revoked and expired ones included.
 select k.id, k.kind, k.hint, k.allowed_origins, k.created_at, k.expires_at, k.revoked_at
 from keys k where k.tenant_id = @tenant_id and k.id > @after
 order by k.id limit @max_rows
 
 -- name: find_key_by_id
--- The kind of a key, and the slug of its tenant.
+-- Return the kind of a key, and the slug of its tenant.
 select k.kind, t.slug from keys k join tenants t on t.id = k.tenant_id
 where k.tenant_id = @tenant_id and k.id = @key_id and t.deleted_at is null
 
@@ -187,7 +187,7 @@ select l.id, l.kind, l.hint, coalesce(w.allowed_origins, l.allowed_origins) as a
 from locked l left join wanted w using (id)
 
 -- name: revoke_key
--- Repeating changes nothing.
+-- Revoke a key. Repeating changes nothing.
 with locked as (
   select tenant_id, id, revoked_at from keys where tenant_id = @tenant_id and id = @key_id for no key update
 ), ended as (

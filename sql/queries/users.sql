@@ -9,7 +9,7 @@
 select pg_advisory_xact_lock(hashtextextended(@tenant_id::text || ' ' || @user_id::text, 6001))
 
 -- name: list_users
--- Newest first.
+-- List users, newest first.
 select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   case when u.banned_until > now() then least(u.banned_until, timestamptz '9999-12-31 23:59:59Z') end as banned_until,
   case when u.banned_until > now() then u.ban_reason end as ban_reason,
@@ -25,7 +25,7 @@ where u.tenant_id = @tenant_id and u.id < coalesce(nullif(@before, ''), '~')
 order by u.id desc limit @max_rows
 
 -- name: find_users
--- Users by ids, unordered.
+-- Return users by their ids, unordered.
 select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   case when u.banned_until > now() then least(u.banned_until, timestamptz '9999-12-31 23:59:59Z') end as banned_until,
   case when u.banned_until > now() then u.ban_reason end as ban_reason,
@@ -40,11 +40,11 @@ cross join lateral (
 where u.tenant_id = @tenant_id and u.id = any(@ids::text[])
 
 -- name: find_user_by_identifier
--- The id of the user with a phone or email.
+-- Return the id of the user with a phone or email.
 select user_id as id from identifiers where tenant_id = @tenant_id and identifier = @identifier and user_id is not null
 
 -- name: find_user_by_external_id
--- The id of the user with an external id.
+-- Return the id of the user with an external id.
 select id from users where tenant_id = @tenant_id and external_id = @external_id
 
 -- name: find_users_by_prefix
@@ -83,7 +83,7 @@ select array(select id from recent where metadata @> @metadata order by id desc 
   (select count(*) from recent) as looked
 
 -- name: find_users_by_metadata
--- Users by a rare value in their metadata, by its index. Newest first.
+-- Find users by a rare value in their metadata, by its index, newest first.
 with matching as materialized (
   select id from users
   where jsonb_set('{}', array[tenant_id], metadata) @> jsonb_set('{}', array[@tenant_id::text], @metadata::jsonb)
@@ -181,7 +181,7 @@ with released as (
 select (select json_agg(event)::text from new_event) as events from changed
 
 -- name: list_live_sessions
--- The live sessions of a changed user, whose cache entries are stale.
+-- List the live sessions of a changed user, whose cache entries are stale.
 select id from sessions where tenant_id = @tenant_id and user_id = @user_id and revoked_at is null and least(expires_at, idle_at) > now()
 
 -- name: ban_user
@@ -246,7 +246,7 @@ select (select count(*) from logins where tenant_id = @tenant_id and (user_id = 
   - (select count(*) from locked) as busy
 
 -- name: lock_user_to_erase
--- Lock the user: it gets no more identifiers or sessions.
+-- Lock the user, so that it gets no more identifiers or sessions.
 select id from users where tenant_id = @tenant_id and id = @user_id for update
 
 -- name: erase_user
@@ -312,7 +312,7 @@ values (@tenant_id, @event_id, 'users.imported', @actor, @tenant_id, @request_id
 returning json_build_array(event_json(e))::text as events
 
 -- name: export_users
--- A page of all users, oldest first.
+-- Return a page of all users, oldest first.
 select u.id, i.phone, i.email, u.external_id, u.created_at, u.last_login_at,
   case when u.banned_until > now() then least(u.banned_until, timestamptz '9999-12-31 23:59:59Z') end as banned_until,
   case when u.banned_until > now() then u.ban_reason end as ban_reason,
@@ -343,12 +343,12 @@ select id, channel, device_name, user_agent, network, created_at, last_used_at, 
 from mine order by id desc limit @max_rows
 
 -- name: export_consents
--- Ended ones included, by application.
+-- Return all stored consents of a user, ended ones included, by application.
 select client_id, scopes, granted_at, revoked_at
 from consents where tenant_id = @tenant_id and user_id = @user_id order by client_id limit @max_rows
 
 -- name: export_grants
--- All stored grants, ended ones included, newest first.
+-- Return all stored grants, ended ones included, newest first.
 with mine as materialized (
   select * from grants where tenant_id = @tenant_id and user_id = @user_id
 )
@@ -356,14 +356,14 @@ select id, client_id, session_id, scopes, created_at, refreshed_at, expires_at, 
 from mine order by id desc limit @max_rows
 
 -- name: export_challenges
--- Newest first.
+-- Return all stored challenges, newest first.
 with mine as materialized (
   select * from challenges where tenant_id = @tenant_id and identifier = any(@identifiers::text[])
 )
 select id, identifier, status, opened_at, expires_at, closed_at from mine order by id desc limit @max_rows
 
 -- name: export_messages
--- Newest first.
+-- Return all stored messages, newest first.
 with mine as materialized (
   select * from messages where tenant_id = @tenant_id and identifier = any(@identifiers::text[])
 )

@@ -9,7 +9,7 @@ select id from tenants where id = @tenant_id and deleted_at is null for no key u
 select count(*) as webhooks from webhooks where tenant_id = @tenant_id and deleted_at is null
 
 -- name: insert_webhook
--- It receives events from the transaction of its own event on.
+-- Insert a webhook. It receives events from the transaction of its own event on.
 with new_event as (
   insert into events as e (tenant_id, id, type, actor, subject, request_id, network, data)
   values (@tenant_id, @event_id, 'webhook.created', @actor, @webhook_id, @request_id, @network, jsonb_build_object('events', @events::text[]))
@@ -24,7 +24,7 @@ select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_r
 from created
 
 -- name: list_webhooks
--- Oldest first.
+-- List a tenant's webhooks, oldest first.
 select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_reason, failing_since,
   case when previous_secret_until > now() then previous_secret_until end as previous_secret_until, created_at
 from webhooks where tenant_id = @tenant_id and deleted_at is null and id > @after order by id limit @max_rows
@@ -36,8 +36,8 @@ select id as webhook_id, url, events, sandbox, is_enabled as enabled, disabled_r
 from webhooks where tenant_id = @tenant_id and id = @webhook_id and deleted_at is null
 
 -- name: update_webhook
--- Null: unchanged. Another URL is another endpoint: failures of the old one do not count. Enabled again, or at another URL,
--- it is due at once. Repeating changes nothing, and writes no event.
+-- Change a webhook; null leaves a field unchanged. Another URL is another endpoint: failures of the old one do not
+-- count. Enabled again, or at another URL, it is due at once. Repeating changes nothing, and writes no event.
 with locked as (
   select * from webhooks where tenant_id = @tenant_id and id = @webhook_id and deleted_at is null for no key update
 ), wanted as (
@@ -77,7 +77,8 @@ select l.id as webhook_id, coalesce(u.url, l.url) as url, coalesce(u.events, l.e
 from locked l left join updated u on u.id = l.id
 
 -- name: delete_webhook
--- Nothing is sent from now on; retention deletes its deliveries, then the row. No row if there is no such webhook.
+-- Delete a webhook. Nothing is sent from now on; retention deletes its deliveries, then the row. No row if there is no
+-- such webhook.
 with deleted as (
   update webhooks
   set deleted_at = now(), is_enabled = false, secret = '', previous_secret = null, previous_secret_until = null, due_at = null
@@ -91,7 +92,7 @@ with deleted as (
 select json_agg(event)::text as events from new_event having count(*) > 0
 
 -- name: rotate_secret
--- The old secret signs too for a while; an even older one ends. No row if there is no such webhook.
+-- Rotate a secret. The old one signs too for a while; an even older one ends. No row if there is no such webhook.
 with rotated as (
   update webhooks
   set secret = @secret, previous_secret = case when @grace_in::int > 0 then secret end,

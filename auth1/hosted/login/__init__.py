@@ -6,5 +6,5 @@ links       log in by a magic link
 profile     add a phone or email that is required, or that the account pages want
 completion  consent, and the way back
 endings     the last pages
-problems    errors in words for people
+problems    error texts for forms
 """
