@@ -88,9 +88,7 @@ EVENT_READER_LAG = Labelled(
 )
 EVENT_STREAMS = Gauge("auth1_event_streams", "Open streams of events.", multiprocess_mode="livesum")
 _DELAYS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 21600, 86400)
-WEBHOOK_ATTEMPTS = Labelled(
-    Counter("auth1_webhook_attempts_total", "Calls of webhooks, by what followed.", ("outcome",))
-)
+WEBHOOK_ATTEMPTS = Labelled(Counter("auth1_webhook_attempts_total", "Calls of webhooks, by outcome.", ("outcome",)))
 WEBHOOK_CALL_DURATION = Histogram(
     "auth1_webhook_call_duration_seconds", "Time of a call of a webhook.", buckets=(*_SECONDS, 15)
 )
@@ -110,12 +108,12 @@ WEBHOOK_BACKLOG = Labelled(
 )
 WEBHOOK_OLDEST_PENDING = Gauge(
     "auth1_webhook_oldest_pending_seconds",
-    "How long the oldest due delivery of a working webhook waits.",
+    "Age of the oldest due delivery of a working webhook.",
     multiprocess_mode="livemax",
 )
 WEBHOOKS_DISABLED = Labelled(Counter("auth1_webhooks_disabled_total", "Webhooks that were disabled.", ("reason",)))
-WEBHOOK_DELIVERIES_CREATED = Counter("auth1_webhook_deliveries_created_total", "Events that a webhook will receive.")
-EVENTS_SEALED = Counter("auth1_events_sealed_total", "Events that a seal fixes.")
+WEBHOOK_DELIVERIES_CREATED = Counter("auth1_webhook_deliveries_created_total", "Deliveries created from events.")
+EVENTS_SEALED = Counter("auth1_events_sealed_total", "Events that were sealed.")
 EVENT_CHAIN_ERRORS = Counter("auth1_event_chain_errors_total", "Chains of seals whose last MAC was wrong.")
 EVENTS = Labelled(Counter("auth1_events_total", "Events recorded.", ("type",)))
 FRAUD_DECISIONS = Labelled(Counter("auth1_fraud_decisions_total", "Fraud decisions.", ("decision", "reason")))

@@ -71,7 +71,7 @@ _BackchannelUri = Annotated[
         examples=["https://app.example.com/backchannel-logout"],
     ),
 ]
-_FirstParty = Annotated[bool, msgspec.Meta(description="It is yours: users see no consent page.")]
+_FirstParty = Annotated[bool, msgspec.Meta(description="It is your own: users see no consent page.")]
 _RequirePkce = Annotated[
     bool, msgspec.Meta(description="Logins must use PKCE. Only an application of kind web may do without.")
 ]

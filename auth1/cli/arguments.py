@@ -139,7 +139,7 @@ def add_hosts(acts: Commands) -> None:
         ("verify", "Verify a host by its TXT record."),
         ("make-canonical", "Move the issuer, the pages and the links of a tenant to a verified host."),
         ("unset-canonical", "Move the issuer, the pages and the links of a tenant back to APP_URL."),
-        ("remove", "Remove a host. It stops at once."),
+        ("remove", "Remove a host. It is no longer served."),
         ("list", "List all hosts of a tenant."),
     ):
         name = "" if act == "list" else "login.example.com "

@@ -187,12 +187,17 @@ class EventType(StrEnum):
     BUDGET_REACHED = (
         "budget.reached",
         "tenant",
-        "its messages or costs of today reached a mark",
+        "its messages or costs of today reached a limit",
         "mark budget messages dollars",
     )
     FRAUD_LIST_ENTRY_ADDED = "fraud.list_entry_added", "entry", "it was added to an allow or block list", "list kind"
     FRAUD_LIST_ENTRY_REMOVED = "fraud.list_entry_removed", "entry", "it was removed from its list", "list kind"
-    FRAUD_FEEDBACK_GIVEN = "fraud.feedback_given", "decision", "the tenant says what it was", "was entry_id"
+    FRAUD_FEEDBACK_GIVEN = (
+        "fraud.feedback_given",
+        "decision",
+        "the tenant reported it as honest or as fraud",
+        "was entry_id",
+    )
     FRAUD_POLICY_UPDATED = "fraud.policy_updated", "tenant or `operator`", "the fraud policy changed", "changed"
     HOOK_UPDATED = "hook.updated", "hook", "a blocking hook was created, changed or deleted", "changed is_set"
     KEY_CREATED = "key.created", "key", "it was created", "kind"

@@ -81,7 +81,7 @@ async def _decide(app: Services, request: Request[Any], tenant: Tenant, hook: Ho
         request.log[hook.name] = answer
         if hook.on_error == "allow":
             return ALLOWED
-        reason = f"The hook {hook.name} did not answer as it should ({answer})"
+        reason = f"The hook {hook.name} returned no valid answer ({answer})"
     # Only the tenant's server learns the reason: publishable keys are public.
     raise HookDenied(reason if tenant.key_kind == "sk" else None)
 

@@ -1,7 +1,7 @@
 """Call hooks: one signed POST within a deadline, a bound of calls at once, and a circuit breaker for each hook.
 
-A hook that does not answer as it should decides nothing: its setting `on_error` does. Meanwhile a request waits on the
-event loop only, and holds no connection to PostgreSQL or Redis.
+If a hook returns no valid answer, its setting `on_error` decides. Meanwhile a request waits on the event loop only, and
+holds no connection to PostgreSQL or Redis.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ _Url = Annotated[
         examples=["https://example.com/hooks/auth1"],
     ),
 ]
-_OnError = Annotated[OnError, msgspec.Meta(description="The decision when the hook does not answer as it should.")]
+_OnError = Annotated[OnError, msgspec.Meta(description="The decision when the hook returns no valid answer.")]
 _Timeout = Annotated[float, msgspec.Meta(ge=0.05, le=1, description="Seconds until the answer must be complete.")]
 _Secret = Annotated[
     str,

@@ -16,7 +16,9 @@ _Host = Annotated[
 ]
 _Canonical = Annotated[
     bool,
-    msgspec.Meta(description="The issuer, pages, links and emails of the tenant use this host. At most one host is."),
+    msgspec.Meta(
+        description="The issuer, pages, links and emails of the tenant use this host. At most one host is canonical."
+    ),
 ]
 
 

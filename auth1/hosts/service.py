@@ -52,7 +52,7 @@ async def set_canonical(app: Services, admin: TenantAdmin, host_id: str, *, cano
 
 
 async def remove_host(app: Services, admin: TenantAdmin, host_id: str) -> None:
-    """Remove a host. It stops at once. Raises NotFound."""
+    """Remove a host. It is no longer served. Raises NotFound."""
     await _publish(app, admin, await store.remove_host(app.postgres, admin.tenant_id, host_id, admin.context))
 
 

@@ -7,9 +7,10 @@
 --           limit and window in ms for each rate limit; for an SMS:
 --           country, parameters (struct "<16d", below), entry of this send, seconds of the sends, seconds of the proof ("")
 -- Returns   {-1} where the wide hash is not loaded; else
---           {acquired 0|1|2 if the number is known: limits and proof, no exposure; now_ms, proof 0 none|1 redeemed|2 used before|3 not redeemed, guessing 0 no|1 yes|2 just ended,
+--           {acquired 0|1|2, now_ms, proof 0 none|1 redeemed|2 used before|3 not redeemed, guessing 0 no|1 yes|2 just ended,
 --           highest load × 1,000,000, limited_by, retry_after_ms, remaining and reset_ms of each limit,
 --           states of the scopes: narrow ones as in KEYS, country, exposure budget; after the send where acquired}
+--           acquired 2: limits and proof are acquired, and no exposure, because only a known number may get the message
 local now = clock(ARGV[1])
 local second = now / 1000
 local limits, hash = tonumber(ARGV[2]), KEYS[#KEYS]
@@ -91,7 +92,7 @@ if has_proof then
 end
 local may_send = acquired
 acquired = may_send and load + weight <= most and wide_load + weight <= most_wide
--- Were the number known, this would be sent: the caller finds out, and settles the message or releases the limits.
+-- The message may be sent if the number is known. The caller finds that out, and settles the message or releases the limits.
 local if_known = may_send and not acquired and known_divisor > 0
   and math.max(block_load / known_divisor, address_load) + weight <= most and weight <= most_wide
 if acquired then
@@ -109,7 +110,8 @@ if proof == 3 and (acquired or if_known) then
   proof = 1
 end
 
-local reply = { acquired and 1 or if_known and 2 or 0, now, proof, guessing, math.min(math.max(load, wide_load), 1000000) * 1000000, limited_by, retry_after }
+local highest = math.min(math.max(load, wide_load), 1000000) * 1000000
+local reply = { acquired and 1 or if_known and 2 or 0, now, proof, guessing, highest, limited_by, retry_after }
 write_limits(KEYS, states, acquired or if_known, reply)
 for i = 1, scopes do
   reply[#reply + 1] = acquired and after[i] or values[sends + i]

@@ -5,9 +5,9 @@
 --           or none; then the wide hash of the tenant
 -- ARGV      now in ms (0: this server's clock), allowance of wrong codes (negative: off), right codes, wrong codes,
 --           then for each settlement: country (""), entry of its message, parameters (struct "<9d": keys of blocks, keys of
---           addresses, kind, messages and dollars removed, price, ratio, price floor, seconds of the sends). Kind 1: all sends of the code are
---           removed, and one is verified. Kind 2: one message and its entry are removed. Kind 3: so is the newest message of
---           the code. Kind 4: a message and its entry are added. Kind 0: messages are removed
+--           addresses, kind, messages and dollars removed, price, ratio, price floor, seconds of the sends)
+--           kind 0: messages are removed. 1: all sends of the code are removed, and one is verified. 2: one message and its
+--           entry are removed. 3: the newest message of the code and its entry are removed. 4: a message and its entry are added
 -- Returns   {-1} where the wide hash is not loaded; else {guessing 0 unchanged|1 began|2 ended, state of wrong codes,
 --           state of the exposure budget, {country, state, …}, {for each settlement: sends from other addresses,
 --           number of sends from its own, states of its blocks}}

@@ -14,7 +14,7 @@ SAMPLE_LINK = "/api/auth/link/a-sample-that-opens-nothing"
 def preview(tenant: TenantOut, params: TextPreviewIn, base_url: str) -> TextPreview:
     """Render a message with a sample code and a sample link. Raises ValidationFailed."""
     if params.purpose == "add" and params.mode != "code":
-        raise ValidationFailed(errors=[FieldError("mode", "Must be code for this purpose.")])
+        raise ValidationFailed(errors=[FieldError("mode", "Must be `code` with the purpose `add`.")])
     branding = tenant.settings.branding(tenant.name, base_url)
     code, expires_in = SAMPLE_CODE[: tenant.settings.otp_length], tenant.settings.otp_expiry_minutes * 60
     if params.channel == "email":
@@ -25,7 +25,7 @@ def preview(tenant: TenantOut, params: TextPreviewIn, base_url: str) -> TextPrev
 def _sms(branding: Branding, params: TextPreviewIn, code: str, expires_in: int) -> TextPreview:
     template, minutes = params.template, placeholders.minutes_left(expires_in)
     if params.mode != "code":
-        raise ValidationFailed(errors=[FieldError("mode", "Must be code for an SMS.")])
+        raise ValidationFailed(errors=[FieldError("mode", "Must be `code` for an SMS.")])
     if isinstance(template, EmailText):
         raise ValidationFailed(errors=[FieldError("template", "Must be a text for an SMS.")])
     if template is None:

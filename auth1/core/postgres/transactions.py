@@ -72,6 +72,6 @@ class ReportLimit:
         except Unavailable:
             if asyncio.get_running_loop().time() - started < time_s:
                 raise
-            raise Unavailable(f"This takes longer than {time_s:.0f} s: ask for less at a time.") from None
+            raise Unavailable(f"The query exceeded its {time_s:.0f} s limit; narrow the time range.") from None
         finally:
             self._places.release()
