@@ -114,7 +114,7 @@ async def page(table: Table, query: EventQuery) -> int:
     found = await lists.list_events(table.services.postgres, TENANT, query)
     if found.rows:
         return len(found.rows) + 1
-    return min(lists.MAX_LOOKED, table.events)
+    return min(lists.MAX_SCANNED, table.events)
 
 
 async def export_some(table: Table, _: EventQuery) -> int:
@@ -134,7 +134,7 @@ async def pages_read(table: Table, name: str, query: EventQuery, looked: int) ->
     """Return the pages of the main statement of a list or export for 1,000 events that it looks at."""
     arguments: dict[str, Any] = dict.fromkeys(("since", "until", "types"))
     arguments |= {"subject": query.subject, "actor": query.actor, "request_id": query.request_id, "user_id": query.user}
-    arguments |= {"tenant_id": TENANT, "before": "evt_~", "tx": "0", "id": "", "max_looked": lists.MAX_LOOKED}
+    arguments |= {"tenant_id": TENANT, "before": "evt_~", "tx": "0", "id": "", "max_scanned": lists.MAX_SCANNED}
     arguments |= {"types": query.types, "max_rows": export.PAGE if name == "export" else query.rows}
     statement = {"export": "export_final_events", "user": "list_events_of_user"}.get(name, "list_events")
     connection = await asyncpg.connect(table.url)

@@ -25,7 +25,7 @@ STREAM_ENDS_S = 10.0  # the time in which a client must read the rest of a strea
 
 
 async def list_events(app: Services, request: Request[TenantAdmin], query: EventQuery) -> EventPage:
-    """List events, newest first. A page may be empty and have a `next_cursor`: it looks at 20,000 events at most."""
+    """List events, newest first. A page may be empty and have a `next_cursor`: it scans 20,000 events at most."""
     rows, cursor = await lists.list_events(app.reads, request.caller.tenant_id, query)
     return EventPage([event_out(row) for row in rows], cursor)
 

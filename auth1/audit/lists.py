@@ -1,4 +1,4 @@
-"""Pages of events. A page looks at `MAX_LOOKED` events at most; then it ends with a cursor, even if it is empty."""
+"""Pages of events. A page scans `MAX_SCANNED` events at most; then it ends with a cursor, even if it is empty."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from auth1.core.postgres import Postgres, Queries
 from auth1.errors import FieldError, ValidationFailed
 from auth1.events.reader import EventRow, Position, position_of
 
-MAX_LOOKED = 20_000
+MAX_SCANNED = 20_000
 _NEWEST = "evt_~"  # above every id
 _LAST_TX = "9223372036854775807"
 
@@ -26,7 +26,7 @@ class _List(NamedTuple):
     actor: str | None
     request_id: str | None
     user_id: str | None
-    max_looked: int
+    max_scanned: int
     max_rows: int
 
 
@@ -40,29 +40,29 @@ class _ListAll(NamedTuple):
     actor: str | None
     request_id: str | None
     user_id: str | None
-    max_looked: int
+    max_scanned: int
     max_rows: int
 
 
-class _Looked(NamedTuple):
+class _Scanned(NamedTuple):
     tenant_id: str
     before: str
     since: datetime | None
     until: datetime | None
-    max_looked: int
+    max_scanned: int
 
 
-class _LookedOfAll(NamedTuple):
+class _ScannedOfAll(NamedTuple):
     before_tx: str
     before: str
     since: datetime | None
     until: datetime | None
-    max_looked: int
+    max_scanned: int
 
 
 class _User(NamedTuple):
     user_id: str
-    max_looked: int
+    max_scanned: int
 
 
 class _Count(NamedTuple):
@@ -82,22 +82,22 @@ class _Export(NamedTuple):
     tx: str
     id: str
     tenant_id: str | None
-    max_looked: int
+    max_scanned: int
     max_rows: int
 
 
 class _NextPosition(NamedTuple):
     tx: str
     id: str
-    max_looked: int
+    max_scanned: int
 
 
 _LIST = _QUERIES.statement("list_events", _List, EventRow)
-_LOOKED = _QUERIES.statement("last_looked_at", _Looked, _Id)
+_LAST_SCANNED = _QUERIES.statement("last_scanned", _Scanned, _Id)
 _COUNT_OF_USER = _QUERIES.statement("count_events_of_user", _User, _Count)
 _LIST_OF_USER = _QUERIES.statement("list_events_of_user", _List, EventRow)
 _LIST_ALL = _QUERIES.statement("list_all_events", _ListAll, EventRow)
-_LOOKED_OF_ALL = _QUERIES.statement("last_looked_at_of_all", _LookedOfAll, Position)
+_LAST_SCANNED_OF_ALL = _QUERIES.statement("last_scanned_of_all", _ScannedOfAll, Position)
 _POSITION = _QUERIES.statement("position_of_event", _Event, Position)
 _POSITION_OF_ALL = _QUERIES.statement("position_of_event_of_all", _Id, Position)
 _EXPORT = _QUERIES.statement("export_final_events", _Export, EventRow)
@@ -117,15 +117,17 @@ async def list_events(postgres: Postgres, tenant_id: str, query: EventQuery) -> 
     """Return a page of a tenant's events, newest first. Raises ValidationFailed, Unavailable."""
     before = query.cursor or _NEWEST
     if query.user is not None:
-        [count] = await postgres.report(_COUNT_OF_USER, _User(query.user, MAX_LOOKED))
-        if count.events < MAX_LOOKED:
-            rows = await postgres.report(_LIST_OF_USER, _List(tenant_id, before, *query.values, MAX_LOOKED, query.rows))
+        [count] = await postgres.report(_COUNT_OF_USER, _User(query.user, MAX_SCANNED))
+        if count.events < MAX_SCANNED:
+            rows = await postgres.report(
+                _LIST_OF_USER, _List(tenant_id, before, *query.values, MAX_SCANNED, query.rows)
+            )
             return Page(*query.split(rows, lambda row: row.id))
-    rows = await postgres.report(_LIST, _List(tenant_id, before, *query.values, MAX_LOOKED, query.rows), in_order=True)
+    rows = await postgres.report(_LIST, _List(tenant_id, before, *query.values, MAX_SCANNED, query.rows), in_order=True)
     shown, cursor = query.split(rows, lambda row: row.id)
     if cursor is None:
         last = await postgres.report(
-            _LOOKED, _Looked(tenant_id, before, query.since, query.until, MAX_LOOKED), in_order=True
+            _LAST_SCANNED, _Scanned(tenant_id, before, query.since, query.until, MAX_SCANNED), in_order=True
         )
         cursor = last[0].id if last else None
     return Page(shown, cursor)
@@ -135,12 +137,12 @@ async def list_all_events(postgres: Postgres, query: EventQuery) -> Page:
     """Return a page of the events of all tenants, newest first. Raises ValidationFailed, Unavailable."""
     before_tx, before = _read_cursor(query.cursor)
     rows = await postgres.report(
-        _LIST_ALL, _ListAll(before_tx, before, *query.values, MAX_LOOKED, query.rows), in_order=True
+        _LIST_ALL, _ListAll(before_tx, before, *query.values, MAX_SCANNED, query.rows), in_order=True
     )
     shown, cursor = query.split(rows, lambda row: f"{row.tx}.{row.id}")
     if cursor is None:
-        looked = _LookedOfAll(before_tx, before, query.since, query.until, MAX_LOOKED)
-        last = await postgres.report(_LOOKED_OF_ALL, looked, in_order=True)
+        scanned = _ScannedOfAll(before_tx, before, query.since, query.until, MAX_SCANNED)
+        last = await postgres.report(_LAST_SCANNED_OF_ALL, scanned, in_order=True)
         cursor = f"{last[0].tx}.{last[0].id}" if last else None
     return Page(shown, cursor)
 
@@ -166,8 +168,8 @@ async def export_page(
 ) -> tuple[list[EventRow], Position | None]:
     """Return the next final events, oldest first, and the position to continue at; None at the end."""
     tx, event_id = str(after.tx), after.id
-    rows = await postgres.report(_EXPORT, _Export(tx, event_id, tenant_id, MAX_LOOKED, max_rows), in_order=True)
+    rows = await postgres.report(_EXPORT, _Export(tx, event_id, tenant_id, MAX_SCANNED, max_rows), in_order=True)
     if len(rows) == max_rows:
         return rows, position_of(rows[-1].tx, rows[-1].id)
-    last = await postgres.report(_NEXT_POSITION, _NextPosition(tx, event_id, MAX_LOOKED), in_order=True)
+    last = await postgres.report(_NEXT_POSITION, _NextPosition(tx, event_id, MAX_SCANNED), in_order=True)
     return rows, last[0] if last else None

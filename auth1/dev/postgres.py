@@ -83,7 +83,7 @@ class PostgresServer(LocalServer):
             self._find_root_mode(lock)
         if not self._data.exists():
             self._initialise(lock)
-        self._give(self._data)
+        self._chown(self._data)
         self._remove_stale_pid_file()
         settings = {"listen_addresses": HOST, "port": str(port), **BASE_SETTINGS, **self._settings}
         options = [f"--{name}={value}" for name, value in settings.items()]
@@ -119,7 +119,7 @@ class PostgresServer(LocalServer):
         if fresh.exists():  # left by an initdb that was killed
             shutil.rmtree(fresh)
         fresh.mkdir(mode=0o700)
-        self._give(fresh)
+        self._chown(fresh)
         options = ["-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
         if not self._durable:
             options.append("--no-sync")
@@ -161,11 +161,11 @@ class PostgresServer(LocalServer):
             shutil.copytree(prefix, copy, ignore=shutil.ignore_patterns("include", "*.a"))
             if libraries.is_dir():
                 shutil.copytree(libraries, self._copy / libraries.name)
-            self._give(self._copy)
+            self._chown(self._copy)
             yield copy / self._programs.name
             shutil.rmtree(self._copy)
 
-    def _give(self, directory: Path) -> None:
+    def _chown(self, directory: Path) -> None:
         """Make the user of the server the owner of a directory that we created, and of its contents."""
         uid = {"namespace": 0, "nobody": UNPRIVILEGED_UID}.get(self._identity)
         if uid is None or directory.stat().st_uid == uid:

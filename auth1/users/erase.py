@@ -19,7 +19,7 @@ from auth1.users.store import lock_account
 _QUERIES = Queries("users")
 TRIES = 8
 PAUSE_S = 0.05
-Doubt = Callable[[list[str]], Awaitable[None]]
+OnUncertainCommit = Callable[[list[str]], Awaitable[None]]
 
 
 class IdentifierRow(NamedTuple):
@@ -88,7 +88,7 @@ async def erase_user(
     tenant_id: str,
     user_id: str,
     context: EventContext,
-    on_uncertain_commit: Doubt,
+    on_uncertain_commit: OnUncertainCommit,
     *,
     keep_budgets: bool = False,
 ) -> Erased | None:
@@ -110,7 +110,7 @@ async def _erase(
     tenant_id: str,
     user_id: str,
     context: EventContext,
-    on_uncertain_commit: Doubt,
+    on_uncertain_commit: OnUncertainCommit,
     keep_budgets: bool,
 ) -> Erased | None:
     erased: Erased | None = None

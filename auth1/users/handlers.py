@@ -44,5 +44,5 @@ async def unban_user(app: Services, request: Request[TenantAdmin]) -> UserOut:
 
 
 async def export_user(app: Services, request: Request[TenantAdmin]) -> UserExport:
-    """Return all data of one person."""
+    """Return all data of a user."""
     return await service.export_user(app, request.caller, request.parameters["user_id"])

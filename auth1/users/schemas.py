@@ -163,7 +163,7 @@ class ExportedGrant(Out):
 
 
 class UserExport(Out):
-    """All data of one person (GDPR, articles 15 and 20): the newest 1000 of each kind.
+    """All data of one user (GDPR, articles 15 and 20): the newest 1000 of each kind.
 
     `complete` is false if there are more.
     """

@@ -1,4 +1,4 @@
--- Lists and exports of events. They only read, and may run on a replica. No page looks at more than a bounded number of
+-- Lists and exports of events. They only read, and may run on a replica. No page scans more than a bounded number of
 -- events, however few of them its filters match.
 
 -- name: list_events
@@ -9,32 +9,32 @@ from (
   where tenant_id = @tenant_id and id < @before
     and id >= coalesce(id_floor('evt', @since::timestamptz - interval '15 minutes'), '')
     and id < coalesce(id_floor('evt', @until::timestamptz + interval '15 minutes'), 'evt_~')
-  order by id desc limit @max_looked
-) as looked
+  order by id desc limit @max_scanned
+) as scanned
 where (@types::text[] is null or type = any(@types)) and (@subject::text is null or subject = @subject)
   and (@actor::text is null or actor = @actor) and (@request_id::text is null or request_id = @request_id)
   and (@user_id::text is null or coalesce(data ->> 'user_id', subject) = @user_id)
   and (@since::timestamptz is null or created_at >= @since) and (@until::timestamptz is null or created_at < @until)
 order by id desc limit @max_rows
 
--- name: last_looked_at
--- The last event that a page looked at, if it looked at as many as it may.
+-- name: last_scanned
+-- The last event that a page scanned, if it scanned as many as it may.
 select id from events
 where tenant_id = @tenant_id and id < @before
   and id >= coalesce(id_floor('evt', @since::timestamptz - interval '15 minutes'), '')
   and id < coalesce(id_floor('evt', @until::timestamptz + interval '15 minutes'), 'evt_~')
-order by id desc offset @max_looked::int - 1 limit 1
+order by id desc offset @max_scanned::int - 1 limit 1
 
 -- name: count_events_of_user
 -- Count the events of a user up to a bound, to know whether all of them may be read.
 select count(*) as events from (
-  select 1 from events where coalesce(data ->> 'user_id', subject) = @user_id limit @max_looked
+  select 1 from events where coalesce(data ->> 'user_id', subject) = @user_id limit @max_scanned
 ) as found
 
 -- name: list_events_of_user
 -- List the events that are about a user, newest first.
 with mine as materialized (
-  select * from events where coalesce(data ->> 'user_id', subject) = @user_id limit @max_looked
+  select * from events where coalesce(data ->> 'user_id', subject) = @user_id limit @max_scanned
 )
 select tenant_id, id, type, actor, subject, request_id, network, data::text as data, created_at, tx::text as tx
 from mine
@@ -52,21 +52,21 @@ from (
   where tx <= @before_tx::text::xid8 and (tx, id) < (@before_tx::text::xid8, @before::text)
     and id >= coalesce(id_floor('evt', @since::timestamptz - interval '15 minutes'), '')
     and id < coalesce(id_floor('evt', @until::timestamptz + interval '15 minutes'), 'evt_~')
-  order by tx desc, id desc limit @max_looked
-) as looked
+  order by tx desc, id desc limit @max_scanned
+) as scanned
 where (@types::text[] is null or type = any(@types)) and (@subject::text is null or subject = @subject)
   and (@actor::text is null or actor = @actor) and (@request_id::text is null or request_id = @request_id)
   and (@user_id::text is null or coalesce(data ->> 'user_id', subject) = @user_id)
   and (@since::timestamptz is null or created_at >= @since) and (@until::timestamptz is null or created_at < @until)
-order by looked.tx desc, looked.id desc limit @max_rows
+order by scanned.tx desc, scanned.id desc limit @max_rows
 
--- name: last_looked_at_of_all
--- Return the last event that a page of all tenants looked at, if it looked at as many as it may.
+-- name: last_scanned_of_all
+-- Return the last event that a page of all tenants scanned, if it scanned as many as it may.
 select tx::text::bigint as tx, id from events
 where tx <= @before_tx::text::xid8 and (tx, id) < (@before_tx::text::xid8, @before::text)
   and id >= coalesce(id_floor('evt', @since::timestamptz - interval '15 minutes'), '')
   and id < coalesce(id_floor('evt', @until::timestamptz + interval '15 minutes'), 'evt_~')
-order by events.tx desc, events.id desc offset @max_looked::int - 1 limit 1
+order by events.tx desc, events.id desc offset @max_scanned::int - 1 limit 1
 
 -- name: position_of_event
 -- Return the position of an event in the order of exports.
@@ -84,14 +84,14 @@ from (
   select * from events
   where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
     and tx < (select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + tx_offset)::text::xid8 from event_clock)
-  order by tx, id limit @max_looked
-) as looked
+  order by tx, id limit @max_scanned
+) as scanned
 where @tenant_id::text is null or tenant_id = @tenant_id
-order by looked.tx, looked.id limit @max_rows
+order by scanned.tx, scanned.id limit @max_rows
 
 -- name: next_export_position
--- The last event that a page of an export looked at, if it looked at as many as it may.
+-- The last event that a page of an export scanned, if it scanned as many as it may.
 select tx::text::bigint as tx, id from events
 where tx >= @tx::text::xid8 and (tx, id) > (@tx::text::xid8, @id::text)
   and tx < (select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + tx_offset)::text::xid8 from event_clock)
-order by events.tx, events.id offset @max_looked::int - 1 limit 1
+order by events.tx, events.id offset @max_scanned::int - 1 limit 1

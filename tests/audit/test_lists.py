@@ -114,7 +114,7 @@ async def test_invalid_filter_is_rejected(reader: Reader, query: dict[str, str])
 
 
 async def test_page_looks_at_a_bounded_number_of_events(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "MAX_LOOKED", 4)
+    monkeypatch.setattr(lists, "MAX_SCANNED", 4)
     [wanted] = await reader.log.add(reader.id, type="user.banned")
     await reader.log.add(reader.id, 9)
 
@@ -127,7 +127,7 @@ async def test_page_looks_at_a_bounded_number_of_events(reader: Reader, monkeypa
 
 
 async def test_operator_lists_events_of_all_tenants(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "MAX_LOOKED", 4)
+    monkeypatch.setattr(lists, "MAX_SCANNED", 4)
     mine = await reader.log.add(reader.id, 3)
     sandbox = await reader.log.add(f"{reader.id}:test", 3, type="user.banned")
 
@@ -150,7 +150,7 @@ async def test_operator_lists_events_of_all_tenants(reader: Reader, monkeypatch:
 
 async def test_export_is_oldest_first_and_resumes(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE", 3)
-    monkeypatch.setattr(lists, "MAX_LOOKED", 4)
+    monkeypatch.setattr(lists, "MAX_SCANNED", 4)
     await reader.log.add("tn_other", 6)
     ids = await reader.log.add(reader.id, 8)
 

@@ -15,7 +15,7 @@ from auth1.tenants.settings import TenantAdmin
 INTERVAL_S = 60.0
 LINE = "audit.head"
 PAGE = 1000
-MAX_UNSEALED = 20_000  # events of all tenants that are looked at
+MAX_UNSEALED = 20_000  # events of all tenants that are counted
 
 
 class ChainHead(Out):

@@ -22,7 +22,7 @@ from auth1.core.telemetry.log import Log
 
 REPORT_EVERY_S = 60.0
 RETRY_S = 0.25
-ASK_S = 1.0
+LOCATE_S = 1.0
 
 
 class Locator(Protocol):
@@ -182,7 +182,7 @@ class Server(Redis):
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
                 await self._open(connection, where)
-                await self._greet(connection)
+                await self._handshake(connection)
         except (OSError, TimeoutError, RedisUnavailable) as error:
             connection.close()
             self._locator.reject()
@@ -221,20 +221,20 @@ class Server(Redis):
             labels["server"] = str(self.endpoint)
         return labels
 
-    async def _greet(self, connection: Connection) -> None:
+    async def _handshake(self, connection: Connection) -> None:
         where = self._address
-        greetings: list[tuple[str | int, ...]] = [("CLIENT", "SETNAME", self._name)]
+        commands: list[tuple[str | int, ...]] = [("CLIENT", "SETNAME", self._name)]
         if where.database:
-            greetings.insert(0, ("SELECT", where.database))
+            commands.insert(0, ("SELECT", where.database))
         if where.password:
             user = (where.username,) if where.username else ()
-            greetings.insert(0, ("AUTH", *user, where.password))
+            commands.insert(0, ("AUTH", *user, where.password))
         if where.kind == "sentinel":
-            greetings.append(("ROLE",))
+            commands.append(("ROLE",))
         if self._channel:
-            greetings.append(("SUBSCRIBE", self._channel))
-        replies = await asyncio.gather(*(connection.call(*words) for words in greetings))
-        for words, reply in zip(greetings, replies, strict=True):
+            commands.append(("SUBSCRIBE", self._channel))
+        replies = await asyncio.gather(*(connection.call(*words) for words in commands))
+        for words, reply in zip(commands, replies, strict=True):
             if words == ("ROLE",):  # a user without the permission relies on READONLY
                 if isinstance(reply, list) and reply[0] != b"master":
                     raise RedisUnavailable("Sentinel named a replica as the primary")
@@ -263,7 +263,7 @@ class Server(Redis):
                 continue
             # Not wait_for: in Python 3.11 it can lose the cancellation of this task.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ASK_S):
+                async with asyncio.timeout(LOCATE_S):
                     await self._lost.wait()
             await self._check()
 

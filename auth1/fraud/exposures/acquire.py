@@ -257,7 +257,7 @@ class Exposures:
         is_acquired = decision.is_sent and limits.limited_by is None
         if is_acquired:
             self._local.commit(message, decision)
-            self.settlements.owe(Settlement(message, policy, "sent", now))
+            self.settlements.defer(Settlement(message, policy, "sent", now))
         proof = "none" if message.proof is None else "used" if not decision.has_proof else "kept"
         return self._acquired(
             policy,

@@ -106,7 +106,7 @@ class Settlements:
         self._ratio = ratio
         self._groups: dict[tuple[str, float], _Group] = {}  # by tenant and time
         self._pending = 0
-        self._owed: deque[Settlement] = deque(maxlen=MAX_PENDING)  # settled in the local copy, not yet in Redis
+        self._deferred: deque[Settlement] = deque(maxlen=MAX_PENDING)  # settled in the local copy, not yet in Redis
         self.guessing_changes: deque[GuessingChange] = deque(maxlen=1000)  # read and emptied by the log of events
 
     def verified_later(
@@ -143,9 +143,9 @@ class Settlements:
         """Count a wrong code of a tenant."""
         self._group(policy, tenant_id, now).wrong += 1
 
-    def owe(self, settlement: Settlement) -> None:
+    def defer(self, settlement: Settlement) -> None:
         """Settle in Redis later what is settled in the local copy already."""
-        self._owed.append(settlement._replace(client_limit=None, is_local=True))
+        self._deferred.append(settlement._replace(client_limit=None, is_local=True))
 
     def _add(
         self, policy: FraudPolicy, message: Message, kind: Kind, now: float, client_limit: RateLimit | None = None
@@ -174,22 +174,22 @@ class Settlements:
 
     async def flush(self) -> None:
         """Settle everything that was collected. The first call goes alone, so that one fails when Redis is down."""
-        owed, self._owed = self._owed, deque(maxlen=MAX_PENDING)
-        for settlement in owed:
+        deferred, self._deferred = self._deferred, deque(maxlen=MAX_PENDING)
+        for settlement in deferred:
             group = self._group(settlement.policy, settlement.message.tenant_id, settlement.now)
             group.settlements.append(settlement)
         groups, self._groups, self._pending = self._groups, {}, 0
         calls = list(groups.items())
         if not calls:
             return
-        if await self._settle_or_owe(*calls[0]):
+        if await self._settle_or_defer(*calls[0]):
             if len(calls) > 1:
-                await asyncio.gather(*(self._settle_or_owe(*call) for call in calls[1:]))
+                await asyncio.gather(*(self._settle_or_defer(*call) for call in calls[1:]))
         else:
             for (tenant_id, now), group in calls[1:]:
                 self._settle_locally(tenant_id, now, group, group.settlements)
 
-    async def _settle_or_owe(self, place: tuple[str, float], group: _Group) -> bool:
+    async def _settle_or_defer(self, place: tuple[str, float], group: _Group) -> bool:
         """Settle a group in Redis, or else in the local copy. Returns whether Redis is available."""
         settlements, done = group.settlements, 0
         try:
@@ -203,12 +203,12 @@ class Settlements:
         return True
 
     def _settle_locally(self, tenant_id: str, now: float, group: _Group, settlements: Sequence[Settlement]) -> None:
-        """Settle in the local copy what is not there yet, and owe it to Redis."""
+        """Settle in the local copy what is not there yet, and defer it to Redis."""
         now = now or time.time()
         if group.right or group.wrong:
             self._local.count_codes(tenant_id, group.right, group.wrong, now)
         for one in settlements:
-            self.owe(one)
+            self.defer(one)
             if not one.is_local:
                 if one.client_limit is not None:
                     self._release(one.client_limit, 1)

@@ -73,13 +73,13 @@ class SnsClient:
 def load(region: str) -> Any:
     """Return a session with all service data loaded. Blocks for 0.2 s, so call it in a thread. Raises SendError."""
 
-    async def rehearse() -> None:
+    async def load_service_data() -> None:
         async with session.client("sns", config=_config(signature_version=UNSIGNED)):
             """The session keeps the loaded data."""
 
     with _failing_as_send_error():
         session = aioboto3.Session(region_name=region)
-        asyncio.run(rehearse())
+        asyncio.run(load_service_data())
     return session
 
 
