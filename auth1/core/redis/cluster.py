@@ -237,7 +237,7 @@ class Cluster(Redis):
     async def _refresh(self) -> bool:
         """Read the topology. Return whether a server has answered."""
         self._stale.clear()
-        for server in self._retired:  # replies that they owed have come by now
+        for server in self._retired:  # their pending replies have arrived by now
             await server.stop()
         self._retired = []
         try:
