@@ -38,7 +38,7 @@ def launch(
     """Start a program in a separate session, which Ctrl-C does not reach. It ends when this process ends.
 
     `keep_open`: descriptors that the program and all its children inherit. `death_signal`: the signal that it gets when
-    this process ends. `identity`: `ourselves`, `namespace` or `nobody`, as in launch.py.
+    this process ends. `identity`: the user of the program, by a name of launch.py.
     """
     parts = [sys.executable, "-I", "-S", LAUNCH, os.getpid(), int(death_signal), identity, *command]
     # libpq and initdb read PGPORT, PGDATA and other variables.

@@ -1,9 +1,10 @@
-"""Tell applications on their own address that a session ended (Back-Channel Logout 1.0).
+"""Notify applications that a session ended, by a call of their own URL (Back-Channel Logout 1.0).
 
 The statement that ends a session queues a message for each application that has a grant of it. A message is delivered
-at least once, with three attempts; then an event says that it was given up.
+at least once, with three attempts; after the last failure an event is recorded.
 
-Calls of one application or tenant leave the others room: a slow receiver has at most two calls at once in a worker.
+Calls to one application or tenant cannot delay those to others: a slow receiver has at most two calls at once in a
+worker.
 """
 
 import asyncio
@@ -108,7 +109,7 @@ class LogoutSender:
                     calls[asyncio.create_task(self._deliver(app, message))] = message
                 if not calls:
                     return
-                # A call that ends makes room; and others become due while slow ones last.
+                # After a call has ended, another one may begin; and more become due while slow ones last.
                 done, _ = await asyncio.wait(calls, timeout=INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     del calls[task]

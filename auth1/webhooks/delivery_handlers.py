@@ -27,7 +27,7 @@ from auth1.webhooks.statements import DeliveryKey
 
 
 async def list_deliveries(app: Services, request: Request[TenantAdmin], query: DeliveryQuery) -> DeliveryPage:
-    """List deliveries, newest event first. A page may be empty and have a `next_cursor`: it looks at 20,000 at most."""
+    """List deliveries, newest event first. A page may be empty and have a `next_cursor`: it scans 20,000 at most."""
     key = webhook_key(request)
     await store.find_webhook(app.postgres, key)
     return DeliveryPage(*await delivery_store.list_deliveries(app.postgres, key, query))

@@ -11,7 +11,7 @@ from auth1.webhooks.schemas import TEST, DeliveryCall, DeliveryOut, DeliveryQuer
 from auth1.webhooks.statements import DeliveryKey
 from auth1.webhooks.store import WebhookKey
 
-MAX_LOOKED = 20_000  # deliveries that a page looks at
+MAX_SCANNED = 20_000  # deliveries that a page scans
 MAX_CALLS = 50  # shown of a delivery
 MAX_SAME_MILLISECOND = 5000
 STEP = 500  # deliveries of a statement
@@ -41,13 +41,13 @@ async def list_deliveries(
     """Return a page of deliveries, newest event first, and the cursor of the next page. Raises Unavailable."""
     before = query.cursor or _NEWEST
     wanted = statements.ListDeliveries(
-        *key, before, query.state, query.type, query.since, query.until, MAX_LOOKED, query.rows
+        *key, before, query.state, query.type, query.since, query.until, MAX_SCANNED, query.rows
     )
     rows = await postgres.report(statements.LIST, wanted, in_order=True)
     shown, cursor = query.split(rows, lambda row: row.event_id)
     if cursor is None:
-        looked = statements.Looked(*key, before, query.since, query.until, MAX_LOOKED)
-        last = await postgres.report(statements.LOOKED, looked, in_order=True)
+        scanned = statements.LastScanned(*key, before, query.since, query.until, MAX_SCANNED)
+        last = await postgres.report(statements.LAST_SCANNED, scanned, in_order=True)
         cursor = last[0].event_id if last else None
     return [row.out(key.webhook_id) for row in shown], cursor
 

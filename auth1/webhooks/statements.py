@@ -22,19 +22,19 @@ class ListDeliveries(NamedTuple):
     type: str | None
     since: datetime | None
     until: datetime | None
-    max_looked: int
+    max_scanned: int
     max_rows: int
 
 
-class Looked(NamedTuple):
-    """The range that a page looks at."""
+class LastScanned(NamedTuple):
+    """The range that a page scans."""
 
     tenant_id: str
     webhook_id: str
     before: str
     since: datetime | None
     until: datetime | None
-    max_looked: int
+    max_scanned: int
 
 
 class DeliveryKey(NamedTuple):
@@ -158,7 +158,7 @@ class NewTest(NamedTuple):
 
 
 LIST = _QUERIES.statement("list_deliveries", ListDeliveries, DeliveryRow)
-LOOKED = _QUERIES.statement("last_delivery_looked_at", Looked, EventId)
+LAST_SCANNED = _QUERIES.statement("last_scanned_delivery", LastScanned, EventId)
 CANDIDATES = _QUERIES.statement("list_candidates", Candidates, EventId)
 FIND = _QUERIES.statement("find_delivery", DeliveryKey, DeliveryRow)
 CONTENT = _QUERIES.statement("find_content", DeliveryKey, Content)

@@ -1,4 +1,4 @@
--- Deliveries of a webhook. Those of an event sort by the event's id, which contains its time. No list looks at more than a
+-- Deliveries of a webhook. Those of an event sort by the event's id, which contains its time. No list scans more than a
 -- bounded number of rows.
 
 -- name: list_deliveries
@@ -11,8 +11,8 @@ from (
     select * from deliveries
     where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id < @before
       and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
-    order by event_id desc limit @max_looked
-  ) as looked
+    order by event_id desc limit @max_scanned
+  ) as scanned
   where (@state::text is null or state = @state) and (@type::text is null or type = @type)
   order by event_id desc limit @max_rows
 ) as d
@@ -24,12 +24,12 @@ left join lateral (
 ) as a on true
 order by d.event_id desc
 
--- name: last_delivery_looked_at
--- The last delivery that a page looked at, if it looked at as many as it may.
+-- name: last_scanned_delivery
+-- The last delivery that a page scanned, if it scanned as many as it may.
 select event_id from deliveries
 where tenant_id = @tenant_id and webhook_id = @webhook_id and event_id < @before
   and event_id >= coalesce(id_floor('evt', @since::timestamptz), '') and event_id < coalesce(id_floor('evt', @until::timestamptz), 'evt_~')
-order by event_id desc offset @max_looked::int - 1 limit 1
+order by event_id desc offset @max_scanned::int - 1 limit 1
 
 -- name: list_candidates
 -- Deliveries of events of one millisecond: the id of a delivery is a digest of the event's.

@@ -1,7 +1,7 @@
 -- Back-channel logouts on their way to applications.
 
 -- name: claim_logouts
--- Lease what is due: of each application and tenant as many as its limit leaves room for, and of all tenants in turn.
+-- Lease what is due, within the limits of each application and tenant, and of all tenants in turn.
 -- Without tenant, application or address there is nothing to deliver. The applications with messages are found one by one in
 -- the index, so a long queue of one does not delay the others.
 with recursive receivers as (
@@ -42,7 +42,7 @@ update logout_messages set due_at = now() + @delay_s::int * interval '1 s'
 where tenant_id = @tenant_id and session_id = @session_id and client_id = @client_id
 
 -- name: finish_logout
--- Delete a logout that was delivered or cannot be, or record that it was given up.
+-- Delete a logout that was delivered or cannot be, or record its last failure.
 with finished as (
   delete from logout_messages where tenant_id = @tenant_id and session_id = @session_id and client_id = @client_id
   returning tenant_id, session_id, client_id, user_id

@@ -45,7 +45,7 @@ async def test_service_survives_workers_killed_in_quick_succession(module_launch
 
         await until(lambda: answers(server, "/health/ready", 200), explain=server.text)
         await until(lambda: len(server.workers) == 2, explain=server.text)
-        died = server.lines("worker died")
+        died = server.lines("worker exited")
         assert len(died) >= DEATHS
         assert {line["signal"] for line in died} == {"SIGKILL"}
         server.process.terminate()
@@ -99,7 +99,7 @@ def test_delay_doubles_up_to_its_maximum() -> None:
     worker = Worker(0)
     delays = []
     for deaths in range(1, 12):
-        worker.quick_deaths = deaths
+        worker.quick_exits = deaths
         delays.append(worker.delay_s())
 
     assert delays[:4] == [0.0, FIRST_DELAY_S, 2 * FIRST_DELAY_S, 4 * FIRST_DELAY_S]
@@ -124,4 +124,4 @@ async def test_supervisor_gives_up_when_no_worker_can_start() -> None:
     output, _ = await process.communicate()
 
     assert process.returncode == 3
-    assert output.count(b"worker died") == MAX_FAILED_STARTS
+    assert output.count(b"worker exited") == MAX_FAILED_STARTS

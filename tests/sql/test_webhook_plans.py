@@ -47,7 +47,7 @@ EXPECTED: dict[tuple[str, str], tuple[set[str], int]] = {
 }
 VALUES: Mapping[str, Any] = {
     "tenant_id": TENANT, "webhook_id": WEBHOOK, "event_id": EVENT, "before": "evt_~", "since": None, "until": None,
-    "state": "failed", "type": None, "max_looked": 100, "max_rows": 20, "prefix": EVENT, "after": "", "id": "",
+    "state": "failed", "type": None, "max_scanned": 100, "max_rows": 20, "prefix": EVENT, "after": "", "id": "",
     "tx": "1", "interval_ms": 50, "url": "https://example.com/2", "events": None, "enabled": None,
     "secret": b"", "grace_in": 60, "actor": "key", "request_id": None, "network": None,
 }  # fmt: skip

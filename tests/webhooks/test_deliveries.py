@@ -77,9 +77,9 @@ async def test_list_is_filtered_by_state_type_and_time(owner: Owner) -> None:
     assert until
 
 
-async def test_page_looks_at_a_bounded_number_of_deliveries(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_page_scans_a_bounded_number_of_deliveries(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     webhook, ids = await delivered_webhook(owner)
-    monkeypatch.setattr(delivery_store, "MAX_LOOKED", 2)
+    monkeypatch.setattr(delivery_store, "MAX_SCANNED", 2)
 
     first = (await owner.call("GET", f"/{webhook['webhook_id']}/deliveries?type=user.created")).json()
 

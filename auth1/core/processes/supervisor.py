@@ -32,13 +32,13 @@ class Worker:
         self.process: BaseProcess | None = None
         self.started_at = 0.0
         self.start_at = 0.0
-        self.quick_deaths = 0
+        self.quick_exits = 0
 
     def delay_s(self) -> float:
-        """Return how long to wait before the next start: 0 after the first death, then doubling."""
-        if self.quick_deaths <= 1:
+        """Return how long to wait before the next start: 0 after the first exit, then doubling."""
+        if self.quick_exits <= 1:
             return 0.0
-        return float(min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** (self.quick_deaths - 2)))
+        return float(min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** (self.quick_exits - 2)))
 
 
 class Supervisor:
@@ -110,20 +110,20 @@ class Supervisor:
         lived_s = monotonic() - worker.started_at
         if process.exitcode is None:
             if lived_s >= STABLE_S:
-                worker.quick_deaths = self._failed_starts = 0
+                worker.quick_exits = self._failed_starts = 0
             return
         code = process.exitcode
         process.close()
         worker.process = None
         if self._stopping:
             return
-        worker.quick_deaths = worker.quick_deaths + 1 if lived_s < STABLE_S else 1
+        worker.quick_exits = worker.quick_exits + 1 if lived_s < STABLE_S else 1
         if code >= 0 and lived_s < STABLE_S:  # a signal from outside says nothing about whether it can start
             self._failed_starts += 1
         delay_s = worker.delay_s()
         worker.start_at = monotonic() + delay_s
         cause = {"exit_code": code} if code >= 0 else {"signal": signal.Signals(-code).name}
-        self._log.error("worker died", worker=worker.index + 1, restart_in_s=delay_s, **cause)
+        self._log.error("worker exited", worker=worker.index + 1, restart_in_s=delay_s, **cause)
 
     def _stop_all(self) -> None:
         """Stop all workers: SIGTERM, after a second SIGUSR1, and SIGKILL when the time is over."""

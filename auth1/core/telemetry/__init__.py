@@ -1,4 +1,4 @@
-"""What a worker reports: log lines and traces.
+"""Reports of a worker: log lines and traces.
 
 log             lines on stdout as JSON or text, never blocking a request
 log_text        lines for people, in colour on a terminal

@@ -1,10 +1,10 @@
-"""Authorization requests: from the parameters that a browser brings to the response to the application.
+"""Authorization requests: from the parameters of a browser to the response to the application.
 
 authorize           begin a login for an application
 request_parameters  read the parameters of a request
 requests            the parameters, as stored
 logins              the statement that begins a login
-consents            whether a user must allow an application to use scopes
+consents            find and store the consents of users to applications
 codes               the response to a request
-responses           send a browser on, or to the application
+responses           redirect a browser to a page, or to the application
 """

@@ -21,14 +21,14 @@ class CallSlots:
         self._used: Counter[str] = Counter()
 
     def acquire(self, tenant_id: str, wanted: int) -> int:
-        """Take up to `wanted` shared slots for a tenant; return how many."""
+        """Acquire up to `wanted` shared slots for a tenant; return how many."""
         free = min(MAX_SHARED - self._used.total(), MAX_SHARED_OF_TENANT - self._used[tenant_id])
         taken = max(0, min(wanted, free))
         self._used[tenant_id] += taken
         return taken
 
     def release(self, tenant_id: str, slots: int) -> None:
-        """Give slots back."""
+        """Release slots of a tenant."""
         self._used[tenant_id] -= slots
         if not self._used[tenant_id]:
             del self._used[tenant_id]

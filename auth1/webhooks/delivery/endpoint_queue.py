@@ -103,7 +103,7 @@ class EndpointQueue:
         """Record, claim and start calls, then wait for one; return whether to continue."""
         await self._record()
         await self._renew()
-        if not self._stopping and not self._makes_place():
+        if not self._stopping and not self._must_yield_lease():
             await self._start_calls()
         if not self._calls:
             return False
@@ -114,7 +114,7 @@ class EndpointQueue:
             self._collect()
         return True
 
-    def _makes_place(self) -> bool:
+    def _must_yield_lease(self) -> bool:
         """Return whether the endpoint had its time and others wait. Something may still be due."""
         is_over = self._loop.time() - self._started > SLICE_S and self._context.must_yield()
         self._is_due = self._is_due or is_over

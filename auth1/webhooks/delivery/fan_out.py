@@ -36,7 +36,7 @@ _FAN_OUT = _QUERIES.statement("fan_out", _Next, _FannedOut)
 
 
 async def run(app: Services) -> None:
-    """Make deliveries for ever."""
+    """Make deliveries until cancelled."""
     await reader.run_rounds(app.log, lambda: fan_out(app))
 
 

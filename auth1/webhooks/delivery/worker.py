@@ -29,7 +29,7 @@ IDLE_S = 1.0
 UNAVAILABLE_S = 2.0
 MAX_CONNECTIONS = 2  # to the database, at once
 DRAIN_S = 5.0  # for calls in progress when the process stops; others are sent again
-ABORT_S = 5.0  # to give back what was not sent
+ABORT_S = 5.0  # to release what was not sent
 MEASURE_EVERY_S = 30.0
 MAX_COUNTED = 100_000  # pending deliveries of an endpoint
 
@@ -74,14 +74,14 @@ class DeliveryWorker:
 
     def start(self) -> None:
         """Begin to send."""
-        self._looking = asyncio.create_task(self._look_for_ever())
+        self._looking = asyncio.create_task(self._run())
 
     def wake(self) -> None:
         """Look for due deliveries now."""
         self._wakes.set()
 
     async def stop(self) -> None:
-        """Start no more calls, wait for those in progress, and give back the rest."""
+        """Start no more calls, wait for those in progress, and release the rest."""
         self._stopping.set()
         if self._looking is not None:
             self.wake()
@@ -134,7 +134,7 @@ class DeliveryWorker:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("background task failed", error=error)
 
-    async def _look_for_ever(self) -> None:
+    async def _run(self) -> None:
         pause_s = BUSY_S
         while not self._stopping.is_set():
             with suppress(TimeoutError):
