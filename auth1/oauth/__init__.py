@@ -6,7 +6,7 @@ routes          of these endpoints
 browser_routes  of the endpoints that browsers visit
 issuers         the issuer of a request
 clients         client authentication
-metadata        the endpoints and abilities of an issuer
+metadata        the endpoints and capabilities of an issuer
 userinfo        the claims of a user
 logout          end the session of a browser
 backchannel     tell applications that a session ended

@@ -131,7 +131,7 @@ async def issuer_metadata(app: Services, request: Request[Issuer]) -> IssuerMeta
 
 
 async def issuer_configuration(app: Services, request: Request[Issuer]) -> IssuerMetadata:
-    """Return the same, at the path where clients of OpenID Connect look for it."""
+    """Return the endpoints of this issuer, at the path of OpenID Connect Discovery."""
     return _metadata(request)
 
 

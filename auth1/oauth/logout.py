@@ -38,12 +38,12 @@ class _Logout(NamedTuple):
 
 
 async def get_logout(app: Services, request: Request[Issuer]) -> Response:
-    """Sign the user out of this browser, and return to the application. Without an ID token, ask the user first."""
+    """Sign the user out, and return to the application. Without an ID token, the user confirms first."""
     return await _logout(app, request, dict(query_pairs(request)), is_confirmed=False)
 
 
 async def post_logout(app: Services, request: Request[Issuer], body: Form) -> Response:
-    """Do the same. The parameters are in the form, of an application or of the page that asks."""
+    """Sign the user out. The parameters are in a form: that of an application or of the confirmation."""
     parameters = dict(body.pairs)
     if FIELD not in parameters:
         # The browser sends no cookies with a form of another site, but with the redirect after it.
@@ -118,7 +118,7 @@ def _confirm_page(
 
 
 def confirm_page(request: Request[Issuer], theme: Theme, fields: list[tuple[str, str]]) -> Response:
-    """Return the page that asks whether to sign out. `fields` are sent with its form."""
+    """Return the page that confirms the sign-out. `fields` are sent with its form."""
     frame = page_frame(request, theme)
     title = STRINGS[theme.lang].login.fill("logout_title", brand=frame.brand)
     request.headers += form_page_headers(theme)

@@ -1,4 +1,4 @@
-"""The endpoints and abilities of an issuer (RFC 8414, 2; OpenID Connect Discovery 1.0, 3)."""
+"""The endpoints and capabilities of an issuer (RFC 8414, 2; OpenID Connect Discovery 1.0, 3)."""
 
 from typing import get_args
 

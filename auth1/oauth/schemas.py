@@ -65,7 +65,7 @@ class TokenState(Out, omit_defaults=True, kw_only=True):
 
 
 class IssuerMetadata(msgspec.Struct, kw_only=True):
-    """The endpoints and abilities of an issuer (RFC 8414, 2)."""
+    """The endpoints and capabilities of an issuer (RFC 8414, 2)."""
 
     issuer: str
     jwks_uri: str

@@ -20,7 +20,7 @@ async def get_userinfo(app: Services, request: Request[Issuer]) -> UserInfo:
 
 
 async def post_userinfo(app: Services, request: Request[Issuer], body: Form) -> UserInfo:
-    """Return the same. The access token is in the header or in the form."""
+    """Return the claims of the user. The access token is in the header or in the form."""
     in_header, in_form = _header_token(request), read_parameters(body).get("access_token")
     if in_header is not None and in_form is not None:
         raise BadRequest("Use one method to send the access token.")

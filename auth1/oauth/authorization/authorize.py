@@ -136,7 +136,7 @@ async def _count_login(
         await app.limiter.acquire_for_client(request, app.settings, LOGINS, scope)
     except RateLimited:
         if "none" in authorization.prompt or not is_shown(request):
-            raise AuthorizationError("temporarily_unavailable", "Too many logins were begun; retry later.") from None
+            raise AuthorizationError("temporarily_unavailable", "Too many logins were started; retry later.") from None
         raise
 
 

@@ -94,7 +94,7 @@ def _check_supported(parameters: Parameters, repeated: set[str]) -> None:
 def _read_prompt(parameters: Parameters) -> list[Prompt]:
     wanted = parameters.get("prompt", "").split()
     if "none" in wanted and len(wanted) > 1:
-        raise AuthorizationError("invalid_request", "The prompt none excludes others.")
+        raise AuthorizationError("invalid_request", "The prompt none must not be combined with others.")
     return [known for known in PROMPTS if known in wanted]
 
 
@@ -139,7 +139,7 @@ def _read_claims(text: str | None) -> dict[str, dict[str, Any]]:
 
 
 def _check_acr(acr: object) -> None:
-    """Reject an essential `acr` that no login reaches (OpenID Connect Core, 5.5.1.1). Any other is a wish."""
+    """Reject an essential `acr` that no login reaches (OpenID Connect Core, 5.5.1.1). Any other is optional."""
     if not isinstance(acr, dict) or acr.get("essential") is not True:
         return
     values = acr.get("values") or ([acr["value"]] if "value" in acr else list(REACHABLE_ACRS))

@@ -1,4 +1,4 @@
-"""Send a browser on: to a page of ours, or to an application with its response."""
+"""Redirect a browser: to a page of ours, or to an application with its response."""
 
 from typing import Any
 from urllib.parse import parse_qsl

@@ -62,7 +62,7 @@ async def sign_id_token(
 async def sign_logout_token(
     app: Services, issuer: Issuer, client_id: str, alg: Alg, user_id: str, session_id: str
 ) -> str:
-    """Return the token that tells a client that a session ended (Back-Channel Logout 1.0, 2.4)."""
+    """Return the token that notifies a client of the end of a session (Back-Channel Logout 1.0, 2.4)."""
     now = int(time.time())
     claims = {
         "iss": issuer.url,
