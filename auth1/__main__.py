@@ -1,7 +1,7 @@
 """The command line. Parsing needs argparse alone; the code of a command is imported when the command is known.
 
-These are the only late imports of the program: prometheus-client decides at import whether workers share their metrics,
-so `serve` has to say so before anything else is imported; and `auth1 version` should not load a web server.
+These are the only late imports of the program. prometheus-client decides at import whether workers share their metrics,
+so `serve` sets that before other imports. And `auth1 version` should not load a web server.
 """
 
 import argparse

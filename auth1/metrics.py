@@ -2,8 +2,9 @@
 
 Labels are bounded: route templates, codes, channels, providers, outcomes; never a person or an address. Tenants are
 labels where METRICS_TENANTS allows some.
-With WORKERS > 1 the samples of all workers are summed through files in PROMETHEUS_MULTIPROC_DIR, which `auth1 serve`
-sets before this module is imported, because prometheus-client decides at import where samples live.
+
+With WORKERS > 1, the samples of all workers are summed by files in PROMETHEUS_MULTIPROC_DIR. `auth1 serve` sets that
+before this module is imported, because prometheus-client decides at import where it stores samples.
 """
 
 import os

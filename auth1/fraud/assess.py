@@ -1,8 +1,8 @@
 """Assess a request for a code, and acquire its rate limits, before anything is spent on it.
 
-`check_request` reads top to bottom: gather the facts, acquire the limits and the scopes in one call to Redis, find out
-whether the number is known where that decides, then reject the request, or let it through and record the decision once
-the code is sent.
+`check_request` reads top to bottom. It gathers the facts, and acquires the limits and the scopes in one call to Redis.
+Where it matters, it finds out whether the number is known. Then it rejects the request, or allows it; the decision
+about an allowed request is recorded once the code is sent.
 """
 
 import random

@@ -1,7 +1,7 @@
 """A guard against server-side request forgery (CWE-918): which URLs of tenants Auth1 may call, and at which address.
 
-A URL must be in the plain form that every parser reads alike. Its host is resolved at each call, every address must be
-public, and the connection goes to an address that was checked (`CONNECT_TO`), so that a name cannot change between the
+A URL must be in the plain form that every parser reads alike. Its host is resolved at each call, and every address must
+be public. The connection goes to an address that was checked (`CONNECT_TO`), so the name cannot change between the
 check and the call. Networks that the operator allows may be private, and be called over http.
 
 Lists of addresses: the IANA special-purpose registries of IPv4 and IPv6 (RFC 6890), and the metadata address of Azure,

@@ -1,9 +1,9 @@
 """The statements of `sql/queries` by name, and calls of functions.
 
-A statement is a block of a file: a line `-- name: find_challenge`, comments that say why, then SQL with named
-parameters (`@tenant_id`), which are compiled to `$1`, `$2`, … in the order of their first use. Its parameters are
-passed as a Struct or NamedTuple whose fields are compared with the names at import, and its rows are returned as such,
-by column name.
+A statement is a block of a file: a line `-- name: find_challenge`, comments, then SQL with named parameters
+(`@tenant_id`). The parameters are compiled to `$1`, `$2`, … in the order of their first use. They are passed as a
+Struct or NamedTuple whose fields are compared with the names at import. Rows are returned as such types, by column
+name.
 """
 
 import re

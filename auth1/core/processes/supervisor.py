@@ -1,9 +1,8 @@
 """Worker processes: start them, replace crashed ones, stop them.
 
 granian's own supervision is not used. It ends the service when a worker crashes twice within 5.5 s. It also waits for
-each worker in two threads at once: the thread that loses the race for the exit status sees a stopped worker as a live
-one and reports that it "refused to gracefully stop". Here one thread waits, and only an exit that is the worker's own
-fault counts against it.
+each worker in two threads. One of them does not get the exit status, takes the stopped worker for a running one, and
+reports that it "refused to gracefully stop". Here one thread waits, and only crashes of a worker count against it.
 """
 
 import os

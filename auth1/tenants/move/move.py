@@ -1,11 +1,13 @@
 """The steps of a move, each of which can be repeated after a crash.
 
-copying: triggers record changes, and all rows are copied · following: changes are copied until few are left · then the
-tenant is closed for seconds: its requests get 503, the last messages are sent, its rows are frozen, the last changes
-are copied, and the source marks it as moved · last, the target is opened.
+copying    triggers record changes, and all rows are copied
+following  changes are copied until few are left
+closing    for some seconds, requests of the tenant get 503. The last messages are sent, the rows are frozen, the last
+           changes are copied, and the source marks the tenant as moved
+opening    the target serves the tenant
 
-The target is read only for its own workers until it is opened, so no row has two writers. The closing ends by its time,
-also when this process is killed.
+The target is read only for its own workers until it is opened, so no row has two writers. The tenant is closed until a
+time, so it opens again even if this process is killed.
 """
 
 import asyncio
