@@ -81,7 +81,7 @@ def make_app() -> App[Services]:
 
 
 def relax_collector() -> None:
-    """Let the garbage collector run less often in this process.
+    """Make the garbage collector run less often in this process.
 
     Logins create no reference cycles, but the objects of their requests make it run (docs/performance.md).
     """

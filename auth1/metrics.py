@@ -192,7 +192,7 @@ class TenantLabels:
         TENANT_EVENTS[self._label(tenant_id), event_type].inc()
 
     def rank(self) -> None:
-        """Give the labels to the tenants with the most requests. Earlier requests count half at each ranking."""
+        """Assign the labels to the tenants with the most requests. Earlier requests count half at each ranking."""
         top = {tenant_id for tenant_id, _ in self._requests.most_common(self.limit)}
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             for tenant_id in self._labels - top:

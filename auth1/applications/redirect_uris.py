@@ -47,7 +47,7 @@ def redirect_uri_errors(kind: Kind, field: str, uris: Sequence[str]) -> Iterator
 
 
 def redirect_uri_problem(kind: Kind, uri: str) -> str | None:
-    """Return why an application of a kind may not register a URI, or None."""
+    """Return the reason that an application of a kind must not register a URI, or None."""
     if kind == "machine":
         return "An application of kind machine has no such URIs."
     if problem := _character_problem(uri):
@@ -104,7 +104,7 @@ def _character_problem(uri: str) -> str | None:
 
 
 def _private_problem(kind: Kind, uri: str) -> str | None:
-    """Return why a URI that is no http URL may not be registered."""
+    """Return the reason that a URI that is not an http URL must not be registered, or None."""
     if re.match(r"(?i)https?:", uri) or kind != "native":
         return "Must be a URL such as https://app.example.com/callback, with scheme and host in lower case."
     match = _PRIVATE.fullmatch(uri)
@@ -135,7 +135,7 @@ def _is_plain_address(text: str, kind: type[ipaddress.IPv4Address] | type[ipaddr
 
 
 def _path_problem(path: str) -> str | None:
-    """Return why servers could read a path in several ways, or None."""
+    """Return the reason that servers could read a path in several ways, or None."""
     if _ENCODED_DELIMITER.search(path):
         return "Must not contain an encoded slash, backslash, dot or percent sign in its path."
     # Some servers ignore what follows a semicolon in a segment: `..;/` is then `../`.

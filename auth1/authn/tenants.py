@@ -83,7 +83,7 @@ class TenantCache:
         return tenant
 
     async def refresh_moved(self) -> None:
-        """Learn which tenants have moved: after each change of a tenant, and every 30 s."""
+        """Read which tenants have moved, after each change of a tenant and every 30 s."""
         if time.monotonic() >= self._moved_known_until:
             self._moved_known_until = time.monotonic() + LIFE_S
             self._moved = await store.list_moved_tenants(self._postgres)
@@ -234,7 +234,7 @@ def _check_origin(app: Services, request: Request[Any], tenant: Tenant, client_l
 async def _set_user_address(
     app: Services, request: Request[Any], tenant: Tenant, address: str, rate_limit: ClientRateLimit | None
 ) -> None:
-    """Take the address that a server names as the client's. Raises BadRequest, RateLimited."""
+    """Use the address that a server names as the client's address. Raises BadRequest, RateLimited."""
     parsed = client_ip.parse_address(address)
     if parsed is None:
         raise BadRequest("auth1-forwarded-for must be one IP address.")

@@ -281,7 +281,7 @@ def _decrypt(app: Services, tenant: Tenant, order: SendCode, code_box: bytes) ->
 def _idempotency_outcome(
     app: Services, request: Request[Any], claim: Claim | None, delivery: Delivery, result: CodeSent | ApiError
 ) -> IdempotencyOutcome | None:
-    """Return what happens to the Idempotency-Key: it keeps the response, unless every provider rejected the message."""
+    """Return the outcome for the Idempotency-Key: it keeps the response, unless every provider rejected the message."""
     if claim is None:
         return None
     if isinstance(result, CodeSent):

@@ -163,7 +163,7 @@ def _delivery_text() -> str:
 
 
 def _forget_last_start(state: DevState) -> None:
-    """Unset what a shell has read from the file of the last start: its servers have stopped."""
+    """Unset variables that a shell has read from the file of the last start, whose servers have stopped."""
     for name, value in state.environment.items():
         if os.environ.get(name) == value:
             del os.environ[name]
@@ -199,7 +199,7 @@ def _start_servers(directory: Path, servers: ExitStack) -> None:
 
 
 def _progress(step: str) -> None:
-    """Print what is being done, so that no start is silent."""
+    """Print each step of the start."""
     print(f"{step} …", flush=True)
 
 

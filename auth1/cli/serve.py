@@ -97,7 +97,7 @@ class _Server(MPServer):
 
 
 def _connections_per_worker(workers: int) -> int:
-    """Return how many connections a worker may hold, after raising the limit of open files as far as allowed."""
+    """Raise the limit of open files as far as allowed; return the number of connections that a worker may hold."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     room = MAX_CONNECTIONS if most == resource.RLIM_INFINITY else most - RESERVED_DESCRIPTORS

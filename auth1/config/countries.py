@@ -8,7 +8,7 @@ _MISTAKES = {"UK": "GB", "EN": "GB", "EL": "GR", "SP": "ES", "JA": "JP", "KO": "
 
 
 def country_problem(code: str) -> str | None:
-    """Return why a code is not a country with phone numbers, or None."""
+    """Return the problem of a code that is not a country with phone numbers, or None."""
     if code in COUNTRIES:
         return None
     upper = code.upper()

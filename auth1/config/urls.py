@@ -144,7 +144,7 @@ def _has_default_root() -> bool:
 
 
 def file_problem(name: str) -> str | None:
-    """Return why a file cannot be read, or None."""
+    """Return the reason that a file cannot be read, or None."""
     try:
         with Path(name).open("rb"):
             return None
@@ -155,7 +155,7 @@ def file_problem(name: str) -> str | None:
 
 
 def host_problem(host: str) -> str | None:
-    """Return why a host name or address cannot be reached by that spelling, or None."""
+    """Return the problem of the spelling of a host name or address, or None."""
     if not host.isascii():
         try:
             return f"has a host name that is not ASCII; write {host.encode('idna').decode()}"

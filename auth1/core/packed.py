@@ -45,7 +45,7 @@ class Packed:
         return number if self._lower is None else number << 64 | self._lower[index]
 
     def rank(self, number: int) -> int:
-        """Return how many numbers are less than or equal to a number."""
+        """Return the count of numbers that are less than or equal to a number."""
         if self._lower is None:
             return bisect_right(self._numbers, number)
         upper = number >> 64

@@ -138,7 +138,7 @@ def free_port() -> int:
 
 
 def port_obstacle(port: int) -> str | None:
-    """Return why no program can listen on this port of 127.0.0.1, None if one can."""
+    """Return the reason that no program can listen on this port of 127.0.0.1, or None."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an ended connection is no obstacle
         try:

@@ -80,11 +80,11 @@ class Subscription:
         return sum([_size(row) for row in self._rows])
 
     def join(self, position: Position) -> None:
-        """Take all events after a position from now on."""
+        """Receive all events after a position from now on."""
         self.joined_at, self.is_behind = position, False
 
     def offer(self, row: EventRow) -> None:
-        """Keep an event that matches until it is taken."""
+        """Queue an event that matches."""
         if self.is_behind or position_of(row.tx, row.id) <= self.position:
             return
         if not self._matches(row):
@@ -154,7 +154,7 @@ class EventStreams:
         return stream
 
     def close(self, stream: Subscription) -> None:
-        """Forget a stream."""
+        """Remove a stream."""
         self._streams.discard(stream)
         self._leave(stream)
         metrics.EVENT_STREAMS.set(len(self._streams))

@@ -58,7 +58,7 @@ class Checked(NamedTuple):
             app.decisions.record_later(self.record._replace(challenge_id=challenge_id, message_id=message_id))
 
     def take_back(self, app: Services) -> None:
-        """Take the exposure back, because no message was sent."""
+        """Remove the exposure of the request, because no message was sent."""
         if self.acquired is not None and self.acquired.is_acquired:
             app.exposures.settlements.returned_later(self.acquired.policy, self.acquired.message)
 

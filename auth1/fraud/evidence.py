@@ -72,7 +72,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
     @property
     def features(self) -> dict[str, Any]:
-        """Return what a decision stores: the block instead of the number, the network instead of the address."""
+        """Return the features that a decision stores: the block of the number, and the network of the address."""
         return {
             "mode": self.policy.mode,
             "sample": self.policy.sample,
@@ -89,7 +89,7 @@ class Evidence(msgspec.Struct, frozen=True):
         return self.context.network if self.message.address is not None else None
 
     def subject_of(self, scope: Scope) -> str:
-        """Return what a scope counts: a block of numbers, a network, a country. Never an address."""
+        """Return the subject of a scope: a block of numbers, a network or a country, never an address."""
         number = self.message.number or ""
         match scope:
             case "block_of_1000":

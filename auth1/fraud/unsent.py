@@ -1,4 +1,4 @@
-"""Take back the exposure of messages that were acquired for a request, and that no provider accepted later.
+"""Remove the exposure of messages that were acquired for a request, and that no provider accepted later.
 
 The outbox reports them after the request was answered. Their addresses are only in Redis, with the other messages of
 the code.

@@ -39,7 +39,7 @@ def count_wrong_code(app: Services, tenant: Tenant) -> None:
 
 
 async def settle(app: Services) -> None:
-    """Settle what was collected, and report tenants whose codes are being guessed, or no longer are."""
+    """Make the collected settlements, and report the begin and the end of guessing attacks."""
     settlements = app.exposures.settlements
     await settlements.flush()
     while settlements.guessing_changes:

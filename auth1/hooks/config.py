@@ -37,7 +37,7 @@ class Hooks(msgspec.Struct, frozen=True):
 
     @property
     def pause_before(self) -> Pause | None:
-        """Return where a login pauses; None: nowhere, and it needs one statement."""
+        """Return the point at which a login pauses; None: it does not pause, and needs one statement."""
         if self.before_token is not None:
             return "login"
         return "creation" if self.before_user_created is not None else None

@@ -166,7 +166,7 @@ async def record_sent(postgres: Postgres, key: LoginKey, sent: SentCode) -> bool
 
 
 async def record_addition(postgres: Postgres, key: LoginKey, sent: SentCode) -> None:
-    """Keep the identifier that the user adds, and its code."""
+    """Store the identifier that the user adds, and its code."""
     identifier = sent.identifier
     row = _RecordAddition(
         *key, identifier.value, identifier.type, sent.challenge_id, sent.code_length, sent.resend_after
@@ -192,12 +192,12 @@ async def start_again(postgres: Postgres, key: LoginKey, channel: Channel | None
 
 
 async def set_locale(postgres: Postgres, key: LoginKey, locale: str) -> None:
-    """Keep the language that the user chose."""
+    """Store the language that the user chose."""
     await postgres.row(_SET_LOCALE, _SetLocale(*key, locale))
 
 
 async def complete_login(postgres: Postgres, key: LoginKey, completion: Completion) -> bool:
-    """Keep user and session of a login. Return whether it was waiting for them.
+    """Store user and session of a login. Return whether it was waiting for them.
 
     After a lost commit only the new cookie finds the login, so the browser must get it.
     """

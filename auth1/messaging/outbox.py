@@ -165,7 +165,7 @@ class Outbox:
             self._take_back(message)
 
     def _take_back(self, message: ClaimedMessage) -> None:
-        """Take back the exposure of a message that was not sent, unless a right code has removed it already."""
+        """Remove the exposure of a message that was not sent, unless a right code has removed it already."""
         is_exposed = message.channel == "sms" and message.challenge_status in ("open", "exhausted")
         if not is_exposed or message.tenant_id.endswith(":test"):
             return

@@ -100,7 +100,7 @@ class LogoutSender:
         self._begun = Counter[str]()  # calls of tenants in this second
 
     async def run_once(self, app: Services) -> None:
-        """Deliver what is due. Any number of workers may run it. Raises Unavailable."""
+        """Deliver the messages that are due. Any number of workers may run it. Raises Unavailable."""
         calls: dict[asyncio.Task[None], _Claimed] = {}
         try:
             while True:
@@ -122,7 +122,7 @@ class LogoutSender:
         await self._client.close()
 
     async def _claim(self, app: Services, calls: Collection[_Claimed]) -> list[_Claimed]:
-        """Lease what is due, as far as the limits of applications and tenants allow."""
+        """Lease the messages that are due, within the limits of applications and tenants."""
         free = MAX_CALLS - len(calls)
         if not free:
             return []

@@ -28,7 +28,7 @@ class LoginResult(Protocol):
 
     @property
     def verdict(self) -> str:
-        """Return what was decided."""
+        """Return the decision."""
 
     @property
     def user_id(self) -> str | None:

@@ -100,12 +100,12 @@ async def insert_key(
 
 
 async def retire_key(postgres: Postgres, tenant_id: str, kid: str, published_s: int) -> None:
-    """Let a key sign no longer; it stays published for some time."""
+    """Make a key sign no longer; it stays published for some time."""
     await postgres.row(_RETIRE, _RetireKey(tenant_id, kid, published_s))
 
 
 async def replace_key(postgres: Postgres, old: OldKey, published_s: int) -> bool:
-    """Let the next key sign in the place of the active one. False: another worker did it."""
+    """Make the next key sign instead of the active one. Return False if another worker did it."""
 
     async def work(transaction: Transaction) -> bool:
         if await transaction.row(_RETIRE, _RetireKey(old.tenant_id, old.kid, published_s)) is None:

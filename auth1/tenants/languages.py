@@ -27,7 +27,7 @@ _NOT_MISTAKES = frozenset({"br", "kr", "se"})  # Breton, Kanuri and Northern Sam
 
 
 def language_problem(tag: str) -> str | None:
-    """Return why a tag is not a language, or None."""
+    """Return the problem of a tag that is not a language, or None."""
     language, *rest = locales.normalise(tag).split("-")
     if language in _MISTAKES and language not in _NOT_MISTAKES:
         return f"{language} is not a language tag (BCP 47); write {_MISTAKES[language]}."

@@ -9,7 +9,7 @@ _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 
 
 def png_problem(image: bytes) -> str | None:
-    """Return why bytes are not accepted as an image, or None."""
+    """Return the reason that bytes are not accepted as an image, or None."""
     if not image.startswith(SIGNATURE):
         return "Must be a PNG image."
     chunks = _chunks(image)

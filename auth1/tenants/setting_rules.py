@@ -61,7 +61,7 @@ def check_origins(origins: Collection[str]) -> None:
 
 
 def brand_problem(text: str) -> str | None:
-    """Return why a text cannot be the sender's name in an SMS, or None."""
+    """Return the reason that a text cannot be the sender's name in an SMS, or None."""
     if any(unicodedata.category(char) in _INVISIBLE_CATEGORIES or char in _INVISIBLE_LETTERS for char in text):
         return "Must not contain invisible characters."
     plain = unicodedata.normalize("NFKC", text).translate(_LOOKALIKES)
@@ -103,7 +103,7 @@ def _checks(settings: TenantSettings) -> Iterator[tuple[str, str | None]]:
 
 
 def _web_problem(url: str) -> str | None:
-    """Return why no browser can open the host and port of a URL of the right shape, or None."""
+    """Return the reason that no browser can open the host and port of a URL, or None. The URL has the right form."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -116,7 +116,7 @@ def _web_problem(url: str) -> str | None:
 
 
 def _sender_problem(sender: str | None) -> str | None:
-    """Return why a sender that is a phone number cannot exist, or None."""
+    """Return the problem of a sender that is a phone number, or None."""
     if sender is None or not sender.startswith("+"):
         return None
     try:

@@ -36,7 +36,7 @@ class _Lines:
         self._remaining = MAX_ROW_BYTES  # characters that the row may still have
 
     def begin_row(self) -> None:
-        """Forget the lines of the last row."""
+        """Drop the lines of the last row."""
         self.row.clear()
         self._remaining = MAX_ROW_BYTES
 

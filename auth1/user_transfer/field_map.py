@@ -42,7 +42,7 @@ class FieldMap(NamedTuple):
         return not self.columns or any(cell.strip() in self._names() for cell in cells)
 
     def problem_of_header(self, header: Sequence[str]) -> str:
-        """Say what is wrong with the columns of a CSV; nothing when they can be read."""
+        """Return the problem of the columns of a CSV; empty when they can be read."""
         if not self.sources:
             unknown = [name[:64] or "(empty)" for name in header if name not in FIELDS and name not in _EXPORT_ONLY]
             return (

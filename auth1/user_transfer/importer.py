@@ -263,7 +263,7 @@ def _enter(owners: store.Owners, row: Row) -> None:
 
 
 def _conflict(owners: store.Owners, row: Row, users: set[str]) -> str | None:
-    """Return why a row cannot be the one user that has a part of it; None when it can."""
+    """Return the reason that a row conflicts with the users that have parts of it; None without a conflict."""
     if len(users) > 1:
         return "Its phone, email and external_id belong to different users."
     external_id = owners.external_ids.get(next(iter(users)))

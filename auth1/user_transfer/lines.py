@@ -18,7 +18,7 @@ class Line(NamedTuple):
 
     @property
     def lines(self) -> int:
-        """Return how many lines it spans."""
+        """Return the number of lines that it spans."""
         return max(self.last - self.number, 0) + 1
 
 

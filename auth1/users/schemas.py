@@ -188,7 +188,7 @@ class RejectedLine(Out):
 
     @property
     def lines(self) -> int:
-        """Return how many lines were not imported."""
+        """Return the number of lines that were not imported."""
         return 1 if self.last_line is msgspec.UNSET else self.last_line - self.line + 1
 
 

@@ -66,7 +66,7 @@ class Changes(NamedTuple):
     user_metadata: Metadata | None
 
     def names(self, types: Collection[str]) -> list[str]:
-        """Name what changes, with the types of the identifiers that do."""
+        """Return the names of the changed fields, with the types of changed identifiers."""
         names = sorted(types, reverse=True)
         names += ["external_id"] if self.external_id is not msgspec.UNSET else []
         names += ["metadata"] if self.metadata is not None else []

@@ -84,7 +84,7 @@ class Verification:
         self._since = False
 
     async def run(self, since: datetime | None = None) -> Report:
-        """Verify what was sealed since a moment, or everything. Raises Unavailable."""
+        """Verify the events that were sealed since a time, or all events. Raises Unavailable."""
         last = await self._reader.place()
         first = await self._reader.place_before(since) if since is not None else None
         self._since = first is not None

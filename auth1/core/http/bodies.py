@@ -22,7 +22,7 @@ _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def empty_body(route: Route) -> object:
-    """Return what a request without a body counts as: an empty object, or an empty form."""
+    """Return the body of a request without one: an empty object, or an empty form."""
     return route.decoders[JSON](b"{}") if JSON in route.decoders else route.decoders[FORM](b"")
 
 
@@ -55,7 +55,7 @@ def decode_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
 
 
 def _json_problem(raw: bytes, problem: str) -> str | None:
-    """Say where a body stops being JSON, without what it contains; None: the default."""
+    """Return a message with the place where a body stops being JSON, without its content; None: the default message."""
     if not raw.strip():
         return "The body is empty: send a JSON object."
     found = _MALFORMED.fullmatch(problem)

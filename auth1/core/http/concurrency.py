@@ -23,7 +23,7 @@ class ConcurrencyLimiter:
 
     @property
     def keys(self) -> int:
-        """Return how many keys have requests, those of all limit keys together included."""
+        """Return the number of keys with requests, including those of all limit keys together."""
         return len(self._running)
 
     def enter(self, kind: str, limit_key: str, max_concurrent: int) -> tuple[str, str]:

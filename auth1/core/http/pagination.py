@@ -37,7 +37,7 @@ class Paged:
 
     @property
     def rows(self) -> int:
-        """Return how many rows to read: one more than the page shows, to know whether more follow."""
+        """Return the number of rows to read: one more than the page shows, to know whether more follow."""
         return self.limit + 1
 
     def split(self, rows: Sequence[Row], key: Callable[[Row], str]) -> tuple[list[Row], str | None]:

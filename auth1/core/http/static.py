@@ -21,7 +21,7 @@ class StaticDocument:
 
     @property
     def size(self) -> int:
-        """Return how many bytes of memory the document takes."""
+        """Return the memory of the document in bytes."""
         return len(self.plain) + len(self.compressed)
 
 

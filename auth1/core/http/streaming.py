@@ -60,7 +60,7 @@ class _Sender:
                 self._waiting_since = None
 
     async def unread(self, finishing: asyncio.Event) -> None:
-        """Return when the client has left a piece unread for too long."""
+        """Wait until the client has left a piece unread for too long."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(CHECK_S)

@@ -24,7 +24,7 @@ class Timing(NamedTuple):
     connect: float | None
 
     def step_end(self, name: Literal["pool", "connect"]) -> float:
-        """Return when a step that begins now must end."""
+        """Return the time at which a step that begins now must end."""
         seconds = self.pool if name == "pool" else self.connect
         return self.deadline if seconds is None else min(asyncio.get_running_loop().time() + seconds, self.deadline)
 

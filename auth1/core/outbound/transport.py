@@ -117,7 +117,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 async def _wait(before_send: Callable[[], Awaitable[None]], deadline: float) -> None:
-    """Await what precedes a request. Raises ConnectTimeout: the request was not sent."""
+    """Await the function that runs before a request. Raises ConnectTimeout: the request was not sent."""
     try:
         async with asyncio.timeout_at(deadline):
             await before_send()

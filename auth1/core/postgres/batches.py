@@ -200,7 +200,7 @@ class _Queue(Generic[Params, Row]):
         return [waiting.request for waiting in batch]
 
     def _answer(self, batch: "list[_Waiting[Params, Row]]", rows: list[Row]) -> None:
-        """Give each caller its row."""
+        """Return to each caller its row."""
         if batch:
             self._rows.observe(len(batch))
         results = {self._id(row): row for row in rows}
@@ -209,7 +209,7 @@ class _Queue(Generic[Params, Row]):
                 waiting.result.set_result(results.get(self._id(waiting.request)))
 
     def _fail(self, batch: "list[_Waiting[Params, Row]]", error: Exception) -> None:
-        """Let callers repeat their requests alone where the batch was rolled back; else give each the error."""
+        """Let callers repeat their requests alone if the batch was rolled back; otherwise raise the error for each."""
         rolled_back = isinstance(error.__cause__ if isinstance(error, Unavailable) else error, ROLLED_BACK_ERRORS)
         for waiting in batch:
             if waiting.result.done():

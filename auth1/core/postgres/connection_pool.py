@@ -173,7 +173,7 @@ class ConnectionPool:
         self._hand_over(connection)
 
     def _hand_over(self, connection: Any) -> None:
-        """Give a connection to the first request that waits; without one it becomes idle."""
+        """Pass a connection to the first request that waits; without one it becomes idle."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():

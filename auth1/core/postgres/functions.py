@@ -27,7 +27,7 @@ class FunctionSet:
     """The types and functions of one release."""
 
     def __init__(self, files: dict[str, str]) -> None:
-        """Take the texts of the files by name; `types.sql` has what several of them share."""
+        """Read the texts of the files by name; `types.sql` has the types that several of them share."""
         ordered = sorted(files.items(), key=lambda file: (file[0] != "types.sql", file[0]))
         digest = hashlib.sha256()
         for name, text in ordered:
@@ -52,7 +52,7 @@ class FunctionSet:
         return True
 
     async def warm(self, connection: Any) -> None:
-        """Let a connection learn the types now: asyncpg needs about 10 ms for it. Missing types are learned later."""
+        """Load the types into a connection: asyncpg needs about 10 ms for that. Missing types are loaded later."""
         names = [f"{self.schema}.{type_name}" for type_name, _ in self.parameters.values() if type_name in self.types]
         nulls = ", ".join(f"null::{name}[]" for name in dict.fromkeys(names))
         await connection.fetchrow(f"select {nulls}")

@@ -29,7 +29,7 @@ class Hosts:
         self._names = hosts or dict(parse_qsl(parts.query)).get("host") or "the socket"
 
     def failure_reason(self, error: Exception) -> str:
-        """Say why no connection could be opened: the host and the cause, without user and password."""
+        """Return the reason that no connection could be opened: the host and the cause, without user and password."""
         match error:
             case TimeoutError():
                 return f"no answer from {self._names}"

@@ -67,7 +67,7 @@ def migrations() -> tuple[Migration, ...]:
 
 
 async def migrate(url: str) -> list[str]:
-    """Apply what is missing, install this release's functions, and return the names of what was applied or installed.
+    """Apply missing migrations, install this release's functions, and return the names of both.
 
     Raises MigrationError where an applied file was edited; connection errors as asyncpg does.
     """
@@ -92,7 +92,7 @@ async def migrate(url: str) -> list[str]:
 
 
 async def analyze(connection: asyncpg.Connection) -> None:
-    """Let PostgreSQL count what the tables contain.
+    """Let PostgreSQL collect statistics of the tables.
 
     Tables without rows are left out: the planner then assumes ten pages, and prefers the plans that a full table needs.
     """
@@ -102,7 +102,7 @@ async def analyze(connection: asyncpg.Connection) -> None:
 
 
 async def pending(url: str) -> list[str]:
-    """Name the migrations and the functions that the database lacks, changing nothing."""
+    """Return the names of the migrations and functions that the database lacks. Changes nothing."""
     connection = await _connect(url)
     try:
         exists = await connection.fetchval(_QUERIES["migrations_exist"].text)
@@ -113,7 +113,7 @@ async def pending(url: str) -> list[str]:
 
 
 def missing(applied: dict[str, str]) -> list[Migration]:
-    """Compare what was applied (name: digest) with the files. Raises MigrationError where a file was edited.
+    """Compare the applied migrations (name: digest) with the files. Raises MigrationError where a file was edited.
 
     What only the database has belongs to a newer version, which may be rolling out beside this one.
     """
@@ -160,7 +160,7 @@ async def _apply_concurrently(connection: asyncpg.Connection, url: str, migratio
 
 @asynccontextmanager
 async def _build_lock(url: str) -> AsyncIterator[None]:
-    """Hold the lock of index builds on a connection of its own, because a build ends its transactions.
+    """Hold the lock of index builds on a separate connection, because a build ends its transactions.
 
     A build waits for every older snapshot of other transactions. So waiting instances poll in short transactions, and
     the last statement is a plain one: it ends the portal, and the snapshot, of the fetched value.
@@ -180,7 +180,7 @@ async def _build_lock(url: str) -> AsyncIterator[None]:
 
 
 async def _drop_invalid_indexes(connection: asyncpg.Connection, words: list[str]) -> None:
-    """Drop what an interrupted build has left: `if not exists` would accept it. `words` are those of the statements."""
+    """Drop indexes of an interrupted build: `if not exists` would accept them. `words` are those of the statements."""
     for row in await connection.fetch(_QUERIES["list_invalid_indexes"].text):
         if row["name"] in words:
             await connection.execute(f"drop index concurrently if exists {row['name']}", timeout=BUILD_S)

@@ -240,7 +240,7 @@ class Postgres:
             await connection.reload_schema_state()
 
     async def _prepare_connection(self, connection: Any) -> None:
-        """Learn the types of this release and the server's clock, by the first connection.
+        """Read the types of this release and the server's clock by the first connection.
 
         A release that is not installed yet is no error.
         """

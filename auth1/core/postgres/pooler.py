@@ -10,7 +10,7 @@ _QUERIES = Queries("postgres")
 
 
 async def pooler_problem(url: str, statement_cache_size: int) -> str | None:
-    """Return why the statement cache cannot be used with this URL, or None.
+    """Return the reason that the statement cache cannot be used with this URL, or None.
 
     A pooler rejects our settings of a connection, or ignores them (`ignore_startup_parameters`). Prepared statements
     would be lost, too, because each transaction may use another connection of the pooler. Raises connection errors as

@@ -65,7 +65,7 @@ class DatabaseProbe:
             self._checking = None
 
     def disconnect(self) -> None:
-        """Let the next check connect anew, because the name may lead to another server by then."""
+        """Make the next check connect again, because the name may resolve to another server by then."""
         connection: Any = self._connection
         self._connection = None
         if connection is not None:

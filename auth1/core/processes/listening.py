@@ -13,7 +13,7 @@ _inherited: list[socket.socket] = []
 
 
 def leave_to_workers(listener: socket.socket) -> None:
-    """Let the workers that are forked from now on begin to listen."""
+    """Let the workers that are forked from now on listen on the port."""
     _inherited.append(listener)
 
 

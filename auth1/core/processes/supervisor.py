@@ -34,7 +34,7 @@ class Worker:
         self.quick_exits = 0
 
     def delay_s(self) -> float:
-        """Return how long to wait before the next start: 0 after the first exit, then doubling."""
+        """Return the seconds to wait before the next start: 0 after the first exit, then doubling."""
         if self.quick_exits <= 1:
             return 0.0
         return float(min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** (self.quick_exits - 2)))

@@ -111,7 +111,7 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 
 def failure_reason(error: Exception, timeouts: Timeouts) -> str:
-    """Say why a connection failed, without the address or the password."""
+    """Return the reason that a connection failed, without the address or the password."""
     match error:
         case TimeoutError():
             return f"no answer within {timeouts.connect_s * 1000:.0f} ms (REDIS_CONNECT_TIMEOUT_MS)"

@@ -38,7 +38,7 @@ class Redis(ABC):
     @property
     @abstractmethod
     def failure(self) -> str:
-        """Return why the last connection failed, without passwords; empty if none has failed."""
+        """Return the reason that the last connection failed, without passwords; empty if none has failed."""
 
     @abstractmethod
     async def start(self) -> bool:

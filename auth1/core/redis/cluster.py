@@ -263,7 +263,7 @@ class Cluster(Redis):
         self._on_change(self.connected)
 
     def _report(self, reason: str) -> None:
-        """Log why the topology cannot be read, once a minute."""
+        """Log the reason that the topology cannot be read, once a minute."""
         self._failure, now = reason, time.monotonic()
         if now >= self._report_at:
             self._report_at = now + REPORT_EVERY_S

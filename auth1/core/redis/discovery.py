@@ -32,7 +32,7 @@ class _Searches:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def finish(self, search: Coroutine[Any, Any, _Found]) -> _Found:
-        """Return what a search finds. Where the caller is cancelled, it ends in the background."""
+        """Return the result of a search. If the caller is cancelled, the search ends in the background."""
         task = asyncio.create_task(search)
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -92,7 +92,7 @@ class SentinelLocator(_Searches):
             await self._sentinel.aclose()
 
     async def _reason(self) -> str:
-        """Say why no sentinel names a primary. One that answers says more than one that does not."""
+        """Return the reason that no sentinel names a primary. An answer is preferred to a failed connection."""
         service, reason = self._address.service, ""
         for sentinel in list(self._sentinel.sentinels):
             try:
@@ -145,7 +145,7 @@ class ClusterDiscovery(_Searches):
         return Topology(dict(slots), [endpoint for endpoint in others if endpoint not in slots])
 
     def _reason(self, error: BaseException) -> str:
-        """Say why the cluster cannot be used. redis-py wraps what the last server answered."""
+        """Return the reason that the cluster cannot be used. redis-py wraps the answer of the last server."""
         if isinstance(error, LookupError):
             return "the cluster has no slots: create it with redis-cli --cluster create"
         while isinstance(error, RedisClusterException) and (error.__cause__ or error.__context__):
@@ -180,7 +180,7 @@ def _options(address: Address, timeouts: Timeouts, username: str, password: str)
 
 
 def _cause(error: BaseException, timeouts: Timeouts) -> str:
-    """Return what the network said. redis-py repeats the address, which may not be logged."""
+    """Return the cause of a network error. redis-py adds the address, which must not be logged."""
     inner = error.__cause__ or error.__context__
     if isinstance(inner, OSError | TimeoutError):
         return failure_reason(inner, timeouts)

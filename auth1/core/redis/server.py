@@ -41,7 +41,7 @@ class Locator(Protocol):
         """Return all servers that are known. Raises RedisUnavailable."""
 
     async def close(self) -> None:
-        """Close what it has opened."""
+        """Close the connections that it has opened."""
 
 
 class FixedLocator:
@@ -207,7 +207,7 @@ class Server(Redis):
             await loop.create_connection(lambda: connection, where.host, where.port, ssl=self._tls)
 
     def _report(self, error: Exception) -> None:
-        """Log why a connection failed, once a minute."""
+        """Log the reason that a connection failed, once a minute."""
         now = asyncio.get_running_loop().time()
         self._failure = failure_reason(error, self._timeouts)
         if now >= self._report_at:
@@ -215,7 +215,7 @@ class Server(Redis):
             self._log.warn("redis connection failed", **self._labels(), reason=self._failure)
 
     def _labels(self) -> dict[str, str]:
-        """Return what names this connection in the log: also the server, where it is not that of REDIS_URL."""
+        """Return the log fields that identify this connection: also the server, if it is not that of REDIS_URL."""
         labels = {"connection": self._name}
         if self._address.kind != "single" and self.endpoint is not None:
             labels["server"] = str(self.endpoint)

@@ -49,7 +49,7 @@ class Tracer(Protocol):
         """Set name, status and attributes of the open span of this request."""
 
     def close(self) -> None:
-        """Export what is left, for a bounded time."""
+        """Export the remaining spans, for a limited time."""
 
 
 OFF = nullcontext()

@@ -77,7 +77,7 @@ class OpenTelemetryTracer:
                 span.set_status(Status(StatusCode.ERROR))
 
     def close(self) -> None:
-        """Export what is left, for a bounded time."""
+        """Export the remaining spans, for a limited time."""
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
         thread.join(CLOSE_S)

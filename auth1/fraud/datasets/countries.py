@@ -86,6 +86,6 @@ def country_in(record: Any) -> str | None:
 
 
 def _signature(path: str) -> _Signature:
-    """Return what changes when a file is replaced or written. Raises OSError."""
+    """Return values that change when a file is replaced or written. Raises OSError."""
     found = os.stat(path)
     return found.st_ino, found.st_mtime_ns, found.st_size

@@ -117,7 +117,7 @@ class DatasetReader:
         self._versions: dict[str, int] = {}
 
     async def refresh(self) -> None:
-        """Read what has changed. Raises Unavailable, and keeps what was read before."""
+        """Read changed datasets. Raises Unavailable, and keeps the previous ones."""
         found = {dataset.name: dataset for dataset in await list_datasets(self._postgres)}
         for name in self._versions.keys() - found.keys():
             self._use(name, None)

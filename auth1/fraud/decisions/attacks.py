@@ -72,7 +72,7 @@ class AttackLog:
         self._add(_Key(tenant_id, GUESSING, ""), _Counted(0 if has_ended else 1, 0, 0.0, has_ended))
 
     async def flush(self) -> None:
-        """Store what was counted. What cannot be stored is counted again."""
+        """Store the counts. Counts that cannot be stored are kept."""
         while self._counted:
             counted = {key: self._counted.pop(key) for key in list(self._counted)[:BATCH]}
             try:

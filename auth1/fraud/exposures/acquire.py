@@ -127,7 +127,7 @@ class Exposures:
         return acquired
 
     def confirm_known(self, acquired: Acquired, rate_limits: Sequence[RateLimit] = (), *, now: float = 0.0) -> Acquired:
-        """Acquire what a known number may send. Its exposure is counted in the background, without another call."""
+        """Acquire a message to a known number. Its exposure is counted in the background, without another call."""
         if acquired.is_if_known:
             self.settlements.known_later(acquired.policy, acquired.message, now=now)
             return acquired.as_known()
@@ -158,7 +158,7 @@ class Exposures:
             self._ratios.popitem(last=False)
 
     async def run_once(self, now: float = 0.0) -> None:
-        """Save what changed, and read what other workers and tenants changed. Raises Unavailable."""
+        """Save changed states, and read the changes of other workers and tenants. Raises Unavailable."""
         await self.saved.save()
         await self.loaded_blocks.refresh(now)
         oldest = time.monotonic() - RATIOS_LIFE_S
@@ -197,7 +197,7 @@ class Exposures:
                     self.saved.note((message.tenant_id, scope, block), state, loaded_at)
 
     async def _restore(self, tenant_id: str, now: float) -> None:
-        """Restore what PostgreSQL has of a tenant, once for all requests that wait for it."""
+        """Restore the states of a tenant from PostgreSQL, once for all requests that wait for them."""
         task = self._restoring.get(tenant_id)
         if task is None:
             task = self._restoring[tenant_id] = asyncio.create_task(self._restore_tenant(tenant_id, now))

@@ -223,7 +223,7 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
         return evaluate(self.policy, facts, self.exposure_budget)
 
     def as_known(self) -> "Acquired":
-        """Return what is acquired once the number is found to be known."""
+        """Return the result after the number was found to be known."""
         message = self.message._replace(known=True)
         loads = self.evaluate(known=True).loads
         return msgspec.structs.replace(

@@ -106,7 +106,7 @@ class SavedStates:
         return self._latest.get(place)
 
     async def save(self) -> None:
-        """Save what changed since the last time. After an error it is saved with the next call. Raises Unavailable."""
+        """Save the states that changed since the last call; after an error, the next call does. Raises Unavailable."""
         changed, self._changed = self._changed, {}
         places = sorted(changed)
         for start in range(0, len(places), _MAX_ROWS):

@@ -75,7 +75,7 @@ class _Kept(NamedTuple):
         return [name for name in fields if self._rest_s(name) <= 0]
 
     def rest_s(self, fields: Sequence[str]) -> float:
-        """Return how long all packages hold."""
+        """Return the seconds for which all packages are valid."""
         return min(map(self._rest_s, fields))
 
     def add(self, bought: LookupAnswer, fields: Sequence[str]) -> "_Kept":
@@ -204,7 +204,7 @@ class LineTypeFinder:
         return result
 
     def _write(self, row: _Store) -> None:
-        """Keep what was bought, without delaying the request. A failure is logged, and costs another look-up."""
+        """Store a bought result without delaying the request. A failure is logged, and costs another look-up."""
         task = asyncio.create_task(self._store(row))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
@@ -217,5 +217,5 @@ class LineTypeFinder:
 
 
 def _life_s(line_type: LineType | None) -> float:
-    """Return how long a line type of Lookup is kept."""
+    """Return the seconds for which a line type of Lookup is kept."""
     return UNKNOWN_S if line_type == "unknown" else LINE_TYPE_S

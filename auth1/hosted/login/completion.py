@@ -68,7 +68,7 @@ async def _end(visit: Visit, proven: Proven) -> None:
 
 
 async def complete(visit: Visit, login: Login, proven: Proven, amr: list[str]) -> bool:
-    """Keep user and session, and replace both cookies of the browser. False if the login has moved on."""
+    """Store user and session, and replace both cookies of the browser. Return False if the login is at a later step."""
     app, request, tenant = visit.app, visit.request, visit.tenant
     adding = login.adding if login.client_id is None else await next_missing(visit, proven.session_id)
     secret = browser_cookie.new_secret()
@@ -100,7 +100,7 @@ async def step_after_profile(visit: Visit, login: Login, user_id: str) -> Step:
 
 
 async def allow(visit: Visit, login: Login) -> None:
-    """Keep the consent of the user, whose session is still that of the browser. Otherwise the user logs in first."""
+    """Store the consent of the user, if its session is still that of the browser. Otherwise the user logs in first."""
     session = await browser.read(visit.app, visit.request, visit.tenant, secure=visit.is_secure)
     if session is None or session.session_id != login.session_id:
         await store.start_again(visit.app.postgres, visit.key, None)
@@ -113,7 +113,7 @@ async def allow(visit: Visit, login: Login) -> None:
 
 
 async def leave(visit: Visit, login: Login) -> Response:
-    """Lead to the application with the code of the login, or with a new one; or show the account."""
+    """Return to the application with the code of the login, or with a new one; or show the account."""
     if login.client_id is None:
         return views.redirect(visit, login.authorization.redirect_uri)
     if login.is_redeemed:

@@ -168,7 +168,7 @@ class _Move:
             await asyncio.sleep(rows.PAUSE_S)
 
     async def _set_places(self) -> None:
-        """Let the readers of the target go on where those of the source were: no event is sealed or sent twice."""
+        """Let the readers of the target continue where those of the source were: no event is sealed or sent twice."""
         async with self.target.transaction():
             for place in await self.control.fetch(_QUERIES["list_places"].text):
                 if place["name"] == "message_hours":

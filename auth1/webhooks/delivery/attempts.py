@@ -50,7 +50,7 @@ async def make_call(
 
 
 def judge_endpoint(results: Sequence[CallResult], failures: int) -> Verdict:
-    """Return what results mean for their endpoint, in the order of their ends; `failures` in a row came before."""
+    """Return the state of an endpoint after results, in the order of their ends. `failures` in a row came before."""
     counted = [result for result in results if result.is_counted]
     successes = [index for index, result in enumerate(counted) if result.error is None]
     failed = counted[successes[-1] + 1 :] if successes else counted

@@ -89,7 +89,7 @@ class EndpointQueue:
             task.cancel()
 
     async def run(self) -> None:
-        """Send what is due, then end the lease."""
+        """Send the deliveries that are due, then end the lease."""
         try:
             while await self._step():
                 pass
@@ -191,7 +191,7 @@ class EndpointQueue:
         return decrypt_secret(self._context.keyring, self._leased.tenant_id, self._leased.webhook_id, encrypted)
 
     def _collect(self) -> None:
-        """Take the results of the calls that have ended, in their order."""
+        """Collect the results of the calls that have ended, in their order."""
         for task in [task for task in self._calls if task.done()]:
             call = self._calls.pop(task)
             metrics.WEBHOOK_CALLS_IN_FLIGHT.dec()
@@ -236,7 +236,7 @@ class EndpointQueue:
         self._stopping = self._stopping or not is_ours
 
     async def _end(self) -> None:
-        """Give back what is claimed, and end the lease."""
+        """Release the claimed deliveries, and end the lease."""
         for task in self._calls:
             task.cancel()
         self._unsent += [call.delivery for call in self._calls.values()]

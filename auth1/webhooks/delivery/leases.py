@@ -214,7 +214,7 @@ async def record_results(
 
 
 async def release_claims(postgres: Postgres, leased: Leased, unsent: Sequence[ClaimedDelivery]) -> None:
-    """Give back deliveries whose calls were cancelled. Raises Unavailable."""
+    """Release deliveries whose calls were cancelled. Raises Unavailable."""
     event_ids, claims = [one.event_id for one in unsent], [one.until for one in unsent]
     await postgres.row(_RELEASE_CLAIMS, _ReleaseClaims(leased.tenant_id, leased.webhook_id, event_ids, claims))
 

@@ -22,6 +22,6 @@ class Turn:
         self.end()
 
     def end(self) -> None:
-        """Let later calls leave."""
+        """Let later calls be sent."""
         self._earlier.clear()
         self._left.set()
