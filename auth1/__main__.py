@@ -44,25 +44,25 @@ def parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="list missing migrations and change nothing; exit 1 if there are any"
     )
     tenants = add_command(commands, "tenants", "Create, list, update and move tenants.", "auth1 tenants list")
-    add_tenants(tenants.add_subparsers(dest="act", required=True, metavar="ACT"))
+    add_tenants(tenants.add_subparsers(dest="subcommand", required=True, metavar="COMMAND"))
     keys = add_command(
         commands, "keys", "Create, list, rotate and revoke API keys.", "auth1 keys create --tenant myapp --kind sk"
     )
-    add_keys(keys.add_subparsers(dest="act", required=True, metavar="ACT"))
+    add_keys(keys.add_subparsers(dest="subcommand", required=True, metavar="COMMAND"))
     apps = add_command(commands, "apps", "Register and manage OAuth clients.", "auth1 apps list --tenant myapp")
-    add_apps(apps.add_subparsers(dest="act", required=True, metavar="ACT"))
+    add_apps(apps.add_subparsers(dest="subcommand", required=True, metavar="COMMAND"))
     hosts = add_command(
         commands, "hosts", "Add, verify and remove hosts of tenants.", "auth1 hosts list --tenant myapp"
     )
-    add_hosts(hosts.add_subparsers(dest="act", required=True, metavar="ACT"))
+    add_hosts(hosts.add_subparsers(dest="subcommand", required=True, metavar="COMMAND"))
     text = "Print the OpenAPI 3.1 document of the API."
     add_command(commands, "openapi", text, "auth1 openapi > openapi.json", "auth1.cli.openapi:openapi")
     users = add_command(commands, "users", "Import and export users.", "auth1 users import --tenant myapp users.ndjson")
-    _add_users(users.add_subparsers(dest="act", required=True, metavar="ACT"))
+    _add_users(users.add_subparsers(dest="subcommand", required=True, metavar="COMMAND"))
     audit = add_command(commands, "audit", "Verify the audit log.", "auth1 audit verify")
-    _add_audit(audit.add_subparsers(dest="act", required=True, metavar="ACT"))
+    _add_audit(audit.add_subparsers(dest="subcommand", required=True, metavar="COMMAND"))
     fraud = add_command(commands, "fraud", "Load data of the fraud rules; replay decisions.", "auth1 fraud datasets")
-    _add_fraud(fraud.add_subparsers(dest="act", required=True, metavar="ACT"))
+    _add_fraud(fraud.add_subparsers(dest="subcommand", required=True, metavar="COMMAND"))
     text = "Check this installation against the production checklist. Exits 1 with warnings, 2 with failures."
     example = "auth1 doctor --backup-marker /var/backups/auth1.done --backup-days 2"
     doctor = add_command(commands, "doctor", text, example, "auth1.cli.doctor:doctor")
@@ -78,42 +78,42 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _add_users(acts: Commands) -> None:
+def _add_users(subcommands: Commands) -> None:
     text = "Import users; existing users are left unchanged. Exits 1 when a line was rejected."
     example = "auth1 users import --tenant myapp --from auth0 export.ndjson --rejects rejected.txt"
-    bring = add_command(acts, "import", text, example, "auth1.cli.users:import_users")
-    bring.add_argument(
+    load = add_command(subcommands, "import", text, example, "auth1.cli.users:import_users")
+    load.add_argument(
         "--from",
         dest="preset",
         metavar="PRODUCT",
         help="the product that the file comes from: auth0, cognito, firebase or supabase",
     )
-    bring.add_argument(
+    load.add_argument(
         "--map", default="", metavar="FIELD=COLUMN,…", help="where fields are found: phone=phone_number,email=email"
     )
-    bring.add_argument(
+    load.add_argument(
         "--rejects", metavar="FILE", default="-", help="file for the rejected lines and reasons (default: stderr)"
     )
-    bring.add_argument("--resume", action="store_true", help="continue the interrupted import of this file")
-    bring.add_argument("--skip", type=int, default=0, metavar="LINES", help="number of lines to skip")
-    bring.add_argument(
+    load.add_argument("--resume", action="store_true", help="continue the interrupted import of this file")
+    load.add_argument("--skip", type=int, default=0, metavar="LINES", help="number of lines to skip")
+    load.add_argument(
         "--trust-unverified",
         action="store_true",
         help="import unverified phones and emails as logins (default: as profile data)",
     )
-    add_json(bring)
+    add_json(load)
     example = "auth1 users export --tenant myapp users.csv"
-    export = add_command(acts, "export", "Export all users.", example, "auth1.cli.users:export_users")
-    for command, formats in ((bring, ("ndjson", "csv", "json")), (export, ("ndjson", "csv"))):
+    export = add_command(subcommands, "export", "Export all users.", example, "auth1.cli.users:export_users")
+    for command, formats in ((load, ("ndjson", "csv", "json")), (export, ("ndjson", "csv"))):
         command.add_argument("--tenant", required=True, metavar="TENANT", help="slug or id of the tenant")
         command.add_argument("--format", choices=formats, help="format of the file (default: by its suffix, or ndjson)")
         command.add_argument("file", metavar="FILE", help="the file; - for stdin or stdout")
 
 
-def _add_audit(acts: Commands) -> None:
+def _add_audit(subcommands: Commands) -> None:
     text = "Verify events and seals. Exits 0 if nothing was changed, 1 with findings, 2 if it could not check."
     example = "auth1 audit verify --heads /var/log/auth1.log"
-    verify = add_command(acts, "verify", text, example, "auth1.cli.audit:verify")
+    verify = add_command(subcommands, "verify", text, example, "auth1.cli.audit:verify")
     verify.add_argument("--tenant", metavar="TENANT", help="slug or id of the only tenant to verify")
     verify.add_argument("--sandbox", action="store_true", help="verify the sandbox of the tenant")
     verify.add_argument("--heads", metavar="FILE", help="a log with audit.head lines; - for stdin")
@@ -122,22 +122,22 @@ def _add_audit(acts: Commands) -> None:
     add_json(verify)
 
 
-def _add_fraud(acts: Commands) -> None:
+def _add_fraud(subcommands: Commands) -> None:
     text = "Replace the line types by prefix. Each line is prefix,line_type; the longest prefix of a number decides."
     example = "auth1 fraud load-prefixes prefixes.csv"
-    prefixes = add_command(acts, "load-prefixes", text, example, "auth1.cli.fraud:load_prefixes")
+    prefixes = add_command(subcommands, "load-prefixes", text, example, "auth1.cli.fraud:load_prefixes")
     text = "Replace the networks of a type. Each line is a network or an address, such as 203.0.113.0/24."
     example = "auth1 fraud load-networks tor exits.txt"
-    networks = add_command(acts, "load-networks", text, example, "auth1.cli.fraud:load_networks")
+    networks = add_command(subcommands, "load-networks", text, example, "auth1.cli.fraud:load_networks")
     networks.add_argument("name", metavar="NAME", choices=("hosting", "vpn", "tor"), help="hosting, vpn or tor")
     text = "List what was loaded, with its size and time."
-    listing = add_command(acts, "datasets", text, "auth1 fraud datasets --json", "auth1.cli.fraud:show_datasets")
+    listing = add_command(subcommands, "datasets", text, "auth1 fraud datasets --json", "auth1.cli.fraud:show_datasets")
     for command in (prefixes, networks):
         command.add_argument("file", metavar="FILE", nargs="?", help="the file; - for stdin")
         command.add_argument("--remove", action="store_true", help="remove what was loaded")
     text = "Evaluate stored decisions of each tenant under its policy with the changes of a file. Nothing is changed."
     replay = add_command(
-        acts, "replay", text, "auth1 fraud replay --policy stricter.json --days 14", "auth1.cli.fraud:replay"
+        subcommands, "replay", text, "auth1 fraud replay --policy stricter.json --days 14", "auth1.cli.fraud:replay"
     )
     replay.add_argument("--policy", metavar="FILE", help="JSON with what differs from the policies; - for stdin")
     replay.add_argument("--days", metavar="N", type=int, choices=range(1, 31), default=7, help="1 to 30, by default 7")

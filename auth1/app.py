@@ -265,7 +265,7 @@ async def stop_services(services: Services) -> None:
     services.log.close()
 
 
-def _every(services: Services, seconds: float, act: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:
+def _every(services: Services, seconds: float, job: Callable[[Services], Awaitable[None]]) -> asyncio.Task[None]:
     """Run a job at intervals. A failure does not stop the next run."""
 
     async def rounds() -> None:
@@ -274,7 +274,7 @@ def _every(services: Services, seconds: float, act: Callable[[Services], Awaitab
                 seconds * random.uniform(0.8, 1.2)
             )  # workers of many instances should not run at the same time
             try:
-                await act(services)
+                await job(services)
             except Unavailable:
                 continue  # already logged
             except Exception as error:

@@ -21,13 +21,13 @@ from auth1.services import Services
 def create_application(options: Namespace) -> None:
     """Register an application."""
 
-    async def act(app: Services) -> ApplicationCreated:
+    async def operation(app: Services) -> ApplicationCreated:
         body = schemas.convert({"name": options.name, "kind": options.kind, **_fields(options)}, ApplicationIn)
         created = await service.create_application(app, await tenant_admin_for(app, options), body.application())
         secret = msgspec.UNSET if created.secret is None else created.secret
         return ApplicationCreated.of(created.application, client_secret=secret)
 
-    created = run(act)
+    created = run(operation)
     has_secret = created.client_secret is not msgspec.UNSET
     show(options, created, "client_id", "name", "kind", *(["client_secret"] if has_secret else []))
 
@@ -37,12 +37,12 @@ def update_application(options: Namespace) -> None:
     sent = {"name": options.name, "enabled": options.enabled}
     given = {name: value for name, value in sent.items() if value is not None}
 
-    async def act(app: Services) -> ApplicationOut:
+    async def operation(app: Services) -> ApplicationOut:
         patch = schemas.convert(given | _fields(options), ApplicationPatch)
         admin = await tenant_admin_for(app, options)
         return ApplicationOut.of(await service.update_application(app, admin, options.client_id, patch.changes()))
 
-    show(options, run(act), "client_id", "name", "kind", "redirect_uris", "logout_uris", "scopes", "enabled")
+    show(options, run(operation), "client_id", "name", "kind", "redirect_uris", "logout_uris", "scopes", "enabled")
 
 
 def _fields(options: Namespace) -> dict[str, Any]:
@@ -64,12 +64,12 @@ def _fields(options: Namespace) -> dict[str, Any]:
 def list_applications(options: Namespace) -> None:
     """List all applications of a tenant."""
 
-    async def act(app: Services) -> list[ApplicationOut]:
+    async def operation(app: Services) -> list[ApplicationOut]:
         admin = await tenant_admin_for(app, options)
         stored = await store.list_applications(app.postgres, admin.tenant_id, "", store.MAX_APPLICATIONS)
         return [ApplicationOut.of(application) for application in stored]
 
-    found = run(act)
+    found = run(operation)
     if options.json:
         print(schemas.encode(found).decode())
         return
@@ -81,18 +81,18 @@ def list_applications(options: Namespace) -> None:
 def rotate_secret(options: Namespace) -> None:
     """Replace the secret of an application."""
 
-    async def act(app: Services) -> msgspec.Struct:
+    async def operation(app: Services) -> msgspec.Struct:
         rotation = schemas.convert({"grace_in": options.grace_in}, ClientSecretRotation)
         return await service.rotate_secret(app, await tenant_admin_for(app, options), options.client_id, rotation)
 
-    show(options, run(act), "client_id", "client_secret", "previous_secret_until")
+    show(options, run(operation), "client_id", "client_secret", "previous_secret_until")
 
 
 def delete_application(options: Namespace) -> None:
     """Delete an application."""
 
-    async def act(app: Services) -> None:
+    async def operation(app: Services) -> None:
         await service.delete_application(app, await tenant_admin_for(app, options), options.client_id)
 
-    run(act)
+    run(operation)
     print('{"deleted":true}' if options.json else f"deleted: {options.client_id}")

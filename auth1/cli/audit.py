@@ -38,7 +38,7 @@ def verify(options: Namespace) -> None:
     with ExitStack() as files:
         heads = _open(options.heads, files)
 
-        async def act(app: Services) -> VerifyResult:
+        async def operation(app: Services) -> VerifyResult:
             tenant_id = (await tenant_admin_for(app, options)).tenant_id if options.tenant else None
             if tenant_id is not None and options.sandbox:
                 tenant_id += ":test"
@@ -58,7 +58,7 @@ def verify(options: Namespace) -> None:
                 heads_not_authentic=compared.not_authentic if compared is not None else 0,
             )
 
-        result = run(act, failed=CANNOT_CHECK)
+        result = run(operation, failed=CANNOT_CHECK)
     _show(options, result)
     if result.report.findings:
         raise SystemExit(1)

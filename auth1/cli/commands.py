@@ -101,20 +101,20 @@ def create_key(options: Namespace) -> None:
     """Create a key."""
     wanted = {"kind": options.kind, "allowed_origins": options.origin}
 
-    async def act(app: Services) -> msgspec.Struct:
+    async def operation(app: Services) -> msgspec.Struct:
         return await service.create_key(app, await tenant_admin_for(app, options), schemas.convert(wanted, KeyIn))
 
-    show(options, run(act), "key_id", "kind", "api_key")
+    show(options, run(operation), "key_id", "kind", "api_key")
 
 
 def list_keys(options: Namespace) -> None:
     """List all keys of a tenant."""
 
-    async def act(app: Services) -> list[KeyOut]:
+    async def operation(app: Services) -> list[KeyOut]:
         admin = await tenant_admin_for(app, options)
         return await store.list_keys(app.postgres, admin.tenant_id, "", 1_000_000)
 
-    keys = run(act)
+    keys = run(operation)
     if options.json:
         print(schemas.encode(keys).decode())
         return
@@ -126,24 +126,24 @@ def list_keys(options: Namespace) -> None:
 def rotate_key(options: Namespace) -> None:
     """Replace a key."""
 
-    async def act(app: Services) -> msgspec.Struct:
+    async def operation(app: Services) -> msgspec.Struct:
         rotation = schemas.convert({"grace_in": options.grace_in}, KeyRotation)
         return await service.rotate_key(app, await tenant_admin_for(app, options), options.key_id, rotation)
 
-    show(options, run(act), "key_id", "kind", "api_key")
+    show(options, run(operation), "key_id", "kind", "api_key")
 
 
 def revoke_key(options: Namespace) -> None:
     """Revoke a key."""
 
-    async def act(app: Services) -> None:
+    async def operation(app: Services) -> None:
         await service.revoke_key(app, await tenant_admin_for(app, options), options.key_id)
 
-    run(act)
+    run(operation)
     print('{"revoked":true}' if options.json else f"revoked: {options.key_id}")
 
 
-def run(act: Callable[[Services], Awaitable[Result]], failed: int = 1) -> Result:
+def run(operation: Callable[[Services], Awaitable[Result]], failed: int = 1) -> Result:
     """Run an operation with its own services. An API error ends the program with its message and exit code `failed`."""
     settings = settings_or_exit()
     logging.getLogger("asyncpg").addHandler(logging.NullHandler())  # our own message says it in one sentence
@@ -152,7 +152,7 @@ def run(act: Callable[[Services], Awaitable[Result]], failed: int = 1) -> Result
         log = Log("error", descriptor=sys.stderr.fileno(), events=False)
         services = await start_services(settings, log, background=False)
         try:
-            return await act(services)
+            return await operation(services)
         finally:
             await stop_services(services)
 

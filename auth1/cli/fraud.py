@@ -57,7 +57,7 @@ def replay(options: Namespace) -> None:
     changes = _read_policy(options.policy) if options.policy is not None else {}
     since = datetime.now(UTC) - timedelta(days=options.days)
 
-    async def act(app: Services) -> dict[str, Simulation]:
+    async def operation(app: Services) -> dict[str, Simulation]:
         found, after = {}, ""
         while tenants := await store.list_tenants(app.postgres, after, _TENANTS):
             for tenant in tenants:
@@ -65,7 +65,7 @@ def replay(options: Namespace) -> None:
             after = tenants[-1].tenant_id
         return {slug: result for slug, result in found.items() if result.requests}
 
-    results = run(act)
+    results = run(operation)
     if options.json:
         print(schemas.encode(results).decode())
         return
@@ -92,10 +92,10 @@ def _load(options: Namespace, name: str, title: str, compile_lines: Compile) -> 
         return
     entries, data = _compile(options.file, compile_lines)
 
-    async def act(app: Services) -> None:
+    async def operation(app: Services) -> None:
         await datasets.replace_dataset(app.postgres, name, entries, data)
 
-    run(act)
+    run(operation)
     if options.json:
         print(schemas.encode({"entries": entries, "bytes": len(data)}).decode())
     else:

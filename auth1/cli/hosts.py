@@ -17,11 +17,11 @@ from auth1.tenants.settings import TenantAdmin
 def add(options: Namespace) -> None:
     """Add a host."""
 
-    async def act(app: Services) -> HostOut:
+    async def operation(app: Services) -> HostOut:
         body = schemas.convert({"host": options.host}, HostIn)
         return show_host(await service.add_host(app, await tenant_admin_for(app, options), body.host))
 
-    show(options, run(act), "host_id", "host", "txt_name", "txt_value")
+    show(options, run(operation), "host_id", "host", "txt_name", "txt_value")
 
 
 def verify(options: Namespace) -> None:
@@ -42,22 +42,22 @@ def unset_canonical(options: Namespace) -> None:
 def remove(options: Namespace) -> None:
     """Remove a host."""
 
-    async def act(app: Services) -> None:
+    async def operation(app: Services) -> None:
         admin, host_id = await _find(app, options)
         await service.remove_host(app, admin, host_id)
 
-    run(act)
+    run(operation)
     print('{"removed":true}' if options.json else f"removed: {options.host}")
 
 
-def list(options: Namespace) -> None:  # noqa: A001  # the name of the act
+def list(options: Namespace) -> None:  # noqa: A001  # the name of the subcommand
     """List all hosts of a tenant."""
 
-    async def act(app: Services) -> tuple[HostOut, ...]:
+    async def operation(app: Services) -> tuple[HostOut, ...]:
         admin = await tenant_admin_for(app, options)
         return tuple(map(show_host, await store.list_hosts(app.postgres, admin.tenant_id)))
 
-    found = run(act)
+    found = run(operation)
     if options.json:
         print(schemas.encode(found).decode())
         return
@@ -67,10 +67,10 @@ def list(options: Namespace) -> None:  # noqa: A001  # the name of the act
 
 
 def _change(options: Namespace, change: Callable[[Services, TenantAdmin, str], Awaitable[Host]]) -> None:
-    async def act(app: Services) -> HostOut:
+    async def operation(app: Services) -> HostOut:
         return show_host(await change(app, *await _find(app, options)))
 
-    show(options, run(act), "host_id", "host", "verified_at", "canonical")
+    show(options, run(operation), "host_id", "host", "verified_at", "canonical")
 
 
 async def _find(app: Services, options: Namespace) -> tuple[TenantAdmin, str]:

@@ -34,7 +34,7 @@ def move(options: Namespace) -> None:
     if env.problems:
         fail("\n".join(env.problems), code=2)
 
-    async def act(app: Services) -> MoveResult | None:
+    async def operation(app: Services) -> MoveResult | None:
         tenant_id = (await tenant_admin_for(app, options)).tenant_id
 
         async def publish() -> None:
@@ -47,7 +47,7 @@ def move(options: Namespace) -> None:
         return MoveResult(tenant_id, moved.rows, moved.changes, round(moved.closed_s, 3))
 
     try:
-        result = run(act)
+        result = run(operation)
     except MoveError as error:
         fail(str(error))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -18,7 +18,7 @@ def update_tenant(options: Namespace) -> None:
     logo = None if options.logo is None else _read(options.logo)
     given = {} if options.name is None else {"name": options.name}
 
-    async def act(app: Services) -> TenantOut:
+    async def operation(app: Services) -> TenantOut:
         admin = await tenant_admin_for(app, options)
         patch = schemas.convert({**given, "settings": given_settings(options)}, TenantPatch)
         if logo is not None and (problem := png_problem(logo)):
@@ -30,7 +30,7 @@ def update_tenant(options: Namespace) -> None:
             await remove_logo(app, admin)
         return await service.get_tenant(app, admin.tenant_id)
 
-    show(options, run(act), "tenant_id", "name", "slug")
+    show(options, run(operation), "tenant_id", "name", "slug")
 
 
 def _read(path: str) -> bytes:

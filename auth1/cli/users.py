@@ -107,7 +107,7 @@ def export_users(options: Namespace) -> None:
     """Export users."""
     kind: exporter.Format = options.format or ("csv" if options.file.endswith(".csv") else "ndjson")
 
-    async def act(app: Services, file: IO[bytes]) -> None:
+    async def operation(app: Services, file: IO[bytes]) -> None:
         manager = await tenant_admin_for(app, options)
         progress, rows = Progress(), 0
         async for piece in await exporter.begin(app.postgres, manager.tenant_id, kind):
@@ -119,7 +119,7 @@ def export_users(options: Namespace) -> None:
 
     try:
         with _opened(options.file, "wb", sys.stdout.buffer) as file:
-            run(lambda app: act(app, file))
+            run(lambda app: operation(app, file))
     except BrokenPipeError:  # the reader has closed, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

@@ -104,7 +104,7 @@ _LAG = _QUERIES.statement("measure_lag", _Name, _Lag)
 _CONTINUE_CLOCK = _QUERIES.statement("continue_event_clock", NoParams, NoParams)
 
 Work = Callable[[Transaction, Place, list[EventRow]], Awaitable[None]]
-Act = Callable[[Transaction, Place], Awaitable[Progress | None]]
+Step = Callable[[Transaction, Place], Awaitable[Progress | None]]
 
 
 async def follow(postgres: Postgres, name: str, work: Work, max_rows: int = MAX_ROWS) -> int:
@@ -113,20 +113,20 @@ async def follow(postgres: Postgres, name: str, work: Work, max_rows: int = MAX_
     Return the number of events; 0 also while another process reads. Raises Unavailable, and what `work` raises.
     """
 
-    async def act(transaction: Transaction, place: Place) -> Progress | None:
+    async def step(transaction: Transaction, place: Place) -> Progress | None:
         rows = await _read(transaction, place, max_rows)
         if not rows:
             return None
         await work(transaction, place, rows)
         return Progress(len(rows), rows[-1].tx, rows[-1].id)
 
-    return await run_round(postgres, name, act)
+    return await run_round(postgres, name, step)
 
 
-async def run_round(postgres: Postgres, name: str, act: Act) -> int:
-    """Run one round: `act` reads the next final events itself, and returns its progress, None without events.
+async def run_round(postgres: Postgres, name: str, step: Step) -> int:
+    """Run one round: `step` reads the next final events itself, and returns its progress, None without events.
 
-    Return the number of events; 0 also while another process reads. Raises Unavailable, and what `act` raises.
+    Return the number of events; 0 also while another process reads. Raises Unavailable, and what `step` raises.
     """
     is_restored = False
 
@@ -136,7 +136,7 @@ async def run_round(postgres: Postgres, name: str, act: Act) -> int:
         if place is None or place.is_restored:
             is_restored = place is not None
             return 0
-        progress = await act(transaction, place)
+        progress = await step(transaction, place)
         if progress is None:
             return 0
         await transaction.row(_ADVANCE, _Advance(name, progress.tx, progress.id, place.round + 1))
@@ -152,14 +152,14 @@ async def run_round(postgres: Postgres, name: str, act: Act) -> int:
     return found
 
 
-async def run_rounds(log: Log, act: Callable[[], Awaitable[int]]) -> None:
-    """Run rounds until cancelled: `act` returns the number of events. A failure does not stop the next round."""
+async def run_rounds(log: Log, step: Callable[[], Awaitable[int]]) -> None:
+    """Run rounds until cancelled: `step` returns the number of events. A failure does not stop the next round."""
     pause_s = BUSY_S
     while True:
         # Workers of many instances should not run at the same time.
         await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
         try:
-            pause_s = BUSY_S if await act() else min(pause_s * 2, IDLE_S)
+            pause_s = BUSY_S if await step() else min(pause_s * 2, IDLE_S)
         except Unavailable:
             pause_s = IDLE_S  # already logged
         except Exception as error:

@@ -171,11 +171,11 @@ async def seal_until_cancelled(app: Services) -> None:
     """Seal events. First of all, chains of an earlier secret get an empty seal."""
     is_continued = False
 
-    async def act() -> int:
+    async def seal_next() -> int:
         nonlocal is_continued
         if not is_continued:
             await continue_chains(app)
             is_continued = True
         return await seal_once(app)
 
-    await reader.run_rounds(app.log, act)
+    await reader.run_rounds(app.log, seal_next)

@@ -56,7 +56,7 @@ async def fan_out(app: Services, max_events: int = MAX_EVENTS) -> int:
 async def _round(app: Services, max_events: int) -> int:
     deliveries = 0
 
-    async def act(transaction: Transaction, place: Place) -> Progress | None:
+    async def step(transaction: Transaction, place: Place) -> Progress | None:
         nonlocal deliveries
         # Events of versions without transactions are older than every webhook.
         tx, event_id = ("1", "") if place.tx == reader.WITHOUT_TX else (place.tx, place.id)
@@ -66,6 +66,6 @@ async def _round(app: Services, max_events: int) -> int:
         deliveries = done.deliveries
         return Progress(done.events, done.tx, done.id)
 
-    events = await reader.run_round(app.postgres, READER, act)
+    events = await reader.run_round(app.postgres, READER, step)
     metrics.WEBHOOK_DELIVERIES_CREATED.inc(deliveries)
     return events
