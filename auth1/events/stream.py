@@ -107,7 +107,7 @@ class Subscription:
         return [row for row in rows if self._matches(row)]
 
     async def take(self, timeout_s: float) -> list[EventRow]:
-        """Return the events that wait, or those that come first; none after a time, or when the stream must join or end."""
+        """Return the events that wait, or the next ones; none after a time, or when the stream must join or end."""
         if not self._rows and not self.is_behind and not self.is_ended:
             self._changed.clear()
             try:

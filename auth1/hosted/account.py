@@ -54,7 +54,7 @@ async def show_account(app: Services, request: Request[Issuer]) -> Response:
 
 
 async def change_account(app: Services, request: Request[Issuer], body: Form) -> Response:
-    """Act on a form of the account page.
+    """Process a form of the account page.
 
     It changes identifiers, ends sessions, removes the access of an application, signs out, or erases the user.
     """
@@ -97,7 +97,7 @@ async def _act(visit: Visit, session: BrowserSession, action: str, form: Form) -
 
 
 async def _act_recently(visit: Visit, session: BrowserSession, action: str, form: Form) -> Response | None:
-    """Act for a user that logged in within the last 5 minutes."""
+    """Process a form that requires a login within the last 5 minutes."""
     app, request, user_id, kind = visit.app, visit.request, session.user_id, _kind(form)
     path = _address(visit.issuer)
     match action:

@@ -1,4 +1,4 @@
-"""Show the page of a login, act on its forms, and report the delivery of its code."""
+"""Show the page of a login, process its forms, and report the delivery of its code."""
 
 from collections.abc import Awaitable, Callable
 
@@ -51,7 +51,7 @@ async def show_login(app: Services, request: Request[Issuer]) -> Response:
 
 
 async def continue_login(app: Services, request: Request[Issuer], body: Form) -> Response:
-    """Act on a form of a login, then load its page again.
+    """Process a form of a login, then load its page again.
 
     A form of another page is rejected. A form of a step that is over changes nothing.
     """
