@@ -90,7 +90,7 @@ class EventStream:
         missed = [row for row in rows if position_of(row.tx, row.id) <= self._stream.joined_at]
         self._missed = position if len(missed) == len(rows) else None
         if missed:
-            self._stream.pass_over(missed[-1])
+            self._stream.advance_past(missed[-1])
         if self._missed is not None:
             self._stream.position = self._missed
         return self._stream.matching(missed)

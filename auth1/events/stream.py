@@ -89,7 +89,7 @@ class Subscription:
             return
         if not self._matches(row):
             if not self._rows:
-                self.pass_over(row)
+                self.advance_past(row)
             return
         self._size += _size(row)
         if self._rows and self._size > MAX_WAITING_BYTES:
@@ -98,8 +98,8 @@ class Subscription:
             self._rows.append(row)
         self._changed.set()
 
-    def pass_over(self, row: EventRow) -> None:
-        """Store that an event needs not be sent, or was."""
+    def advance_past(self, row: EventRow) -> None:
+        """Set the position after an event that was sent, or that does not match."""
         self.position, self.last_id = position_of(row.tx, row.id), row.id
 
     def matching(self, rows: Sequence[EventRow]) -> list[EventRow]:
@@ -117,7 +117,7 @@ class Subscription:
                 return []
         rows, self._rows, self._size = self._rows, [], 0
         if rows:
-            self.pass_over(rows[-1])
+            self.advance_past(rows[-1])
         return rows
 
     def end(self) -> None:

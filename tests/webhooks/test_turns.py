@@ -12,7 +12,7 @@ async def test_turn_waits_for_all_earlier_ones() -> None:
     left: list[str] = []
 
     async def leave(name: str, turn: Turn) -> None:
-        await turn.leave()
+        await turn.wait()
         left.append(name)
 
     tasks = [asyncio.create_task(leave(name, turn)) for name, turn in (("third", third), ("second", second))]
@@ -32,6 +32,6 @@ async def test_turn_after_ended_ones_leaves_at_once() -> None:
     first.end()
 
     second = Turn([first])
-    await asyncio.wait_for(second.leave(), 60)
+    await asyncio.wait_for(second.wait(), 60)
 
     assert second.has_ended

@@ -5,8 +5,8 @@ body            the body of a delivery
 leases          the queue in PostgreSQL
 worker          leases endpoints with something due
 endpoint_queue  the deliveries of one leased endpoint
-call_slots      how many calls a worker makes at once
-turns           the order in which calls leave
+call_slots      limit the calls that a worker makes at once
+turns           send concurrent calls in order
 attempts        one call, and what its result means
 schedule        when to try again, and how long to pause
 traces          traces of requests for the deliveries of their events

@@ -170,9 +170,9 @@ class EndpointQueue:
             row.created_at,
             trace,
         )
-        # Only first attempts leave in order: a later one holds up nothing and waits for nothing.
+        # Only first attempts are sent in order: later ones do not delay others and do not wait.
         turn = self._next_turn() if row.attempts == 0 else None
-        before_send = None if turn is None else turn.leave
+        before_send = None if turn is None else turn.wait
         task = asyncio.create_task(make_call(self._context.client, call, self._context.call_s, before_send))
         if turn is not None:
             task.add_done_callback(lambda _: turn.end())

@@ -1,27 +1,27 @@
-"""The order in which calls leave, which run at once over several connections."""
+"""Send concurrent calls in order, although they use several connections."""
 
 import asyncio
 
 
 class Turn:
-    """The place of a call: it leaves after all earlier ones have left or ended."""
+    """The turn of a call: it is sent after all earlier calls were sent or have ended."""
 
     def __init__(self, earlier: "list[Turn]") -> None:
         self._earlier = [turn for turn in earlier if not turn.has_ended]
-        self._left = asyncio.Event()
+        self._ended = asyncio.Event()
 
     @property
     def has_ended(self) -> bool:
-        """Return whether the call has left or ended."""
-        return self._left.is_set()
+        """Return whether the call was sent or has ended."""
+        return self._ended.is_set()
 
-    async def leave(self) -> None:
-        """Wait for all earlier calls. The caller sends its own before it waits for anything else."""
+    async def wait(self) -> None:
+        """Wait for all earlier calls. The caller then sends its own call before it awaits anything else."""
         for turn in self._earlier:
-            await turn._left.wait()
+            await turn._ended.wait()
         self.end()
 
     def end(self) -> None:
         """Let later calls be sent."""
         self._earlier.clear()
-        self._left.set()
+        self._ended.set()
