@@ -140,17 +140,11 @@ class Image(NamedTuple):
 class Request(Generic[Caller]):
     """The request of a handler.
 
-    request_headers   by name; of a repeated one the last
-    headers           of the response
-    log               fields of the log line
-    origins           those that may read the response, if the caller limits them
-    network           that of the client, as stored in the database
-    deadline          of a request with a body, in the loop's time
-    limit_key, held   the key of concurrency limits, and the key of the limit that was entered
-    on_end            called when the response has ended or failed
-    site              the host, if it has paths of its own
-    path              that of the route
-    """
+    `request_headers`: by name, of a repeated one the last; `headers`: of the response; `log`: fields of the log line;
+    `origins`: those that may read it, if the caller limits them; `network`: that of the client, as stored in the
+    database; `deadline`: in the loop's time, of a request with a body; `limit_key`, `held`: the key of concurrency
+    limits, and the key of the limit that was entered; `on_end`: called when the response has ended or failed; `site`:
+    the host, if it has paths of its own; `path`: of the route."""
 
     __slots__ = (
         "_pairs",
