@@ -42,7 +42,9 @@ async def test_acquire_returns_the_documented_values(raw_redis: RawRedis, key: s
     parts = contract(TAKE)
     assert parts["KEYS"] == "the rate limits; all share one hash tag"
     assert parts["ARGV"] == "limit and window in ms for each rate limit, in the order of KEYS"
-    assert parts["Returns"].startswith("{limited_by, retry_after_ms, remaining 1, reset_ms 1, remaining 2, reset_ms 2, …}")
+    assert parts["Returns"].startswith(
+        "{limited_by, retry_after_ms, remaining 1, reset_ms 1, remaining 2, reset_ms 2, …}"
+    )
 
     narrow, wide = bucket(f"{key}:a", 1), bucket(f"{key}:b", 3)
     refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await take(raw_redis, narrow, wide)
