@@ -29,8 +29,8 @@ from auth1.fraud import assess
 from auth1.identifiers import parse_phone
 from auth1.services import Services
 from tests.declared_errors import DeclaredErrors
-from tests.support import commands, described
-from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support import commands
+from tests.support.api_client import ADMIN_TOKEN, ApiClient, new_client
 from tests.support.commands import CommandServer
 from tests.support.pgbouncer import IS_WANTED, PgBouncer
 from tests.support.postgres_files import PostgresFiles, make_postgres_files, new_database
@@ -249,9 +249,8 @@ async def start_app(
         app.services = await start_services(settings, log, background=background)
         (_background if background else started).append(app.services)
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
-        client = httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=300)
-        client.event_hooks["response"].append(described.hold)
-        return ApiClient(client, app.services, load_settings(variables), log_path)  # tests connect directly
+        client = new_client(transport, "http://localhost:3000")
+        return ApiClient(transport, client, app.services, load_settings(variables), log_path)  # tests connect directly
 
     yield start
     for services in started:

@@ -10,6 +10,7 @@ import httpx
 import jwt
 
 from tests.conftest import new_phone
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.smtp import SmtpServer
 from tests.support.providers.twilio import TwilioServer
 from tests.support.user import TestUser
@@ -118,10 +119,7 @@ class AccountUser(TestUser):
 
     async def wait(self, identifier: str) -> None:
         """End the resend delay of an identifier."""
-        await self.database.execute(
-            "update identifiers set resend_at = now() where tenant_id = $1 and identifier = $2",
-            *(self.tenant_id, identifier),
-        )
+        await end_resend_delay(self.database, identifier)
 
     async def owner(self, identifier: str) -> str | None:
         user_id: str | None = await self.database.fetchval(

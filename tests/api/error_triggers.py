@@ -171,7 +171,7 @@ async def trigger_tenant_moved(scenario: ApiScenario) -> httpx.Response:
 @triggers(errors.UserBanned)
 async def trigger_user_banned(scenario: ApiScenario) -> httpx.Response:
     user_id = await scenario.login()
-    await scenario.database.execute("update users set banned_until = 'infinity' where id = $1", user_id)
+    await scenario.api.ban(scenario.tenant, user_id)
     assert (await scenario.request()).status_code == 200  # the ban is reported after a correct code only
     assert (await scenario.verify(scenario.wrong_code())).json()["code"] == "invalid_code"
     return await scenario.verify(scenario.twilio.code_for(scenario.phone))

@@ -33,6 +33,7 @@ from tests.oauth.login_app import LoginApp
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.api_keys import add, patch, rotate
 from tests.support.dns import DnsServer
+from tests.support.elapsed import end_resend_delay
 from tests.support.postgres_files import new_database
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, answer, hang_up, refuse
@@ -159,7 +160,7 @@ async def log_in_and_fail(said: Said) -> None:
     said.secrets.add(wrong)
     await report_delivery(said, said.twilio.requests[-1].form["StatusCallback"], phone)
     await api.post(REQUEST, {"phone": phone}, key)
-    await said.database.execute("update identifiers set resend_at = now() where identifier = $1", phone)  # 30 s pass
+    await end_resend_delay(said.database, phone)
     await api.post(REQUEST, {"phone": phone}, key)
     await api.post(VERIFY, {"phone": phone, "code": wrong}, key)
     verified = await api.post(VERIFY, {"phone": phone, "code": code, "device": {"name": "somebody's phone"}}, key)

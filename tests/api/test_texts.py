@@ -10,6 +10,7 @@ from auth1.messaging import dispatcher
 from tests.api.scenario import REQUEST, TENANTS, VERIFY
 from tests.conftest import new_phone
 from tests.support.api_client import ApiClient
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import TwilioServer
 
 GREETINGS = {
@@ -203,7 +204,7 @@ async def test_resend_in_another_language_sends_the_same_code(
 ) -> None:
     tenant = await api.tenant(sms_branding="MyApp")
     await api.post(REQUEST, {"phone": phone, "locale": "de"}, tenant["api_key"])
-    await database.execute("update identifiers set resend_at = null where tenant_id = $1", tenant["tenant_id"])
+    await end_resend_delay(database, phone)
     await api.post(REQUEST, {"phone": phone, "locale": "it"}, tenant["api_key"])
 
     german, italian = twilio_server.sent_to(phone)

@@ -12,6 +12,7 @@ from tests.api.conftest import dump
 from tests.api.scenario import REQUEST, VERIFY
 from tests.conftest import JWT_SECRET, Started
 from tests.support.api_client import ApiClient
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import TwilioServer
 
 ISSUER = "http://localhost:3000"
@@ -188,7 +189,7 @@ async def test_resend_after_secret_rotation_sends_the_same_code(
     rotated = await start_app(JWT_SECRET="another secret that only the tests know", JWT_SECRET_PREVIOUS=JWT_SECRET)
     await api.post(REQUEST, {"phone": phone}, tenant["api_key"])
     first = twilio_server.code_for(phone)
-    await database.execute("update identifiers set resend_at = now() where identifier = $1", phone)  # 30 s pass
+    await end_resend_delay(database, phone)
 
     assert (await rotated.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
 
@@ -216,7 +217,7 @@ async def test_secret_change_without_the_previous_secret_creates_a_new_code(
     old_code = twilio_server.code_for(phone)
     changed = await start_app(JWT_SECRET="another secret for signing, as long as it has to be")
     async with api.services.postgres._connection("test") as connection:
-        await connection.execute("update identifiers set resend_at = null where identifier = $1", phone)
+        await end_resend_delay(connection, phone)
 
     asked = await changed.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 

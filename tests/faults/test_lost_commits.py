@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
 from tests.faults.relay import Relay
+from tests.support.elapsed import end_resend_delay
 from tests.support.process import Auth1, until
 from tests.support.providers.twilio import TwilioServer
 
@@ -91,7 +92,7 @@ async def test_lost_commit_of_a_resend_creates_one_message(
 ) -> None:
     key = (await server.tenant())["api_key"]
     await server.ask(phone, key)
-    await database.execute("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(database, phone)
     relay.lose_answer(OPEN_CHALLENGE)
 
     asked = await server.ask(phone, key)
@@ -142,13 +143,12 @@ async def test_lost_commit_of_a_wrong_code_spends_one_attempt(
 async def test_lost_commit_of_a_banned_user_is_rejected(
     server: Auth1, relay: Relay, carrier: TwilioServer, database: asyncpg.Connection, phone: str
 ) -> None:
-    key = (await server.tenant())["api_key"]
+    tenant = await server.tenant()
+    key = tenant["api_key"]
     await server.ask(phone, key)
-    assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
-    ban = (
-        "update users set banned_until = 'infinity' where id = (select user_id from identifiers where identifier = $1)"
-    )
-    await database.execute(ban, phone)
+    user_id = (await server.answer(phone, carrier.code_for(phone), key)).json()["user_id"]
+    ban = f"/api/admin/tenants/{tenant['tenant_id']}/users/{user_id}/ban"
+    assert (await server.operator("POST", ban, {})).status_code == 200
     await server.ask(phone, key)
     lost = relay.lose_answer(ANSWER_CHALLENGE)
 

@@ -11,6 +11,7 @@ from auth1.fraud.exposures.messages import Message, read_state
 from auth1.fraud.scopes import State
 from auth1.messaging import dispatcher
 from tests.fraud.visitors import BLOCK, Visitors
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import refuse, take
 
 PHONES = [f"{BLOCK}0{number:03}" for number in range(100, 104)]
@@ -115,7 +116,7 @@ async def test_sent_message_stays_exposed_beside_one_that_was_not_sent(visitors:
     """One code, two messages from two addresses: the second one fails."""
     phone = PHONES[0]
     await visitors.request(phone, "203.0.113.1")
-    await visitors.database.execute("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(visitors.database, phone)
     await queue(visitors, phone)
     visitors.twilio.script.append(refuse(20003, 401))
 
@@ -130,7 +131,7 @@ async def test_queued_message_of_an_answered_code_is_not_taken_back_twice(visito
     phone = PHONES[0]
     await visitors.request(PHONES[1])
     await visitors.request(phone, ADDRESS)
-    await visitors.database.execute("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(visitors.database, phone)
     await queue(visitors, phone)
     assert (await visitors.verify(phone, ADDRESS)).status_code == 200
     await visitors.settle()

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 
-from tests.support import described
 from tests.support.api_client import ApiClient
 
 Form = dict[str, str]
@@ -73,9 +72,7 @@ class Browser:
     """A browser of its own cookies, at the page of a login."""
 
     def __init__(self, api: ApiClient, address: str = "127.0.0.1") -> None:
-        transport = api.client._transport
-        self.client = httpx.AsyncClient(transport=transport, base_url=api.settings.app_url, timeout=300)
-        self.client.event_hooks["response"].append(described.hold)
+        self.client = api.new_client(api.settings.app_url)
         self.headers = {"user-agent": "a browser", "accept-language": "en-US"}
         self.page: Page
 

@@ -88,13 +88,10 @@ async def new_site(
 ) -> Site:
     """Create a tenant with an application."""
     tenant = await api.tenant(**settings)
-    client_id = new_id("app")
-    await database.execute(
-        "insert into applications (tenant_id, id, name, kind, redirect_uris, first_party)"
-        " values ($1, $2, 'Notes', 'web', $3, $4)",
-        *(tenant["tenant_id"], client_id, [CALLBACK], first_party),
-    )
-    return Site(api, database, tenant, client_id)
+    body = {"name": "Notes", "kind": "web", "redirect_uris": [CALLBACK], "first_party": first_party}
+    body |= {"id_token_alg": "ES256"}  # whose keys are made quickly
+    application = (await api.manage(tenant, "POST", "/applications", body)).json()
+    return Site(api, database, tenant, application["client_id"])
 
 
 @pytest.fixture

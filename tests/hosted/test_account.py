@@ -5,6 +5,7 @@ import pytest
 from auth1.core.ids import new_id
 from tests.hosted.browser import Browser
 from tests.hosted.conftest import CODE, Site
+from tests.support.elapsed import end_recent_logins
 
 DEVICES = {"Firefox, Windows": "Mozilla/5.0 (Windows NT 10.0; rv:140.0) Gecko/20100101 Firefox/140.0"}
 
@@ -116,9 +117,7 @@ async def test_account_is_erased_after_a_confirmation(site: Site, browser: Brows
 @pytest.mark.parametrize("do", ["erase", "erase_now"])
 async def test_erasure_needs_a_recent_sign_in(site: Site, browser: Browser, do: str) -> None:
     await open_account(site, browser)
-    await site.database.execute(
-        "update sessions set created_at = created_at - interval '6 minutes' where tenant_id = $1", site.issuer_id
-    )
+    await end_recent_logins(site.database, site.issuer_id)
 
     assert (await browser.submit(do)).title == "Sign in to My App"
     assert await site.database.fetchval("select count(*) from users where tenant_id = $1", site.issuer_id) == 1

@@ -3,6 +3,7 @@
 from tests.hosted.browser import Browser, Page
 from tests.hosted.conftest import CODE, Site
 from tests.hosted.test_account import live_sessions, open_account
+from tests.support.elapsed import end_recent_logins
 
 
 async def identifiers(site: Site) -> set[str]:
@@ -109,15 +110,14 @@ async def test_change_of_identifiers_needs_a_recent_sign_in(site: Site, browser:
     await open_account(site, browser)
     await browser.submit("add", kind="phone")
     at_field = browser.page
-    old = "update sessions set created_at = created_at - interval '6 minutes' where tenant_id = $1"
-    await site.database.execute(old, site.issuer_id)
+    await end_recent_logins(site.database, site.issuer_id)
     page = await browser.submit("proceed", page=at_field, identifier=phone)
     assert page.title == "Sign in to My App"
     await browser.submit("proceed", identifier="ada@example.com")
     page = await browser.submit("verify", code=CODE)
 
     assert page.title == "Enter your phone number", "it continues after the sign-in"
-    await site.database.execute(old, site.issuer_id)
+    await end_recent_logins(site.database, site.issuer_id)
     await browser.open(f"{site.path}/account")
     for do in ("add", "remove_identifier", "remove_now"):
         account = browser.page

@@ -2,6 +2,7 @@
 
 from tests.hosted.browser import Browser
 from tests.hosted.conftest import CODE, Site
+from tests.support.elapsed import end_recent_logins
 
 
 async def require(site: Site, *kinds: str) -> None:
@@ -30,9 +31,7 @@ async def test_session_without_a_required_identifier_continues_with_it(
     await require(site, "phone")
     await browser.open(await site.login(browser, "account"))
     assert (await browser.submit("adopt")).title == "Enter your phone number"
-    await site.database.execute(
-        "update sessions set created_at = created_at - interval '6 minutes' where tenant_id = $1", site.issuer_id
-    )
+    await end_recent_logins(site.database, site.issuer_id)
     await browser.open(await site.login(browser, "account"))
 
     assert (await browser.submit("adopt")).title == "Sign in to My App", "an old session signs in first"

@@ -159,7 +159,7 @@ async def test_unknown_tenant_and_suspended_tenant_are_error_pages(site: Site, b
 
 async def test_deleted_application_ends_its_logins(site: Site, browser: Browser) -> None:
     path = await site.until_code(browser)
-    await site.database.execute("delete from applications where id = $1", site.client_id)
+    await site.api.manage(site.tenant, "DELETE", f"/applications/{site.client_id}")
 
     assert (await browser.submit("verify", code=CODE)).title == "This sign-in has expired"
     assert (await site.row(path))["session_id"] is None
@@ -167,7 +167,8 @@ async def test_deleted_application_ends_its_logins(site: Site, browser: Browser)
 
 async def test_removed_redirect_uri_is_never_redirected_to(site: Site, browser: Browser) -> None:
     await site.until_code(browser)
-    await site.database.execute("update applications set redirect_uris = '{}' where id = $1", site.client_id)
+    other = {"redirect_uris": ["https://app.example.com/other"]}
+    await site.api.manage(site.tenant, "PATCH", f"/applications/{site.client_id}", other)
     page = await browser.submit("verify", code=CODE)
 
     assert page.leads_to is None

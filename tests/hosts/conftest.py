@@ -79,8 +79,8 @@ class Owner:
 
     def client(self, host: str | None = None) -> httpx.AsyncClient:
         """Return a client of a host, with cookies of its own. It follows no redirect."""
-        transport = self.api.client._transport
-        return httpx.AsyncClient(transport=transport, base_url=f"https://{host or self.name}", timeout=300)
+        address = f"https://{host or self.name}"  # where paths are others than in the API description
+        return httpx.AsyncClient(transport=self.api.transport, base_url=address, timeout=300)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from auth1.tenants.settings import logo_path
 from tests.conftest import Started
 from tests.hosted.browser import Page
 from tests.hosts.conftest import Owner
-from tests.oauth.login_app import REDIRECT_URI, SECRET, VERIFIER, LoginApp
+from tests.oauth.login_app import REDIRECT_URI, VERIFIER, LoginApp
 from tests.support.api_client import ApiClient
 from tests.support.process import until
 
@@ -199,7 +199,7 @@ async def test_sign_in_at_a_host_of_its_own(
     last = await browser.submit("verify", code=CODE)
     back = parse_qs(urlsplit(last.leads_to or "").query)
     form = {"grant_type": "authorization_code", "code": back["code"][0], "redirect_uri": REDIRECT_URI}
-    credentials = {"client_id": app.client_id, "client_secret": SECRET, "code_verifier": VERIFIER}
+    credentials = {"client_id": app.client_id, "client_secret": app.secret, "code_verifier": VERIFIER}
     tokens = (await visitor.post("/test/token", data=form | credentials)).json()
     headers = {"authorization": f"Bearer {tokens['access_token']}"}
     userinfo = await visitor.get("/test/userinfo", headers=headers)

@@ -11,6 +11,7 @@ from tests.conftest import Started
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import MessageDatabase, TenantApp
 from tests.support.api_client import ApiClient
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import Behaviour, TwilioServer, hang_up, refuse
 
 PATH = "/api/auth/challenges"
@@ -88,7 +89,7 @@ async def test_challenge_shows_its_final_status(app: TenantApp, message_db: Mess
         await app.api.post("/api/auth/verify", body, app.tenant["api_key"])
 
     async def wait_is_over() -> None:
-        await message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+        await end_resend_delay(message_db.connection, phone)
 
     first = await ask(app, phone)
     code = app.carrier.code_for(phone)
@@ -114,9 +115,9 @@ async def test_resend_with_challenge_id_shows_the_newest_message(
     app: TenantApp, message_db: MessageDatabase, phone: str
 ) -> None:
     challenge_id = await ask(app, phone)
-    await message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(message_db.connection, phone)
     assert await ask(app, phone, challenge_id=challenge_id) == challenge_id
-    await message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(message_db.connection, phone)
     other = await ask(app, phone)
 
     first, again, of_other = await message_db.messages(app.id, phone)

@@ -14,6 +14,7 @@ from auth1.errors import Unavailable
 from tests.conftest import Started
 from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import TenantApp, spread_phones
+from tests.support.elapsed import end_resend_delay
 from tests.support.postgres_files import new_database
 
 MESSAGES, STATISTICS = "/api/tenant/messages", "/api/tenant/statistics"
@@ -238,7 +239,7 @@ async def test_login_is_counted_for_the_newest_message_only(app: TenantApp) -> N
         await app.ask(phone)
     await app.log_in(first)
     # The first message of the second person does not count, if the second one does.
-    await app.message_db.do("update identifiers set resend_at = null where identifier = $1", second)
+    await end_resend_delay(app.message_db.connection, second)
     challenge_id = (await app.message(second))["challenge_id"]
     again = await app.api.post(
         "/api/auth/request", {"phone": second, "challenge_id": challenge_id}, app.tenant["api_key"]

@@ -11,6 +11,7 @@ from twilio.rest import Client
 from auth1.messaging.providers.protocol import Failure
 from tests.conftest import Started
 from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, Behaviour, TwilioServer, answer, refuse
 
 # Twilio's error codes with the status they come with, and what we make of them ("Error and Warning Dictionary").
@@ -85,10 +86,9 @@ async def test_validity_period_equals_the_remaining_code_lifetime(
     app: TenantApp, message_db: MessageDatabase, phone: str
 ) -> None:
     await app.ask(phone)
-    await message_db.do(
-        "update identifiers set resend_at = null, code_expires_at = now() + interval '301 s' where identifier = $1",
-        phone,
-    )
+    await end_resend_delay(message_db.connection, phone)
+    sql = "update identifiers set code_expires_at = now() + interval '301 s' where identifier = $1"
+    await message_db.do(sql, phone)
 
     status, asked = await app.ask(phone)
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Started
 from tests.messaging.conftest import MessageDatabase, TenantApp, spread_phones
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import Behaviour, Request, TwilioServer, answer, hang, hang_up, take
 
 SID = "SM" + "0" * 32
@@ -110,7 +111,7 @@ async def test_unknown_send_allows_immediate_resend_within_the_rate_limit(
 
     assert (status, asked["status"]) == (200, "sent")
     assert len({request.form["Body"] for request in app.handed_over(phone)}) == 1
-    await app.message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(app.message_db.connection, phone)
     status, problem = await app.ask(phone)
     assert (status, problem["code"]) == (429, "rate_limited")
     assert len(app.handed_over(phone)) == 5
@@ -162,7 +163,7 @@ async def test_closed_keep_alive_connection_is_not_reused(app: TenantApp, phone:
     app.carrier.script.append(take_and_close)
     await app.ask(phone)
     await closed.wait()
-    await app.message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(app.message_db.connection, phone)
 
     assert (await app.ask(phone))[0] == 200
 

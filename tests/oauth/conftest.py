@@ -10,7 +10,6 @@ import pytest
 
 from tests.oauth.credentials import basic as basic
 from tests.oauth.login_app import LoginApp
-from tests.support import described
 from tests.support.api_client import ApiClient
 
 SCOPES = ["invoices:read", "invoices:write"]
@@ -138,7 +137,7 @@ async def login_app(new_login_app: NewLoginApp) -> LoginApp:
 
 @pytest.fixture
 async def machine_like(login_app: LoginApp, new_login_app: NewLoginApp) -> LoginApp:
-    """Return an application of kind machine that behaves like one with logins."""
+    """Return an application of kind machine with logins, which no route allows."""
     app = await new_login_app(login_app.tenant)
     await app.database.execute("update applications set kind = 'machine' where id = $1", app.client_id)
     return app
@@ -147,7 +146,5 @@ async def machine_like(login_app: LoginApp, new_login_app: NewLoginApp) -> Login
 @pytest.fixture
 async def browser(api: ApiClient) -> AsyncIterator[httpx.AsyncClient]:
     """Return a browser with its own cookies, which follows no redirect."""
-    transport = api.client._transport
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=300) as client:
-        client.event_hooks["response"].append(described.hold)
+    async with api.new_client() as client:
         yield client

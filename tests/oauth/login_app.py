@@ -19,14 +19,8 @@ from tests.support.api_client import ApiClient
 
 REDIRECT_URI = "https://app.example.com/callback?from=auth1"
 VERIFIER = "v" * 43
-SECRET = "auth1_cs_test_secret"
 SCOPES = ["openid", "profile", "email", "phone", "offline_access"]
 BROWSER = digest("browser")
-_APPLICATION = """
-insert into applications (tenant_id, id, name, kind, secret_digests, secret_ends, redirect_uris, logout_uris,
-  id_token_alg, require_pkce, first_party)
-values ($1, $2, 'Shop', $3, $4, $5, $6, $7, $8, $9, $10)
-"""
 _SESSION = """
 insert into sessions (tenant_id, id, user_id, expires_at, idle_at, kind, created_at)
 values ($1, $2, $3, now() + interval '1 day', now() + interval '1 day', 'browser', now() - interval '1 minute')
@@ -51,7 +45,8 @@ class LoginApp:
     kind: str = "web"
     alg: str = "ES256"
     sandbox: bool = False
-    client_id: str = field(default_factory=lambda: new_id("app"))
+    client_id: str = field(init=False)
+    secret: str | None = field(init=False)  # of kind web
     user_id: str = field(default_factory=lambda: new_id("usr"))
     session_id: str = field(default_factory=lambda: new_id("ses"))
     phone: str = field(default_factory=new_phone)
@@ -75,14 +70,17 @@ class LoginApp:
         return Issuer(tenant, self.url)
 
     async def create(self, *, require_pkce: bool = True, first_party: bool = False) -> None:
-        """Insert the application, the user and the session."""
-        has_secret = self.kind == "web"
-        await self.database.execute(
-            *(_APPLICATION, self.tenant["tenant_id"], self.client_id, self.kind),
-            *([digest(SECRET)] if has_secret else [], [None] if has_secret else []),
-            *([REDIRECT_URI], ["https://app.example.com/bye"], self.alg, require_pkce, first_party),
-        )
+        """Register the application, and insert the user and the session."""
+        body = {"name": "Shop", "kind": self.kind, "redirect_uris": [REDIRECT_URI], "id_token_alg": self.alg}
+        body |= {"logout_uris": ["https://app.example.com/bye"]}
+        body |= {"require_pkce": require_pkce, "first_party": first_party}
+        created = (await self.api.manage(self.tenant, "POST", "/applications", body)).json()
+        self.client_id, self.secret = created["client_id"], created.get("client_secret")
         await self.create_user()
+
+    async def change(self, **changes: object) -> None:
+        """Change the application."""
+        await self.api.manage(self.tenant, "PATCH", f"/applications/{self.client_id}", changes)
 
     async def create_user(self) -> None:
         """Insert the user and the session."""
@@ -133,8 +131,8 @@ class LoginApp:
         """POST a form, with the client's credentials as its kind has them. None: leave a parameter out."""
         sent = {name: value for name, value in form.items() if value is not None}
         headers = {}
-        if self.kind == "web":
-            headers = {"authorization": basic(self.client_id, SECRET)}
+        if self.secret is not None:
+            headers = {"authorization": basic(self.client_id, self.secret)}
         else:
             sent = {"client_id": self.client_id} | sent
         return await self.api.client.post(f"{self.path}/{endpoint}", data=sent, headers=headers)

@@ -150,14 +150,17 @@ async def test_query_in_another_encoding_is_named_on_the_page(
     assert (answer.status_code, "The query is not valid UTF-8." in answer.text) == (400, True)
 
 
-@pytest.mark.parametrize(
-    "change",
-    ["kind = 'machine'", "disabled_at = now()", "redirect_uris = '{}'"],
-)
+async def test_machine_that_begins_a_login_is_a_page(browser: httpx.AsyncClient, machine_like: LoginApp) -> None:
+    answer = await authorize(browser, machine_like)
+
+    assert (answer.status_code, "location" in answer.headers) == (400, False)
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"redirect_uris": ["https://app.example.com/other"]}], ids=str)
 async def test_application_that_may_not_begin_logins_is_a_page(
-    browser: httpx.AsyncClient, login_app: LoginApp, change: str
+    browser: httpx.AsyncClient, login_app: LoginApp, change: dict[str, object]
 ) -> None:
-    await login_app.database.execute(f"update applications set {change} where id = $1", login_app.client_id)
+    await login_app.change(**change)
 
     answer = await authorize(browser, login_app)
 
@@ -227,7 +230,9 @@ async def test_pkce_is_optional_only_where_the_application_says_so(
     browser: httpx.AsyncClient, new_login_app: NewLoginApp
 ) -> None:
     web = await new_login_app(require_pkce=False)
-    spa = await new_login_app(kind="spa", require_pkce=False)
+    spa = await new_login_app(kind="spa")
+    optional = "update applications set require_pkce = false where id = $1"  # no route allows it
+    await spa.database.execute(optional, spa.client_id)
     without = {"code_challenge": None, "code_challenge_method": None}
 
     assert (await login_of(web, await authorize(browser, web, **without)))["step"] == "start"
@@ -349,8 +354,7 @@ async def test_native_application_shows_the_account_before_it_signs_on(
     browser: httpx.AsyncClient, new_login_app: NewLoginApp
 ) -> None:
     app = await new_login_app(kind="native", first_party=True)
-    uris = ["http://127.0.0.1/callback"]
-    await app.database.execute("update applications set redirect_uris = $1 where id = $2", uris, app.client_id)
+    await app.change(redirect_uris=["http://127.0.0.1/callback"])
     await sign_in(browser, app)
 
     login = await login_of(app, await authorize(browser, app, redirect_uri="http://127.0.0.1:4711/callback"))
@@ -358,19 +362,13 @@ async def test_native_application_shows_the_account_before_it_signs_on(
     assert login["step"] == "account"
 
 
-@pytest.mark.parametrize(
-    "ending",
-    [
-        "update sessions set revoked_at = now() where id = $1",
-        "update users set banned_until = 'infinity' where id = (select user_id from sessions where id = $1)",
-    ],
-)
+@pytest.mark.parametrize(("method", "path", "body"), [("DELETE", "sessions", None), ("POST", "ban", {})])
 async def test_ended_session_does_not_sign_on(
-    browser: httpx.AsyncClient, new_login_app: NewLoginApp, ending: str
+    browser: httpx.AsyncClient, new_login_app: NewLoginApp, method: str, path: str, body: object
 ) -> None:
     app = await new_login_app(first_party=True)
     await sign_in(browser, app)
-    await app.database.execute(ending, app.session_id)
+    await app.api.manage(app.tenant, method, f"/users/{app.user_id}/{path}", body)
 
     assert response_of(await authorize(browser, app, **NO_PROMPT))["error"] == "login_required"
 

@@ -40,14 +40,11 @@ async def app(logout_api: ApiClient, database: asyncpg.Connection, receiver: Rec
 
 
 async def listen(app: LoginApp, receiver: Receiver) -> None:
-    update = "update applications set backchannel_logout_uri = $1 where id = $2"
-    await app.database.execute(update, receiver.url, app.client_id)
+    await app.change(backchannel_logout_uri=receiver.url)
 
 
 async def manage(app: LoginApp, method: str, path: str) -> None:
-    headers = {"x-api-key": app.tenant["secret_key"]}
-    answer = await app.api.client.request(method, f"/api/tenant{path}", headers=headers)
-    assert answer.status_code < 300, answer.text
+    await app.api.manage(app.tenant, method, path)
 
 
 async def end_session(app: LoginApp) -> None:
@@ -143,7 +140,7 @@ async def test_several_logins_of_a_session_are_one_logout(app: LoginApp, receive
 
 
 async def test_application_without_an_address_gets_nothing(app: LoginApp, receiver: Receiver) -> None:
-    await app.database.execute("update applications set backchannel_logout_uri = null where id = $1", app.client_id)
+    await app.change(backchannel_logout_uri=None)
     await end_session(app)
 
     assert (await pending(app), receiver.calls) == (0, [])
@@ -235,7 +232,7 @@ async def test_calls_of_a_tenant_are_limited_by_second(
 
 async def test_logout_of_a_deleted_application_or_tenant_is_dropped(app: LoginApp, receiver: Receiver) -> None:
     await end_session(app)
-    await app.database.execute("update tenants set deleted_at = now() where id = $1", app.tenant["tenant_id"])
+    await app.api.admin("DELETE", f"/api/admin/tenants/{app.tenant_id}")
     await deliver(app)
 
     assert (receiver.calls, await pending(app)) == ([], 0)

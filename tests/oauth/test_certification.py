@@ -24,7 +24,7 @@ from tests.conftest import Started
 from tests.hosted.browser import Browser
 from tests.oauth.certification import PLANS
 from tests.oauth.conftest import Machine, NewLoginApp
-from tests.oauth.login_app import REDIRECT_URI, SECRET, VERIFIER, LoginApp
+from tests.oauth.login_app import REDIRECT_URI, VERIFIER, LoginApp
 from tests.oauth.test_authorize import NO_PROMPT, authorize, parameters, response_of, sign_in
 from tests.oauth.test_backchannel import EVENT
 from tests.oauth.test_logout import LOGOUT_URI, fields_of, is_live, log_out
@@ -110,7 +110,7 @@ async def test_pkce_is_used_where_it_is_optional(browser: httpx.AsyncClient, app
 async def test_secret_may_be_in_the_form(browser: httpx.AsyncClient, app: LoginApp) -> None:
     code = response_of(await authorize(browser, app, **NO_PKCE))["code"]
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT_URI}
-    form |= {"client_id": app.client_id, "client_secret": SECRET}
+    form |= {"client_id": app.client_id, "client_secret": app.secret or ""}
 
     assert (await app.api.client.post(f"{app.path}/token", data=form)).status_code == 200
 
@@ -298,8 +298,7 @@ async def test_logout_by_the_application_reaches_its_back_channel(
     api = await start_app(WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
     app = LoginApp(api, database, await api.tenant())
     await app.create(first_party=True, require_pkce=False)
-    update = "update applications set backchannel_logout_uri = $1 where id = $2"
-    await database.execute(update, receiver.url, app.client_id)
+    await app.change(backchannel_logout_uri=receiver.url)
     browser = Browser(api).client
     await sign_in(browser, app)
     tokens, login = await redeem(app, response_of(await authorize(browser, app, **NO_PKCE)))

@@ -278,8 +278,7 @@ async def test_code_does_not_outlive_the_consent(login_app: LoginApp) -> None:
     assert error(await login_app.redeem(consented)) == (400, "invalid_grant")
     assert await grants_of(login_app) == []
 
-    first_party = "update applications set first_party = true where id = $1"
-    await login_app.database.execute(first_party, login_app.client_id)
+    await login_app.change(first_party=True)
     assert (await login_app.redeem(consented)).status_code == 200
 
 

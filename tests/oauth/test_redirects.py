@@ -87,9 +87,7 @@ async def test_native_application_never_skips_the_confirmation(
     browser: httpx.AsyncClient, new_login_app: NewLoginApp, registered: str, requested: str
 ) -> None:
     app = await new_login_app(kind="native", first_party=True)
-    await app.database.execute(
-        "update applications set redirect_uris = $1 where id = $2", [registered, REDIRECT_URI], app.client_id
-    )
+    await app.change(redirect_uris=[registered, REDIRECT_URI])
     await sign_in(browser, app)
     await consent(app, ["email", "openid"])
 

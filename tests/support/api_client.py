@@ -10,14 +10,23 @@ import httpx
 
 from auth1.config.settings import Settings
 from auth1.services import Services
+from tests.support import described
 
 ADMIN_TOKEN = "the operator's token, as long as it has to be"
+
+
+def new_client(transport: httpx.AsyncBaseTransport, base_url: str) -> httpx.AsyncClient:
+    """Return a client that checks every response against the API description."""
+    client = httpx.AsyncClient(transport=transport, base_url=base_url, timeout=300)
+    client.event_hooks["response"].append(described.hold)
+    return client
 
 
 @dataclass
 class ApiClient:
     """An HTTP client of the application, with access to its services."""
 
+    transport: httpx.AsyncBaseTransport
     client: httpx.AsyncClient
     services: Services
     settings: Settings
@@ -35,6 +44,22 @@ class ApiClient:
         headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
         arguments: dict[str, Any] = {} if body is None else {"json": body}
         return await self.client.request(method, path, headers=headers, **arguments)
+
+    async def manage(self, tenant: dict[str, Any], method: str, path: str, body: object = None) -> httpx.Response:
+        """Call a route below /api/tenant as the tenant. Fail unless it succeeds."""
+        headers = {"x-api-key": tenant["secret_key"]}
+        arguments: dict[str, Any] = {} if body is None else {"json": body}
+        answer = await self.client.request(method, f"/api/tenant{path}", headers=headers, **arguments)
+        assert answer.is_success, answer.text
+        return answer
+
+    async def ban(self, tenant: dict[str, Any], user_id: str) -> None:
+        """Ban a user of a tenant without an end."""
+        await self.manage(tenant, "POST", f"/users/{user_id}/ban", {})
+
+    def new_client(self, base_url: str | None = None) -> httpx.AsyncClient:
+        """Return a client with its own cookies. It follows no redirect."""
+        return new_client(self.transport, base_url or str(self.client.base_url))
 
     async def tenant(self, **settings: object) -> dict[str, Any]:
         """Create a tenant; return the response of POST /api/admin/tenants."""

@@ -10,6 +10,7 @@ from auth1.dev.postgres import PostgresServer
 from tests.api.conftest import until
 from tests.conftest import new_phone
 from tests.support.effort import effort
+from tests.support.elapsed import end_resend_delay
 from tests.users.conftest import UserAdmin, at_once, new_email
 
 ROUNDS = effort(15, 100)
@@ -120,7 +121,7 @@ async def test_erasure_waits_for_a_delivery_record(
 
         assert await until(has_met_the_message)
         # It lets go of the identifier again and again, so the other can have it, in its own order.
-        await writer.execute("update identifiers set resend_at = null where identifier = $1", phone)
+        await end_resend_delay(writer, phone)
     await writer.close()
 
     assert (await erasure).status_code == 204

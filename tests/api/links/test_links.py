@@ -132,8 +132,8 @@ async def test_confirmed_link_is_rejected_at_another_tenant(user: LinkUser) -> N
 
 async def test_ban_is_reported_at_redemption_only(user: LinkUser, database: asyncpg.Connection) -> None:
     await user.ask(mode="both")
-    await user.verify(user.mail.code)
-    await database.execute("update users set banned_until = 'infinity' where tenant_id = $1", user.tenant["tenant_id"])
+    login = (await user.verify(user.mail.code)).json()
+    await user.api.ban(user.tenant, login["user_id"])
 
     asked = await user.ask()
     assert (await user.confirm()).status_code == 200

@@ -17,6 +17,7 @@ from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp
 from tests.messaging.sns.conftest import environment
 from tests.support.api_client import ApiClient
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers import sns as aws
 from tests.support.providers.sns import SnsServer
 from tests.support.providers.twilio import Request, TwilioServer, hang_up, refuse, take
@@ -180,7 +181,7 @@ async def test_unneeded_code_is_not_retried(app: TenantApp, phone: str, url: str
             sql = "update identifiers set code_expires_at = now() + interval '29 s' where identifier = $1"
             await app.message_db.do(sql, phone)
         case "asked again":
-            await app.message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+            await end_resend_delay(app.message_db.connection, phone)
             assert (await app.ask(phone))[0] == 200
         case "suspended":
             await app.api.admin("POST", f"/api/admin/tenants/{app.id}/suspend")

@@ -11,6 +11,7 @@ from tests.conftest import Started, new_phone
 from tests.messaging.conftest import TenantApp, spread_phones
 from tests.messaging.outbox.conftest import queue
 from tests.support.api_client import ApiClient
+from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import Request, TwilioServer, hang_up, refuse, take
 
 
@@ -81,7 +82,7 @@ async def test_racing_outbox_workers_send_each_message_once(
 async def test_outbox_sends_the_code_of_the_request(app: TenantApp, phone: str) -> None:
     """Two requests before the first send: two messages with one code."""
     await queue(app, phone)
-    await app.message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+    await end_resend_delay(app.message_db.connection, phone)
     await queue(app, phone)
 
     await app.api.services.outbox.run_once()
@@ -124,12 +125,12 @@ async def test_expired_or_used_code_is_not_sent(
         await app.message_db.do("update identifiers set code_expires_at = now() where identifier = $1", phone)
     elif ending == "answered":
         # The same code reached its owner by a second message, and was answered.
-        await app.message_db.do("update identifiers set resend_at = null where identifier = $1", phone)
+        await end_resend_delay(app.message_db.connection, phone)
         await app.ask(phone)
         assert await app.log_in(phone) == 200
     elif ending == "replaced":
-        sql = "update identifiers set code_expires_at = now(), resend_at = null where identifier = $1"
-        await app.message_db.do(sql, phone)
+        await app.message_db.do("update identifiers set code_expires_at = now() where identifier = $1", phone)
+        await end_resend_delay(app.message_db.connection, phone)
         await app.ask(phone)
     else:
         url = app.carrier.url
