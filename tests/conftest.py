@@ -263,7 +263,7 @@ async def api(start_app: Started) -> ApiClient:
     return await start_app()
 
 
-# Area codes 202 to 499: among the higher ones are personal, toll-free and premium numbers, which are refused. And of
+# Area codes 202 to 499: among the higher ones are personal, toll-free and premium numbers, which are rejected. And of
 # those only the United States': others belong to Canada and to islands. Areas 201 and 212 and some endings are left to
 # tests that write a number out or generate one: applications of a whole run share one Twilio server.
 _AREAS = [area for area in range(202, 500) if area != 212 and parse_phone(f"+1{area}5550100").country == "US"]

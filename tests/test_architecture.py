@@ -195,12 +195,12 @@ def test_package_docstring_describes_each_module(package: Path) -> None:
 
 
 def test_every_error_has_a_unique_code() -> None:
-    codes = [refusal.code for refusal in errors.ALL]
+    codes = [rejection.code for rejection in errors.ALL]
     assert len(set(codes)) == len(codes)
-    for refusal in errors.ALL:
-        assert refusal.__name__ in (errors.__doc__ or ""), "the tree at the top of the file names it"
-        assert refusal.__doc__
-        assert (refusal.status == 401) == (refusal.challenge is not None)
+    for rejection in errors.ALL:
+        assert rejection.__name__ in (errors.__doc__ or ""), "the tree at the top of the file names it"
+        assert rejection.__doc__
+        assert (rejection.status == 401) == (rejection.challenge is not None)
 
 
 def test_page_lists_every_error_and_event() -> None:

@@ -82,9 +82,9 @@ async def test_erasing_an_account_does_not_reset_the_send_limit(
 
 async def test_erasing_requires_a_recent_login(user: AccountUser) -> None:
     user.age(301)
-    refused = await user.call("DELETE", ME)
+    rejected = await user.call("DELETE", ME)
 
-    assert outcome(refused) == (403, "reauthentication_required")
+    assert outcome(rejected) == (403, "reauthentication_required")
     assert (await user.me()).status_code == 200
     await user.log_in()
     assert (await user.call("DELETE", ME)).status_code == 204

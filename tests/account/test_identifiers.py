@@ -109,9 +109,9 @@ async def test_identifier_changes_require_a_login_within_five_minutes(user: Acco
     assert (await user.begin(other)).status_code == 200
     user.age(20)
 
-    refused = [await user.begin(new_phone()), await user.remove("phone")]
+    rejected = [await user.begin(new_phone()), await user.remove("phone")]
 
-    assert {outcome(answer) for answer in refused} == {(403, "reauthentication_required")}
+    assert {outcome(answer) for answer in rejected} == {(403, "reauthentication_required")}
     assert (await user.me()).status_code == 200
     # What was begun in time may be finished: its code is of no use in any other session.
     assert (await user.prove(other)).status_code == 200
@@ -152,8 +152,8 @@ async def test_code_of_another_purpose_is_rejected(user: AccountUser) -> None:
 
 async def test_codes_of_two_purposes_are_independent(user: AccountUser) -> None:
     phone = new_phone()
-    asked = await user.api.post("/api/auth/request", {"phone": phone}, user.api_key)
-    login_code, challenge_id = user.code(phone), asked.json()["challenge_id"]
+    requested = await user.api.post("/api/auth/request", {"phone": phone}, user.api_key)
+    login_code, challenge_id = user.code(phone), requested.json()["challenge_id"]
     await user.wait(phone)
     assert (await user.begin(phone)).status_code == 200
     adding_code = user.code(phone)
@@ -341,8 +341,8 @@ async def test_adding_and_proving_make_a_fixed_number_of_calls(user: AccountUser
         assert (await call()).status_code < 300
         counts.append((services.postgres.round_trips - before[0], services.redis.round_trips - before[1]))
 
-    # Of Redis: who calls, and the slots of a code, or the entry of the session that goes on. Such an entry is not
-    # believed for a moment, in which PostgreSQL is asked who calls.
+    # Of Redis: the caller's session, and the rate limits of a code, or the cache entry of the session that continues.
+    # Such an entry is not used for a moment, in which PostgreSQL returns the session.
     assert counts == [(2, 2), (1, 2), (1 + 4, 2)]
 
 
@@ -364,7 +364,7 @@ async def test_adding_and_proving_make_a_fixed_number_of_calls(user: AccountUser
         ("/verify", {"code": "123456"}, "validation_failed"),
         ("/verify", {"email": "a@b.co", "code": "12\0"}, "validation_failed"),
         ("/verify", {"phone": "5551234567", "code": "123456"}, "invalid_phone"),
-        ("/verify", {"email": "nobody", "code": "123456"}, "invalid_email"),
+        ("/verify", {"email": "no one", "code": "123456"}, "invalid_email"),
         ("/verify", {"email": "a@b.co", "code": "１２３４５６"}, "validation_failed"),
         ("/verify", {"email": "a@b.co", "code": 123456}, "validation_failed"),
         ("/verify", {"email": "a@b.co", "code": "123456", "challenge_id": "ch_" + "0" * 99}, "validation_failed"),

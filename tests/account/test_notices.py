@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.account.conftest import NewUser
 from tests.account.user import AccountUser, new_email
 from tests.conftest import Started, new_phone
-from tests.support.providers.twilio import refuse
+from tests.support.providers.twilio import reject
 
 
 async def test_old_number_receives_a_notice_of_the_change(user: AccountUser) -> None:
@@ -70,7 +70,7 @@ async def test_failed_notice_is_an_event_and_uses_no_login_budget(user: AccountU
     old = user.identifier
     await user.flush()
     await user.add(new_phone())
-    user.twilio.script.append(refuse(21610))
+    user.twilio.script.append(reject(21610))
 
     await user.flush()
 

@@ -66,8 +66,8 @@ class AccountUser(TestUser):
         identifier = identifier or self.identifier
         await self.wait(identifier)
         named = {kind_of(identifier): identifier}
-        asked = await self.api.post("/api/auth/request", named, self.api_key)
-        assert asked.status_code == 200, asked.text
+        requested = await self.api.post("/api/auth/request", named, self.api_key)
+        assert requested.status_code == 200, requested.text
         verified = await self.api.post("/api/auth/verify", {**named, "code": self.code(identifier)}, self.api_key)
         assert verified.status_code == 200, verified.text
         self.tokens = verified.json()

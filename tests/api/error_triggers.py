@@ -10,7 +10,7 @@ from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import ApiError
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, ApiScenario
-from tests.support.providers.twilio import answer, refuse
+from tests.support.providers.twilio import answer, reject
 from tests.support.raw_asgi import JSON
 
 Trigger = Callable[[ApiScenario], Awaitable[httpx.Response]]
@@ -31,8 +31,8 @@ def triggers(kind: type[ApiError]) -> Callable[[Trigger], Trigger]:
 @triggers(errors.AuthorizationPending)
 async def trigger_authorization_pending(scenario: ApiScenario) -> httpx.Response:
     key = (await scenario.api.tenant())["test_key"]
-    asked = await scenario.api.post(REQUEST, {"email": "somebody@example.com", "mode": "link"}, key)
-    named = {name: asked.json()[name] for name in ("challenge_id", "challenge_secret")}
+    requested = await scenario.api.post(REQUEST, {"email": "ada@example.com", "mode": "link"}, key)
+    named = {name: requested.json()[name] for name in ("challenge_id", "challenge_secret")}
     return await scenario.api.post("/api/auth/token", {"grant_type": "challenge", **named}, key)
 
 
@@ -67,7 +67,7 @@ async def trigger_invalid_api_key(scenario: ApiScenario) -> httpx.Response:
 
 @triggers(errors.InvalidToken)
 async def trigger_invalid_token(scenario: ApiScenario) -> httpx.Response:
-    return await scenario.api.client.get(TENANTS, headers={"authorization": "Bearer a token that somebody made up"})
+    return await scenario.api.client.get(TENANTS, headers={"authorization": "Bearer a made-up token"})
 
 
 @triggers(errors.NotAuthenticated)
@@ -144,7 +144,7 @@ async def trigger_reauthentication_required(scenario: ApiScenario) -> httpx.Resp
     claims["auth_time"] -= 301
     headers = jwt.get_unverified_header(token)
     token = jwt.encode(claims, scenario.tenant["jwt_secret"], algorithm="HS256", headers=headers)
-    new = {"email": "somebody@example.com"}
+    new = {"email": "ada@example.com"}
     return await scenario.api.post("/api/auth/me/identifiers", new, scenario.key, authorization=f"Bearer {token}")
 
 
@@ -226,19 +226,19 @@ async def trigger_validation_failed(scenario: ApiScenario) -> httpx.Response:
 @triggers(errors.InvalidPhone)
 async def trigger_invalid_phone(scenario: ApiScenario) -> httpx.Response:
     assert (await scenario.request("5551234567")).json()["code"] == "invalid_phone"
-    with scenario.providers(refuse(21211)):
+    with scenario.providers(reject(21211)):
         return await scenario.request()
 
 
 @triggers(errors.InvalidEmail)
 async def trigger_invalid_email(scenario: ApiScenario) -> httpx.Response:
     await scenario.request()
-    return await scenario.api.post(REQUEST, {"email": "nobody"}, scenario.key)
+    return await scenario.api.post(REQUEST, {"email": "missing"}, scenario.key)
 
 
 @triggers(errors.RecipientOptedOut)
 async def trigger_recipient_opted_out(scenario: ApiScenario) -> httpx.Response:
-    with scenario.providers(refuse(21610)):
+    with scenario.providers(reject(21610)):
         return await scenario.request()
 
 
@@ -262,9 +262,9 @@ async def trigger_budget_exceeded(scenario: ApiScenario) -> httpx.Response:
 @triggers(errors.RateLimited)
 async def trigger_rate_limited(scenario: ApiScenario) -> httpx.Response:
     assert (await scenario.request(requests_per_minute=1)).status_code == 200
-    refused = await scenario.request()
+    rejected = await scenario.request()
     # Redis counts as unavailable when a busy machine makes it slow; then the process counts from zero.
-    return refused if refused.json()["code"] == "rate_limited" else await scenario.request()
+    return rejected if rejected.json()["code"] == "rate_limited" else await scenario.request()
 
 
 @triggers(errors.ResendTooSoon)
@@ -297,7 +297,7 @@ async def trigger_delivery_failed(scenario: ApiScenario) -> httpx.Response:
 @triggers(errors.ChannelUnavailable)
 async def trigger_channel_unavailable(scenario: ApiScenario) -> httpx.Response:
     await scenario.request()
-    return await scenario.api.post(REQUEST, {"email": "somebody@example.com"}, scenario.key)
+    return await scenario.api.post(REQUEST, {"email": "ada@example.com"}, scenario.key)
 
 
 @triggers(errors.Unavailable)

@@ -67,7 +67,7 @@ async def test_concurrent_document_requests_per_address_are_limited(raw_asgi: Ra
     reading = [asyncio.create_task(raw_asgi.stall("GET", "/openapi.json")) for _ in range(DOCUMENTS)]
     try:
         await asyncio.sleep(0.05)
-        refused = await raw_asgi.answer("GET", "/openapi.json")
+        rejected = await raw_asgi.answer("GET", "/openapi.json")
         other = await raw_asgi.answer("GET", "/openapi.json", client=("198.51.100.7", 4000))
         live = await raw_asgi.answer("GET", "/health/live")
     finally:
@@ -75,7 +75,11 @@ async def test_concurrent_document_requests_per_address_are_limited(raw_asgi: Ra
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
 
-    assert (refused.status_code, refused.json()["code"], refused.headers["connection"]) == (503, "unavailable", "close")
+    assert (rejected.status_code, rejected.json()["code"], rejected.headers["connection"]) == (
+        503,
+        "unavailable",
+        "close",
+    )
     assert (other.status_code, live.status_code) == (200, 200)
     assert (await raw_asgi.answer("GET", "/openapi.json")).status_code == 200
 

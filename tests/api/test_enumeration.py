@@ -44,13 +44,13 @@ async def test_responses_are_equal_for_known_and_unknown_phones(
     shapes = []
     for phone in (user, stranger):
         key = tenant["api_key"]
-        never_asked = await api.post(VERIFY, {"phone": phone, "code": "000000"}, key)
-        asked = await api.post(REQUEST, {"phone": phone}, key)
+        not_requested = await api.post(VERIFY, {"phone": phone, "code": "000000"}, key)
+        requested = await api.post(REQUEST, {"phone": phone}, key)
         too_soon = await api.post(REQUEST, {"phone": phone}, key)
         right = twilio_server.code_for(phone)
         wrong = {"phone": phone, "code": f"{(int(right) + 1) % 10**6:06d}"}
         attempts = [await api.post(VERIFY, wrong, key) for _ in range(6)]
-        shapes.append([shape(answer) for answer in (never_asked, asked, too_soon, *attempts)])
+        shapes.append([shape(answer) for answer in (not_requested, requested, too_soon, *attempts)])
 
     of_user, of_stranger = shapes
 

@@ -19,7 +19,7 @@ from tests.support.postgres_files import PostgresFiles, new_database
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_asgi import RawAsgi
 
-# The contract's table, and what each refusal says beside the six fields of every one.
+# The contract's table, and what each rejection says beside the six fields of every one.
 CONTRACT: dict[str, tuple[int, set[str]]] = {
     "authorization_pending": (400, {"retry_after"}),
     "bad_json": (400, set()),
@@ -126,22 +126,22 @@ def test_no_other_module_adds_an_error_code() -> None:
         ({}, "Bearer"),
         ({"authorization": "Basic abc"}, "Bearer"),
         ({"authorization": "Bearer"}, "Bearer"),
-        ({"authorization": "Bearer nobody"}, 'Bearer error="invalid_token"'),
+        ({"authorization": "Bearer unknown"}, 'Bearer error="invalid_token"'),
     ],
 )
 async def test_operator_routes_challenge_for_a_bearer_token(
     api: ApiClient, headers: dict[str, str], challenge: str
 ) -> None:
-    refused = await api.client.get("/api/admin/tenants", headers=headers)
+    rejected = await api.client.get("/api/admin/tenants", headers=headers)
 
-    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, challenge)
+    assert (rejected.status_code, rejected.headers["www-authenticate"]) == (401, challenge)
 
 
 @pytest.mark.parametrize("key", [None, "", "auth1_pk_myapp_made-up"])
 async def test_tenant_routes_challenge_for_an_api_key(api: ApiClient, key: str | None) -> None:
-    refused = await api.post(VERIFY, {}, key)
+    rejected = await api.post(VERIFY, {}, key)
 
-    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "ApiKey")
+    assert (rejected.status_code, rejected.headers["www-authenticate"]) == (401, "ApiKey")
 
 
 async def test_allow_header_lists_the_methods_of_a_path(api: ApiClient) -> None:

@@ -278,14 +278,18 @@ async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(
                 for _ in addresses:
                     await pending.acquire()
         served = await crowded.answer("GET", TENANTS, [BEARER])
-        refused = await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}", client=(addresses[0], 4000))
+        rejected = await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}", client=(addresses[0], 4000))
     finally:
         for task in stalled:
             task.cancel()
         await asyncio.gather(*stalled, return_exceptions=True)
 
     assert served.status_code == 200
-    assert (refused.status_code, refused.json()["code"], refused.headers["connection"]) == (503, "unavailable", "close")
+    assert (rejected.status_code, rejected.json()["code"], rejected.headers["connection"]) == (
+        503,
+        "unavailable",
+        "close",
+    )
     assert (await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}")).status_code == 422
 
 

@@ -1,4 +1,4 @@
-"""Wrong credentials are limited per address before the database is asked."""
+"""Wrong credentials are limited per address before the database is queried."""
 
 import secrets
 

@@ -39,9 +39,9 @@ async def test_options_lists_the_methods_of_a_path(api: ApiClient) -> None:
 
 
 async def test_preflight_needs_no_key_and_allows_the_api_headers(api: ApiClient) -> None:
-    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key,content-type"}
+    preflight = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key,content-type"}
 
-    answer = await api.client.options(REQUEST, headers={"origin": APP, **asked})
+    answer = await api.client.options(REQUEST, headers={"origin": APP, **preflight})
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -104,10 +104,10 @@ async def test_request_without_an_origin_is_accepted(strict: ApiClient) -> None:
 @pytest.mark.parametrize("wanted", ["abcd1234", "req_01-x.Y", "a" * 128, "6f9619ff-8b86-d011-b42d-00cf4fc964ff"])
 async def test_valid_request_id_is_returned(api: ApiClient, wanted: str) -> None:
     taken = await api.client.get("/health/live", headers={"x-request-id": wanted})
-    refused = await api.post(VERIFY, {}, x_request_id=wanted)
+    rejected = await api.post(VERIFY, {}, x_request_id=wanted)
 
     assert taken.headers["x-request-id"] == wanted
-    assert refused.headers["x-request-id"] == refused.json()["request_id"] == wanted
+    assert rejected.headers["x-request-id"] == rejected.json()["request_id"] == wanted
 
 
 @pytest.mark.parametrize(

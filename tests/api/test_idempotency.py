@@ -127,8 +127,8 @@ async def test_early_rejection_releases_the_idempotency_key(
     taken, wrong = new_phone(), "5551234567"
     assert (await api.post(REQUEST, {"phone": taken}, tenant["api_key"])).status_code == 200
     for phone, code in ((wrong, "invalid_phone"), (taken, "resend_too_soon")):
-        refused = await ask(api, tenant["api_key"], phone, "freed")
-        assert refused.json()["code"] == code
+        rejected = await ask(api, tenant["api_key"], phone, "freed")
+        assert rejected.json()["code"] == code
 
     answer = await ask(api, tenant["api_key"], phone := new_phone(), "freed")
 
@@ -204,9 +204,9 @@ async def test_rejected_creation_releases_its_idempotency_key(api: ApiClient) ->
     tenant = await api.tenant()
     taken = {"name": "Another", "slug": tenant["slug"]}
     for _ in range(2):
-        refused = await operate(api, TENANTS, taken, f"freed-{tenant['slug']}")
-        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
-        assert not replayed(refused)
+        rejected = await operate(api, TENANTS, taken, f"freed-{tenant['slug']}")
+        assert (rejected.status_code, rejected.json()["code"]) == (409, "conflict")
+        assert not replayed(rejected)
 
     made = await operate(api, TENANTS, taken | {"slug": f"{tenant['slug']}-2"}, f"freed-{tenant['slug']}")
 

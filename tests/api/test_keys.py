@@ -133,8 +133,8 @@ async def test_key_with_allowed_origins_rejects_other_origins(api: ApiClient, ph
         assert await code_for(api, bound, origin=origin) == "origin_not_allowed"
     assert await code_for(api, bound) is None  # no page: an app, or a server
     assert await code_for(api, tenant["api_key"], origin="https://anything.example.com") is None
-    refused = await api.post(REQUEST, {"phone": phone}, bound, origin="https://evil.example.com")
-    assert refused.json()["code"] == "origin_not_allowed"
+    rejected = await api.post(REQUEST, {"phone": phone}, bound, origin="https://evil.example.com")
+    assert rejected.json()["code"] == "origin_not_allowed"
 
 
 async def test_key_is_rotated_without_a_body(api: ApiClient) -> None:

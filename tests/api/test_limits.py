@@ -84,9 +84,9 @@ async def test_requests_above_the_rate_limit_are_rejected(limited: ApiClient) ->
         assert answer.json()["code"] == "invalid_api_key"
         assert limits(answer)["ip"] == {"q": 5, "w": HOUR_S, "r": remaining, "t": limits(answer)["ip"]["t"]}
 
-    refused = await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
+    rejected = await limited.post(VERIFY, {}, "none", x_forwarded_for=mine)
 
-    assert 0.9 * HOUR_S - 60 <= wait_of(refused, "ip") <= HOUR_S
+    assert 0.9 * HOUR_S - 60 <= wait_of(rejected, "ip") <= HOUR_S
     assert (await limited.post(VERIFY, {}, "none", x_forwarded_for=other)).status_code == 401
 
 
@@ -124,17 +124,17 @@ async def test_request_is_accepted_after_retry_after(
 ) -> None:
     api = await start_app(RATE_LIMIT_MAX="2", RATE_LIMIT_WINDOW_MS=str(window_ms), **environment_of_limits)
     mine = client()
-    refused: list[httpx.Response] = []
+    rejected: list[httpx.Response] = []
 
-    async def is_refused() -> bool:
+    async def is_rejected() -> bool:
         """Send three concurrent requests, again if the window passed between them."""
         answers = await asyncio.gather(*(api.post(VERIFY, {}, "none", x_forwarded_for=mine) for _ in range(3)))
-        refused.extend(answer for answer in answers if answer.status_code == 429)
-        return bool(refused)
+        rejected.extend(answer for answer in answers if answer.status_code == 429)
+        return bool(rejected)
 
-    assert await until(is_refused)
-    wait_s = wait_of(refused[-1], "ip")
-    assert 1 <= wait_s <= window_ms // 1000 == limits(refused[-1])["ip"]["w"]
+    assert await until(is_rejected)
+    wait_s = wait_of(rejected[-1], "ip")
+    assert 1 <= wait_s <= window_ms // 1000 == limits(rejected[-1])["ip"]["w"]
 
     await asyncio.sleep(wait_s)  # the very promise that is tested
 
@@ -147,10 +147,10 @@ async def test_tenant_rate_limit_follows_its_setting(free: ApiClient, twilio_ser
     for phone in phones[:2]:
         assert (await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).status_code == 200
 
-    refused = await free.post(REQUEST, {"phone": phones[2]}, tenant["api_key"])
+    rejected = await free.post(REQUEST, {"phone": phones[2]}, tenant["api_key"])
 
-    assert 0 < wait_of(refused, "tenant") <= MINUTE_S
-    assert limits(refused)["tenant"]["q"] == 2
+    assert 0 < wait_of(rejected, "tenant") <= MINUTE_S
+    assert limits(rejected)["tenant"]["q"] == 2
     assert twilio_server.sent_to(phones[2]) == []
     assert (await free.post(REQUEST, {"phone": phones[3]}, other["api_key"])).status_code == 200
 
@@ -170,10 +170,10 @@ async def test_identifier_limit_is_thirty_requests_a_minute(free: ApiClient, twi
     tenant, phone = await free.tenant(), new_phone()
     codes = [(await free.post(REQUEST, {"phone": phone}, tenant["api_key"])).json().get("code") for _ in range(30)]
 
-    refused = await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    rejected = await free.post(REQUEST, {"phone": phone}, tenant["api_key"])
 
     assert codes == [None] + ["resend_too_soon"] * 29
-    assert 0 < wait_of(refused, "identifier") <= MINUTE_S
+    assert 0 < wait_of(rejected, "identifier") <= MINUTE_S
     assert len(twilio_server.sent_to(phone)) == 1
 
 

@@ -9,11 +9,11 @@ async def test_user_logs_in_with_the_code_that_was_sent(
 ) -> None:
     tenant = await api.tenant(sms_branding="MyApp")
 
-    asked = await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    requested = await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert asked.status_code == 200
-    assert asked.json() == {
-        "challenge_id": asked.json()["challenge_id"],
+    assert requested.status_code == 200
+    assert requested.json() == {
+        "challenge_id": requested.json()["challenge_id"],
         "channel": "sms",
         "status": "sent",
         "destination": f"+1•••••••{phone[-3:]}",

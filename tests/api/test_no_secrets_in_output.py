@@ -36,16 +36,16 @@ from tests.support.dns import DnsServer
 from tests.support.elapsed import end_resend_delay
 from tests.support.postgres_files import new_database
 from tests.support.providers import twilio
-from tests.support.providers.twilio import TwilioServer, answer, hang_up, refuse
+from tests.support.providers.twilio import TwilioServer, answer, hang_up, reject
 from tests.support.raw_asgi import RawAsgi
 from tests.support.receiver import Receiver
 from tests.support.relaxed import RELAXED
 
-EMAIL = "somebody.special@example.com"
-NOTE = "a note about somebody"
+EMAIL = "some.special.person@example.com"
+NOTE = "a note about a person"
 APP_URL = "https://auth.example.com"
 CODE_LENGTH = 10  # no number in a log line is equal to a code of ten digits by chance
-# Fields that show a secret once, to whom it belongs (contract: section 4).
+# Fields that show a secret once, to its owner (contract: section 4).
 SHOWN_ONCE = {
     *("api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret", "link"),
     "secret",  # of webhooks and hooks
@@ -163,7 +163,7 @@ async def log_in_and_fail(said: Said) -> None:
     await end_resend_delay(said.database, phone)
     await api.post(REQUEST, {"phone": phone}, key)
     await api.post(VERIFY, {"phone": phone, "code": wrong}, key)
-    verified = await api.post(VERIFY, {"phone": phone, "code": code, "device": {"name": "somebody's phone"}}, key)
+    verified = await api.post(VERIFY, {"phone": phone, "code": code, "device": {"name": "Ada's phone"}}, key)
     assert verified.status_code == 200
     await api.post(VERIFY, {"phone": phone, "code": code}, key)
     await change_the_account(said, phone, verified.json())
@@ -206,13 +206,15 @@ async def refresh_and_log_out(said: Said, tokens: dict[str, str]) -> None:
 async def log_in_by_link(said: Said) -> None:
     """Log in by a sandbox link, which is derived as for an email."""
     api, key = said.api, said.tenant["test_key"]
-    asked = (await api.post(REQUEST, {"email": EMAIL, "mode": "both"}, key)).json()
-    message_id = await said.database.fetchval("select message_id from challenges where id = $1", asked["challenge_id"])
+    requested = (await api.post(REQUEST, {"email": EMAIL, "mode": "both"}, key)).json()
+    message_id = await said.database.fetchval(
+        "select message_id from challenges where id = $1", requested["challenge_id"]
+    )
     [token] = magic_link.derive(api.services.keyring, f"{said.tenant['tenant_id']}:test", message_id)
     said.secrets.add(token)
     await api.client.get(f"/api/auth/link/{token}")
     await api.client.post(f"/api/auth/link/{token}")
-    named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+    named = {name: requested[name] for name in ("challenge_id", "challenge_secret")}
     redeemed = await api.post("/api/auth/token", {"grant_type": "challenge", **named}, key)
     assert redeemed.status_code == 200
 
@@ -237,21 +239,21 @@ async def try_another_provider(said: Said) -> None:
 
 
 async def let_providers_fail(said: Said) -> None:
-    for behaviour in (refuse(21610), refuse(21211), refuse(20003), answer(500, b"no"), answer(201, b"{"), hang_up):
+    for behaviour in (reject(21610), reject(21211), reject(20003), answer(500, b"no"), answer(201, b"{"), hang_up):
         said.twilio.script.append(behaviour)
-        refused = await said.api.post(REQUEST, {"phone": said.phone()}, said.tenant["secret_key"])
-        assert refused.status_code in (422, 502)
+        rejected = await said.api.post(REQUEST, {"phone": said.phone()}, said.tenant["secret_key"])
+        assert rejected.status_code in (422, 502)
 
 
 async def manage_users(said: Said) -> None:
     api, headers = said.api, {"x-api-key": said.tenant["secret_key"]}
     users, phone = "/api/tenant/users", said.phone()
-    made = await api.post(users, {"phone": phone, "metadata": {"note": "a note about somebody"}}, headers["x-api-key"])
+    made = await api.post(users, {"phone": phone, "metadata": {"note": "a note about a person"}}, headers["x-api-key"])
     path = f"{users}/{made.json()['user_id']}"
     await api.client.patch(path, json={"phone": (phone := said.phone())}, headers=headers)
     for method, end in (("POST", "/ban"), ("POST", "/unban"), ("GET", "/export"), ("GET", ""), ("DELETE", "")):
         assert (await api.client.request(method, path + end, headers=headers)).status_code in (200, 204)
-    upload = json.dumps({"phone": phone}) + '\n{"phone": "nobody"}\n'
+    upload = json.dumps({"phone": phone}) + '\n{"phone": "missing"}\n'
     ndjson = headers | {"content-type": "application/x-ndjson"}
     assert (await api.client.post(f"{users}/import", content=upload, headers=ndjson)).json()["rejected"] == 1
     for query in ("/export", f"?phone={phone}", f"?q={phone[:-1]}"):
@@ -438,7 +440,7 @@ def test_no_sql_or_traceback_is_exposed(said: Said) -> None:
 def test_user_supplied_texts_are_not_repeated(said: Said) -> None:
     for text in [said.stdout, *said.public_texts()]:
         assert NOTE not in text
-        assert "somebody's phone" not in text
+        assert "Ada's phone" not in text
         assert "Your MyApp verification" not in text
 
 

@@ -75,11 +75,11 @@ async def test_rejected_origin_uses_no_rate_limit(
     assert (await narrow.post(REQUEST, {"phone": phone}, key, origin=APP, **visitor)).status_code == 200
     before = await spent(narrow)
 
-    refused = [await narrow.post(REQUEST, {"phone": phone}, key, origin=ELSEWHERE, **visitor) for _ in range(20)]
+    rejected = [await narrow.post(REQUEST, {"phone": phone}, key, origin=ELSEWHERE, **visitor) for _ in range(20)]
 
     assert await spent(narrow) == before
-    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(403, "origin_not_allowed")}
-    assert all("ratelimit" not in answer.headers for answer in refused)
+    assert {(answer.status_code, answer.json()["code"]) for answer in rejected} == {(403, "origin_not_allowed")}
+    assert all("ratelimit" not in answer.headers for answer in rejected)
     assert len(twilio_server.sent_to(phone)) == 1
     # The visitor's second slot is there still, and no third one.
     later = [(await narrow.post(REQUEST, {"phone": phone}, key, origin=APP, **visitor)).json()["code"] for _ in "12"]
@@ -106,9 +106,9 @@ async def test_only_allowed_origins_may_read_responses(api: ApiClient) -> None:
         assert answer.headers["access-control-allow-origin"] == origin
         assert answer.headers["vary"] == "origin"
     for origin in (ELSEWHERE, "null"):
-        refused = await api.post(REQUEST, {}, key, origin=origin)
-        assert "access-control-allow-origin" not in refused.headers
-        assert refused.headers["vary"] == "origin"
+        rejected = await api.post(REQUEST, {}, key, origin=origin)
+        assert "access-control-allow-origin" not in rejected.headers
+        assert rejected.headers["vary"] == "origin"
     # A preflight has no key: it is answered by CORS_ORIGINS, which are all here.
     preflight = await api.client.options(REQUEST, headers={"origin": ELSEWHERE})
     assert preflight.headers["access-control-allow-origin"] == "*"

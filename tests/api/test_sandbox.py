@@ -70,7 +70,7 @@ async def test_unsent_sandbox_message_has_no_active_challenge(api: ApiClient) ->
         if reported is None:
             await api.post("/api/auth/request", {"phone": number}, tenant["test_key"])
             answer = await api.post("/api/auth/verify", {"phone": number, "code": "000000"}, tenant["test_key"])
-            # The number that is said to be invalid is, all the same, one that can be asked for.
+            # A code for the number that counts as invalid can be verified all the same.
             assert answer.json()["code"] == "no_active_challenge"
 
 
@@ -108,8 +108,8 @@ async def test_sandbox_email_needs_no_mail_server(api: ApiClient) -> None:
     tenant = await api.tenant(rate_limit_per_hour=1)
 
     for _ in range(5):
-        asked = await api.post("/api/auth/request", {"email": "ann@example.com"}, tenant["test_key"])
-        assert (asked.status_code, asked.json()["resend_after"]) == (200, 0)
+        requested = await api.post("/api/auth/request", {"email": "ann@example.com"}, tenant["test_key"])
+        assert (requested.status_code, requested.json()["resend_after"]) == (200, 0)
     test = await api.post("/api/auth/verify", {"email": "ann@example.com", "code": "000000"}, tenant["test_key"])
     again = await api.post("/api/auth/request", {"email": "ANN@example.com"}, tenant["test_key"])
     assert await state_of(api, tenant["test_key"], again.json()["challenge_id"]) == ("delivered", "sandbox")
@@ -124,13 +124,13 @@ async def test_sandbox_email_needs_no_mail_server(api: ApiClient) -> None:
 async def test_sandbox_response_contains_a_working_link(api: ApiClient) -> None:
     tenant = await api.tenant()
     body = {"email": "ann@example.com", "mode": "link"}
-    asked = (await api.post("/api/auth/request", body, tenant["test_key"])).json()
-    link = asked["link"].removeprefix(api.settings.app_url)
+    requested = (await api.post("/api/auth/request", body, tenant["test_key"])).json()
+    link = requested["link"].removeprefix(api.settings.app_url)
 
     assert (await api.client.get(link)).status_code == 200
     assert (await api.client.post(link)).status_code == 200
 
-    grant = {"grant_type": "challenge"} | {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+    grant = {"grant_type": "challenge"} | {name: requested[name] for name in ("challenge_id", "challenge_secret")}
     redeemed = await api.post("/api/auth/token", grant, tenant["test_key"])
     assert redeemed.json()["verified"] is True
     code_alone = (await api.post("/api/auth/request", {"email": "ben@example.com"}, tenant["test_key"])).json()

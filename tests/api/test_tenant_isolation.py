@@ -62,7 +62,7 @@ class Neighbours:
 
 async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database: asyncpg.Connection) -> Tenant:
     made, phone = await api.tenant(), new_phone()
-    asked = (await api.post(REQUEST, {"phone": phone}, made["api_key"])).json()
+    requested = (await api.post(REQUEST, {"phone": phone}, made["api_key"])).json()
     body = {"phone": phone, "code": twilio.code_for(phone)}
     login = (await api.post(VERIFY, body, made["api_key"])).json()
     key_id = await database.fetchval("select id from keys where tenant_id = $1 and kind = 'pk'", made["tenant_id"])
@@ -79,7 +79,7 @@ async def tenant_with_everything(api: ApiClient, twilio: TwilioServer, database:
         "tenant_id": made["tenant_id"],
         "host_id": added.json()["host_id"],
         "key_id": key_id,
-        "challenge_id": asked["challenge_id"],
+        "challenge_id": requested["challenge_id"],
         "user_id": login["user_id"],
         "session_id": login["session_id"],
         "message_id": message_id,
@@ -177,6 +177,6 @@ async def test_tenant_management_requires_its_secret_key(neighbours: Neighbours,
         ({"x-api-key": victim.made["api_key"], "authorization": f"Bearer {victim.token}"}, "forbidden"),
         ({"x-api-key": victim.made["test_key"]}, "forbidden"),
     ):
-        refused = await neighbours.api.client.request(route.method, path, headers=headers)
+        rejected = await neighbours.api.client.request(route.method, path, headers=headers)
 
-        assert refused.json()["code"] == code, (headers, refused.text)
+        assert rejected.json()["code"] == code, (headers, rejected.text)

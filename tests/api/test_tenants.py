@@ -344,8 +344,8 @@ async def test_suspend_and_resume_are_idempotent(
     assert [answer.status_code for answer in suspended] == [200, 200]
     assert suspended[0].json()["suspended_at"] == suspended[1].json()["suspended_at"] is not None
     for key in ("api_key", "secret_key", "test_key"):
-        refused = await api.post(REQUEST, {"phone": phone}, made[key])
-        assert refused.json()["code"] == "tenant_suspended"
+        rejected = await api.post(REQUEST, {"phone": phone}, made[key])
+        assert rejected.json()["code"] == "tenant_suspended"
     assert twilio_server.sent_to(phone) == []
 
     resumed = [await api.admin("POST", f"{path}/resume") for _ in range(2)]

@@ -26,8 +26,8 @@ GREETINGS = {
 async def text_for(api: ApiClient, twilio: TwilioServer, tenant: dict[str, Any], locale: str | None) -> str:
     """Request a code in a language; return the text that was sent to Twilio."""
     phone = new_phone()
-    asked = await api.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
-    assert (asked.status_code, asked.json()["status"]) == (200, "sent"), asked.text
+    requested = await api.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
+    assert (requested.status_code, requested.json()["status"]) == (200, "sent"), requested.text
     [text] = twilio.sent_to(phone)
     return text
 
@@ -117,8 +117,8 @@ async def test_autofill_line_has_the_tenants_host_and_the_code(
     api: ApiClient, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await api.tenant(sms_branding="MyApp", sms_autofill_host="login.example.com")
-    asked = await api.post(REQUEST, {"phone": phone}, tenant["api_key"])
-    assert asked.status_code == 200
+    requested = await api.post(REQUEST, {"phone": phone}, tenant["api_key"])
+    assert requested.status_code == 200
 
     [text] = twilio_server.sent_to(phone)
     explanation, last = text.split("\n")
@@ -185,8 +185,8 @@ async def test_queued_message_is_in_the_language_of_its_request(api: ApiClient, 
         for _ in range(dispatcher.MAX_IN_FLIGHT):
             full.enter_context(api.services.messenger.reserve_capacity())
         for locale, phone in phones.items():
-            asked = await api.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
-            assert (asked.status_code, asked.json()["status"]) == (200, "queued")
+            requested = await api.post(REQUEST, {"phone": phone, "locale": locale}, tenant["api_key"])
+            assert (requested.status_code, requested.json()["status"]) == (200, "queued")
     assert [twilio_server.sent_to(phone) for phone in phones.values()] == [[], [], []]
 
     await api.services.outbox.run_once()

@@ -22,8 +22,8 @@ async def login(
     api: ApiClient, twilio: TwilioServer, tenant: dict[str, Any], phone: str, key: str = "api_key", **body: object
 ) -> dict[str, Any]:
     """Log in; return the response of /verify."""
-    asked = await api.post(REQUEST, {"phone": phone}, tenant[key])
-    assert asked.status_code == 200, asked.text
+    requested = await api.post(REQUEST, {"phone": phone}, tenant[key])
+    assert requested.status_code == 200, requested.text
     code = "000000" if key == "test_key" else twilio.code_for(phone)
     verified = await api.post(VERIFY, {"phone": phone, "code": code, **body}, tenant[key])
     assert verified.status_code == 200, verified.text
@@ -219,12 +219,12 @@ async def test_secret_change_without_the_previous_secret_creates_a_new_code(
     async with api.services.postgres._connection("test") as connection:
         await end_resend_delay(connection, phone)
 
-    asked = await changed.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    requested = await changed.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert asked.status_code == 200
+    assert requested.status_code == 200
     new_code = twilio_server.code_for(phone)
     assert len(twilio_server.sent_to(phone)) == 2
-    refused = await changed.post("/api/auth/verify", {"phone": phone, "code": old_code}, tenant["api_key"])
+    rejected = await changed.post("/api/auth/verify", {"phone": phone, "code": old_code}, tenant["api_key"])
     verified = await changed.post("/api/auth/verify", {"phone": phone, "code": new_code}, tenant["api_key"])
-    assert (refused.status_code == 400) == (old_code != new_code)
+    assert (rejected.status_code == 400) == (old_code != new_code)
     assert verified.status_code == 200

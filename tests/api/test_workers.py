@@ -148,15 +148,15 @@ async def test_change_without_redis_is_seen_after_cache_expiry_or_recovery(start
         assert await until(lambda: is_known(there, key["api_key"]))
         redis.kill()
 
-        async def is_away() -> bool:
+        async def is_disconnected() -> bool:
             return not here.services.redis.connected and not there.services.redis.connected
 
-        assert await until(is_away)
+        assert await until(is_disconnected)
         await end(here, tenant, key["key_id"])
 
         assert await code_for(here, key["api_key"]) == "invalid_api_key"
         assert await code_for(there, key["api_key"]) is None  # it cannot know
-        assert 0 < longest_life_s(there) <= LIFE_S  # but it will ask
+        assert 0 < longest_life_s(there) <= LIFE_S  # but its entry expires
 
         redis.start()
 

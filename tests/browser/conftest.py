@@ -40,9 +40,9 @@ class Site:
         """Request a link; return it with the response."""
         email = f"{secrets.token_hex(6)}@example.com"
         body = {"email": email, "mode": "link"} | fields
-        asked = await self.auth1.post("/api/auth/request", body, self.tenant["api_key"])
-        assert asked.status_code == 200, asked.text
-        return self.mail.newest(email).link, asked.json()
+        requested = await self.auth1.post("/api/auth/request", body, self.tenant["api_key"])
+        assert requested.status_code == 200, requested.text
+        return self.mail.newest(email).link, requested.json()
 
     async def retell(self, **settings: object) -> None:
         """Change settings of the tenant."""

@@ -27,7 +27,7 @@ hostile_hosts = pytest.mark.parametrize("host", [SIBLING, OTHER], ids=["sibling"
 
 
 @dataclass
-class Scene:
+class Attack:
     """Auth1 at its host, an application of a tenant, and the hostile sites. Logins are those of the sandbox."""
 
     browser: Chromium
@@ -87,63 +87,68 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-async def scene(
+async def attack(
     browser: Chromium, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Scene]:
+) -> AsyncIterator[Attack]:
     directory, port = tmp_path_factory.mktemp("hostile"), free_port()
     async with tls_sites(directory) as (sites, context), tls_proxy(context, port) as url:
         changes = {"PORT": str(port), "APP_URL": url}
         async with Auth1(environment | changes, directory / "log") as auth1:
-            scene = Scene(browser, sites, url, await auth1.tenant())
+            attack = Attack(browser, sites, url, await auth1.tenant())
             body = {"name": "Notes", "kind": "web", "redirect_uris": [sites.url(APP, "/callback")], "first_party": True}
-            applications = f"/api/admin/tenants/{scene.tenant['tenant_id']}/applications"
+            applications = f"/api/admin/tenants/{attack.tenant['tenant_id']}/applications"
             created = await auth1.operator("POST", applications, body | {"id_token_alg": "ES256"})
-            scene.client_id = created.json()["client_id"]
-            yield scene
+            attack.client_id = created.json()["client_id"]
+            yield attack
 
 
 @hostile_hosts
-async def test_no_page_of_auth1_is_shown_in_a_frame(scene: Scene, host: str) -> None:
-    async with scene.page() as page:
-        await scene.sign_in(page)
-        login = await scene.begin(page, "ada@example.com", prompt="login")
+async def test_no_page_of_auth1_is_shown_in_a_frame(attack: Attack, host: str) -> None:
+    async with attack.page() as page:
+        await attack.sign_in(page)
+        login = await attack.begin(page, "ada@example.com", prompt="login")
         framed = [
-            *(login, f"{scene.issuer}/account", f"{scene.issuer}/logout"),
-            scene.authorize(client_id="unknown"),
+            *(login, f"{attack.issuer}/account", f"{attack.issuer}/logout"),
+            attack.authorize(client_id="unknown"),
         ]
-        begun = [scene.authorize(prompt=prompt) for prompt in ("consent", "select_account", "login")]
+        begun = [attack.authorize(prompt=prompt) for prompt in ("consent", "select_account", "login")]
         frames = "".join(f'<iframe src="{url.replace("&", "&amp;")}"></iframe>' for url in framed + begun)
-        scene.sites.pages["/frames"] = frames + f'<iframe src="{scene.sites.url(APP, "/allowed")}"></iframe>'
+        attack.sites.pages["/frames"] = frames + f'<iframe src="{attack.sites.url(APP, "/allowed")}"></iframe>'
         page.complaints.clear()
         page.requests.clear()
-        await page.open(scene.sites.url(host, "/frames"))
+        await page.open(attack.sites.url(host, "/frames"))
 
-        answers = [url for url in page.requests if url.startswith(f"GET {scene.sites.url(APP, '/callback')}?error=")]
+        answers = [url for url in page.requests if url.startswith(f"GET {attack.sites.url(APP, '/callback')}?error=")]
         assert len(answers) == len(begun), "the application learns that no page was shown"
         blocked = [complaint for complaint in page.complaints if "frame-ancestors 'none'" in complaint]
         assert len(blocked) == len(framed), page.complaints
 
 
 @hostile_hosts
-async def test_forms_and_links_of_another_site_change_nothing(scene: Scene, host: str) -> None:
-    async with scene.page() as page:
-        email = await scene.sign_in(page)
-        login = await scene.begin(page, "ada@example.com", prompt="login")
+async def test_forms_and_links_of_another_site_change_nothing(attack: Attack, host: str) -> None:
+    async with attack.page() as page:
+        email = await attack.sign_in(page)
+        login = await attack.begin(page, "ada@example.com", prompt="login")
         forms = [
             (login, {"do": "verify", "step": "code", "code": "000000"}),
             (login, {"do": "cancel", "step": "code"}),
-            (f"{scene.issuer}/account", {"do": "erase", "step": "erase"}),
-            (f"{scene.issuer}/account", {"do": "sign_out"}),
-            (f"{scene.issuer}/logout", {"token": "x", "csrf": "x"}),
-            (f"{scene.issuer}/authorize", dict(parse_qsl(urlsplit(scene.authorize(state="s" * 9000)).query))),
-            (f"{scene.issuer}/logout", {}),
+            (f"{attack.issuer}/account", {"do": "erase", "step": "erase"}),
+            (f"{attack.issuer}/account", {"do": "sign_out"}),
+            (f"{attack.issuer}/logout", {"token": "x", "csrf": "x"}),
+            (
+                f"{attack.issuer}/authorize",
+                dict(parse_qsl(urlsplit(attack.authorize(state="s" * 9000)).query)),
+            ),
+            (f"{attack.issuer}/logout", {}),
         ]
-        scene.sites.pages["/forms"] = f'<img src="{scene.issuer}/logout"><script src="{scene.issuer}/logout"></script>'
+        attack.sites.pages["/forms"] = (
+            f'<img src="{attack.issuer}/logout"><script src="{attack.issuer}/logout"></script>'
+        )
         for url, fields in forms:
-            await page.open(scene.sites.url(host, "/forms"))
+            await page.open(attack.sites.url(host, "/forms"))
             await page.evaluate(f"({_SUBMIT})({json.dumps(url)}, {json.dumps(fields)})")
             await page.until(f"location.hostname == '{AUTH}' && document.readyState == 'complete'")
-        await page.open(scene.sites.url(host, "/forms"))
+        await page.open(attack.sites.url(host, "/forms"))
         for url, fields in forms:
             await page.call(
                 "Runtime.evaluate",
@@ -151,43 +156,43 @@ async def test_forms_and_links_of_another_site_change_nothing(scene: Scene, host
                 awaitPromise=True,
             )
 
-        assert email in await scene.account(page)
+        assert email in await attack.account(page)
         await page.open(login)
         assert await page.evaluate("document.title") == "Enter your code", "the sign-in is where it was"
 
 
-async def test_cookies_of_a_sibling_host_sign_no_browser_in(scene: Scene) -> None:
+async def test_cookies_of_a_sibling_host_sign_no_browser_in(attack: Attack) -> None:
     """Login CSRF and session fixation: the browser gets cookies and a sign-in of the attacker."""
-    async with scene.page() as attacker, scene.page() as page:
-        attackers_email = await scene.sign_in(attacker)
-        login = await scene.begin(attacker, "mallory@example.com", prompt="login")
-        stolen = {name: cookie["value"] for name, cookie in (await scene.cookies(attacker)).items()}
-        assert sorted(stolen) == sorted(scene.cookie_names)
-        await plant(scene, page, stolen)
+    async with attack.page() as attacker, attack.page() as page:
+        attackers_email = await attack.sign_in(attacker)
+        login = await attack.begin(attacker, "mallory@example.com", prompt="login")
+        stolen = {name: cookie["value"] for name, cookie in (await attack.cookies(attacker)).items()}
+        assert sorted(stolen) == sorted(attack.cookie_names)
+        await plant(attack, page, stolen)
 
         await page.open(login)
         assert await page.evaluate("document.title") == "This sign-in has expired"
-        assert attackers_email not in await scene.account(page)
+        assert attackers_email not in await attack.account(page)
         await page.until("document.activeElement.id == 'identifier'")  # after the page is loaded
 
-        email = await scene.sign_in(page)
-        await plant(scene, page, stolen)
-        assert email in await scene.account(page)
-        assert attackers_email in await scene.account(attacker)
-        owned = await scene.cookies(page)
-        assert {owned[name]["value"] for name in scene.cookie_names}.isdisjoint(stolen.values())
+        email = await attack.sign_in(page)
+        await plant(attack, page, stolen)
+        assert email in await attack.account(page)
+        assert attackers_email in await attack.account(attacker)
+        owned = await attack.cookies(page)
+        assert {owned[name]["value"] for name in attack.cookie_names}.isdisjoint(stolen.values())
 
 
-async def test_sign_in_changes_the_cookies_which_only_auth1_reads(scene: Scene) -> None:
-    async with scene.page() as page:
-        await scene.begin(page, "ada@example.com")
-        before = await scene.cookies(page)
+async def test_sign_in_changes_the_cookies_which_only_auth1_reads(attack: Attack) -> None:
+    async with attack.page() as page:
+        await attack.begin(page, "ada@example.com")
+        before = await attack.cookies(page)
         await page.type_and_enter("000000")
         await page.until(f"location.hostname == '{APP}'")
-        after = await scene.cookies(page)
-        await scene.account(page)
+        after = await attack.cookies(page)
+        await attack.account(page)
 
-        browser, session = scene.cookie_names
+        browser, session = attack.cookie_names
         assert (list(before), sorted(after)) == ([browser], [browser, session])
         assert before[browser]["value"] != after[browser]["value"]
         for cookie in after.values():
@@ -198,18 +203,18 @@ async def test_sign_in_changes_the_cookies_which_only_auth1_reads(scene: Scene) 
         assert await page.evaluate("document.cookie") == ""
 
 
-async def plant(scene: Scene, page: Page, stolen: dict[str, str]) -> None:
+async def plant(attack: Attack, page: Page, stolen: dict[str, str]) -> None:
     """Let a sibling host set the cookies in each way that a browser, or a server, might take for ours."""
     planted = []
     for name, value in stolen.items():
         for spelling in (name, name.replace("__Host-", "__host-"), name.removeprefix("__Host-"), f"={name}"):
             planted += [f"{spelling}={value}; Domain={DOMAIN}; Path=/; Secure", f"{spelling}={value}; Domain={DOMAIN}"]
             planted.append(f"{spelling}={value}; Domain={DOMAIN}; Path=/t; Secure")
-    scene.sites.cookies["/plant"] = planted
-    await page.open(scene.sites.url(SIBLING, "/plant"))
+    attack.sites.cookies["/plant"] = planted
+    await page.open(attack.sites.url(SIBLING, "/plant"))
     for cookie in planted:
         await page.evaluate(f"document.cookie = {json.dumps(cookie)}")
-    shared = {name for name, cookie in (await scene.cookies(page)).items() if cookie["domain"] == f".{DOMAIN}"}
+    shared = {name for name, cookie in (await attack.cookies(page)).items() if cookie["domain"] == f".{DOMAIN}"}
     assert shared == {name.removeprefix("__Host-") for name in stolen}, "only names without the prefix"
 
 

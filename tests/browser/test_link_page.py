@@ -45,7 +45,7 @@ async def test_policy_blocks_an_injected_script(browser: Chromium, site: Site) -
 
 
 async def test_link_is_confirmed_by_keyboard_without_scripts(browser: Chromium, site: Site) -> None:
-    link, asked = await site.link()
+    link, requested = await site.link()
 
     async with browser.page(scripts=False) as page:
         await page.open(link)
@@ -54,7 +54,7 @@ async def test_link_is_confirmed_by_keyboard_without_scripts(browser: Chromium, 
         assert page.complaints == []
         assert page.requests == [f"GET {link}", f"POST {link}"]
         assert ("heading", "You're signed in") in await page.roles()
-    named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+    named = {name: requested[name] for name in ("challenge_id", "challenge_secret")}
     assert await site.token(grant_type="challenge", **named) == 200
 
 

@@ -64,7 +64,7 @@ async def test_every_page_is_accessible(browser: Chromium, logins: Logins) -> No
         assert await title(page) == "Is this your phone number?"
         await assert_is_accessible(page)
         await logins.open(page, client="Notes & Söhne", prompt=["consent"])
-        await page.type_and_enter("nobody")
+        await page.type_and_enter("missing")
         await page.until("document.activeElement.id == 'identifier'")
         await assert_is_accessible(page)
         await page.type_and_enter("ada@example.com", replace=True)

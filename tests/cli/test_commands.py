@@ -67,7 +67,7 @@ async def accepts(server: Auth1, key: str) -> bool:
     return status == 422
 
 
-async def refuses(server: Auth1, key: str) -> bool:
+async def rejects(server: Auth1, key: str) -> bool:
     return not await accepts(server, key)
 
 
@@ -201,7 +201,7 @@ async def test_revoked_key_is_rejected_by_a_running_server(run: Run, server: Aut
 
     reported = '{"revoked":true}\n' if form else f"revoked: {made['key_id']}\n"
     assert revoked == (0, reported, "")
-    assert await until(lambda: refuses(server, made["api_key"])) < CACHE_S / 2  # it did not simply forget the key
+    assert await until(lambda: rejects(server, made["api_key"])) < CACHE_S / 2  # it did not simply forget the key
     assert await run("keys", "revoke", made["key_id"], "--tenant", slug, *form) == (0, reported, "")
 
 
@@ -215,7 +215,7 @@ async def test_rotated_key_and_successor_are_valid_during_the_grace_period(run: 
     shown = dict(line.split() for line in ended.out.splitlines())
     assert await accepts(server, shown["api_key"])
 
-    assert await until(lambda: refuses(server, new["api_key"])) < CACHE_S / 2
+    assert await until(lambda: rejects(server, new["api_key"])) < CACHE_S / 2
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ async def test_rotated_key_and_successor_are_valid_during_the_grace_period(run: 
         (["tenants", "create", "", "--slug", "new"], "  name: "),
         (["tenants", "create", "X", "--slug", "new", "--setting", "otp_length=3"], "  settings.otp_length: "),
         (["tenants", "create", "X", "--slug", "new", "--setting", "nonsense=3"], "  settings.nonsense: "),
-        (["keys", "create", "--tenant", "nobody", "--kind", "pk"], "There is no tenant nobody."),
+        (["keys", "create", "--tenant", "missing", "--kind", "pk"], "There is no tenant missing."),
         (["keys", "create", "--tenant", "{slug}", "--kind", "pk", "--origin", "example.com"], "  allowed_origins"),
         (["keys", "revoke", "key_nothing", "--tenant", "{slug}"], "The tenant has no API key with this id."),
         (["keys", "rotate", "key_nothing", "--tenant", "{slug}"], "The tenant has no API key with this id."),

@@ -115,8 +115,8 @@ async def test_printed_commands_log_a_user_in_and_create_a_tenant(directory: Pat
     async with start(directory, logs()) as server:
         ask, answer, make = printed_curls(server.text())
 
-        asked = paste(ask)
-        assert (asked["status"], asked["channel"]) == ("sent", "sms")
+        requested = paste(ask)
+        assert (requested["status"], requested["channel"]) == ("sent", "sms")
         verified = paste(answer.replace("THE CODE", await last_code(server)))
         assert (verified["verified"], verified["token_type"], verified["is_new_user"]) == (True, "Bearer", True)
 

@@ -30,9 +30,9 @@ async def test_move_without_a_target_names_the_variable(run: Run) -> None:
 
 
 async def test_move_of_an_unknown_tenant_is_rejected(run: Run, target: str) -> None:
-    ended = await run("tenants", "move", "nobody-here", TARGET_DATABASE_URL=target)
+    ended = await run("tenants", "move", "missing-tenant", TARGET_DATABASE_URL=target)
 
-    assert (ended.code, ended.err) == (1, "auth1: There is no tenant nobody-here.\n")
+    assert (ended.code, ended.err) == (1, "auth1: There is no tenant missing-tenant.\n")
 
 
 async def test_move_to_an_unreachable_database_says_so(run: Run) -> None:

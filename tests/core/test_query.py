@@ -48,10 +48,10 @@ class Open(msgspec.Struct):
     ],
 )
 def test_invalid_parameter_is_rejected_with_a_message(query: bytes, message: str) -> None:
-    with pytest.raises(ValidationFailed) as refused:
+    with pytest.raises(ValidationFailed) as rejected:
         read_query(query, Filter)
 
-    assert list(refused.value.errors) == [(query.partition(b"=")[0].decode(), message)]
+    assert list(rejected.value.errors) == [(query.partition(b"=")[0].decode(), message)]
 
 
 def test_values_are_read_with_their_types() -> None:

@@ -58,8 +58,8 @@ def test_validation_error_message_is_a_sentence(name: str, field: msgspec.struct
     for wrong in WRONG:
         try:
             decode_json(decoder, msgspec.json.encode({"value": wrong}))
-        except ValidationFailed as refused:
-            found.update(refused.errors)
+        except ValidationFailed as rejected:
+            found.update(rejected.errors)
     for place, message in found:
         assert place.startswith("value")
         assert "$" not in place
@@ -109,7 +109,7 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
     ],
 )
 def test_invalid_field_is_explained(body: str, field: str, message: str) -> None:
-    with pytest.raises(ValidationFailed) as refused:
+    with pytest.raises(ValidationFailed) as rejected:
         decode_json(msgspec.json.Decoder(Outer), body.encode())
 
-    assert list(refused.value.errors) == [(field, message)]
+    assert list(rejected.value.errors) == [(field, message)]

@@ -20,7 +20,7 @@ from tests.dev.conftest import Parent
 UNPRIVILEGED_UID = 65534
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="run by an ordinary user, as whom all other tests run then"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="run by an ordinary user, like all other tests"),
     pytest.mark.skipif(sys.platform != "linux", reason="root is provided for on Linux only"),
 ]
 

@@ -168,10 +168,10 @@ def test_snippet_accepts_valid_tokens_and_rejects_forged_ones(
     ]
     found = run(tmp_path, name, [signed.token, signed.forge(sub="usr_else"), *bad], signed)
 
-    good, changed, *refused = found
+    good, changed, *rejected = found
     assert good == claims
-    assert changed["sub"] == "usr_else", "a forged token is signed well: its words are refused"
-    assert [taken for taken in refused if not isinstance(taken, str)] == []
+    assert changed["sub"] == "usr_else", "a forged token is signed well: its words are rejected"
+    assert [taken for taken in rejected if not isinstance(taken, str)] == []
 
 
 @pytest.mark.parametrize("name", ["hs256.py", "check.mjs"])

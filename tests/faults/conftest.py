@@ -117,7 +117,7 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
 
 
-async def tell_redis(server: RedisServer, *words: str, password: str = "") -> object:
+async def redis_command(server: RedisServer, *words: str, password: str = "") -> object:
     """Send one command to a Redis and return its reply. Raise an error reply."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     parser = hiredis.Reader(encoding="utf-8")

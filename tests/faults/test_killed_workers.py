@@ -227,7 +227,7 @@ async def test_worker_killed_during_a_batch_leaves_each_a_session_or_a_valid_cod
 
 
 async def test_orphaned_statement_is_not_executed_after_its_lock_wait(scene: Stage) -> None:
-    """The database does not notice a dead client; a statement that waits for a lock times out."""
+    """The database does not notice a killed client; a statement that waits for a lock times out."""
     played = await scene(max_otp_attempts=1)
     assert (await played.ask()).status_code == 200
     waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'auth1'"

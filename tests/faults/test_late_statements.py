@@ -8,7 +8,7 @@ import pytest
 from auth1.dev.postgres import PostgresServer
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
-from tests.faults.test_postgres_unavailable import another, ready, refused
+from tests.faults.test_postgres_unavailable import another, expect_unavailable, ready
 from tests.support.process import Auth1, until
 from tests.support.providers.smtp import SmtpServer
 from tests.support.providers.twilio import TwilioServer
@@ -68,7 +68,7 @@ async def test_statement_answered_503_by_a_frozen_database_changes_nothing(
     while own_postgres.log.read_text().count(REJECTED) == rejected:
         own_postgres.freeze()
         try:
-            await refused(requests[late]())
+            await expect_unavailable(requests[late]())
         finally:
             own_postgres.thaw()
 

@@ -17,7 +17,7 @@ from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
 from tests.faults.relay import Relay
 from tests.faults.test_postgres_errors import locked
-from tests.faults.test_postgres_unavailable import another, refused
+from tests.faults.test_postgres_unavailable import another, expect_unavailable
 from tests.support.process import Auth1, until
 from tests.support.providers.smtp import SmtpServer
 from tests.support.providers.twilio import TwilioServer
@@ -145,8 +145,8 @@ async def confirm(server: Auth1, mail_server: SmtpServer, email: str) -> httpx.R
     return await server.client.post(mail_server.newest(email).link.removeprefix(APP_URL), headers=headers)
 
 
-async def redeem(server: Auth1, asked: httpx.Response, key: str) -> httpx.Response:
-    proof = {name: asked.json()[name] for name in ("challenge_id", "challenge_secret")}
+async def redeem(server: Auth1, requested: httpx.Response, key: str) -> httpx.Response:
+    proof = {name: requested.json()[name] for name in ("challenge_id", "challenge_secret")}
     return await server.post("/api/auth/token", {"grant_type": "challenge", **proof}, key)
 
 
@@ -155,19 +155,19 @@ async def test_link_is_confirmed_and_redeemed_once_when_connections_are_cut(
 ) -> None:
     tenant, email = await server.tenant(), f"user{phone[1:]}@example.com"
     key = tenant["api_key"]
-    asked = await server.post("/api/auth/request", {"email": email, "mode": "link"}, key)
-    assert asked.status_code == 200, asked.text
+    requested = await server.post("/api/auth/request", {"email": email, "mode": "link"}, key)
+    assert requested.status_code == 200, requested.text
 
     request = confirm(server, mail_server, email)
     confirmed = await cut_while_locked(database, email, cut, CONFIRM_LINK, request)
     assert confirmed.status_code == 200, confirmed.text
     assert await count_events(database, tenant["tenant_id"], "link.confirmed") == 1
 
-    redeemed = await cut_while_locked(database, email, cut, REDEEM_LINK, redeem(server, asked, key))
+    redeemed = await cut_while_locked(database, email, cut, REDEEM_LINK, redeem(server, requested, key))
     assert redeemed.status_code == 200, redeemed.text
     assert await count_sessions(database, tenant["tenant_id"]) == 1
     assert await count_events(database, tenant["tenant_id"], "challenge.answered") == 1
-    assert (await redeem(server, asked, key)).status_code == 400
+    assert (await redeem(server, requested, key)).status_code == 400
 
 
 async def test_frozen_holder_of_a_lock_does_not_stall_other_identifiers(
@@ -194,7 +194,7 @@ async def test_frozen_holder_of_a_lock_does_not_stall_other_identifiers(
             assert [answer.status_code for answer in answers] == [200] * 7
             assert not any(task.done() for task in stalled), "the others do not wait for the lock's timeout"
             for task in stalled:
-                await refused(task)
+                await expect_unavailable(task)
         finally:
             os.kill(backend, signal.SIGCONT)
     assert (await server.answer(phone, code, key)).status_code == 200

@@ -53,18 +53,18 @@ async def test_lost_commit_of_a_code_request_creates_one_row_and_one_message(
     key = (await server.tenant())["api_key"]
     lost = relay.lose_answer(OPEN_CHALLENGE)
 
-    asked = await server.ask(phone, key)
+    requested = await server.ask(phone, key)
 
     assert lost.caught.is_set()
-    assert (asked.status_code, asked.json()["status"]) == (200, "sent"), asked.text
+    assert (requested.status_code, requested.json()["status"]) == (200, "sent"), requested.text
     assert len(carrier.sent_to(phone)) == 1
     assert await count(database, "messages", phone) == 1
     assert await count(database, "challenges", phone) == 1
     row = await database.fetchrow("select * from identifiers where identifier = $1", phone)
     assert row is not None
-    assert (len(row["sent_at"]), row["challenge_ids"]) == (1, [asked.json()["challenge_id"]])
+    assert (len(row["sent_at"]), row["challenge_ids"]) == (1, [requested.json()["challenge_id"]])
     opened = "select count(*) from events where type = 'challenge.opened' and subject = $1"
-    assert await database.fetchval(opened, asked.json()["challenge_id"]) == 1
+    assert await database.fetchval(opened, requested.json()["challenge_id"]) == 1
 
     assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
 
@@ -77,11 +77,13 @@ async def test_lost_commit_counts_once_and_keeps_the_idempotency_key(
     assert (await server.ask(new_phone(), tenant["api_key"])).status_code == 200, "the budget has its row"
     lost = relay.lose_answer(OPEN_CHALLENGE)
 
-    asked = await server.client.post("/api/auth/request", json={"phone": phone}, headers=headers)
+    requested = await server.client.post("/api/auth/request", json={"phone": phone}, headers=headers)
 
     assert lost.caught.is_set()
-    assert asked.status_code == 200, asked.text
-    assert (await server.client.post("/api/auth/request", json={"phone": phone}, headers=headers)).text == asked.text
+    assert requested.status_code == 200, requested.text
+    assert (
+        await server.client.post("/api/auth/request", json={"phone": phone}, headers=headers)
+    ).text == requested.text
     assert len(carrier.sent_to(phone)) == 1
     assert await database.fetchval("select messages from budgets where tenant_id = $1", tenant["tenant_id"]) == 2
     assert await database.fetchval("select sum(messages) from spending where tenant_id = $1", tenant["tenant_id"]) == 2
@@ -95,9 +97,9 @@ async def test_lost_commit_of_a_resend_creates_one_message(
     await end_resend_delay(database, phone)
     relay.lose_answer(OPEN_CHALLENGE)
 
-    asked = await server.ask(phone, key)
+    requested = await server.ask(phone, key)
 
-    assert (asked.status_code, asked.json()["resend_after"]) == (200, 60)
+    assert (requested.status_code, requested.json()["resend_after"]) == (200, 60)
     first, again = carrier.sent_to(phone)
     assert first == again
     assert await count(database, "messages", phone) == 2
@@ -165,10 +167,10 @@ async def test_lost_commit_of_a_delivery_record_changes_nothing(
     key = (await server.tenant())["api_key"]
     lost = relay.lose_answer(RECORD_DELIVERY)
 
-    asked = await server.ask(phone, key)
+    requested = await server.ask(phone, key)
 
     assert lost.caught.is_set()
-    assert (asked.status_code, asked.json()["status"]) == (200, "sent")
+    assert (requested.status_code, requested.json()["status"]) == (200, "sent")
     assert await database.fetchval("select state from messages where identifier = $1", phone) == "sent"
     assert len(carrier.sent_to(phone)) == 1
 

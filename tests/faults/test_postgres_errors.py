@@ -10,7 +10,7 @@ import pytest
 from auth1.dev.postgres import PostgresServer
 from tests.conftest import new_phone
 from tests.faults.conftest import Launcher
-from tests.faults.test_postgres_unavailable import another, probe, ready, refused
+from tests.faults.test_postgres_unavailable import another, expect_unavailable, probe, ready
 from tests.support.process import Auth1, until
 from tests.support.providers.twilio import TwilioServer
 
@@ -41,9 +41,9 @@ async def test_read_only_database_returns_unavailable(
     await set_read_only(own_postgres, True)
     try:
         await until(lambda: not_ready(server))
-        await refused(server.answer(known, another(code), key))
-        await refused(server.answer(known, code, key))
-        await refused(server.ask(new, key))
+        await expect_unavailable(server.answer(known, another(code), key))
+        await expect_unavailable(server.answer(known, code, key))
+        await expect_unavailable(server.ask(new, key))
         assert await probe(server) == {"/health/live": 200, "/health/ready": 503, "/health": 503}
     finally:
         await set_read_only(own_postgres, False)
@@ -67,9 +67,9 @@ async def test_locked_row_returns_unavailable_for_its_identifier_only(
 
     async with locked(database, known):
         await asyncio.gather(
-            refused(server.answer(known, another(code), key)),
-            refused(server.answer(known, code, key)),
-            refused(server.ask(known, key)),
+            expect_unavailable(server.answer(known, another(code), key)),
+            expect_unavailable(server.answer(known, code, key)),
+            expect_unavailable(server.ask(known, key)),
             log_in(server, carrier, other, key),
         )
         assert await ready(server)
@@ -100,7 +100,7 @@ async def test_exhausted_pool_returns_unavailable(
 
     async with locked(database, known):
         # Each that gets the connection keeps it until it has waited for the lock long enough; the others get none.
-        await asyncio.gather(*(refused(server.answer(known, another(code), key)) for _ in range(8)))
+        await asyncio.gather(*(expect_unavailable(server.answer(known, another(code), key)) for _ in range(8)))
         assert await server.status("/health/live") == 200
 
     def both_happened() -> bool:

@@ -37,7 +37,7 @@ def bring_back(postgres: PostgresServer) -> None:
     postgres.thaw() if postgres.running else postgres.start()
 
 
-async def refused(request: Awaitable[httpx.Response]) -> None:
+async def expect_unavailable(request: Awaitable[httpx.Response]) -> None:
     """Await a 503 while the database is unavailable."""
     answer = await request
     problem: dict[str, Any] = answer.json()
@@ -59,9 +59,9 @@ async def ready(server: Auth1) -> bool:
 
 
 async def sent(server: Auth1, phone: str, key: str) -> bool:
-    asked = await server.ask(phone, key)
-    assert asked.status_code == 200 or asked.json()["code"] == "resend_too_soon", asked.text
-    return asked.status_code == 200
+    requested = await server.ask(phone, key)
+    assert requested.status_code == 200 or requested.json()["code"] == "resend_too_soon", requested.text
+    return requested.status_code == 200
 
 
 def another(code: str) -> str:
@@ -82,11 +82,11 @@ async def test_unavailable_database_sends_and_spends_nothing(
 
     begin(own_postgres)
     try:
-        await refused(server.answer(known, another(code), key))
-        await refused(server.answer(known, another(code), key))
-        await refused(server.ask(new, key))
+        await expect_unavailable(server.answer(known, another(code), key))
+        await expect_unavailable(server.answer(known, another(code), key))
+        await expect_unavailable(server.ask(new, key))
         # A key that was never seen may be right: an outage is no reason to say 401.
-        await refused(server.ask(new, stranger["api_key"]))
+        await expect_unavailable(server.ask(new, stranger["api_key"]))
         await until(lambda: is_unhealthy(server))  # health checks share a result for a second
         health = await server.client.get("/health")
         reported = {"status": "unhealthy", "database": "disconnected", "redis": "connected"}

@@ -9,7 +9,7 @@ import pytest
 
 from auth1.dev.redis import RedisServer
 from tests.conftest import new_phone
-from tests.faults.conftest import Launcher, tell_redis
+from tests.faults.conftest import Launcher, redis_command
 from tests.support.process import Auth1, until
 from tests.support.providers.twilio import TwilioServer
 
@@ -29,26 +29,26 @@ async def back(redis: RedisServer) -> None:
 
 
 async def full(redis: RedisServer) -> None:
-    await tell_redis(redis, "CONFIG", "SET", "maxmemory-policy", "noeviction")
-    await tell_redis(redis, "CONFIG", "SET", "maxmemory", "1")
+    await redis_command(redis, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await redis_command(redis, "CONFIG", "SET", "maxmemory", "1")
 
 
 async def roomy(redis: RedisServer) -> None:
-    await tell_redis(redis, "CONFIG", "SET", "maxmemory", "0")
+    await redis_command(redis, "CONFIG", "SET", "maxmemory", "0")
 
 
 async def replica(redis: RedisServer) -> None:
     """Make the server a read-only replica, as after a failover."""
-    await tell_redis(redis, "REPLICAOF", "127.0.0.1", "1")
+    await redis_command(redis, "REPLICAOF", "127.0.0.1", "1")
 
 
 async def master(redis: RedisServer) -> None:
-    await tell_redis(redis, "REPLICAOF", "NO", "ONE")
+    await redis_command(redis, "REPLICAOF", "NO", "ONE")
 
 
 async def flushed(redis: RedisServer) -> None:
-    await tell_redis(redis, "FLUSHALL")
-    await tell_redis(redis, "SCRIPT", "FLUSH")
+    await redis_command(redis, "FLUSHALL")
+    await redis_command(redis, "SCRIPT", "FLUSH")
 
 
 async def healed(redis: RedisServer) -> None:
@@ -67,8 +67,8 @@ async def trouble(redis: RedisServer, begin: Trouble, end: Trouble) -> AsyncIter
 async def log_in(server: Auth1, carrier: TwilioServer, key: str) -> None:
     """Request a code and verify it."""
     phone = new_phone()
-    asked = await server.ask(phone, key)
-    assert (asked.status_code, asked.json()["status"]) == (200, "sent"), asked.text
+    requested = await server.ask(phone, key)
+    assert (requested.status_code, requested.json()["status"]) == (200, "sent"), requested.text
     answered = await server.answer(phone, carrier.code_for(phone), key)
     assert answered.status_code == 200, answered.text
 
@@ -110,7 +110,7 @@ async def test_logins_work_without_redis_and_redis_is_used_on_recovery(
     say(f"after {begin.__name__}, redis is used again in", await until(lambda: well(server)))
     await flushed(own_redis)
     await log_in(server, carrier, key)
-    assert await tell_redis(own_redis, "KEYS", "ratelimit:*")
+    assert await redis_command(own_redis, "KEYS", "ratelimit:*")
 
 
 async def test_logins_work_with_a_full_redis(server: Auth1, own_redis: RedisServer, carrier: TwilioServer) -> None:
@@ -139,8 +139,8 @@ async def test_redis_flush_resets_no_limit_and_loses_no_code(
 
     await flushed(own_redis)
 
-    refused = await server.ask(phone, key)
-    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    rejected = await server.ask(phone, key)
+    assert (rejected.status_code, rejected.json()["code"]) == (429, "rate_limited")
     assert (await server.answer(phone, str((int(code) + 2) % 1_000_000).zfill(6), key)).status_code == 400
     exhausted = await server.answer(phone, code, key)
     assert (exhausted.status_code, exhausted.json()["code"]) == (429, "too_many_attempts")
@@ -194,6 +194,6 @@ async def test_server_starts_without_redis_and_connects_later(
 
             say("redis, absent at the start, is used in", await until(lambda: well(server)))
             await log_in(server, carrier, key)
-            assert await tell_redis(own_redis, "KEYS", "ratelimit:*")
+            assert await redis_command(own_redis, "KEYS", "ratelimit:*")
     finally:
         await back(own_redis)

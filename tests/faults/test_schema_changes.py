@@ -31,17 +31,17 @@ async def use(server: Auth1, carrier: TwilioServer) -> list[int]:
     tenant, phone = await server.tenant(messages_per_day=1000), new_phone()
     key = tenant["api_key"]
     body = {"phone": phone}
-    asked = await server.client.post(
+    requested = await server.client.post(
         "/api/auth/request", json=body, headers={"x-api-key": key, "idempotency-key": f"key-{phone}"}
     )
-    assert asked.status_code == 200, asked.text
+    assert requested.status_code == 200, requested.text
     wrong = await server.answer(phone, f"{(int(carrier.code_for(phone)) + 1) % 1_000_000:06}", key)
     answered = await server.answer(phone, carrier.code_for(phone), key)
     bearer = {"x-api-key": key, "authorization": f"Bearer {answered.json().get('token')}"}
     refresh_token = answered.json().get("refresh_token")
     path = f"/api/admin/tenants/{tenant['tenant_id']}"
     responses = [
-        asked,
+        requested,
         answered,
         await server.client.get("/api/auth/me", headers=bearer),
         await server.post("/api/auth/token", {"grant_type": "refresh_token", "refresh_token": refresh_token}, key),

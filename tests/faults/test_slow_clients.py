@@ -85,9 +85,9 @@ async def test_unread_body_of_a_rejected_request_is_not_parsed_as_a_request(
 
     async with RawHttp(server.port) as raw_http:
         await raw_http.send(head("POST", REQUEST, len(smuggled), **headers))
-        refusal = await raw_http.answer()
-        assert refusal is not None
-        assert refusal.status == status
+        rejection = await raw_http.answer()
+        assert rejection is not None
+        assert rejection.status == status
         await raw_http.send(smuggled)
         await raw_http.send(head("GET", "/nowhere"))
 
@@ -122,9 +122,9 @@ async def test_oversized_body_is_rejected_before_it_is_read(server: Auth1) -> No
 
     async with RawHttp(server.port) as raw_http:
         await raw_http.send(head("POST", REQUEST, 100_000_000, x_api_key=key))
-        refusal = await raw_http.answer()
-        assert refusal is not None
-        assert (refusal.status, refusal.json["code"]) == (413, "payload_too_large")
+        rejection = await raw_http.answer()
+        assert rejection is not None
+        assert (rejection.status, rejection.json["code"]) == (413, "payload_too_large")
         await raw_http.send(LIVE * 20_000)  # a megabyte of what might be requests
         after = await raw_http.answer()
         assert after is None

@@ -11,7 +11,7 @@ from auth1.dev.postgres import PostgresServer
 from auth1.dev.processes import free_port
 from auth1.dev.redis import RedisServer
 from tests.conftest import JWT_SECRET
-from tests.faults.conftest import Launcher, tell_redis
+from tests.faults.conftest import Launcher, redis_command
 from tests.support.api_client import ADMIN_TOKEN
 from tests.support.process import Auth1, until
 from tests.support.providers.twilio import AUTH_TOKEN, TwilioServer
@@ -30,7 +30,7 @@ async def ending(process: Auth1) -> tuple[int, list[str]]:
 async def test_startup_prints_four_lines_without_passwords(
     module_launcher: Launcher, own_database_url: str, own_redis: RedisServer
 ) -> None:
-    await tell_redis(own_redis, "CONFIG", "SET", "requirepass", "redis-secret")
+    await redis_command(own_redis, "CONFIG", "SET", "requirepass", "redis-secret")
     try:
         async with module_launcher(
             new_interpreter=True,
@@ -40,7 +40,7 @@ async def test_startup_prints_four_lines_without_passwords(
             assert (await server.client.get("/health")).json()["status"] == "healthy"
             text = server.text()
     finally:
-        await tell_redis(own_redis, "CONFIG", "SET", "requirepass", "", password="redis-secret")
+        await redis_command(own_redis, "CONFIG", "SET", "requirepass", "", password="redis-secret")
     assert text.splitlines()[:4] == [
         f"Auth1 server running on port {server.port}",
         "Database connected: auth1_db",
@@ -170,7 +170,7 @@ async def test_startup_waits_for_a_starting_database(module_launcher: Launcher, 
     ("change", "reason"),
     [
         (("/auth1_db", "/nowhere"), 'database "nowhere" does not exist'),
-        (("auth1@", "nobody:database-secret@"), 'role "nobody" does not exist'),
+        (("auth1@", "missing:database-secret@"), 'role "missing" does not exist'),
     ],
 )
 async def test_database_connection_error_is_quoted(
@@ -205,21 +205,21 @@ async def test_wrong_database_password_is_reported(
     module_launcher: Launcher, own_postgres: PostgresServer, own_database_url: str
 ) -> None:
     connection = await asyncpg.connect(own_postgres.url())
-    await connection.execute("create role somebody login password 'right'")
+    await connection.execute("create role guest login password 'right'")
     path = Path(await connection.fetchval("show hba_file"))
     hba = own_postgres.data_dir / "data" / path.name
     kept = hba.read_text()
-    hba.write_text("host all somebody 127.0.0.1/32 scram-sha-256\n" + kept)
+    hba.write_text("host all guest 127.0.0.1/32 scram-sha-256\n" + kept)
     await connection.execute("select pg_reload_conf()")
     await connection.close()
-    url = own_database_url.replace("auth1@", "somebody:wrong-secret@")
+    url = own_database_url.replace("auth1@", "guest:wrong-secret@")
 
     code, lines = await ending(module_launcher(DATABASE_URL=url))
 
     hba.write_text(kept)
     assert code == 1
     [line] = lines
-    assert 'password authentication failed for user "somebody"' in line
+    assert 'password authentication failed for user "guest"' in line
     assert "wrong-secret" not in line
 
 

@@ -12,7 +12,7 @@ import pytest
 from auth1.dev.redis import RedisServer
 from auth1.sessions.unanswered import MAX_TRIED
 from tests.conftest import new_phone
-from tests.faults.conftest import Launcher, tell_redis
+from tests.faults.conftest import Launcher, redis_command
 from tests.faults.relay import Relay
 from tests.support.process import Auth1, until
 from tests.support.providers.twilio import TwilioServer
@@ -119,11 +119,11 @@ async def test_login_that_is_kept_again_after_its_repeat_gives_no_session(login:
     before = await kept_keys(own_redis)
     await login.lose()
     [kept] = await kept_keys(own_redis) - before
-    fields = await tell_redis(own_redis, "HGETALL", kept)
+    fields = await redis_command(own_redis, "HGETALL", kept)
     assert isinstance(fields, list)
     assert (await login.repeat()).status_code == 200
-    await tell_redis(own_redis, "DEL", kept)
-    await tell_redis(own_redis, "HSET", kept, *fields)
+    await redis_command(own_redis, "DEL", kept)
+    await redis_command(own_redis, "HSET", kept, *fields)
 
     assert (await login.repeat()).json()["code"] == "no_active_challenge"
 
@@ -206,10 +206,10 @@ async def test_events_of_another_identifier_give_no_session(
     event = "select id from events where type = 'challenge.answered' and data ->> 'session_id' = $1"
 
     for one in await kept_keys(own_redis):  # as a person who can write to Redis would
-        codes = await tell_redis(own_redis, "HKEYS", one)
+        codes = await redis_command(own_redis, "HKEYS", one)
         assert isinstance(codes, list)
         for mac in codes:
-            await tell_redis(own_redis, "HSET", one, mac, await database.fetchval(event, earlier["session_id"]))
+            await redis_command(own_redis, "HSET", one, mac, await database.fetchval(event, earlier["session_id"]))
 
     assert (await login.repeat()).json()["code"] == "no_active_challenge"
 
@@ -229,7 +229,7 @@ async def test_login_that_waits_for_a_standby_is_returned_when_the_standby_is_ba
 
 async def kept_keys(redis: RedisServer) -> set[str]:
     """Return the keys of the unanswered logins."""
-    keys = await tell_redis(redis, "KEYS", "unanswered:*")
+    keys = await redis_command(redis, "KEYS", "unanswered:*")
     assert isinstance(keys, list)
     return set(keys)
 

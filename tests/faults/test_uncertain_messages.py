@@ -33,10 +33,10 @@ async def test_message_of_a_request_that_lost_the_database_is_sent_once(
     lost = relay.lose_answer(OPEN_CHALLENGE)
     relay.hold(FIND_OPENED).cut()
 
-    asked = await server.ask(phone, key)
+    requested = await server.ask(phone, key)
 
     assert lost.caught.is_set()
-    assert asked.status_code == 503, asked.text
+    assert requested.status_code == 503, requested.text
     await until(lambda: len(carrier.sent_to(phone)) == 1)
     assert (await server.answer(phone, carrier.code_for(phone), key)).status_code == 200
     state = "select state from messages where identifier = $1"

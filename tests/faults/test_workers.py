@@ -62,7 +62,7 @@ async def test_metrics_are_summed_over_workers_including_killed_ones(
         assert scraped == 15
 
         await server.kill_worker(first)
-        # What the dead one has counted is not lost, and of its gauges nothing is left.
+        # The counts of the killed worker are kept, and its gauges are removed.
         key = (await server.tenant())["api_key"]  # another: so many numbers of one block would look like fraud
         for _ in range(10):
             await log_in(server, carrier, key)
@@ -105,7 +105,7 @@ async def answers_often(server: Auth1, key: str) -> set[int]:
     return {(await server.ask("none", key)).status_code for _ in range(12)}
 
 
-async def refused_by_all(server: Auth1, key: str) -> bool:
+async def rejected_by_all(server: Auth1, key: str) -> bool:
     return await answers_often(server, key) == {401}
 
 
@@ -115,7 +115,7 @@ async def test_revoked_key_is_rejected_by_all_workers(module_launcher: Launcher)
 
         assert (await server.operator("DELETE", path)).status_code == 204
 
-        assert await until(lambda: refused_by_all(server, key)) < CACHE_S / 2
+        assert await until(lambda: rejected_by_all(server, key)) < CACHE_S / 2
 
 
 async def test_key_revoked_without_redis_is_rejected_when_redis_recovers(
@@ -129,7 +129,7 @@ async def test_key_revoked_without_redis_is_rejected_when_redis_recovers(
         finally:
             own_redis.start()
 
-        assert await until(lambda: refused_by_all(server, key)) < CACHE_S / 2
+        assert await until(lambda: rejected_by_all(server, key)) < CACHE_S / 2
 
 
 async def test_session_revoked_at_one_worker_is_revoked_at_all(

@@ -69,9 +69,9 @@ async def test_request_makes_a_fixed_number_of_calls(visitors: Visitors, case: C
     async def ask(address: str, phone: str) -> tuple[httpx.Response, tuple[int, int]]:
         proof = None
         if case.has_proof:
-            asked = await visitors.request(phone, address)
-            assert outcome(asked) == "proof_required"
-            proof = solve(asked.json()["proof"])
+            requested = await visitors.request(phone, address)
+            assert outcome(requested) == "proof_required"
+            proof = solve(requested.json()["proof"])
         before = services.redis.round_trips, services.postgres.round_trips
         answer = await visitors.request(phone, address, proof=proof)
         return answer, (services.redis.round_trips - before[0], services.postgres.round_trips - before[1])

@@ -12,16 +12,16 @@ from auth1.fraud.scopes import State
 from auth1.messaging import dispatcher
 from tests.fraud.visitors import BLOCK, Visitors
 from tests.support.elapsed import end_resend_delay
-from tests.support.providers.twilio import refuse, take
+from tests.support.providers.twilio import reject, take
 
 PHONES = [f"{BLOCK}0{number:03}" for number in range(100, 104)]
 ADDRESS = "198.51.100.7"
 
 
 @pytest.fixture
-def refused(visitors: Visitors) -> Iterator[None]:
+def rejected(visitors: Visitors) -> Iterator[None]:
     """Let the provider reject every message."""
-    visitors.twilio.behaviour = refuse(20003, 401)
+    visitors.twilio.behaviour = reject(20003, 401)
     yield
     visitors.twilio.behaviour = take
 
@@ -55,7 +55,7 @@ async def run_outbox(visitors: Visitors) -> None:
     await visitors.settle()
 
 
-@pytest.mark.usefixtures("refused")
+@pytest.mark.usefixtures("rejected")
 async def test_message_that_the_outbox_cannot_send_is_taken_back(visitors: Visitors) -> None:
     for phone in PHONES:
         await queue(visitors, phone)
@@ -66,7 +66,7 @@ async def test_message_that_the_outbox_cannot_send_is_taken_back(visitors: Visit
     assert await exposures(visitors) == [0.0] * 5
 
 
-@pytest.mark.usefixtures("refused")
+@pytest.mark.usefixtures("rejected")
 async def test_message_of_a_request_without_address_is_taken_back(visitors: Visitors) -> None:
     visitors.key = "secret_key"
     await queue(visitors, PHONES[0], None)
@@ -77,7 +77,7 @@ async def test_message_of_a_request_without_address_is_taken_back(visitors: Visi
     assert await exposures(visitors, None) == [0.0] * 3
 
 
-@pytest.mark.usefixtures("refused")
+@pytest.mark.usefixtures("rejected")
 async def test_message_is_taken_back_when_redis_is_back(visitors: Visitors) -> None:
     for phone in PHONES:
         await queue(visitors, phone)
@@ -91,7 +91,7 @@ async def test_message_is_taken_back_when_redis_is_back(visitors: Visitors) -> N
     assert await exposures(visitors) == [0.0] * 5
 
 
-@pytest.mark.usefixtures("refused")
+@pytest.mark.usefixtures("rejected")
 async def test_message_is_taken_back_when_postgresql_is_back(
     visitors: Visitors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +118,7 @@ async def test_sent_message_stays_exposed_beside_one_that_was_not_sent(visitors:
     await visitors.request(phone, "203.0.113.1")
     await end_resend_delay(visitors.database, phone)
     await queue(visitors, phone)
-    visitors.twilio.script.append(refuse(20003, 401))
+    visitors.twilio.script.append(reject(20003, 401))
 
     await run_outbox(visitors)
 

@@ -102,7 +102,7 @@ async def test_session_of_a_link_ends_when_its_login_is_not_completed(
     assert [row["is_live"] for row in await site.database.fetch(query, site.issuer_id)] == [False]
 
 
-async def test_banned_user_of_a_link_is_refused(site: Site, browser: Browser) -> None:
+async def test_banned_user_of_a_link_is_rejected(site: Site, browser: Browser) -> None:
     await site.sign_in(browser)
     other = site.browser()
     link = await until_link(site, other)

@@ -70,7 +70,7 @@ async def test_code_of_another_login_of_the_same_phone_is_not_mixed_up(site: Sit
     assert len(rows) == 1
 
 
-async def test_banned_user_is_refused_with_a_way_back(site: Site, browser: Browser) -> None:
+async def test_banned_user_is_rejected_with_a_way_back(site: Site, browser: Browser) -> None:
     await site.sign_in(browser)
     user_id = await site.database.fetchval("select user_id from logins where tenant_id = $1", site.issuer_id)
     await site.database.execute("update users set banned_until = 'infinity' where id = $1", user_id)

@@ -9,20 +9,20 @@ class Model:
     """All rate limits; times are whole milliseconds."""
 
     def __init__(self) -> None:
-        self.taken_until: dict[str, list[int]] = defaultdict(list)
+        self.acquired_until: dict[str, list[int]] = defaultdict(list)
 
     def used(self, bucket: RateLimit, moment: int) -> int:
-        return sum(until > moment for until in self.taken_until[bucket.key])
+        return sum(until > moment for until in self.acquired_until[bucket.key])
 
     def has_room(self, bucket: RateLimit, moment: int) -> bool:
         return self.used(bucket, moment) < bucket.limit
 
     def wait(self, bucket: RateLimit, moment: int) -> int:
         """Return the time until a request is allowed."""
-        ends = [moment, *sorted(until for until in self.taken_until[bucket.key] if until > moment)]
+        ends = [moment, *sorted(until for until in self.acquired_until[bucket.key] if until > moment)]
         return next(end for end in ends if self.has_room(bucket, end)) - moment
 
-    def take(self, buckets: tuple[RateLimit, ...], moment: int) -> list[int]:
+    def acquire(self, buckets: tuple[RateLimit, ...], moment: int) -> list[int]:
         """Acquire, and return what the script returns."""
         waits = [self.wait(bucket, moment) for bucket in buckets]
         longest = max(waits)
@@ -31,16 +31,16 @@ class Model:
         for bucket in buckets:
             this_tenth_ends = end_of_slot(bucket, moment)
             if not refused:
-                self.taken_until[bucket.key].append(this_tenth_ends)
-            live = [until for until in self.taken_until[bucket.key] if until > moment]
+                self.acquired_until[bucket.key].append(this_tenth_ends)
+            live = [until for until in self.acquired_until[bucket.key] if until > moment]
             answer += [max(0, bucket.limit - len(live)), min([*live, this_tenth_ends]) - moment]
         return answer
 
-    def give_back(self, bucket: RateLimit, moment: int) -> int:
+    def release(self, bucket: RateLimit, moment: int) -> int:
         """Release the newest request."""
-        live = [until for until in self.taken_until[bucket.key] if until > moment]
+        live = [until for until in self.acquired_until[bucket.key] if until > moment]
         if live:
-            self.taken_until[bucket.key].remove(max(live))
+            self.acquired_until[bucket.key].remove(max(live))
         return int(bool(live))
 
 

@@ -16,7 +16,7 @@ from tests.conftest import Started, new_phone
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_redis import RawRedis
 
-TAKE = Script.load("ratelimit_acquire")
+ACQUIRE = Script.load("ratelimit_acquire")
 TENANT = Tenant(
     id="tn_01k9z4m8e2v7q6n3r5t1w0x8y4",
     name="My App",
@@ -75,7 +75,7 @@ async def test_login_works_with_a_redis_cluster(
     assert await raw_redis.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383) == b"OK"
     while b"cluster_state:ok" not in await raw_redis.call("CLUSTER", "INFO"):
         pass
-    refused = await raw_redis.call("EVAL", TAKE.text, 2, "one", "another", 1, 1000, 1, 1000)
+    refused = await raw_redis.call("EVAL", ACQUIRE.text, 2, "one", "another", 1, 1000, 1, 1000)
     assert isinstance(refused, hiredis.ReplyError)
     assert str(refused).startswith("CROSSSLOT")  # so strictly
     await raw_redis.call("CONFIG", "RESETSTAT")
@@ -89,8 +89,8 @@ async def test_login_works_with_a_redis_cluster(
         (made["test_key"], {}),
     ):
         phone = new_phone()
-        asked = await api.post("/api/auth/request", {"phone": phone}, key, **headers)
-        assert asked.status_code == 200, asked.text
+        requested = await api.post("/api/auth/request", {"phone": phone}, key, **headers)
+        assert requested.status_code == 200, requested.text
         code = "0" * 6 if key == made["test_key"] else twilio_server.code_for(phone)
         verified = await api.post("/api/auth/verify", {"phone": phone, "code": code}, key, **headers)
         assert verified.status_code == 200, verified.text

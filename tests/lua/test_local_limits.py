@@ -38,7 +38,7 @@ def test_local_limits_match_the_model(steps: list[tuple[int, tuple[RateLimit, ..
     local, model, moment = limiter(), Model(), NOON + start
     for pause, buckets in steps:
         moment += pause
-        assert local.acquire_locally(buckets, moment) == model.take(buckets, moment)
+        assert local.acquire_locally(buckets, moment) == model.acquire(buckets, moment)
 
 
 @reproducibly
@@ -47,14 +47,14 @@ def test_local_limit_is_not_exceeded_in_nine_tenths_of_a_window(
     steps: list[tuple[int, tuple[RateLimit, ...]]], start: int
 ) -> None:
     local, moment = limiter(), NOON + start
-    taken: dict[RateLimit, list[int]] = {bucket: [] for bucket in BUCKETS}
+    acquired: dict[RateLimit, list[int]] = {bucket: [] for bucket in BUCKETS}
     for pause, buckets in steps:
         moment += pause
         if local.acquire_locally(buckets, moment)[0] == 0:
             for bucket in buckets:
-                taken[bucket].append(moment)
+                acquired[bucket].append(moment)
 
-    for bucket, moments in taken.items():
+    for bucket, moments in acquired.items():
         for first, one_too_many in zip(moments, moments[bucket.limit :], strict=False):
             assert one_too_many - first >= 9 * (bucket.window_ms // 10)
 
@@ -104,7 +104,7 @@ async def test_local_limit_can_be_released_without_redis(key: str) -> None:
     for _ in range(2):
         await local.acquire(one)
 
-    for _ in range(5):  # more than were taken
+    for _ in range(5):  # more than were acquired
         local.release_later(one)
     await local.flush_releases()
 

@@ -8,48 +8,48 @@ from auth1.core.redis import Script, Timeouts, open_redis
 from auth1.core.telemetry.log import Log
 from auth1.dev.redis import RedisServer
 from tests.lua.conftest import NewWire
-from tests.lua.test_ratelimit_acquire import HOUR_MS, bucket, contract, take
+from tests.lua.test_ratelimit_acquire import HOUR_MS, acquire, bucket, contract
 from tests.support.raw_redis import RawRedis
 
-GIVE_BACK = Script.load("ratelimit_release")
+RELEASE = Script.load("ratelimit_release")
 
 
-async def give_back(raw_redis: RawRedis, key: str) -> int:
-    given: int = await raw_redis.run(GIVE_BACK, [key], [])
-    return given
+async def release(raw_redis: RawRedis, key: str) -> int:
+    released: int = await raw_redis.run(RELEASE, [key], [])
+    return released
 
 
 async def test_release_returns_the_documented_values(raw_redis: RawRedis, key: str) -> None:
-    assert contract(GIVE_BACK) == {
+    assert contract(RELEASE) == {
         "KEYS": "the rate limits, as ratelimit_acquire.lua writes them; all share one hash tag",
         "ARGV": "how many requests to release of each rate limit, the newest first; 1 where there is none",
         "Returns": "how many requests were released",
     }
 
-    assert await give_back(raw_redis, key) == 0
+    assert await release(raw_redis, key) == 0
     assert await raw_redis.call("EXISTS", key) == 0
-    await take(raw_redis, bucket(key, 5))
-    assert await give_back(raw_redis, key) == 1
-    assert await give_back(raw_redis, key) == 0
+    await acquire(raw_redis, bucket(key, 5))
+    assert await release(raw_redis, key) == 1
+    assert await release(raw_redis, key) == 0
 
 
 async def test_released_request_can_be_acquired_again(raw_redis: RawRedis, key: str) -> None:
     full = bucket(key, 2)
     for _ in range(2):
-        await take(raw_redis, full)
-    assert (await take(raw_redis, full))[0] == 1
+        await acquire(raw_redis, full)
+    assert (await acquire(raw_redis, full))[0] == 1
 
-    await give_back(raw_redis, key)
+    await release(raw_redis, key)
 
-    assert (await take(raw_redis, full))[0] == 0
-    assert (await take(raw_redis, full))[0] == 1
+    assert (await acquire(raw_redis, full))[0] == 0
+    assert (await acquire(raw_redis, full))[0] == 1
 
 
 async def test_release_does_not_extend_the_expiry(raw_redis: RawRedis, key: str) -> None:
-    await take(raw_redis, bucket(key, 5))
+    await acquire(raw_redis, bucket(key, 5))
     await raw_redis.call("PEXPIRE", key, 5000)
 
-    await give_back(raw_redis, key)
+    await release(raw_redis, key)
 
     assert 0 < await raw_redis.call("PTTL", key) <= 5000
 
@@ -58,9 +58,9 @@ async def test_release_removes_the_newest_request_first(raw_redis: RawRedis, key
     tenths = ["0", "0", "3", "0", "2", "0", "0", "0", "0", "1"]
     await raw_redis.call("SET", key, "123:" + ",".join(tenths), "PX", HOUR_MS)
 
-    given = [await give_back(raw_redis, key) for _ in range(4)]
+    released = [await release(raw_redis, key) for _ in range(4)]
 
-    assert given == [1, 1, 1, 1]
+    assert released == [1, 1, 1, 1]
     assert await raw_redis.call("GET", key) == b"123:0,0,0,0,1,0,0,0,0,1"
 
 
@@ -69,7 +69,7 @@ async def test_several_limits_are_released_in_one_call(raw_redis: RawRedis, key:
     await raw_redis.call("SET", f"{key}:b", "123:0,0,0,0,0,0,0,0,0,2", "PX", HOUR_MS)
     keys = [f"{key}:a", f"{key}:none", f"{key}:b"]
 
-    assert await raw_redis.run(GIVE_BACK, keys, [3, 1, 9]) == 5
+    assert await raw_redis.run(RELEASE, keys, [3, 1, 9]) == 5
 
     assert await raw_redis.call("MGET", *keys) == [b"123:0,0,2,0,0,0,0,0,0,0", None, b"123:0,0,0,0,0,0,0,0,0,0"]
 
@@ -98,18 +98,18 @@ async def test_concurrent_acquires_and_releases_keep_the_count_exact(new_raw_red
 
     async def act() -> tuple[int, int]:
         raw_redis = await new_raw_redis()
-        taken = given = 0
+        acquired = released = 0
         for _ in range(40):
             if dice.random() < 0.6:
-                taken += (await take(raw_redis, bucket(key, limit)))[0] == 0
+                acquired += (await acquire(raw_redis, bucket(key, limit)))[0] == 0
             else:
-                given += await give_back(raw_redis, key)
-        return taken, given
+                released += await release(raw_redis, key)
+        return acquired, released
 
     outcomes = await asyncio.gather(*(act() for _ in range(6)))
 
-    taken, given = (sum(numbers) for numbers in zip(*outcomes, strict=True))
-    assert given > 0
-    assert taken > limit
-    _, _, remaining, _ = await take(await new_raw_redis(), bucket(key, 1000))
-    assert 1000 - remaining - 1 == taken - given
+    acquired, released = (sum(numbers) for numbers in zip(*outcomes, strict=True))
+    assert released > 0
+    assert acquired > limit
+    _, _, remaining, _ = await acquire(await new_raw_redis(), bucket(key, 1000))
+    assert 1000 - remaining - 1 == acquired - released

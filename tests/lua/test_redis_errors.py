@@ -13,8 +13,8 @@ from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_redis import RawRedis
 
-TAKE = Script.load("ratelimit_acquire")
-GIVE_BACK = Script.load("ratelimit_release")
+ACQUIRE = Script.load("ratelimit_acquire")
+RELEASE = Script.load("ratelimit_release")
 HOUR_MS = 3_600_000
 
 
@@ -73,12 +73,12 @@ async def spoil(operator: RawRedis, how: str, key: str) -> None:
 async def test_flushed_script_is_loaded_again(redis: Redis, operator: RawRedis, key: str) -> None:
     for remaining in (4, 3, 2):
         assert await operator.call("SCRIPT", "FLUSH") == b"OK"
-        answer = await run(redis, TAKE, [key], [5, HOUR_MS])
+        answer = await run(redis, ACQUIRE, [key], [5, HOUR_MS])
         assert isinstance(answer, list)
         assert answer[2] <= remaining
     assert await operator.call("SCRIPT", "FLUSH") == b"OK"
-    assert await run(redis, GIVE_BACK, [key], []) == 1
-    assert await operator.call("SCRIPT", "EXISTS", TAKE.sha1, GIVE_BACK.sha1) == [0, 1]
+    assert await run(redis, RELEASE, [key], []) == 1
+    assert await operator.call("SCRIPT", "EXISTS", ACQUIRE.sha1, RELEASE.sha1) == [0, 1]
 
 
 @pytest.mark.parametrize("how", ["READONLY", "OOM", "NOPERM", "WRONGTYPE"])
@@ -88,7 +88,7 @@ async def test_local_limit_applies_when_redis_returns_errors(
     limiter, bucket = RateLimiter(redis), RateLimit("any", key, 3, HOUR_MS)
     await spoil(operator, how, key)
     with pytest.raises(RedisUnavailable, match=f"{how}|not connected|connection lost"):
-        await redis.run(TAKE, [key], [3, HOUR_MS])
+        await redis.run(ACQUIRE, [key], [3, HOUR_MS])
 
     outcomes = [await limiter.acquire(bucket) for _ in range(5)]
 
@@ -110,8 +110,8 @@ async def test_login_works_when_redis_returns_errors(
 
 async def log_in(api: ApiClient, twilio_server: TwilioServer, key: str) -> None:
     phone = new_phone()
-    asked = await api.post("/api/auth/request", {"phone": phone}, key)
-    assert asked.status_code == 200, asked.text
+    requested = await api.post("/api/auth/request", {"phone": phone}, key)
+    assert requested.status_code == 200, requested.text
     body = {"phone": phone, "code": twilio_server.code_for(phone)}
     verified = await api.post("/api/auth/verify", body, key)
     assert verified.status_code == 200, verified.text
@@ -128,7 +128,7 @@ async def test_redis_is_used_again_after_a_failover(redis: Redis, operator: RawR
     assert await operator.call("REPLICAOF", "NO", "ONE") == b"OK"
 
     for _ in range(1000):
-        await run(redis, TAKE, [key], [1000, HOUR_MS])
+        await run(redis, ACQUIRE, [key], [1000, HOUR_MS])
         if await operator.call("EXISTS", key):
             break
     assert await operator.call("EXISTS", key) == 1

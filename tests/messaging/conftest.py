@@ -126,6 +126,6 @@ async def app(module_api: ApiClient, carrier: TwilioServer, message_db: MessageD
 @pytest.fixture
 async def url(app: TenantApp, phone: str) -> str:
     """Return the status callback URL of the message that was just accepted for `phone`."""
-    status, asked = await app.ask(phone)
-    assert (status, asked["status"]) == (200, "sent")
+    status, requested = await app.ask(phone)
+    assert (status, requested["status"]) == (200, "sent")
     return app.handed_over(phone)[-1].form["StatusCallback"]

@@ -12,7 +12,7 @@ from tests.messaging.callbacks import UNDELIVERED, Report
 from tests.messaging.conftest import MessageDatabase, TenantApp
 from tests.support.api_client import ApiClient
 from tests.support.elapsed import end_resend_delay
-from tests.support.providers.twilio import Behaviour, TwilioServer, hang_up, refuse
+from tests.support.providers.twilio import Behaviour, TwilioServer, hang_up, reject
 
 PATH = "/api/auth/challenges"
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -25,9 +25,9 @@ async def look(api: ApiClient, challenge_id: str, key: str | None, **headers: st
 
 async def ask(app: TenantApp, phone: str, key: str = "api_key", **body: str) -> str:
     """Request a code; return the id of the challenge."""
-    asked = await app.api.post("/api/auth/request", {"phone": phone, **body}, app.tenant[key])
-    assert asked.status_code == 200, asked.text
-    return str(asked.json()["challenge_id"])
+    requested = await app.api.post("/api/auth/request", {"phone": phone, **body}, app.tenant[key])
+    assert requested.status_code == 200, requested.text
+    return str(requested.json()["challenge_id"])
 
 
 async def test_challenge_shows_the_state_of_its_message(app: TenantApp, phone: str) -> None:
@@ -74,10 +74,10 @@ async def test_message_error_is_shown_to_secret_keys_only(app: TenantApp, phone:
 
     reported = (await look(app.api, challenge_id, secret)).json()["message"]
     assert (reported["state"], reported["error"]) == ("failed", "undelivered:30003")
-    not_told = await look(app.api, challenge_id, public)
-    assert not_told.json()["message"]["state"] == "failed"
-    assert "error" not in not_told.json()["message"]
-    assert "30003" not in not_told.text
+    public_view = await look(app.api, challenge_id, public)
+    assert public_view.json()["message"]["state"] == "failed"
+    assert "error" not in public_view.json()["message"]
+    assert "30003" not in public_view.text
 
 
 async def test_challenge_shows_its_final_status(app: TenantApp, message_db: MessageDatabase, phone: str) -> None:
@@ -127,7 +127,7 @@ async def test_resend_with_challenge_id_shows_the_newest_message(
     assert first["id"] != again["id"]
 
 
-@pytest.mark.parametrize(("behaviour", "state"), [(refuse(30003), "failed"), (hang_up, "unknown")])
+@pytest.mark.parametrize(("behaviour", "state"), [(reject(30003), "failed"), (hang_up, "unknown")])
 async def test_challenge_shows_a_failed_send(
     app: TenantApp, carrier: TwilioServer, phone: str, behaviour: Behaviour, state: str
 ) -> None:
@@ -159,8 +159,8 @@ async def test_challenge_of_another_tenant_is_not_found(app: TenantApp, phone: s
     for kind, key in keys.items():
         seen = [(await look(app.api, challenge_id, key)).status_code for challenge_id in (live, sandboxed)]
         assert seen == ([404, 200] if kind == "test_key" else [200, 404])
-        refused = await look(app.api, live, other[kind])
-        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+        rejected = await look(app.api, live, other[kind])
+        assert (rejected.status_code, rejected.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("challenge_id", ["ch_" + "0" * 26, "nothing", "ch_%00", "a" * 65, "..", "%2e%2e", "'--", ""])
@@ -174,8 +174,8 @@ async def test_challenge_requires_a_tenant_key(app: TenantApp, phone: str) -> No
     challenge_id = await ask(app, phone)
 
     for key, code in ((None, "not_authenticated"), ("auth1_pk_myapp_made-up", "invalid_api_key")):
-        refused = await look(app.api, challenge_id, key)
-        assert (refused.status_code, refused.json()["code"]) == (401, code)
+        rejected = await look(app.api, challenge_id, key)
+        assert (rejected.status_code, rejected.json()["code"]) == (401, code)
 
 
 async def test_polling_a_challenge_does_not_use_the_login_rate_limit(

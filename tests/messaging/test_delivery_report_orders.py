@@ -88,8 +88,8 @@ async def test_any_order_of_delivery_reports_gives_the_same_row(
     rows = set()
     for phone, (early, late) in zip(spread_phones(100), orders(statuses), strict=False):
         plan = postman.plans[phone] = Plan(early, "SM" + secrets.token_hex(16))
-        status, asked = await app.ask(phone)
-        assert (status, asked["status"]) == (200, "sent")
+        status, requested = await app.ask(phone)
+        assert (status, requested["status"]) == (200, "sent")
         await postman.report(carrier.requests[-1], late)
         row = await app.message(phone)
         rows.add((row["provider_message_id"] == plan.sid, *outcome(row)))
@@ -118,7 +118,7 @@ FAILURES = {"undelivered": UNDELIVERED["ErrorCode"], "failed": FAILED["ErrorCode
 # What we learn ourselves, and what remains when no receipt tells better.
 OURS = {
     "we sent it": ("sent", "twilio", None),
-    "we cannot tell": ("unknown", "twilio", "unknown:timeout"),
+    "the state is unknown": ("unknown", "twilio", "unknown:timeout"),
     "another provider sent it": ("sent", "console", None),
     "our process died": ("unknown", "twilio", "process_lost"),
     "we waited in vain": ("unknown", "twilio", "no_receipt"),
@@ -146,7 +146,7 @@ class Message:
         match fact:
             case "we sent it":
                 await self.record("sent", "twilio", SID, None)
-            case "we cannot tell":
+            case "the state is unknown":
                 await self.record("unknown", "twilio", None, "unknown:timeout")
             case "another provider sent it":
                 await self.record("sent", "console", None, None)
@@ -276,7 +276,7 @@ async def test_delivery_report_racing_the_send_result_is_not_lost(app: TenantApp
         assert [event for event, _ in await app.message_db.events(app.id, row["id"])] == ["message.delivered"]
 
 
-@pytest.mark.parametrize("ours", ["we sent it", "we cannot tell", "another provider sent it"])
+@pytest.mark.parametrize("ours", ["we sent it", "the state is unknown", "another provider sent it"])
 async def test_concurrent_updates_of_a_message_are_serialized(app: TenantApp, database_url: str, ours: str) -> None:
     """All wait for one lock, so each has a snapshot older than the previous write."""
     facts = [ours, "delivered", "sent", "undelivered", "delivered"]

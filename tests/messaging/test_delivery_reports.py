@@ -147,7 +147,7 @@ async def test_invalid_message_sid_is_not_stored(app: TenantApp, phone: str, url
 async def test_only_a_form_within_the_size_limit_is_accepted(api: ApiClient) -> None:
     signed = {"x-twilio-signature": "invalid"}
     headers = signed | {"content-type": "application/x-www-form-urlencoded"}
-    refusals = [
+    rejections = [
         (
             await api.post(PATH, {"MessageStatus": "delivered"}, x_twilio_signature="invalid"),
             415,
@@ -159,6 +159,6 @@ async def test_only_a_form_within_the_size_limit_is_accepted(api: ApiClient) -> 
         (await api.client.post(PATH, content=b"a=%FF", headers=headers), 400, "bad_request"),
         (await api.client.get(PATH), 405, "method_not_allowed"),
     ]
-    for refused, status, code in refusals:
-        assert (refused.status_code, refused.json()["code"]) == (status, code)
-    assert "application/x-www-form-urlencoded" in refusals[0][0].json()["detail"]
+    for rejected, status, code in rejections:
+        assert (rejected.status_code, rejected.json()["code"]) == (status, code)
+    assert "application/x-www-form-urlencoded" in rejections[0][0].json()["detail"]

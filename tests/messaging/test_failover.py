@@ -53,9 +53,9 @@ def code_in(text: str) -> str:
     "behaviour",
     [
         twilio.answer(503, b"unavailable"),
-        twilio.refuse(20429, 429),
-        twilio.refuse(20003, 401),
-        twilio.refuse(21408),
+        twilio.reject(20429, 429),
+        twilio.reject(20003, 401),
+        twilio.reject(21408),
         twilio.hang_up,
     ],
     ids=["unavailable", "throttled", "credentials", "no permission for the country", "connection lost"],
@@ -66,9 +66,9 @@ async def test_message_rejected_by_twilio_is_sent_by_sns(
     tenant = await scenario.api.tenant()
     scenario.twilio.behaviour = behaviour
 
-    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    requested = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert asked.json()["status"] == "sent"
+    assert requested.json()["status"] == "sent"
     assert len(scenario.twilio.requests) == 1
     [published] = scenario.sns.requests
     code = code_in(published.form["Message"])
@@ -84,11 +84,11 @@ async def test_opted_out_or_invalid_number_is_not_failed_over(
     scenario: FailoverScenario, code: int, error: str, phone: str
 ) -> None:
     tenant = await scenario.api.tenant()
-    scenario.twilio.behaviour = twilio.refuse(code)
+    scenario.twilio.behaviour = twilio.reject(code)
 
-    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    requested = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert asked.json()["code"] == error
+    assert requested.json()["code"] == error
     assert scenario.sns.requests == []
 
 
@@ -96,12 +96,12 @@ async def test_send_rejected_by_all_providers_is_refunded(
     scenario: FailoverScenario, message_db: MessageDatabase, phone: str
 ) -> None:
     tenant = await scenario.api.tenant()
-    scenario.twilio.behaviour = twilio.refuse(20429, 429)
-    scenario.sns.behaviour = aws.refuse("Throttled", status=429)
+    scenario.twilio.behaviour = twilio.reject(20429, 429)
+    scenario.sns.behaviour = aws.reject("Throttled", status=429)
 
     for _ in range(2):  # a second time at once: nothing was spent
-        asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
-        assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
+        requested = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        assert (requested.status_code, requested.json()["code"]) == (502, "delivery_failed")
     identifier = await message_db.identifier(tenant["tenant_id"], phone)
     assert list(identifier["sent_at"]) == []
 
@@ -111,11 +111,11 @@ async def test_send_with_an_unknown_outcome_is_counted(
 ) -> None:
     tenant = await scenario.api.tenant()
     scenario.twilio.behaviour = twilio.answer(503, b"unavailable")
-    scenario.sns.behaviour = aws.refuse("Throttled", status=429)
+    scenario.sns.behaviour = aws.reject("Throttled", status=429)
 
-    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    requested = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert asked.json()["code"] == "delivery_failed"
+    assert requested.json()["code"] == "delivery_failed"
     message = await message_db.message(tenant["tenant_id"], phone)
     assert message["state"] == "unknown"
     identifier = await message_db.identifier(tenant["tenant_id"], phone)
@@ -127,8 +127,8 @@ async def test_unavailable_twilio_is_skipped_by_the_circuit_breaker(scenario: Fa
     scenario.twilio.behaviour = twilio.answer(503, b"unavailable")
 
     for phone in spread_phones(100):
-        asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
-        assert asked.json()["status"] == "sent"
+        requested = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+        assert requested.json()["status"] == "sent"
 
     assert len(scenario.sns.requests) == 100
     assert len(scenario.twilio.requests) <= MAX_FAILURES
@@ -140,15 +140,15 @@ async def test_unavailable_twilio_is_skipped_by_the_circuit_breaker(scenario: Fa
 @pytest.mark.parametrize("code", [21408, 21612, 30450, 21211, 21614, 21610, 30003, 21608, 21999])
 async def test_failures_of_recipients_do_not_open_the_circuit_breaker(scenario: FailoverScenario, code: int) -> None:
     tenant = await scenario.api.tenant()
-    scenario.twilio.behaviour = twilio.refuse(code)
+    scenario.twilio.behaviour = twilio.reject(code)
     phones = spread_phones(MAX_FAILURES + 2)
     for phone in phones[:-1]:
         await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
     assert scenario.api.services.messenger.breakers["twilio"] == "closed"
     scenario.twilio.behaviour = twilio.take
-    asked = await scenario.api.post("/api/auth/request", {"phone": phones[-1]}, tenant["api_key"])
-    assert asked.json()["status"] == "sent"
+    requested = await scenario.api.post("/api/auth/request", {"phone": phones[-1]}, tenant["api_key"])
+    assert requested.json()["status"] == "sent"
     assert scenario.twilio.requests[-1].form["To"] == phones[-1]
 
 
@@ -157,7 +157,7 @@ async def test_failures_of_the_account_open_the_circuit_breaker(
     scenario: FailoverScenario, failure: tuple[int, int]
 ) -> None:
     tenant = await scenario.api.tenant()
-    scenario.twilio.behaviour = twilio.refuse(*failure)
+    scenario.twilio.behaviour = twilio.reject(*failure)
 
     for phone in spread_phones(MAX_FAILURES):
         await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
@@ -169,18 +169,18 @@ async def test_open_circuit_breaker_is_ignored_without_an_alternative(
     scenario: FailoverScenario, message_db: MessageDatabase, phone: str
 ) -> None:
     tenant = await scenario.api.tenant()
-    scenario.twilio.behaviour = twilio.refuse(20429, 429)
-    scenario.sns.behaviour = aws.refuse("Throttled", status=429)
-    refused = [
+    scenario.twilio.behaviour = twilio.reject(20429, 429)
+    scenario.sns.behaviour = aws.reject("Throttled", status=429)
+    rejected = [
         (await scenario.api.post("/api/auth/request", {"phone": new_phone()}, tenant["api_key"])).status_code
         for _ in range(2 * MAX_FAILURES)
     ]
-    assert set(refused) == {502}
+    assert set(rejected) == {502}
     scenario.twilio.behaviour = twilio.take
 
-    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    requested = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert asked.json()["status"] == "sent"
+    assert requested.json()["status"] == "sent"
     assert (await message_db.message(tenant["tenant_id"], phone))["provider"] == "twilio"
     assert (await scenario.api.client.get("/health")).json()["providers"]["twilio"] == "ok"
 

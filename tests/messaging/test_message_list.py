@@ -102,15 +102,15 @@ async def test_operator_and_secret_key_read_the_same_messages(app: TenantApp, ph
         assert ours.status_code == 200
         assert ours.json() == theirs.json()
         for key in ("api_key", "test_key"):
-            refused = await read(app, f"/api/tenant/{path}", key)
-            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+            rejected = await read(app, f"/api/tenant/{path}", key)
+            assert (rejected.status_code, rejected.json()["code"]) == (403, "forbidden")
     assert await listed(TenantApp(app.api, app.carrier, app.message_db, other)) == []
     assert len(await listed(app)) == 1
 
 
 async def test_sandbox_is_excluded_from_messages_and_statistics(app: TenantApp, phone: str) -> None:
-    asked = await app.api.post("/api/auth/request", {"phone": phone}, app.tenant["test_key"])
-    assert asked.status_code == 200
+    requested = await app.api.post("/api/auth/request", {"phone": phone}, app.tenant["test_key"])
+    assert requested.status_code == 200
 
     assert await listed(app) == []
     assert (await read(app, STATISTICS)).json()["data"] == []
@@ -187,10 +187,10 @@ async def test_each_filter_returns_the_matching_messages(app: TenantApp) -> None
 async def test_invalid_query_parameter_is_rejected(
     app: TenantApp, path: str, query: dict[str, str], field: str
 ) -> None:
-    refused = await read(app, path, **query)
+    rejected = await read(app, path, **query)
 
-    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
-    assert [error["field"] for error in refused.json()["errors"]] == [field]
+    assert (rejected.status_code, rejected.json()["code"]) == (422, "validation_failed")
+    assert [error["field"] for error in rejected.json()["errors"]] == [field]
 
 
 async def test_statistics_are_grouped_by_country_provider_and_channel(app: TenantApp) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import Started
 from tests.messaging.conftest import MessageDatabase, TenantApp
 from tests.support.api_client import ApiClient
-from tests.support.providers.twilio import Behaviour, TwilioServer, answer, hang_up, refuse
+from tests.support.providers.twilio import Behaviour, TwilioServer, answer, hang_up, reject
 
 
 @pytest.fixture
@@ -20,16 +20,16 @@ async def app(two_providers: ApiClient, carrier: TwilioServer, message_db: Messa
 
 
 @pytest.mark.parametrize(
-    "behaviour", [refuse(20429, 429), refuse(30003), refuse(20003, 401), answer(503, b""), hang_up]
+    "behaviour", [reject(20429, 429), reject(30003), reject(20003, 401), answer(503, b""), hang_up]
 )
 async def test_next_provider_sends_the_same_code_after_a_failure(
     app: TenantApp, phone: str, behaviour: Behaviour
 ) -> None:
     app.carrier.script.append(behaviour)
 
-    status, asked = await app.ask(phone)
+    status, requested = await app.ask(phone)
 
-    assert (status, asked["status"]) == (200, "sent")
+    assert (status, requested["status"]) == (200, "sent")
     [first] = app.carrier.sent_to(phone)
     assert f"message to {phone}: {first}" in await app.api.log()
     row = await app.message(phone)
@@ -42,7 +42,7 @@ async def test_next_provider_sends_the_same_code_after_a_failure(
 async def test_invalid_or_opted_out_number_is_not_failed_over(
     app: TenantApp, phone: str, code: int, problem: str
 ) -> None:
-    app.carrier.script.append(refuse(code))
+    app.carrier.script.append(reject(code))
 
     status, reported = await app.ask(phone)
 
@@ -65,19 +65,19 @@ async def test_request_without_a_provider_creates_no_message(
     api = await start_app(TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="", TWILIO_MESSAGING_SERVICE_SID="")
     tenant = await api.tenant()
 
-    refused = await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    rejected = await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert (refused.status_code, refused.json()["code"]) == (503, "channel_unavailable")
+    assert (rejected.status_code, rejected.json()["code"]) == (503, "channel_unavailable")
     assert await message_db.messages(tenant["tenant_id"], phone) == []
 
 
 async def test_key_sends_no_message(app: TenantApp, phone: str) -> None:
     key = app.tenant["test_key"]
 
-    asked = await app.api.post("/api/auth/request", {"phone": phone}, key)
+    requested = await app.api.post("/api/auth/request", {"phone": phone}, key)
     verified = await app.api.post("/api/auth/verify", {"phone": phone, "code": "000000"}, key)
 
-    assert (asked.status_code, verified.status_code) == (200, 200)
+    assert (requested.status_code, verified.status_code) == (200, 200)
     assert app.carrier.requests == []
     assert f"message to {phone}" not in await app.api.log()
     assert (await app.message_db.message(f"{app.id}:test", phone))["provider"] == "sandbox"

@@ -7,7 +7,7 @@ from auth1.tenants.settings import OPERATOR_SETTINGS, TenantSettings
 from tests.conftest import Started
 from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp, spread_phones
 from tests.messaging.test_twilio import official
-from tests.support.providers.twilio import SERVICE_SID, TwilioServer, refuse
+from tests.support.providers.twilio import SERVICE_SID, TwilioServer, reject
 
 SERVICE, NUMBER, NAME = "MG" + "b" * 32, "+12015550123", "My App & Co"
 GERMAN, FRENCH = "+491713920001", "+33639980001"  # of the ranges that are kept free for drama
@@ -53,7 +53,7 @@ async def test_invalid_tenant_sender_does_not_open_the_circuit_breaker(
 ) -> None:
     api = await start_app(TWILIO_API_URL=carrier.url, APP_URL=APP_URL)
     app = TenantApp(api, carrier, message_db, await api.tenant(sms_senders={"*": {"twilio": NUMBER}}))
-    carrier.behaviour = refuse(21606)
+    carrier.behaviour = reject(21606)
 
     for phone in spread_phones(MAX_FAILURES + 1):
         assert (await app.ask(phone))[0] == 502
@@ -69,12 +69,12 @@ async def test_tenant_reads_senders_and_only_the_operator_sets_them(app: TenantA
     headers, senders = {"x-api-key": app.tenant["secret_key"]}, {"US": {"twilio": "MyApp", "sns": None}}
     wanted = {"sms_senders": senders}
 
-    refused = await app.api.client.patch("/api/tenant/settings", json=wanted, headers=headers)
+    rejected = await app.api.client.patch("/api/tenant/settings", json=wanted, headers=headers)
     done = await app.api.admin("PATCH", f"/api/admin/tenants/{app.id}/settings", wanted)
     seen = await app.api.client.get("/api/tenant/settings", headers=headers)
 
-    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-    assert "sms_senders" in refused.json()["detail"]
+    assert (rejected.status_code, rejected.json()["code"]) == (403, "forbidden")
+    assert "sms_senders" in rejected.json()["detail"]
     assert done.status_code == 200
     assert seen.json()["sms_senders"] == senders
 

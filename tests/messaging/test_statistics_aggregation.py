@@ -87,11 +87,11 @@ async def test_statistics_are_equal_before_and_after_aggregation(app: TenantApp)
     for _ in range(15):
         ends = sorted(now - timedelta(seconds=draw.uniform(0, HOURS * 3600)) for _ in range(2))
         spans.append((ends[0], ends[1]))
-    asked = [(since, until, group_by) for since, until in spans for group_by in ("country", "provider", "channel")]
+    queries = [(since, until, group_by) for since, until in spans for group_by in ("country", "provider", "channel")]
 
-    before = [await statistics(app, *one) for one in asked]
+    before = [await statistics(app, *query) for query in queries]
     await handlers.aggregate_statistics(app.api.services)
-    after = [await statistics(app, *one) for one in asked]
+    after = [await statistics(app, *query) for query in queries]
 
     assert len(await added_up(app)) >= HOURS - 2
     assert after == before

@@ -12,10 +12,10 @@ from auth1.messaging.providers.protocol import Failure
 from tests.conftest import Started
 from tests.messaging.conftest import APP_URL, MessageDatabase, TenantApp
 from tests.support.elapsed import end_resend_delay
-from tests.support.providers.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, Behaviour, TwilioServer, answer, refuse
+from tests.support.providers.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID, Behaviour, TwilioServer, answer, reject
 
 # Twilio's error codes with the status they come with, and what we make of them ("Error and Warning Dictionary").
-REFUSALS = {
+REJECTIONS = {
     Failure.IMPOSSIBLE: {21211: 400, 21217: 400, 21614: 400, 30005: 400, 30006: 400},
     Failure.OPTED_OUT: {21610: 400},
     Failure.THROTTLED: {20429: 429, 21611: 400, 30001: 400},
@@ -31,7 +31,7 @@ ANSWERS = {
     Failure.IMPOSSIBLE: (422, "invalid_phone"),
     Failure.OPTED_OUT: (422, "recipient_opted_out"),
 }
-CASES = [(failure, code, status) for failure, codes in REFUSALS.items() for code, status in codes.items()]
+CASES = [(failure, code, status) for failure, codes in REJECTIONS.items() for code, status in codes.items()]
 
 
 def rfc_9457(code: int, status: int) -> Behaviour:
@@ -90,13 +90,13 @@ async def test_validity_period_equals_the_remaining_code_lifetime(
     sql = "update identifiers set code_expires_at = now() + interval '301 s' where identifier = $1"
     await message_db.do(sql, phone)
 
-    status, asked = await app.ask(phone)
+    status, requested = await app.ask(phone)
 
     assert status == 200
     first, again = (request.form for request in app.handed_over(phone))
     assert first["ValidityPeriod"] == "600"
-    assert again["ValidityPeriod"] == str(asked["expires_in"])
-    assert 60 < asked["expires_in"] <= 301
+    assert again["ValidityPeriod"] == str(requested["expires_in"])
+    assert 60 < requested["expires_in"] <= 301
     assert app.carrier.code_for(phone) in first["Body"]
 
 
@@ -120,9 +120,9 @@ async def test_created_message_with_an_odd_error_code_is_sent(app: TenantApp, ph
     sid = "SM" + "0123456789abcdefABCDEF0123456789"
     app.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": error_code, "code": []}))
 
-    status, asked = await app.ask(phone)
+    status, requested = await app.ask(phone)
 
-    assert (status, asked["status"]) == (200, "sent")
+    assert (status, requested["status"]) == (200, "sent")
     assert (await app.message(phone))["provider_message_id"] == sid
 
 
@@ -130,16 +130,16 @@ async def test_accepted_message_is_recorded_with_its_sid(app: TenantApp, phone: 
     sid = "SM" + "0123456789abcdefABCDEF0123456789"
     app.carrier.script.append(answer(201, {"sid": sid, "status": "accepted", "error_code": None, "price": None}))
 
-    status, asked = await app.ask(phone)
+    status, requested = await app.ask(phone)
 
-    assert (status, asked["status"]) == (200, "sent")
+    assert (status, requested["status"]) == (200, "sent")
     row = await app.message(phone)
     assert (row["state"], row["provider"], row["provider_message_id"]) == ("sent", "twilio", sid)
     assert (row["error"], row["trying"], row["claimed_until"]) == (None, None, None)
     assert await app.sends_counted(phone) == 1
 
 
-@pytest.mark.parametrize("shape", [refuse, rfc_9457])
+@pytest.mark.parametrize("shape", [reject, rfc_9457])
 @pytest.mark.parametrize(("failure", "code", "status"), CASES)
 async def test_definite_failure_is_reported_and_refunded(
     app: TenantApp, phone: str, failure: Failure, code: int, status: int, shape: Any
@@ -158,9 +158,9 @@ async def test_definite_failure_is_reported_and_refunded(
     assert (identifier["sent_at"], identifier["resend_at"], identifier["challenge_ids"]) == ([], None, [])
 
     # Nothing stands in the way of another try.
-    status, asked = await app.ask(phone)
-    assert (status, asked["status"]) == (200, "sent")
-    assert asked["resend_after"] == 30
+    status, requested = await app.ask(phone)
+    assert (status, requested["status"]) == (200, "sent")
+    assert requested["resend_after"] == 30
     assert await app.log_in(phone) == 200
 
 
@@ -201,7 +201,7 @@ async def test_redirect_is_not_followed(app: TenantApp, phone: str, status: int)
 
 
 async def test_twilio_credentials_are_not_exposed(app: TenantApp, phone: str) -> None:
-    app.carrier.script.append(refuse(20003, 401))
+    app.carrier.script.append(reject(20003, 401))
 
     _, problem = await app.ask(phone)
 

@@ -107,9 +107,9 @@ async def test_unknown_send_allows_immediate_resend_within_the_rate_limit(
         assert (await app.ask(phone))[0] == 502
     carrier.behaviour = take
 
-    status, asked = await app.ask(phone)
+    status, requested = await app.ask(phone)
 
-    assert (status, asked["status"]) == (200, "sent")
+    assert (status, requested["status"]) == (200, "sent")
     assert len({request.form["Body"] for request in app.handed_over(phone)}) == 1
     await end_resend_delay(app.message_db.connection, phone)
     status, problem = await app.ask(phone)
@@ -171,11 +171,11 @@ async def test_closed_keep_alive_connection_is_not_reused(app: TenantApp, phone:
 async def test_concurrent_responses_are_matched_to_their_requests(app: TenantApp, carrier: TwilioServer) -> None:
     """Rejected and accepted numbers are mixed; each caller gets its own result."""
 
-    async def refuse_odd(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def reject_odd(request: Request, writer: asyncio.StreamWriter) -> None:
         odd = int(request.form["To"]) % 2 == 1
         await (answer(400, {"code": 21211, "status": 400}) if odd else take)(request, writer)
 
-    carrier.behaviour = refuse_odd
+    carrier.behaviour = reject_odd
     phones = [f"+120155501{n:02d}" for n in range(16)]
 
     statuses = [status for status, _ in await asyncio.gather(*(app.ask(phone) for phone in phones))]

@@ -185,11 +185,11 @@ async def test_pages_have_the_look_of_the_tenant_and_the_wanted_language(
 ) -> None:
     app = await new_login_app(await api.tenant(login_page={"background_color": "#e0f2fe"}))
     await sign_in(browser, app)
-    asked = await log_out(browser, app, ui_locales="fr-CA de")
+    confirmation = await log_out(browser, app, ui_locales="fr-CA de")
     origin = {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"}
-    ended = await browser.post(f"{app.path}/logout", data=fields_of(asked), headers=origin)
+    ended = await browser.post(f"{app.path}/logout", data=fields_of(confirmation), headers=origin)
 
-    for answer in (asked, ended):
+    for answer in (confirmation, ended):
         assert '<html lang="fr"' in answer.text
         assert "--ground:#e0f2fe" in answer.text
     assert not await is_live(app)

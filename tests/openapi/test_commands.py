@@ -18,7 +18,7 @@ from tests.support.providers.twilio import TwilioServer
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 
 # What cannot succeed as it stands, because a code, a link or a signature is not for an example to know.
-REFUSED = {
+REJECTED = {
     "verify_code": (400, "no_active_challenge"),
     "prove_identifier": (400, "no_active_challenge"),
     "remove_identifier": (409, "conflict"),  # the last one stays
@@ -69,8 +69,8 @@ async def test_command_of_each_operation_returns_its_example(
 
     answer = (tmp_path / "answer").read_text() if (tmp_path / "answer").exists() else ""
     assert code == (GAVE_UP if is_endless else 0), status
-    if operation["operationId"] in REFUSED:
-        expected, word = REFUSED[operation["operationId"]]
+    if operation["operationId"] in REJECTED:
+        expected, word = REJECTED[operation["operationId"]]
         assert int(status) == expected, answer
         assert word in answer
     else:

@@ -86,18 +86,18 @@ async def with_real_ids(auth1: Auth1, managed: Callers, people: Callers) -> dict
         (await auth1.operator("POST", f"/api/admin/tenants/{tenant_id}/keys", {"kind": "pk"})).json()["key_id"]
         for _ in range(5)
     ]
-    asked = await auth1.ask("+15005550000", people.tenant["test_key"])
+    requested = await auth1.ask("+15005550000", people.tenant["test_key"])
     ids = {
         "tenant_id": [tenant_id],
         "key_id": keys,
         "user_id": [managed.login["user_id"]],
         "session_id": [managed.login["session_id"], people.login["session_id"]],
-        "challenge_id": [asked.json()["challenge_id"]],
+        "challenge_id": [requested.json()["challenge_id"]],
     }
     for verbs in document["paths"].values():
         for operation in verbs.values():
             ends_tenants = operation["operationId"] in ("delete_tenant", "suspend_tenant")
-            # Whatever came in it would be refused before anything else is looked at.
+            # Whatever came in it would be rejected before anything else is looked at.
             operation["parameters"] = [one for one in operation.get("parameters", ()) if one["name"] != FORWARDED_FOR]
             for parameter in operation["parameters"]:
                 if parameter["in"] == "path" and parameter["name"] in ids:

@@ -68,7 +68,7 @@ def behind() -> Iterator[Behind]:
             if self.path == "/slow":
                 here.waiting += 1
                 here.go_on.wait(20)
-            if self.path == "/refused":
+            if self.path == "/rejected":
                 self.reply(502, b'{"code":"delivery_failed"}')
             else:
                 self.reply(201, b'{"here":true}')
@@ -295,11 +295,11 @@ def test_malformed_request_returns_a_problem_document(data: str, status: int, co
 
 
 def test_error_of_auth1_passes_unchanged(proxy: Proxy) -> None:
-    status, _, body = proxy.send("/refused")
+    status, _, body = proxy.send("/rejected")
     assert (status, body) == (502, b'{"code":"delivery_failed"}')
 
 
-@pytest.mark.parametrize("path", ["/health", "/metrics", "/refused"])
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/rejected"])
 def test_every_response_has_strict_transport_security(path: str, proxy: Proxy) -> None:
     assert proxy.send(path)[1]["strict-transport-security"] == "max-age=31536000"
 

@@ -27,7 +27,7 @@ def client_for(error: ApiError, log: Log) -> httpx.AsyncClient:
     async def nothing(*_: object) -> None:
         return None
 
-    route = Route("GET", "/page", fail, Auth("nobody", authenticate), page=True, on_error=error_page)
+    route = Route("GET", "/page", fail, Auth("missing", authenticate), page=True, on_error=error_page)
     app: App[None] = App(
         [route], log, Cors((), "http://localhost"), (), nothing, nothing, nothing, nothing, lambda _: {}
     )

@@ -127,7 +127,7 @@ class RaceUser(PhoneUser):
     async def ask(self, **more: object) -> httpx.Response:
         return await self.api.post("/api/auth/request", {"phone": self.phone, **more}, self.api_key)
 
-    async def asked(self, **more: object) -> str:
+    async def open_challenge(self, **more: object) -> str:
         """Request a code; return the id of the challenge."""
         answer = await self.ask(**more)
         assert answer.status_code == 200, answer.text

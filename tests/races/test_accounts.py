@@ -156,12 +156,12 @@ async def test_login_code_of_another_user_does_not_prove_an_added_number(
         await user.wait(phone)
         code = user.code(phone)
 
-        proved, asked = await at_once(
+        proved, requested = await at_once(
             partial(user.prove, phone, code),
             partial(apis[-1].post, "/api/auth/request", {"phone": phone}, user.api_key),
         )
 
-        assert asked.status_code == 200
+        assert requested.status_code == 200
         stranger = replace(user, tokens={})
         verified = await stranger.api.post("/api/auth/verify", {"phone": phone, "code": user.code(phone)}, user.api_key)
         assert verified.status_code == 200

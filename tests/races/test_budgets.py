@@ -15,7 +15,7 @@ from tests.messaging.conftest import spread_phones
 from tests.races.conftest import SETTINGS, NewUser, RaceUser, at_once, outcome, outcomes
 from tests.races.test_rejected_messages import waiting
 from tests.support.api_client import ApiClient
-from tests.support.providers.twilio import Request, TwilioServer, refuse, take
+from tests.support.providers.twilio import Request, TwilioServer, reject, take
 
 CENT = 10_000  # microdollars; what an SMS of one segment to the United States is estimated to cost
 COUNTED = """
@@ -126,7 +126,7 @@ async def test_rejected_request_spends_no_budget(user: RaceUser, first: ApiClien
 
     assert outcomes(answers) == {"200": 1, "resend_too_soon": 11}
     assert await spent(user) == await budget(user) == (1, CENT)
-    await other.asked()
+    await other.open_challenge()
 
 
 async def test_budget_error_has_retry_after_until_the_end_of_the_day(new_user: NewUser) -> None:
@@ -163,7 +163,7 @@ async def test_budget_set_later_includes_earlier_spending(new_user: NewUser, fir
     answers = await at_once(*(one.ask for one in users[3:5]))
     assert outcomes(answers) == {"200": 1, "budget_exceeded": 1}
     await first.admin("PATCH", path, {"settings": {"sms_budget_per_day": 0.05}})
-    await users[5].asked()
+    await users[5].open_challenge()
 
     assert await budget(user) == await spent(user) == (5, 5 * CENT)
     # Each budget has marks of its own.
@@ -178,7 +178,7 @@ async def test_send_rejected_by_all_providers_refunds_the_budget(
     own_api: ApiClient, carrier: TwilioServer, database: asyncpg.Connection
 ) -> None:
     user = RaceUser([own_api], await own_api.tenant(sms_budget_per_day=0.01), carrier, database)
-    carrier.behaviour = refuse(20429, status=429)
+    carrier.behaviour = reject(20429, status=429)
     users = crowd(user, 2)
 
     assert [outcome(await one.ask()) for one in users] == ["delivery_failed"] * 2
@@ -195,7 +195,7 @@ async def test_concurrent_refunds_and_requests_keep_the_counters_correct(
     own_api: ApiClient, carrier: TwilioServer, database: asyncpg.Connection
 ) -> None:
     user = RaceUser([own_api], await own_api.tenant(sms_budget_per_day=1), carrier, database)
-    carrier.script.extend([refuse(21211), take] * 15)
+    carrier.script.extend([reject(21211), take] * 15)
 
     users = crowd(user, 30)
 
@@ -213,13 +213,13 @@ async def test_refund_and_request_lock_rows_in_the_same_order(
     [user] = crowd(user, 1)
     arrived, decided = asyncio.Event(), asyncio.Event()
 
-    async def refuse_when_decided(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def reject_when_decided(request: Request, writer: asyncio.StreamWriter) -> None:
         arrived.set()
         await decided.wait()
-        await refuse(20429, status=429)(request, writer)
+        await reject(20429, status=429)(request, writer)
 
-    carrier.behaviour = refuse_when_decided
-    refused = asyncio.create_task(user.ask())
+    carrier.behaviour = reject_when_decided
+    rejected = asyncio.create_task(user.ask())
     await arrived.wait()
     carrier.behaviour = take
     holder = await asyncpg.connect(races_url)
@@ -228,12 +228,12 @@ async def test_refund_and_request_lock_rows_in_the_same_order(
     async with holder.transaction():
         await holder.execute("select 1 from identifiers where tenant_id = $1 for update", user.tenant_id)
         decided.set()
-        await waiting(database, 1, refused)
+        await waiting(database, 1, rejected)
         again = asyncio.create_task(user.ask())
         await waiting(database, 2, again)
 
     await holder.close()
-    assert outcome(await refused) == "delivery_failed"
+    assert outcome(await rejected) == "delivery_failed"
     assert outcome(await again) == "200"
     assert await spent(user) == await budget(user) == (1, CENT)
 
@@ -248,7 +248,7 @@ async def test_login_without_a_budget_does_not_wait_for_another_commit(
         for settings in ({}, {"sms_budget_per_day": 1})
     ]
     for user in users:
-        await user.asked()
+        await user.open_challenge()
         assert await user.count("budgets") == await user.count("spending") - (user is users[0])
     holder = await asyncpg.connect(races_url)
     while (await holder.fetchval("select pg_backend_pid() % 16")) == slot:
@@ -279,7 +279,7 @@ async def test_sandbox_and_emails_spend_no_sms_budget(new_user: NewUser) -> None
 async def test_spending_is_counted_by_country_and_segments(new_user: NewUser) -> None:
     user = await new_user(texts={"sms": {"en": "{code} " + "é" * 10 + "ж" * 80}})
     user.phone = "+491713920042"
-    await user.asked()
+    await user.open_challenge()
 
     row = await user.database.fetchrow("select * from messages where tenant_id = $1", user.tenant_id)
 

@@ -9,7 +9,7 @@ from tests.support.api_client import ApiClient
 
 async def test_fifty_concurrent_correct_codes_create_one_session(new_user: NewUser, apis: list[ApiClient]) -> None:
     user = await new_user(apis)
-    await user.asked()
+    await user.open_challenge()
 
     answers = await at_once(*[partial(user.answer, user.code)] * 50)
 
@@ -24,9 +24,9 @@ async def test_fifty_correct_codes_for_two_challenges_create_one_session(
     new_user: NewUser, apis: list[ApiClient]
 ) -> None:
     user = await new_user(apis)
-    challenges = [await user.asked()]
+    challenges = [await user.open_challenge()]
     await user.later(30)
-    challenges.append(await user.asked())
+    challenges.append(await user.open_challenge())
     assert len(set(challenges)) == 2
     assert len(set(user.codes)) == 1
 
@@ -43,9 +43,9 @@ async def test_first_login_at_two_tenants_concurrently_creates_two_users(
 ) -> None:
     here, there = await new_user(apis), await new_user(apis)
     there.phone = here.phone
-    await here.asked()
+    await here.open_challenge()
     code_here = here.code
-    await there.asked()
+    await there.open_challenge()
     code_there = there.code
 
     answers = await at_once(
@@ -63,7 +63,7 @@ async def test_first_login_at_two_tenants_concurrently_creates_two_users(
 async def test_repeated_logins_return_the_same_user(user: RaceUser) -> None:
     user_ids = set()
     for number in range(4):
-        await user.asked()
+        await user.open_challenge()
         answers = await at_once(*[partial(user.answer, user.code)] * 5)
         [verified] = [answer.json() for answer in answers if answer.status_code == 200]
         user_ids.add(verified["user_id"])
@@ -76,18 +76,18 @@ async def test_repeated_logins_return_the_same_user(user: RaceUser) -> None:
 async def test_new_code_requested_during_verification_of_the_old_code(new_user: NewUser, apis: list[ApiClient]) -> None:
     user = await new_user(apis)
     for _ in range(4):
-        await user.asked()
+        await user.open_challenge()
         old = user.code
-        await user.later(8.5 * 60)  # under two minutes are left: who asks now gets a new code
+        await user.later(8.5 * 60)  # under two minutes are left: a request gets a new code
 
-        verified, *asked = await at_once(partial(user.answer, old), *[user.ask] * 3)
+        verified, *requested = await at_once(partial(user.answer, old), *[user.ask] * 3)
 
         sessions = await user.count("sessions")
-        assert outcomes(asked) == {"200": 1, "resend_too_soon": 2}
+        assert outcomes(requested) == {"200": 1, "resend_too_soon": 2}
         if verified.status_code != 200:
             # It came after the new code, and was compared with that.
             assert outcome(verified) == "invalid_code"
-        # In whatever order: the old code is dead, the new one lives, and is the one that was sent.
+        # In either order, the old code is invalid, and the new one is valid and was sent.
         assert outcome(await user.answer(old)) == "invalid_code"
         assert user.code != old
         assert (await user.answer(user.code)).status_code == 200

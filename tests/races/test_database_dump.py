@@ -42,10 +42,10 @@ async def test_no_secret_appears_in_a_database_dump(
 ) -> None:
     # Ten digits, which no other number of a dump happens to be.
     user = await new_user(otp_length=10)
-    await user.asked()
+    await user.open_challenge()
     answered = user.code
     verified = (await user.answer(answered)).json()
-    await user.asked()
+    await user.open_challenge()
     live = user.code
     await user.answer(wrong := user.wrong())
 
@@ -92,7 +92,7 @@ def guesses_of_a_thief(code: str, context: bytes, known: list[bytes]) -> Iterato
 
 async def test_four_digit_code_in_a_dump_resists_brute_force(new_user: NewUser) -> None:
     user = await new_user(otp_length=4)
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     row = await user.row()
     context = f"{user.tenant_id}\0{user.phone}\0login\0".encode()
     key_digests = [
@@ -119,7 +119,7 @@ async def test_sealed_code_reveals_no_information(new_user: NewUser) -> None:
     user = await new_user(otp_length=4, rate_limit_per_hour=100)
     boxes, macs = [], []
     for _ in range(8):
-        await user.asked()
+        await user.open_challenge()
         row = await user.row()
         boxes.append(row["code_box"])
         macs.append(row["code_mac"])

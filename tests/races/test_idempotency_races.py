@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Started
 from tests.races.conftest import SETTINGS, NewUser, RaceUser, at_once, outcome, outcomes
 from tests.support.api_client import ApiClient
-from tests.support.providers.twilio import Behaviour, Request, TwilioServer, hang_up, refuse, take
+from tests.support.providers.twilio import Behaviour, Request, TwilioServer, hang_up, reject, take
 
 REQUEST = "/api/auth/request"
 HALF_A_MINUTE = "update idempotency set claimed_at = claimed_at - interval '31 s' where tenant_id = $1"
@@ -103,7 +103,7 @@ async def test_requests_with_different_idempotency_keys_are_independent(new_user
 
     assert outcomes(answers) == {"200": 1, "resend_too_soon": 19}
     assert await user.count("messages") == 1
-    # A refusal frees its key.
+    # A rejection frees its key.
     assert await user.count("idempotency") == 1
 
 
@@ -123,7 +123,7 @@ async def test_second_request_with_the_same_key_is_a_conflict_while_in_progress(
 
 
 async def test_rejected_send_is_repeated_with_the_same_idempotency_key(user: RaceUser, carrier: TwilioServer) -> None:
-    carrier.behaviour = refuse(20429, status=429)
+    carrier.behaviour = reject(20429, status=429)
     assert outcome(await ask(user, "one")) == "delivery_failed"
     carrier.behaviour = take
 

@@ -4,25 +4,25 @@ from tests.races.conftest import NewUser, RaceUser, outcome
 
 
 async def test_used_code_is_rejected(user: RaceUser) -> None:
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     code = user.code
     assert (await user.answer(code)).status_code == 200
 
     assert outcome(await user.answer(code)) == "no_active_challenge"
     assert outcome(await user.answer(code, challenge_id=challenge)) == "no_active_challenge"
     # Also while the next one lives.
-    await user.asked()
+    await user.open_challenge()
     assert outcome(await user.answer(code)) == "invalid_code"
 
 
 async def test_code_of_another_tenant_is_rejected(new_user: NewUser) -> None:
     here, there = await new_user(), await new_user()
     there.phone = here.phone
-    challenge_here = await here.asked()
+    challenge_here = await here.open_challenge()
     code_here = here.code
 
     assert outcome(await there.answer(code_here)) == "no_active_challenge"
-    await there.asked()
+    await there.open_challenge()
     assert there.code != code_here
     assert outcome(await there.answer(code_here)) == "invalid_code"
     assert outcome(await there.answer(code_here, challenge_id=challenge_here)) == "no_active_challenge"
@@ -31,8 +31,8 @@ async def test_code_of_another_tenant_is_rejected(new_user: NewUser) -> None:
 
 async def test_code_of_another_phone_is_rejected(user: RaceUser) -> None:
     other = RaceUser(user.apis, user.tenant, user.twilio, user.database)
-    challenge = await user.asked()
-    await other.asked()
+    challenge = await user.open_challenge()
+    await other.open_challenge()
 
     assert user.code != other.code
     assert outcome(await other.answer(user.code)) == "invalid_code"
@@ -41,8 +41,8 @@ async def test_code_of_another_phone_is_rejected(user: RaceUser) -> None:
 
 async def test_code_copied_to_another_row_is_rejected(new_user: NewUser) -> None:
     here, there = await new_user(), await new_user()
-    await here.asked()
-    await there.asked()
+    await here.open_challenge()
+    await there.open_challenge()
     row = await here.row()
     await here.database.execute(
         "update identifiers set code_mac = $3, code_box = $4 where tenant_id = $1 and identifier = $2",
@@ -53,7 +53,7 @@ async def test_code_copied_to_another_row_is_rejected(new_user: NewUser) -> None
 
 
 async def test_code_of_another_purpose_is_rejected(user: RaceUser) -> None:
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     await user.database.execute(
         "update identifiers set code_purpose = 'add_phone' where tenant_id = $1", user.tenant_id
     )
@@ -63,12 +63,12 @@ async def test_code_of_another_purpose_is_rejected(user: RaceUser) -> None:
     assert await user.count("sessions") == 0
     # And it is not sent again to log in with.
     await user.later(30)
-    await user.asked()
+    await user.open_challenge()
     assert len(set(user.codes)) == 2
 
 
 async def test_expired_code_is_rejected_without_spending_an_attempt(user: RaceUser) -> None:
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     await user.later(599)
     assert outcome(await user.answer(user.wrong())) == "invalid_code"
     await user.later(1)
@@ -97,17 +97,17 @@ async def test_code_without_a_challenge_is_rejected(user: RaceUser) -> None:
 
 async def test_challenge_id_is_required_by_the_tenant_setting(new_user: NewUser) -> None:
     user = await new_user(require_challenge_id=True)
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
 
-    refused = await user.answer(user.code)
+    rejected = await user.answer(user.code)
 
-    assert (refused.status_code, outcome(refused)) == (422, "validation_failed")
-    assert refused.json()["errors"][0]["field"] == "challenge_id"
+    assert (rejected.status_code, outcome(rejected)) == (422, "validation_failed")
+    assert rejected.json()["errors"][0]["field"] == "challenge_id"
     assert (await user.answer(user.code, challenge_id=challenge)).status_code == 200
 
 
 async def test_code_of_another_length_is_invalid(user: RaceUser) -> None:
-    await user.asked()
+    await user.open_challenge()
 
     for code in (user.code + "0", "0" + user.code, user.code[:-1]):
         assert outcome(await user.answer(code)) == "invalid_code"

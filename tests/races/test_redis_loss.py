@@ -34,18 +34,18 @@ async def user(
 
 
 async def test_code_is_valid_after_redis_is_flushed(user: RaceUser, redis: RedisServer) -> None:
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     await empty(redis)
 
     assert (await user.answer(user.code, challenge_id=challenge)).status_code == 200
 
 
 async def test_codes_are_valid_after_redis_is_killed(user: RaceUser, redis: RedisServer) -> None:
-    await user.asked()
+    await user.open_challenge()
     redis.kill()
 
     assert (await user.answer(user.code)).status_code == 200
-    await user.asked()
+    await user.open_challenge()
     assert (await user.answer(user.code)).status_code == 200
     assert (await user.apis[0].client.get("/health")).json()["status"] == "degraded"
 
@@ -87,7 +87,7 @@ async def spend_the_budgets(user: RaceUser) -> None:
     """Use all sends and all wrong codes of an hour."""
     guesses = 0
     for _ in range(SENDS):
-        await user.asked()
+        await user.open_challenge()
         for number in range(GUESSES // SENDS):
             assert outcome(await user.answer(user.wrong(number))) == "invalid_code"
             guesses += 1

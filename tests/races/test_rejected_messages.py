@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import Started
 from tests.races.conftest import SETTINGS, RaceUser, outcome
 from tests.support.api_client import ApiClient
-from tests.support.providers.twilio import Request, TwilioServer, refuse, take
+from tests.support.providers.twilio import Request, TwilioServer, reject, take
 
-BUSY = refuse(20429, status=429)
+BUSY = reject(20429, status=429)
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ async def test_unsent_code_is_rejected(user: RaceUser, carrier: TwilioServer) ->
         assert outcome(await user.answer(code)) == "no_active_challenge"
 
     carrier.behaviour = take
-    await user.asked()
+    await user.open_challenge()
     assert (await user.answer(user.code)).status_code == 200
 
 
 async def test_rejected_resend_keeps_the_first_challenge(user: RaceUser, carrier: TwilioServer) -> None:
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     await user.later(30)
     carrier.behaviour = BUSY
 
@@ -60,7 +60,7 @@ async def test_rejected_resend_keeps_the_first_challenge(user: RaceUser, carrier
 
 
 async def test_rejected_message_cancels_its_challenge_only(user: RaceUser, carrier: TwilioServer) -> None:
-    first = await user.asked()
+    first = await user.open_challenge()
     await user.later(30)
     carrier.behaviour = BUSY
     await user.ask()
@@ -77,17 +77,17 @@ async def test_rejected_message_cancels_its_challenge_only(user: RaceUser, carri
 async def test_login_and_delivery_failure_lock_rows_in_the_same_order(
     user: RaceUser, carrier: TwilioServer, races_url: str
 ) -> None:
-    await user.asked()
+    await user.open_challenge()
     code = user.code
     await user.later(30)
     arrived, decided = asyncio.Event(), asyncio.Event()
 
-    async def refuse_when_decided(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def reject_when_decided(request: Request, writer: asyncio.StreamWriter) -> None:
         arrived.set()
         await decided.wait()
         await BUSY(request, writer)
 
-    carrier.behaviour = refuse_when_decided
+    carrier.behaviour = reject_when_decided
     resend = asyncio.create_task(user.ask())
     await arrived.wait()
     holder = await asyncpg.connect(races_url)

@@ -7,7 +7,7 @@ import pytest
 from tests.races.conftest import DAY_S, HOUR_S, NewUser, RaceUser, at_once, outcomes
 from tests.support.api_client import ApiClient
 
-FEW = 12  # all of whom Redis lets through: 20 to one block of numbers in ten minutes
+FEW = 12  # Redis allows all of them: 20 to one block of numbers in ten minutes
 
 
 async def test_twelve_concurrent_requests_send_one_code(new_user: NewUser, apis: list[ApiClient]) -> None:
@@ -38,7 +38,7 @@ async def test_two_hundred_concurrent_requests_send_one_code(new_user: NewUser, 
 
 async def test_concurrent_resends_send_the_same_code_once(new_user: NewUser, apis: list[ApiClient]) -> None:
     user = await new_user(apis)
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     await user.later(30)
 
     answers = await at_once(*[user.ask] * 5, *[partial(user.ask, challenge_id=challenge)] * 5)
@@ -67,7 +67,7 @@ async def test_concurrent_requests_stay_within_the_hourly_send_limit(
 async def test_last_send_of_the_hour_goes_to_one_concurrent_request(new_user: NewUser, apis: list[ApiClient]) -> None:
     user = await new_user(apis)
     for _ in range(4):
-        await user.asked()
+        await user.open_challenge()
         await user.later(14 * 60)
 
     answers = await at_once(*[user.ask] * 8)
@@ -75,9 +75,9 @@ async def test_last_send_of_the_hour_goes_to_one_concurrent_request(new_user: Ne
     assert outcomes(answers) == {"200": 1, "rate_limited": 7}
     # The wait is until the first of the five leaves the hour; then there is room for one more.
     await user.later(120)
-    [refused] = await at_once(user.ask)
-    assert outcomes([refused]) == {"rate_limited": 1}
-    await user.later(int(refused.headers["retry-after"]))
+    [rejected] = await at_once(user.ask)
+    assert outcomes([rejected]) == {"rate_limited": 1}
+    await user.later(int(rejected.headers["retry-after"]))
     assert outcomes(await at_once(*[user.ask] * 3)) == {"200": 1, "rate_limited": 2}
 
 
@@ -101,7 +101,7 @@ async def test_daily_send_limit_is_twice_the_hourly_limit(new_user: NewUser, api
 async def test_correct_code_ends_the_resend_delay_but_not_the_rate_limit(new_user: NewUser) -> None:
     user = await new_user(rate_limit_per_hour=3)
     for _ in range(3):
-        await user.asked()
+        await user.open_challenge()
         assert (await user.answer(user.code)).status_code == 200
 
     assert outcomes([await user.ask()]) == {"rate_limited": 1}

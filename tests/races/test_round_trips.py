@@ -120,7 +120,7 @@ async def user(api: ApiClient, twilio_server: TwilioServer, counted_url: str) ->
     """Return a user whose tenant is cached and whose statements are prepared."""
     database = await asyncpg.connect(counted_url, server_settings={"log_min_duration_statement": "-1"})
     user = RaceUser([api], await api.tenant(), twilio_server, database)
-    await user.asked()
+    await user.open_challenge()
     await user.answer(user.code)
     yield user
     await database.close()
@@ -175,7 +175,7 @@ async def test_budget_adds_no_statement(user: RaceUser, meter: Meter, api: ApiCl
     async def prepare() -> None:
         for _ in range(2):  # the first makes the row
             await user.later(DAY_S)
-            await user.asked()
+            await user.open_challenge()
         await user.later(DAY_S)
 
     answer, counts = await meter.measure(prepare, user.ask)
@@ -195,7 +195,7 @@ async def test_rejected_code_request_makes_one_postgres_and_no_provider_call(use
 async def test_verification_makes_one_redis_and_one_postgres_call(user: RaceUser, meter: Meter, right: bool) -> None:
     async def prepare() -> None:
         await user.later(DAY_S)
-        await user.asked()
+        await user.open_challenge()
 
     answer, counts = await meter.measure(prepare, lambda: user.answer(user.code if right else user.wrong()))
 

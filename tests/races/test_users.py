@@ -54,10 +54,10 @@ async def erase(database: asyncpg.Connection, tenant_id: str, user_id: str) -> N
 
 async def logged_in(user: RaceUser) -> str:
     """Log in and request the next code; return the user's id."""
-    await user.asked()
+    await user.open_challenge()
     verified = await user.answer(user.code)
     assert verified.status_code == 200, verified.text
-    await user.asked()
+    await user.open_challenge()
     return str(verified.json()["user_id"])
 
 
@@ -82,9 +82,9 @@ async def test_ban_is_reported_after_a_correct_code_only(user: RaceUser) -> None
     await ban(user.database, user.tenant_id, user_id)
 
     assert outcome(await user.answer(user.wrong())) == "invalid_code"
-    refused = await user.answer(user.code)
+    rejected = await user.answer(user.code)
 
-    assert (refused.status_code, outcome(refused)) == (403, "user_banned")
+    assert (rejected.status_code, outcome(rejected)) == (403, "user_banned")
     assert outcome(await user.answer(user.code)) == "no_active_challenge"
     assert (await user.ask()).status_code == 200, "a code request does not reveal the ban"
     assert await user.events("login.denied") == 1

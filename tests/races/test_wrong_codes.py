@@ -12,7 +12,7 @@ ATTEMPTS = 5
 GUESSES = effort(80, 200)
 
 
-async def guess_all_attempts_away(user: RaceUser, guesses: int, **more: object) -> None:
+async def use_up_attempts(user: RaceUser, guesses: int, **more: object) -> None:
     answers = await at_once(*(partial(user.answer, user.wrong(n), **more) for n in range(guesses)))
 
     assert outcomes(answers) == {"invalid_code": ATTEMPTS, "too_many_attempts": guesses - ATTEMPTS}
@@ -27,12 +27,12 @@ async def test_many_concurrent_guesses_compare_five_and_the_owner_can_log_in(
     new_user: NewUser, apis: list[ApiClient]
 ) -> None:
     owner = await new_user(apis)
-    challenge = await owner.asked()
+    challenge = await owner.open_challenge()
 
-    await guess_all_attempts_away(owner, GUESSES)
+    await use_up_attempts(owner, GUESSES)
 
-    refused = await owner.answer(owner.code)
-    assert outcome(refused) == "too_many_attempts"
+    rejected = await owner.answer(owner.code)
+    assert outcome(rejected) == "too_many_attempts"
     assert await owner.count("sessions") == 0
     assert (await owner.answer(owner.code, challenge_id=challenge)).status_code == 200
 
@@ -41,11 +41,11 @@ async def test_owner_can_log_in_with_a_new_code_after_attempts_are_exhausted(
     new_user: NewUser, apis: list[ApiClient]
 ) -> None:
     owner = await new_user(apis)
-    first = await owner.asked()
-    await guess_all_attempts_away(owner, 30)
+    first = await owner.open_challenge()
+    await use_up_attempts(owner, 30)
     await owner.later(30)
 
-    again = await owner.asked()
+    again = await owner.open_challenge()
 
     assert len(set(owner.codes)) == 2, "a code whose attempts are spent is of no use"
     assert outcome(await owner.answer(owner.codes[0], challenge_id=first)) == "invalid_code"
@@ -54,21 +54,21 @@ async def test_owner_can_log_in_with_a_new_code_after_attempts_are_exhausted(
 
 async def test_challenge_remains_valid_after_another_code_request(new_user: NewUser, apis: list[ApiClient]) -> None:
     owner = await new_user(apis)
-    first = await owner.asked()
-    await guess_all_attempts_away(owner, 30)
+    first = await owner.open_challenge()
+    await use_up_attempts(owner, 30)
     await owner.later(30)
-    await owner.asked()  # the stranger does
+    await owner.open_challenge()  # the stranger does
 
     assert (await owner.answer(owner.code, challenge_id=first)).status_code == 200
 
 
 async def test_many_concurrent_guesses_at_one_challenge_compare_five(new_user: NewUser, apis: list[ApiClient]) -> None:
     user = await new_user(apis)
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     await user.later(30)
-    other = await user.asked()
+    other = await user.open_challenge()
 
-    await guess_all_attempts_away(user, GUESSES, challenge_id=challenge)
+    await use_up_attempts(user, GUESSES, challenge_id=challenge)
 
     assert outcome(await user.answer(user.code, challenge_id=challenge)) == "too_many_attempts"
     row = await user.row()
@@ -80,11 +80,11 @@ async def test_many_concurrent_guesses_at_one_challenge_compare_five(new_user: N
 
 
 async def test_exhausted_challenge_is_not_reused_by_a_resend(user: RaceUser) -> None:
-    challenge = await user.asked()
-    await guess_all_attempts_away(user, 10, challenge_id=challenge)
+    challenge = await user.open_challenge()
+    await use_up_attempts(user, 10, challenge_id=challenge)
     await user.later(30)
 
-    other = await user.asked(challenge_id=challenge)
+    other = await user.open_challenge(challenge_id=challenge)
 
     assert other != challenge
     assert outcome(await user.answer(user.code, challenge_id=challenge)) == "too_many_attempts"
@@ -92,13 +92,13 @@ async def test_exhausted_challenge_is_not_reused_by_a_resend(user: RaceUser) -> 
 
 
 async def test_resend_does_not_reset_challenge_attempts(user: RaceUser) -> None:
-    challenge = await user.asked()
+    challenge = await user.open_challenge()
     for number in range(ATTEMPTS - 1):
         assert outcome(await user.answer(user.wrong(number), challenge_id=challenge)) == "invalid_code"
     await user.later(30)
-    assert await user.asked(challenge_id=challenge) == challenge
+    assert await user.open_challenge(challenge_id=challenge) == challenge
     await user.later(9 * 60)
-    assert await user.asked(challenge_id=challenge) == challenge  # over a new code
+    assert await user.open_challenge(challenge_id=challenge) == challenge  # over a new code
     assert len(set(user.codes)) == 2
 
     assert outcome(await user.answer(user.wrong(), challenge_id=challenge)) == "invalid_code"
@@ -112,7 +112,7 @@ async def test_concurrent_correct_and_wrong_codes_are_serialized(
     user = await new_user(apis)
     for _ in range(3):
         sessions, guessed = await user.count("sessions"), await user.events("challenge.attempt_failed")
-        await user.asked()
+        await user.open_challenge()
         right = [partial(user.answer, user.code)] * 2
         guesses = [partial(user.answer, user.wrong(n)) for n in range(wrong)]
 

@@ -22,8 +22,8 @@ class SessionUser(PhoneUser):
     async def log_in(self, **device: str) -> dict[str, Any]:
         """Log in on another device; return the response of /verify."""
         await self.database.execute("update identifiers set sent_at = '{}' where identifier = $1", self.phone)
-        asked = await self.api.post("/api/auth/request", {"phone": self.phone}, self.api_key, **device)
-        assert asked.status_code == 200, asked.text
+        requested = await self.api.post("/api/auth/request", {"phone": self.phone}, self.api_key, **device)
+        assert requested.status_code == 200, requested.text
         body = {"phone": self.phone, "code": self.code}
         verified = await self.api.post("/api/auth/verify", body, self.api_key, **device)
         assert verified.status_code == 200, verified.text

@@ -115,7 +115,7 @@ FORGERIES: dict[str, Callable[[Forge], str]] = {
     "no exp": lambda f: f.without("exp"),
     "no sid": lambda f: f.without("sid"),
     "sid is null": lambda f: f.sign({"sid": None}),
-    "sid of nobody": lambda f: f.sign({"sid": new_id("ses")}),
+    "unknown sid": lambda f: f.sign({"sid": new_id("ses")}),
     "sid with a NUL": lambda f: f.sign({"sid": "ses_\0"}),
     "sid with a lone surrogate": lambda f: f.sign({"sid": "\ud800"}),
     "sid is long": lambda f: f.sign({"sid": "s" * 5000}),
@@ -146,7 +146,7 @@ async def test_forged_token_is_rejected(forge: Forge, name: str) -> None:
     answer = await forge.user.call("GET", SESSIONS, token)
 
     assert answer.status_code == 401, answer.text
-    expected = {"exp is negative": "token_expired", "sid of nobody": "session_revoked"}
+    expected = {"exp is negative": "token_expired", "unknown sid": "session_revoked"}
     assert answer.json()["code"] == expected.get(name, "invalid_token")
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert await forge.user.introspect(token) == {"active": False}

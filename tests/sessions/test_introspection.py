@@ -45,9 +45,9 @@ async def test_token_of_another_tenant_or_pool_is_not_active(user: SessionUser, 
 
 
 async def test_introspection_with_a_publishable_key_is_forbidden(user: SessionUser) -> None:
-    refused = await user.api.post(INTROSPECT, {"token": "x"}, user.tenant["api_key"])
+    rejected = await user.api.post(INTROSPECT, {"token": "x"}, user.tenant["api_key"])
 
-    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert (rejected.status_code, rejected.json()["code"]) == (403, "forbidden")
 
 
 async def test_token_check_makes_one_redis_and_no_postgres_call(user: SessionUser, api: ApiClient) -> None:

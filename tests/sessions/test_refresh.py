@@ -170,10 +170,10 @@ async def test_malformed_refresh_token_is_rejected_without_a_database_query(user
     await user.refresh("warm")
     before = user.apis[0].services.postgres.round_trips
 
-    refused = await user.refresh(token)  # type: ignore[arg-type]
+    rejected = await user.refresh(token)  # type: ignore[arg-type]
 
-    assert refused.status_code in (401, 422)
-    assert refused.json()["code"] in ("invalid_token", "validation_failed")
+    assert rejected.status_code in (401, 422)
+    assert rejected.json()["code"] in ("invalid_token", "validation_failed")
     assert user.apis[0].services.postgres.round_trips == before
 
 

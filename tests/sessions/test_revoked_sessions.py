@@ -104,7 +104,7 @@ async def test_session_of_another_user_cannot_be_revoked(everywhere: SessionUser
     path = f"{SESSIONS}/{victim['session_id']}"
     user_path = f"/users/{victim['user_id']}/sessions"
 
-    refused = [
+    rejected = [
         await neighbour.call("DELETE", path, (await neighbour.log_in())["token"]),
         await stranger.call("DELETE", path, (await stranger.log_in())["token"]),
         await stranger.manage("GET", user_path),
@@ -112,7 +112,7 @@ async def test_session_of_another_user_cannot_be_revoked(everywhere: SessionUser
         await stranger.manage("DELETE", f"{user_path}/{victim['session_id']}"),
     ]
 
-    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(404, "not_found")] * 5
+    assert [(answer.status_code, answer.json()["code"]) for answer in rejected] == [(404, "not_found")] * 5
     assert await everywhere.is_live(victim["token"])
 
 
@@ -137,13 +137,13 @@ async def test_tenant_revokes_all_sessions_of_all_users(everywhere: SessionUser,
     assert (await everywhere.manage("DELETE", "/sessions")).status_code == 204
 
     for each in everywhere.apis:  # the other instance hears of it by a message
-        assert await until(lambda each=each: _refuses(each, everywhere, here["token"]))  # type: ignore[misc]
+        assert await until(lambda each=each: _rejects(each, everywhere, here["token"]))  # type: ignore[misc]
     assert (await everywhere.refresh(here["refresh_token"])).json()["code"] == "session_revoked"
     assert await another_tenant.is_live(elsewhere["token"])
     assert await everywhere.is_live((await everywhere.log_in())["token"])
 
 
-async def _refuses(api: ApiClient, user: SessionUser, token: str) -> bool:
+async def _rejects(api: ApiClient, user: SessionUser, token: str) -> bool:
     answer = await api.post("/api/auth/introspect", {"token": token}, user.tenant["secret_key"])
     return bool(answer.json() == {"active": False})
 

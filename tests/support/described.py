@@ -51,23 +51,23 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
         if method != "HEAD":
             assert json.loads(answer.content)["code"] in NOWHERE
         return
-    asked = f"{method} {route.path} answered {answer.status_code}"
+    context = f"{method} {route.path} answered {answer.status_code}"
     verb = "get" if method == "HEAD" else method.lower()
     path = route.path
     response = described(path, verb, str(answer.status_code))
-    assert response is not None, f"{asked}, which is not described: {HINT}\n{answer.text}"
-    _check_headers(asked, response, answer)
+    assert response is not None, f"{context}, which is not described: {HINT}\n{answer.text}"
+    _check_headers(context, response, answer)
     if method == "HEAD" or not answer.content:
         return
     # A page names no code: its status stands for the errors of that status.
     if media_type == "text/html":
         SEEN.update((method, path, error.code) for error in route.errors if error.status == answer.status_code)
     content = response.get("content", {})
-    assert media_type in content, f"{asked} in {media_type}, which is not described: {HINT}"
+    assert media_type in content, f"{context} in {media_type}, which is not described: {HINT}"
     if media_type == "application/json" or media_type.endswith("+json"):
         body = json.loads(answer.content)
         for error in validator(path, verb, str(answer.status_code), media_type).iter_errors(body):
-            raise AssertionError(f"{asked} with what is not described: {error.message}: {HINT}\n{answer.text[:2000]}")
+            raise AssertionError(f"{context} with what is not described: {error.message}: {HINT}\n{answer.text[:2000]}")
     if route.oauth and answer.status_code >= 400 and media_type == "application/json":
         SEEN.add((method, path, "rate_limited" if answer.status_code == 429 else body["error"]))
     if media_type == "application/problem+json":
@@ -75,19 +75,19 @@ def check(method: str, path: str, answer: httpx.Response) -> None:
         SEEN.add((method, path, code))
         declared = {*operation_at(path, verb)["x-error-codes"], *(NOWHERE if route.oauth else ())}
         assert code in declared, (
-            f"{asked} with the error {code}, which the route does not declare: add it to errors= in auth1/routes.py"
+            f"{context} with the error {code}, which the route does not declare: add it to errors= in auth1/routes.py"
         )
 
 
-def _check_headers(asked: str, response: dict[str, Any], answer: httpx.Response) -> None:
+def _check_headers(context: str, response: dict[str, Any], answer: httpx.Response) -> None:
     for name in set(answer.headers) - FREE:
         if not name.startswith("access-control-"):
             assert name in response.get("headers", {}), (
-                f"{asked} with the header {name}, which is not described: {HINT}"
+                f"{context} with the header {name}, which is not described: {HINT}"
             )
     for name, header in response.get("headers", {}).items():
         if resolve(header).get("required"):
-            assert name in answer.headers, f"{asked} without the header {name}"
+            assert name in answer.headers, f"{context} without the header {name}"
 
 
 @cache

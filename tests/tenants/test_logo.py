@@ -148,8 +148,8 @@ async def test_emails_and_pages_show_the_logo_with_the_name_as_text(
     api: ApiClient, tenant: dict[str, Any], mail: SmtpServer
 ) -> None:
     path, address = await uploaded(api, tenant, image()), f"ann.{secrets.token_hex(4)}@example.com"
-    asked = await api.post("/api/auth/request", {"email": address, "mode": "both"}, tenant["api_key"])
-    assert asked.status_code == 200, asked.text
+    requested = await api.post("/api/auth/request", {"email": address, "mode": "both"}, tenant["api_key"])
+    assert requested.status_code == 200, requested.text
 
     received = mail.newest(address)
     assert re.findall(r'<img src="([^"]*)" alt="([^"]*)"', received.part("html")) == [(APP_URL + path, "My &amp; App")]

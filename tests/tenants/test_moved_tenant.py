@@ -30,8 +30,8 @@ async def mark(api: ApiClient, database: asyncpg.Connection, tenant_id: str, sta
 async def link_of(api: ApiClient, database: asyncpg.Connection, tenant: dict[str, str]) -> str:
     """Request a sandbox link; return its path."""
     body = {"email": "moved@example.com", "mode": "both"}
-    asked = (await api.post("/api/auth/request", body, tenant["test_key"])).json()
-    message_id = await database.fetchval("select message_id from challenges where id = $1", asked["challenge_id"])
+    requested = (await api.post("/api/auth/request", body, tenant["test_key"])).json()
+    message_id = await database.fetchval("select message_id from challenges where id = $1", requested["challenge_id"])
     [token] = magic_link.derive(api.services.keyring, f"{tenant['tenant_id']}:test", message_id)
     return f"/api/auth/link/{token}"
 

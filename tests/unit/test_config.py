@@ -222,7 +222,7 @@ def test_sender_may_have_a_display_name(sender: str) -> None:
         ("SMTP_URL", "smtp://mail.example.com?starttls=maybe"),
         ("SMTP_URL", "smtp://mail.example.com?tls=true"),
         ("SMTP_URL", "smtps://mail.example.com?starttls=true"),
-        ("EMAIL_FROM", "nobody"),
+        ("EMAIL_FROM", "missing"),
         ("EMAIL_FROM", "a@b.co, c@d.co"),
         ("EMAIL_FROM", "<a@b.co> <c@d.co>"),
         ("EMAIL_FROM", "a b@c.co"),

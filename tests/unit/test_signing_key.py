@@ -81,10 +81,10 @@ def test_invalid_signing_key_is_rejected(text: str | Callable[[], str], algorith
     # Keys that take long to generate are functions: every process of the tests imports this file.
     text = text if isinstance(text, str) else text()
 
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as rejected:
         load_settings(ENVIRONMENT | {"JWT_ALGORITHM": algorithm, "JWT_PRIVATE_KEY": text})
 
-    [problem] = refused.value.problems
+    [problem] = rejected.value.problems
     assert says in problem
     assert "MI" not in problem  # nothing of the key is repeated
 
@@ -98,7 +98,7 @@ def test_invalid_signing_key_is_rejected(text: str | Callable[[], str], algorith
     ],
 )
 def test_algorithm_requires_a_matching_key(environment: dict[str, str], says: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as rejected:
         load_settings(ENVIRONMENT | environment)
 
-    assert says in str(refused.value)
+    assert says in str(rejected.value)

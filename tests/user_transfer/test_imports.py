@@ -132,10 +132,10 @@ async def test_invalid_csv_row_does_not_affect_other_rows(admin: UserAdmin) -> N
 async def test_csv_with_unknown_columns_is_rejected_as_a_whole(admin: UserAdmin) -> None:
     raw = b"mobile,email,Plan\n" + b"".join(f"x,{new_email()},pro\n".encode() for _ in range(50))
 
-    refused = (await admin.upload(raw, "text/csv")).json()
+    rejected = (await admin.upload(raw, "text/csv")).json()
 
     reason = "Unknown columns: mobile, Plan; a map names the column of each field. No line was imported."
-    assert refused == {
+    assert rejected == {
         **NOTHING,
         "read": 51,
         "rejected": 51,
@@ -170,7 +170,7 @@ async def test_map_names_the_columns_of_fields(admin: UserAdmin) -> None:
     assert answer.json()["created"] == 1, answer.text
     (user,) = await exported(admin)
     assert (user["email"], user["external_id"], user["metadata"]) == (email, "7", {"plan": "pro"})
-    for query in ({"map": "name=x"}, {"from": "nobody"}):
+    for query in ({"map": "name=x"}, {"from": "missing"}):
         assert (await admin.upload(ndjson(row), **query)).status_code == 422
 
 
@@ -267,7 +267,7 @@ class Client:
         self.room = asyncio.Semaphore(0)
         self.gone = asyncio.Event()
         self._taken = asyncio.Semaphore(0)
-        self._asked = False
+        self._is_requested = False
 
     async def get(self, admin: UserAdmin) -> None:
         headers = [(b"host", b"localhost"), (b"x-api-key", admin.tenant["secret_key"].encode())]
@@ -281,8 +281,8 @@ class Client:
         await self._app(scope, self._receive, self._send)
 
     async def _receive(self) -> Mapping[str, Any]:
-        if not self._asked:
-            self._asked = True
+        if not self._is_requested:
+            self._is_requested = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self.gone.wait()
         return {"type": "http.disconnect"}

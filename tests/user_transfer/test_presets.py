@@ -148,7 +148,7 @@ def test_map_is_limited_in_sources_and_depth(text: str) -> None:
 def test_row_is_limited_in_fields() -> None:
     row = {"email": "a@b.co", **{str(n): 1 for n in range(field_map.MAX_NAMES)}}
 
-    with pytest.raises(ValidationFailed) as refused:
+    with pytest.raises(ValidationFailed) as rejected:
         validate.check(row, field_map.parse("email=email", None))
 
-    assert "more than 500 fields" in refused.value.errors[0].message
+    assert "more than 500 fields" in rejected.value.errors[0].message

@@ -126,9 +126,9 @@ async def test_concurrent_imports_are_limited_to_two_per_tenant(admin: UserAdmin
     for _ in under_way:
         await begun.acquire()
 
-    refused = await admin.upload(b"")
+    rejected = await admin.upload(b"")
 
-    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "5")
+    assert (rejected.status_code, rejected.json()["code"], rejected.headers["retry-after"]) == (503, "unavailable", "5")
     other = UserAdmin(admin.api, admin.twilio, await admin.api.tenant())
     assert (await other.upload(b"")).status_code == 200
     go_on.set()

@@ -75,12 +75,12 @@ async def test_request_racing_an_erasure_sends_a_valid_code_or_none(
         phone = distant_phone()
         erased = (await admin.make(phone=phone))["user_id"]
 
-        asked, erasure = await at_once(
+        requested, erasure = await at_once(
             lambda phone=phone: admin.api.post("/api/auth/request", {"phone": phone}, admin.tenant["api_key"]),
             lambda erased=erased: admin.call("DELETE", f"/{erased}"),
         )
 
-        assert (asked.status_code, erasure.status_code) == (200, 204), erasure.text
+        assert (requested.status_code, erasure.status_code) == (200, 204), erasure.text
         verified = await admin.verify(phone, admin.twilio.code_for(phone))
         assert verified.status_code == 200 or verified.json()["code"] == "no_active_challenge"
         assert await database.fetchval("select count(*) from users where id = $1", erased) == 0

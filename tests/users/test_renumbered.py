@@ -167,7 +167,7 @@ async def test_live_code_of_a_phone_that_todays_rules_write_differently_is_accep
     assert (await admin.call("GET", params={"phone": old})).json()["data"][0]["user_id"] == verified.json()["user_id"]
 
 
-async def test_new_code_to_a_renumbered_phone_is_refused(admin: UserAdmin, user: dict[str, Any]) -> None:
+async def test_new_code_to_a_renumbered_phone_is_rejected(admin: UserAdmin, user: dict[str, Any]) -> None:
     answer = await admin.api.post("/api/auth/request", {"phone": user["phone"]}, admin.tenant["api_key"])
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_phone")

@@ -11,10 +11,10 @@ from tests.api.links.user import (
     CALLBACK,
     LinkUser,
     is_dead,
+    is_rejected,
     new_address,
     opening,
     pkce,
-    refused,
 )
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
@@ -23,7 +23,7 @@ from tests.support.providers.smtp import SmtpServer
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_opening_a_link_consumes_nothing(user: LinkUser, database: asyncpg.Connection, method: str) -> None:
-    asked = await user.ask()
+    requested = await user.ask()
     rows = "select i::text, c::text, l::text from identifiers i, challenges c, links l where i.tenant_id = $1" + (
         " and c.tenant_id = $1 and l.tenant_id = $1"
     )
@@ -33,7 +33,7 @@ async def test_opening_a_link_consumes_nothing(user: LinkUser, database: asyncpg
 
     assert {answer.status_code for answer in answers} == {200}
     assert await database.fetch(rows, user.tenant["tenant_id"]) == before
-    assert refused(await user.redeem(asked), 400, "authorization_pending")
+    assert is_rejected(await user.redeem(requested), 400, "authorization_pending")
     assert (await user.confirm()).status_code == 200
 
 

@@ -20,9 +20,9 @@ from tests.api.links.user import (
     at_a_barrier,
     code_in,
     is_dead,
+    is_rejected,
     new_address,
     pkce,
-    refused,
     sessions_of,
 )
 from tests.support.api_client import ApiClient
@@ -44,11 +44,11 @@ async def test_one_of_fifty_concurrent_redemptions_creates_a_session(
     user: LinkUser, database: asyncpg.Connection, by_code: bool
 ) -> None:
     verifier, challenge = pkce()
-    asked = await user.ask(**({"redirect_to": CALLBACK, "code_challenge": challenge} if by_code else {}))
+    requested = await user.ask(**({"redirect_to": CALLBACK, "code_challenge": challenge} if by_code else {}))
     confirmed = await user.confirm()
 
     answers = await at_a_barrier(
-        50, lambda: user.exchange(code_in(confirmed), verifier) if by_code else user.redeem(asked)
+        50, lambda: user.exchange(code_in(confirmed), verifier) if by_code else user.redeem(requested)
     )
 
     assert Counter(answer.status_code for answer in answers) == Counter({200: 1, 400: 49})
@@ -57,14 +57,14 @@ async def test_one_of_fifty_concurrent_redemptions_creates_a_session(
 
 async def test_redirecting_link_rejects_the_challenge_grant(user: LinkUser, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
-    asked = await user.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "guessed"}
-    assert refused(await user.redeem(asked), 400, "no_active_challenge")  # not `authorization_pending`
+    requested = await user.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "guessed"}
+    assert is_rejected(await user.redeem(requested), 400, "no_active_challenge")  # not `authorization_pending`
     code = code_in(await user.confirm())
 
-    answers = await at_a_barrier(10, lambda: user.redeem(asked), lambda: user.exchange(code, verifier))
+    answers = await at_a_barrier(10, lambda: user.redeem(requested), lambda: user.exchange(code, verifier))
 
     assert Counter(answer.status_code for answer in answers) == Counter({400: len(answers) - 1, 200: 1})
-    assert all(refused(answer, 400, "no_active_challenge") for answer in answers[::2])
+    assert all(is_rejected(answer, 400, "no_active_challenge") for answer in answers[::2])
     assert await sessions_of(database, user) == 1
 
 
@@ -72,12 +72,12 @@ async def test_secret_of_an_older_release_redeems_no_redirecting_link(
     user: LinkUser, database: asyncpg.Connection
 ) -> None:
     verifier, challenge = pkce()
-    asked = await user.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "older"}
+    requested = await user.ask(redirect_to=CALLBACK, code_challenge=challenge) | {"challenge_secret": "older"}
     older = "update links set secret_digest = $1 where tenant_id = $2"
     await database.execute(older, digest("older"), user.tenant["tenant_id"])
     code = code_in(await user.confirm())
 
-    assert refused(await user.redeem(asked), 400, "no_active_challenge")
+    assert is_rejected(await user.redeem(requested), 400, "no_active_challenge")
 
     assert (await user.exchange(code, verifier)).status_code == 200
 
@@ -88,12 +88,14 @@ async def test_code_and_link_together_create_one_session(
     for _ in range(10):
         tenant = await mail_api.tenant()
         user = LinkUser([mail_api], tenant, mail_server, new_address())
-        asked = await user.ask(mode="both")
+        requested = await user.ask(mode="both")
         code, path = user.mail.code, user.path
 
-        async def by_link(user: LinkUser = user, path: str = path, asked: dict[str, Any] = asked) -> httpx.Response:
+        async def by_link(
+            user: LinkUser = user, path: str = path, requested: dict[str, Any] = requested
+        ) -> httpx.Response:
             await user.confirm(path)
-            return await user.redeem(asked)
+            return await user.redeem(requested)
 
         async def by_code(user: LinkUser = user, code: str = code) -> httpx.Response:
             return await user.verify(code)
@@ -105,17 +107,17 @@ async def test_code_and_link_together_create_one_session(
 
 
 async def test_confirmed_link_invalidates_the_code_and_vice_versa(user: LinkUser) -> None:
-    asked = await user.ask(mode="both")
+    requested = await user.ask(mode="both")
     code = user.mail.code
     assert (await user.confirm()).status_code == 200
-    assert refused(await user.verify(code), 400, "no_active_challenge")
-    assert refused(await user.verify(code, challenge_id=asked["challenge_id"]), 400, "no_active_challenge")
+    assert is_rejected(await user.verify(code), 400, "no_active_challenge")
+    assert is_rejected(await user.verify(code, challenge_id=requested["challenge_id"]), 400, "no_active_challenge")
 
     again = await user.ask(mode="both")
     assert (await user.verify(user.mail.code)).status_code == 200
     assert is_dead(await user.open())
     assert is_dead(await user.confirm())
-    assert refused(await user.redeem(again), 400, "no_active_challenge")
+    assert is_rejected(await user.redeem(again), 400, "no_active_challenge")
 
 
 async def test_confirming_creates_no_session(user: LinkUser, database: asyncpg.Connection) -> None:
@@ -138,7 +140,7 @@ async def test_confirming_one_of_two_links_ends_both(user: LinkUser, database: a
     assert (await user.confirm(first_path)).status_code == 200
 
     assert is_dead(await user.confirm(second_path))
-    assert refused(await user.redeem(second), 400, "no_active_challenge")
+    assert is_rejected(await user.redeem(second), 400, "no_active_challenge")
     assert (await user.redeem(first)).status_code == 200
 
 
@@ -163,9 +165,9 @@ async def test_confirmation_with_a_lost_commit_is_found_again(user: LinkUser, da
 
 
 async def test_redemption_with_a_lost_commit_is_found_again(user: LinkUser, database: asyncpg.Connection) -> None:
-    asked = await user.ask()
+    requested = await user.ask()
     await user.confirm()
-    redeemed = (await user.redeem(asked)).json()
+    redeemed = (await user.redeem(requested)).json()
     [(subject, event_id)] = await database.fetch(
         "select subject, id from events where tenant_id = $1 and type = 'challenge.answered'",
         user.tenant["tenant_id"],
@@ -183,7 +185,7 @@ async def test_redemption_with_a_lost_commit_is_found_again(user: LinkUser, data
 async def test_confirmations_and_logins_do_not_deadlock(user: LinkUser, postgres_server: PostgresServer) -> None:
     beginning = postgres_server.log.stat().st_size
     for _ in range(5):
-        asked = await user.ask(mode="both")
+        requested = await user.ask(mode="both")
         code, path = user.mail.code, user.path
 
         async def confirm(path: str = path) -> httpx.Response:
@@ -192,8 +194,8 @@ async def test_confirmations_and_logins_do_not_deadlock(user: LinkUser, postgres
         async def verify(code: str = code) -> httpx.Response:
             return await user.verify(code)
 
-        async def redeem(asked: dict[str, Any] = asked) -> httpx.Response:
-            return await user.redeem(asked)
+        async def redeem(requested: dict[str, Any] = requested) -> httpx.Response:
+            return await user.redeem(requested)
 
         await at_a_barrier(5, confirm, verify, redeem)
 

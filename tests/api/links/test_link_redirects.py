@@ -5,7 +5,7 @@ import secrets
 import asyncpg
 import pytest
 
-from tests.api.links.user import CALLBACK, LinkUser, code_in, is_dead, pkce, refused
+from tests.api.links.user import CALLBACK, LinkUser, code_in, is_dead, is_rejected, pkce
 from tests.support.api_client import ApiClient
 
 
@@ -20,7 +20,7 @@ async def test_redirect_logs_in_the_app(user: LinkUser) -> None:
     assert confirmed.headers["referrer-policy"] == "no-referrer"
     answer = (await user.exchange(code, verifier)).json()
     assert answer["verified"] is True
-    assert refused(await user.exchange(code, verifier), 400, "no_active_challenge")
+    assert is_rejected(await user.exchange(code, verifier), 400, "no_active_challenge")
 
 
 async def test_redirect_keeps_the_query_of_its_uri(user: LinkUser) -> None:
@@ -60,7 +60,7 @@ async def test_redirect_to_an_unregistered_uri_is_rejected(
 ) -> None:
     answer = await user.request(**({"code_challenge": pkce()[1]} | fields))
 
-    assert refused(answer, 422, "validation_failed")
+    assert is_rejected(answer, 422, "validation_failed")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert user.server.sent_to(user.email) == []
 
@@ -104,7 +104,7 @@ async def test_unsafe_redirect_uri_is_rejected(mail_api: ApiClient, uri: str) ->
 
     answer = await mail_api.admin("POST", "/api/admin/tenants", body)
 
-    assert refused(answer, 422, "validation_failed")
+    assert is_rejected(answer, 422, "validation_failed")
     assert answer.json()["errors"][0]["field"].startswith("settings.redirect_uris")
 
 
@@ -127,7 +127,7 @@ async def test_wrong_pkce_verifier_is_rejected_without_spending_the_code(user: L
     code = code_in(await user.confirm())
 
     for wrong in (pkce()[0], challenge, verifier + "x"):
-        assert refused(await user.exchange(code, wrong), 400, "no_active_challenge")
+        assert is_rejected(await user.exchange(code, wrong), 400, "no_active_challenge")
 
     assert (await user.exchange(code, verifier)).status_code == 200
 
@@ -140,7 +140,7 @@ async def test_authorization_code_expires_after_a_minute(user: LinkUser, databas
         "update links set confirmed_at = now() - interval '61 s' where tenant_id = $1", user.tenant["tenant_id"]
     )
 
-    assert refused(await user.exchange(code, verifier), 400, "no_active_challenge")
+    assert is_rejected(await user.exchange(code, verifier), 400, "no_active_challenge")
 
 
 @pytest.mark.parametrize("uri", ["myapp://callback", "myapp://callback/signed-in?a=b", "com.example.app:/callback"])

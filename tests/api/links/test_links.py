@@ -15,28 +15,28 @@ from tests.api.links.user import (
     CALLBACK,
     LinkUser,
     code_in,
+    is_rejected,
     new_address,
     pkce,
-    refused,
     sessions_of,
 )
 from tests.conftest import new_phone
 
 
 async def test_requesting_tab_is_logged_in_when_the_link_is_confirmed(user: LinkUser) -> None:
-    asked = await user.ask()
-    assert len(base64.urlsafe_b64decode(asked["challenge_secret"] + "=")) == 32
+    requested = await user.ask()
+    assert len(base64.urlsafe_b64decode(requested["challenge_secret"] + "=")) == 32
     assert "verification code" not in user.mail.part("plain")
 
-    pending = await user.redeem(asked)
-    assert refused(pending, 400, "authorization_pending")
+    pending = await user.redeem(requested)
+    assert is_rejected(pending, 400, "authorization_pending")
     assert int(pending.headers["retry-after"]) >= 1
 
     confirmed = await user.confirm()
     assert confirmed.status_code == 200
     assert "Return to the tab or app where you started." in confirmed.text
 
-    redeemed = await user.redeem(asked)
+    redeemed = await user.redeem(requested)
     assert redeemed.status_code == 200, redeemed.text
     answer = redeemed.json()
     assert set(answer) == {
@@ -55,9 +55,9 @@ async def test_requesting_tab_is_logged_in_when_the_link_is_confirmed(user: Link
 
 
 async def test_link_and_code_log_in_the_same_user(user: LinkUser, database: asyncpg.Connection) -> None:
-    asked = await user.ask(mode="both")
+    requested = await user.ask(mode="both")
     await user.confirm()
-    by_link = (await user.redeem(asked)).json()
+    by_link = (await user.redeem(requested)).json()
     await user.ask(mode="code")
     by_code = (await user.verify(user.mail.code)).json()
 
@@ -65,7 +65,7 @@ async def test_link_and_code_log_in_the_same_user(user: LinkUser, database: asyn
     assert (by_link["is_new_user"], by_code["is_new_user"]) == (True, False)
     events = await database.fetch(
         "select type from events where tenant_id = $1 and subject in ($2, $3)",
-        *(user.tenant["tenant_id"], asked["challenge_id"], by_link["user_id"]),
+        *(user.tenant["tenant_id"], requested["challenge_id"], by_link["user_id"]),
     )
     assert Counter(row["type"] for row in events) == Counter(
         ["challenge.opened", "link.confirmed", "challenge.answered", "user.created"]
@@ -76,7 +76,7 @@ async def test_link_and_code_log_in_the_same_user(user: LinkUser, database: asyn
 async def test_link_mode_is_rejected_for_a_phone(user: LinkUser, mode: str) -> None:
     answer = await user.api.post("/api/auth/request", {"phone": new_phone(), "mode": mode}, user.tenant["api_key"])
 
-    assert refused(answer, 422, "validation_failed")
+    assert is_rejected(answer, 422, "validation_failed")
     assert answer.json()["errors"][0]["field"] == "mode"
 
 
@@ -88,11 +88,11 @@ async def test_code_mode_returns_no_challenge_secret(user: LinkUser) -> None:
 async def test_link_uses_app_url_for_any_host_header(user: LinkUser) -> None:
     headers = {"host": "evil.example.net", "x-forwarded-host": "evil.example.net", "x-forwarded-proto": "http"}
     body = {"email": user.email, "mode": "link"}
-    asked = await user.api.client.post(
+    requested = await user.api.client.post(
         "/api/auth/request", json=body, headers=headers | {"x-api-key": user.tenant["api_key"]}
     )
 
-    assert asked.status_code == 200, asked.text
+    assert requested.status_code == 200, requested.text
     assert user.mail.link.startswith(APP_URL + "/api/auth/link/")
     assert b"evil" not in user.mail.raw
     page = await user.open(host="evil.example.net")
@@ -100,21 +100,21 @@ async def test_link_uses_app_url_for_any_host_header(user: LinkUser) -> None:
 
 
 async def test_redemption_with_a_wrong_secret_is_rejected(user: LinkUser) -> None:
-    asked = await user.ask()
+    requested = await user.ask()
     await user.confirm()
 
     for wrong in (
-        asked | {"challenge_secret": secrets.token_urlsafe(32)},
-        asked | {"challenge_secret": asked["challenge_secret"] + "="},
-        asked | {"challenge_id": new_id("ch")},
+        requested | {"challenge_secret": secrets.token_urlsafe(32)},
+        requested | {"challenge_secret": requested["challenge_secret"] + "="},
+        requested | {"challenge_id": new_id("ch")},
     ):
-        assert refused(await user.redeem(wrong), 400, "no_active_challenge")
+        assert is_rejected(await user.redeem(wrong), 400, "no_active_challenge")
 
-    assert (await user.redeem(asked)).status_code == 200
+    assert (await user.redeem(requested)).status_code == 200
 
 
 async def test_confirmed_link_is_rejected_at_another_tenant(user: LinkUser) -> None:
-    asked = await user.ask()
+    requested = await user.ask()
     await user.confirm()
     other_address = LinkUser([user.api], user.tenant, user.server, new_address())
     verifier, challenge = pkce()
@@ -123,10 +123,10 @@ async def test_confirmed_link_is_rejected_at_another_tenant(user: LinkUser) -> N
     other = await user.api.tenant()
 
     for key in (other["api_key"], other["secret_key"], user.tenant["test_key"]):
-        assert refused(await user.redeem(asked, key), 400, "no_active_challenge")
-        assert refused(await user.exchange(code, verifier, key), 400, "no_active_challenge")
+        assert is_rejected(await user.redeem(requested, key), 400, "no_active_challenge")
+        assert is_rejected(await user.exchange(code, verifier, key), 400, "no_active_challenge")
 
-    assert (await user.redeem(asked)).status_code == 200
+    assert (await user.redeem(requested)).status_code == 200
     assert (await user.exchange(code, verifier)).status_code == 200
 
 
@@ -135,11 +135,11 @@ async def test_ban_is_reported_at_redemption_only(user: LinkUser, database: asyn
     login = (await user.verify(user.mail.code)).json()
     await user.api.ban(user.tenant, login["user_id"])
 
-    asked = await user.ask()
+    requested = await user.ask()
     assert (await user.confirm()).status_code == 200
 
-    assert refused(await user.redeem(asked), 403, "user_banned")
-    assert refused(await user.redeem(asked), 400, "no_active_challenge")
+    assert is_rejected(await user.redeem(requested), 403, "user_banned")
+    assert is_rejected(await user.redeem(requested), 400, "no_active_challenge")
     assert await sessions_of(database, user) == 1
 
 
@@ -151,12 +151,18 @@ async def test_known_and_unknown_addresses_get_the_same_responses(user: LinkUser
 
     seen = []
     for who in (user, stranger):
-        asked = await who.request()
-        pending = await who.redeem(asked.json())
+        requested = await who.request()
+        pending = await who.redeem(requested.json())
         page, confirmed = await who.open(), await who.confirm()
         varying = {"challenge_id": "", "challenge_secret": "", "destination": ""}
         seen.append(
-            (asked.json() | varying, pending.json() | {"request_id": ""}, page.text, confirmed.text, set(asked.json()))
+            (
+                requested.json() | varying,
+                pending.json() | {"request_id": ""},
+                page.text,
+                confirmed.text,
+                set(requested.json()),
+            )
         )
     assert seen[0] == seen[1]
 
@@ -164,7 +170,7 @@ async def test_known_and_unknown_addresses_get_the_same_responses(user: LinkUser
 async def test_no_link_token_secret_or_code_is_stored_or_logged(user: LinkUser, database: asyncpg.Connection) -> None:
     verifier, challenge = pkce()
     stranger = LinkUser([user.api], user.tenant, user.server, new_address())
-    asked = await stranger.ask(mode="both")
+    requested = await stranger.ask(mode="both")
     await user.ask(mode="both", redirect_to=CALLBACK, code_challenge=challenge)
     link = user.path
     await user.open()
@@ -174,13 +180,13 @@ async def test_no_link_token_secret_or_code_is_stored_or_logged(user: LinkUser, 
     tables = ("links", "identifiers", "challenges", "messages", "events", "sessions")
     rows = [await database.fetch(f"select t::text from {table} t") for table in tables]
     everything = "\n".join(row[0] for found in rows for row in found) + await user.api.log()
-    for secret in (link.rpartition("/")[2], asked["challenge_secret"], code, verifier):
+    for secret in (link.rpartition("/")[2], requested["challenge_secret"], code, verifier):
         assert secret not in everything
         assert secret.encode().hex() not in everything
 
 
 async def test_outbox_resends_the_same_link(user: LinkUser, database: asyncpg.Connection) -> None:
-    asked = await user.ask()
+    requested = await user.ask()
     first = user.mail
     await database.execute(
         "update messages set state = 'queued', trying = null, provider = null, attention_at = now()"
@@ -193,7 +199,7 @@ async def test_outbox_resends_the_same_link(user: LinkUser, database: asyncpg.Co
     assert user.mail is not first
     assert user.mail.part("plain") == first.part("plain")
     await user.confirm()
-    assert (await user.redeem(asked)).status_code == 200
+    assert (await user.redeem(requested)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -208,22 +214,22 @@ async def test_outbox_resends_the_same_link(user: LinkUser, database: asyncpg.Co
     ],
 )
 async def test_invalid_grant_is_rejected(user: LinkUser, grant: dict[str, Any]) -> None:
-    assert refused(await user.token(**grant), 422, "validation_failed")
+    assert is_rejected(await user.token(**grant), 422, "validation_failed")
 
 
 async def test_sandbox_sends_no_email_and_accepts_the_code(user: LinkUser) -> None:
     key = user.tenant["test_key"]
-    asked = await user.api.post("/api/auth/request", {"email": user.email, "mode": "both"}, key)
+    requested = await user.api.post("/api/auth/request", {"email": user.email, "mode": "both"}, key)
 
-    assert asked.status_code == 200
-    assert refused(await user.redeem(asked.json(), key), 400, "authorization_pending")
+    assert requested.status_code == 200
+    assert is_rejected(await user.redeem(requested.json(), key), 400, "authorization_pending")
     answered = await user.api.post("/api/auth/verify", {"email": user.email, "code": "000000"}, key)
     assert answered.status_code == 200
-    assert refused(await user.redeem(asked.json(), key), 400, "no_active_challenge")
+    assert is_rejected(await user.redeem(requested.json(), key), 400, "no_active_challenge")
     assert user.server.sent_to(user.email) == []
 
 
 async def test_redirecting_link_has_no_challenge_secret(user: LinkUser) -> None:
-    asked = await user.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
+    requested = await user.ask(redirect_to=CALLBACK, code_challenge=pkce()[1])
 
-    assert "challenge_secret" not in asked
+    assert "challenge_secret" not in requested

@@ -41,9 +41,9 @@ class LinkUser(TestUser):
         return await self.api.post("/api/auth/request", body, self.api_key)
 
     async def ask(self, **fields: object) -> dict[str, Any]:
-        asked = await self.request(**fields)
-        assert asked.status_code == 200, asked.text
-        answer: dict[str, Any] = asked.json()
+        requested = await self.request(**fields)
+        assert requested.status_code == 200, requested.text
+        answer: dict[str, Any] = requested.json()
         return answer
 
     @property
@@ -67,9 +67,9 @@ class LinkUser(TestUser):
     async def token(self, key: str | None = None, **grant: Any) -> httpx.Response:
         return await self.api.post("/api/auth/token", grant, key or self.api_key)
 
-    async def redeem(self, asked: dict[str, Any], key: str | None = None) -> httpx.Response:
+    async def redeem(self, requested: dict[str, Any], key: str | None = None) -> httpx.Response:
         """Redeem the link from the requesting tab."""
-        named = {name: asked[name] for name in ("challenge_id", "challenge_secret")}
+        named = {name: requested[name] for name in ("challenge_id", "challenge_secret")}
         return await self.token(key, grant_type="challenge", **named)
 
     async def exchange(self, code: str, verifier: str, key: str | None = None) -> httpx.Response:
@@ -92,7 +92,7 @@ def code_in(answer: httpx.Response) -> str:
     return code
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> bool:
+def is_rejected(answer: httpx.Response, status: int, code: str) -> bool:
     return (answer.status_code, answer.json()["code"]) == (status, code)
 
 

@@ -67,5 +67,5 @@ async def failure_of(sending: Awaitable[object]) -> tuple[Failure, str]:
 async def ask(api: ApiClient, person: str, **fields: object) -> tuple[int, dict[str, object]]:
     """Request a code for an address at a new tenant; return the status and body."""
     tenant = await api.tenant(sms_branding="MyApp")
-    asked = await api.post("/api/auth/request", {"email": person, **fields}, tenant["api_key"])
-    return asked.status_code, asked.json()
+    requested = await api.post("/api/auth/request", {"email": person, **fields}, tenant["api_key"])
+    return requested.status_code, requested.json()

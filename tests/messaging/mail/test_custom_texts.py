@@ -28,8 +28,8 @@ JAPANESE = {name: f"日本語 {name}" for name in SPANISH} | {"subject": "{brand
 async def mail_for(
     api: ApiClient, server: SmtpServer, tenant: dict[str, Any], person: str, **fields: object
 ) -> Received:
-    asked = await api.post(REQUEST, {"email": person, **fields}, tenant["api_key"])
-    assert asked.status_code == 200, asked.text
+    requested = await api.post(REQUEST, {"email": person, **fields}, tenant["api_key"])
+    assert requested.status_code == 200, requested.text
     return server.newest(person)
 
 
@@ -39,7 +39,7 @@ async def preview(api: ApiClient, tenant: dict[str, Any], **body: object) -> Any
     return answer.json()
 
 
-async def refusals(api: ApiClient, tenant: dict[str, Any], email: object) -> list[list[str]]:
+async def rejections(api: ApiClient, tenant: dict[str, Any], email: object) -> list[list[str]]:
     """Return the rejected fields when these texts are created, patched and previewed."""
     settings = {"texts": {"email": email}}
     made = {"name": "My App", "slug": tenant["slug"] + "-x", "settings": settings}
@@ -112,7 +112,7 @@ async def test_incomplete_language_is_rejected(mail_api: ApiClient) -> None:
 
     half = {name: words for name, words in JAPANESE.items() if name not in ("paste", "code")}
 
-    assert await refusals(mail_api, tenant, {"ja": half}) == [["settings.texts.email.ja"]] * 2
+    assert await rejections(mail_api, tenant, {"ja": half}) == [["settings.texts.email.ja"]] * 2
     whole = {"ja": JAPANESE, "ja-JP": {"button": "ログイン"}}
     assert (await mail_api.tenant(texts={"email": whole}))["settings"]["texts"]["email"] == whole
 
@@ -169,7 +169,7 @@ async def test_validation_errors_name_the_field(mail_api: ApiClient, email: obje
     tenant = await mail_api.tenant()
     named = [f"settings.texts.email{'' if field.startswith('[') else '.'}{field}" for field in fields]
 
-    assert await refusals(mail_api, tenant, email) == [named] * 2
+    assert await rejections(mail_api, tenant, email) == [named] * 2
 
 
 @pytest.mark.parametrize(

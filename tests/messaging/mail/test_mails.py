@@ -19,10 +19,10 @@ from tests.support.providers.smtp import SmtpServer, answer, hang_up
 async def test_user_logs_in_with_a_code_by_email(mail_api: ApiClient, server: SmtpServer, person: str) -> None:
     tenant = await mail_api.tenant(sms_branding="MyApp")
 
-    asked = await mail_api.post("/api/auth/request", {"email": person.upper()}, tenant["api_key"])
+    requested = await mail_api.post("/api/auth/request", {"email": person.upper()}, tenant["api_key"])
 
-    assert asked.status_code == 200, asked.text
-    assert asked.json() | {"challenge_id": ""} == {
+    assert requested.status_code == 200, requested.text
+    assert requested.json() | {"challenge_id": ""} == {
         "challenge_id": "",
         "channel": "email",
         "status": "sent",
@@ -159,9 +159,11 @@ async def test_tenant_name_is_escaped_and_metadata_is_not_in_the_email(
     name = '"Tom" & Söhne'
     made = await mail_api.admin("POST", "/api/admin/tenants", {"name": name, "slug": person.split("@")[0][4:] + "x"})
     metadata = {"note": "X\r\nBcc: eve@example.net"}
-    asked = await mail_api.post("/api/auth/request", {"email": person, "metadata": metadata}, made.json()["api_key"])
+    requested = await mail_api.post(
+        "/api/auth/request", {"email": person, "metadata": metadata}, made.json()["api_key"]
+    )
 
-    assert asked.status_code == 200, asked.text
+    assert requested.status_code == 200, requested.text
     received = server.newest(person)
     assert received.mail["From"].addresses[0].display_name == name
     assert "&#34;Tom&#34; &amp; Söhne" in received.part("html")
@@ -233,8 +235,8 @@ async def test_outbox_sends_queued_emails(
 ) -> None:
     tenant = await mail_api.tenant(sms_branding="MyApp")
     body = {"email": person, "locale": "fr"}
-    asked = await mail_api.post("/api/auth/request", body, tenant["api_key"])
-    assert asked.status_code == 200
+    requested = await mail_api.post("/api/auth/request", body, tenant["api_key"])
+    assert requested.status_code == 200
     first = server.newest(person)
     await message_db.do(
         "update messages set state = 'queued', trying = null, provider = null, attention_at = now()"
@@ -255,9 +257,9 @@ async def test_greylisted_mail_is_sent_later_while_its_code_lives(
     tenant = await mail_api.tenant()
     server.on["RCPT"] = answer("451 4.7.1 Greylisted, try again in five minutes")
 
-    asked = await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
+    requested = await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
 
-    assert (asked.status_code, asked.json()["status"]) == (200, "queued")
+    assert (requested.status_code, requested.json()["status"]) == (200, "queued")
     server.on.clear()
     await mail_api.services.outbox.run_once()
     assert server.sent_to(person) == [], "the outbox waits for the delay"
@@ -274,8 +276,8 @@ async def test_mail_greylisted_until_its_code_expires_is_dropped(
 ) -> None:
     tenant = await mail_api.tenant()
     server.on["RCPT"] = answer("450 4.2.0 Greylisted")
-    asked = await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
-    assert asked.json()["status"] == "queued"
+    requested = await mail_api.post("/api/auth/request", {"email": person}, tenant["api_key"])
+    assert requested.json()["status"] == "queued"
 
     await message_db.do("update messages set claimed_until = now(), attention_at = now() where identifier = $1", person)
     await mail_api.services.outbox.run_once()
@@ -293,8 +295,8 @@ async def test_full_mailboxes_do_not_open_the_circuit_breaker(mail_api: ApiClien
     tenant = await mail_api.tenant()
     server.on["RCPT"] = answer("552 5.2.2 Mailbox full")
     for n in range(MAX_FAILURES + 1):
-        asked = await mail_api.post("/api/auth/request", {"email": f"full.{n}@example.com"}, tenant["api_key"])
-        assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
+        requested = await mail_api.post("/api/auth/request", {"email": f"full.{n}@example.com"}, tenant["api_key"])
+        assert (requested.status_code, requested.json()["code"]) == (502, "delivery_failed")
 
     assert mail_api.services.messenger.breakers["smtp"] == "closed"
 

@@ -43,5 +43,5 @@ async def queue(app: TenantApp, phone: str, api_key: str | None = None) -> None:
     with ExitStack() as full:
         for _ in range(dispatcher.MAX_IN_FLIGHT):
             full.enter_context(app.api.services.messenger.reserve_capacity())
-        asked = await app.api.post("/api/auth/request", {"phone": phone}, api_key or app.tenant["api_key"])
-        assert (asked.status_code, asked.json()["status"]) == (200, "queued"), asked.text
+        requested = await app.api.post("/api/auth/request", {"phone": phone}, api_key or app.tenant["api_key"])
+        assert (requested.status_code, requested.json()["status"]) == (200, "queued"), requested.text

@@ -92,9 +92,9 @@ async def test_delivery_is_recorded_later_when_the_row_is_locked(
 
     app.carrier.script.append(lock_and_take)
 
-    status, asked = await app.ask(phone)
+    status, requested = await app.ask(phone)
 
-    assert (status, asked["status"]) == (200, "sent")
+    assert (status, requested["status"]) == (200, "sent")
     assert (await app.message(phone))["state"] == "queued"
     await lock.rollback()
     await locker.close()

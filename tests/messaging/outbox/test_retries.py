@@ -20,7 +20,7 @@ from tests.support.api_client import ApiClient
 from tests.support.elapsed import end_resend_delay
 from tests.support.providers import sns as aws
 from tests.support.providers.sns import SnsServer
-from tests.support.providers.twilio import Request, TwilioServer, hang_up, refuse, take
+from tests.support.providers.twilio import Request, TwilioServer, hang_up, reject, take
 
 Start = Callable[..., Awaitable[ApiClient]]
 LATER = """
@@ -120,7 +120,7 @@ async def test_undelivered_message_is_retried_by_next_provider_with_same_code(
 
     reported = await status_of(app, first["challenge_id"])
     assert (reported["message_id"], reported["state"]) == (second["id"], "sent")
-    assert await app.sends_counted(phone) == 1  # the person asked once
+    assert await app.sends_counted(phone) == 1  # for one request of a code
     assert await app.log_in(phone) == 200
 
 
@@ -132,7 +132,7 @@ async def test_message_that_twilio_did_not_deliver_is_retried_by_sns(
         sns.behaviour = aws.take
         api = await start(SMS_PROVIDERS="twilio,sns", AWS_ENDPOINT_URL_SNS=sns.url)
         app = TenantApp(api, carrier, message_db, await api.tenant(retry_undelivered=True))
-        carrier.behaviour = refuse(20429, 429)
+        carrier.behaviour = reject(20429, 429)
         # aioboto3 is loaded by the first message that needs it.
         while (await app.ask(new_phone()))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -170,7 +170,7 @@ async def test_permanent_delivery_error_is_not_retried(app: TenantApp, phone: st
     assert (await only(app, phone))["state"] == "failed"
 
 
-@pytest.mark.parametrize("meanwhile", ["answered", "ended", "nearly ended", "asked again", "suspended", "unwanted"])
+@pytest.mark.parametrize("meanwhile", ["answered", "ended", "nearly ended", "requested again", "suspended", "unwanted"])
 async def test_unneeded_code_is_not_retried(app: TenantApp, phone: str, url: str, meanwhile: str) -> None:
     match meanwhile:
         case "answered":
@@ -180,7 +180,7 @@ async def test_unneeded_code_is_not_retried(app: TenantApp, phone: str, url: str
         case "nearly ended":
             sql = "update identifiers set code_expires_at = now() + interval '29 s' where identifier = $1"
             await app.message_db.do(sql, phone)
-        case "asked again":
+        case "requested again":
             await end_resend_delay(app.message_db.connection, phone)
             assert (await app.ask(phone))[0] == 200
         case "suspended":
@@ -363,7 +363,7 @@ async def test_concurrent_reports_and_outbox_runs_create_one_retry(
             await app.message_db.do(LATER, phone)
         barrier = asyncio.Barrier(26)
 
-        async def tell(api: ApiClient, failed: Report = failed, barrier: asyncio.Barrier = barrier) -> None:
+        async def report_failure(api: ApiClient, failed: Report = failed, barrier: asyncio.Barrier = barrier) -> None:
             await barrier.wait()
             assert (await failed.send(api)).status_code in (204, 503)
 
@@ -372,7 +372,7 @@ async def test_concurrent_reports_and_outbox_runs_create_one_retry(
             with suppress(Unavailable):  # the machine is slow; the next round is as good
                 await api.services.outbox.run_once()
 
-        await asyncio.gather(*(tell(api) for api in apis * 10), *(work(api) for api in apis * 3))
+        await asyncio.gather(*(report_failure(api) for api in apis * 10), *(work(api) for api in apis * 3))
         for api in apis * 2:
             await api.services.outbox.run_once()
 

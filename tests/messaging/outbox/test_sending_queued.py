@@ -12,7 +12,7 @@ from tests.messaging.conftest import TenantApp, spread_phones
 from tests.messaging.outbox.conftest import queue
 from tests.support.api_client import ApiClient
 from tests.support.elapsed import end_resend_delay
-from tests.support.providers.twilio import Request, TwilioServer, hang_up, refuse, take
+from tests.support.providers.twilio import Request, TwilioServer, hang_up, reject, take
 
 
 async def test_message_above_the_in_flight_limit_is_sent_by_the_outbox(app: TenantApp, phone: str) -> None:
@@ -41,10 +41,10 @@ async def test_sent_message_is_not_sent_again_by_the_outbox(app: TenantApp, phon
 
 async def test_messages_above_the_in_flight_limit_are_sent_exactly_once(app: TenantApp, carrier: TwilioServer) -> None:
     phones = spread_phones(10)
-    all_asked = asyncio.Event()
+    all_requested = asyncio.Event()
 
     async def wait_for_all(request: Request, writer: asyncio.StreamWriter) -> None:
-        await all_asked.wait()
+        await all_requested.wait()
         await take(request, writer)
 
     carrier.behaviour = wait_for_all
@@ -52,9 +52,9 @@ async def test_messages_above_the_in_flight_limit_are_sent_exactly_once(app: Ten
         for _ in range(dispatcher.MAX_IN_FLIGHT - 3):
             nearly_full.enter_context(app.api.services.messenger.reserve_capacity())
         asking = [asyncio.create_task(app.ask(phone)) for phone in phones]
-        # Those for whom there is no room are answered while the others wait for the carrier.
+        # Requests above the limit are answered while the others wait for the carrier.
         early = [await next_one for next_one in itertools.islice(asyncio.as_completed(asking), 7)]
-        all_asked.set()
+        all_requested.set()
         answers = await asyncio.gather(*asking)
 
     assert [body["status"] for _, body in early] == ["queued"] * 7
@@ -156,14 +156,14 @@ async def test_failed_outbox_send_is_recorded_and_not_repeated(
     await queue(app, other)
 
     async def fail(request: Request, writer: asyncio.StreamWriter) -> None:
-        await (refuse(21211) if request.form["To"] == phone else hang_up)(request, writer)
+        await (reject(21211) if request.form["To"] == phone else hang_up)(request, writer)
 
     carrier.behaviour = fail
     for _ in range(2):
         await app.api.services.outbox.run_once()
 
-    refused, unknown = await app.message(phone), await app.message(other)
-    assert (refused["state"], refused["error"]) == ("failed", "impossible:21211")
+    rejected, unknown = await app.message(phone), await app.message(other)
+    assert (rejected["state"], rejected["error"]) == ("failed", "impossible:21211")
     assert (unknown["state"], unknown["error"]) == ("unknown", "unknown:connection_lost")
     assert (await app.sends_counted(phone), await app.sends_counted(other)) == (0, 1)
     assert len(carrier.requests) == 2

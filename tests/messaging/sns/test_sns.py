@@ -10,7 +10,7 @@ from auth1.messaging.providers.sns import Sns
 from auth1.tenants.settings import Senders
 from tests.messaging.sns.conftest import PATIENT, TEXT, failure, send
 from tests.support.providers import sns as aws
-from tests.support.providers.sns import Request, SnsServer, answer, hang_up, refuse
+from tests.support.providers.sns import Request, SnsServer, answer, hang_up, reject
 
 IMPOSSIBLE = "Invalid parameter: PhoneNumber Reason: +1 is not valid to publish to"
 
@@ -74,7 +74,7 @@ async def test_concurrent_responses_are_matched_to_their_requests(server: SnsSer
     async def take_by_number(request: Request, writer: asyncio.StreamWriter) -> None:
         number = request.form["PhoneNumber"]
         odd = int(number) % 2 == 1
-        await (refuse("InvalidParameter", IMPOSSIBLE) if odd else aws.taken(number))(request, writer)
+        await (reject("InvalidParameter", IMPOSSIBLE) if odd else aws.taken(number))(request, writer)
 
     server.behaviour = take_by_number
     phones = [f"+120155501{n:02d}" for n in range(20)]
@@ -127,7 +127,7 @@ async def test_proxy_from_the_environment_is_used(
 async def test_sns_error_code_maps_to_failure_without_retry(
     server: SnsServer, sns: Sns, phone: str, code: str, message: str, status: int, expected: Failure
 ) -> None:
-    server.script.append(refuse(code, message, status))
+    server.script.append(reject(code, message, status))
 
     assert await failure(sns, phone) == (expected, code)
     assert len(server.requests) == 1
@@ -168,7 +168,7 @@ async def test_redirect_is_not_followed(server: SnsServer, sns: Sns, phone: str,
 async def test_phone_and_code_are_not_logged(
     server: SnsServer, sns: Sns, phone: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for behaviour in (refuse("InvalidParameter", f"{IMPOSSIBLE} {phone}"), hang_up, answer(500, phone)):
+    for behaviour in (reject("InvalidParameter", f"{IMPOSSIBLE} {phone}"), hang_up, answer(500, phone)):
         server.script.append(behaviour)
         await failure(sns, phone)
 

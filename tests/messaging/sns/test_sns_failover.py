@@ -6,10 +6,10 @@ from auth1.messaging.providers.sns import Sns
 from tests.conftest import Started
 from tests.messaging.conftest import MessageDatabase, TenantApp
 from tests.support.providers import sns as aws
-from tests.support.providers.sns import Behaviour, SnsServer, answer, hang_up, refuse
+from tests.support.providers.sns import Behaviour, SnsServer, answer, hang_up, reject
 from tests.support.providers.twilio import TwilioServer
 from tests.support.providers.twilio import answer as twilio_answer
-from tests.support.providers.twilio import refuse as twilio_refuse
+from tests.support.providers.twilio import reject as twilio_reject
 
 
 @pytest.fixture
@@ -28,16 +28,16 @@ async def app(
     return TenantApp(api, carrier, message_db, await api.tenant())
 
 
-@pytest.mark.parametrize("behaviour", [twilio_refuse(20429, 429), twilio_refuse(20003, 401), twilio_answer(503, b"")])
+@pytest.mark.parametrize("behaviour", [twilio_reject(20429, 429), twilio_reject(20003, 401), twilio_answer(503, b"")])
 async def test_message_rejected_by_twilio_goes_to_sns_with_the_same_code(
     app: TenantApp, server: SnsServer, phone: str, behaviour: Behaviour
 ) -> None:
     app.carrier.script.append(behaviour)
     server.script.append(aws.taken("8ebf4f86-0000-4000-8000-1d1f5b5a9d5a"))
 
-    status, asked = await app.ask(phone)
+    status, requested = await app.ask(phone)
 
-    assert (status, asked["status"]) == (200, "sent")
+    assert (status, requested["status"]) == (200, "sent")
     [first] = app.handed_over(phone)
     [second] = server.published
     assert (second["PhoneNumber"], second["Message"]) == (phone, first.form["Body"])
@@ -57,8 +57,8 @@ async def test_message_accepted_by_twilio_is_not_sent_by_sns(app: TenantApp, ser
 @pytest.mark.parametrize(
     ("behaviour", "state", "error", "counted"),
     [
-        (refuse("AuthorizationError", status=403), "failed", "configuration:AuthorizationError", 0),
-        (refuse("Throttled", status=429), "failed", "throttled:Throttled", 0),
+        (reject("AuthorizationError", status=403), "failed", "configuration:AuthorizationError", 0),
+        (reject("Throttled", status=429), "failed", "throttled:Throttled", 0),
         (hang_up, "unknown", "unknown:connection_lost", 1),
         (answer(500, ""), "unknown", "unknown:http_500", 1),
     ],
@@ -66,7 +66,7 @@ async def test_message_accepted_by_twilio_is_not_sent_by_sns(app: TenantApp, ser
 async def test_rejected_send_is_refunded_and_unknown_send_is_counted(
     app: TenantApp, server: SnsServer, phone: str, behaviour: Behaviour, state: str, error: str, counted: int
 ) -> None:
-    app.carrier.script.append(twilio_refuse(20429, 429))
+    app.carrier.script.append(twilio_reject(20429, 429))
     server.script.append(behaviour)
 
     status, problem = await app.ask(phone)

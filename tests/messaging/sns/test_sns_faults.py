@@ -12,7 +12,7 @@ from tests.conftest import new_phone
 from tests.messaging.sns.conftest import failure, send
 from tests.support.effort import effort
 from tests.support.providers import sns as aws
-from tests.support.providers.sns import Behaviour, Request, SnsServer, answer, hang, hang_up, refuse, reset
+from tests.support.providers.sns import Behaviour, Request, SnsServer, answer, hang, hang_up, reject, reset
 
 
 async def hang_after_headers(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -61,9 +61,9 @@ MAYBE_SENT: list[tuple[Behaviour, str]] = [
     (answer(400, "<Code>"), "garbage"),
     (answer(500, ""), "http_500"),
     (answer(503, "<html><b>Http/1.1 Service Unavailable</b></html>"), "http_503"),
-    (refuse("InternalError", status=500), "http_500"),
-    (refuse("Throttling", status=503), "http_503"),
-    (refuse("OptedOut", status=500), "http_500"),
+    (reject("InternalError", status=500), "http_500"),
+    (reject("Throttling", status=503), "http_503"),
+    (reject("OptedOut", status=500), "http_500"),
 ]
 
 

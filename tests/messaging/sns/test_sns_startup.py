@@ -13,7 +13,7 @@ from auth1.messaging.providers.sns import Sns
 from tests.conftest import new_phone
 from tests.messaging.sns.conftest import BRIEF, PATIENT, failure, send
 from tests.support.providers import sns as aws
-from tests.support.providers.sns import Request, SnsServer, hang, lend, lend_role, refuse
+from tests.support.providers.sns import Request, SnsServer, hang, lend, lend_role, reject
 
 
 async def test_missing_credentials_are_a_failure_until_they_are_set(
@@ -34,7 +34,7 @@ async def test_missing_credentials_are_a_failure_until_they_are_set(
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("AWS_PROFILE", "nobody", "ProfileNotFound"),
+        ("AWS_PROFILE", "missing", "ProfileNotFound"),
         ("AWS_SECRET_ACCESS_KEY", "", "PartialCredentialsError"),
         ("AWS_ENDPOINT_URL_SNS", "http://", "ValueError"),
         ("HTTP_PROXY", "socks9://127.0.0.1", "ValueError"),
@@ -72,8 +72,8 @@ async def test_role_is_assumed_once_for_concurrent_first_messages(role: SnsServe
     await asyncio.gather(*(send(provider, new_phone()) for _ in range(20)))
 
     await provider.close()
-    asked, *published = role.requests
-    assert (asked.form["Action"], asked.form["WebIdentityToken"]) == ("AssumeRoleWithWebIdentity", "a web identity")
+    assumed, *published = role.requests
+    assert (assumed.form["Action"], assumed.form["WebIdentityToken"]) == ("AssumeRoleWithWebIdentity", "a web identity")
     assert len(published) == 20
     for request in published:
         assert aws.credential(request).startswith("ASIAROLE/")
@@ -87,10 +87,8 @@ async def test_role_is_assumed_once_for_concurrent_first_messages(role: SnsServe
 async def test_failed_role_assumption_sends_nothing(
     role: SnsServer, phone: str, monkeypatch: pytest.MonkeyPatch, code: str, status: int, expected: Failure
 ) -> None:
-    monkeypatch.setenv(
-        "AWS_MAX_ATTEMPTS", "1"
-    )  # STS would be asked again and again, for longer than a test should take
-    role.behaviour = refuse(code, status=status)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # retries take longer than a test should
+    role.behaviour = reject(code, status=status)
     provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     with pytest.raises(SendError):
         await provider.warm_up()
@@ -132,17 +130,17 @@ async def test_credentials_timeout_sends_nothing(container: SnsServer, phone: st
 
 
 async def test_cancelled_send_does_not_cancel_the_warm_up(container: SnsServer, phone: str) -> None:
-    asked, go_on = asyncio.Event(), asyncio.Event()
+    requested, go_on = asyncio.Event(), asyncio.Event()
 
     async def lend_later(request: Request, writer: asyncio.StreamWriter) -> None:
-        asked.set()
+        requested.set()
         await go_on.wait()
         await lend("ASIATASK", for_s=3600)(request, writer)
 
     container.script.append(lend_later)
     provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     sending = asyncio.create_task(send(provider, phone))
-    await asked.wait()
+    await requested.wait()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
     go_on.set()
@@ -157,8 +155,8 @@ async def test_failed_credentials_renewal_sends_nothing(container: SnsServer, ph
 
     async def lend_twice(request: Request, writer: asyncio.StreamWriter) -> None:
         publishes = request.form.get("Action") == "Publish"
-        asked = sum(request.path == "/credentials" for request in container.requests)
-        await (aws.take if publishes else lend("ASIATASK", for_s=60) if asked <= 2 else hang)(request, writer)
+        loans = sum(request.path == "/credentials" for request in container.requests)
+        await (aws.take if publishes else lend("ASIATASK", for_s=60) if loans <= 2 else hang)(request, writer)
 
     container.behaviour = lend_twice
     provider = Sns("eu-central-1", None, timeout_scale=BRIEF)
@@ -176,17 +174,17 @@ async def test_failed_credentials_renewal_sends_nothing(container: SnsServer, ph
 
 
 async def test_close_cancels_a_hanging_warm_up(container: SnsServer) -> None:
-    asked = asyncio.Event()
+    requested = asyncio.Event()
 
-    async def hang_and_tell(request: Request, writer: asyncio.StreamWriter) -> None:
-        asked.set()
+    async def signal_and_hang(request: Request, writer: asyncio.StreamWriter) -> None:
+        requested.set()
         await hang(request, writer)
 
-    container.behaviour = hang_and_tell
+    container.behaviour = signal_and_hang
     provider = Sns("eu-central-1", None, timeout_scale=PATIENT)
     warming = asyncio.create_task(provider.warm_up())
     async with asyncio.timeout(300):
-        await asked.wait()
+        await requested.wait()
         await provider.close()
         await asyncio.gather(warming, return_exceptions=True)
 

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from tests.support.providers.twilio import Behaviour, Request, TwilioServer, hang, hang_up
 
-__all__ = ["Behaviour", "Request", "SnsServer", "answer", "hang", "hang_up", "refuse", "reset", "take"]
+__all__ = ["Behaviour", "Request", "SnsServer", "answer", "hang", "hang_up", "reject", "reset", "take"]
 
 ACCESS_KEY_ID = "AKIDEXAMPLE"
 SECRET_ACCESS_KEY = "a key that only the tests know"
@@ -35,7 +35,7 @@ def answer(status: int, body: bytes | str, headers: dict[str, str] | None = None
     return behave
 
 
-def refuse(code: str, message: str = "no", status: int = 400) -> Behaviour:
+def reject(code: str, message: str = "no", status: int = 400) -> Behaviour:
     """Respond with an error of the Query API."""
     sentence = f"<Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
     return answer(status, f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{sentence}</Error></ErrorResponse>')

@@ -52,7 +52,7 @@ def answer(status: int, body: object, headers: dict[str, str] | None = None) -> 
     return behave
 
 
-def refuse(code: int, status: int = 400) -> Behaviour:
+def reject(code: int, status: int = 400) -> Behaviour:
     """Respond with an error of the API: its legacy error document."""
     return answer(status, {"code": code, "message": "no", "more_info": "", "status": status})
 
