@@ -9,7 +9,7 @@ from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
 
 OUTCOMES = [
-    # number, status and code of the answer, and what GET /api/auth/challenges/{id} tells: state and provider
+    # number, status and code of the answer, and the state and provider that GET /api/auth/challenges/{id} shows
     ("+15005550000", 200, None, ("delivered", "sandbox")),
     ("+15005550001", 422, "invalid_phone", None),
     ("+15005550002", 502, "delivery_failed", None),

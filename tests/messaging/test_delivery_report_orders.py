@@ -115,13 +115,13 @@ def final(statuses: Order, otherwise: tuple[str, str | None]) -> tuple[str, str 
 
 
 FAILURES = {"undelivered": UNDELIVERED["ErrorCode"], "failed": FAILED["ErrorCode"]}
-# What we learn ourselves, and what remains when no receipt tells better.
+# Our own state of a message, which remains unless a delivery report knows better.
 OURS = {
     "we sent it": ("sent", "twilio", None),
     "the state is unknown": ("unknown", "twilio", "unknown:timeout"),
     "another provider sent it": ("sent", "console", None),
-    "our process died": ("unknown", "twilio", "process_lost"),
-    "we waited in vain": ("unknown", "twilio", "no_receipt"),
+    "the process was killed": ("unknown", "twilio", "process_lost"),
+    "no report arrived": ("unknown", "twilio", "no_receipt"),
 }
 
 
@@ -150,10 +150,10 @@ class Message:
                 await self.record("unknown", "twilio", None, "unknown:timeout")
             case "another provider sent it":
                 await self.record("sent", "console", None, None)
-            case "our process died":
+            case "the process was killed":
                 await self._pass("claimed_until")
                 await store.mark_lost_unknown(self._postgres, 100)
-            case "we waited in vain":
+            case "no report arrived":
                 await self._pass("receipt_due_at")
                 await store.expire_unreported(self._postgres, 100)
             case status:
@@ -199,7 +199,7 @@ async def test_any_order_of_send_result_and_delivery_reports_gives_the_same_row(
         rows, tries = set(), set()
         for order in some(permutations((*statuses, ours)), effort(12, 1000)):
             message = await Message(app).hand_over()
-            if ours == "we waited in vain":
+            if ours == "no report arrived":
                 await message.learn("we sent it")
             for fact in order:
                 await message.learn(fact)
@@ -211,12 +211,12 @@ async def test_any_order_of_send_result_and_delivery_reports_gives_the_same_row(
         heard = tuple(status for status in statuses if provider == "twilio" or status == "delivered")
         state, error = final(heard, (state, error))
         by_twilio = bool(heard) or provider == "twilio"
-        sid = SID if heard or ours in ("we sent it", "we waited in vain") else None
-        due = ours in ("we sent it", "we waited in vain")
+        sid = SID if heard or ours in ("we sent it", "no report arrived") else None
+        due = ours in ("we sent it", "no report arrived")
         assert rows == {(sid, state, "twilio" if by_twilio else provider, error, None, None, due)}, statuses
         if state in ("delivered", "failed"):  # else it is yet to be seen whether anything will be heard
             wanted = app.tenant["settings"]["retry_undelivered"]
-            assert tries == {wanted and state == "failed" and ours != "our process died"}, statuses
+            assert tries == {wanted and state == "failed" and ours != "the process was killed"}, statuses
 
 
 @pytest.mark.parametrize("status", ["delivered", "undelivered"])

@@ -20,7 +20,7 @@ from tests.support.providers.twilio import TwilioServer
 
 EXAMPLES = int(os.environ.get("AUTH1_FUZZ_EXAMPLES", "1"))
 ONLY = os.environ.get("AUTH1_FUZZ_ONLY", "")
-# What may be answered to a value that the schema allows is more than it can tell: a number in no country, a wrong code.
+# A value that the schema allows may be rejected for other reasons: a number in no country, a wrong code.
 LEFT_OUT = (
     "positive_data_acceptance,ignored_auth,use_after_free,ensure_resource_availability,object_level_authorization"
 )

@@ -142,7 +142,7 @@ def test_stop_grace_period_exceeds_the_shutdown_timeout(compose: dict[str, Any])
 
 # --- every variable of Auth1
 
-# Read by the AWS client itself. `auth1` reads only what tells that SNS is configured.
+# Read by the AWS client itself. `auth1` reads only whether SNS is configured.
 AWS_CREDENTIALS = {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN"}
 
 

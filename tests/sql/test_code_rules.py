@@ -99,7 +99,7 @@ async def test_code_keeps_its_ten_newest_challenges(rules: asyncpg.Connection) -
 
 
 async def charge(
-    rules: asyncpg.Connection, *, spent: int = 0, sent: int = 1, rejection: str | None = None, told: str = "{}"
+    rules: asyncpg.Connection, *, spent: int = 0, sent: int = 1, rejection: str | None = None, marks: str = "{}"
 ) -> tuple[Any, Any]:
     """Charge a message of 7,900 microdollars; return the event, and the row with its messages, money and marks."""
     tenant = new_id("tn")
@@ -107,7 +107,7 @@ async def charge(
     request = opening(
         tenant, "+15550100", budget_microdollars=100_000, budget_soft_microdollars=80_000, budget_messages=10
     )
-    budget = f"row('{tenant}', current_date, 3, {spent}, '{told}')::budgets"
+    budget = f"row('{tenant}', current_date, 3, {spent}, '{marks}')::budgets"
     sql = f"select e.id, e.type, e.data from charge_budget({budget}, $1, $2, $3) as e"
     event = await rules.fetchrow(sql, request, sent, rejection)
     stored = "select day = current_date as today, messages, microdollars, told from budgets where tenant_id = $1"
@@ -115,17 +115,17 @@ async def charge(
 
 
 @pytest.mark.parametrize(
-    ("spent", "told", "is_reported"),
+    ("spent", "marks", "is_reported"),
     [(72_099, "{}", False), (72_100, "{}", True), (80_000, "{}", True), (80_000, "{soft}", False)],
 )
 async def test_soft_mark_of_a_budget_is_reported_once(
-    rules: asyncpg.Connection, spent: int, told: str, is_reported: bool
+    rules: asyncpg.Connection, spent: int, marks: str, is_reported: bool
 ) -> None:
-    event, row = await charge(rules, spent=spent, told=told)
+    event, row = await charge(rules, spent=spent, marks=marks)
 
     assert (event["type"] == "budget.reached") is is_reported
     assert (row["today"], row["messages"], row["microdollars"]) == (True, 4, spent + 7900)
-    assert (row["told"] == ["soft"]) is (is_reported or told == "{soft}")
+    assert (row["told"] == ["soft"]) is (is_reported or marks == "{soft}")
 
 
 @pytest.mark.parametrize(("rejection", "name"), [("messages", "messages_per_day"), ("money", "sms_budget_per_day")])
@@ -133,7 +133,7 @@ async def test_rejected_message_costs_nothing_and_is_reported_once(
     rules: asyncpg.Connection, rejection: str, name: str
 ) -> None:
     event, row = await charge(rules, spent=50_000, sent=0, rejection=rejection)
-    again, unchanged = await charge(rules, spent=50_000, sent=0, rejection=rejection, told=f"{{{rejection}}}")
+    again, unchanged = await charge(rules, spent=50_000, sent=0, rejection=rejection, marks=f"{{{rejection}}}")
 
     data = {"mark": "hard", "budget": name, "messages": 3, "dollars": 0.05}
     assert json.loads(event["data"]) == data

@@ -10,7 +10,7 @@ from tests.api.links.user import (
     APP_URL,
     CALLBACK,
     LinkUser,
-    is_dead,
+    is_expired_page,
     is_rejected,
     new_address,
     opening,
@@ -83,7 +83,7 @@ async def test_used_and_expired_links_return_the_same_page(user: LinkUser, datab
 
     pages = [await act(path) for path in (used, expired) for act in (user.confirm, opening(user))]
 
-    assert all(is_dead(page) for page in pages)
+    assert all(is_expired_page(page) for page in pages)
     assert len({page.text for page in pages}) == 1
     assert len({tuple(sorted(set(page.headers) - {"ratelimit", "ratelimit-policy"})) for page in pages}) == 1
     assert (await user.open("HEAD", used)).status_code == 400
@@ -96,7 +96,7 @@ async def test_unknown_link_returns_a_page_without_a_tenant(user: LinkUser) -> N
 
     for path in ("/api/auth/link/" + secrets.token_urlsafe(32), used[:-1]):
         for page in (await user.confirm(path), await user.open("GET", path)):
-            assert is_dead(page)
+            assert is_expired_page(page)
             assert "MyApp" not in page.text
             assert "<a " not in page.text
 
@@ -163,7 +163,7 @@ async def test_links_of_a_suspended_tenant_show_the_expired_page(user: LinkUser)
     await user.api.admin("POST", f"/api/admin/tenants/{user.tenant['tenant_id']}/suspend")
 
     for page in (await user.open(), await user.confirm()):
-        assert is_dead(page)
+        assert is_expired_page(page)
         assert "MyApp" not in page.text
 
 

@@ -19,7 +19,7 @@ from tests.api.links.user import (
     LinkUser,
     at_a_barrier,
     code_in,
-    is_dead,
+    is_expired_page,
     is_rejected,
     new_address,
     pkce,
@@ -115,8 +115,8 @@ async def test_confirmed_link_invalidates_the_code_and_vice_versa(user: LinkUser
 
     again = await user.ask(mode="both")
     assert (await user.verify(user.mail.code)).status_code == 200
-    assert is_dead(await user.open())
-    assert is_dead(await user.confirm())
+    assert is_expired_page(await user.open())
+    assert is_expired_page(await user.confirm())
     assert is_rejected(await user.redeem(again), 400, "no_active_challenge")
 
 
@@ -139,7 +139,7 @@ async def test_confirming_one_of_two_links_ends_both(user: LinkUser, database: a
 
     assert (await user.confirm(first_path)).status_code == 200
 
-    assert is_dead(await user.confirm(second_path))
+    assert is_expired_page(await user.confirm(second_path))
     assert is_rejected(await user.redeem(second), 400, "no_active_challenge")
     assert (await user.redeem(first)).status_code == 200
 

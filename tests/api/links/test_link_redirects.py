@@ -5,7 +5,7 @@ import secrets
 import asyncpg
 import pytest
 
-from tests.api.links.user import CALLBACK, LinkUser, code_in, is_dead, is_rejected, pkce
+from tests.api.links.user import CALLBACK, LinkUser, code_in, is_expired_page, is_rejected, pkce
 from tests.support.api_client import ApiClient
 
 
@@ -70,8 +70,8 @@ async def test_removed_redirect_uri_expires_the_link(user: LinkUser) -> None:
     path = f"/api/admin/tenants/{user.tenant['tenant_id']}"
     await user.api.admin("PATCH", path, {"settings": {"redirect_uris": []}})
 
-    assert is_dead(await user.open())
-    assert is_dead(await user.confirm())
+    assert is_expired_page(await user.open())
+    assert is_expired_page(await user.confirm())
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def is_rejected(answer: httpx.Response, status: int, code: str) -> bool:
     return (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def is_dead(answer: httpx.Response) -> bool:
+def is_expired_page(answer: httpx.Response) -> bool:
     return answer.status_code == 400 and "This link no longer works" in answer.text
 
 

@@ -222,7 +222,7 @@ async def test_missing_delivery_report_triggers_a_retry(app: TenantApp, phone: s
     [(event, data)] = await app.message_db.events(app.id, first["id"])
     assert event == "message.retried"
     assert '"reason": "no_receipt"' in data
-    # The first does not arrive, or does after all: there is no third, and the challenge tells the better news.
+    # The first message is reported undelivered, then delivered: no third one is sent, and the better report is shown.
     await Report(url, "undelivered", more=UNDELIVERED).send(app.api)
     await app.api.services.outbox.run_once()
     assert len(await app.message_db.messages(app.id, phone)) == 2
