@@ -1,5 +1,6 @@
 """Idempotency-Key: its format, its scope, and when a response is replayed."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ from auth1.core.http.request import ReplayedResponse, Request, Response
 from auth1.core.http.router import Route
 from auth1.core.schemas import Out
 from auth1.idempotency import run_idempotent
+from auth1.messaging import dispatcher
 from auth1.routes import ROUTES
 from tests.api.conftest import dump
 from tests.conftest import new_phone
@@ -138,11 +140,10 @@ async def test_early_rejection_releases_the_idempotency_key(
 
 async def test_queued_response_is_replayed(api: ApiClient) -> None:
     tenant, phone = await api.tenant(), new_phone()
-    api.services.messenger._in_flight += 1000
-    try:
+    with ExitStack() as full:
+        for _ in range(dispatcher.MAX_IN_FLIGHT):
+            full.enter_context(api.services.messenger.reserve_capacity())
         first = await ask(api, tenant["test_key"], phone, "queued")
-    finally:
-        api.services.messenger._in_flight -= 1000
 
     again = await ask(api, tenant["test_key"], phone, "queued")
 

@@ -104,15 +104,23 @@ def _without_shown(answer: httpx.Response) -> str:
 
 
 @pytest.fixture(scope="module")
+async def dns() -> AsyncIterator[DnsServer]:
+    async with DnsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 async def said(
     start_app: Started,
+    dns: DnsServer,
     twilio_server: TwilioServer,
     postgres_server: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Said]:
     """Log in, trigger every error, manage a tenant, and wait for the last log line."""
     url = await new_database(postgres_server, "auth1_said", is_relaxed=False)
-    api = await start_app(DATABASE_URL=url, APP_URL=APP_URL, WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
+    changes = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "DNS_SERVERS": f"127.0.0.1:{dns.port}"}
+    api = await start_app(DATABASE_URL=url, APP_URL=APP_URL, **changes)
     said = Said(api, twilio_server, await asyncpg.connect(url), {})
 
     async def keep(response: httpx.Response) -> None:
@@ -128,7 +136,7 @@ async def said(
     await let_providers_fail(said)
     await manage_users(said)
     await manage_applications(said)
-    await manage_hosts(said)
+    await manage_hosts(said, dns)
     await give_and_end_access(said)
     await deliver_events(said)
     await manage(said)
@@ -260,16 +268,15 @@ async def manage_users(said: Said) -> None:
         assert (await api.client.get(users + query, headers=headers)).status_code == 200
 
 
-async def manage_hosts(said: Said) -> None:
+async def manage_hosts(said: Said, dns: DnsServer) -> None:
     """Add, verify, make canonical and remove a host."""
     headers, path = {"x-api-key": said.tenant["secret_key"]}, "/api/tenant/hosts"
     made = await said.api.client.post(path, json={"host": "login.example.com"}, headers=headers)
-    async with DnsServer({made.json()["txt_name"]: [made.json()["txt_value"]]}) as server:
-        said.api.services.text_records._servers = (("127.0.0.1", server.port),)
-        for method, end, body in (("POST", "/verify", None), ("PATCH", "", {"canonical": True})):
-            address = f"{path}/{made.json()['host_id']}{end}"
-            changed = await said.api.client.request(method, address, json=body, headers=headers)
-            assert changed.status_code == 200, changed.text
+    dns.texts[made.json()["txt_name"]] = [made.json()["txt_value"]]
+    for method, end, body in (("POST", "/verify", None), ("PATCH", "", {"canonical": True})):
+        address = f"{path}/{made.json()['host_id']}{end}"
+        changed = await said.api.client.request(method, address, json=body, headers=headers)
+        assert changed.status_code == 200, changed.text
     removed = await said.api.client.delete(f"{path}/{made.json()['host_id']}", headers=headers)
     assert removed.status_code == 204
 

@@ -210,14 +210,13 @@ async def test_code_of_an_unknown_secret_is_invalid(
 
 
 async def test_secret_change_without_the_previous_secret_creates_a_new_code(
-    start_app: Started, api: ApiClient, twilio_server: TwilioServer, phone: str
+    start_app: Started, api: ApiClient, database: asyncpg.Connection, twilio_server: TwilioServer, phone: str
 ) -> None:
     tenant = await api.tenant()
     await api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
     old_code = twilio_server.code_for(phone)
     changed = await start_app(JWT_SECRET="another secret for signing, as long as it has to be")
-    async with api.services.postgres._connection("test") as connection:
-        await end_resend_delay(connection, phone)
+    await end_resend_delay(database, phone)
 
     requested = await changed.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 

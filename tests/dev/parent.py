@@ -47,14 +47,15 @@ def initdb() -> None:
 
 
 def outlive_ctrl_c() -> None:
-    """Receive an interrupt, then print whether the servers are still running."""
+    """Receive an interrupt, then print where the servers listen, until stopped."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     with postgres, redis:
         try:
             say("started")
             signal.pause()
         except KeyboardInterrupt:
-            say(*(server._answers(server.pid, server.port) for server in (postgres, redis)))
+            say(postgres.url(), redis.port)
+            sys.stdin.readline()
 
 
 def lose_namespaces() -> None:

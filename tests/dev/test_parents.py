@@ -48,11 +48,16 @@ def test_incomplete_database_of_a_killed_parent_is_created_again(
         assert not half.exists()
 
 
-def test_ctrl_c_reaches_the_parent_only(tmp_path: Path, parent: Callable[..., Parent]) -> None:
+def test_ctrl_c_reaches_the_parent_only(
+    tmp_path: Path, parent: Callable[..., Parent], query: Callable[[str, str], object]
+) -> None:
     interrupted = parent(tmp_path, "outlive_ctrl_c")
     assert interrupted.line() == "started"
     os.killpg(interrupted.process.pid, signal.SIGINT)
-    assert interrupted.end() == "True True"
+    postgres_url, redis_port = interrupted.line().split()
+    assert query(postgres_url, "SELECT 1") == 1
+    assert exchange(int(redis_port), b"PING\r\n", b"\r\n") == b"+PONG\r\n"
+    assert interrupted.end("\n") == ""
     assert interrupted.process.returncode == 0
 
 

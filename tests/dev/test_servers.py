@@ -19,6 +19,7 @@ from tests.support.postgres_files import PostgresFiles
 
 Make = Callable[..., PostgresServer | RedisServer]
 Query = Callable[[str, str], object]
+Works = Callable[[LocalServer], bool]
 State = Callable[[int], str]
 
 
@@ -40,9 +41,16 @@ def postgres(postgres_files: PostgresFiles, tmp_path: Path) -> Iterator[Postgres
         yield server
 
 
-def works(server: LocalServer) -> bool:
-    """Return whether the server responds to its own protocol."""
-    return server._answers(server.pid, server.port)
+@pytest.fixture
+def works(query: Query) -> Works:
+    """Return whether a server responds to its own protocol."""
+
+    def works(server: LocalServer) -> bool:
+        if isinstance(server, PostgresServer):
+            return query(server.url(), "SELECT 1") == 1
+        return exchange(server.port, b"PING\r\n", b"\r\n") == b"+PONG\r\n"
+
+    return works
 
 
 def family(server: LocalServer) -> list[int]:
@@ -108,7 +116,7 @@ def test_killed_postgres_recovers_committed_data(postgres: PostgresServer, query
 
 
 @BOTH
-def test_killed_server_starts_again(tmp_path: Path, make: Make) -> None:
+def test_killed_server_starts_again(tmp_path: Path, make: Make, works: Works) -> None:
     with make(tmp_path) as server:
         os.kill(server.pid, signal.SIGKILL)
         assert wait_until(lambda: not server.running, 5)
@@ -120,7 +128,7 @@ def test_killed_server_starts_again(tmp_path: Path, make: Make) -> None:
 
 @LINUX
 @BOTH
-def test_frozen_server_hangs_until_it_is_thawed(tmp_path: Path, make: Make, state: State) -> None:
+def test_frozen_server_hangs_until_it_is_thawed(tmp_path: Path, make: Make, state: State, works: Works) -> None:
     with make(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)):
         server.freeze()
         server.freeze()
@@ -148,7 +156,7 @@ def test_frozen_server_can_be_killed_and_stopped(tmp_path: Path, make: Make, sta
 
 
 @BOTH
-def test_second_server_in_one_directory_is_rejected(tmp_path: Path, make: Make) -> None:
+def test_second_server_in_one_directory_is_rejected(tmp_path: Path, make: Make, works: Works) -> None:
     with make(tmp_path) as first:
         for other in make(tmp_path), first:
             with pytest.raises(AlreadyRunning, match=f"process {first.pid}"):
@@ -157,7 +165,7 @@ def test_second_server_in_one_directory_is_rejected(tmp_path: Path, make: Make) 
 
 
 @LINUX
-def test_stale_pid_file_is_ignored(postgres: PostgresServer) -> None:
+def test_stale_pid_file_is_ignored(postgres: PostgresServer, works: Works) -> None:
     pid_file = postgres.data_dir / "data" / "postmaster.pid"
     for stale in f"{os.getpid()}\n", "", None:  # a pid that lives again; cut short; as PostgreSQL left it
         postgres.kill()
@@ -183,7 +191,7 @@ def test_port_in_use_is_reported(tmp_path: Path, make: Make) -> None:
         assert server.port == port
 
 
-def test_failed_start_shows_the_log_and_leaves_no_process(tmp_path: Path) -> None:
+def test_failed_start_shows_the_log_and_leaves_no_process(tmp_path: Path, works: Works) -> None:
     bad_postgres = PostgresServer(tmp_path / "postgres", durable=False, settings={"work_mem": "plenty"})
     bad_redis = RedisServer(tmp_path / "redis", arguments=["--no-such-option", "1"])
     for server, reason in (bad_postgres, '"work_mem": "plenty"'), (bad_redis, "no-such-option"):

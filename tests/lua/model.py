@@ -26,11 +26,11 @@ class Model:
         """Acquire, and return what the script returns."""
         waits = [self.wait(bucket, moment) for bucket in buckets]
         longest = max(waits)
-        refused = waits.index(longest) + 1 if longest else 0
-        answer = [refused, longest]
+        limited_by = waits.index(longest) + 1 if longest else 0
+        answer = [limited_by, longest]
         for bucket in buckets:
             this_tenth_ends = end_of_slot(bucket, moment)
-            if not refused:
+            if not limited_by:
                 self.acquired_until[bucket.key].append(this_tenth_ends)
             live = [until for until in self.acquired_until[bucket.key] if until > moment]
             answer += [max(0, bucket.limit - len(live)), min([*live, this_tenth_ends]) - moment]

@@ -75,9 +75,9 @@ async def test_login_works_with_a_redis_cluster(
     assert await raw_redis.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383) == b"OK"
     while b"cluster_state:ok" not in await raw_redis.call("CLUSTER", "INFO"):
         pass
-    refused = await raw_redis.call("EVAL", ACQUIRE.text, 2, "one", "another", 1, 1000, 1, 1000)
-    assert isinstance(refused, hiredis.ReplyError)
-    assert str(refused).startswith("CROSSSLOT")  # so strictly
+    rejected = await raw_redis.call("EVAL", ACQUIRE.text, 2, "one", "another", 1, 1000, 1, 1000)
+    assert isinstance(rejected, hiredis.ReplyError)
+    assert str(rejected).startswith("CROSSSLOT")  # so strictly
     await raw_redis.call("CONFIG", "RESETSTAT")
     api = await start_app(REDIS_URL=cluster.url(), DATABASE_POOL_SIZE="2")
     made = await api.tenant()

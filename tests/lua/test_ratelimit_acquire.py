@@ -47,15 +47,19 @@ async def test_acquire_returns_the_documented_values(raw_redis: RawRedis, key: s
     )
 
     narrow, wide = bucket(f"{key}:a", 1), bucket(f"{key}:b", 3)
-    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await acquire(raw_redis, narrow, wide)
+    limited_by, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await acquire(
+        raw_redis, narrow, wide
+    )
 
-    assert (refused, retry_after_ms, remaining_1, remaining_2) == (0, 0, 0, 2)
+    assert (limited_by, retry_after_ms, remaining_1, remaining_2) == (0, 0, 0, 2)
     assert 0.9 * HOUR_MS < reset_ms_1 <= HOUR_MS
     assert 0.9 * HOUR_MS < reset_ms_2 <= HOUR_MS
 
-    refused, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await acquire(raw_redis, narrow, wide)
+    limited_by, retry_after_ms, remaining_1, reset_ms_1, remaining_2, reset_ms_2 = await acquire(
+        raw_redis, narrow, wide
+    )
 
-    assert (refused, remaining_1, remaining_2) == (1, 0, 2)
+    assert (limited_by, remaining_1, remaining_2) == (1, 0, 2)
     assert 0 < retry_after_ms == reset_ms_1 <= HOUR_MS
 
 
@@ -63,9 +67,9 @@ async def test_longest_wait_of_several_full_limits_is_reported(raw_redis: RawRed
     short, long = bucket(f"{key}:a", 1, HOUR_MS), bucket(f"{key}:b", 1, 24 * HOUR_MS)
     await acquire(raw_redis, short, long)
 
-    refused, retry_after_ms, *_ = await acquire(raw_redis, short, long)
+    limited_by, retry_after_ms, *_ = await acquire(raw_redis, short, long)
 
-    assert refused == 2
+    assert limited_by == 2
     assert retry_after_ms > 0.9 * 24 * HOUR_MS
 
 
@@ -85,9 +89,9 @@ async def test_two_hundred_concurrent_acquires_stay_within_a_limit_of_fifty(new_
     )
 
     outcomes = [reply for replies in answers for reply in replies]
-    assert sum(refused == 0 for refused, *_ in outcomes) == 50
-    assert sorted(remaining for refused, _, remaining, _ in outcomes if refused == 0) == list(range(50))
-    assert all(retry_after_ms > 0 for refused, retry_after_ms, *_ in outcomes if refused)
+    assert sum(limited_by == 0 for limited_by, *_ in outcomes) == 50
+    assert sorted(remaining for limited_by, _, remaining, _ in outcomes if limited_by == 0) == list(range(50))
+    assert all(retry_after_ms > 0 for limited_by, retry_after_ms, *_ in outcomes if limited_by)
 
 
 async def test_several_limits_are_acquired_atomically(new_raw_redis: NewWire) -> None:
@@ -115,24 +119,24 @@ async def test_several_limits_are_acquired_atomically(new_raw_redis: NewWire) ->
 
     raw_redis = await new_raw_redis()
     for one in buckets:
-        acquired = sum(one in subset for subset, (refused, *_) in outcomes if refused == 0)
+        acquired = sum(one in subset for subset, (limited_by, *_) in outcomes if limited_by == 0)
         attempts = sum(one in subset for subset, _ in outcomes)
         assert attempts > one.limit
         # A request with a higher limit returns how many are acquired: one more than before, because it acquires one.
         _, _, remaining, _ = await acquire(raw_redis, one._replace(limit=1000))
         assert acquired <= one.limit
         assert 1000 - remaining - 1 == acquired
-    assert any(refused == 0 for _, (refused, *_) in outcomes)
-    assert any(len(subset) > 1 and refused for subset, (refused, *_) in outcomes)
+    assert any(limited_by == 0 for _, (limited_by, *_) in outcomes)
+    assert any(len(subset) > 1 and limited_by for subset, (limited_by, *_) in outcomes)
 
 
 async def test_full_limit_leaves_other_limits_unchanged(raw_redis: RawRedis, key: str) -> None:
     full, empty = bucket(f"{key}:full", 1), bucket(f"{key}:empty", 1)
     await acquire(raw_redis, full)
 
-    refused, _, _, _, remaining, _ = await acquire(raw_redis, full, empty)
+    limited_by, _, _, _, remaining, _ = await acquire(raw_redis, full, empty)
 
-    assert (refused, remaining) == (1, 1)
+    assert (limited_by, remaining) == (1, 1)
     assert await raw_redis.call("EXISTS", empty.key) == 0
 
 
@@ -149,9 +153,9 @@ async def test_requests_stay_counted_when_the_clock_goes_back(raw_redis: RawRedi
     future = (await milliseconds(raw_redis) + HOUR_MS) // (window_ms // 10)
     await raw_redis.call("SET", key, f"{future}:2,0,0,1,0,0,0,0,0,0", "PX", window_ms)
 
-    refused, retry_after_ms, *_ = await acquire(raw_redis, bucket(key, 3, window_ms))
+    limited_by, retry_after_ms, *_ = await acquire(raw_redis, bucket(key, 3, window_ms))
 
-    assert refused == 1
+    assert limited_by == 1
     assert 0 < retry_after_ms <= window_ms
 
 

@@ -71,7 +71,12 @@ class LoginApp:
 
     async def create(self, *, require_pkce: bool = True, first_party: bool = False) -> None:
         """Register the application, and insert the user and the session."""
-        body = {"name": "Shop", "kind": self.kind, "redirect_uris": [REDIRECT_URI], "id_token_alg": self.alg}
+        body: dict[str, object] = {
+            "name": "Shop",
+            "kind": self.kind,
+            "redirect_uris": [REDIRECT_URI],
+            "id_token_alg": self.alg,
+        }
         body |= {"logout_uris": ["https://app.example.com/bye"]}
         body |= {"require_pkce": require_pkce, "first_party": first_party}
         created = (await self.api.manage(self.tenant, "POST", "/applications", body)).json()

@@ -21,6 +21,7 @@ from auth1.webhooks.delivery import worker as delivery_worker
 from auth1.webhooks.delivery.worker import DeliveryWorker
 from tests.conftest import Started
 from tests.support.api_client import ApiClient
+from tests.support.metric_values import value_of
 from tests.support.receiver import Received, Receiver
 from tests.webhooks.conftest import Owner
 
@@ -604,6 +605,6 @@ async def test_backlog_is_measured(owner: Owner, receiver: Receiver) -> None:
 
     await delivery_worker.measure(owner.services)
 
-    assert metrics.WEBHOOK_BACKLOG["working"]._value.get() == 3
-    assert metrics.WEBHOOK_BACKLOG["failing"]._value.get() == 3
-    assert 60 <= metrics.WEBHOOK_OLDEST_PENDING._value.get() < 300
+    assert value_of(metrics.WEBHOOK_BACKLOG["working"]) == 3
+    assert value_of(metrics.WEBHOOK_BACKLOG["failing"]) == 3
+    assert 60 <= value_of(metrics.WEBHOOK_OLDEST_PENDING) < 300

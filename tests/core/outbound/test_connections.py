@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from auth1.core.outbound import NOT_SENT
+from auth1.core.outbound import NOT_SENT, Transport
 from tests.core.outbound.conftest import Open, Start
 from tests.core.outbound.server import OK, Behaviour, Peer, Server, respond, serve, wait_for
 
@@ -300,18 +300,19 @@ async def test_idle_connection_is_closed_after_its_time(start_server: Start, ope
         assert (await client.get(server.url)).content == b"ok"
 
 
-async def test_closed_transport_ends_idle_and_active_connections(start_server: Start, open_client: Open) -> None:
+async def test_closed_transport_ends_idle_and_active_connections(start_server: Start, trust: ssl.SSLContext) -> None:
     async def hang(peer: Peer) -> None:
         await peer.read()
         await peer.wait_closed_by_client()
 
-    async with start_server(hang) as server, open_client() as client:
+    transport = Transport(tls=trust)
+    async with start_server(hang) as server, httpx.AsyncClient(transport=transport, trust_env=False) as client:
         active = asyncio.create_task(client.get(server.url))
         await wait_for(lambda: len(server.requests) == 1)
         await client.get(server.url)
         assert server.connections == 2
 
-        await client._transport.aclose()
+        await transport.aclose()
 
         with pytest.raises(httpx.ReadError, match="possibly sent"):
             await active

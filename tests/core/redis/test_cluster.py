@@ -8,10 +8,10 @@ from auth1 import metrics
 from auth1.core.ratelimit import RateLimiter
 from auth1.core.redis import Redis, RedisUnavailable, Script
 from auth1.core.redis import cluster as cluster_module
-from auth1.core.redis.cluster import Cluster
 from auth1.core.redis.slots import key_slot
 from tests.conftest import Started
 from tests.core.redis.conftest import NewLogins, OpenRedis, limit
+from tests.support.metric_values import value_of
 from tests.support.process import until
 from tests.support.redis_fleet import ClusterFleet, is_primary, is_replicated, migrate_slot, send
 
@@ -22,6 +22,10 @@ def tag_on(fleet: ClusterFleet, number: int, salt: str = "") -> str:
     """Return a hash tag whose slot the primary of a number has at first."""
     count = len(fleet.primaries)
     return next(tag for n in range(1000) if key_slot(tag := f"tag{salt}{n}") * count // 16384 == number)
+
+
+async def nothing() -> None:
+    """Do nothing while a slot is moved."""
 
 
 async def remaining(redis: Redis, *names: str, tag: str) -> list[int]:
@@ -42,17 +46,15 @@ async def test_commands_reach_the_server_of_their_slot(cluster: ClusterFleet, co
 
 async def test_unknown_topology_is_learned_from_redirections(cluster: ClusterFleet, connect: OpenRedis) -> None:
     redis = await connect(cluster.url)
-    assert isinstance(redis, Cluster)
-    slots, wrong = list(redis._slots), redis._slots[0]
     tag = tag_on(cluster, 2, "moved")
-    redis._slots[key_slot(tag)] = wrong
+    await migrate_slot(key_slot(tag), cluster.primaries[2], cluster.primaries[0], nothing)
 
     assert await remaining(redis, "any", tag=tag) == [9]
     before = redis.round_trips
     assert await remaining(redis, "any", tag=tag) == [8]
 
     assert redis.round_trips == before + 1
-    assert redis._slots[key_slot(tag)] is slots[key_slot(tag)]
+    assert await send(cluster.primaries[0], "EXISTS", f"ratelimit:{{{tag}}}:any") == 1
 
 
 async def test_every_listener_receives_what_any_server_publishes(cluster: ClusterFleet, connect: OpenRedis) -> None:
@@ -97,7 +99,7 @@ async def test_moved_slot_keeps_its_budgets_and_logins_succeed(
     tag = tag_on(cluster, 0, "live")
     source, target = cluster.primaries[:2]
     assert await remaining(redis, "one", "two", tag=tag) == [9, 9]
-    fallbacks = metrics.RATE_LIMIT_FALLBACKS._value.get()
+    fallbacks = value_of(metrics.RATE_LIMIT_FALLBACKS)
     waiting: asyncio.Task[list[int]] | None = None
 
     async def half_moved() -> None:
@@ -115,7 +117,7 @@ async def test_moved_slot_keeps_its_budgets_and_logins_succeed(
         await logins.more(2)
 
     assert await remaining(redis, "one", "two", tag=tag) == [6, 6]  # MOVED
-    assert metrics.RATE_LIMIT_FALLBACKS._value.get() == fallbacks
+    assert value_of(metrics.RATE_LIMIT_FALLBACKS) == fallbacks
     assert await send(target, "EXISTS", f"ratelimit:{{{tag}}}:one", f"ratelimit:{{{tag}}}:two") == 2
 
 

@@ -26,8 +26,8 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def logged(countries: Countries, path: Path) -> str:
-    countries._log.close()
+def logged(log: Log, path: Path) -> str:
+    log.close()
     return path.read_text()
 
 
@@ -44,8 +44,12 @@ def log_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def countries(path: Path, log_path: Path) -> Countries:
-    log = Log("info", os.open(log_path, os.O_WRONLY | os.O_CREAT))
+def log(log_path: Path) -> Log:
+    return Log("info", os.open(log_path, os.O_WRONLY | os.O_CREAT))
+
+
+@pytest.fixture
+async def countries(path: Path, log: Log) -> Countries:
     countries = Countries(str(path), log)
     await countries.refresh()
     return countries
@@ -69,7 +73,7 @@ async def test_changed_file_is_loaded(countries: Countries, path: Path, writes_i
 
 @pytest.mark.parametrize("data", [b"", b"no database", write_mmdb(FR)[:-200], write_mmdb(FR)[:100]])
 async def test_damaged_file_keeps_the_previous_one_and_is_logged_once(
-    countries: Countries, path: Path, log_path: Path, data: bytes
+    countries: Countries, path: Path, log: Log, log_path: Path, data: bytes
 ) -> None:
     write(path, data)
 
@@ -80,7 +84,7 @@ async def test_damaged_file_keeps_the_previous_one_and_is_logged_once(
     replace(path, write_mmdb(FR))
     await countries.refresh()
     assert countries.country_of("203.0.113.7") == "FR"
-    assert logged(countries, log_path).count("GEOIP_FILE cannot be loaded") == 1
+    assert logged(log, log_path).count("GEOIP_FILE cannot be loaded") == 1
 
 
 async def test_missing_file_keeps_the_previous_one(countries: Countries, path: Path) -> None:

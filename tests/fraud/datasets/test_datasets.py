@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -124,7 +125,9 @@ async def test_version_that_is_replaced_while_it_is_read_is_left_out(
     [old] = await list_datasets(postgres)
     await load_prefixes(postgres, "44,pager")
 
-    await worker.reader._read(old)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(datasets, "list_datasets", AsyncMock(return_value=[old]))
+        await worker.reader.refresh()
     assert worker.prefixes.find(PHONE) is None
     await worker.reader.refresh()
 

@@ -47,13 +47,14 @@ async def raw_redis(redis_server: RedisServer) -> AsyncIterator[RawRedis]:
 
 @pytest.fixture
 async def new_exposures(redis_server: RedisServer, postgres: Postgres) -> AsyncIterator[NewExposures]:
-    """Return a function that makes the exposures of another worker, with a connection of its own."""
+    """Return a function that makes the exposures of another worker, with a connection of its own or a given one."""
     connections: list[Redis] = []
 
-    async def make(*, url: str | None = None, workers: int = 1) -> Exposures:
-        redis = open_redis(url or redis_server.url(), Log("error"), timeouts=PATIENT)
-        await redis.start()
-        connections.append(redis)
+    async def make(*, url: str | None = None, redis: Redis | None = None, workers: int = 1) -> Exposures:
+        if redis is None:
+            redis = open_redis(url or redis_server.url(), Log("error"), timeouts=PATIENT)
+            await redis.start()
+            connections.append(redis)
         return Exposures(redis, postgres, RateLimiter(redis), exposure_budget=BUDGET, workers=workers)
 
     yield make

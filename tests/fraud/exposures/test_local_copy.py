@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from auth1.core.ratelimit import RateLimit
+from auth1.core.redis import Redis
 from auth1.dev.redis import RedisServer
 from auth1.fraud.exposures.acquire import Exposures
 from auth1.fraud.exposures.local_copy import share_of
@@ -87,8 +88,10 @@ async def test_guessing_is_noticed_without_redis(alone: Exposures, message: Mess
     assert not (await alone.acquire(POLICY, message, now=NOON + 3000)).is_guessed
 
 
-async def test_wide_states_begin_with_this_workers_share(new_exposures: NewExposures, message: Message) -> None:
-    exposures = await new_exposures(workers=2)
+async def test_wide_states_begin_with_this_workers_share(
+    new_exposures: NewExposures, redis: Redis, message: Message
+) -> None:
+    exposures = await new_exposures(redis=redis, workers=2)
     wide = FraudPolicy(
         rules=msgspec.structs.replace(
             FraudRules(),
@@ -97,7 +100,7 @@ async def test_wide_states_begin_with_this_workers_share(new_exposures: NewExpos
     )
     for _ in range(8):
         assert (await exposures.acquire(wide, message._replace(price=0.5), now=NOON)).is_acquired
-    await exposures._redis.stop()
+    await redis.stop()
 
     local = await exposures.acquire(wide, message._replace(price=0.5), now=NOON)
 
@@ -107,17 +110,17 @@ async def test_wide_states_begin_with_this_workers_share(new_exposures: NewExpos
 
 
 async def test_redis_learns_of_an_outage_when_it_is_back(
-    new_exposures: NewExposures, server: RawRedis, message: Message
+    new_exposures: NewExposures, redis: Redis, server: RawRedis, message: Message
 ) -> None:
-    exposures = await new_exposures()
+    exposures = await new_exposures(redis=redis)
     await exposures.acquire(POLICY, message, now=NOON)
-    await exposures._redis.stop()
+    await redis.stop()
     for _ in range(3):
         assert (await exposures.acquire(POLICY, message, now=NOON)).is_local
     exposures.settlements.returned_later(POLICY, message, now=NOON)
     await exposures.settlements.flush()
     await exposures.settlements.flush()
-    assert await exposures._redis.start()
+    assert await redis.start()
 
     await exposures.settlements.flush()
     await exposures.settlements.flush()

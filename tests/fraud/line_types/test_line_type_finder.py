@@ -15,7 +15,7 @@ from auth1.fraud.line_types.prefixes import Prefixes, compile_prefixes
 from auth1.fraud.line_types.types import LineTypeResult, decide_line_type
 from auth1.fraud.policy import FraudPolicy
 from auth1.identifiers import parse_phone
-from tests.conftest import Started
+from tests.conftest import JWT_SECRET, Started
 from tests.support.api_client import ApiClient
 from tests.support.providers import lookup as fake
 from tests.support.providers.lookup import LookupServer, changed, packages, status
@@ -95,7 +95,7 @@ async def test_look_up_is_bought_once_for_all_workers(new_finder: NewFinder, ser
     first, second = await new_finder(), await new_finder()
 
     result = await find(first, phone)
-    await asyncio.gather(*first._writes)
+    await first.close()  # it finishes its writes
 
     assert result == LineTypeResult("nonFixedVoip", "lookup", None, 61, True)
     assert known(first, phone) == result
@@ -115,7 +115,6 @@ async def test_fifty_requests_for_one_number_make_one_call(
 
     assert set(results) == {LineTypeResult("mobile", "lookup", None, 7, False)}
     assert len(server.requests_for(phone)) == 1
-    assert finder._in_flight == {}
 
 
 async def test_failed_look_up_is_shared_and_then_repeated(
@@ -203,7 +202,7 @@ async def test_unknown_type_is_a_failure_and_is_bought_once_a_day(
     first, second = await new_finder(), await new_finder()
 
     result = await find(first, phone)
-    await asyncio.gather(*first._writes)
+    await first.close()  # it finishes its writes
 
     assert result == LineTypeResult("unknown", "phonenumbers", "unknown_type", 61, False)
     assert (
@@ -226,16 +225,15 @@ async def test_number_that_lookup_rejects_is_not_repeated_at_once(
 
 
 async def age(connection: asyncpg.Connection, finder: LineTypeFinder, phone: str, days: float) -> None:
-    """Make the kept result of a number older, and drop it from the process."""
-    await asyncio.gather(*finder._writes)
-    digest = finder._keyring.macs("line types", phone.encode())[0][:16]
+    """Stop a worker, and make the kept result of a number older."""
+    await finder.close()  # it finishes its writes
+    digest = Keyring(JWT_SECRET).macs("line types", phone.encode())[0][:16]
     changed_rows = await connection.execute(
         """update line_types set looked_up_at = looked_up_at - $2 * interval '1 day',
              signals_at = signals_at - $2 * interval '1 day' where digest = $1""",
         *(digest, days),
     )
     assert changed_rows == "UPDATE 1"
-    finder._cached.clear()
 
 
 async def test_line_type_is_kept_30_days_and_signals_one_day(
@@ -245,12 +243,14 @@ async def test_line_type_is_kept_30_days_and_signals_one_day(
     await find(finder, phone)
     server.numbers[phone] = packages("landline", risk=90, swapped=True)
 
-    await age(connection, finder, phone, 0.9)
-    assert await find(finder, phone) == LineTypeResult("mobile", "lookup", None, 7, False)
-    await age(connection, finder, phone, 0.2)
-    assert await find(finder, phone) == LineTypeResult("mobile", "lookup", None, 90, True)
-    await age(connection, finder, phone, 29)
-    assert (await find(finder, phone)).type == "landline"
+    for days, expected in (
+        (0.9, LineTypeResult("mobile", "lookup", None, 7, False)),
+        (0.2, LineTypeResult("mobile", "lookup", None, 90, True)),
+        (29, LineTypeResult("landline", "lookup", None, 90, True)),
+    ):
+        await age(connection, finder, phone, days)
+        finder = await new_finder()
+        assert await find(finder, phone) == expected
 
     bought = [request.fields for request in server.requests_for(phone)]
     assert bought == [ALL_FIELDS.split(","), ["sms_pumping_risk", "sim_swap"], ALL_FIELDS.split(",")]
@@ -264,7 +264,7 @@ async def test_failure_of_signals_alone_is_no_failure_of_the_type(
     await age(connection, finder, phone, 2)
     server.behaviour = status(500)
 
-    assert await find(finder, phone) == LineTypeResult("mobile", "lookup")
+    assert await find(await new_finder(), phone) == LineTypeResult("mobile", "lookup")
 
 
 async def test_kept_result_survives_a_change_of_the_secret(
@@ -272,10 +272,9 @@ async def test_kept_result_survives_a_change_of_the_secret(
 ) -> None:
     old = await new_finder()
     await find(old, phone)
-    await asyncio.gather(*old._writes)
-    old_secret = old._keyring._secrets[0].decode()
+    await old.close()
 
-    new = await new_finder(JWT_SECRET="another secret for signing, of 32 bytes", JWT_SECRET_PREVIOUS=old_secret)
+    new = await new_finder(JWT_SECRET="another secret for signing, of 32 bytes", JWT_SECRET_PREVIOUS=JWT_SECRET)
 
     assert (await find(new, phone)).source == "lookup"
     assert len(server.requests_for(phone)) == 1
@@ -286,7 +285,7 @@ async def test_numbers_are_not_readable_in_the_database(
 ) -> None:
     finder = await new_finder()
     await find(finder, phone)
-    await asyncio.gather(*finder._writes)
+    await finder.close()
 
     rows = await connection.fetch("select l::text as text from line_types l")
 
@@ -304,24 +303,24 @@ async def test_process_keeps_a_bounded_number_of_results(
     for phone in phones:
         await find(finder, phone)
 
-    assert list(finder._cached) == phones[2:]
+    assert [known(finder, phone) is not None for phone in phones] == [False, False, True, True, True]
 
 
-async def test_lost_caches_cost_a_statement_and_no_look_up(
-    new_finder: NewFinder, server: LookupServer, phone: str
+async def test_new_worker_finds_a_kept_result_by_one_statement(
+    new_finder: NewFinder, start_app: Started, server: LookupServer, phone: str
 ) -> None:
-    finder = await new_finder()
-    await find(finder, phone)
-    await asyncio.gather(*finder._writes)
-    finder._cached.clear()
-    before = finder._postgres.round_trips
+    earlier = await new_finder()
+    await find(earlier, phone)
+    await earlier.close()
+    services = (await start_app(TWILIO_LOOKUP_URL=server.url, TWILIO_LOOKUP_FIELDS=ALL_FIELDS)).services
+    finder, before = services.fraud_sources.line_types, services.postgres.round_trips
 
     await find(finder, phone)
 
-    assert finder._postgres.round_trips - before == 1
+    assert services.postgres.round_trips - before == 1
     assert len(server.requests_for(phone)) == 1
     await find(finder, phone)
-    assert finder._postgres.round_trips - before == 1
+    assert services.postgres.round_trips - before == 1
 
 
 async def test_nothing_is_bought_while_postgresql_is_unavailable(

@@ -267,8 +267,13 @@ async def test_least_recently_used_lists_are_evicted(api: ApiClient, monkeypatch
     for tenant in (tenants[0], tenants[1], tenants[0], tenants[2]):
         assert (await cache.get(tenant)).own.size == 1
 
-    assert list(cache._lists) == [tenants[0].id, tenants[2].id]
     assert cache.size <= list_cache.MAX_BYTES
+    before = api.services.postgres.round_trips
+    for tenant in (tenants[0], tenants[2]):
+        assert (await cache.get(tenant)).own.size == 1
+    assert api.services.postgres.round_trips == before, "both are still there"
+    assert (await cache.get(tenants[1])).own.size == 1
+    assert api.services.postgres.round_trips == before + 1
 
 
 async def test_erasure_deletes_allow_entries_of_the_number_and_keeps_block_entries(

@@ -9,6 +9,7 @@ import pytest
 from auth1.templates.colors import contrast
 from auth1.templates.email_words import RULES
 from tests.api.scenario import REQUEST, TENANTS
+from tests.messaging.conftest import MessageDatabase
 from tests.messaging.mail.conftest import SENDER
 from tests.support.api_client import ApiClient
 from tests.support.providers.smtp import Received, SmtpServer
@@ -192,13 +193,12 @@ async def test_subject_cannot_inject_headers(
     assert "".join(mail["Subject"].split()) == "".join(expected.split())
 
 
-async def test_invalid_stored_texts_are_ignored(mail_api: ApiClient, server: SmtpServer, person: str) -> None:
+async def test_invalid_stored_texts_are_ignored(
+    mail_api: ApiClient, message_db: MessageDatabase, server: SmtpServer, person: str
+) -> None:
     tenant = await mail_api.tenant(sms_branding="MyApp")
     stored = '{"texts": {"email": {"en": {"subject": "at https://evil.example", "footer": "{x}", "code": "Hi:"}}}}'
-    async with mail_api.services.postgres._connection("test") as connection:
-        await connection.execute(
-            "update tenants set settings = settings || $2 where id = $1", tenant["tenant_id"], stored
-        )
+    await message_db.do("update tenants set settings = settings || $2 where id = $1", tenant["tenant_id"], stored)
 
     received = await mail_for(mail_api, server, tenant, person)
 
