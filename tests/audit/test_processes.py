@@ -119,7 +119,7 @@ async def test_documented_commands_work(audit_log: AuditLog, environment: dict[s
     assert re.search(r"4 events, \d+ seals, 1 tenants: no change found; 0 events", outputs["auth1 audit verify"])
 
 
-async def test_exit_codes_of_the_command(
+async def test_command_exits_with_1_on_findings_and_2_on_errors(
     audit_log: AuditLog, environment: dict[str, str], command_server: CommandServer, tmp_path: Path
 ) -> None:
     tenant = await audit_log.api.tenant()

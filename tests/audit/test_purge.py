@@ -74,7 +74,7 @@ async def test_event_above_the_mark_is_still_missing(audit_log: AuditLog, tenant
     assert (found.tenant_id, found.kind, found.event_id) == (tenant_id, "missing", kept)
 
 
-async def test_mark_that_was_changed_excuses_nothing(audit_log: AuditLog, tenant_id: str) -> None:
+async def test_changed_purge_event_does_not_hide_missing_events(audit_log: AuditLog, tenant_id: str) -> None:
     [old, *_] = sorted(await audit_log.add(tenant_id, 3, age=40 * DAYS))
     [recent] = await audit_log.add(tenant_id, age=10 * DAYS)
     await audit_log.seal()

@@ -329,7 +329,7 @@ async def test_step_that_is_executed_after_its_deadline_changes_nothing(
         ("consent to email", [], None, "consent"),
     ],
 )
-async def test_next_step_of_a_completed_login(
+async def test_completed_login_goes_on_with_the_step_that_is_still_required(
     postgres: Postgres,
     database: asyncpg.Connection,
     change: str,

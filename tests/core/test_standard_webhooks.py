@@ -29,7 +29,7 @@ def test_reference_library_makes_the_same_signature() -> None:
     assert headers["webhook-timestamp"] == str(now)
 
 
-def test_vector_of_the_specification() -> None:
+def test_signature_equals_the_example_of_the_specification() -> None:
     secret = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
     headers = sign([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')

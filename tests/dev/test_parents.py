@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends
 
 
 @pytest.mark.parametrize("act", ["serve", "freeze"])
-def test_servers_die_with_a_killed_parent(
+def test_servers_end_with_a_killed_parent(
     tmp_path: Path, act: str, parent: Callable[..., Parent], state: Callable[[int], str]
 ) -> None:
     victim = parent(tmp_path, act)

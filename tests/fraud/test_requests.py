@@ -50,7 +50,7 @@ async def test_solved_proof_admits_one_request(visitors: Visitors) -> None:
     assert sorted(map(outcome, answers)).count("sent") == 1
 
 
-async def test_right_codes_pay_back(visitors: Visitors) -> None:
+async def test_verified_codes_release_their_exposure(visitors: Visitors) -> None:
     for phone, address in zip(numbers(20), addresses(20), strict=True):
         await visitors.log_in(phone, address)
 

@@ -43,7 +43,7 @@ async def known(start_app: Started, fraud_url: str, country_file: str, visitors:
     return visitors
 
 
-async def test_signals_of_addresses_and_emails(known: Visitors) -> None:
+async def test_address_and_email_give_the_signals_of_the_policy(known: Visitors) -> None:
     sources = known.managed.api.services.fraud_sources
     us, gb = parse_phone("+14155550100"), parse_phone("+447912345678")
 
@@ -68,7 +68,7 @@ async def test_signals_of_addresses_and_emails(known: Visitors) -> None:
         (LineTypeResult("mobile", "lookup", None, 100, True), ("pumping_risk", "sim_swap")),
     ],
 )
-def test_signals_of_a_number(line: LineTypeResult, expected: tuple[str, ...]) -> None:
+def test_looked_up_risk_of_a_number_gives_signals(line: LineTypeResult, expected: tuple[str, ...]) -> None:
     assert signals_of_line(ALL, line) == expected
     assert signals_of_line(NONE, line) == ()
 

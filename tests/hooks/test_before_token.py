@@ -66,7 +66,7 @@ async def test_token_with_claims_of_a_hook_is_accepted(user: HookUser) -> None:
     assert (me.status_code, me.json()["user_id"]) == (200, tokens["user_id"])
 
 
-async def test_claims_of_a_hook_never_replace_ours(user: HookUser) -> None:
+async def test_claims_of_a_hook_never_replace_those_of_auth1(user: HookUser) -> None:
     await user.set_hook(HOOK, ALLOW)
     forged = dict.fromkeys(RESERVED_CLAIMS, "forged") | {"role": "admin"}
     user.behave(HOOK, deciding("allow", claims=forged))
@@ -78,7 +78,7 @@ async def test_claims_of_a_hook_never_replace_ours(user: HookUser) -> None:
     assert claims["phone_number"] == user.phone
 
 
-def test_every_claim_of_ours_is_reserved() -> None:
+def test_every_claim_of_auth1_is_reserved() -> None:
     assert set(Claims.__struct_fields__) <= RESERVED_CLAIMS
 
 
@@ -114,7 +114,7 @@ async def test_call_describes_the_login_and_the_refresh(user: HookUser) -> None:
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-async def test_denied_login_leaves_no_session_and_the_code_lives_on(user: HookUser, is_known: bool) -> None:
+async def test_denied_login_leaves_no_session_and_a_valid_code(user: HookUser, is_known: bool) -> None:
     if is_known:
         await user.log_in()
     sessions, users = await user.count("sessions"), await user.count("users")

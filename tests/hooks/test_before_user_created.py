@@ -42,7 +42,7 @@ async def verify_during(user: HookUser, gate: Gate, code: str, act: Callable[[],
     return await login
 
 
-async def test_denied_sign_up_creates_nothing_and_the_code_lives_on(user: HookUser) -> None:
+async def test_denied_sign_up_creates_nothing_and_leaves_a_valid_code(user: HookUser) -> None:
     await user.set_hook(HOOK, DENY)
     code = await user.requested()
 

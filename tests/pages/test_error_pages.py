@@ -59,7 +59,7 @@ async def test_error_is_a_page_in_the_language_of_the_browser(error: ApiError, l
 
 
 @pytest.mark.parametrize("error", [BadRequest("The cookie auth1 was sent twice."), PayloadTooLarge()])
-async def test_invalid_request_of_a_browser_does_not_blame_the_application(error: ApiError) -> None:
+async def test_invalid_request_of_a_browser_is_not_called_an_error_of_the_app(error: ApiError) -> None:
     async with client_for(error, Log("error")) as client:
         response = await client.get("/page")
 

@@ -73,7 +73,9 @@ async def test_repeated_logins_return_the_same_user(user: RaceUser) -> None:
     assert await user.count("sessions") == 4
 
 
-async def test_new_code_requested_during_verification_of_the_old_code(new_user: NewUser, apis: list[ApiClient]) -> None:
+async def test_old_code_is_invalid_after_a_concurrent_request_of_a_new_one(
+    new_user: NewUser, apis: list[ApiClient]
+) -> None:
     user = await new_user(apis)
     for _ in range(4):
         await user.open_challenge()

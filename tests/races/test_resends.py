@@ -63,7 +63,7 @@ async def test_resend_replaces_the_code_with_under_two_minutes_left(user: RaceUs
     assert (await user.answer(new, challenge_id=challenge)).status_code == 200
 
 
-async def test_no_resend_delay_after_a_correct_code(user: RaceUser) -> None:
+async def test_request_after_a_correct_code_has_no_resend_delay(user: RaceUser) -> None:
     for _ in range(3):
         requested = await user.ask()
         assert requested.json()["resend_after"] == 30

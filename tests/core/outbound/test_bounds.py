@@ -152,7 +152,7 @@ async def test_waiting_requests_proceed_in_order(start_server: Start, open_clien
 
 
 @pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n"])
-async def test_failed_requests_give_their_slots_back(start_server: Start, open_client: Open, data: bytes) -> None:
+async def test_failed_requests_release_their_slots(start_server: Start, open_client: Open, data: bytes) -> None:
     async with start_server(*[respond(data)] * 3) as server, open_client(10, max_connections=1) as client:
         for _ in range(3):
             with pytest.raises(httpx.RemoteProtocolError):
@@ -194,7 +194,7 @@ async def test_cancelled_handshake_closes_the_connection(open_client: Open) -> N
                 await peer.is_closed_by_client.wait()
 
 
-async def test_cancelled_waiting_requests_give_their_slots_back(start_server: Start, open_client: Open) -> None:
+async def test_cancelled_waiting_requests_release_their_slots(start_server: Start, open_client: Open) -> None:
     """Cancel waiting requests at the moment when slots are passed on to them."""
     async with start_server() as server, open_client(10, max_connections=2) as client:
         for delay in range(12):

@@ -58,7 +58,7 @@ async def test_next_server_answers_where_one_fails(server: DnsServer) -> None:
         assert await TextResolver(servers, timeout_s=20).find(NAME) == ["a"]
 
 
-async def test_error_when_no_server_answers(server: DnsServer, resolver: TextResolver) -> None:
+async def test_failure_of_all_servers_is_an_error(server: DnsServer, resolver: TextResolver) -> None:
     server.broken.add(NAME)
 
     with pytest.raises(OSError, match="No DNS server answers"):

@@ -251,7 +251,7 @@ async def test_outbox_sends_queued_emails(
     assert (again.code, again.mail["Subject"]) == (first.code, first.mail["Subject"])
 
 
-async def test_greylisted_mail_is_sent_later_while_its_code_lives(
+async def test_greylisted_mail_is_sent_later_while_its_code_is_valid(
     mail_api: ApiClient, server: SmtpServer, person: str, message_db: MessageDatabase
 ) -> None:
     tenant = await mail_api.tenant()

@@ -147,7 +147,7 @@ async def test_message_that_twilio_did_not_deliver_is_retried_by_sns(
         assert [row["provider"] for row in await message_db.messages(app.id, phone)] == ["twilio", "sns"]
 
 
-async def test_no_retry_without_the_retry_undelivered_setting(app: TenantApp, phone: str) -> None:
+async def test_message_is_not_retried_without_the_retry_undelivered_setting(app: TenantApp, phone: str) -> None:
     app.tenant = await app.api.tenant()
     assert app.tenant["settings"]["retry_undelivered"] is False
     assert app.tenant["settings"]["retry_unreported_after"] is None
@@ -263,7 +263,7 @@ async def test_retried_message_is_not_retried_again(app: TenantApp, phone: str, 
     assert (await only(app, phone))["state"] == "failed"
 
 
-async def test_no_retry_without_another_provider(start: Start, app: TenantApp, phone: str) -> None:
+async def test_message_is_not_retried_without_another_provider(start: Start, app: TenantApp, phone: str) -> None:
     app.api = await start(SMS_PROVIDERS="twilio")
     await app.ask(phone)
 
