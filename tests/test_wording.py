@@ -156,7 +156,7 @@ def test_documents_reject_requests_and_deny_access(path: Path) -> None:
     assert not found or label(path) in MAY_REFUSE, "; ".join(found)
 
 
-@each("path", PRODUCT, ids=label)
+@each("path", SOURCES, ids=label)
 def test_docstrings_do_not_begin_with_a_question_word(path: Path) -> None:
     docstrings = docstrings_of(ast.parse(path.read_text()))
     found = [f"{label(path)}:{line}: {text.splitlines()[0]}" for line, text in docstrings if QUESTION.match(text)]

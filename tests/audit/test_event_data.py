@@ -1,4 +1,4 @@
-"""What is recorded agrees with the documented types: fields, and size."""
+"""Recorded events agree with the documented types: fields and size."""
 
 import asyncpg
 

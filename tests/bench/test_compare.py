@@ -1,4 +1,4 @@
-"""Which services of `bench.compare` need `.bench/venv`."""
+"""The services of `bench.compare` that need `.bench/venv`."""
 
 import pytest
 

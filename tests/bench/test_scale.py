@@ -1,4 +1,4 @@
-"""How `bench.scale` divides the CPU of PostgreSQL between two snapshots."""
+"""The division of PostgreSQL's CPU between two snapshots by `bench.scale`."""
 
 import pytest
 

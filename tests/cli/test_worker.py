@@ -1,4 +1,4 @@
-"""What a worker process sets before it serves."""
+"""The set-up of a worker process before it serves."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Why a connection to Redis failed is logged, once a minute; the time limits are settings."""
+"""The reason of a failed connection to Redis is logged, once a minute; the time limits are settings."""
 
 import asyncio
 import ssl

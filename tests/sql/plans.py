@@ -22,7 +22,7 @@ _READ = "select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int
 
 
 class Executed(NamedTuple):
-    """What a call did: the indexes and the sequential scans of its plans, its planned statements, and the rows it read.
+    """The work of a call: the indexes and sequential scans of its plans, its planned statements, and the rows it read.
 
     Statements of functions count if they read or write a table.
     """

@@ -1,4 +1,4 @@
-"""How often an identifier answered a code, and how many of its sends it did not answer."""
+"""The numbers of answered codes and of unanswered sends of an identifier."""
 
 from typing import Any
 

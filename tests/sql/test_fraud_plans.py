@@ -1,4 +1,4 @@
-"""How the statements of the fraud rules find their rows, whatever PostgreSQL knows of the tables.
+"""The statements of the fraud rules find their rows by index, with any statistics of the tables.
 
 The lists of a tenant are found by their key or by their values. Two statements read a table as a whole:
 `count_all_entries`, a short row of each tenant with lists, for each new entry; `end_attacks`, once a minute, the scopes

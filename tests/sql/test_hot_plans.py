@@ -1,4 +1,4 @@
-"""How hot statements find their rows, whatever PostgreSQL knows of the tables.
+"""Hot statements find their rows by index, with any statistics of the tables.
 
 Workers connect to a new database, whose tables were never analysed, and keep their plans while these grow.
 """

@@ -1,4 +1,4 @@
-"""How the functions find their rows once the tables are large: by primary key."""
+"""The functions find their rows by primary key once the tables are large."""
 
 import asyncpg
 

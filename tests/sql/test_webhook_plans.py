@@ -1,4 +1,4 @@
-"""How the statements of webhooks find their rows, whatever PostgreSQL knows of the tables."""
+"""The statements of webhooks find their rows by index, with any statistics of the tables."""
 
 from collections.abc import Mapping
 from typing import Any

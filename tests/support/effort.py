@@ -1,4 +1,4 @@
-"""How much the tests try: enough to find a fault in CI, and much more in `just thorough`."""
+"""The number of examples that tests try: enough to find a fault in CI, and more in `just thorough`."""
 
 import os
 

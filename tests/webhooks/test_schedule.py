@@ -1,4 +1,4 @@
-"""When a delivery is tried again, and how long an endpoint pauses."""
+"""The times of later attempts of a delivery, and the pauses of an endpoint."""
 
 from datetime import UTC, datetime
 

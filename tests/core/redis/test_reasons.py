@@ -1,4 +1,4 @@
-"""Why Sentinel or Redis Cluster cannot be used is said at start, with what to change and without passwords."""
+"""The reason that Sentinel or Redis Cluster cannot be used is shown at start, with the change to make."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""What follows from a line type: the policy's action, `voip_blocking`, and the outage policy."""
+"""Decisions by line type: the policy's action, `voip_blocking`, and the outage policy."""
 
 import pytest
 from phonenumbers import PhoneNumberType
