@@ -21,6 +21,13 @@ def check(field: str, timestamp: datetime, *, first_year: int = 2000) -> None:
         raise ValidationFailed(errors=[FieldError(field, message)])
 
 
+def check_range(since: datetime | None, until: datetime | None) -> None:
+    """Check the years of the ends `since` and `until`. Raises ValidationFailed."""
+    for field, timestamp in (("since", since), ("until", until)):
+        if timestamp is not None:
+            check(field, timestamp)
+
+
 def require_future(field: str, timestamp: datetime) -> None:
     """Check that a timestamp is in the future. Raises ValidationFailed."""
     check(field, timestamp)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from auth1.core import timestamps
 from auth1.core.http.request import JSON, Request
 from auth1.core.ids import new_id
 from auth1.core.standard_webhooks import ID_HEADER
@@ -64,15 +65,13 @@ async def replay_deliveries(app: Services, request: Request[TenantAdmin], body: 
     A webhook gets 20 replays a second, whatever the number of requests. Its other deliveries do not wait for them.
     One request changes at most 10,000. While `has_more` is true, repeat it; for `delivered` move `since` forward.
     """
-    within = Range(body.since, body.until)
+    within = _range(body)
     return _out(await delivery_store.replay_deliveries(app.postgres, webhook_key(request), body.state, within))
 
 
 async def cancel_deliveries(app: Services, request: Request[TenantAdmin], body: CancelIn) -> DeliveriesOut:
     """Cancel pending deliveries: all, or those of a time range. A call that is under way is not stopped."""
-    return _out(
-        await delivery_store.cancel_deliveries(app.postgres, webhook_key(request), Range(body.since, body.until))
-    )
+    return _out(await delivery_store.cancel_deliveries(app.postgres, webhook_key(request), _range(body)))
 
 
 async def send_test(app: Services, request: Request[TenantAdmin]) -> DeliveryOut:
@@ -89,6 +88,11 @@ async def _find_key(app: Services, request: Request[TenantAdmin]) -> DeliveryKey
     key = webhook_key(request)
     await store.find_webhook(app.postgres, key)
     return await delivery_store.find_key(app.postgres, key, request.parameters["delivery_id"])
+
+
+def _range(body: ReplayIn | CancelIn) -> Range:
+    timestamps.check_range(body.since, body.until)
+    return Range(body.since, body.until)
 
 
 def _out(changed: ChangedDeliveries) -> DeliveriesOut:

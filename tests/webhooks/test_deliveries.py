@@ -183,6 +183,24 @@ async def test_all_failed_deliveries_are_replayed_at_a_limited_rate(owner: Owner
     assert gaps == [delivery_store.REPLAY_INTERVAL_MS] * 3
 
 
+@pytest.mark.parametrize("action", ["replay", "cancel"])
+@pytest.mark.parametrize(
+    "moment",
+    ["0001-01-01T00:00:00+23:59", "1969-12-31T23:59:59Z", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59"],
+)
+async def test_range_of_impossible_years_is_rejected(owner: Owner, action: str, moment: str) -> None:
+    webhook, ids = await delivered_webhook(owner)
+    await owner.finish(webhook, ids, "failed")
+    before = await states(owner, webhook)
+
+    for field in ("since", "until"):
+        answer = await owner.call("POST", f"/{webhook['webhook_id']}/{action}", {field: moment})
+
+        assert answer.status_code == 422, answer.text
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert await states(owner, webhook) == before
+
+
 @pytest.mark.parametrize("state", ["failed", "cancelled", "delivered"])
 async def test_time_range_of_a_state_is_replayed(owner: Owner, state: str) -> None:
     webhook, ids = await delivered_webhook(owner)
