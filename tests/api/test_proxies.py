@@ -63,7 +63,7 @@ async def test_trusted_proxy_forwards_the_client_address(once: ApiClient) -> Non
     assert await passes(once, PROXY, address())
 
 
-async def test_untrusted_proxy_is_logged_once(start_app: Started) -> None:
+async def test_untrusted_proxy_is_logged_once_for_each_address(start_app: Started) -> None:
     api = await start_app(TRUSTED_PROXIES="10.0.0.0/8", REDIS_URL=NO_REDIS)
     raw_asgi = RawAsgi(api)
     calls: list[tuple[str, bytes | None]] = [
@@ -72,17 +72,19 @@ async def test_untrusted_proxy_is_logged_once(start_app: Started) -> None:
         ("192.168.0.1", None),
         ("192.168.0.2", b"1.2.3.4"),
         ("192.168.0.3", b"1.2.3.4"),
+        ("192.168.0.2", b"1.2.3.5"),
     ]
     for number, (peer, forwarded_for) in enumerate(calls):
         headers = [(b"x-request-id", b"request-%d" % number)]
         headers += [(b"x-forwarded-for", forwarded_for)] if forwarded_for else []
         await raw_asgi.answer("GET", "/health/live", headers, client=(peer, 4000))
 
-    while "request-4" not in (reported := await api.log()):
+    while "request-5" not in (reported := await api.log()):
         pass
     lines = [line for line in reported.splitlines() if "Ignoring forwarding headers from an untrusted peer" in line]
-    assert len(lines) == 1
+    assert len(lines) == 2
     assert '"peer":"192.168.0.2"' in lines[0]
+    assert '"peer":"192.168.0.3"' in lines[1]
 
 
 async def test_client_supplied_forwarded_addresses_are_ignored(once: ApiClient) -> None:

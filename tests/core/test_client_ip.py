@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from auth1.core.http.client_ip import WARN_EVERY_S, ClientAddress, ClientFinder, parse_hop
+from auth1.core.http.client_ip import ClientAddress, ClientFinder, parse_hop
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
@@ -88,19 +88,14 @@ def test_trusted_proxy_names_the_client(
         {b"forwarded": [b"proto=https"]},
     ],
 )
-def test_unreadable_entry_of_a_trusted_proxy_is_logged_once_a_minute(
-    finder: ClientFinder, log: Any, headers: dict[bytes, list[bytes]], monkeypatch: pytest.MonkeyPatch
+def test_unreadable_entry_of_a_trusted_proxy_is_logged_once_for_each_proxy(
+    finder: ClientFinder, log: Any, headers: dict[bytes, list[bytes]]
 ) -> None:
-    now = 1000.0
-    monkeypatch.setattr("auth1.core.http.client_ip.time.monotonic", lambda: now)
-    for _ in range(3):
-        assert finder.find("10.0.0.1", headers) == ClientAddress("10.0.0.1", is_certain=False)
-    now += WARN_EVERY_S
+    for proxy in ("10.0.0.1", "10.0.0.2", "10.0.0.1"):
+        assert finder.find(proxy, headers) == ClientAddress(proxy, is_certain=False)
 
-    finder.find("10.0.0.1", headers)
-
-    text = "A trusted proxy sent an unreadable client address; its clients share a rate limit: 10.0.0.1"
-    assert log.texts == [text] * 2
+    text = "A trusted proxy sent an unreadable client address; its clients share a rate limit: "
+    assert log.texts == [text + "10.0.0.1", text + "10.0.0.2"]
 
 
 def test_forwarding_header_of_an_untrusted_peer_is_ignored(finder: ClientFinder, log: Any) -> None:
@@ -109,6 +104,14 @@ def test_forwarding_header_of_an_untrusted_peer_is_ignored(finder: ClientFinder,
     assert finder.find("192.168.0.1", {b"x-real-ip": [b"1.2.3.4"]}) == ClientAddress("192.168.0.1", is_certain=False)
     assert len(log.texts) == 1
     assert finder.find("192.168.0.1", {}) == ClientAddress("192.168.0.1", is_certain=True)
+
+
+def test_private_peers_are_logged_once_each_and_up_to_a_bound(finder: ClientFinder, log: Any) -> None:
+    peers = [f"192.168.{number // 250}.{number % 250}" for number in range(1200)]
+    for peer in peers * 2:
+        finder.find(peer, {b"x-forwarded-for": [b"1.2.3.4"]})
+
+    assert len(log.texts) == len(set(log.texts)) == 1000
 
 
 def test_unix_socket_is_trusted(finder: ClientFinder) -> None:

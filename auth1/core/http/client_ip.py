@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,7 +16,7 @@ _NETWORK_BITS = {4: 24, 6: 48}  # identifies a network, not a person
 _MAX_HOPS = 16
 _MAX_ADDRESS = 64  # characters
 _CACHED = 4000  # clients of each cache
-WARN_EVERY_S = 60.0
+_MAX_WARNED = 1000  # peers
 FORWARDING_HEADERS = frozenset(
     (
         *(b"x-forwarded-for", b"forwarded", b"x-real-ip", b"x-forwarded-host", b"via"),
@@ -46,7 +45,7 @@ class _Found(NamedTuple):
 
 
 class ClientFinder:
-    """Finds the client's address behind trusted proxies. Warns of headers that it cannot use, once a minute each.
+    """Finds the client's address behind trusted proxies. Warns of headers that it cannot use, once for each peer.
 
     `direct` and `find` look addresses up in caches of parsed ones. That replaces ipaddress on the path of a request,
     and takes a tenth of its time. The caches hold what `_find` returned, so the two cannot differ.
@@ -55,7 +54,7 @@ class ClientFinder:
     def __init__(self, trusted: tuple[Network, ...], log: Log) -> None:
         self._trusted = trusted
         self._log = log
-        self._next_warning: dict[str, float] = {}
+        self._warned: set[tuple[str, str]] = set()  # by message and peer
         self.direct: Callable[[str], ClientAddress] = lru_cache(maxsize=_CACHED)(self._direct)
         self._behind_proxy = lru_cache(maxsize=_CACHED)(self._find)
 
@@ -100,9 +99,8 @@ class ClientFinder:
         return _Found(ClientAddress(str(current) if current is not None else "local", is_certain), warning)
 
     def _warn(self, message: str, peer: str) -> None:
-        now = time.monotonic()
-        if self._next_warning.get(message, 0.0) <= now:
-            self._next_warning[message] = now + WARN_EVERY_S
+        if (message, peer) not in self._warned and len(self._warned) < _MAX_WARNED:
+            self._warned.add((message, peer))
             self._log.warn(message, peer=peer or "unix socket")
 
 
