@@ -6,6 +6,7 @@ import msgspec
 
 from auth1.account import store
 from auth1.account.schemas import Me, MePatch
+from auth1.core import stored_json
 from auth1.core.http.request import Request
 from auth1.errors import SessionRevoked
 from auth1.events.log import event_context, log_events
@@ -25,7 +26,7 @@ async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) ->
     """Merge into the user's own metadata."""
     caller = request.caller
     tenant_id = caller.tenant.id
-    metadata.check("user_metadata", body.user_metadata)
+    stored_json.check("user_metadata", body.user_metadata)
     merged = await store.change_user_metadata(
         app.postgres,
         tenant_id,
@@ -38,7 +39,7 @@ async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) ->
     if merged is None:
         raise SessionRevoked  # the session ended after the check of the token
     if not merged.fits:
-        raise metadata.error_too_large("user_metadata")
+        raise stored_json.error_too_large("user_metadata", metadata.MAX_BYTES)
     log_events(app.log, merged.events)
     await app.sessions.invalidate(tenant_id, merged.sessions)
     return _me(caller, msgspec.Raw(merged.user_metadata.encode()))

@@ -1,8 +1,5 @@
 """Request and verify codes; show challenges."""
 
-import re
-from typing import Any
-
 from msgspec import UNSET
 
 from auth1.challenges import store
@@ -11,8 +8,8 @@ from auth1.challenges.recipients import parse_recipient
 from auth1.challenges.schemas import METADATA_BYTES, ChallengeOut, CodeAnswer, CodeRequest, CodeSent, without_proof
 from auth1.challenges.send_code import LOGIN, SendCode, send_code
 from auth1.challenges.verify_code import VerifyCode, open_session
+from auth1.core import stored_json
 from auth1.core.http.request import Request
-from auth1.core.schemas import encode
 from auth1.errors import FieldError, NotFound, ValidationFailed
 from auth1.idempotency.header import HEADER, read_claim
 from auth1.identifiers import parse_identifier
@@ -22,7 +19,6 @@ from auth1.sessions.schemas import Verified
 from auth1.tenants.settings import Tenant
 
 ROUTE = "POST /api/auth/request"
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON; jsonb cannot store one
 
 
 async def request_code(app: Services, request: Request[Tenant], body: CodeRequest) -> CodeSent:
@@ -30,7 +26,7 @@ async def request_code(app: Services, request: Request[Tenant], body: CodeReques
     tenant = request.caller
     identifier = parse_identifier(phone=body.phone, email=body.email)
     if body.metadata is not None:
-        check_metadata(body.metadata)
+        stored_json.check("metadata", body.metadata, METADATA_BYTES)
     wants_link = body.mode != "code" or body.redirect_to is not None or body.code_challenge is not None
     order = SendCode(
         identifier=identifier,
@@ -43,15 +39,6 @@ async def request_code(app: Services, request: Request[Tenant], body: CodeReques
         link=link_options(request, identifier, body) if wants_link else None,
     )
     return await send_code(app, request, tenant, order)
-
-
-def check_metadata(metadata: dict[str, Any]) -> None:
-    """Raise ValidationFailed for metadata that an event cannot store."""
-    text = encode(metadata)
-    if len(text) > METADATA_BYTES:
-        raise ValidationFailed(errors=[FieldError("metadata", "Must be at most 1 KiB as JSON.")])
-    if _NUL.search(text):
-        raise ValidationFailed(errors=[FieldError("metadata", "Must not contain NUL characters.")])
 
 
 async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer) -> Verified:

@@ -9,6 +9,7 @@ redis              one pipelined connection for each server: single, Sentinel or
 ratelimit          several rate limits acquired at once, all or none, in Redis or in this process
 circuit_breaker    stops calling a dependency that keeps failing
 schemas            decoded JSON -> Struct -> JSON bytes, and field errors
+stored_json        bounds of a JSON object that PostgreSQL stores for a caller
 sentences          field errors in plain sentences
 csv_text           CSV that is safe to open in a spreadsheet
 standard_webhooks  signatures of Standard Webhooks

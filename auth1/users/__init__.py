@@ -3,7 +3,7 @@
 handlers  routes of users
 service   operations on one user, with events and sessions
 search    find users
-metadata  bounds and merging of metadata
+metadata  merging of metadata
 export    everything stored about a user
 erase     erase a user with all data
 """

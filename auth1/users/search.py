@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import structs
 
+from auth1.core import stored_json
 from auth1.core.http.pagination import INVALID_CURSOR, PageQuery
 from auth1.core.http.request import Request
 from auth1.errors import FieldError, InvalidPhone, ValidationFailed
@@ -107,7 +108,7 @@ def _metadata(text: str) -> str:
         ) from None
     if not says_anything:
         raise ValidationFailed(errors=[FieldError("metadata", "Must name at least one value.")])
-    return metadata.check("metadata", like).decode()
+    return stored_json.check("metadata", like).decode()
 
 
 def _cursor(found: store.PrefixMatch) -> str:
