@@ -1,14 +1,16 @@
 """Build the OpenAPI 3.1 document from the table of routes and the Structs that they declare."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from auth1 import __version__
+from auth1.authn.own_hosts import ISSUER_PATH
 from auth1.core.http.problems import OAuthError, Problem
 from auth1.core.http.request import CSV, EVENT_STREAM, FORM, HTML, JSON, NDJSON, PNG, TEXT, Form, Image, Upload
 from auth1.core.http.router import Route
@@ -120,9 +122,11 @@ class _Document:
             operation["requestBody"] = {"required": not route.body_optional, "content": self._body(route)}
         found = {error for one in (route, *others) for error in (*errors.derived_errors(one), *one.errors)}
         codes = errors.oauth_codes(found) if route.oauth else errors.codes_by_status(found)
-        respond = errors.reference
-        if route.oauth or route.on_error is not None:
-            respond = errors.oauth_response if route.oauth else errors.page_response
+        respond: Callable[[int, list[str]], Json] = errors.reference
+        if route.oauth:
+            respond = errors.oauth_response
+        elif route.on_error is not None:
+            respond = partial(errors.page_response, below_issuer=route.path.startswith(ISSUER_PATH))
         described_errors = {str(status): respond(status, listed) for status, listed in codes.items()}
         operation["responses"] = self._responses(route, codes, described_errors)
         operation["x-error-codes"] = sorted({code for listed in codes.values() for code in listed})

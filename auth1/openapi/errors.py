@@ -15,6 +15,7 @@ from auth1.openapi import metadata
 from auth1.openapi.metadata import Json
 
 PROBLEM = CONTENT_TYPE.decode()
+_OAUTH_ERROR: Json = {JSON: {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
 FILES: tuple[Any, ...] = (Form, Image, Upload)  # bodies that are not JSON
 
 _ANY_REQUEST = (errors.BadRequest, errors.UriTooLong, errors.Unavailable, errors.InternalError)
@@ -71,25 +72,22 @@ def oauth_codes(found: set[type[ApiError]]) -> dict[int, list[str]]:
 
 
 def oauth_response(status: int, codes: list[str]) -> Json:
-    """Return an error response of an OAuth endpoint.
-
-    A request that does not reach it gets a problem document, as does one whose path contains no possible slug.
-    """
-    content: Json = {JSON: {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
-    if any(error.status == status for error in (*_ANY_REQUEST, errors.NotFound)):
-        content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    """Return an error response of an OAuth endpoint."""
     headers: Json = {name: {"$ref": f"#/components/headers/{name}"} for name in response_headers(status)}
     if InsufficientScope.code in codes:
         challenge = "With `insufficient_scope`: the scope that is needed (RFC 6750, 3)."
         headers["www-authenticate"] = {"description": challenge, "schema": {"type": "string"}}
-    return {"description": ", ".join(f"`{code}`" for code in codes), "headers": headers, "content": content}
+    return {"description": ", ".join(f"`{code}`" for code in codes), "headers": headers, "content": _OAUTH_ERROR}
 
 
-def page_response(status: int, codes: list[str]) -> Json:
-    """Return an error response of a page for people. A request that does not reach it gets a problem document."""
+def page_response(status: int, codes: list[str], *, below_issuer: bool) -> Json:
+    """Return an error response of a page for people.
+
+    A request that does not reach it gets a problem document, or an OAuth error below an issuer.
+    """
     content: Json = {HTML: {"schema": {"type": "string"}}}
     if any(error.status == status for error in (*_ANY_REQUEST, errors.NotFound)):
-        content[PROBLEM] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+        content |= _OAUTH_ERROR if below_issuer else {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     headers = [*response_headers(status), "content-security-policy", "referrer-policy"]
     return {
         "description": ", ".join(f"`{code}`" for code in codes),

@@ -107,12 +107,12 @@ class App(Lifecycle[Services]):
         body: bytes | Stream
         gone = False
         request.path = scope["path"]
+        if (site := self._sites(self.services).get(request.request_headers.get(b"host"))) is not None:
+            request.site, request.path = site, site.find_path(request.path)
         self._find_client(scope, request)  # also of a malformed request: its log line names the network
         try:
             self._bursts.check(request.client)
             request.check_form(scope, self._router.exact_paths)
-            if (site := self._sites(self.services).get(request.request_headers.get(b"host"))) is not None:
-                request.site, request.path = site, site.find_path(request.path)
             if request.method == "OPTIONS":
                 status, content_type, body = self._options(request.path, request)
             else:
@@ -121,7 +121,7 @@ class App(Lifecycle[Services]):
         except (ApiError, ClientDisconnected) as error:
             gone = isinstance(error, ClientDisconnected)  # the client of a malformed request reads a response
             api_error = error if isinstance(error, ApiError) else BadRequest("The body is malformed or incomplete.")
-            if route is not None and route.oauth:
+            if self._router.is_oauth(request.path) if route is None else route.oauth:
                 status, content_type, body = problems.oauth_error(api_error)
                 request.headers.append(_NO_STORE)
             elif route is not None and route.on_error is not None:

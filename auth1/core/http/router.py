@@ -58,7 +58,7 @@ class Route(NamedTuple):
     max_concurrent: int | None = None  # per limit key and worker, for requests that use much memory for long
     cors: bool = True  # web pages may read the response
     any_origin: bool = False  # web pages of all origins may call it, instead of those of `cors`; it reads no cookie
-    oauth: bool = False  # errors have OAuth's form (RFC 6749, 5.2)
+    oauth: bool = False  # errors have OAuth's form (RFC 6749, 5.2), also where a path beside it has no route
     page: bool = False  # HTML for people: its forms are posted with an Origin of `null`, which CORS does not govern
     on_error: Callable[[Any, ApiError], Response] | None = None  # renders the errors of a page for people
     # The responses of a handler that returns Response: status, and a Struct, a media type, or None without a body.
@@ -121,6 +121,7 @@ class Router:
         self._root = _Node()
         for route in routes:
             self._methods_at(route.path)[route.method] = route
+        self._oauth_paths = tuple({route.path.partition("{")[0] for route in routes if route.oauth})
         self.exact_paths = frozenset(path.encode() for path in self._exact)
 
     def find(self, method: str, path: str) -> Match:
@@ -139,6 +140,10 @@ class Router:
         methods = self._lookup(path)[0]
         routes = methods.values()
         return self._allow(methods), all(route.cors for route in routes), all(route.any_origin for route in routes)
+
+    def is_oauth(self, path: str) -> bool:
+        """Return whether OAuth endpoints are below the start of a path, such as `/t/`. It may have no route."""
+        return path.startswith(self._oauth_paths)
 
     def _lookup(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
         if (methods := self._exact.get(path)) is not None:
