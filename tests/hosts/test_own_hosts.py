@@ -100,7 +100,7 @@ async def test_host_that_is_not_canonical_redirects_to_the_issuer(owner: Owner, 
 async def test_host_of_a_tenant_has_nothing_else(canonical: Owner, visitor: httpx.AsyncClient, path: str) -> None:
     answer = await visitor.get(path.format(slug=canonical.tenant["slug"]))
 
-    assert answer.status_code == 404
+    assert (answer.status_code, answer.json()["error"]) == (404, "invalid_request")
 
 
 @pytest.mark.parametrize("spelling", ["upper", "{host}.", "{host}:8443", "x{host}", "{host}.example.net"])
