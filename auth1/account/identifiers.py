@@ -5,6 +5,7 @@ from auth1.account.linking import LinkCode, Owner
 from auth1.account.schemas import IdentifierIn, IdentifierOut, IdentifierProof, Identifiers
 from auth1.challenges.recipients import parse_recipient
 from auth1.challenges.schemas import CodeSent, without_proof
+from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import Request
 from auth1.errors import Conflict, FieldError, NotFound, ValidationFailed
 from auth1.idempotency.header import read_claim
@@ -15,11 +16,15 @@ from auth1.sessions.guards import LoggedIn, require_recent_login
 ROUTE = "POST /api/auth/me/identifiers"
 
 
-async def list_identifiers(app: Services, request: Request[LoggedIn]) -> Identifiers:
+async def list_identifiers(app: Services, request: Request[LoggedIn], query: PageQuery) -> Identifiers:
     """List the phone and email that the user can log in with."""
     user = request.caller.user
     known: list[tuple[IdentifierType, str | None]] = [("phone", user.phone), ("email", user.email)]
-    return Identifiers([IdentifierOut(kind, value) for kind, value in known if value is not None])
+    found = [IdentifierOut(kind, value) for kind, value in known if value is not None]
+    # Their types sort backwards.
+    return Identifiers(
+        *query.split([one for one in found if not query.cursor or one.type < query.cursor], lambda one: one.type)
+    )
 
 
 async def begin_identifier(app: Services, request: Request[LoggedIn], body: IdentifierIn) -> CodeSent:

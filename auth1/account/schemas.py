@@ -43,7 +43,7 @@ class Identifiers(Out):
     """All identifiers that a user can log in with: at most one phone and one email."""
 
     data: list[IdentifierOut]
-    next_cursor: None = None  # as every list has it
+    next_cursor: str | None
 
 
 class IdentifierIn(In):

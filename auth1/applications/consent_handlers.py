@@ -1,7 +1,8 @@
 """List and end the access of applications to an account: for its user, the tenant and the operator."""
 
 from auth1.applications import consents
-from auth1.applications.schemas import ConsentList, ConsentOut
+from auth1.applications.schemas import ConsentOut, ConsentPage
+from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import Request
 from auth1.errors import NotFound
 from auth1.events.log import event_context, log_events
@@ -11,9 +12,18 @@ from auth1.sessions.guards import LoggedIn
 from auth1.tenants.settings import TenantAdmin
 
 
-async def list_my_consents(app: Services, request: Request[LoggedIn]) -> ConsentList:
+async def list_my_consents(app: Services, request: Request[LoggedIn], query: PageQuery) -> ConsentPage:
     """List the applications that have access to the user's account."""
-    return await _list(app, request.caller.tenant.id, request.caller.user_id)
+    return await _list(app, request.caller.tenant.id, request.caller.user_id, query)
+
+
+async def get_my_consent(app: Services, request: Request[LoggedIn]) -> ConsentOut:
+    """Return an application that has access to the user's account."""
+    caller, client_id = request.caller, request.parameters["client_id"]
+    for consent in await consents.list_consents(app.postgres, caller.tenant.id, caller.user_id):
+        if consent.client_id == client_id:
+            return ConsentOut(*consent)
+    raise NotFound
 
 
 async def end_my_consent(app: Services, request: Request[LoggedIn]) -> None:
@@ -24,12 +34,12 @@ async def end_my_consent(app: Services, request: Request[LoggedIn]) -> None:
     log_events(app.log, await consents.end_consent(app.postgres, caller.tenant.id, caller.user_id, client_id, context))
 
 
-async def list_user_consents(app: Services, request: Request[TenantAdmin]) -> ConsentList:
+async def list_user_consents(app: Services, request: Request[TenantAdmin], query: PageQuery) -> ConsentPage:
     """List the applications that have access to a user's account."""
     tenant_id, user_id = request.caller.tenant_id, request.parameters["user_id"]
     if not await sessions.user_exists(app.postgres, tenant_id, user_id):
         raise NotFound
-    return await _list(app, tenant_id, user_id)
+    return await _list(app, tenant_id, user_id, query)
 
 
 async def end_user_consent(app: Services, request: Request[TenantAdmin]) -> None:
@@ -39,6 +49,7 @@ async def end_user_consent(app: Services, request: Request[TenantAdmin]) -> None
     log_events(app.log, await consents.end_consent(app.postgres, tenant_id, user_id, client_id, context))
 
 
-async def _list(app: Services, tenant_id: str, user_id: str) -> ConsentList:
-    found = await consents.list_consents(app.postgres, tenant_id, user_id)
-    return ConsentList([ConsentOut(*consent) for consent in found])
+async def _list(app: Services, tenant_id: str, user_id: str, query: PageQuery) -> ConsentPage:
+    # A tenant has at most 100 applications.
+    found = [ConsentOut(*consent) for consent in await consents.list_consents(app.postgres, tenant_id, user_id)]
+    return ConsentPage(*query.split([one for one in found if one.client_id > query.cursor], lambda one: one.client_id))

@@ -33,11 +33,24 @@ APPLICATION_ROUTES = (
         errors=(Conflict, NotFound),
         idempotent="yes",
     ),
-    *managed("GET", "/users/{user_id}/applications", consent_handlers.list_user_consents, errors=(NotFound,)),
+    *managed(
+        "GET",
+        "/users/{user_id}/applications",
+        consent_handlers.list_user_consents,
+        query=PageQuery,
+        errors=(NotFound,),
+    ),
     *managed(
         "DELETE", "/users/{user_id}/applications/{client_id}", consent_handlers.end_user_consent, errors=(NotFound,)
     ),
-    Route("GET", "/api/auth/me/applications", consent_handlers.list_my_consents, auth=session),
+    Route("GET", "/api/auth/me/applications", consent_handlers.list_my_consents, auth=session, query=PageQuery),
+    Route(
+        "GET",
+        "/api/auth/me/applications/{client_id}",
+        consent_handlers.get_my_consent,
+        auth=session,
+        errors=(NotFound,),
+    ),
     Route(
         "DELETE",
         "/api/auth/me/applications/{client_id}",

@@ -177,7 +177,8 @@ class ConsentOut(Out):
     last_used_at: datetime | None
 
 
-class ConsentList(Out):
-    """The applications that have access to an account; a tenant has at most 100."""
+class ConsentPage(Out):
+    """A page of the applications that have access to an account, by id; `next_cursor` is the start of the next page."""
 
     data: list[ConsentOut]
+    next_cursor: str | None

@@ -1,8 +1,9 @@
 """Manage the hosts of a tenant: for the tenant itself, and for the operator."""
 
+from auth1.core.http.pagination import PageQuery
 from auth1.core.http.request import Request
 from auth1.hosts import names, service, store
-from auth1.hosts.schemas import HostIn, HostList, HostOut, HostPatch
+from auth1.hosts.schemas import HostIn, HostOut, HostPage, HostPatch
 from auth1.hosts.store import Host
 from auth1.services import Services
 from auth1.tenants.settings import TenantAdmin
@@ -13,9 +14,10 @@ async def add_host(app: Services, request: Request[TenantAdmin], body: HostIn) -
     return show_host(await service.add_host(app, request.caller, body.host))
 
 
-async def list_hosts(app: Services, request: Request[TenantAdmin]) -> HostList:
-    """List a tenant's hosts, oldest first."""
-    return HostList([show_host(host) for host in await store.list_hosts(app.postgres, request.caller.tenant_id)])
+async def list_hosts(app: Services, request: Request[TenantAdmin], query: PageQuery) -> HostPage:
+    """List a tenant's hosts, oldest first. There are at most 10."""
+    found = [show_host(host) for host in await store.list_hosts(app.postgres, request.caller.tenant_id)]
+    return HostPage(*query.split([one for one in found if one.host_id > query.cursor], lambda one: one.host_id))
 
 
 async def verify_host(app: Services, request: Request[TenantAdmin]) -> HostOut:

@@ -1,6 +1,7 @@
 """The routes that manage hosts, for a tenant and for the operator."""
 
 from auth1.authn.management import managed
+from auth1.core.http.pagination import PageQuery
 from auth1.errors import Conflict, NotFound
 from auth1.hosts import handlers
 from auth1.hosts.schemas import HostIn, HostPatch
@@ -11,7 +12,7 @@ MAX_LOOKUPS = 2  # at once, of a tenant
 
 HOST_ROUTES = (
     *managed("POST", "/hosts", handlers.add_host, body=HostIn, errors=(Conflict,), status=201, idempotent="yes"),
-    *managed("GET", "/hosts", handlers.list_hosts),
+    *managed("GET", "/hosts", handlers.list_hosts, query=PageQuery),
     *managed(
         "POST",
         HOST + "/verify",

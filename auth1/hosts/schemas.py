@@ -46,7 +46,8 @@ class HostOut(Out):
     verified_at: datetime | None
 
 
-class HostList(Out):
-    """The hosts of a tenant, oldest first; there are at most 10."""
+class HostPage(Out):
+    """A page of a tenant's hosts, oldest first; `next_cursor` is the start of the next page."""
 
     data: list[HostOut]
+    next_cursor: str | None

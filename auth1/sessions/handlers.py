@@ -8,7 +8,7 @@ from auth1.services import Services
 from auth1.sessions import store
 from auth1.sessions.end import BY_TENANT, BY_USER, LOGOUT, end_all, end_one
 from auth1.sessions.guards import LoggedIn
-from auth1.sessions.schemas import LogoutIn, SessionPage
+from auth1.sessions.schemas import LogoutIn, SessionOut, SessionPage
 from auth1.tenants.settings import TenantAdmin
 
 
@@ -31,6 +31,14 @@ async def list_my_sessions(app: Services, request: Request[LoggedIn], query: Pag
     return found
 
 
+async def get_my_session(app: Services, request: Request[LoggedIn]) -> SessionOut:
+    """Return one of the user's live sessions."""
+    caller, session_id = request.caller, request.parameters["session_id"]
+    session = await store.find_live_session(app.postgres, caller.tenant.id, caller.user_id, session_id)
+    session.current = session_id == caller.session_id
+    return session
+
+
 async def end_my_session(app: Services, request: Request[LoggedIn]) -> None:
     """Revoke one of the user's sessions."""
     caller, session_id = request.caller, request.parameters["session_id"]
@@ -46,6 +54,12 @@ async def end_my_sessions(app: Services, request: Request[LoggedIn]) -> None:
 async def list_user_sessions(app: Services, request: Request[TenantAdmin], query: PageQuery) -> SessionPage:
     """List a user's live sessions, newest first."""
     return await _list(app, request.caller.tenant_id, await _known_user(app, request), query)
+
+
+async def get_user_session(app: Services, request: Request[TenantAdmin]) -> SessionOut:
+    """Return a live session of a user."""
+    user_id, session_id = request.parameters["user_id"], request.parameters["session_id"]
+    return await store.find_live_session(app.postgres, request.caller.tenant_id, user_id, session_id)
 
 
 async def end_user_session(app: Services, request: Request[TenantAdmin]) -> None:

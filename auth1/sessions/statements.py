@@ -80,8 +80,16 @@ class ListSessions(NamedTuple):
     max_rows: int
 
 
-class ListSessionsRow(NamedTuple):
-    """A row of `list_sessions`."""
+class ShowSession(NamedTuple):
+    """Parameters of `show_session`."""
+
+    tenant_id: str
+    session_id: str
+    user_id: str
+
+
+class LiveSession(NamedTuple):
+    """A row of `list_sessions` and `show_session`."""
 
     id: str
     channel: str
@@ -159,7 +167,8 @@ REFRESH_SESSIONS = Batched(
     id_fields=("tenant_id", "session_id"),
     lock_fields=("tenant_id", "session_id"),
 )
-LIST_SESSIONS = _QUERIES.statement("list_sessions", ListSessions, ListSessionsRow)
+LIST_SESSIONS = _QUERIES.statement("list_sessions", ListSessions, LiveSession)
+SHOW_SESSION = _QUERIES.statement("show_session", ShowSession, LiveSession)
 END_SESSION = _QUERIES.statement("end_session", EndSession, RecordedEvents)
 END_USER_SESSIONS = _QUERIES.statement("end_user_sessions", EndUserSessions, EndUserSessionsRow)
 LIST_JUST_ENDED = _QUERIES.statement("list_just_ended", ListJustEnded, IdRow)

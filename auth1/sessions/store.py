@@ -7,6 +7,7 @@ import msgspec
 
 from auth1.core.ids import new_id
 from auth1.core.postgres import Postgres, Transaction
+from auth1.errors import NotFound
 from auth1.events.log import EventContext, RecordedEvent, read_events
 from auth1.row_keys import UserKey
 from auth1.sessions.refresh_tokens import GRACE_S, Refresh
@@ -21,6 +22,7 @@ from auth1.sessions.statements import (
     LIST_JUST_ENDED,
     LIST_SESSIONS,
     REFRESH_SESSIONS,
+    SHOW_SESSION,
     USER_EXISTS,
     EndAllSessions,
     EndSession,
@@ -32,6 +34,7 @@ from auth1.sessions.statements import (
     ListSessions,
     RefreshSession,
     RefreshSessionRow,
+    ShowSession,
 )
 
 CACHED_S = 60  # longer than a session is kept in Redis
@@ -102,6 +105,14 @@ async def list_sessions(postgres: Postgres, tenant_id: str, user_id: str, before
     """List a user's live sessions, newest first."""
     rows = await postgres.rows(LIST_SESSIONS, ListSessions(tenant_id, user_id, before, limit))
     return [SessionOut(*row) for row in rows]
+
+
+async def find_live_session(postgres: Postgres, tenant_id: str, user_id: str, session_id: str) -> SessionOut:
+    """Return a live session of a user. Raises NotFound."""
+    row = await postgres.row(SHOW_SESSION, ShowSession(tenant_id, session_id, user_id))
+    if row is None:
+        raise NotFound
+    return SessionOut(*row)
 
 
 async def end_session(

@@ -16,6 +16,15 @@ from mine s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
 where (@before = '' or s.id < @before) and least(s.expires_at, s.idle_at) > now() and s.created_at >= t.sessions_from
 order by s.id desc limit @max_rows
 
+-- name: show_session
+-- One live session of a user. It is selected by its key, not as one of all sessions of the user.
+with named as materialized (
+  select * from sessions where tenant_id = @tenant_id and id = @session_id
+)
+select s.id, s.channel, s.device_name, s.user_agent, s.network, s.created_at, s.last_used_at, least(s.expires_at, s.idle_at) as expires_at
+from named s join tenants t on t.id = split_part(s.tenant_id, ':', 1)
+where s.user_id = @user_id and s.revoked_at is null and least(s.expires_at, s.idle_at) > now() and s.created_at >= t.sessions_from
+
 -- name: end_session
 -- End a session. Repeating changes nothing, and writes no event. No row for an unknown session.
 with locked as (

@@ -13,6 +13,19 @@ from tests.api.test_proof import solve
 from tests.conftest import new_phone
 
 
+async def test_list_of_identifiers_has_pages(user: AccountUser) -> None:
+    email = new_email()
+    await user.begin(email)
+    await user.prove(email)
+    first = (await user.call("GET", f"{IDENTIFIERS}?limit=1")).json()
+    second = (await user.call("GET", f"{IDENTIFIERS}?limit=1&cursor={first['next_cursor']}")).json()
+
+    assert [one["value"] for one in first["data"] + second["data"]] == [user.identifier, email]
+    assert second["next_cursor"] is None
+    for wrong in ("limit=0", "cursor=%00", "page=1"):
+        assert outcome(await user.call("GET", f"{IDENTIFIERS}?{wrong}")) == (422, "validation_failed")
+
+
 async def test_email_is_added_by_a_verified_code(user: AccountUser) -> None:
     email = new_email()
 

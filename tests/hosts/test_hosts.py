@@ -33,11 +33,22 @@ async def test_host_is_added_verified_and_made_canonical(owner: Owner, database:
     assert canonical == verified | {"canonical": True}
     assert [one.json() for one in repeated] == [canonical, canonical]
     assert listed == operators.json()["data"] == [canonical]
-    assert (await owner.call("GET")).json() == {"data": []}
+    assert (await owner.call("GET")).json() == {"data": [], "next_cursor": None}
     query = "select type, data from events where tenant_id = $1 and subject = $2 order by id"
     events = await database.fetch(query, owner.tenant["tenant_id"], added["host_id"])
     assert [row["type"] for row in events] == ["host.added", "host.verified", "host.updated", "host.removed"]
     assert all(owner.name in row["data"] for row in events)
+
+
+async def test_list_of_hosts_has_pages(owner: Owner) -> None:
+    added = [await owner.add(f"{name}.{owner.name}") for name in ("first", "second", "third")]
+    pages = [(await owner.call("GET", "?limit=2")).json()]
+    pages.append((await owner.call("GET", f"?limit=2&cursor={pages[0]['next_cursor']}")).json())
+    wrong = [await owner.call("GET", query) for query in ("?limit=0", "?cursor=%00", "?page=1")]
+
+    assert [page["data"] for page in pages] == [added[:2], added[2:]]
+    assert pages[1]["next_cursor"] is None
+    assert [code(answer) for answer in wrong] == [(422, "validation_failed")] * 3
 
 
 async def test_one_host_is_canonical(owner: Owner) -> None:

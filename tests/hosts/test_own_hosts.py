@@ -52,7 +52,7 @@ async def test_metadata_of_a_canonical_host_names_it(
     assert by_openid == by_rfc_8414
     assert by_openid["issuer"] == issuer
     addresses = [value for name, value in by_openid.items() if name.endswith(("_endpoint", "_uri"))]
-    assert len(addresses) == 7
+    assert len(addresses) == 8
     assert all(address.startswith(f"{issuer}/") for address in addresses)
     assert (await visitor.get(by_openid["jwks_uri"])).status_code == 200
 

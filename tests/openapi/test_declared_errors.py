@@ -74,10 +74,10 @@ async def test_adding_an_identifier_needs_a_channel_and_a_budget(api: ApiClient,
     ]
     session = f"/api/auth/me/sessions/ses_{MISSING_ID}"
     headers = {"authorization": authorization, "x-api-key": tenant["api_key"]}
-    missing = await api.client.delete(session, headers=headers)
+    missing = [await api.client.request(method, session, headers=headers) for method in ("DELETE", "GET")]
 
     assert [answer.json()["code"] for answer in answers] == ["channel_unavailable", "budget_exceeded"]
-    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert [(answer.status_code, answer.json()["code"]) for answer in missing] == [(404, "not_found")] * 2
 
 
 def test_unseen_errors_are_listed_once_no_route_of_the_handler_showed_them() -> None:

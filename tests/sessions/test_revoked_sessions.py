@@ -81,8 +81,10 @@ async def test_user_lists_sessions_and_revokes_one(everywhere: SessionUser) -> N
     ]
 
     path = f"{SESSIONS}/{there['session_id']}"
+    assert (await everywhere.call("GET", path, here["token"])).json() == shown["data"][0]
     assert (await everywhere.call("DELETE", path, here["token"])).status_code == 204
     assert (await everywhere.call("DELETE", path, here["token"])).status_code == 204  # repeating changes nothing
+    assert (await everywhere.call("GET", path, here["token"])).status_code == 404
     assert not await everywhere.is_live(there["token"])
     assert await everywhere.is_live(here["token"])
     assert len(await everywhere.events("session.revoked")) == 1
@@ -97,7 +99,7 @@ async def test_user_revokes_all_sessions(everywhere: SessionUser) -> None:
     assert not await everywhere.is_live(there["token"])
 
 
-async def test_session_of_another_user_cannot_be_revoked(everywhere: SessionUser, new_user: NewUser) -> None:
+async def test_session_of_another_user_cannot_be_seen_or_revoked(everywhere: SessionUser, new_user: NewUser) -> None:
     victim = await everywhere.log_in()
     neighbour = SessionUser(everywhere.apis, everywhere.tenant, everywhere.twilio, everywhere.database)
     stranger = await new_user()
@@ -106,27 +108,43 @@ async def test_session_of_another_user_cannot_be_revoked(everywhere: SessionUser
 
     rejected = [
         await neighbour.call("DELETE", path, (await neighbour.log_in())["token"]),
+        await neighbour.call("GET", path, (await neighbour.log_in())["token"]),
         await stranger.call("DELETE", path, (await stranger.log_in())["token"]),
+        await stranger.call("GET", path, (await stranger.log_in())["token"]),
+        await stranger.manage("GET", f"{user_path}/{victim['session_id']}"),
         await stranger.manage("GET", user_path),
         await stranger.manage("DELETE", user_path),
         await stranger.manage("DELETE", f"{user_path}/{victim['session_id']}"),
     ]
 
-    assert [(answer.status_code, answer.json()["code"]) for answer in rejected] == [(404, "not_found")] * 5
+    assert [(answer.status_code, answer.json()["code"]) for answer in rejected] == [(404, "not_found")] * 8
     assert await everywhere.is_live(victim["token"])
 
 
 async def test_tenant_revokes_one_or_all_sessions_of_a_user(everywhere: SessionUser) -> None:
     here, there = await two_logins(everywhere)
     path = f"/users/{here['user_id']}/sessions"
-    assert len((await everywhere.manage("GET", path)).json()["data"]) == 2
+    listed = (await everywhere.manage("GET", path)).json()["data"]
+    assert len(listed) == 2
 
+    assert (await everywhere.manage("GET", f"{path}/{here['session_id']}")).json() in listed
     assert (await everywhere.manage("DELETE", f"{path}/{here['session_id']}")).status_code == 204
+    assert (await everywhere.manage("GET", f"{path}/{here['session_id']}")).status_code == 404
     assert not await everywhere.is_live(here["token"])
     assert await everywhere.is_live(there["token"])
     assert (await everywhere.manage("DELETE", path)).status_code == 204
     assert not await everywhere.is_live(there["token"])
     assert (await everywhere.manage("GET", path)).json()["data"] == []
+
+
+@pytest.mark.parametrize("end", ["expires_at", "idle_at"])
+async def test_expired_session_is_not_found(user: SessionUser, end: str) -> None:
+    here, there = await two_logins(user)
+    expire = f"update sessions set {end} = now() where id = $1"
+    await user.database.execute(expire, there["session_id"])
+
+    assert (await user.call("GET", f"{SESSIONS}/{there['session_id']}", here["token"])).status_code == 404
+    assert (await user.call("GET", f"{SESSIONS}/{here['session_id']}", here["token"])).status_code == 200
 
 
 async def test_tenant_revokes_all_sessions_of_all_users(everywhere: SessionUser, new_user: NewUser) -> None:

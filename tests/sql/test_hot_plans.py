@@ -72,6 +72,7 @@ FUNCTIONS = {
 REQUESTS = {
     ("sessions", "user_exists"): {"users_pkey"},
     ("sessions", "list_sessions"): {"sessions_of_user"},
+    ("sessions", "show_session"): {"sessions_pkey"},
     ("sessions", "end_session"): {"sessions_pkey"},
     ("sessions", "end_user_sessions"): {"sessions_of_user"},
     ("sessions", "list_just_ended"): {"sessions_of_user"},
