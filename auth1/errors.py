@@ -26,8 +26,11 @@ from auth1.oauth_errors import InvalidAccessToken as InvalidAccessToken
 from auth1.oauth_errors import InvalidClient as InvalidClient
 from auth1.oauth_errors import InvalidGrant as InvalidGrant
 from auth1.oauth_errors import InvalidScope as InvalidScope
+from auth1.oauth_errors import RequestNotSupported as RequestNotSupported
 from auth1.oauth_errors import UnauthorizedClient as UnauthorizedClient
+from auth1.oauth_errors import UnmetAuthenticationRequirements as UnmetAuthenticationRequirements
 from auth1.oauth_errors import UnsupportedGrantType as UnsupportedGrantType
+from auth1.oauth_errors import UnsupportedResponseType as UnsupportedResponseType
 
 
 class AuthorizationPending(ApiError):

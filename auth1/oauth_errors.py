@@ -21,6 +21,24 @@ class UnauthorizedClient(OAuthApiError):
     status, code = 400, "unauthorized_client"
 
 
+class UnsupportedResponseType(OAuthApiError):
+    """The response type must be code."""
+
+    status, code = 400, "unsupported_response_type"
+
+
+class RequestNotSupported(OAuthApiError):
+    """The parameter request is not supported."""
+
+    status, code = 400, "request_not_supported"
+
+
+class UnmetAuthenticationRequirements(OAuthApiError):
+    """The essential acr cannot be reached by this login."""
+
+    status, code = 400, "unmet_authentication_requirements"
+
+
 class UnsupportedGrantType(OAuthApiError):
     """The grant type is not supported."""
 

@@ -19,6 +19,8 @@ def metadata(url: str) -> IssuerMetadata:
         issuer=url,
         jwks_uri=f"{url}/jwks",
         authorization_endpoint=f"{url}/authorize",
+        pushed_authorization_request_endpoint=f"{url}/par",
+        require_pushed_authorization_requests=False,
         token_endpoint=f"{url}/token",
         userinfo_endpoint=f"{url}/userinfo",
         end_session_endpoint=f"{url}/logout",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from auth1.authn.own_hosts import METADATA_PATH
-from auth1.core.http.request import Form
+from auth1.core.http.request import BodyLimit, Form
 from auth1.core.http.router import Handler, Route
 from auth1.errors import (
     InsufficientScope,
@@ -12,10 +12,14 @@ from auth1.errors import (
     InvalidGrant,
     InvalidScope,
     RateLimited,
+    RequestNotSupported,
     UnauthorizedClient,
+    UnmetAuthenticationRequirements,
     UnsupportedGrantType,
+    UnsupportedResponseType,
 )
 from auth1.oauth import endpoints, userinfo
+from auth1.oauth.authorization import pushed_requests
 from auth1.oauth.issuers import PATH, SANDBOX, issuer, metadata_issuer, metadata_sandbox, sandbox_issuer
 
 PROBES = 64  # requests without a credential at once, per client address and worker
@@ -58,6 +62,18 @@ OAUTH_ROUTES = (
         "/token",
         errors=(*_WRONG_CLIENT, InvalidGrant, InvalidScope, UnauthorizedClient, UnsupportedGrantType),
         **_CLIENT,
+    ),
+    *_both(
+        "POST",
+        pushed_requests.push_request,
+        "/par",
+        limit=BodyLimit(pushed_requests.MAX_BYTES),
+        status=201,
+        errors=(
+            *(*_WRONG_CLIENT, InvalidScope, UnauthorizedClient, UnsupportedResponseType),
+            *(RequestNotSupported, UnmetAuthenticationRequirements),
+        ),
+        **_CLIENT | {"response_headers": ("cache-control", "ratelimit-policy", "ratelimit")},
     ),
     *_both("POST", endpoints.introspect_token, "/introspect", errors=_WRONG_CLIENT, **_CLIENT),
     *_both(

@@ -20,6 +20,13 @@ class AccessToken(Out, kw_only=True):
     refresh_token: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class PushedRequest(Out, kw_only=True):
+    """A stored authorization request (RFC 9126, 2.2). `expires_in` is in seconds."""
+
+    request_uri: str
+    expires_in: int
+
+
 class UserInfo(Out, omit_defaults=True, kw_only=True):
     """The claims of a user that the scopes of an access token allow (OpenID Connect Core, 5.1)."""
 
@@ -70,6 +77,8 @@ class IssuerMetadata(msgspec.Struct, kw_only=True):
     issuer: str
     jwks_uri: str
     authorization_endpoint: str
+    pushed_authorization_request_endpoint: str
+    require_pushed_authorization_requests: bool
     token_endpoint: str
     userinfo_endpoint: str
     end_session_endpoint: str

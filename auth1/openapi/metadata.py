@@ -186,6 +186,10 @@ FIELDS: dict[str, object] = {
     "host_id": "hst_01kf0fv2qd8x7r3n5w1mzt9c4h",
     "client_secret": "auth1_cs_myapp_ympZXaSCw88FJp3MBiq8L7bUkHeo6oKV1Eq20e",
     "access_token": "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2F1dGguZXhhbXBsZSJ9.c2ln",
+    "request_uri": (
+        "urn:ietf:params:oauth:request_uri:01kf0fv2qd8x7r3n5w1mzt9c4h_0_6D9tlJSWJu1QE_1-DoBjggdidGj_bxsDXW_rj5s_2jA"
+    ),
+    "PushedRequest.expires_in": 60,
     "scope": "invoices:read",
     "AccessToken.expires_in": 600,
     "jwt_secret": "0Ph7TQyl_EC36aC3lGlpXdn1QCp5ZGZYlVros0AW-Bk",

@@ -25,6 +25,18 @@ with revoked as (
 )
 select json_agg(event)::text as events from new_event
 
+-- name: push_request
+-- Store a login that no browser has begun. Repeating changes nothing.
+insert into logins (tenant_id, id, browser_digest, client_id, request, expires_at)
+values (@tenant_id, @login_id, '', @client_id, @request::text::jsonb, now() + @life_s::int * interval '1 s')
+on conflict do nothing
+
+-- name: find_pushed_request
+-- A request that was pushed a short time ago, and the browser that has begun its login since. No row once the application
+-- has its tokens.
+select client_id, request::text, browser_digest from logins
+where tenant_id = @tenant_id and id = @login_id and created_at > now() - @life_s::int * interval '1 s' and redeemed_at is null
+
 -- name: issue_code
 -- Number the code of a login that is done. While the current code lives long enough, it is returned again. No row for another
 -- browser, or after a redemption.

@@ -104,11 +104,13 @@ select count(*) as purged from deleted
 
 -- name: purge_logins
 -- Hosted logins, those of deleted applications at once. For a day the repeated redemption of a code revokes its grant; a login
--- without a code goes an hour after it expired, so that its page can lead back to the application.
+-- without a code goes an hour after it expired, so that its page can lead back to the application; a pushed request that no
+-- browser has used goes at once.
 with old as (
   select ctid from logins
   where ctid >= format('(%s,0)', @first_page::bigint)::tid and ctid < format('(%s,0)', @end_page::bigint)::tid
-    and (expires_at < now() - case when code_number = 0 then interval '1 hour' else interval '1 day' end
+    and (expires_at < now() - case
+        when browser_digest = '' then interval '0' when code_number = 0 then interval '1 hour' else interval '1 day' end
       or client_id is not null and not exists (
       select from applications a where a.tenant_id = split_part(logins.tenant_id, ':', 1) and a.id = logins.client_id))
   limit @max_rows for update skip locked

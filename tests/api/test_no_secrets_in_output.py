@@ -30,6 +30,7 @@ from tests.api.error_triggers import ERROR_TRIGGERS
 from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
 from tests.conftest import JWT_SECRET, Started, new_phone
 from tests.oauth.login_app import LoginApp
+from tests.oauth.test_authorize import parameters
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
 from tests.support.api_keys import add, patch, rotate
 from tests.support.dns import DnsServer
@@ -49,7 +50,7 @@ CODE_LENGTH = 10  # no number in a log line is equal to a code of ten digits by 
 SHOWN_ONCE = {
     *("api_key", "secret_key", "test_key", "jwt_secret", "token", "refresh_token", "challenge_secret", "link"),
     "secret",  # of webhooks and hooks
-    *("client_secret", "access_token"),
+    *("client_secret", "access_token", "request_uri"),
 }
 PERSONAL = ("/api/auth/me", "/api/auth/introspect", "/api/tenant/users")  # routes that show a person's data
 SQL = re.compile(
@@ -308,6 +309,10 @@ async def give_and_end_access(said: Said) -> None:
     await app.create()
     context = EventContext(app.user_id, said.answers[-1].headers["x-request-id"], None)
     await give_consent(services, await app.issuer(), app.user_id, app.client_id, ["openid"], context)
+    pushed = await app.post("par", **parameters(app))
+    query = {"client_id": app.client_id, "request_uri": pushed.json()["request_uri"]}
+    begun = await said.api.client.get(f"{app.path}/authorize", params=query, headers={"host": "auth.example.com"})
+    assert begun.status_code == 303
     refresh_token = (await app.tokens())["refresh_token"]
     consent = f"{user}/applications/{app.client_id}"
     assert (await said.api.client.delete(consent, headers=headers)).status_code == 204

@@ -15,7 +15,7 @@ from auth1.core.postgres import Postgres
 from auth1.hosted import store
 from auth1.hosted.records import Completion, Login, LoginKey, SentCode
 from auth1.identifiers import IdentifierType, stored_identifier
-from auth1.oauth.authorization.logins import NewLogin, start_login
+from auth1.oauth.authorization.logins import NewLogin, start_login, start_pushed_login
 from auth1.oauth.authorization.requests import AuthorizationRequest, Prompt, encode_request
 from tests.batches.conftest import BatchUser, NewPostgres, count, new_users, open_all, verdicts
 from tests.faults.relay import Relay
@@ -293,6 +293,29 @@ async def test_lost_connection_of_a_batch_moves_each_login_once(
     expected = {"start_logins(": "start", "record_sent_codes(": "code", "complete_logins(": "done"}
     assert [row["step"] for row in found] == [expected[step]] * 8
     assert {row["code_number"] for row in found} == {int(step == "complete_logins(")}
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_lost_connection_begins_the_login_of_a_pushed_request_once(
+    new_postgres: NewPostgres, relay: Relay, database: asyncpg.Connection, committed: bool
+) -> None:
+    postgres = await new_postgres(relay.url)
+    [visitor] = await new_visitors(postgres, database, 1)
+    pushed = visitor.key._replace(login_id=new_id("li"))
+    insert = "insert into logins (tenant_id, id, browser_digest, client_id) values ($1, $2, '', $3)"
+    await database.execute(insert, pushed.tenant_id, pushed.login_id, CLIENT)
+    login = NewLogin(*pushed, CLIENT, encode_request(ASKS), "done", visitor.user_id, visitor.user.session_id)
+    lost = relay.hold_answer("start_logins(") if committed else relay.hold("start_logins(")
+    lost.cut()
+
+    assert await start_pushed_login(postgres, login)
+
+    assert lost.caught.is_set()
+    stranger = login._replace(browser_digest=b"stranger", session_id=new_id("ses"))
+    assert not await start_pushed_login(postgres, stranger)
+    row = await database.fetchrow("select * from logins where id = $1", pushed.login_id)
+    assert row is not None
+    assert (row["step"], row["browser_digest"], row["code_number"]) == ("done", pushed.browser_digest, 1)
 
 
 @pytest.mark.parametrize("number", [1, 8])

@@ -215,6 +215,25 @@ async def test_sign_in_at_a_host_of_its_own(
     assert "signed out" in Page(logout).text.lower()
 
 
+async def test_request_is_pushed_at_each_address_of_the_issuer(
+    canonical: Owner, visitor: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    app = LoginApp(canonical.api, database, canonical.tenant)
+    await app.create()
+    form = {
+        **{"client_id": app.client_id, "redirect_uri": REDIRECT_URI, "response_type": "code", "scope": "openid"},
+        **{"code_challenge": s256(VERIFIER), "code_challenge_method": "S256", "client_secret": app.secret},
+    }
+    for push, path in ((visitor.post, "/par"), (canonical.api.client.post, f"{canonical.path}/par")):
+        pushed = await push(path, data=form)
+        query = {"client_id": app.client_id, "request_uri": pushed.json()["request_uri"]}
+        begun = await visitor.get("/authorize", params=query)
+
+        assert (pushed.status_code, begun.status_code) == (201, 303)
+        assert begun.headers["location"].startswith(f"https://{canonical.name}/login/")
+        assert (await visitor.get(begun.headers["location"])).status_code == 200
+
+
 async def test_tokens_of_a_former_issuer_are_accepted_while_it_is_the_tenants(
     owner: Owner, visitor: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:

@@ -1,7 +1,8 @@
 """The modules of the OpenID certification's plans for providers, and the tests here that assert the same.
 
 The lists are those of the conformance suite (openid-certification/conformance-suite, OIDCCBasicTestPlan,
-OIDCCConfigTestPlan, OIDCCRpInitiatedLogoutTestPlan and OIDCCBackchannelRpInitiatedLogoutTestPlan, August 2026).
+OIDCCConfigTestPlan, OIDCCRpInitiatedLogoutTestPlan and OIDCCBackchannelRpInitiatedLogoutTestPlan, August 2026). Of the
+plan for FAPI 2.0 they are the modules about pushed authorization requests.
 The suite itself needs Java and a server that the internet reaches.
 
 Three of its warnings remain by decision:
@@ -20,6 +21,8 @@ _NEW_LOGIN = f"{_OWN}test_new_login_has_a_later_time"
 _REPORTED = f"{_AUTHORIZE}test_invalid_request_is_reported_to_the_application"
 _REUSE = (f"{_EXCHANGE}test_second_use_of_a_code_revokes_the_tokens",)
 _USERINFO_POST = f"{_GRANTS}test_userinfo_by_post_takes_the_token_in_header_or_form"
+_PUSHED = "oauth/test_pushed_requests.py::"
+_NOT_STORED = f"{_PUSHED}test_invalid_request_is_not_stored"
 _DISCOVERY = (
     f"{_OWN}test_discovery_document_is_json_of_its_issuer",
     f"{_OWN}test_discovery_document_has_what_the_plans_check",
@@ -109,5 +112,21 @@ PLANS: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_OWN}test_logout_by_the_application_reaches_its_back_channel",
             "oauth/test_backchannel.py::test_application_gets_a_signed_logout_token",
         ),
+    },
+    "fapi2-security-profile-final-test-plan": {
+        "par-ensure-reused-request-uri-prior-to-auth-completion-succeeds": (
+            f"{_PUSHED}test_reload_shows_the_login_that_the_request_began",
+            f"{_PUSHED}test_lost_first_response_is_repeated",
+        ),
+        "par-attempt-reuse-request_uri": (f"{_PUSHED}test_session_gets_a_code_which_a_reload_repeats",),
+        "par-attempt-to-use-expired-request_uri": (f"{_PUSHED}test_request_expires",),
+        "par-attempt-to-use-request_uri-for-different-client": (
+            f"{_PUSHED}test_request_belongs_to_its_client_and_issuer",
+        ),
+        "par-authorization-request-containing-request_uri-form-param": (_NOT_STORED,),
+        "par-attempt-invalid-http-method": (f"{_PUSHED}test_form_of_the_request_is_checked",),
+        "par-ensure-pkce-required": (_NOT_STORED,),
+        "par-plain-pkce-rejected": (_NOT_STORED,),
+        "par-without-duplicate-parameters": (f"{_PUSHED}test_pushed_request_begins_the_same_login_as_its_parameters",),
     },
 }

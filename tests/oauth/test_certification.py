@@ -239,6 +239,8 @@ def test_discovery_document_has_what_the_plans_check() -> None:
     assert "none" not in found["id_token_signing_alg_values_supported"]
     assert found["acr_values_supported"] == ["urn:auth1:aal1"]
     assert (found["request_parameter_supported"], found["request_uri_parameter_supported"]) == (False, False)
+    assert found["pushed_authorization_request_endpoint"] == f"{ISSUER}/par"
+    assert found["require_pushed_authorization_requests"] is False
     assert found["claims_parameter_supported"] is True
     assert found["code_challenge_methods_supported"] == ["S256"]
     assert (found["backchannel_logout_supported"], found["backchannel_logout_session_supported"]) == (True, True)

@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import Started
 from tests.oauth.conftest import Machine
 
-ENDPOINTS = ("token", "introspection", "revocation")
+ENDPOINTS = ("token", "introspection", "revocation", "pushed_authorization_request")
 # Required of a provider (OpenID Connect Discovery 1.0, 3).
 REQUIRED = {
     "authorization_endpoint",
@@ -47,7 +47,7 @@ async def test_endpoints_of_the_metadata_exist(machine: Machine) -> None:
 
     answers = [await machine.api.client.post(path, data={"token": "x"}) for path in paths]
 
-    assert [answer.status_code for answer in answers] == [401, 401, 401]
+    assert [answer.status_code for answer in answers] == [401] * 4
 
 
 async def test_web_pages_of_any_origin_may_call_without_cookies(machine: Machine) -> None:

@@ -27,6 +27,7 @@ REJECTED = {
     "post_userinfo": (401, "invalid_token"),
     "issue_token": (401, "invalid_client"),
     "introspect_token": (401, "invalid_client"),
+    "push_request": (401, "invalid_client"),
     "revoke_token": (401, "invalid_client"),
     "receive_status": (403, "forbidden"),
     "show_link": (400, "This link no longer works"),

@@ -27,7 +27,7 @@ values ($1, $2, 'phone', $3, array_remove(array[now() - $4::text::interval], nul
 
 LOGIN = """
 insert into logins (tenant_id, id, browser_digest, expires_at, code_number)
-values ($1, $2, '', now() - $3::text::interval, $4)
+values ($1, $2, convert_to($5, 'UTF8'), now() - $3::text::interval, $4)
 """
 GRANT = """
 insert into grants (tenant_id, id, client_id, user_id, session_id, scopes, amr, authenticated_at, expires_at,
@@ -93,8 +93,10 @@ async def make_spending(connection: asyncpg.Connection, tenant: str, name: str, 
     await connection.execute(SPENDING, tenant, name, age)
 
 
-async def make_hosted_login(connection: asyncpg.Connection, tenant: str, name: str, expired: str, code: int) -> None:
-    await connection.execute(LOGIN, tenant, name, expired, code)
+async def make_hosted_login(
+    connection: asyncpg.Connection, tenant: str, name: str, expired: str, code: int, browser: str = "1"
+) -> None:
+    await connection.execute(LOGIN, tenant, name, expired, code, browser)
 
 
 async def make_grant(connection: asyncpg.Connection, tenant: str, name: str, expired: str, revoked: str | None) -> None:

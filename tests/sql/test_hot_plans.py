@@ -99,6 +99,7 @@ LOGIN_STEPS = {
 HOSTED = {
     ("oauth", "issue_code"): {"logins_of_browser"},
     ("oauth", "find_login_request"): {"logins_of_browser"},
+    ("oauth", "find_pushed_request"): {"logins_pkey"},
 }
 OUTBOX = {
     ("messaging", "schedule_messages"): {"messages_attention", "messages_pkey"},

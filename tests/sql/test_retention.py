@@ -97,8 +97,18 @@ INDEXED_PURGES = [
         "logins",
         "id",
         make_hosted_login,
-        old={"expired": ("1 day 1 minute", 1), "long_ago": ("1 year", 1), "without_code": ("1 hour 1 minute", 0)},
-        kept={"still": ("23 hours", 1), "expired_lately": ("59 minutes", 0), "open": ("-10 minutes", 0)},
+        old={
+            "expired": ("1 day 1 minute", 1),
+            "long_ago": ("1 year", 1),
+            "without_code": ("1 hour 1 minute", 0),
+            "pushed": ("1 second", 0, ""),  # no browser has begun it
+        },
+        kept={
+            "still": ("23 hours", 1),
+            "expired_lately": ("59 minutes", 0),
+            "open": ("-10 minutes", 0),
+            "pushed_lately": ("-1 minute", 0, ""),
+        },
     ),
     Purge(
         "purge_grants",

@@ -2,6 +2,7 @@
 
 authorize           begin a login for an application
 request_parameters  read the parameters of a request
+pushed_requests     store a request before the user comes
 requests            the parameters, as stored
 logins              the statement that begins a login
 consents            find and store the consents of users to applications

@@ -12,9 +12,10 @@ from auth1.core.crypto import digest
 from auth1.core.http.request import LONG_TARGET_BYTES, Form, Request, Response
 from auth1.core.ids import new_id
 from auth1.errors import BadRequest, PayloadTooLarge, RateLimited
-from auth1.oauth.authorization.codes import AuthorizationResponse, may_receive, respond, respond_with_code
+from auth1.oauth.authorization.codes import issue_code, may_receive, respond, respond_with_code
 from auth1.oauth.authorization.consents import needs_consent
-from auth1.oauth.authorization.logins import NewLogin, start_login
+from auth1.oauth.authorization.logins import NewLogin, start_login, start_pushed_login
+from auth1.oauth.authorization.pushed_requests import find_pushed, is_pushed
 from auth1.oauth.authorization.request_parameters import (
     AuthorizationError,
     Parameters,
@@ -36,6 +37,8 @@ from auth1.sessions.browser import BrowserSession
 # What prompt=none reports where a page would be shown (OpenID Connect Core, 3.1.2.6).
 _WITHOUT_PAGES = {"start": "login_required", "account": "interaction_required", "consent": "consent_required"}
 
+_NO_REQUEST = "The request URI is unknown, has expired or was used."
+
 
 async def get_authorize(app: Services, request: Request[Issuer]) -> Response:
     """Begin a login for an application. Its parameters are in the query."""
@@ -56,58 +59,88 @@ async def post_authorize(app: Services, request: Request[Issuer], body: Form) ->
 
 async def _authorize(app: Services, request: Request[Issuer], pairs: list[tuple[str, str]]) -> Response:
     issuer, (parameters, repeated) = request.caller, read_pairs(pairs)
-    client = await _find_client(app, issuer, parameters, repeated)
-    request.log["client_id"] = client.client_id
+    pushed = is_pushed(parameters)
+    if repeated & {"client_id", "request_uri" if pushed else "redirect_uri"}:
+        raise BadRequest("The application sent a parameter twice.", by_application=True)
+    if pushed:
+        return await _authorize_pushed(app, request, parameters)
+    client = await _find_client(app, request, parameters.get("client_id", ""), parameters.get("redirect_uri", ""))
     try:
         authorization = await read_request(app, issuer, client, parameters, repeated)
         return await _begin(app, request, client, authorization)
     except AuthorizationError as error:
-        request.log["error"] = error.error
-        return leave(request, _rejection(issuer, client, parameters, error))
+        unread = AuthorizationRequest(
+            client_id=client.client_id,
+            redirect_uri=parameters["redirect_uri"],
+            scopes=[],
+            state=parameters.get("state"),
+            response_mode=response_mode(parameters),
+        )
+        return _reject(request, unread, error)
 
 
-async def _find_client(app: Services, issuer: Issuer, parameters: Parameters, repeated: set[str]) -> Client:
+async def _authorize_pushed(app: Services, request: Request[Issuer], parameters: Parameters) -> Response:
+    """Begin the login of a pushed request, or show it again in its browser. Other parameters do not count."""
+    issuer, client_id = request.caller, parameters.get("client_id", "")
+    pushed = await find_pushed(app, issuer, client_id, parameters["request_uri"])
+    if pushed is None:
+        raise BadRequest(_NO_REQUEST, by_application=True)
+    authorization = pushed.authorization
+    client = await _find_client(app, request, client_id, authorization.redirect_uri)
+    secret = browser_cookie.read_secret(request, issuer.tenant.id, secure=issuer.url.startswith("https:"))
+    if secret is not None and digest(secret) == pushed.browser_digest and not _is_hidden(request, authorization):
+        return redirect(request, f"{issuer.url}/login/{pushed.login_id}")
+    try:
+        return await _begin(app, request, client, authorization, pushed.login_id)
+    except AuthorizationError as error:
+        return _reject(request, authorization, error)
+
+
+async def _find_client(app: Services, request: Request[Issuer], client_id: str, redirect_uri: str) -> Client:
     """Return the client of a request, to whose redirect URI a response may go. Raises BadRequest."""
-    if repeated & {"client_id", "redirect_uri"}:
-        raise BadRequest("The application sent a parameter twice.", by_application=True)
-    client = await find_client(app, issuer, parameters.get("client_id", ""))
+    client = await find_client(app, request.caller, client_id)
     if client is None or client.kind not in LOGIN_KINDS:
         raise BadRequest("The application is not registered.", by_application=True)
-    if not may_receive(client, parameters.get("redirect_uri", "")):
+    if not may_receive(client, redirect_uri):
         raise BadRequest("The redirect URI is not registered for this application.", by_application=True)
+    request.log["client_id"] = client.client_id
     return client
 
 
-def _rejection(
-    issuer: Issuer, client: Client, parameters: Parameters, error: AuthorizationError
-) -> AuthorizationResponse:
-    request = AuthorizationRequest(
-        client_id=client.client_id,
-        redirect_uri=parameters["redirect_uri"],
-        scopes=[],
-        state=parameters.get("state"),
-        response_mode=response_mode(parameters),
-    )
-    return respond(issuer, request, ("error", error.error), ("error_description", error.description))
+def _reject(request: Request[Issuer], authorization: AuthorizationRequest, error: AuthorizationError) -> Response:
+    request.log["error"] = error.error
+    parameters = (("error", error.error), ("error_description", error.description))
+    return leave(request, respond(request.caller, authorization, *parameters))
+
+
+def _is_hidden(request: Request[Issuer], authorization: AuthorizationRequest) -> bool:
+    """Return whether no page may be shown."""
+    return "none" in authorization.prompt or not is_shown(request)
 
 
 async def _begin(
-    app: Services, request: Request[Issuer], client: Client, authorization: AuthorizationRequest
+    app: Services,
+    request: Request[Issuer],
+    client: Client,
+    authorization: AuthorizationRequest,
+    pushed_id: str | None = None,
 ) -> Response:
-    """Continue with the session of the browser, if it is enough, or with the pages of a login."""
+    """Continue with the session of the browser, if it is enough, or with the pages of a login.
+
+    `pushed_id` is the id of the login of a pushed request.
+    """
     issuer = request.caller
     secure = issuer.url.startswith("https:")
     session = await browser.read(app, request, issuer.tenant, secure=secure)
     step = await _step(app, issuer, client, authorization, session)
-    if step in _WITHOUT_PAGES and ("none" in authorization.prompt or not is_shown(request)):
+    if step in _WITHOUT_PAGES and _is_hidden(request, authorization):
         raise AuthorizationError(_WITHOUT_PAGES[step], "The user must interact.")
     await _count_login(app, request, authorization, session)
     # All tabs of a browser share the secret: each of their logins can be continued.
     secret = browser_cookie.read_secret(request, issuer.tenant.id, secure=secure) or browser_cookie.new_secret()
     proven = session if step in ("consent", "done") else None
-    login = NewLogin(
-        issuer.tenant.id, new_id("li"), digest(secret), client.client_id, encode_request(authorization), step
-    )
+    login_id, browser_digest = pushed_id or new_id("li"), digest(secret)
+    login = NewLogin(issuer.tenant.id, login_id, browser_digest, client.client_id, encode_request(authorization), step)
     if proven is not None:
         login = login._replace(
             user_id=proven.user_id,
@@ -116,12 +149,21 @@ async def _begin(
             identifier=proven.identifier,
             channel=proven.channel,
         )
-    if not await start_login(app.postgres, login):
+    if pushed_id is not None:
+        if not await start_pushed_login(app.postgres, login):
+            raise BadRequest(_NO_REQUEST, by_application=True)
+    elif not await start_login(app.postgres, login):
         raise AuthorizationError("login_required", "The user was erased.")
     browser_cookie.set_secret(request, issuer.tenant.id, secret, secure=secure)
-    if step == "done":
-        return leave(request, respond_with_code(app, issuer, authorization, login.login_id, 1))
-    return redirect(request, f"{issuer.url}/login/{login.login_id}")
+    if step != "done":
+        return redirect(request, f"{issuer.url}/login/{login_id}")
+    if pushed_id is None:
+        return leave(request, respond_with_code(app, issuer, authorization, login_id, 1))
+    # It may have been begun before, and have another code or tokens.
+    response = await issue_code(app, issuer, login_id, browser_digest)
+    if response is None:
+        raise BadRequest(_NO_REQUEST, by_application=True)
+    return leave(request, response)
 
 
 async def _count_login(
@@ -135,7 +177,7 @@ async def _count_login(
     try:
         await app.limiter.acquire_for_client(request, app.settings, LOGINS, scope)
     except RateLimited:
-        if "none" in authorization.prompt or not is_shown(request):
+        if _is_hidden(request, authorization):
             raise AuthorizationError("temporarily_unavailable", "Too many logins were started; retry later.") from None
         raise
 

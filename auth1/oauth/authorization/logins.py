@@ -1,9 +1,10 @@
 """The statement that begins a hosted login of an application."""
 
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
-from auth1.core.postgres import Batched, Postgres, function
+from auth1.core.postgres import Batched, Postgres, find_nothing, function, repeat_once
 from auth1.oauth.authorization.codes import CODE_LIFE_S
 
 
@@ -53,12 +54,18 @@ def _has_no_user(request: _StartLogin) -> bool:
     return request.user_id is None
 
 
-_START_LOGINS = Batched(
-    function("start_logins", _StartLogin, _StartedLogin), id_fields=("tenant_id", "login_id"), can_share=_has_no_user
-)
+_FUNCTION = function("start_logins", _StartLogin, _StartedLogin)
+_START_LOGINS = Batched(_FUNCTION, id_fields=("tenant_id", "login_id"), can_share=_has_no_user)
 
 
 async def start_login(postgres: Postgres, login: NewLogin) -> bool:
     """Begin a login. False if its user was erased meanwhile. Repeated after a lost connection, it changes nothing."""
     row = await _START_LOGINS.call(postgres, _StartLogin(*login, CODE_LIFE_S))
+    return row.is_started
+
+
+async def start_pushed_login(postgres: Postgres, login: NewLogin) -> bool:
+    """Begin the login of a pushed request. False if another browser has begun it, or its user was erased."""
+    run = partial(postgres.call, _FUNCTION, _StartLogin(*login, CODE_LIFE_S))
+    [row] = await repeat_once(run, find_nothing)
     return row.is_started

@@ -1,4 +1,4 @@
-"""Authorization codes and refresh tokens: `auth1_oc_<id>_<number>_<MAC>`, derived and never stored.
+"""Authorization codes, refresh tokens and request URIs: `auth1_oc_<id>_<number>_<MAC>`, derived and never stored.
 
 They are built like the refresh tokens of sessions (`auth1/sessions/refresh_tokens.py`): the database contains no usable
 one, an invented one is rejected without a query, and a used one is recognised however old it is.
@@ -47,4 +47,5 @@ class DerivedToken(NamedTuple):
 
 
 CODE = DerivedToken("auth1_oc_", "authorization-code", "li")
+PUSHED_REQUEST = DerivedToken("urn:ietf:params:oauth:request_uri:", "pushed-request", "li")
 REFRESH_TOKEN = DerivedToken("auth1_ort_", "oauth-refresh-token", "gr")
