@@ -99,6 +99,7 @@ def build_app(
 
     async def start_worker() -> Services:
         services = await start_services(settings, log, on_console=on_console)
+        signals.on_drain(services.stopping.set)
         signals.on_finish(finish)
         signals.stop_with_parent()
         signals.unblock_after_startup()

@@ -68,8 +68,11 @@ async def live(app: Services, request: Request[None]) -> Liveness:
 
 
 async def ready(app: Services, request: Request[None]) -> Response:
-    """Report whether the database is reachable, accepts writes and has every migration."""
-    state = await _database_state(app)
+    """Report whether the database is reachable, accepts writes and has every migration.
+
+    A worker that is stopping is not ready.
+    """
+    state = "stopping" if app.stopping.is_set() else await _database_state(app)
     return Response(Readiness(ready=state is None, reason=state), 503 if state is not None else 200)
 
 

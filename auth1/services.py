@@ -66,6 +66,7 @@ class Services:
     lists: "ListCache"
     streams: "EventStreams"
     deliveries: "DeliveryWorker"
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once the worker accepts no more connections
     started_at: float = field(default_factory=time.monotonic)
     background: list[asyncio.Task[None]] = field(default_factory=list)
 

@@ -74,6 +74,31 @@ async def test_idle_and_partial_connections_do_not_delay_shutdown(module_launche
         await kept.aclose()
 
 
+async def test_worker_that_stops_is_not_ready(module_launcher: Launcher) -> None:
+    """A request that began to arrive before the signal is still served."""
+    async with module_launcher() as server:
+        key = (await server.tenant())["api_key"].encode()
+        # It is in progress until its body is complete, and the worker waits for it.
+        _, unfinished = await asyncio.open_connection("127.0.0.1", server.port)
+        unfinished.write(b"POST /api/auth/request HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\n" % key)
+        unfinished.write(b"Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{")
+        reader, probe = await asyncio.open_connection("127.0.0.1", server.port)
+        probe.write(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n")
+        await asyncio.gather(unfinished.drain(), probe.drain())
+        assert (await server.client.get("/health/ready")).json() == {"ready": True, "reason": None}
+
+        server.process.send_signal(signal.SIGTERM)
+        await until(lambda: refuses_connections(server))
+        probe.write(b"\r\n")
+        answer = await reader.read()
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'{"ready":false,"reason":"stopping"}' in answer
+        unfinished.close()
+        probe.close()
+        assert await server.exit_code() == 0
+
+
 async def test_ctrl_c_stops_the_server(module_launcher: Launcher) -> None:
     async with module_launcher(WORKERS="2") as server:
         os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does: to all of them at once

@@ -5,7 +5,8 @@ Ctrl-C and systemd signal the whole process group, and the supervisor signals it
 run until it is killed. So workers are forked with these signals blocked: an early signal is delivered late.
 
 SIGTERM and SIGINT go to granian: it accepts no more connections and waits until each has closed, as long as that may
-take. `FINISH` follows a second later: it ends the process as soon as no request is in flight.
+take. A request that has begun to arrive is still served. `DRAIN` comes just before, so that no probe finds the worker
+ready. `FINISH` follows a second later: it ends the process as soon as no request is in flight.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+DRAIN = signal.SIGUSR2
 FINISH = signal.SIGUSR1
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, FINISH}
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, DRAIN, FINISH}
 # granian takes microseconds from the end of the worker's start to serving. But the event loop is not running between,
 # and on a busy machine that may take long: so this is counted once more when it runs again.
 SERVES_AFTER_S = 0.1
@@ -48,10 +50,16 @@ def stop_with_parent() -> None:
 
     def stop() -> None:
         loop.remove_reader(sentinel)
+        os.kill(os.getpid(), DRAIN)
         os.kill(os.getpid(), signal.SIGTERM)
         loop.call_later(FINISH_AFTER_S, os.kill, os.getpid(), FINISH)
 
     loop.add_reader(sentinel, stop)
+
+
+def on_drain(drain: Callable[[], None]) -> None:
+    """Call `drain` in the event loop of this worker when `DRAIN` arrives."""
+    asyncio.get_running_loop().add_signal_handler(DRAIN, drain)
 
 
 def on_finish(finish: Callable[[], Awaitable[None]]) -> None:

@@ -125,8 +125,9 @@ class Supervisor:
         self._log.error("worker exited", worker=worker.index + 1, restart_in_s=delay_s, **cause)
 
     def _stop_all(self) -> None:
-        """Stop all workers: SIGTERM, after a second SIGUSR1, and SIGKILL when the time is over."""
+        """Stop all workers: SIGUSR2 and SIGTERM, after a second SIGUSR1, and SIGKILL when the time is over."""
         self._stopping, started = True, monotonic()
+        self._signal(signals.DRAIN)
         self._signal(signal.SIGTERM)
         steps = [(started + signals.FINISH_AFTER_S, self._finish), (started + KILL_AFTER_S, self._kill)]
         while any(worker.process is not None for worker in self._workers):
