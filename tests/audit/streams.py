@@ -6,11 +6,13 @@ import termios
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from auth1.cli.serve import SEND_BUFFER_BYTES
 from auth1.core.http.asgi import App
 from auth1.services import Services
 from tests.support.api_client import ADMIN_TOKEN
@@ -148,7 +150,7 @@ class StreamClient(Parser):
 
 
 class SocketStream(Parser):
-    """One stream over a socket, with a small receive buffer."""
+    """One stream over a socket."""
 
     def __init__(self, port: int, key: str, *, last_id: str | None = None) -> None:
         super().__init__()
@@ -177,13 +179,22 @@ class SocketStream(Parser):
         fcntl.ioctl(self._writer.get_extra_info("socket").fileno(), termios.FIONREAD, found)
         return found[0]
 
+    def unsent_bytes(self) -> int:
+        """Return the bytes that wait in the kernel's send buffer of the server, because the receive buffer is full."""
+        ports = [f":{port:04X}" for port in (self._port, self._writer.get_extra_info("sockname")[1])]
+        for line in Path("/proc/net/tcp").read_text().splitlines():
+            fields = line.split()
+            if [fields[1][-5:], fields[2][-5:]] == ports:
+                return int(fields[4].partition(":")[0], 16)
+        return 0
+
     async def until_stalled(self) -> None:
-        """Wait until the receive buffer is full: nothing arrives any more."""
-        sizes = [0]
+        """Wait until both buffers of the kernel are full: the server can send nothing more."""
+        sizes = [(0, 0)]
         async with asyncio.timeout(PATIENCE_S):
-            while sizes[-1] == 0 or sizes[-5:] != sizes[-1:] * 5:
+            while sizes[-1][1] < SEND_BUFFER_BYTES or sizes[-5:] != sizes[-1:] * 5:
                 await asyncio.sleep(0.2)
-                sizes.append(self.unread_bytes())
+                sizes.append((self.unread_bytes(), self.unsent_bytes()))
 
     async def read(self) -> bool:
         """Read one chunk; return False at the end. A broken connection leaves `is_complete` False."""
