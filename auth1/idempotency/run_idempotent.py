@@ -85,13 +85,16 @@ def seal_error(keyring: Keyring, claim: Claim, error: ApiError, request_id: str)
 
 
 def replay(keyring: Keyring, request: Request[Any], claim: Claim, sealed_response: bytes) -> ReplayedResponse:
-    """Return a stored response as an exception to raise. Raises Conflict when its secret is no longer accepted."""
+    """Return a stored response as an exception to raise. Raises Conflict for one that cannot be read any more."""
     text = keyring.open(_PURPOSE, sealed_response, _context(claim))
     if text is None:
         raise Conflict(
             "The response to this Idempotency-Key is encrypted with a secret that is no longer accepted; use a new key."
         )
-    stored = _decode(text)
+    try:
+        stored = _decode(text)
+    except msgspec.DecodeError:
+        raise Conflict("Another release stored the response to this Idempotency-Key; use a new key.") from None
     request.headers.append(REPLAYED)
     if stored.retry_after is not None:
         request.headers.append((b"retry-after", b"%d" % stored.retry_after))

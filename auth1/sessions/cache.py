@@ -4,6 +4,9 @@ A check reads Redis once, and PostgreSQL only on a miss. A change of a session o
 The overwrite lives longer than any concurrent reader, and readers write only where no entry exists, so every worker
 sees the change at its next check. While Redis is unavailable, every check reads PostgreSQL. An entry that could not be
 overwritten expires: a revoked session is accepted for at most 30 s.
+
+Releases share the entries, so that a change by one release reaches the workers of another. An entry that this release
+cannot read is no error: PostgreSQL decides.
 """
 
 import asyncio
@@ -26,6 +29,7 @@ _MAX_PENDING = 10_000
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(SessionUser).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class SessionCache:
@@ -46,10 +50,14 @@ class SessionCache:
         if kept == _ENDED:
             return None
         if kept:
-            known = _decode(kept)
-            # An expired entry may have been refreshed since: PostgreSQL decides.
-            if known.ends_at > time.time() and known.opened_at >= tenant.sessions_from:
-                return known
+            try:
+                known = _decode(kept)
+            except _UNREADABLE:
+                await self.invalidate(tenant.id, [session_id])  # a later reader writes it anew
+            else:
+                # An expired entry may have been refreshed since: PostgreSQL decides.
+                if known.ends_at > time.time() and known.opened_at >= tenant.sessions_from:
+                    return known
         session = await store.find_session(self._postgres, tenant.id, session_id)
         if kept is None:
             await self._write(key, _encode(session) if session is not None else _ENDED, LIFE_S, "NX")

@@ -6,6 +6,7 @@ may try few codes: others are guesses. A process keeps what Redis did not confir
 repeats get 503, because "no active code" may be wrong.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,6 +22,7 @@ MAX_CODES = 1000  # of one identifier, guesses too: these must not take the plac
 MAX_TRIED = 5  # codes of one identifier that repeats may try
 MAX_UNWRITTEN = 1000  # of a process
 RETRY_AFTER_S = 1
+_EVENT_ID = re.compile(rb"\bevt_[0-9a-z]{1,26}\b")
 _KEEP = Script.load("unanswered_keep", {"MAX_IDS": MAX_IDS, "MAX_CODES": MAX_CODES})
 _FIND = Script.load("unanswered_find", {"MAX_TRIED": MAX_TRIED})
 
@@ -82,7 +84,7 @@ async def find(redis: Redis, key: UnansweredKey) -> list[str]:
         if memory is not None and time.monotonic() < memory.until:
             raise Unavailable(retry_after=RETRY_AFTER_S) from None
         return []
-    return kept.decode().split() if isinstance(kept, bytes) else []
+    return [one.decode() for one in _EVENT_ID.findall(kept)] if isinstance(kept, bytes) else []
 
 
 async def _write(redis: Redis, memory: _Memory, key: UnansweredKey) -> bool:

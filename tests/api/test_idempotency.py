@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
 from auth1.authn.guards import public
@@ -243,6 +244,20 @@ async def test_response_sealed_with_an_unknown_secret_is_a_conflict(
     await database.execute(other_secret, f"{tenant['tenant_id']}:test")
 
     answer = await ask(api, tenant["test_key"], phone, "sealed")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+async def test_response_that_another_release_stored_in_another_form_is_a_conflict(
+    api: ApiClient, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, phone = await api.tenant(), new_phone()
+    encode = msgspec.msgpack.encode
+    with monkeypatch.context() as another:
+        another.setattr(msgspec.msgpack, "encode", lambda stored: encode((*stored, "one field more")))
+        assert (await ask(api, tenant["test_key"], phone, "other form")).status_code == 200
+
+    answer = await ask(api, tenant["test_key"], phone, "other form")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 

@@ -176,3 +176,18 @@ async def test_login_is_written_once(redis: Redis, faults: Faults) -> None:
 
     assert await find(redis, login) == ["evt_1"]
     assert faults.scripts == [KEEP, FIND]
+
+
+@pytest.mark.parametrize(
+    ("kept", "found"),
+    [
+        (b"\xff\xfe", []),
+        (b"evt_1 \x00 garbage evt_\xff2 evt_3", ["evt_1", "evt_3"]),
+        (b"evt_" + b"1" * 100, []),
+    ],
+)
+async def test_garbage_among_the_ids_of_a_login_is_ignored(redis: Redis, kept: bytes, found: list[str]) -> None:
+    login = new_login()
+    await redis.call("HSET", login.identifier, login.code, kept)
+
+    assert await find(redis, login) == found

@@ -16,6 +16,9 @@ from tests.sessions.conftest import LOGOUT, SESSIONS, NewUser, SessionUser
 from tests.support.api_client import ApiClient
 
 
+EXPIRING = (-2, *range(30_001))  # in ms; -2: expired meanwhile, and -1 would be never
+
+
 @pytest.fixture
 async def everywhere(new_user: NewUser, apis: list[ApiClient]) -> SessionUser:
     """Return a user whose calls alternate between two instances."""
@@ -242,6 +245,59 @@ async def test_stale_read_is_not_cached_after_a_revocation(user: SessionUser, ap
     assert await api.services.redis.call("SET", key, live, "EX", cache.LIFE_S, "NX") is None
 
     assert not await user.is_live(login["token"])
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [b"garbage", b"[]", b'["usr_1","sms",1.0]', b'["\xff"]', b"{}"],
+    ids=["garbage", "no fields", "fewer fields", "no UTF-8", "an object"],
+)
+async def test_cache_entry_that_this_release_cannot_read_is_replaced(
+    everywhere: SessionUser, api: ApiClient, unreadable: bytes
+) -> None:
+    """As another release, whose entries have other fields, may write it during an upgrade."""
+    login, redis = await everywhere.log_in(), api.services.redis
+    key = cache._key(everywhere.tenant["tenant_id"], login["session_id"])
+    await redis.call("SET", key, unreadable)
+
+    me = await everywhere.call("GET", "/api/auth/me", login["token"])
+
+    assert (me.status_code, me.json()["user_id"]) == (200, login["user_id"])
+    assert await redis.call("GET", key) != unreadable
+    assert await everywhere.is_live(login["token"])
+
+
+async def test_cache_entry_with_more_fields_is_read(everywhere: SessionUser, api: ApiClient) -> None:
+    login, redis = await everywhere.log_in(), api.services.redis
+    key = cache._key(everywhere.tenant["tenant_id"], login["session_id"])
+    assert await everywhere.is_live(login["token"])
+    newer = (await redis.call("GET", key))[:-1] + b',"a field of the next release"]'
+    await redis.call("SET", key, newer)
+
+    assert await everywhere.is_live(login["token"])
+    assert await redis.call("GET", key) == newer
+
+
+async def test_unreadable_cache_entry_of_a_revoked_session_does_not_restore_it(
+    everywhere: SessionUser, api: ApiClient
+) -> None:
+    login = await everywhere.log_in()
+    key = cache._key(everywhere.tenant["tenant_id"], login["session_id"])
+    assert (await everywhere.call("POST", LOGOUT, login["token"])).status_code == 204
+    await api.services.redis.call("SET", key, b"garbage")
+
+    assert not await everywhere.is_live(login["token"])
+
+
+async def test_cache_entries_of_sessions_expire_within_their_life(user: SessionUser, api: ApiClient) -> None:
+    """The life of an entry is how long a revoked session can be accepted where Redis loses the revocation."""
+    login, redis = await user.log_in(), api.services.redis
+    key = cache._key(user.tenant["tenant_id"], login["session_id"])
+
+    assert await user.is_live(login["token"])
+    assert await redis.call("PTTL", key) in EXPIRING
+    assert (await user.call("POST", LOGOUT, login["token"])).status_code == 204
+    assert await redis.call("PTTL", key) in EXPIRING
 
 
 @pytest.mark.parametrize(

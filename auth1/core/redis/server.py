@@ -251,7 +251,7 @@ class Server(Redis):
 
     def _pushed(self, reply: list[Reply]) -> None:
         if self._on_message is not None:
-            self._on_message(reply[2].decode())
+            self._on_message(reply[2].decode(errors="replace"))
 
     async def _stay_connected(self) -> None:
         while True:
