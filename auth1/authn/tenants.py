@@ -7,6 +7,7 @@ limits the delay of a change while Redis is unavailable. Each (re)connection emp
 lost. A failed publication is retried until it succeeds.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from typing import Any
@@ -137,11 +138,16 @@ class TenantCache:
     async def retry_publish(self) -> None:
         """Retry failed publications."""
         for tenant_id in list(self._unpublished):
+            # Before the call: a change that happens during the call adds the tenant again, and is published too.
+            self._unpublished.discard(tenant_id)
             try:
                 await self._redis.call("PUBLISH", CHANNEL, tenant_id)
             except RedisUnavailable:
+                self._unpublished.add(tenant_id)
                 return
-            self._unpublished.discard(tenant_id)
+            except asyncio.CancelledError:
+                self._unpublished.add(tenant_id)
+                raise
 
     def _drop(self, tenant_id: str) -> None:
         """Drop a tenant, or ALL_TENANTS."""
