@@ -7,14 +7,13 @@ from auth1.challenges.magic_link import link_options
 from auth1.challenges.recipients import parse_recipient
 from auth1.challenges.schemas import METADATA_BYTES, ChallengeOut, CodeAnswer, CodeRequest, CodeSent, without_proof
 from auth1.challenges.send_code import LOGIN, SendCode, send_code
-from auth1.challenges.verify_code import VerifyCode, open_session
+from auth1.challenges.verify_code import VerifyCode, log_in
 from auth1.core import stored_json
 from auth1.core.http.request import Request
 from auth1.errors import FieldError, NotFound, ValidationFailed
 from auth1.idempotency.header import HEADER, read_claim
 from auth1.identifiers import parse_identifier
 from auth1.services import Services
-from auth1.sessions import create
 from auth1.sessions.schemas import Verified
 from auth1.tenants.settings import Tenant
 
@@ -49,11 +48,7 @@ async def verify_code(app: Services, request: Request[Tenant], body: CodeAnswer)
     if tenant.settings.require_challenge_id and body.challenge_id is None:
         raise ValidationFailed(errors=[FieldError("challenge_id", "This tenant requires it.")])
     device_name = body.device.name if body.device else None
-    answer = VerifyCode(identifier, body.code, body.challenge_id, device_name)
-    opened = await open_session(app, request, tenant, answer)
-    return await create.issue_tokens(
-        app, tenant, opened.session, opened.user_id, identifier, is_new_user=opened.is_new_user, claims=opened.claims
-    )
+    return await log_in(app, request, tenant, VerifyCode(identifier, body.code, body.challenge_id, device_name))
 
 
 async def get_challenge(app: Services, request: Request[Tenant]) -> ChallengeOut:

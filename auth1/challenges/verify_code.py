@@ -1,4 +1,4 @@
-"""Verify a code and open a session: the step behind POST /api/auth/verify and the hosted login."""
+"""Verify a code and open a session: the steps behind POST /api/auth/verify and the hosted login."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from auth1.services import Services
 from auth1.sessions import create, unanswered
 from auth1.sessions.create import NewSession
 from auth1.sessions.login_hooks import run_login, token_claims
+from auth1.sessions.schemas import Verified
 from auth1.sessions.tokens import ExtraClaims, Subject
 from auth1.tenants.settings import Tenant
 
@@ -41,6 +42,21 @@ class OpenedSession(NamedTuple):
     is_new_user: bool
     claims: ExtraClaims
     submission: SubmitCode | None = None
+
+
+async def log_in(app: Services, request: Request[Any], tenant: Tenant, answer: VerifyCode) -> Verified:
+    """Verify a code, open a session, and return its tokens."""
+    opened = await open_session(app, request, tenant, answer)
+    try:
+        return await create.issue_tokens(
+            *(app, request, tenant, opened.session, opened.user_id, answer.identifier),
+            is_new_user=opened.is_new_user,
+            claims=opened.claims,
+        )
+    except asyncio.CancelledError:
+        if opened.submission is not None:
+            await keep_unanswered(app, opened.submission)
+        raise
 
 
 async def open_session(app: Services, request: Request[Any], tenant: Tenant, answer: VerifyCode) -> OpenedSession:

@@ -84,6 +84,7 @@ async def redeem(app: Services, request: Request[Tenant], grant: CodeGrant | Cha
     opened, identifier = await open_session(app, request, tenant, _proof(grant))
     return await create.issue_tokens(
         app,
+        request,
         tenant,
         opened.session,
         opened.user_id,

@@ -1,5 +1,6 @@
 """Create a session: its row, and the tokens of a login."""
 
+import asyncio
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from auth1.sessions.schemas import Tokens, Verified
 from auth1.sessions.tokens import ExtraClaims, Subject
 from auth1.tenants.settings import Tenant
 
+RESERVE_S = 0.2  # of the request's time, for the answer after the oldest sessions were revoked
 _USER_AGENT_CHARACTERS = 256
 
 
@@ -42,6 +44,7 @@ def new_session(request: Request[Any], tenant: Tenant, device_name: str | None =
 
 async def issue_tokens(
     app: Services,
+    request: Request[Any],
     tenant: Tenant,
     session: NewSession,
     user_id: str,
@@ -51,19 +54,25 @@ async def issue_tokens(
     claims: ExtraClaims,
 ) -> Verified:
     """Return the tokens of a session whose row is committed. `claims` are those of the tenant's hook."""
-    await count_session(app, tenant, user_id, is_new_user=is_new_user)
+    await count_session(app, request, tenant, user_id, is_new_user=is_new_user)
     subject = Subject(user_id, session.session_id, identifier.channel, identifier.value)
     return Verified(**structs.asdict(session_tokens(app, tenant, subject, 0, claims)), is_new_user=is_new_user)
 
 
-async def count_session(app: Services, tenant: Tenant, user_id: str, *, is_new_user: bool) -> None:
-    """Count an opened session. Where the tenant limits the sessions of a user, revoke the oldest ones beyond it."""
+async def count_session(
+    app: Services, request: Request[Any], tenant: Tenant, user_id: str, *, is_new_user: bool
+) -> None:
+    """Count an opened session. Where the tenant limits the sessions of a user, revoke the oldest ones beyond it.
+
+    The code or link is consumed already, so a failure here does not fail the login: the next login repeats this.
+    """
     metrics.SESSIONS_OPENED["yes" if is_new_user else "no"].inc()
     max_sessions = tenant.settings.max_sessions_per_user
     if max_sessions is not None and not is_new_user:
-        with suppress(Unavailable):  # the code is consumed already, and the next login repeats this
-            revoked = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, max_sessions)
-            await app.sessions.revoke(tenant.id, revoked)
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout_at(request.deadline - RESERVE_S * app.settings.timeout_scale):
+                revoked = await store.end_surplus_sessions(app.postgres, tenant.id, user_id, max_sessions)
+                await app.sessions.revoke(tenant.id, revoked)
 
 
 def session_tokens(app: Services, tenant: Tenant, subject: Subject, number: int, claims: ExtraClaims) -> Tokens:

@@ -15,7 +15,6 @@ from tests.conftest import Started
 from tests.sessions.conftest import LOGOUT, SESSIONS, NewUser, SessionUser
 from tests.support.api_client import ApiClient
 
-
 EXPIRING = (-2, *range(30_001))  # in ms; -2: expired meanwhile, and -1 would be never
 
 

@@ -38,9 +38,11 @@ def is_wanted(login: Login, proven: Proven) -> bool:
 
 async def finish(visit: Visit, login: Login, opened: OpenedSession, identifier: Identifier) -> Response | None:
     """Complete a login whose code or link was consumed. Without an answer, its repeat finds the session, or it ends."""
-    await create.count_session(visit.app, visit.tenant, opened.user_id, is_new_user=opened.is_new_user)
     proven = Proven(opened.user_id, opened.session.session_id, identifier.channel, identifier.value)
     try:
+        await create.count_session(
+            visit.app, visit.request, visit.tenant, opened.user_id, is_new_user=opened.is_new_user
+        )
         return await _complete_opened(visit, login, proven, browser.AMR[identifier.channel])
     except (Unavailable, asyncio.CancelledError):
         if opened.submission is not None:
