@@ -171,7 +171,7 @@ async def start_services(
         outbox=Outbox(postgres, log, messenger, settings.sms_rates, render, fraud_exposures),
         logouts=LogoutSender(guard),
         signing_keys=SigningKeys(postgres, keyring, log),
-        signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url),
+        signer=Signer(keyring, settings.jwt_algorithm, settings.signing_keys, settings.app_url, postgres.now),
         sessions=SessionCache(postgres, redis),
         lists=ListCache(postgres),
         streams=EventStreams(postgres, log),

@@ -48,7 +48,7 @@ async def update_me(app: Services, request: Request[LoggedIn], body: MePatch) ->
 async def erase_me(app: Services, request: Request[LoggedIn]) -> None:
     """Erase the user's own account; requires a login within the last 5 minutes."""
     caller = request.caller
-    require_recent_login(caller)
+    require_recent_login(app, caller)
     admin = TenantAdmin(caller.tenant.id, caller.user_id, request.request_id, request.network)
     await service.erase_user(app, admin, caller.user_id)
 

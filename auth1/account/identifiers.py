@@ -30,7 +30,7 @@ async def list_identifiers(app: Services, request: Request[LoggedIn], query: Pag
 async def begin_identifier(app: Services, request: Request[LoggedIn], body: IdentifierIn) -> CodeSent:
     """Send a code to a phone or email that the user wants to add, or that replaces the current one."""
     caller = request.caller
-    require_recent_login(caller)
+    require_recent_login(app, caller)
     own = (caller.user.phone, caller.user.email)
     # The user's phone may have been stored under other rules than today's.
     is_own_phone = body.email is None and body.phone is not None and body.phone in own
@@ -58,7 +58,7 @@ async def remove_identifier(app: Services, request: Request[LoggedIn]) -> None:
     identifier_type = request.parameters["type"]
     if identifier_type not in ("phone", "email"):
         raise NotFound
-    require_recent_login(request.caller)
+    require_recent_login(app, request.caller)
     await linking.remove(app, request, _owner(request.caller), "phone" if identifier_type == "phone" else "email")
 
 

@@ -71,7 +71,7 @@ class TenantCache:
         if entry is None or entry[0] < time.monotonic():
             return None
         tenant = entry[1]
-        if tenant.key_expires_at is not None and tenant.key_expires_at <= time.time():
+        if tenant.key_expires_at is not None and tenant.key_expires_at <= self._postgres.now():
             return None
         return tenant
 
@@ -110,7 +110,7 @@ class TenantCache:
 
         A tenant that is being moved is not cached: it is served again within seconds.
         """
-        if tenant.closed_until > time.time():
+        if tenant.closed_until > self._postgres.now():
             return
         # As Python strings they take about twice as much. The default policy is one object.
         size = ENTRY_BYTES + 2 * len(encode(tenant.settings))
@@ -186,7 +186,7 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
         if rate_limit is not None and tenant.key_kind == "pk":
             await app.limiter.acquire_for_client(request, app.settings, rate_limit)
     request.log["tenant_id"] = request.limit_key = tenant.id
-    check_served(tenant)
+    check_served(app, tenant)
     if tenant.key_kind == "test":
         key_limit = RateLimit("key", f"ratelimit:{{{tenant.id}}}:key:{tenant.key_id}", TEST_KEY_REQUESTS, MINUTE_MS)
         raise_if_limited(request, await app.limiter.acquire(key_limit))
@@ -195,11 +195,11 @@ async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRa
     return tenant
 
 
-def check_served(tenant: Tenant) -> None:
+def check_served(app: Services, tenant: Tenant) -> None:
     """Raise TenantMoved, TenantSuspended, or Unavailable while a tenant is being moved."""
     if tenant.moved:
         raise TenantMoved
-    if tenant.closed_until > time.time():
+    if tenant.closed_until > app.postgres.now():
         raise Unavailable("This tenant is being moved; retry.", retry_after=RETRY_AFTER_S)
     if tenant.suspended:
         raise TenantSuspended

@@ -69,7 +69,7 @@ async def open_session(app: Services, request: Request[Any], tenant: Tenant, ans
         macs=codes.macs(app.keyring, tenant.id, identifier.value, answer.code),
         challenge_id=answer.challenge_id,
         user_id=new_id("usr"),
-        session=create.new_session(request, tenant, answer.device_name),
+        session=create.new_session(app, request, tenant, answer.device_name),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )

@@ -47,8 +47,13 @@ class _Source:
         return self.drawn.pop()
 
     def set_time(self, millisecond: int) -> None:
-        self.time = "".join([_DIGITS[millisecond >> shift & 31] for shift in range(45, -1, -5)])
+        self.time = _digits_of(millisecond)
         self.millisecond = millisecond
+
+
+def _digits_of(millisecond: int) -> str:
+    """Return a time in base 32."""
+    return "".join([_DIGITS[millisecond >> shift & 31] for shift in range(45, -1, -5)])
 
 
 _FROM_DIGITS = str.maketrans(_DIGITS, "0123456789abcdefghijklmnopqrstuv")
@@ -67,6 +72,12 @@ def new_id(prefix: str) -> str:
         return f"{prefix}_{source.time}{source.drawn.pop()}"
     except IndexError:
         return f"{prefix}_{source.time}{source.draw()}"
+
+
+def new_id_at(prefix: str, seconds: float) -> str:
+    """Return a new id of another time than this machine's, in seconds since 1970."""
+    millisecond = int(seconds * 1000)
+    return f"{prefix}_{_digits_of(millisecond)}{_source.drawn.pop() if _source.drawn else _source.draw()}"
 
 
 def made_at(made: str) -> int:

@@ -1,6 +1,5 @@
 """The pages of a user's own account: identifiers, devices, applications with access, sign-out and erasure."""
 
-import time
 from contextlib import suppress
 
 from auth1.account import linking
@@ -68,7 +67,7 @@ async def change_account(app: Services, request: Request[Issuer], body: Form) ->
     action = body.value("do") or ""
     if action not in _SENSITIVE:
         page = await _act(visit, session, action, body)
-    elif not _is_recent(session):
+    elif not _is_recent(app, session):
         page = await _sign_in(app, request)
     else:
         page = await _act_recently(visit, session, action, body)
@@ -120,8 +119,8 @@ def _kind(form: Form) -> IdentifierType | None:
     return _KINDS.get(form.value("kind") or "")
 
 
-def _is_recent(session: BrowserSession) -> bool:
-    return time.time() - session.authenticated_at <= RECENT_LOGIN_S
+def _is_recent(app: Services, session: BrowserSession) -> bool:
+    return app.postgres.now() - session.authenticated_at <= RECENT_LOGIN_S
 
 
 async def _session(app: Services, request: Request[Issuer]) -> BrowserSession | None:
@@ -132,7 +131,7 @@ async def _session(app: Services, request: Request[Issuer]) -> BrowserSession | 
 async def _add(app: Services, request: Request[Issuer], session: BrowserSession, kind: IdentifierType) -> Response:
     """Start a login that adds an identifier, or replaces it; a session that is not recent logs in first."""
     recent = Addition(kind, session.user_id, session.session_id)
-    addition = recent if _is_recent(session) else Addition(kind)
+    addition = recent if _is_recent(app, session) else Addition(kind)
     return await _sign_in(app, request, addition)
 
 

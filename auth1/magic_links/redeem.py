@@ -34,7 +34,7 @@ async def open_session(app: Services, request: Request[Any], tenant: Tenant, pro
         context=event_context(request, tenant.key_id),
         proof=proof,
         user_id=new_id("usr"),
-        session=create.new_session(request, tenant),
+        session=create.new_session(app, request, tenant),
         event_id=new_id("evt"),
         user_event_id=new_id("evt"),
     )

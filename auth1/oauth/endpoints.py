@@ -1,6 +1,5 @@
 """The OAuth endpoints of a tenant: token, userinfo, introspect, revoke, public keys and metadata."""
 
-import time
 from collections.abc import Awaitable, Callable
 
 from msgspec import structs
@@ -104,7 +103,7 @@ async def _refresh_token_state(app: Services, issuer: Issuer, client: Client, to
     if grant is None or grant.client_id != client.client_id or token.number < grant.refreshes:
         return TokenState(active=False)
     expires_at = grant.refreshable_until(issuer.tenant.settings.session_idle_after)
-    if expires_at <= time.time():
+    if expires_at <= app.postgres.now():
         return TokenState(active=False)
     return TokenState(
         active=True,

@@ -91,7 +91,7 @@ async def _find(app: Services, request: Request[Any], rate_limit: ClientRateLimi
     if tenant is None:
         raise NotFound
     request.log["tenant_id"] = tenant.id
-    check_served(tenant)
+    check_served(app, tenant)
     return issuer_of(app, tenant, slug)
 
 

@@ -56,7 +56,7 @@ class SessionCache:
                 await self.invalidate(tenant.id, [session_id])  # a later reader writes it anew
             else:
                 # An expired entry may have been refreshed since: PostgreSQL decides.
-                if known.ends_at > time.time() and known.opened_at >= tenant.sessions_from:
+                if known.ends_at > self._postgres.now() and known.opened_at >= tenant.sessions_from:
                     return known
         session = await store.find_session(self._postgres, tenant.id, session_id)
         if kept is None:

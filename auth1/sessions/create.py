@@ -8,7 +8,7 @@ from msgspec import structs
 
 from auth1 import metrics
 from auth1.core.http.request import Request
-from auth1.core.ids import new_id
+from auth1.core.ids import new_id_at
 from auth1.errors import Unavailable
 from auth1.identifiers import Identifier
 from auth1.services import Services
@@ -31,10 +31,10 @@ class NewSession(NamedTuple):
     user_agent: str | None
 
 
-def new_session(request: Request[Any], tenant: Tenant, device_name: str | None = None) -> NewSession:
-    """Return the session row of a login."""
+def new_session(app: Services, request: Request[Any], tenant: Tenant, device_name: str | None = None) -> NewSession:
+    """Return the session row of a login. The time in its id is that of the login for all instances."""
     return NewSession(
-        session_id=new_id("ses"),
+        session_id=new_id_at("ses", app.postgres.now()),
         session_expires_in=tenant.settings.session_expires_in,
         session_idle_after=min(tenant.settings.session_idle_after, tenant.settings.session_expires_in),
         device_name=device_name,

@@ -1,6 +1,5 @@
 """Authenticate a user by session token, before the body is read."""
 
-import time
 from typing import NamedTuple
 
 from auth1.authn.guards import ANY_KEY, KEY_ERRORS, bearer_token
@@ -49,9 +48,9 @@ async def _session(app: Services, request: Request[LoggedIn], rate_limit: Client
     return LoggedIn(tenant, claims, user)
 
 
-def require_recent_login(caller: LoggedIn) -> None:
+def require_recent_login(app: Services, caller: LoggedIn) -> None:
     """Raise ReauthenticationRequired when the last login is older than 5 minutes; a refresh is not a login."""
-    if time.time() - caller.claims.auth_time > RECENT_LOGIN_S:
+    if app.postgres.now() - caller.claims.auth_time > RECENT_LOGIN_S:
         raise ReauthenticationRequired
 
 

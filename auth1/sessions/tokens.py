@@ -18,7 +18,7 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
@@ -35,7 +35,7 @@ TYPE = "at+jwt"
 AAL1 = "urn:auth1:aal1"  # the login proved one factor: a code or a link
 MAX_TOKEN_LIFE_S = 3600  # of a tenant's setting
 _LAST_S = 253_402_300_799  # the end of the year 9999, the maximum of a timestamp
-_SKEW_S = 600  # accepted difference between the clocks of two instances
+_SKEW_S = 600  # accepted difference between the clocks of two instances, where they do not share the database's
 _PARTS = re.compile(rb"([A-Za-z0-9_-]{1,512})\.([A-Za-z0-9_-]{1,8192})\.([A-Za-z0-9_-]{1,128})")
 _HEADERS = 256  # parsed headers of a worker: one per key that signs
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -90,13 +90,24 @@ _encode_claims = msgspec.json.Encoder().encode
 
 
 class Signer:
-    """Signs and checks the tokens of all tenants. `issuer` is APP_URL."""
+    """Signs and checks the tokens of all tenants. `issuer` is APP_URL.
 
-    def __init__(self, keyring: Keyring, algorithm: str, keys: tuple[SigningKey, ...], issuer: str) -> None:
+    `now` is a clock that all instances share: one with a slow clock would sign tokens that have expired elsewhere.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        algorithm: str,
+        keys: tuple[SigningKey, ...],
+        issuer: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._keyring = keyring
         self._own = keys[0] if algorithm != "HS256" else None
         self._public = {key.kid: key for key in keys}
         self._issuer = issuer
+        self._now = now
         self._header = lru_cache(maxsize=10_000)(_header)
         self._secrets = lru_cache(maxsize=10_000)(self._derive)
 
@@ -116,7 +127,7 @@ class Signer:
 
     def claims(self, tenant: Tenant, subject: Subject) -> Claims:
         """Return the claims of a new token of a session."""
-        now = int(time.time())
+        now = int(self._now())
         return Claims(
             iss=self._issuer,
             aud=tenant.id,
@@ -167,7 +178,7 @@ class Signer:
             raise InvalidToken from None
         if claims.iss != self._issuer or claims.aud != tenant.id or claims.test != tenant.sandbox:
             raise InvalidToken
-        now = time.time()
+        now = self._now()
         if claims.exp <= now:
             raise TokenExpired
         if claims.exp > now + MAX_TOKEN_LIFE_S + _SKEW_S:  # only a holder of the tenant's secret can write such a token
@@ -183,7 +194,7 @@ class Signer:
             return "HS256", ()
         number = int(version)
         # Another worker has just created a version above the cached one.
-        if number < tenant.jwt_version and tenant.retired_versions.get(number, 0.0) <= time.time():
+        if number < tenant.jwt_version and tenant.retired_versions.get(number, 0.0) <= self._now():
             return "HS256", ()
         return "HS256", self._secrets(tenant.id, number)
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from auth1.core.ids import made_at, new_id
+from auth1.core.ids import made_at, new_id, new_id_at
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 RANDOM_BITS = 80
@@ -32,6 +32,14 @@ def test_id_is_its_milliseconds_and_random_bits_in_base_32(monkeypatch: pytest.M
     assert made == f"usr_{spell(read(made))}"
     assert read(made) >> RANDOM_BITS == moment
     assert made_at(made) == moment // 1000
+
+
+def test_id_of_a_given_time_is_its_milliseconds_and_random_bits() -> None:
+    made = [new_id_at("ses", 1_769_860_800.125) for _ in range(1000)]
+
+    assert {read(one) >> RANDOM_BITS for one in made} == {1_769_860_800_125}
+    assert {one for one in made if one != f"ses_{spell(read(one))}"} == set()
+    assert len(set(made)) == len(made)
 
 
 def test_ids_of_later_milliseconds_sort_after_earlier_ones() -> None:

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from auth1.core.ids import new_id
-from tests.conftest import JWT_SECRET, Started
+from tests.conftest import JWT_SECRET
 from tests.sessions.conftest import SESSIONS, SessionUser
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
@@ -198,13 +198,9 @@ async def test_sandbox_and_live_tokens_are_not_interchangeable(user: SessionUser
     assert (await sandbox.call("GET", SESSIONS, live)).json()["code"] == "invalid_token"
 
 
-async def test_clock_skew_between_instances_logs_no_user_out(user: SessionUser, start_app: Started) -> None:
-    """A token signed by a clock ten minutes off is valid at an instance with a correct clock."""
+async def test_token_of_a_clock_that_is_ten_minutes_fast_is_accepted(user: SessionUser) -> None:
+    """As a release signs it that does not use the database's clock; `test_clock_skew` has this one's."""
     login = await user.log_in()
     forge = Forge(user, login["token"])
 
-    ahead = forge.sign({"iat": forge.claims["iat"] + 600, "exp": forge.claims["exp"] + 600})
-    behind = forge.sign({"iat": forge.claims["iat"] - 600, "exp": forge.claims["exp"] - 600})
-
-    assert await user.is_live(ahead)
-    assert await user.is_live(behind)
+    assert await user.is_live(forge.sign({"iat": forge.claims["iat"] + 600, "exp": forge.claims["exp"] + 600}))

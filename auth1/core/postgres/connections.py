@@ -45,6 +45,8 @@ CONNECTION_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnection
 LOST_ERRORS = (*CONNECTION_ERRORS, asyncpg.AdminShutdownError, asyncpg.ReadOnlySQLTransactionError)
 # What was prepared, or known of types, before a change of the schema: nothing was executed.
 STALE_ERRORS = (asyncpg.InvalidCachedStatementError, asyncpg.UndefinedObjectError, asyncpg.InternalServerError)
+# The functions and types of this release do not exist yet.
+NOT_INSTALLED_ERRORS = (asyncpg.PostgresSyntaxError, asyncpg.UndefinedObjectError, asyncpg.InvalidSchemaNameError)
 # The statement is known to have had no effect: it can be repeated while there is time.
 ROLLED_BACK_ERRORS = (
     asyncpg.LockNotAvailableError,

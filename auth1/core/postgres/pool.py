@@ -14,9 +14,11 @@ from typing import Any, TypeVar, overload
 import asyncpg
 
 from auth1 import metrics
+from auth1.core.postgres.clock import ServerClock
 from auth1.core.postgres.connection_pool import ConnectionPool
 from auth1.core.postgres.connections import (
     LOST_ERRORS,
+    NOT_INSTALLED_ERRORS,
     RETRY_AFTER_S,
     STALE_ERRORS,
     UNAVAILABLE_ERRORS,
@@ -71,7 +73,7 @@ class Postgres:
         self._reports = ReportLimit(size, self._deadlines)
         self._pool: ConnectionPool | None = None
         self._is_prepared = False
-        self._clock_offset_s = 0.0  # of the server's clock to our monotonic one
+        self._clock = ServerClock()
         self.round_trips = 0  # statements sent; tests count them per request
 
     async def start(self, *, required: bool = True) -> None:
@@ -221,38 +223,36 @@ class Postgres:
         """Set the deadline of a request that has one: when its caller gives up, by the server's clock."""
         if not hasattr(request, "deadline"):
             return request
-        now = time.monotonic() + self._clock_offset_s
-        deadline = datetime.fromtimestamp(now + (time_s or self.statement_s), UTC)
+        deadline = datetime.fromtimestamp(self._clock.earliest + (time_s or self.statement_s), UTC)
         changed: Request = request._replace(deadline=deadline)  # type: ignore[attr-defined]  # a NamedTuple
         return changed
 
-    async def _read_clock(self) -> None:
-        async with self._connection("clock") as connection:
-            async with asyncio.timeout(self.statement_s):
-                await self._read_clock_of(connection)
+    def now(self) -> float:
+        """Return the time in seconds since 1970, in which all instances agree (`ServerClock.now`)."""
+        return self._clock.now()
 
-    async def _read_clock_of(self, connection: Any) -> None:
-        now: float = await connection.fetchval(_QUERIES["read_clock"].text)
-        self._clock_offset_s = now - time.monotonic()  # at least: so deadlines are never late
+    async def _read_clock(self) -> None:
+        async with self._connection("clock") as connection, asyncio.timeout(self.statement_s):
+            await self._clock.read(connection)
 
     async def _forget_schema(self) -> None:
         async with self._connection("schema") as connection:
             await connection.reload_schema_state()
 
     async def _prepare_connection(self, connection: Any) -> None:
-        """Read the types of this release and the server's clock by the first connection.
+        """Read the server's clock. The first connection reads the types of this release.
 
         A release that is not installed yet is no error.
         """
-        if self._is_prepared:
-            return
-        self._is_prepared = True
+        is_first, self._is_prepared = not self._is_prepared, True
         try:
-            with suppress(asyncpg.PostgresSyntaxError, asyncpg.UndefinedObjectError, asyncpg.InvalidSchemaNameError):
-                await functions().warm(connection)
-            await self._read_clock_of(connection)
+            if is_first:
+                with suppress(*NOT_INSTALLED_ERRORS):
+                    await functions().warm(connection)
+            await self._clock.read(connection)
         except BaseException:
-            self._is_prepared = False
+            if is_first:
+                self._is_prepared = False
             end_connection(connection)
             raise
 

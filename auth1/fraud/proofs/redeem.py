@@ -5,7 +5,6 @@ admits a request also redeems the digest, so that of any number of requests with
 """
 
 import hashlib
-import time
 from collections.abc import Sequence
 
 from auth1.api_error import CaptchaChallenge, ProofChallenge
@@ -29,7 +28,7 @@ async def find_redemption(app: Services, tenant: Tenant, identifier: Identifier,
     if isinstance(proof, PowProof):
         solution = work.parse_payload(proof.payload)
         if captcha is None:
-            return work.verify(app.keyring, tenant.id, identifier.value, solution, time.time())
+            return work.verify(app.keyring, tenant.id, identifier.value, solution, app.postgres.now())
     elif captcha is not None and (tenant.sandbox or await _solves(app, tenant, captcha, proof)):
         return hashlib.sha256(proof.token.encode()).hexdigest()
     return None
@@ -50,7 +49,7 @@ def proof_required(
     if captcha is not None:
         challenge = CaptchaChallenge(provider=captcha.provider, site_key=captcha.site_key)
     else:
-        challenge = work.new_challenge(app.keyring, tenant.id, identifier.value, load, time.time())
+        challenge = work.new_challenge(app.keyring, tenant.id, identifier.value, load, app.postgres.now())
     return ProofRequired(NOT_ACCEPTED if proof is not None else None, proof=challenge, channels=channels)
 
 

@@ -3,8 +3,6 @@
 A session that logged in within the last 5 minutes may do so, as in the API. Otherwise the user logs in first.
 """
 
-import time
-
 from auth1.account import linking
 from auth1.account.linking import LinkCode, Owner
 from auth1.api_error import PowChallenge
@@ -128,7 +126,7 @@ async def _user(visit: Visit, login: Login, *, is_recent: bool = True) -> Sessio
     session = await browser.read(visit.app, visit.request, visit.tenant, secure=visit.is_secure)
     if session is None or session.session_id != login.session_id:
         return None
-    if is_recent and time.time() - session.authenticated_at > RECENT_LOGIN_S:
+    if is_recent and visit.app.postgres.now() - session.authenticated_at > RECENT_LOGIN_S:
         return None
     return await find_session(visit.app.postgres, visit.tenant.id, session.session_id)
 

@@ -4,8 +4,6 @@ A step returns a page, or None where the browser must load the page of the login
 move: a form of a step that is over changes nothing.
 """
 
-import time
-
 from msgspec import structs
 
 from auth1.api_error import PowChallenge
@@ -129,11 +127,11 @@ async def adopt(visit: Visit, login: Login) -> Response | None:
     if (
         session is None
         or "login" in asks.prompt
-        or (asks.max_age is not None and time.time() - session.authenticated_at > asks.max_age)
+        or (asks.max_age is not None and visit.app.postgres.now() - session.authenticated_at > asks.max_age)
     ):
         await store.start_again(visit.app.postgres, visit.key, None)
         return None
-    is_recent = time.time() - session.authenticated_at <= RECENT_LOGIN_S
+    is_recent = visit.app.postgres.now() - session.authenticated_at <= RECENT_LOGIN_S
     if not is_recent and await next_missing(visit, session.session_id) is not None:
         # To add the missing identifier, the user logs in first.
         await store.start_again(visit.app.postgres, visit.key, None)

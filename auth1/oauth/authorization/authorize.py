@@ -3,7 +3,6 @@
 Until client and redirect URI are known to be registered, an error is a page. After that it is a response to the client.
 """
 
-import time
 from urllib.parse import urlencode
 
 from auth1.account.required import missing_identifiers
@@ -188,7 +187,7 @@ async def _step(
     """Return the first step of a login. A session must be fresh, and of the user that the request names."""
     if session is None or "login" in authorization.prompt:
         return "start"
-    if authorization.max_age is not None and time.time() - session.authenticated_at > authorization.max_age:
+    if authorization.max_age is not None and app.postgres.now() - session.authenticated_at > authorization.max_age:
         return "start"
     if authorization.hint_user_id not in (None, session.user_id):
         return "start"

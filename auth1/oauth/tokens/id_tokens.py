@@ -1,7 +1,6 @@
 """Sign ID tokens (OpenID Connect Core, 2), and read those that a client sends back as a hint."""
 
 import hashlib
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -40,7 +39,7 @@ async def sign_id_token(
     app: Services, issuer: Issuer, client_id: str, alg: Alg, grant: Grant, access_token: str
 ) -> str:
     """Return the ID token of a grant. It contains the claims of the scopes. Raises Unavailable."""
-    now = int(time.time())
+    now = int(app.postgres.now())
     claims: dict[str, Any] = {
         **user_claims(grant.scopes, grant.profile),
         "iss": issuer.url,
@@ -63,7 +62,7 @@ async def sign_logout_token(
     app: Services, issuer: Issuer, client_id: str, alg: Alg, user_id: str, session_id: str
 ) -> str:
     """Return the token that notifies a client of the end of a session (Back-Channel Logout 1.0, 2.4)."""
-    now = int(time.time())
+    now = int(app.postgres.now())
     claims = {
         "iss": issuer.url,
         "aud": client_id,
