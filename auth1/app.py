@@ -64,6 +64,7 @@ from auth1.webhooks.delivery import worker as delivery_worker
 from auth1.webhooks.delivery.worker import DeliveryWorker
 
 SOON_S = 1.0
+JITTER = 0.2  # of the interval of a job: workers of many instances do not run it at the same time
 READY_CONNECTIONS = 4  # per worker, open before it accepts requests
 YOUNG_OBJECTS = 10_000  # of a worker, before the garbage collector looks for cycles among them; Python's own is 700
 
@@ -271,9 +272,7 @@ def _every(services: Services, seconds: float, job: Callable[[Services], Awaitab
 
     async def rounds() -> None:
         while True:
-            await asyncio.sleep(
-                seconds * random.uniform(0.8, 1.2)
-            )  # workers of many instances should not run at the same time
+            await asyncio.sleep(seconds * random.uniform(1 - JITTER, 1 + JITTER))
             try:
                 await job(services)
             except Unavailable:
