@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from auth1.core.http.concurrency import BURST
+from auth1.core.http.request import BodyLimit
+from auth1.routes import ROUTES
 from tests.api.scenario import REQUEST, TENANTS, VERIFY
 from tests.conftest import new_phone
 from tests.support.api_client import ADMIN_TOKEN, ApiClient
@@ -226,6 +228,16 @@ async def test_oversized_content_length_is_rejected_without_reading(raw_asgi: Ra
     answer = await raw_asgi.answer("POST", REQUEST, announced, [b"{"], then="stall")
 
     assert answer.json()["code"] == "payload_too_large"
+
+
+async def test_body_that_trickles_in_times_out_as_a_whole(api: ApiClient, key: Header) -> None:
+    """A time limit for each piece would let a client hold its place for as long as it has bytes."""
+    brief = [route._replace(limit=BodyLimit(seconds=0.5)) for route in ROUTES]
+    body = [bytes([byte]) for byte in padded(250)]  # 25 s, at the least
+
+    answer = await RawAsgi(api, brief).answer("POST", REQUEST, [key, JSON], body, pause_s=0.1)
+
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
 
 
 async def test_disconnect_during_the_body_sends_no_code(

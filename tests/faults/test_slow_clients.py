@@ -7,34 +7,49 @@ import pytest
 from tests.conftest import new_phone
 from tests.support.process import Auth1, until
 from tests.support.providers.twilio import TwilioServer
-from tests.support.raw_http import RawHttp, head, post
+from tests.support.raw_http import Answer, RawHttp, head, post
 
 REQUEST, VERIFY = "/api/auth/request", "/api/auth/verify"
 LIVE = head("GET", "/health/live")
+TRICKLE_S = 0.1
+TRICKLED = 240  # bytes, so 24 s at the least; a time limit for each byte would never end it
 
 
-async def test_slow_body_times_out(server: Auth1, carrier: TwilioServer, phone: str) -> None:
+async def trickle(raw_http: RawHttp, data: bytes, answering: asyncio.Task[Answer | None]) -> int:
+    """Send one byte each 0.1 s until the other side answers or closes; return how many it took."""
+    for sent, byte in enumerate(data):
+        if answering.done():
+            return sent
+        await asyncio.sleep(TRICKLE_S)
+        await raw_http.send(bytes([byte]))
+    return len(data)
+
+
+async def test_body_that_trickles_in_times_out_as_a_whole(server: Auth1, carrier: TwilioServer, phone: str) -> None:
     key = (await server.tenant())["api_key"]
-    whole = post(REQUEST, {"phone": phone}, x_api_key=key)
+    whole = post(REQUEST, {"phone": phone, "metadata": {"padding": "x" * TRICKLED}}, x_api_key=key)
 
     async with RawHttp(server.port) as raw_http:
-        await raw_http.send(whole[:-10])
+        await raw_http.send(whole[:-TRICKLED])
         answering = asyncio.create_task(raw_http.answer())
-        for byte in whole[-10:-1]:  # never the last one
-            await asyncio.sleep(0.3)
-            await raw_http.send(bytes([byte]))
+        sent = await trickle(raw_http, whole[-TRICKLED:-1], answering)
         answer = await answering
 
+    assert sent < TRICKLED - 1, "the answer came while bytes still did"
     assert answer is not None
     assert (answer.status, answer.json["code"]) == (408, "request_timeout")
     assert carrier.sent_to(phone) == []
 
 
-async def test_slow_headers_time_out(server: Auth1) -> None:
+async def test_headers_that_trickle_in_time_out_as_a_whole(server: Auth1) -> None:
     async with RawHttp(server.port) as raw_http:
-        await raw_http.send(b"GET /health/live HTTP/1.1\r\nHost: loc")
-        answer = await raw_http.answer()
-        assert answer is None or answer.status == 408
+        await raw_http.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Padding: ")
+        answering = asyncio.create_task(raw_http.answer())
+        sent = await trickle(raw_http, b"x" * TRICKLED, answering)
+        answer = await answering
+
+    assert sent < TRICKLED, "the end came while bytes still did"
+    assert answer is None or answer.status == 408
 
 
 async def test_idle_connection_does_not_block_others(server: Auth1) -> None:

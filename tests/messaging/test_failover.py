@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from auth1.core.circuit_breaker import MAX_FAILURES, CircuitBreaker
+from auth1.messaging.providers import sns_client
+from auth1.messaging.providers import twilio as twilio_provider
 from tests.conftest import Started, new_phone
 from tests.messaging.conftest import MessageDatabase, spread_phones
 from tests.messaging.sns.conftest import environment
@@ -16,6 +18,8 @@ from tests.support.providers import sns as aws
 from tests.support.providers import twilio
 from tests.support.providers.sns import SnsServer
 from tests.support.providers.twilio import TwilioServer
+
+BRIEF_S = 0.2  # of a call; the tests scale all deadlines by 10
 
 
 @dataclass
@@ -41,6 +45,13 @@ async def scenario(start_app: Started, monkeypatch: pytest.MonkeyPatch) -> Async
             TWILIO_API_URL=twilio_server.url, SMS_PROVIDERS="twilio,sns", AWS_ENDPOINT_URL_SNS=sns_server.url
         )
         yield FailoverScenario(api, twilio_server, sns_server)
+
+
+@pytest.fixture
+def brief_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the deadlines of calls to both providers. Those of connecting stay as they are."""
+    monkeypatch.setattr(twilio_provider, "DEADLINE_S", BRIEF_S)
+    monkeypatch.setattr(sns_client, "DEADLINE_S", BRIEF_S)
 
 
 def code_in(text: str) -> str:
@@ -120,6 +131,35 @@ async def test_send_with_an_unknown_outcome_is_counted(
     assert message["state"] == "unknown"
     identifier = await message_db.identifier(tenant["tenant_id"], phone)
     assert len(identifier["sent_at"]) == 1
+
+
+@pytest.mark.usefixtures("brief_deadlines")
+async def test_send_that_hangs_at_both_providers_is_unknown_and_counted(
+    scenario: FailoverScenario, message_db: MessageDatabase, phone: str
+) -> None:
+    tenant = await scenario.api.tenant()
+    for first in (twilio.take, twilio.refuse(20429, 429)):  # each provider has a connection then
+        scenario.twilio.script.append(first)
+        asked = await scenario.api.post("/api/auth/request", {"phone": new_phone()}, tenant["api_key"])
+        assert asked.json()["status"] == "sent", asked.text
+    scenario.twilio.requests.clear()
+    scenario.sns.requests.clear()
+    scenario.twilio.behaviour = twilio.hang
+    scenario.sns.behaviour = aws.hang
+
+    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+
+    assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
+    assert int(asked.headers["retry-after"]) > 0
+    assert (len(scenario.twilio.requests), len(scenario.sns.requests)) == (1, 1)
+    message = await message_db.message(tenant["tenant_id"], phone)
+    assert (message["state"], message["trying"]) == ("unknown", None)
+    assert message["error"].startswith("unknown:timeout")
+    [(event, _)] = await message_db.events(tenant["tenant_id"], message["id"])
+    assert event == "message.unknown"
+    identifier = await message_db.identifier(tenant["tenant_id"], phone)
+    assert len(identifier["sent_at"]) == 1
+    assert identifier["resend_at"] is None, "asking again is open at once"
 
 
 async def test_unavailable_twilio_is_skipped_by_the_circuit_breaker(scenario: FailoverScenario) -> None:

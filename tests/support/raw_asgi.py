@@ -41,8 +41,12 @@ class RawAsgi:
         raw_path: bytes = b"",
         then: Literal["the end", "hang up", "stall"] = "the end",
         on_stall: Callable[[], None] = lambda: None,
+        pause_s: float = 0.0,
     ) -> httpx.Response | None:
-        """Send one request with its body in pieces, then end it, hang up, or call `on_stall` and stall."""
+        """Send one request with its body in pieces, then end it, hang up, or call `on_stall` and stall.
+
+        `pause_s`: before each piece.
+        """
         scope: dict[str, Any] = {
             "type": "http",
             "method": method,
@@ -58,6 +62,7 @@ class RawAsgi:
 
         async def receive() -> Mapping[str, Any]:
             if pieces:
+                await asyncio.sleep(pause_s)
                 piece = pieces.pop(0)
                 return {"type": "http.request", "body": piece, "more_body": bool(pieces) or then != "the end"}
             if then == "stall":
