@@ -62,6 +62,14 @@ class RawHttp:
                 return None
         return Answer(int(first.split(" ")[1]), headers, body)
 
+    async def rest(self) -> bytes:
+        """Return everything that the other side sends until it closes."""
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                return await self._reader.read()
+            except ConnectionError:
+                return b""
+
     async def closed(self) -> bool:
         """Wait until the other side has closed; return whether it sent nothing more."""
         async with asyncio.timeout(PATIENCE_S):
