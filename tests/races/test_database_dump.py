@@ -3,13 +3,15 @@
 import hashlib
 import hmac
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import asyncpg
 
 from auth1.challenges import codes
 from auth1.core.crypto import Keyring
+from auth1.core.ids import new_id
 from auth1.dev.redis import RedisServer
+from auth1.sessions import unanswered
 from tests.conftest import JWT_SECRET
 from tests.races.conftest import NewUser, RaceUser
 from tests.support.api_client import ADMIN_TOKEN
@@ -28,13 +30,36 @@ async def dump_of_postgres(database: asyncpg.Connection) -> str:
     return "\n".join(rows)
 
 
+READ_BY_TYPE: dict[bytes, Callable[[bytes], tuple[str | bytes | int, ...]]] = {
+    b"string": lambda key: ("GET", key),
+    b"hash": lambda key: ("HGETALL", key),
+    b"list": lambda key: ("LRANGE", key, 0, -1),
+    b"set": lambda key: ("SMEMBERS", key),
+    b"zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
+}
+
+
 async def dump_of_redis(url: str) -> bytes:
-    """Return all keys and their values."""
+    """Return all keys and their values, of every type that Redis has here."""
     raw_redis = await RawRedis.connect(url)
-    keys = await raw_redis.call("KEYS", "*")
-    values = [await raw_redis.call("GET", key) for key in keys]
+    parts: list[bytes] = []
+    for key in await raw_redis.call("KEYS", "*"):
+        kind = await raw_redis.call("TYPE", key)
+        if kind == b"none":
+            continue  # it has just expired
+        value = await raw_redis.call(*READ_BY_TYPE[kind](key))
+        parts += [key, *([value] if isinstance(value, bytes) else value or ())]
     raw_redis.close()
-    return b"\n".join(part for part in (*keys, *values) if isinstance(part, bytes))
+    return b"\n".join(parts)
+
+
+async def keep_unanswered_login(user: RaceUser, code: str) -> str:
+    """Keep a login as one whose request got no answer; return the id of its event."""
+    services, event_id = user.api.services, new_id("evt")
+    [mac, *_] = codes.macs(services.keyring, user.tenant_id, user.phone, code)
+    key = unanswered.login_key(services.keyring, user.tenant_id, user.phone, mac)
+    await unanswered.keep(services.redis, key, [event_id])
+    return event_id
 
 
 async def test_no_secret_appears_in_a_database_dump(
@@ -48,12 +73,14 @@ async def test_no_secret_appears_in_a_database_dump(
     await user.open_challenge()
     live = user.code
     await user.answer(wrong := user.wrong())
+    kept = await keep_unanswered_login(user, live)
 
     postgres = await dump_of_postgres(user.database)
     redis = await dump_of_redis(redis_server.url())
 
     assert user.phone in postgres, "this is a dump of what was done here"
     assert user.tenant_id.encode() in redis
+    assert kept.encode() in redis, "and so is what is kept of an unanswered login"
     secrets = {
         "answered code": answered,
         "live code": live,
@@ -73,6 +100,9 @@ async def test_no_secret_appears_in_a_database_dump(
         assert secret not in postgres, name
         assert secret.encode().hex() not in postgres, name
         assert secret.encode() not in redis, name
+        assert secret.encode().hex().encode() not in redis, name
+    [line] = [line for line in redis.split(b"\n") if line.startswith(f"unanswered:{{{user.tenant_id}}}".encode())]
+    assert user.phone.removeprefix("+1").encode() not in line
 
 
 def guesses_of_a_thief(code: str, context: bytes, known: list[bytes]) -> Iterator[bytes]:
