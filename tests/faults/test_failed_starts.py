@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from auth1.core.supervisor import MAX_FAILED_STARTS
 
 import auth1.app
 from auth1.config.settings import load_settings
-from auth1.core.log import Log
-from auth1.core.supervisor import MAX_FAILED_STARTS
+from auth1.core.telemetry.log import Log
 from tests.support.process import CODE, Auth1
 
 REASON = "the services cannot be created"

@@ -11,7 +11,7 @@ import pytest
 
 from auth1.app import build_app, start_services, stop_services
 from auth1.config.settings import load_settings
-from auth1.core.log import Log
+from auth1.core.telemetry.log import Log
 from auth1.routes import ROUTES
 from auth1.sessions.create import RESERVE_S
 from tests.faults.relay import Relay
