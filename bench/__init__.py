@@ -5,6 +5,8 @@
                                    latency, round trips; `--logins 10000 --concurrency 32 --rounds 5 --json`
     python -m bench.request_cpu    CPU that Auth1 itself uses for one request, in one process; `--against DIR`
     python -m bench.enumeration    are responses slower for numbers with an account? `--samples 2000 --json`
+                                   `--sign-up closed`, `--email`; exit code 1 for more than 1 ms
+    python -m bench.noisy          the latency of nine tenants beside one with ten times their load
     python -m bench.sql_cost       PostgreSQL's CPU per login, by the number of logins a statement; `--sizes 1 8 32`,
                                    `--against DIR` (another checkout, in the same run)
     python -m bench.group_commit   CPU of a flow with group commit against single statements, in one run

@@ -1,17 +1,17 @@
-"""Measure whether the time of a response reveals that a number has an account.
+"""Measure whether the time of a response reveals that a number or an address has an account.
 
-    python -m bench.enumeration [--samples 2000] [--flush-ms 0] [--json]
+    python -m bench.enumeration [--samples 2000] [--sign-up closed] [--email] [--flush-ms 0] [--json]
 
-Users log in once to create accounts. Then requests alternate over one connection, for a number with an account and for
-a new number:
+Accounts exist first: their users log in once, or the tenant creates them (--sign-up closed, --email). Then requests
+alternate over one connection, for a number with an account and for a new number:
 
     verify, no code           a wrong code without a live code: no_active_challenge for both
-    request                   a request for a code
+    request                   a request for a code; where sign-up is closed, only an account gets one
     verify, code live         a wrong code with a live code: invalid_code for both
 
-The goal is a difference of medians within 1 ms. `slower` is the share of pairs in which the response for an account
-took longer: 50 % if the time reveals nothing. `by chance` is the same difference within one kind, between every second
-sample and the rest: a smaller difference is noise of this machine.
+The goal is a difference of medians within 1 ms; beyond it, and beyond chance, the exit code is 1. `slower` is the share
+of pairs in which the response for an account took longer: 50 % if the time reveals nothing. `by chance` is the same
+difference within one kind, between every second sample and the rest: a smaller difference is noise of this machine.
 
 A call that writes waits for the disk; one that only reads does not. A virtual disk may take only 0.1 ms, which hides
 this. --flush-ms makes each flush as slow as on the disks of servers: 1 to 5 ms.
@@ -19,6 +19,7 @@ this. --flush-ms makes each flush as slow as on the disks of servers: 1 to 5 ms.
 
 import argparse
 import random
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
@@ -27,9 +28,10 @@ from statistics import median
 import msgspec
 import uvloop
 
-from bench.client import Person, Response, expect
+from bench.client import Connection, Person, Response, expect
 from bench.phones import COUNT, phones
 from bench.stage import Serving, Stage, set_up
+from bench.wire import Wire
 
 BOUND_MS = 1.0
 REMEMBERED = 1024
@@ -46,30 +48,67 @@ class Comparison(msgspec.Struct, frozen=True):
     chance_ms: float
     slower: float
 
+    @property
+    def is_beyond(self) -> bool:
+        """Whether the difference is more than the bound and more than chance."""
+        return abs(self.difference_ms) > max(BOUND_MS, self.chance_ms)
 
-async def compare(stage: Stage, server: Serving, samples: int) -> list[Comparison]:
+
+class Plan(msgspec.Struct, frozen=True):
+    """Options."""
+
+    samples: int = 2000
+    sign_up: str = "open"
+    email: bool = False
+
+    @property
+    def field(self) -> str:
+        """The field of an identifier in the bodies of requests."""
+        return "email" if self.email else "phone"
+
+    def identifier(self, number: str) -> str:
+        return f"user{number.removeprefix('+')}@example.com" if self.email else number
+
+
+async def compare(stage: Stage, server: Serving, plan: Plan) -> list[Comparison]:
     """Measure all three calls, for the same numbers in the same order."""
-    tenant = server.tenant(otp_length=10)  # so that no guess is right
-    numbers = phones()
-    strangers = list(islice(numbers, samples))
-    accounts = list(islice(numbers, samples))
-    person = await Person.arrive(server.port, stage.twilio.port, tenant["api_key"])
-    for number in accounts:
-        await person.log_in(number)
+    tenant = server.tenant(otp_length=10, sign_up=plan.sign_up)  # so that no guess is right
+    numbers = map(plan.identifier, phones())
+    strangers = list(islice(numbers, plan.samples))
+    accounts = list(islice(numbers, plan.samples))
+    connection, wire = await Connection.open(server.port), Wire(tenant["api_key"])
+    await _create_accounts(stage, server, tenant, plan, accounts)
 
-    async def guess(number: str) -> Response:
-        return expect(await person.answer(number, "0" * 10), 400)
+    async def guess(identifier: str) -> Response:
+        body = {plan.field: identifier, "code": "0" * 10}
+        return expect(await connection.send(wire.post("/api/auth/verify", body)), 400)
 
-    async def ask(number: str) -> Response:
-        return expect(await person.ask(number), 200)
+    async def ask(identifier: str) -> Response:
+        return expect(await connection.send(wire.post("/api/auth/request", {plan.field: identifier})), 200)
 
-    # Evict the numbers that have just logged in from the cache of parsed numbers.
-    for number in islice(numbers, REMEMBERED):
-        await guess(number)
+    # Evict the identifiers that have just logged in from the caches of parsed ones.
+    for identifier in islice(numbers, REMEMBERED):
+        await guess(identifier)
     calls = {"verify, no live code": guess, "request": ask, "verify, code live": guess}
     comparisons = [_compared(name, *(await _by_turns(call, accounts, strangers))) for name, call in calls.items()]
-    person.leave()
+    connection.close()
     return comparisons
+
+
+async def _create_accounts(
+    stage: Stage, server: Serving, tenant: dict[str, str], plan: Plan, accounts: Sequence[str]
+) -> None:
+    """Log the accounts in once; where strangers cannot or no phone shows the code, let the tenant create them."""
+    if plan.sign_up == "open" and not plan.email:
+        person = await Person.arrive(server.port, stage.twilio.port, tenant["api_key"])
+        for number in accounts:
+            await person.log_in(number)
+        person.leave()
+        return
+    connection, wire = await Connection.open(server.port), Wire(tenant["secret_key"])
+    for identifier in accounts:
+        expect(await connection.send(wire.post("/api/tenant/users", {plan.field: identifier})), 201)
+    connection.close()
 
 
 async def _by_turns(
@@ -102,22 +141,30 @@ def run() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.enumeration", description="Do answers tell by their time?")
     parser.add_argument("--samples", type=int, default=2000, help=f"of each kind and call, 2 to {MAX_SAMPLES}")
+    parser.add_argument("--sign-up", choices=["open", "closed"], default="open", help="setting of the tenant")
+    parser.add_argument("--email", action="store_true", help="addresses instead of numbers")
     parser.add_argument("--flush-ms", type=float, default=0, help="added to each flush of PostgreSQL to the disk")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if not 2 <= options.samples <= MAX_SAMPLES:
         parser.error(f"--samples must be from 2 to {MAX_SAMPLES}")
     slow_disk = {"commit_siblings": "0", "commit_delay": str(int(options.flush_ms * 1000))}
-    with set_up(slow_disk) as stage, stage.serve() as server:
-        comparisons = uvloop.run(compare(stage, server, options.samples))
+    plan = Plan(options.samples, options.sign_up, options.email)
+    mail = {"SMTP_URL": "console:"} if plan.email else {}
+    with set_up(slow_disk) as stage, stage.serve(**mail) as server:
+        comparisons = uvloop.run(compare(stage, server, plan))
     if options.json:
         print(msgspec.json.encode(comparisons).decode())
-        return
+    else:
+        _print(plan, comparisons)
+    sys.exit(any(one.is_beyond for one in comparisons))
+
+
+def _print(plan: Plan, comparisons: Sequence[Comparison]) -> None:
     columns = f"{'account':>10}{'stranger':>10}{'difference':>12}{'by chance':>11}{'slower':>8}"
-    print(f"{f'{options.samples} samples each, ms':30}{columns}")
+    print(f"{f'{plan.samples} samples each, ms':30}{columns}")
     for one in comparisons:
-        reported = abs(one.difference_ms) > max(BOUND_MS, one.chance_ms)
-        verdict = f"   more than {BOUND_MS:g} ms" if reported else ""
+        verdict = f"   more than {BOUND_MS:g} ms" if one.is_beyond else ""
         print(
             f"{one.call:30}{one.account_ms:10.3f}{one.stranger_ms:10.3f}{one.difference_ms:+12.3f}"
             f"{one.chance_ms:11.3f}{one.slower:8.0%}{verdict}"
