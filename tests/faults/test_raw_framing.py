@@ -66,17 +66,15 @@ async def test_ambiguous_request_is_rejected_and_nothing_after_it_is_served(
 
 
 @pytest.mark.parametrize(
-    ("target", "status"),
-    [
-        *(("/health%2Flive", 404), ("/%68ealth/live", 404), ("/health/../health/live", 404), ("//health/live", 404)),
-        *(("/health/live%00", 404), ("/health\\live", 404), ("http://localhost/health/live", 404)),
-    ],
+    "target",
+    ["/health%2Flive", "/%68ealth/live", "/health/../health/live", "//health/live", "/health/live%00", "/health/live/"],
 )
-async def test_path_in_another_spelling_is_not_found(server: Auth1, target: str, status: int) -> None:
+async def test_path_in_another_spelling_is_not_found(server: Auth1, target: str) -> None:
     async with RawHttp(server.port) as raw_http:
         await raw_http.send(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         answer = await raw_http.answer()
-        assert answer is None or answer.status in (status, 400)
+        assert answer is not None
+        assert (answer.status, answer.json["code"]) == (404, "not_found")
         await raw_http.send(LIVE)
         after = await raw_http.answer()
 

@@ -244,6 +244,8 @@ class Request(Generic[Caller]):
         if not absent and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
             raise BadRequest("Exactly one valid Host header is required.")
         if b"transfer-encoding" in self.request_headers:
+            # granian hides a Content-Length after it, and a request with both must be the last (RFC 9112, 6.1).
+            self.headers.append((b"connection", b"close"))
             codings = [coding.strip().lower() for coding in self.values(b"transfer-encoding")]
             if codings != [b"chunked"] or b"content-length" in self.request_headers:
                 raise BadRequest("Use Transfer-Encoding: chunked without Content-Length, or Content-Length alone.")
