@@ -12,7 +12,6 @@ from tests.sessions.conftest import NewUser, SessionUser
 from tests.support.api_client import ApiClient
 
 IDENTIFIERS = "/api/auth/me/identifiers"
-every_skew = pytest.mark.parametrize("skew_s", [-600, 600], ids=["slow", "fast"])
 
 
 class OtherClock:
@@ -30,12 +29,12 @@ class OtherClock:
             yield
 
 
-@pytest.fixture
-def clock(skew_s: int) -> OtherClock:
-    return OtherClock(skew_s)
+@pytest.fixture(scope="module", params=[-600, 600], ids=["slow", "fast"])
+def clock(request: pytest.FixtureRequest) -> OtherClock:
+    return OtherClock(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def other(clock: OtherClock, start_app: Started) -> ApiClient:
     """Return an instance on the machine with the other clock."""
     with clock.shown():
@@ -47,7 +46,6 @@ def at(instance: ApiClient, user: SessionUser) -> SessionUser:
     return SessionUser([instance], user.tenant, user.twilio, user.database, phone=user.phone)
 
 
-@every_skew
 @pytest.mark.parametrize("life_s", [60, 900])
 async def test_tokens_are_valid_at_an_instance_whose_clock_differs(
     clock: OtherClock, other: ApiClient, new_user: NewUser, life_s: int
@@ -68,7 +66,6 @@ async def test_tokens_are_valid_at_an_instance_whose_clock_differs(
     assert await here.is_live(again["token"])
 
 
-@every_skew
 async def test_claims_have_the_times_of_the_database(clock: OtherClock, other: ApiClient, new_user: NewUser) -> None:
     there = at(other, await new_user())
     before = time.time()
@@ -82,7 +79,6 @@ async def test_claims_have_the_times_of_the_database(clock: OtherClock, other: A
     assert claims["exp"] - claims["iat"] == login["expires_in"]
 
 
-@every_skew
 async def test_codes_are_valid_at_an_instance_whose_clock_differs(
     clock: OtherClock, other: ApiClient, new_user: NewUser
 ) -> None:
@@ -99,7 +95,6 @@ async def test_codes_are_valid_at_an_instance_whose_clock_differs(
         assert (await there.api.post("/api/auth/verify", body, there.api_key)).status_code == 200
 
 
-@every_skew
 async def test_login_at_an_instance_whose_clock_differs_is_recent(
     clock: OtherClock, other: ApiClient, new_user: NewUser
 ) -> None:
@@ -115,7 +110,6 @@ async def test_login_at_an_instance_whose_clock_differs_is_recent(
     assert added.json().get("code") != "reauthentication_required", added.text
 
 
-@every_skew
 async def test_login_of_six_minutes_ago_is_recent_at_no_clock(
     clock: OtherClock, other: ApiClient, new_user: NewUser
 ) -> None:
