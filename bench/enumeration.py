@@ -150,8 +150,7 @@ def run() -> None:
         parser.error(f"--samples must be from 2 to {MAX_SAMPLES}")
     slow_disk = {"commit_siblings": "0", "commit_delay": str(int(options.flush_ms * 1000))}
     plan = Plan(options.samples, options.sign_up, options.email)
-    mail = {"SMTP_URL": "console:"} if plan.email else {}
-    with set_up(slow_disk) as stage, stage.serve(**mail) as server:
+    with set_up(slow_disk) as stage, stage.serve(SMTP_URL="console:" if plan.email else "") as server:
         comparisons = uvloop.run(compare(stage, server, plan))
     if options.json:
         print(msgspec.json.encode(comparisons).decode())

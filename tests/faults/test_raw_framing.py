@@ -133,8 +133,10 @@ async def test_http_2_preface_gets_no_http_2(server: Auth1) -> None:
 
 async def test_upgrade_to_http_2_is_ignored(server: Auth1) -> None:
     async with RawHttp(server.port) as raw_http:
-        upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAMAAABkAAQAAP__"}
-        await raw_http.send(head("GET", "/health/live", **upgrade))
+        named = "Upgrade, HTTP2-Settings"
+        await raw_http.send(
+            head("GET", "/health/live", connection=named, upgrade="h2c", http2_settings="AAMAAABkAAQAAP__")
+        )
         answer = await raw_http.answer()
 
     assert answer is not None
