@@ -16,6 +16,7 @@ from twilio.request_validator import RequestValidator
 from auth1 import errors
 from auth1.api_error import ApiError
 from auth1.challenges import magic_link
+from auth1.core.crypto import s256
 from auth1.core.http.router import Router
 from auth1.dev.postgres import PostgresServer
 from auth1.events.log import EventContext
@@ -26,7 +27,6 @@ from auth1.messaging.outbox import Outbox
 from auth1.messaging.providers.console import Console
 from auth1.oauth import backchannel
 from auth1.oauth.authorization.consents import give_consent
-from auth1.oauth.tokens.token_exchange import code_challenge
 from auth1.routes import ROUTES
 from auth1.webhooks.delivery import fan_out
 from auth1.webhooks.delivery.worker import DeliveryWorker
@@ -387,7 +387,7 @@ async def log_in_on_pages(said: Said) -> None:
     browser = Browser(said.api)
     browser.client.event_hooks["response"].append(said.keep)
     asks = {"client_id": client_id, "redirect_uri": CALLBACK, "response_type": "code", "scope": "openid email"}
-    asks |= {"state": "s", "code_challenge_method": "S256", "code_challenge": code_challenge(VERIFIER)}
+    asks |= {"state": "s", "code_challenge_method": "S256", "code_challenge": s256(VERIFIER)}
     await browser.open(f"{path}/authorize?{urlencode(asks)}")
     origin = {"origin": APP_URL}
     await browser.submit("proceed", headers=origin, identifier="ada@example.com")

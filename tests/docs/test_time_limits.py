@@ -20,7 +20,7 @@ from auth1.hosted import routes as hosted_routes
 from auth1.messaging import outbox
 from auth1.messaging.providers import smtp, sns, sns_client, twilio
 from auth1.sessions import cache, refresh_tokens, unanswered
-from auth1.webhooks import delivery_worker
+from auth1.webhooks.delivery import worker as delivery_worker
 
 ROOT = Path(auth1.__file__).parents[1]
 CLAIM = re.compile(r"(?:claimed_until =|provider is not null then) now\(\) \+ interval '(\d+) s'")

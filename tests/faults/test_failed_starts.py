@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auth1.core.supervisor import MAX_FAILED_STARTS
 
 import auth1.app
 from auth1.config.settings import load_settings
+from auth1.core.processes.supervisor import MAX_FAILED_STARTS
 from auth1.core.telemetry.log import Log
 from tests.support.process import CODE, Auth1
 
