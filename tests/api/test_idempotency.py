@@ -255,9 +255,9 @@ async def test_response_that_another_release_stored_in_another_form_is_a_conflic
     encode = msgspec.msgpack.encode
     with monkeypatch.context() as another:
         another.setattr(msgspec.msgpack, "encode", lambda stored: encode((*stored, "one field more")))
-        assert (await ask(api, tenant["test_key"], phone, "other form")).status_code == 200
+        assert (await ask(api, tenant["test_key"], phone, "other-form")).status_code == 200
 
-    answer = await ask(api, tenant["test_key"], phone, "other form")
+    answer = await ask(api, tenant["test_key"], phone, "other-form")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 

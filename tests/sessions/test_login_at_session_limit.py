@@ -77,9 +77,7 @@ async def test_login_answers_in_time_while_the_oldest_session_is_not_revoked(use
     assert (await user.call("GET", "/api/auth/me", answer.json()["token"])).status_code == 200
 
 
-async def test_login_that_is_cancelled_while_the_oldest_session_is_revoked_can_be_repeated(
-    user: SessionUser, relay: Relay
-) -> None:
+async def test_login_cancelled_while_a_session_is_revoked_can_be_repeated(user: SessionUser, relay: Relay) -> None:
     body = await code_for(user)
     held = relay.hold(REVOKE_OLDEST)
     raw, headers = RawAsgi(user.api), [JSON, (b"x-api-key", user.api_key.encode())]
@@ -96,7 +94,7 @@ async def test_login_that_is_cancelled_while_the_oldest_session_is_revoked_can_b
     assert (again.status_code, again.json()["code"]) == (400, "no_active_challenge")
 
 
-async def test_hosted_login_that_is_cancelled_while_the_oldest_session_is_revoked_can_be_repeated(
+async def test_hosted_login_cancelled_while_a_session_is_revoked_can_be_repeated(
     user: SessionUser, relay: Relay
 ) -> None:
     shop = {"name": "Shop", "kind": "web", "redirect_uris": [CALLBACK], "first_party": True}

@@ -1,6 +1,7 @@
 """PostgreSQL.
 
 pool             deadlines, statements and calls
+clock            the time in which all machines agree
 connection_pool  open connections, and the requests that wait for one
 connections      how one is made and ended, which errors mean that the database is unavailable
 hosts            connects to the suitable host of several

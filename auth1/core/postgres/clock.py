@@ -1,4 +1,4 @@
-"""The server's clock, by its difference to this machine's monotonic one, which nobody sets."""
+"""The server's clock, by its difference to this machine's monotonic one, which is never set."""
 
 import time
 from typing import Any
