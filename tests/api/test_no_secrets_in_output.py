@@ -77,6 +77,7 @@ SHOWN_ONCE: dict[str, tuple[str, ...]] = {
 SECRET_NAMES = {name for names in SHOWN_ONCE.values() for name in names}
 SHOWN_HEADERS = ("set-cookie", "location")  # a cookie of the browser, and the code of an application
 PERSONAL = ("/api/auth/me", "/api/auth/introspect", "/api/tenant/users")  # routes that show a person's data
+SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 SQL = re.compile(
     r"\b(select|insert into|update|delete from|returning|on conflict)\b .*\b(from|values|set|where)\b", re.I
 )
@@ -146,7 +147,7 @@ def _shown(answer: httpx.Response) -> dict[str, Any]:
 
 def _without_shown(answer: httpx.Response) -> str:
     if not _is_json(answer):
-        return answer.text
+        return SCRIPT.sub("", answer.text)  # which throws errors of its own
     shown = _shown(answer)
     return json.dumps({name: value for name, value in answer.json().items() if name not in shown}, ensure_ascii=False)
 
