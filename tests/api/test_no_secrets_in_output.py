@@ -410,7 +410,9 @@ async def deliver_events(said: Said) -> None:
     async with Receiver(lambda call: 410) as receiver:
         for method, path, body in (
             ("PUT", "/hooks/before_send", {"url": receiver.url, "on_error": "allow", "timeout_in": 1}),
+            ("GET", "/hooks/before_send", None),
             ("DELETE", "/hooks/before_send", None),
+            ("GET", "/webhooks", None),
             ("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}),
         ):
             made = await said.api.client.request(method, f"/api/tenant{path}", json=body, headers=headers)
@@ -422,6 +424,8 @@ async def deliver_events(said: Said) -> None:
         await worker.stop()
         assert receiver.calls
     path = f"/api/tenant/webhooks/{made.json()['webhook_id']}"
+    for end in ("", "/deliveries"):
+        assert (await said.api.client.get(path + end, headers=headers)).status_code == 200
     await said.api.client.patch(path, json={"enabled": True}, headers=headers)
     await said.api.client.delete(path, headers=headers)
 
