@@ -50,7 +50,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     @property
     def is_beyond(self) -> bool:
-        """Whether the difference is more than the bound and more than chance."""
+        """True where the difference is more than the bound and more than chance."""
         return abs(self.difference_ms) > max(BOUND_MS, self.chance_ms)
 
 

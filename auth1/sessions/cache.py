@@ -24,7 +24,7 @@ from auth1.tenants.settings import Tenant
 LIFE_S = 30
 _ENDED = b"-"
 _CHANGED = b""  # keeps readers that started before the change from writing what they read
-_CHANGED_S = 5  # longer than the deadline of a request that sends no message
+CHANGED_S = 5  # longer than the deadline of a request that sends no message
 _MAX_PENDING = 10_000
 
 _encode = msgspec.json.Encoder().encode
@@ -81,7 +81,7 @@ class SessionCache:
 
     async def _overwrite(self, tenant_id: str, session_ids: Iterable[str], value: bytes) -> None:
         keys = [_key(tenant_id, session_id) for session_id in session_ids]
-        life_s = LIFE_S if value == _ENDED else _CHANGED_S
+        life_s = LIFE_S if value == _ENDED else CHANGED_S
         written = await asyncio.gather(*(self._write(key, value, life_s) for key in keys))
         missed = [key for key, done in zip(keys, written, strict=True) if not done]
         self._pending.update((key, (value, time.monotonic())) for key in missed[: _MAX_PENDING - len(self._pending)])

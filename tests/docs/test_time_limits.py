@@ -117,7 +117,7 @@ def test_hundred_messages_of_a_killed_process_are_settled_within_30_seconds() ->
 
 
 def test_change_of_a_session_outlasts_every_reader_that_began_before_it() -> None:
-    assert router.DEADLINE_S < cache._CHANGED_S <= cache.LIFE_S
+    assert router.DEADLINE_S < cache.CHANGED_S <= cache.LIFE_S
 
 
 def test_delivery_of_a_webhook_is_claimed_for_longer_than_its_call() -> None:

@@ -138,19 +138,19 @@ async def test_send_that_hangs_at_both_providers_is_unknown_and_counted(
     scenario: FailoverScenario, message_db: MessageDatabase, phone: str
 ) -> None:
     tenant = await scenario.api.tenant()
-    for first in (twilio.take, twilio.refuse(20429, 429)):  # each provider has a connection then
+    for first in (twilio.take, twilio.reject(20429, 429)):  # each provider has a connection then
         scenario.twilio.script.append(first)
-        asked = await scenario.api.post("/api/auth/request", {"phone": new_phone()}, tenant["api_key"])
-        assert asked.json()["status"] == "sent", asked.text
+        answer = await scenario.api.post("/api/auth/request", {"phone": new_phone()}, tenant["api_key"])
+        assert answer.json()["status"] == "sent", answer.text
     scenario.twilio.requests.clear()
     scenario.sns.requests.clear()
     scenario.twilio.behaviour = twilio.hang
     scenario.sns.behaviour = aws.hang
 
-    asked = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
+    answer = await scenario.api.post("/api/auth/request", {"phone": phone}, tenant["api_key"])
 
-    assert (asked.status_code, asked.json()["code"]) == (502, "delivery_failed")
-    assert int(asked.headers["retry-after"]) > 0
+    assert (answer.status_code, answer.json()["code"]) == (502, "delivery_failed")
+    assert int(answer.headers["retry-after"]) > 0
     assert (len(scenario.twilio.requests), len(scenario.sns.requests)) == (1, 1)
     message = await message_db.message(tenant["tenant_id"], phone)
     assert (message["state"], message["trying"]) == ("unknown", None)

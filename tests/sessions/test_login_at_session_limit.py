@@ -17,7 +17,7 @@ from auth1.sessions.create import RESERVE_S
 from tests.faults.relay import Relay
 from tests.hosted.conftest import CALLBACK, CODE, Site
 from tests.sessions.conftest import SessionUser
-from tests.support.api_client import ApiClient
+from tests.support.api_client import ApiClient, new_client
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_asgi import JSON, RawAsgi
 
@@ -50,8 +50,8 @@ async def user(
     app = build_app(settings, log)
     app.services = await start_services(settings, log, background=False)
     transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000", timeout=300) as client:
-        api = ApiClient(client, app.services, settings, log_path)
+    async with new_client(transport, "http://localhost:3000") as client:
+        api = ApiClient(transport, client, app.services, settings, log_path)
         user = SessionUser([api], await api.tenant(max_sessions_per_user=1), twilio_server, database)
         await user.log_in()
         yield user
@@ -61,8 +61,8 @@ async def user(
 async def code_for(user: SessionUser) -> bytes:
     """Request a code; return the body that verifies it."""
     await user.database.execute("update identifiers set sent_at = '{}' where identifier = $1", user.phone)
-    asked = await user.api.post("/api/auth/request", {"phone": user.phone}, user.api_key)
-    assert asked.status_code == 200, asked.text
+    sent = await user.api.post("/api/auth/request", {"phone": user.phone}, user.api_key)
+    assert sent.status_code == 200, sent.text
     return f'{{"phone":"{user.phone}","code":"{user.code}"}}'.encode()
 
 
