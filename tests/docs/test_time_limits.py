@@ -86,7 +86,7 @@ def test_request_gets_503_within_a_second_and_a_half_of_a_frozen_database() -> N
 
 
 def test_request_has_time_for_two_providers_that_hang() -> None:
-    """What follows, recording the result, is done later where no time is left."""
+    """The result is recorded later where no time is left for it."""
     opening_s = POSTGRES.acquire_s + POSTGRES.statement_s
 
     assert opening_s + twilio.DEADLINE_S + sns_client.DEADLINE_S < routes.SEND_DEADLINE_S
