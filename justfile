@@ -56,11 +56,11 @@ phone-numbers *arguments:
     {{ bin }}/python -m tests.support.phone_numbers {{ arguments }}
 
 # Run the tests with every database of an application behind PgBouncer in transaction mode; arguments go to pytest
-test-pgbouncer *arguments="tests/api tests/account tests/sessions tests/users tests/tenants tests/batches tests/pgbouncer":
+test-pgbouncer *arguments="tests/api tests/authn tests/challenges tests/core/http tests/idempotency tests/magic_links tests/account tests/sessions tests/users tests/tenants tests/batches tests/pgbouncer":
     AUTH1_TEST_PGBOUNCER=1 {{ bin }}/pytest {{ arguments }}
 
 # Run the tests with every application on Redis behind Sentinel, or on a Redis Cluster: `just test-redis cluster`
-test-redis form="sentinel" *arguments="tests/api tests/account tests/sessions tests/users tests/tenants tests/batches":
+test-redis form="sentinel" *arguments="tests/api tests/authn tests/challenges tests/core/http tests/idempotency tests/magic_links tests/account tests/sessions tests/users tests/tenants tests/batches":
     AUTH1_TEST_REDIS={{ form }} {{ bin }}/pytest {{ arguments }}
 
 # Run the benchmarks of parts in one process (the test options would use several)

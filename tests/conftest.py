@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import httpx
 import hypothesis
 import pytest
@@ -36,6 +37,7 @@ from tests.support.pgbouncer import IS_WANTED, PgBouncer
 from tests.support.postgres_files import PostgresFiles, make_postgres_files, new_database
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer
+from tests.support.raw_asgi import RawAsgi
 from tests.support.redis_fleet import ClusterFleet, SentinelFleet, start_wanted
 
 TESTS = Path(__file__).parent
@@ -55,7 +57,7 @@ LONG = {
             "browser/test_docs_page.py",
             "browser/test_link_page_languages.py",
             "messaging/test_twilio_faults.py",
-            "webhooks/test_delivery_worker.py",
+            "webhooks/delivery/test_order.py",
             "messaging/test_delivery_report_orders.py",
             "faults/test_killed_workers.py",
             "core/outbound/test_uvloop.py",
@@ -66,7 +68,7 @@ LONG = {
         )
     )
 }
-SHORT = ("api", "templates", "unit", "users")
+SHORT = ("api", "applications", "authn", "challenges", "config", "magic_links", "templates", "unit", "users")
 JWT_SECRET = "a secret for signing that only the tests know"
 
 
@@ -178,6 +180,14 @@ async def database_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Return a connection to the database."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
 async def twilio_server() -> AsyncIterator[TwilioServer]:
     async with TwilioServer() as server:
         yield server
@@ -261,6 +271,18 @@ async def start_app(
 async def api(start_app: Started) -> ApiClient:
     """Return an application with default settings."""
     return await start_app()
+
+
+@pytest.fixture(scope="session")
+async def tenant(api: ApiClient) -> dict[str, Any]:
+    """Return a tenant with default settings; tests must not change it."""
+    return await api.tenant()
+
+
+@pytest.fixture(scope="session")
+def raw_asgi(api: ApiClient) -> RawAsgi:
+    """Return a raw ASGI client of the default application."""
+    return RawAsgi(api)
 
 
 # Area codes 202 to 499: among the higher ones are personal, toll-free and premium numbers, which are rejected. And of

@@ -5,7 +5,7 @@ import asyncpg
 from auth1 import retention
 from tests.account.conftest import NewUser
 from tests.account.user import ME, AccountUser, outcome
-from tests.api.conftest import dump
+from tests.support.dump import dump
 
 OF_APPLICATIONS = (
     "insert into logins (tenant_id, id, browser_digest, user_id) values ($1, 'li_1', '', $2)",

@@ -9,7 +9,8 @@ from auth1 import errors
 from auth1.core.postgres.migrations import migrate
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import ApiError
-from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, ApiScenario
+from tests.api.scenario import TOLL_FREE, ApiScenario
+from tests.support.api_client import REQUEST, TENANTS
 from tests.support.providers.twilio import answer, reject
 from tests.support.raw_asgi import JSON
 

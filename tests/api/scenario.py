@@ -11,12 +11,11 @@ import httpx
 
 from auth1.dev.postgres import PostgresServer
 from tests.conftest import Started
-from tests.support.api_client import ApiClient
+from tests.support.api_client import REQUEST, VERIFY, ApiClient
 from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import Behaviour, TwilioServer
 from tests.support.raw_asgi import RawAsgi
 
-REQUEST, VERIFY, TENANTS = "/api/auth/request", "/api/auth/verify", "/api/admin/tenants"
 TOLL_FREE = "+448081570123"  # of the range that is kept free for drama
 
 

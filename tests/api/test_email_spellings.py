@@ -5,9 +5,8 @@ import secrets
 import asyncpg
 import pytest
 
-from tests.api.scenario import REQUEST, VERIFY
 from tests.conftest import Started
-from tests.support.api_client import ApiClient
+from tests.support.api_client import REQUEST, VERIFY, ApiClient
 
 
 @pytest.fixture(scope="module")

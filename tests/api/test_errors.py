@@ -10,11 +10,11 @@ import pytest
 from auth1 import errors
 from auth1.dev.postgres import PostgresServer
 from auth1.errors import ApiError, OAuthApiError
-from tests.api.conftest import until
 from tests.api.error_triggers import ERROR_TRIGGERS
-from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
+from tests.api.scenario import TOLL_FREE, ApiScenario
 from tests.conftest import Started
-from tests.support.api_client import ApiClient
+from tests.support.api_client import REQUEST, TENANTS, VERIFY, ApiClient
+from tests.support.polling import until
 from tests.support.postgres_files import PostgresFiles, new_database
 from tests.support.providers.twilio import TwilioServer
 from tests.support.raw_asgi import RawAsgi

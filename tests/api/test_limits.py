@@ -11,10 +11,9 @@ import pytest
 
 from auth1.dev.redis import RedisServer
 from auth1.fraud.verification import settle
-from tests.api.conftest import until
-from tests.api.scenario import REQUEST, VERIFY
 from tests.conftest import Started, new_phone
-from tests.support.api_client import ApiClient
+from tests.support.api_client import REQUEST, VERIFY, ApiClient
+from tests.support.polling import until
 from tests.support.providers.twilio import TwilioServer
 
 HOUR_S = 3600

@@ -30,17 +30,17 @@ from auth1.oauth.authorization.consents import give_consent
 from auth1.routes import ROUTES
 from auth1.webhooks.delivery import fan_out
 from auth1.webhooks.delivery.worker import DeliveryWorker
-from tests.api.conftest import until
 from tests.api.error_triggers import ERROR_TRIGGERS
-from tests.api.scenario import REQUEST, TENANTS, TOLL_FREE, VERIFY, ApiScenario
+from tests.api.scenario import TOLL_FREE, ApiScenario
 from tests.conftest import JWT_SECRET, Started, new_phone
 from tests.hosted.browser import Browser
 from tests.oauth.login_app import LoginApp
 from tests.oauth.test_authorize import parameters
-from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.api_client import ADMIN_TOKEN, REQUEST, TENANTS, VERIFY, ApiClient
 from tests.support.api_keys import add, patch, rotate
 from tests.support.dns import DnsServer
 from tests.support.elapsed import end_resend_delay
+from tests.support.polling import until
 from tests.support.postgres_files import new_database
 from tests.support.providers import twilio
 from tests.support.providers.twilio import TwilioServer, answer, hang_up, reject

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.scenario import VERIFY
 from tests.conftest import Started
-from tests.support.api_client import ApiClient
+from tests.support.api_client import VERIFY, ApiClient
 from tests.support.raw_asgi import JSON, RawAsgi
 
 PROXY = "10.0.0.1"

@@ -10,9 +10,8 @@ import pytest
 
 from auth1.core.http.router import Route
 from auth1.routes import ROUTES
-from tests.api.scenario import REQUEST, VERIFY
 from tests.conftest import new_phone
-from tests.support.api_client import ADMIN_TOKEN, ApiClient
+from tests.support.api_client import ADMIN_TOKEN, REQUEST, VERIFY, ApiClient
 from tests.support.providers.twilio import TwilioServer
 
 ADMIN = "/api/admin/tenants/{tenant_id}"

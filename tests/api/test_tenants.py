@@ -9,9 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.api.conftest import fill_pool
-from tests.api.scenario import REQUEST, TENANTS
-from tests.support.api_client import ApiClient
+from tests.support.api_client import REQUEST, TENANTS, ApiClient
+from tests.support.polling import until
 from tests.support.providers.twilio import TwilioServer
 
 DEFAULTS: dict[str, Any] = {
@@ -145,6 +144,16 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         ],
     ),
 ]
+
+
+async def fill_pool(api: ApiClient) -> None:
+    """Open twenty connections, so that a race does not wait for new ones."""
+
+    async def is_full() -> bool:
+        answers = await asyncio.gather(*(api.admin("GET", "/api/admin/tenants/tn_none") for _ in range(20)))
+        return all(answer.status_code == 404 for answer in answers)
+
+    assert await until(is_full)
 
 
 def slug() -> str:

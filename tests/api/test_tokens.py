@@ -8,10 +8,9 @@ import asyncpg
 import jwt
 import pytest
 
-from tests.api.conftest import dump
-from tests.api.scenario import REQUEST, VERIFY
 from tests.conftest import JWT_SECRET, Started
-from tests.support.api_client import ApiClient
+from tests.support.api_client import REQUEST, VERIFY, ApiClient
+from tests.support.dump import dump
 from tests.support.elapsed import end_resend_delay
 from tests.support.providers.twilio import TwilioServer
 

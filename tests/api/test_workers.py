@@ -8,11 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from auth1.dev.redis import RedisServer
-from tests.api.conftest import until
-from tests.api.scenario import TENANTS
 from tests.conftest import Started, new_phone
-from tests.support.api_client import ApiClient
+from tests.support.api_client import TENANTS, ApiClient
 from tests.support.api_keys import add, code_for, end, patch, rotate
+from tests.support.polling import until
 
 # The contract says 1 s. A busy machine gets more, but less than the life of an entry, which is what the
 # announcement saves the other worker from.

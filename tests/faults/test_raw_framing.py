@@ -1,6 +1,6 @@
 """Requests that two parsers could read in two ways, over a socket: nothing that follows is taken for a request.
 
-`tests/api/test_framing.py` has the rules of the application; here the server's parser is before it.
+`tests/core/http/test_framing.py` has the rules of the application; here the server's parser is before it.
 """
 
 import secrets

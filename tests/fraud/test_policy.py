@@ -12,10 +12,11 @@ from auth1.core import crypto
 from auth1.fraud.policy import DEFAULT_POLICY, FraudPolicy, read_policy
 from auth1.fraud.policy_store import captcha_secret
 from auth1.tenants.settings import Tenant
-from tests.api.conftest import dump, until
 from tests.conftest import Started, new_phone
 from tests.fraud.conftest import DEFAULTS, ManagedTenant, managed_tenant
 from tests.support.api_client import ApiClient
+from tests.support.dump import dump
+from tests.support.polling import until
 from tests.support.postgres_files import new_database
 
 POLICY = "/fraud/policy"

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from tests.api.links.user import LinkUser, code_in, new_address, pkce
 from tests.hooks.conftest import NewUser
 from tests.hooks.user import ALLOW, DENY, HookUser, outcome
+from tests.magic_links.user import LinkUser, code_in, new_address, pkce
 from tests.support.api_client import ApiClient
 from tests.support.providers.smtp import SmtpServer
 from tests.support.providers.twilio import Behaviour, Request

@@ -23,8 +23,9 @@ from auth1.oauth.metadata import metadata
 from tests.conftest import Started
 from tests.hosted.browser import Browser
 from tests.oauth.certification import PLANS
-from tests.oauth.conftest import Machine, NewLoginApp
+from tests.oauth.conftest import NewLoginApp
 from tests.oauth.login_app import REDIRECT_URI, VERIFIER, LoginApp
+from tests.oauth.machine import Machine
 from tests.oauth.test_authorize import NO_PROMPT, authorize, parameters, response_of, sign_in
 from tests.oauth.test_backchannel import EVENT
 from tests.oauth.test_logout import LOGOUT_URI, fields_of, is_live, log_out

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.oauth.conftest import Machine, error
+from tests.oauth.conftest import error
+from tests.oauth.machine import Machine
 
 
 @pytest.mark.parametrize("sandbox", [False, True])

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import Started
-from tests.oauth.conftest import Machine
+from tests.oauth.machine import Machine
 
 ENDPOINTS = ("token", "introspection", "revocation", "pushed_authorization_request")
 # Required of a provider (OpenID Connect Discovery 1.0, 3).

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from auth1.oauth.authorization import authorize as endpoint
+from tests.applications.test_redirect_uris import AMBIGUOUS, NOT_PRIVATE
 from tests.oauth.conftest import NewLoginApp
 from tests.oauth.login_app import REDIRECT_URI, LoginApp
 from tests.oauth.test_authorize import authorize, consent, login_of, logins_of, response_of, sign_in
-from tests.unit.test_redirect_uris import AMBIGUOUS, NOT_PRIVATE
 
 LOGOUT_URI = "https://app.example.com/bye"
 SIMILAR = (

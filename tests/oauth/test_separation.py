@@ -5,7 +5,8 @@ import pytest
 
 from auth1.oauth.tokens import access_tokens
 from tests.conftest import new_phone
-from tests.oauth.conftest import Machine, NewMachine, error
+from tests.oauth.conftest import error
+from tests.oauth.machine import Machine, NewMachine
 from tests.support.api_client import ApiClient
 from tests.support.providers.twilio import TwilioServer
 

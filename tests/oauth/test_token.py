@@ -5,7 +5,9 @@ import pytest
 from jwt import PyJWK
 
 from tests.conftest import Started
-from tests.oauth.conftest import SCOPES, Machine, NewMachine, basic, error
+from tests.oauth.conftest import error
+from tests.oauth.credentials import basic
+from tests.oauth.machine import SCOPES, Machine, NewMachine
 
 GRANT = {"grant_type": "client_credentials"}
 

@@ -10,10 +10,10 @@ import pytest
 
 from auth1.core.postgres import ConnectionLost, Postgres, Transaction
 from auth1.sessions import cache
-from tests.api.conftest import until
 from tests.conftest import Started
 from tests.sessions.conftest import LOGOUT, SESSIONS, NewUser, SessionUser
 from tests.support.api_client import ApiClient
+from tests.support.polling import until
 
 EXPIRING = (-2, *range(30_001))  # in ms; -2: expired meanwhile, and -1 would be never
 

@@ -12,6 +12,7 @@ from auth1.config.settings import Settings
 from auth1.services import Services
 from tests.support import described
 
+REQUEST, VERIFY, TENANTS = "/api/auth/request", "/api/auth/verify", "/api/admin/tenants"
 ADMIN_TOKEN = "the operator's token, as long as it has to be"
 
 

@@ -3,8 +3,7 @@
 import zlib
 from typing import Any
 
-from tests.api.scenario import TENANTS, VERIFY
-from tests.support.api_client import ApiClient
+from tests.support.api_client import TENANTS, VERIFY, ApiClient
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SHOWN = {"key_id", "kind", "hint", "allowed_origins", "created_at", "expires_at", "revoked_at"}

@@ -12,8 +12,8 @@ from auth1.core.http import streaming
 from auth1.core.http.concurrency import SHARES, ConcurrencyLimiter
 from auth1.core.http.request import Stream
 from auth1.errors import Unavailable
-from tests.api.conftest import until
 from tests.cli.conftest import server
+from tests.support.polling import until
 from tests.support.process import Auth1
 from tests.users.conftest import UserAdmin, new_email
 

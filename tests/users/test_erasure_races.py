@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 
 from auth1.dev.postgres import PostgresServer
-from tests.api.conftest import until
 from tests.conftest import new_phone
 from tests.support.effort import effort
 from tests.support.elapsed import end_resend_delay
+from tests.support.polling import until
 from tests.users.conftest import UserAdmin, at_once, new_email
 
 ROUNDS = effort(15, 100)

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.api.conftest import dump
 from tests.conftest import new_phone
+from tests.support.dump import dump
 from tests.users.conftest import UserAdmin, at_once, new_email
 
 BANNED_FOR_GOOD = "9999-12-31T23:59:59Z"

@@ -17,10 +17,10 @@ from auth1.fraud.lists.cache import ListCache
 from auth1.fraud.lists.entries import Match, match
 from auth1.identifiers import parse_identifier
 from auth1.tenants.settings import Tenant
-from tests.api.conftest import until
 from tests.conftest import Started, new_phone
 from tests.fraud.conftest import DEFAULTS, ManagedTenant, managed_tenant
 from tests.support.api_client import ApiClient
+from tests.support.polling import until
 from tests.support.postgres_files import new_database
 from tests.support.providers.twilio import TwilioServer
 

@@ -8,10 +8,9 @@ import pytest
 
 from auth1.templates.colors import contrast
 from auth1.templates.email_words import RULES
-from tests.api.scenario import REQUEST, TENANTS
 from tests.messaging.conftest import MessageDatabase
 from tests.messaging.mail.conftest import SENDER
-from tests.support.api_client import ApiClient
+from tests.support.api_client import REQUEST, TENANTS, ApiClient
 from tests.support.providers.smtp import Received, SmtpServer
 
 SPANISH = {
