@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from auth1.webhooks.delivery.endpoint_queue import MAX_AT_ONCE
 from auth1.webhooks.delivery_ids import delivery_id
 from tests.support.receiver import Received, Receiver
 from tests.webhooks.conftest import Owner
-from tests.webhooks.test_delivery_worker import (
+from tests.webhooks.delivery.worker import (
     attempts,
     deliver,
     endpoint,
@@ -24,17 +23,9 @@ from tests.webhooks.test_delivery_worker import (
     send,
     state,
     subscribe,
-    webhook_api,
 )
 
-__all__ = ["webhook_api"]
 REPLAYS = 15
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver() as receiver:
-        yield receiver
 
 
 class Held:
