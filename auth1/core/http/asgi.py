@@ -13,7 +13,7 @@ from typing import Any
 from auth1 import metrics
 from auth1.core.http import client_ip, problems, streaming
 from auth1.core.http.bodies import Answer, decoders, empty_body, encode_result
-from auth1.core.http.concurrency import BurstLimiter, ConcurrencyLimiter
+from auth1.core.http.concurrency import BodyLimiter, BurstLimiter, ConcurrencyLimiter, too_many
 from auth1.core.http.cors import ANY_ORIGIN, PREFLIGHT, Cors
 from auth1.core.http.lifecycle import Lifecycle, Send, Services
 from auth1.core.http.query import read_query
@@ -51,8 +51,7 @@ _STATUS = {status: str(status) for status in range(100, 600)}
 class App(Lifecycle[Services]):
     """The ASGI application: `start` creates the services of this worker, `stop` closes them.
 
-    `once` runs the handlers of idempotent routes. `on_trace` gets each traced request that is authenticated. `sites`
-    are the hosts with paths of their own.
+    `once` runs idempotent handlers. `on_trace` gets each traced request that is authenticated. `sites`: own hosts.
     """
 
     def __init__(
@@ -75,6 +74,7 @@ class App(Lifecycle[Services]):
         self._on_trace = on_trace
         self._sites = sites
         self._limits = ConcurrencyLimiter()
+        self._bodies = BodyLimiter()
         self._bursts = BurstLimiter()
         self._running = 0  # requests, except those that wait for their client
 
@@ -111,7 +111,7 @@ class App(Lifecycle[Services]):
             request.site, request.path = site, site.find_path(request.path)
         self._find_client(scope, request)  # also of a malformed request: its log line names the network
         try:
-            self._bursts.check(request.client)
+            self._bursts.check(client_ip.rate_limit_prefix(request.client))
             request.check_form(scope, self._router.exact_paths)
             if request.method == "OPTIONS":
                 status, content_type, body = self._options(request.path, request)
@@ -182,12 +182,14 @@ class App(Lifecycle[Services]):
         self._running += 1
         try:
             async with asyncio.timeout(route.deadline_s) as deadline:
+                limit, is_by_address = route.max_concurrent, () in route.auth.security  # no credential is needed
+                if limit is not None and is_by_address:
+                    self._enter(route, request, limit)  # before the statement that finds what the path names
                 request.caller = await route.auth.authenticate(self.services, request, route.rate_limit)
                 if tracing.current() is not None:
                     await self._on_trace(self.services, request)
-                if route.max_concurrent is not None:
-                    limit_key = request.limit_key or client_ip.rate_limit_prefix(request.client)
-                    request.held = self._limits.enter(route.path, limit_key, route.max_concurrent)
+                if limit is not None and not is_by_address:
+                    self._enter(route, request, limit)
                 arguments: list[object] = []
                 if route.query is not None:
                     arguments.append(read_query(request.query_string, route.query))
@@ -200,8 +202,8 @@ class App(Lifecycle[Services]):
         except EarlyResponse as early:
             result = early.answer
         except TimeoutError:
-            if request.is_receiving:
-                raise RequestTimeout from None
+            if (pending := request.pending_body) is not None:
+                raise too_many() if pending.is_evicted else RequestTimeout from None
             raise Unavailable("The request exceeded its time limit; retry.", retry_after=1) from None
         except (ApiError, ClientDisconnected):
             raise
@@ -212,21 +214,25 @@ class App(Lifecycle[Services]):
             self._running -= 1
         return encode_result(route, result)
 
+    def _enter(self, route: Route, request: Request[Any], max_concurrent: int) -> None:
+        limit_key = request.limit_key or client_ip.rate_limit_prefix(request.client)
+        request.held = self._limits.enter(route.path, limit_key, max_concurrent)
+
     async def _decode(self, route: Route, request: Request[Any], receive: Receive, deadline: asyncio.Timeout) -> object:
         """Read the body within its own time, and decode it. It does not count as running meanwhile."""
         if route.body_optional and is_bodiless(request):
             return empty_body(route)
         loop = asyncio.get_running_loop()
-        place = self._limits.enter("body", client_ip.rate_limit_prefix(request.client), BODIES_AT_ONCE)
+        address = client_ip.rate_limit_prefix(request.client)
+        pending = request.pending_body = self._bodies.enter(address, deadline, BODIES_AT_ONCE)
         self._running -= 1
         deadline.reschedule(loop.time() + route.limit.seconds)
-        request.is_receiving = True
         try:
             media_type, raw = await read_body(request, receive, route.decoders, route.limit)
         finally:
-            self._limits.leave(place)
+            self._bodies.leave(pending)
             self._running += 1
-        request.is_receiving = False
+        request.pending_body = None
         request.deadline = loop.time() + route.deadline_s
         deadline.reschedule(request.deadline)
         return route.decoders[media_type](raw)

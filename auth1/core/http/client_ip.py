@@ -11,6 +11,7 @@ from auth1.core.telemetry.log import Log
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LOCAL = "local"  # the client of a unix socket, which has no address
 _IPV6_SITE_BITS = 64  # the network of one customer
 _NETWORK_BITS = {4: 24, 6: 48}  # identifies a network, not a person
 _MAX_HOPS = 16
@@ -78,7 +79,7 @@ class ClientFinder:
     def _direct(self, peer: str) -> ClientAddress:
         """Return the client of a request without forwarding headers: the peer, trusted or not."""
         current = parse_address(peer)
-        return ClientAddress(str(current) if current is not None else "local", is_certain=True)
+        return ClientAddress(str(current) if current is not None else LOCAL, is_certain=True)
 
     def _find(self, peer: str, forwarded_for: tuple[bytes, ...], forwarded: tuple[bytes, ...]) -> _Found:
         """Return the client of a request with a forwarding header."""
@@ -96,7 +97,7 @@ class ClientFinder:
             current, is_certain = address, True
             if not is_trusted(address, self._trusted):
                 break
-        return _Found(ClientAddress(str(current) if current is not None else "local", is_certain), warning)
+        return _Found(ClientAddress(str(current) if current is not None else LOCAL, is_certain), warning)
 
     def _warn(self, message: str, peer: str) -> None:
         if (message, peer) not in self._warned and len(self._warned) < _MAX_WARNED:

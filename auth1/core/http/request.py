@@ -8,14 +8,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from auth1.core.http.client_ip import network_of
+from auth1.core.http.concurrency import PendingBody
 from auth1.core.ids import new_id
-from auth1.errors import (
-    BadRequest,
-    NotFound,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    UriTooLong,
-)
+from auth1.errors import BadRequest, NotFound, PayloadTooLarge, UnsupportedMediaType, UriTooLong
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -143,8 +138,8 @@ class Request(Generic[Caller]):
     `request_headers`: by name, of a repeated one the last; `headers`: of the response; `log`: fields of the log line;
     `origins`: those that may read it, if the caller limits them; `network`: that of the client, as stored in the
     database; `deadline`: in the loop's time, of a request with a body; `limit_key`, `held`: the key of concurrency
-    limits, and the key of the limit that was entered; `on_end`: called when the response has ended or failed; `site`:
-    the host, if it has paths of its own; `path`: of the route."""
+    limits, and the key of the limit that was entered; `pending_body`: while it is received; `on_end`: called when the
+    response has ended or failed; `site`: the host, if it has paths of its own; `path`: of the route."""
 
     __slots__ = (
         "_pairs",
@@ -156,7 +151,6 @@ class Request(Generic[Caller]):
         "deadline",
         "headers",
         "held",
-        "is_receiving",
         "limit_key",
         "log",
         "method",
@@ -165,6 +159,7 @@ class Request(Generic[Caller]):
         "origins",
         "parameters",
         "path",
+        "pending_body",
         "query_string",
         "request_headers",
         "request_id",
@@ -191,7 +186,7 @@ class Request(Generic[Caller]):
         self.client_is_certain = self.cors = True
         self.held: tuple[str, str] | None = None
         self.on_end: Callable[[], None] | None = None
-        self.is_receiving = False
+        self.pending_body: PendingBody | None = None
         self.target_bytes = 0
         self.deadline = float("inf")
         self.origins: tuple[str, ...] = ()

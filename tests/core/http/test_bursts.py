@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from auth1.core.http import concurrency
+from auth1.core.http.client_ip import LOCAL
 from auth1.core.http.concurrency import BURST, BURST_AFTERWARDS, BurstLimiter
 from auth1.errors import Unavailable
 
@@ -58,4 +59,4 @@ async def test_address_is_served_as_before_after_a_while(monkeypatch: pytest.Mon
 
 
 async def test_unix_socket_without_address_is_not_limited() -> None:
-    assert rejected(BurstLimiter(), "", 2 * BURST) == 0
+    assert rejected(BurstLimiter(), LOCAL, 2 * BURST) == 0

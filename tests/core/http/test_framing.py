@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from auth1.core.http.concurrency import BURST
+from auth1.core.http.concurrency import BURST, SHARES
 from auth1.core.http.request import BodyLimit
 from auth1.routes import ROUTES
 from tests.conftest import new_phone
@@ -302,6 +302,66 @@ async def test_pending_bodies_do_not_use_the_capacity_of_other_clients(
         "close",
     )
     assert (await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}")).status_code == 422
+
+
+async def test_half_bodies_of_several_addresses_leave_a_place_for_another(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = 8
+    monkeypatch.setattr("auth1.core.http.asgi.BODIES_AT_ONCE", bodies)
+    crowded = RawAsgi(api)
+    tasks: list[asyncio.Task[httpx.Response | None]] = []
+
+    async def stall(address: str) -> None:
+        """Send half a body; return when it is awaited, or rejected."""
+        reached = asyncio.Event()
+        call = crowded(
+            "POST", TENANTS, [BEARER, JSON], [b"{"], then="stall", client=(address, 4000), on_stall=reached.set
+        )
+        tasks.append(asyncio.create_task(call))
+        tasks[-1].add_done_callback(lambda _: reached.set())
+        async with asyncio.timeout(BEGIN_S):
+            await reached.wait()
+
+    try:
+        for number in range(SHARES + 2):
+            for _ in range(bodies):
+                await stall(f"198.51.100.{number}")
+        served = [
+            await crowded.answer("POST", TENANTS, [BEARER, JSON], b"{}", client=(address, 4000))
+            for address in ("203.0.113.9", "2001:db8::9")
+        ]
+        pending = sum(not task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [answer.status_code for answer in served] == [422, 422]
+    assert pending <= bodies * SHARES
+    rejected = [answer for answer in answers if isinstance(answer, httpx.Response)]
+    assert len(rejected) == len(tasks) - pending
+    assert {(answer.status_code, answer.headers["connection"]) for answer in rejected} == {(503, "close")}
+
+
+async def test_burst_of_one_ipv6_network_is_limited_as_one_address(api: ApiClient) -> None:
+    burst = RawAsgi(api)
+
+    answers = await asyncio.gather(
+        *(burst.answer("GET", "/health/live", client=(f"2001:db8::{port:x}", port)) for port in range(1, BURST + 51))
+    )
+    other = await burst.answer("GET", "/health/live", client=("2001:db8:0:1::1", 1))
+
+    assert sum(answer.status_code == 503 for answer in answers) == 50
+    assert other.status_code == 200
+
+
+async def test_burst_of_a_unix_socket_is_served(api: ApiClient) -> None:
+    burst = RawAsgi(api)
+
+    answers = await asyncio.gather(*(burst.answer("GET", "/health/live", client=None) for _ in range(BURST + 50)))
+
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_burst_of_one_address_closes_its_connections(api: ApiClient) -> None:
