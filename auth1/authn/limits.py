@@ -10,6 +10,9 @@ POLLS = 600  # per minute and address: 256 random bits need no stricter limit
 PER_IP = ClientRateLimit("ip", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
 # Wrong credentials. Apart from PER_IP, so that publishable keys in use at an address do not lock out its servers.
 GUESSES = ClientRateLimit("guess", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
+# Unknown publishable keys and slugs, on routes without a rate limit. Apart from GUESSES, so that an app with a revoked
+# key does not lock out the servers at its address.
+UNKNOWN_NAMES = ClientRateLimit("name", lambda settings: (settings.rate_limit_max, settings.rate_limit_window_ms))
 # Hosted logins that begin: each is a row of up to 8 KiB, even if no user continues it.
 LOGINS = ClientRateLimit("login", lambda settings: (5 * settings.rate_limit_max, settings.rate_limit_window_ms))
 # Pushed authorization requests: each is a row of up to 8 KiB, for a minute. Of public clients, per address; of one with

@@ -14,7 +14,8 @@ from typing import Any
 
 from auth1 import api_keys
 from auth1.authn import store
-from auth1.authn.limits import GUESSES, MINUTE_MS, PER_IP, TEST_KEY_REQUESTS
+from auth1.authn.guesses import find_limited
+from auth1.authn.limits import GUESSES, MINUTE_MS, TEST_KEY_REQUESTS, UNKNOWN_NAMES
 from auth1.core import crypto
 from auth1.core.http import client_ip
 from auth1.core.http.request import Request
@@ -94,15 +95,18 @@ class TenantCache:
         if tenant_id.removesuffix(":test") in self._moved:
             raise TenantMoved
 
+    def get_cached_slug(self, slug: str, *, sandbox: bool) -> Tenant | None:
+        """Return the cached tenant of a slug, or its sandbox; None if there is none."""
+        return self.get_cached(_slug_digest(slug, sandbox=sandbox))
+
     async def find_slug(self, slug: str, *, sandbox: bool) -> Tenant | None:
         """Return the tenant of a slug, or its sandbox; None if there is none."""
-        key = crypto.digest(f"slug\0{slug}\0{sandbox}")
-        if (tenant := self.get_cached(key)) is not None:
+        if (tenant := self.get_cached_slug(slug, sandbox=sandbox)) is not None:
             return tenant
         generation = self.generation
         tenant = await store.find_tenant_by_slug(self._postgres, slug, sandbox=sandbox)
         if tenant is not None and generation == self.generation:
-            self._store(key, tenant)
+            self._store(_slug_digest(slug, sandbox=sandbox), tenant)
         return tenant
 
     def _store(self, key_digest: bytes, tenant: Tenant) -> None:
@@ -162,11 +166,15 @@ class TenantCache:
                 self._remove(key_digest)
 
 
+def _slug_digest(slug: str, *, sandbox: bool) -> bytes:
+    return crypto.digest(f"slug\0{slug}\0{sandbox}")
+
+
 async def find_tenant(app: Services, request: Request[Any], rate_limit: ClientRateLimit | None) -> Tenant:
     """Return the tenant of the API key, and acquire the route's rate limit.
 
     For an unknown key the limit is acquired before the database is read, so that guessing keys is limited; guesses of
-    secret and test keys have a separate limit. A route without a rate limit counts only guesses. A secret key is exempt
+    secret and test keys have a separate limit. A route without a rate limit counts only misses. A secret key is exempt
     unless it names the user's address, because a backend calls for all its users from one address. A test key has its
     own limit, so that an app's tests meet the same limits on any machine. A page of an origin that the key does not
     allow is not counted.
@@ -207,16 +215,19 @@ def check_served(app: Services, tenant: Tenant) -> None:
 
 async def _find_uncached(app: Services, request: Request[Any], key: str, rate_limit: ClientRateLimit | None) -> Tenant:
     """Find the tenant of a key in the database, unless too many keys were guessed before."""
-    kind = api_keys.kind_of(key)
-    is_exempt, client_limit = kind in ("sk", "test"), None
-    if is_exempt:
-        app.limiter.check_known_full(request, app.settings, GUESSES)
+    kind, client_limit = api_keys.kind_of(key), None
+
+    async def find() -> Tenant | None:
+        return await app.tenants.find(crypto.digest(key)) if kind else None
+
+    if kind in ("sk", "test"):
+        tenant = await find_limited(app, request, GUESSES, find)
+    elif rate_limit is None:
+        tenant = await find_limited(app, request, UNKNOWN_NAMES, find)
     else:
-        client_limit = await app.limiter.acquire_for_client(request, app.settings, rate_limit or PER_IP)
-    tenant = await app.tenants.find(crypto.digest(key)) if kind else None
+        client_limit = await app.limiter.acquire_for_client(request, app.settings, rate_limit)
+        tenant = await find()
     if tenant is None:
-        if is_exempt:
-            await app.limiter.acquire_for_client(request, app.settings, GUESSES)
         raise InvalidApiKey
     _check_origin(app, request, tenant, client_limit)
     return tenant

@@ -116,6 +116,15 @@ class RateLimiter:
         wait_ms = math.ceil((self._full[longest.key][1] - now) * 1000)
         return Decision(longest, wait_ms, [Remaining(rate_limit, 0, wait_ms) for rate_limit in rate_limits])
 
+    def keep_full(self, rate_limit: RateLimit) -> None:
+        """Let `known_full` find a limit full for another second, if no request has returned since it was full.
+
+        Not for limits of which requests are released.
+        """
+        now, available_at = time.monotonic(), self._full.get(rate_limit.key, _NEVER)[1]
+        if available_at > now:
+            self._full[rate_limit.key] = (now + min(available_at - now, 1.0), available_at)
+
     def release_later(self, rate_limit: RateLimit) -> None:
         """Release one request with the next `flush_releases`, so that the caller need not wait."""
         self._releases[rate_limit.key] = self._releases.get(rate_limit.key, 0) + 1

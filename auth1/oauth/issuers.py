@@ -4,18 +4,21 @@ An issuer has one address: at the tenant's canonical host, or else at APP_URL. P
 redirect there. What applications call directly is served at each address, because a redirect drops their credentials.
 """
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from auth1.authn.guesses import find_limited
+from auth1.authn.limits import UNKNOWN_NAMES
 from auth1.authn.own_hosts import ISSUER_PATH, METADATA_PATH, check_host
 from auth1.authn.tenants import check_served
 from auth1.config.urls import host_of
 from auth1.core.http.request import EarlyResponse, Request, Response
 from auth1.core.http.router import Auth
 from auth1.core.ratelimit import ClientRateLimit
-from auth1.errors import Forbidden, NotFound, TenantMoved, TenantSuspended
+from auth1.errors import Forbidden, NotFound, RateLimited, TenantMoved, TenantSuspended
 from auth1.pages.fetch_metadata import check_site
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
@@ -86,7 +89,10 @@ async def _find(app: Services, request: Request[Any], rate_limit: ClientRateLimi
     slug = request.parameters["slug"]
     if rate_limit is not None:
         await app.limiter.acquire_for_client(request, app.settings, rate_limit)
-    tenant = await app.tenants.find_slug(slug, sandbox=sandbox)
+        tenant = await app.tenants.find_slug(slug, sandbox=sandbox)
+    elif (tenant := app.tenants.get_cached_slug(slug, sandbox=sandbox)) is None:
+        find = partial(app.tenants.find_slug, slug, sandbox=sandbox)
+        tenant = await find_limited(app, request, UNKNOWN_NAMES, find)
     check_host(request, tenant)
     if tenant is None:
         raise NotFound
@@ -153,7 +159,7 @@ def _address(issuer: Issuer, path: str, slug: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{METADATA_PATH}{parts.path}"
 
 
-_ERRORS = (TenantSuspended, TenantMoved)
+_ERRORS = (TenantSuspended, TenantMoved, RateLimited)
 _REDIRECT: tuple[tuple[int, Any], ...] = ((308, None),)
 # The issuer that the path or the host names. The handler authenticates the client.
 issuer = Auth("issuer", _live, ((),), _ERRORS)

@@ -11,7 +11,6 @@ from auth1.errors import (
     InvalidClient,
     InvalidGrant,
     InvalidScope,
-    RateLimited,
     RequestNotSupported,
     UnauthorizedClient,
     UnmetAuthenticationRequirements,
@@ -34,7 +33,6 @@ _USERINFO: dict[str, Any] = {
     "request_headers": ("authorization",),
     "errors": (InvalidAccessToken, InsufficientScope),
 }
-_WRONG_CLIENT = (InvalidClient, RateLimited)
 
 
 def _both(method: str, handler: Handler, path: str = "", **options: Any) -> tuple[Route, Route]:
@@ -60,7 +58,7 @@ OAUTH_ROUTES = (
         "POST",
         endpoints.issue_token,
         "/token",
-        errors=(*_WRONG_CLIENT, InvalidGrant, InvalidScope, UnauthorizedClient, UnsupportedGrantType),
+        errors=(InvalidClient, InvalidGrant, InvalidScope, UnauthorizedClient, UnsupportedGrantType),
         **_CLIENT,
     ),
     *_both(
@@ -70,17 +68,17 @@ OAUTH_ROUTES = (
         limit=BodyLimit(pushed_requests.MAX_BYTES),
         status=201,
         errors=(
-            *(*_WRONG_CLIENT, InvalidScope, UnauthorizedClient, UnsupportedResponseType),
+            *(InvalidClient, InvalidScope, UnauthorizedClient, UnsupportedResponseType),
             *(RequestNotSupported, UnmetAuthenticationRequirements),
         ),
         **_CLIENT | {"response_headers": ("cache-control", "ratelimit-policy", "ratelimit")},
     ),
-    *_both("POST", endpoints.introspect_token, "/introspect", errors=_WRONG_CLIENT, **_CLIENT),
+    *_both("POST", endpoints.introspect_token, "/introspect", errors=(InvalidClient,), **_CLIENT),
     *_both(
         "POST",
         endpoints.revoke_token,
         "/revoke",
-        errors=(*_WRONG_CLIENT, UnauthorizedClient),
+        errors=(InvalidClient, UnauthorizedClient),
         responses=((200, None),),
         **_CLIENT,
     ),

@@ -114,7 +114,7 @@ async def test_full_limiter_of_single_bodies_rejects_a_new_address(bodies: Bodie
     assert bodies.pending == TOTAL
 
 
-async def test_body_that_reached_its_deadline_gives_its_place_away() -> None:
+async def test_place_of_a_body_that_reached_its_deadline_is_reused() -> None:
     limiter, places = BodyLimiter(), []
     async with asyncio.timeout(60) as deadline:
         for address in "abcd":

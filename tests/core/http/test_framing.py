@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from auth1.core.http.concurrency import BURST, SHARES
-from auth1.core.http.request import BodyLimit
+from auth1.core.http.request import BodyLimit, Request
+from auth1.core.http.router import Auth, Route
 from auth1.routes import ROUTES
 from tests.conftest import new_phone
 from tests.support.api_client import ADMIN_TOKEN, REQUEST, TENANTS, VERIFY, ApiClient
@@ -354,6 +355,30 @@ async def test_burst_of_one_ipv6_network_is_limited_as_one_address(api: ApiClien
 
     assert sum(answer.status_code == 503 for answer in answers) == 50
     assert other.status_code == 200
+
+
+@pytest.mark.parametrize(("security", "entered"), [(((),), 1), ((("publishableKey",),), 2)])
+async def test_requests_without_a_credential_are_limited_before_they_are_authenticated(
+    api: ApiClient, security: tuple[tuple[str, ...], ...], entered: int
+) -> None:
+    begun, go_on = [], asyncio.Event()
+
+    async def authenticate(app: object, request: Request[Any], rate_limit: object) -> None:
+        begun.append(request)
+        await go_on.wait()
+
+    async def handle(app: object, request: Request[Any]) -> None:
+        await go_on.wait()
+
+    client = RawAsgi(api, [Route("GET", "/limited", handle, Auth("test", authenticate, security), max_concurrent=1)])
+    tasks = [asyncio.create_task(client("GET", "/limited")) for _ in range(2)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    was_begun = len(begun)
+    go_on.set()
+    await asyncio.gather(*tasks)
+
+    assert was_begun == entered
 
 
 async def test_burst_of_a_unix_socket_is_served(api: ApiClient) -> None:
