@@ -23,7 +23,7 @@ from auth1.config.sms_rates import MICRO
 from auth1.core.http.request import Request
 from auth1.core.ids import new_id
 from auth1.core.ratelimit import RateLimit
-from auth1.errors import ApiError, CountryNotAllowed, HookDenied, InternalError
+from auth1.errors import ApiError, CountryNotAllowed, InternalError
 from auth1.events.log import event_context, log_events
 from auth1.fraud.assess import UNCHECKED, Checked, check_request
 from auth1.fraud.evidence import Candidate
@@ -100,7 +100,7 @@ async def send_code(app: Services, request: Request[Any], tenant: Tenant, order:
         # message, or marks it as unknown.
         try:
             opened = await _open_challenge(app, request, tenant, order, message, link, sealed, provider)
-        except Exception:
+        except BaseException:  # cancelled too
             checked.take_back(app)
             raise
         if opened.code_box != sealed.box:  # another code is live: it is sent again, with the minutes that remain
@@ -168,7 +168,7 @@ async def _check_request(
     purpose = codes.LOGIN if order.purpose.name == codes.LOGIN else codes.ADDING
     try:
         await before_send(app, request, tenant, identifier, purpose=purpose, user_id=order.user_id)
-    except HookDenied:
+    except BaseException:  # denied, cancelled, or no answer
         checked.take_back(app)
         raise
     return checked

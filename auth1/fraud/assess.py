@@ -12,6 +12,7 @@ import msgspec
 
 from auth1 import metrics
 from auth1.core.http.request import Request
+from auth1.core.outbound import AtCapacity
 from auth1.core.postgres import Queries
 from auth1.core.ratelimit import RateLimit, raise_if_limited
 from auth1.errors import ApiError, RequestBlocked, Unavailable
@@ -32,6 +33,7 @@ from auth1.tenants.settings import Tenant
 IDENTIFIER_REQUESTS = 30
 MINUTE_MS = 60_000
 DOUBTFUL_LOAD = 0.5  # above it a line type is looked up, where the policy says so
+LOOKUP_RETRY_AFTER_S = 5  # while line types cannot be looked up
 EXTRA_DIGITS = 2  # of new codes while codes are guessed
 
 _QUERIES = Queries("decisions")
@@ -71,13 +73,15 @@ async def check_request(app: Services, request: Request[Any], tenant: Tenant, ca
 
     Raises RequestBlocked, ProofRequired, RateLimited, ValidationFailed, Unavailable.
     """
+    limits = (*rate_limits(tenant, candidate.identifier.value), *candidate.rate_limits)
+    if candidate.proof is not None and (full := app.limiter.known_full(*limits)) is not None:
+        raise_if_limited(request, full)  # before a captcha token costs a call
     evidence = await gather(app, request, tenant, policy_of(app, tenant), candidate)
     policy = evidence.policy
     if policy.mode == "on" and evidence.message.minimum > BLOCK_LOAD:
         facts = Facts(price=evidence.message.price, minimum=evidence.message.minimum)
         raise await _reject(app, evidence, facts, evaluate(policy, facts, 0.0))
 
-    limits = (*rate_limits(tenant, candidate.identifier.value), *candidate.rate_limits)
     acquired = await app.exposures.acquire(policy, evidence.message, limits, may_be_known=True)
     if acquired.limits.limited_by is not None or tenant.key_kind == "sk":
         # The response shows these limits to secret keys, which have no limit per address.
@@ -86,17 +90,31 @@ async def check_request(app: Services, request: Request[Any], tenant: Tenant, ca
         acquired = await _acquire_if_known(app, acquired, limits)
     if acquired.is_guessed or acquired.guessing_ended:
         app.attacks.count_guessing(tenant.id, has_ended=acquired.guessing_ended)
-    if acquired.is_acquired and _wants_line(evidence, acquired):
-        evidence, acquired = await _look_up_line(app, evidence, acquired)
-
-    evaluation = None if acquired.is_plain else acquired.evaluate()
-    if acquired.is_acquired and evaluation is not None and evaluation.shadow_decision != "allow":
-        acquired = acquired if evidence.is_on_allow_list else await _as_known_in_shadow(app, acquired)
-        evaluation = acquired.evaluate()
+    try:
+        evidence, acquired, evaluation = await _evaluate(app, evidence, acquired)
+    except BaseException:  # cancelled too: nothing is sent
+        Checked(acquired).take_back(app)
+        raise
     if evaluation is not None and (not acquired.is_acquired or evaluation.decision != "allow"):
         Checked(acquired).take_back(app)
         raise await _reject(app, evidence, acquired.facts, evaluation)
     return Checked(acquired, _record_of_sent(evidence, acquired, evaluation))
+
+
+async def _evaluate(
+    app: Services, evidence: Evidence, acquired: Acquired
+) -> tuple[Evidence, Acquired, Evaluation | None]:
+    """Evaluate what a request acquired, with the line type of its number; no evaluation where none is needed.
+
+    Raises Unavailable.
+    """
+    if acquired.is_acquired and _wants_line(evidence, acquired):
+        evidence, acquired = await _look_up_line(app, evidence, acquired)
+    evaluation = None if acquired.is_plain else acquired.evaluate()
+    if acquired.is_acquired and evaluation is not None and evaluation.shadow_decision != "allow":
+        acquired = acquired if evidence.is_on_allow_list else await _as_known_in_shadow(app, acquired)
+        evaluation = acquired.evaluate()
+    return evidence, acquired, evaluation
 
 
 def _is_doubtful(evidence: Evidence, acquired: Acquired) -> bool:
@@ -114,20 +132,26 @@ def _wants_line(evidence: Evidence, acquired: Acquired) -> bool:
 async def _look_up_line(app: Services, evidence: Evidence, acquired: Acquired) -> tuple[Evidence, Acquired]:
     """Look up a line type that this process does not know, for a request that is let through so far.
 
-    Raises Unavailable where the look-up fails and the policy wants that.
+    Raises Unavailable where the look-up fails and the policy wants that, and where too many numbers are looked up: that
+    is no outage, because callers can cause it.
     """
-    policy, is_doubtful = evidence.policy, _is_doubtful(evidence, acquired)
+    tenant, policy, is_doubtful = evidence.tenant, evidence.policy, _is_doubtful(evidence, acquired)
     if evidence.line is None or is_doubtful:
-        voip_blocking = evidence.tenant.settings.voip_blocking
-        line = await app.fraud_sources.line_types.find(
-            evidence.identifier, policy, voip_blocking=voip_blocking, is_doubtful=is_doubtful
-        )
+        voip_blocking = tenant.settings.voip_blocking
+        try:
+            line = await app.fraud_sources.line_types.find(
+                tenant.id, evidence.identifier, policy, voip_blocking=voip_blocking, is_doubtful=is_doubtful
+            )
+        except AtCapacity:
+            if policy.mode != "on":
+                return evidence, acquired
+            raise Unavailable("Too many phone numbers are being looked up; retry.", retry_after=1) from None
         evidence = evidence.with_line(line)
         message = acquired.message._replace(minimum=evidence.message.minimum, signals=evidence.message.signals)
         acquired = msgspec.structs.replace(acquired, message=message)
     if evidence.line_decision.action == "unavailable" and policy.mode == "on":
-        Checked(acquired).take_back(app)
-        raise Unavailable("The line type of this number cannot be looked up at the moment; retry.")
+        detail = "The line type of this number cannot be looked up at the moment; retry."
+        raise Unavailable(detail, retry_after=LOOKUP_RETRY_AFTER_S)
     return evidence, acquired
 
 
@@ -155,12 +179,7 @@ async def _as_known_in_shadow(app: Services, acquired: Acquired) -> Acquired:
     message = acquired.message
     if message.known or message.number is None or acquired.evaluate(known=True).shadow_decision != "allow":
         return acquired
-    try:
-        is_number_known = await _find_known(app, message)
-    except Exception:
-        Checked(acquired).take_back(app)
-        raise
-    return acquired.as_known() if is_number_known else acquired
+    return acquired.as_known() if await _find_known(app, message) else acquired
 
 
 async def _find_known(app: Services, message: Message) -> bool:

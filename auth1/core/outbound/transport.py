@@ -15,6 +15,7 @@ Content-Encoding is left to the caller: `Response.aiter_raw` returns the bytes a
 """
 
 import asyncio
+import errno
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ from auth1.core.outbound.http1 import serialize
 from auth1.core.outbound.pool import Pool, Timing
 from auth1.core.telemetry import tracing
 
-__all__ = ["BEFORE_SEND", "CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport"]
+__all__ = ["BEFORE_SEND", "CONNECT_TO", "NOT_SENT", "ResponseTooLarge", "Transport", "is_own_shortage"]
 
 BEFORE_SEND = "before_send"  # request extension: an async function to await between the connection and the request
 CONNECT_TO = "connect_to"  # request extension: the IP address to connect to; TLS still verifies the host
@@ -46,6 +47,9 @@ NOT_SENT = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
 )
+
+# Errors of a new socket that say nothing about the other side.
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -114,6 +118,12 @@ class Transport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections; requests in flight fail."""
         await self._pool.close()
+
+
+def is_own_shortage(error: Exception) -> bool:
+    """Return whether a request was not sent because this process or machine had no connection for it."""
+    cause = error.__cause__
+    return isinstance(error, httpx.PoolTimeout) or (isinstance(cause, OSError) and cause.errno in _SHORTAGES)
 
 
 async def _wait(before_send: Callable[[], Awaitable[None]], deadline: float) -> None:

@@ -115,7 +115,8 @@ class LineTypeFinder:
     """Finds line types. `get_known` needs no I/O; where it returns None, `find` reads PostgreSQL and may buy.
 
     Call `find` only for requests that the rate limits and the exposures admit: a request that is rejected anyway must
-    not cost a look-up. It raises Unavailable while PostgreSQL is unavailable, so that nothing is bought twice.
+    not cost a look-up. It raises Unavailable while PostgreSQL is unavailable, so that nothing is bought twice, and
+    AtCapacity while too many numbers are looked up.
     """
 
     def __init__(self, postgres: Postgres, keyring: Keyring, lookup: Lookup | None) -> None:
@@ -152,15 +153,21 @@ class LineTypeFinder:
         return None if policy.lookup == "always" or is_doubtful else free
 
     async def find(
-        self, identifier: Identifier, policy: FraudPolicy, *, voip_blocking: bool, is_doubtful: bool = False
+        self,
+        tenant_id: str,
+        identifier: Identifier,
+        policy: FraudPolicy,
+        *,
+        voip_blocking: bool,
+        is_doubtful: bool = False,
     ) -> LineTypeResult:
-        """Return the line type of a phone. Raises Unavailable."""
+        """Return the line type of a phone for a tenant. Raises Unavailable, AtCapacity."""
         known = self.get_known(identifier, policy, voip_blocking=voip_blocking, is_doubtful=is_doubtful)
         if known is not None or self._lookup is None:
             return known or LineTypeResult("unknown", "phonenumbers")
         task = self._in_flight.get(identifier.value)
         if task is None:
-            task = asyncio.create_task(self._look_up(self._lookup, identifier))
+            task = asyncio.create_task(self._look_up(self._lookup, tenant_id, identifier))
             self._in_flight[identifier.value] = task
             task.add_done_callback(functools.partial(self._finish, identifier.value))
         return await asyncio.shield(task)  # a client that disconnects does not end it for the others
@@ -173,7 +180,7 @@ class LineTypeFinder:
         if self._lookup is not None:
             await self._lookup.close()
 
-    async def _look_up(self, lookup: Lookup, identifier: Identifier) -> LineTypeResult:
+    async def _look_up(self, lookup: Lookup, tenant_id: str, identifier: Identifier) -> LineTypeResult:
         """Read the kept result, and buy what is missing or too old."""
         digests = [mac[:_DIGEST_BYTES] for mac in self._keyring.macs(_PURPOSE, identifier.value.encode())]
         kept = _Kept.read(await self._postgres.row(_FIND, _Digests(digests)))
@@ -181,7 +188,7 @@ class LineTypeFinder:
         if not missing:
             return self._remember(identifier.value, kept.result(identifier), kept.rest_s(lookup.fields))
         try:
-            bought = await lookup.fetch(identifier.value, missing)
+            bought = await lookup.fetch(tenant_id, identifier.value, missing)
         except LookupFailed as error:
             result = kept.result(identifier, error.failure if LINE_TYPE in missing else None)
             is_of_number = error.failure in ("rejected", "other_number")

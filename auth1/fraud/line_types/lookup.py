@@ -2,7 +2,8 @@
 
 One call with one deadline. Nothing is retried, no redirect is followed, and `core/outbound` bounds the response. The
 circuit breaker is separate from the one of Twilio's messages. Only failures of the service count against it: callers
-choose the numbers, so a number without a type must not switch look-ups off for all others.
+choose the numbers, so a number without a type must not switch look-ups off for all others. Callers also choose how many
+numbers are looked up at once. Those beyond our own capacity are no failure of the service.
 """
 
 import base64
@@ -16,13 +17,14 @@ import msgspec
 from auth1 import metrics
 from auth1.config.providers import TwilioAccount
 from auth1.core.circuit_breaker import CircuitBreaker
-from auth1.core.outbound import NOT_SENT, ResponseTooLarge, Transport
+from auth1.core.outbound import NOT_SENT, AtCapacity, ResponseTooLarge, SharedSlots, Transport, is_own_shortage
 from auth1.fraud.line_types.types import LookupFailure, parse_line_type
 from auth1.fraud.policy import LineType
 
 DEADLINE_S = 0.9  # a decision takes less than 1 s
 CONNECT_S = 0.5
-MAX_CONNECTIONS = 20
+WAIT_S = 0.1  # for a slot, before the call begins
+MAX_CALLS = 40  # at once; a tenant alone uses half of them
 MAX_BODY_BYTES = 16 * 1024  # a response with three packages has 1 KiB
 LINE_TYPE, PUMPING_RISK, SIM_SWAP = "line_type_intelligence", "sms_pumping_risk", "sim_swap"
 
@@ -72,7 +74,9 @@ class Lookup:
         self.fields = account.lookup_fields
         self.breaker = CircuitBreaker()
         self._url = f"{account.lookup_url}/v2/PhoneNumbers/"
-        self._transport = transport or Transport(max_connections=MAX_CONNECTIONS, max_body_bytes=MAX_BODY_BYTES)
+        self._transport = transport or Transport(max_connections=MAX_CALLS, max_body_bytes=MAX_BODY_BYTES)
+        self._slots = SharedSlots(MAX_CALLS)
+        self._wait_s = WAIT_S * timeout_scale
         credentials = base64.b64encode(f"{account.account_sid}:{account.auth_token}".encode()).decode()
         self._headers = httpx.Headers(
             {
@@ -85,8 +89,16 @@ class Lookup:
         timeout = httpx.Timeout(DEADLINE_S * timeout_scale, connect=CONNECT_S * timeout_scale)
         self._extensions = {"timeout": timeout.as_dict()}
 
-    async def fetch(self, phone: str, fields: Sequence[str]) -> LookupAnswer:
-        """Fetch packages of a number in E.164. Raises LookupFailed."""
+    async def fetch(self, tenant_id: str, phone: str, fields: Sequence[str]) -> LookupAnswer:
+        """Fetch packages of a number in E.164 for a tenant. Raises LookupFailed, AtCapacity."""
+        try:
+            async with self._slots.slot(tenant_id, self._wait_s):
+                return await self._fetch(phone, fields)
+        except AtCapacity:
+            metrics.LOOKUPS["at_capacity"].inc()
+            raise
+
+    async def _fetch(self, phone: str, fields: Sequence[str]) -> LookupAnswer:
         if not self.breaker.allows():
             metrics.LOOKUPS["breaker_open"].inc()
             raise LookupFailed("breaker_open")
@@ -120,13 +132,15 @@ class Lookup:
         metrics.BREAKER_OPEN[_BREAKER].set(self.breaker.state != "closed")
 
     async def _get(self, phone: str, fields: Sequence[str]) -> bytes:
-        """Return the body of a successful response. Raises LookupFailed."""
+        """Return the body of a successful response. Raises LookupFailed, AtCapacity."""
         url = httpx.URL(self._url + phone, params={"Fields": ",".join(fields)})
         request = httpx.Request("GET", url, headers=self._headers, extensions=self._extensions)
         try:
             response = await self._transport.handle_async_request(request)
             body = b"".join([piece async for piece in response.aiter_raw()])
         except NOT_SENT as error:
+            if is_own_shortage(error):
+                raise AtCapacity from error
             raise LookupFailed("no_connection") from error
         except httpx.TimeoutException as error:
             raise LookupFailed("timeout") from error

@@ -8,20 +8,25 @@ import hashlib
 from collections.abc import Sequence
 
 from auth1.api_error import CaptchaChallenge, ProofChallenge
-from auth1.errors import ProofRequired
+from auth1.errors import ProofRequired, Unavailable
 from auth1.fraud.policy import Captcha
 from auth1.fraud.policy_store import captcha_secret
 from auth1.fraud.proofs import work
+from auth1.fraud.proofs.captcha import Result
 from auth1.fraud.proofs.schemas import CaptchaProof, PowProof, Proof
 from auth1.identifiers import Identifier
 from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
+RETRY_AFTER_S = 1  # while too many tokens are checked
 NOT_ACCEPTED = "This proof has expired, has been used, or is for another request; solve the new one."
 
 
 async def find_redemption(app: Services, tenant: Tenant, identifier: Identifier, proof: Proof | None) -> str | None:
-    """Return the digest that redeems the proof of a request; None without a valid one. Raises ValidationFailed."""
+    """Return the digest that redeems the proof of a request; None without a valid one.
+
+    Raises ValidationFailed, Unavailable.
+    """
     if proof is None:
         return None
     captcha = tenant.policy.captcha
@@ -54,7 +59,14 @@ def proof_required(
 
 
 async def _solves(app: Services, tenant: Tenant, captcha: Captcha, proof: CaptchaProof) -> bool:
-    """Return whether a token is accepted: by the provider, or by the policy if the provider does not decide."""
-    secret = captcha_secret(app.keyring, tenant)
-    result = "failed" if secret is None else await app.fraud_sources.captcha.verify(captcha, secret, proof.token)
+    """Return whether a token is accepted: by the provider, or by the policy if the provider does not decide.
+
+    Our own lack of connections accepts nothing, because callers can cause it. Raises Unavailable then, where the policy
+    rejects requests at all.
+    """
+    result: Result = "failed"
+    if (secret := captcha_secret(app.keyring, tenant)) is not None:
+        result = await app.fraud_sources.captcha.verify(tenant.id, captcha, secret, proof.token)
+    if result == "at_capacity" and tenant.policy.mode == "on":
+        raise Unavailable("Too many captcha tokens are being checked; retry.", retry_after=RETRY_AFTER_S)
     return result == "accepted" or (result == "failed" and captcha.on_failure == "allow")

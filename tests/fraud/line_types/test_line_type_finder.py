@@ -61,7 +61,7 @@ NewFinder = Callable[..., Awaitable[LineTypeFinder]]
 async def find(
     finder: LineTypeFinder, phone: str, policy: FraudPolicy = ALWAYS, *, is_doubtful: bool = False
 ) -> LineTypeResult:
-    return await finder.find(parse_phone(phone), policy, voip_blocking=True, is_doubtful=is_doubtful)
+    return await finder.find("tn_1", parse_phone(phone), policy, voip_blocking=True, is_doubtful=is_doubtful)
 
 
 def known(

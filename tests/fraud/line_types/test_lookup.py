@@ -24,7 +24,7 @@ from tests.support.providers import lookup as fake
 from tests.support.providers.lookup import Behaviour, LookupRequest, LookupServer, body, changed, packages, status
 from tests.support.providers.twilio import ACCOUNT_SID, AUTH_TOKEN, SERVICE_SID
 
-PHONE = "+14155550100"
+PHONE, TENANT_ID = "+14155550100", "tn_1"
 PATIENT = 20.0  # scale of all deadlines where no deadline is tested: a busy machine may take seconds
 BRIEF = 1.0  # scale where one is: half a second to connect, one second in all
 CONNECTIONS = MAX_FAILURES + 2  # for the failures, the probe that fails, and the one that succeeds
@@ -66,7 +66,7 @@ async def brief_lookup(server: LookupServer) -> AsyncIterator[Lookup]:
 
     server.behaviour = answer_together
     patient = Lookup(account(server.url), transport, timeout_scale=PATIENT)
-    await asyncio.gather(*(patient.fetch(PHONE, LOOKUP_FIELDS) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(patient.fetch(TENANT_ID, PHONE, LOOKUP_FIELDS) for _ in range(CONNECTIONS)))
     server.reset()
     client = Lookup(account(server.url), transport, timeout_scale=BRIEF)
     yield client
@@ -77,7 +77,7 @@ async def failure_of(lookup: Lookup, phone: str = PHONE) -> str:
     """Return the failure of a look-up, which is bounded in time."""
     started = time.monotonic()
     with pytest.raises(LookupFailed) as error:
-        await lookup.fetch(phone, LOOKUP_FIELDS)
+        await lookup.fetch(TENANT_ID, phone, LOOKUP_FIELDS)
     assert time.monotonic() - started < DEADLINE_S + SLACK_S
     return error.value.failure
 
@@ -101,7 +101,7 @@ async def test_request_is_that_of_twilios_own_client(server: LookupServer, looku
     )
     official = httpx.URL(wire.sent["url"], params=wire.sent["params"])
 
-    await lookup.fetch(PHONE, LOOKUP_FIELDS)
+    await lookup.fetch(TENANT_ID, PHONE, LOOKUP_FIELDS)
 
     [request] = server.requests
     ours = httpx.URL(server.url + request.path)
@@ -114,9 +114,9 @@ async def test_request_is_that_of_twilios_own_client(server: LookupServer, looku
 async def test_answer_has_the_packages_that_were_fetched(server: LookupServer, lookup: Lookup) -> None:
     server.numbers[PHONE] = packages("nonFixedVoip", risk=61, swapped=True)
 
-    assert await lookup.fetch(PHONE, LOOKUP_FIELDS) == LookupAnswer("nonFixedVoip", 61, True)
-    assert await lookup.fetch(PHONE, ["line_type_intelligence"]) == LookupAnswer("nonFixedVoip")
-    assert await lookup.fetch(PHONE, ["sms_pumping_risk"]) == LookupAnswer(None, 61)
+    assert await lookup.fetch(TENANT_ID, PHONE, LOOKUP_FIELDS) == LookupAnswer("nonFixedVoip", 61, True)
+    assert await lookup.fetch(TENANT_ID, PHONE, ["line_type_intelligence"]) == LookupAnswer("nonFixedVoip")
+    assert await lookup.fetch(TENANT_ID, PHONE, ["sms_pumping_risk"]) == LookupAnswer(None, 61)
 
 
 NULL = {"error_code": 60600, "type": "mobile", "sms_pumping_risk_score": 7, "last_sim_swap": None}
@@ -146,7 +146,7 @@ async def test_null_unknown_and_odd_values_are_unknown(
 ) -> None:
     server.behaviour = changed(**changes)
 
-    assert await lookup.fetch(PHONE, LOOKUP_FIELDS) == LookupAnswer("unknown", None, None)
+    assert await lookup.fetch(TENANT_ID, PHONE, LOOKUP_FIELDS) == LookupAnswer("unknown", None, None)
     assert lookup.breaker.is_idle
 
 
@@ -198,7 +198,7 @@ async def test_breaker_opens_on_each_fault_of_the_service_and_closes_again(
     assert await failure_of(lookup) == "breaker_open"
     server.reset()
     now[0] = 2 * PROBE_EVERY_S + 2
-    assert (await lookup.fetch(PHONE, LOOKUP_FIELDS)).line_type == "mobile"
+    assert (await lookup.fetch(TENANT_ID, PHONE, LOOKUP_FIELDS)).line_type == "mobile"
     assert lookup.breaker.state == "closed"
 
 
@@ -261,7 +261,7 @@ async def test_answer_arrives_over_tls_with_a_checked_certificate(tmp_path: Path
         )
         distrusting = Lookup(account(server.url), timeout_scale=PATIENT)
 
-        assert (await trusting.fetch(PHONE, LOOKUP_FIELDS)).line_type == "mobile"
+        assert (await trusting.fetch(TENANT_ID, PHONE, LOOKUP_FIELDS)).line_type == "mobile"
         assert await failure_of(distrusting) == "no_connection"
         await trusting.close()
         await distrusting.close()
@@ -277,6 +277,6 @@ async def test_answers_of_concurrent_look_ups_are_matched_to_their_numbers(
     server.behaviour = by_number
     phones = [f"+1415555{number:04d}" for number in range(16)]
 
-    answers = await asyncio.gather(*(lookup.fetch(phone, LOOKUP_FIELDS) for phone in phones))
+    answers = await asyncio.gather(*(lookup.fetch(TENANT_ID, phone, LOOKUP_FIELDS) for phone in phones))
 
     assert [answer.line_type for answer in answers] == ["landline", "mobile"] * 8

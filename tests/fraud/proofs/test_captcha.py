@@ -1,17 +1,20 @@
 """Captchas: the request to siteverify, its results, a bounded time for each fault, and requests with a token."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from auth1.core import crypto
+from auth1.core import crypto, ratelimit
 from auth1.core.circuit_breaker import MAX_FAILURES
 from auth1.fraud.policy import Captcha
 from auth1.fraud.policy_store import captcha_secret
+from auth1.fraud.proofs import captcha as captcha_client
 from auth1.fraud.proofs.captcha import DEADLINE_S, URLS, CaptchaVerifier
 from auth1.fraud.proofs.redeem import find_redemption, proof_required
 from auth1.fraud.proofs.schemas import CaptchaProof, PowProof
@@ -19,13 +22,15 @@ from auth1.identifiers import parse_identifier
 from auth1.tenants.settings import Tenant
 from tests.conftest import Started, new_phone
 from tests.fraud.conftest import ManagedTenant, managed_tenant
+from tests.support.process import until
 from tests.support.providers.siteverify import FAULTS, HOST, SECRET, SITE_KEY, SiteverifyServer, solved, unsolved
-from tests.support.providers.twilio import Behaviour, TwilioServer
+from tests.support.providers.twilio import Behaviour, Request, TwilioServer
 
 PATIENT = 20.0  # scale of the deadlines where none is tested: a busy machine may take seconds to connect
 BRIEF = 0.3  # scale where one is
 SLACK_S = 10.0  # what a busy machine may add to a deadline
 CAPTCHA = Captcha(provider="turnstile", site_key=SITE_KEY, hostnames=(HOST,))
+TENANT_ID = "tn_1"
 REQUEST, PHONE = "/api/auth/request", "+15005550006"
 
 
@@ -55,7 +60,7 @@ async def test_token_is_sent_with_the_secret(
 ) -> None:
     captcha = msgspec.structs.replace(CAPTCHA, provider=provider)
 
-    assert await verifier.verify(captcha, SECRET, "a token & more") == "accepted"
+    assert await verifier.verify(TENANT_ID, captcha, SECRET, "a token & more") == "accepted"
 
     (request,) = server.requests
     assert request.method == "POST"
@@ -72,7 +77,7 @@ async def test_provider_addresses_are_the_documented_ones() -> None:
     verifier = CaptchaVerifier(None, httpx.MockTransport(respond))
     for provider in ("turnstile", "hcaptcha"):
         captcha = Captcha(provider=provider, site_key=SITE_KEY)
-        assert await verifier.verify(captcha, SECRET, "token") == "accepted"
+        assert await verifier.verify(TENANT_ID, captcha, SECRET, "token") == "accepted"
     assert seen == [*URLS.values()]
 
 
@@ -96,14 +101,16 @@ async def test_result_follows_the_response(
 ) -> None:
     server.behaviour = behaviour
     for _ in range(MAX_FAILURES + 1):
-        assert await verifier.verify(CAPTCHA, SECRET, "token") == result
+        assert await verifier.verify(TENANT_ID, CAPTCHA, SECRET, "token") == result
     assert len(server.requests) == MAX_FAILURES + 1, "the breaker stays closed"
 
 
 async def test_policy_without_host_names_accepts_any_host(server: SiteverifyServer, verifier: CaptchaVerifier) -> None:
     server.behaviour = solved("elsewhere.example.com")
 
-    assert await verifier.verify(msgspec.structs.replace(CAPTCHA, hostnames=()), SECRET, "token") == "accepted"
+    assert (
+        await verifier.verify(TENANT_ID, msgspec.structs.replace(CAPTCHA, hostnames=()), SECRET, "token") == "accepted"
+    )
 
 
 @pytest.mark.parametrize("behaviour", FAULTS.values(), ids=FAULTS)
@@ -113,7 +120,7 @@ async def test_fault_of_the_provider_ends_within_a_second(
     server.behaviour = behaviour
     started = time.monotonic()
 
-    assert await brief_verifier.verify(CAPTCHA, SECRET, "token") == "failed"
+    assert await brief_verifier.verify(TENANT_ID, CAPTCHA, SECRET, "token") == "failed"
     assert time.monotonic() - started < DEADLINE_S * BRIEF + SLACK_S
     assert len(server.requests) <= 1, "nothing is retried"
 
@@ -121,7 +128,7 @@ async def test_fault_of_the_provider_ends_within_a_second(
 async def test_unreachable_provider_fails(server: SiteverifyServer) -> None:
     verifier = CaptchaVerifier("http://127.0.0.1:9", timeout_scale=PATIENT)
 
-    assert await verifier.verify(CAPTCHA, SECRET, "token") == "failed"
+    assert await verifier.verify(TENANT_ID, CAPTCHA, SECRET, "token") == "failed"
     await verifier.close()
 
 
@@ -130,12 +137,12 @@ async def test_breaker_of_one_provider_opens_after_failures(
 ) -> None:
     server.behaviour = FAULTS["server error"]
     for _ in range(MAX_FAILURES + 3):
-        assert await verifier.verify(CAPTCHA, SECRET, "token") == "failed"
+        assert await verifier.verify(TENANT_ID, CAPTCHA, SECRET, "token") == "failed"
     assert len(server.requests) == MAX_FAILURES
 
     server.behaviour = solved()
     other = msgspec.structs.replace(CAPTCHA, provider="hcaptcha")
-    assert await verifier.verify(other, SECRET, "token") == "accepted"
+    assert await verifier.verify(TENANT_ID, other, SECRET, "token") == "accepted"
 
 
 @pytest.fixture
@@ -238,3 +245,51 @@ async def test_token_lets_one_doubtful_request_through(
     assert sent.status_code == 200, sent.text
     assert [again.json()["code"], rejected.json()["code"]] == ["proof_required"] * 2
     assert [len(twilio_server.sent_to(phone)) for phone in phones] == [1, 0, 0]
+
+
+async def test_junk_tokens_above_our_capacity_are_not_accepted(
+    start_app: Started, server: SiteverifyServer, twilio_server: TwilioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captcha_client, "MAX_CALLS", 1)
+    monkeypatch.setattr(captcha_client, "WAIT_S", 0.01)
+    managed = await managed_tenant(await start_app(CAPTCHA_VERIFY_URL=server.url, TIMEOUT_SCALE="30"))
+    await put_captcha(managed, policy={"line_types": {"unknown": "proof_required"}})
+    released = asyncio.Event()
+
+    async def reject_slowly(request: Request, writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        await unsolved("invalid-input-response")(request, writer)
+
+    async def request(phone: str) -> httpx.Response:
+        proof = {"kind": "captcha", "token": f"junk {phone}"}
+        return await managed.api.post(REQUEST, {"phone": phone, "proof": proof}, managed.made["api_key"])
+
+    server.behaviour, phones = reject_slowly, [new_phone() for _ in range(50)]
+    tasks = [asyncio.create_task(request(phone)) for phone in phones]
+    await until(lambda: sum(task.done() for task in tasks) == len(tasks) - 1)
+    released.set()
+    answers = await asyncio.gather(*tasks)
+
+    assert sorted(answer.json()["code"] for answer in answers) == ["proof_required"] + ["unavailable"] * 49
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+    assert [phone for phone in phones if twilio_server.sent_to(phone)] == []
+    verifier = managed.api.services.fraud_sources.captcha
+    assert verifier.breakers["turnstile"].is_idle, "our own lack of connections is no failure of the provider"
+
+
+async def test_token_is_not_checked_while_a_rate_limit_is_full(
+    start_app: Started, server: SiteverifyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed = await managed_tenant(await start_app(CAPTCHA_VERIFY_URL=server.url), requests_per_minute=1)
+    await put_captcha(managed)
+    clock = SimpleNamespace(monotonic=lambda: 1000.0, time_ns=time.time_ns)  # a full limit is known for a second
+    monkeypatch.setattr(ratelimit, "time", clock)
+
+    async def request(**body: object) -> str:
+        response = await managed.api.post(REQUEST, {"phone": new_phone()} | body, managed.made["api_key"])
+        return "sent" if response.status_code == 200 else str(response.json()["code"])
+
+    codes = [await request(), await request(), await request(proof={"kind": "captcha", "token": "token"})]
+
+    assert codes == ["sent", "rate_limited", "rate_limited"]
+    assert server.requests == []
