@@ -9,7 +9,7 @@ from typing import Any
 
 from auth1 import metrics
 from auth1.core.http.request import Request
-from auth1.errors import HookDenied
+from auth1.errors import HookDenied, Unavailable
 from auth1.hooks.caller import AllowedKey
 from auth1.hooks.config import Hook
 from auth1.hooks.schemas import HookAnswer
@@ -18,13 +18,14 @@ from auth1.services import Services
 from auth1.tenants.settings import Tenant
 
 RESERVE_S = 0.5  # of the request's deadline, for what follows the hook
+RETRY_AFTER_S = 1  # while too many hooks are called
 ALLOWED = HookAnswer("allow")
 
 
 async def before_send(
     app: Services, request: Request[Any], tenant: Tenant, identifier: Identifier, *, purpose: str, user_id: str | None
 ) -> None:
-    """Call the hook before a code is sent. Raises HookDenied."""
+    """Call the hook before a code is sent. Raises HookDenied, Unavailable."""
     hook = tenant.hooks.before_send
     if hook is None:
         return
@@ -39,7 +40,7 @@ async def before_send(
 
 
 async def before_user_created(app: Services, request: Request[Any], tenant: Tenant, identifier: Identifier) -> None:
-    """Call the hook before the first login of an identifier creates its user. Raises HookDenied."""
+    """Call the hook before the first login of an identifier creates its user. Raises HookDenied, Unavailable."""
     hook = tenant.hooks.before_user_created
     if hook is not None:
         await _decide(app, request, tenant, hook, _data(request, tenant, identifier, None))
@@ -55,7 +56,7 @@ async def before_token(
     is_new_user: bool,
     is_refresh: bool,
 ) -> dict[str, Any]:
-    """Call the hook before an access token is issued; returns the claims that it adds. Raises HookDenied."""
+    """Call the hook before an access token is issued; return its claims. Raises HookDenied, Unavailable."""
     hook = tenant.hooks.before_token
     if hook is None:
         return {}
@@ -70,7 +71,10 @@ async def before_token(
 
 
 async def _decide(app: Services, request: Request[Any], tenant: Tenant, hook: Hook, data: dict[str, Any]) -> HookAnswer:
-    """Call a hook, and return its allow, or that of `on_error`. Raises HookDenied."""
+    """Call a hook, and return its allow, or that of `on_error`. Raises HookDenied, Unavailable.
+
+    Our own lack of slots is no error of the hook: callers could cause it to be let through.
+    """
     answer = await app.hooks.call(tenant.id, hook, data, _time_left(request))
     if isinstance(answer, HookAnswer):
         request.log[hook.name] = answer.decision
@@ -79,6 +83,8 @@ async def _decide(app: Services, request: Request[Any], tenant: Tenant, hook: Ho
         reason = answer.reason
     else:
         request.log[hook.name] = answer
+        if answer == "at_capacity":
+            raise Unavailable("Too many hooks are being called; retry.", retry_after=RETRY_AFTER_S)
         if hook.on_error == "allow":
             return ALLOWED
         reason = f"The hook {hook.name} returned no valid answer ({answer})"

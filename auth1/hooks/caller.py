@@ -1,12 +1,14 @@
 """Call hooks: one signed POST within a deadline, a bound of calls at once, and a circuit breaker for each hook.
 
 If a hook returns no valid answer, its setting `on_error` decides. Meanwhile a request waits on the event loop only, and
-holds no connection to PostgreSQL or Redis.
+holds no connection to PostgreSQL or Redis. A call without a free slot is no error of the hook (`at_capacity`).
 """
 
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +19,7 @@ from auth1.core import standard_webhooks
 from auth1.core.circuit_breaker import CircuitBreaker
 from auth1.core.crypto import Keyring
 from auth1.core.ids import new_id
+from auth1.core.outbound import AtCapacity, SharedSlots
 from auth1.core.outbound.guard import Guard
 from auth1.core.outbound.guarded import CallError, GuardedClient
 from auth1.endpoint_secrets import decrypt_secret
@@ -24,15 +27,16 @@ from auth1.hooks.answers import MAX_ANSWER_BYTES, BadAnswer, read_answer
 from auth1.hooks.config import Hook, HookName
 from auth1.hooks.schemas import HookAnswer
 
-MAX_CALLS = 96  # at once, per worker
-MAX_CALLS_OF_A_HOOK = 16  # a tenant with three of them uses half
+MAX_CALLS = 96  # at once, per worker; a tenant alone uses half of them
+MAX_CALLS_OF_A_HOOK = 16
+FULL_TIME = 0.9  # part of its time that a call must have for its timeout to be an error of the hook
 MAX_HOOKS = 500  # with a circuit breaker in memory
 MAX_ALLOWED = 2000
 PROBE_EVERY_S = 5.0  # while a hook's circuit breaker is open
 USER_AGENT = "Auth1-Hooks/1.0"
 
 # Why a hook decided nothing.
-HookError = Literal["timeout", "unreachable", "bad_status", "bad_answer", "circuit_open", "no_secret"]
+HookError = Literal["timeout", "unreachable", "bad_status", "bad_answer", "circuit_open", "no_secret", "at_capacity"]
 
 
 _ERRORS: dict[CallError, HookError] = {"timeout": "timeout", "bad_answer": "bad_answer"}
@@ -71,7 +75,7 @@ class HookCaller:
         self._client = GuardedClient(guard, max_calls=MAX_CALLS)
         self._keyring = keyring
         self._time_scale = time_scale
-        self._slots = asyncio.Semaphore(MAX_CALLS)
+        self._slots = SharedSlots(MAX_CALLS)
         self._states: OrderedDict[tuple[str, HookName], _State] = OrderedDict()
         self._allowed: OrderedDict[AllowedKey, float] = OrderedDict()  # until when, on the monotonic clock
 
@@ -81,15 +85,26 @@ class HookCaller:
         if not state.breaker.allows():
             metrics.HOOK_CALLS[hook.name, "circuit_open"].inc()
             return "circuit_open"
-        started = time.monotonic()
-        result = await self._call(tenant_id, hook, state, data, min(hook.timeout_ms / 1000 * self._time_scale, time_s))
+        is_probe = state.breaker.state == "probing"
+        started, timeout_s = time.monotonic(), hook.timeout_ms / 1000 * self._time_scale
+        result: HookAnswer | HookError
+        try:
+            async with self._slot(tenant_id, state, min(timeout_s, time_s)):
+                left_s = min(timeout_s, time_s - (time.monotonic() - started))
+                if not is_probe and state.breaker.state != "closed":  # it opened meanwhile
+                    result = "circuit_open"
+                else:
+                    result = await self._call(tenant_id, hook, data, left_s)
+                if result == "timeout" and left_s < FULL_TIME * min(timeout_s, time_s):
+                    result = "at_capacity"
+        except AtCapacity:
+            result = "at_capacity"
         metrics.HOOK_DURATION[hook.name].observe(time.monotonic() - started)
+        metrics.HOOK_CALLS[hook.name, result.decision if isinstance(result, HookAnswer) else result].inc()
         if isinstance(result, HookAnswer):
             state.breaker.succeeded()
-            metrics.HOOK_CALLS[hook.name, result.decision].inc()
-        else:
+        elif result not in ("circuit_open", "at_capacity"):
             state.breaker.failed()
-            metrics.HOOK_CALLS[hook.name, result].inc()
         return result
 
     def is_allowed(self, key: AllowedKey) -> bool:
@@ -108,21 +123,32 @@ class HookCaller:
         """Close all connections; calls in progress fail."""
         await self._client.close()
 
-    async def _call(
-        self, tenant_id: str, hook: Hook, state: _State, data: dict[str, Any], time_s: float
-    ) -> HookAnswer | HookError:
+    @asynccontextmanager
+    async def _slot(self, tenant_id: str, state: _State, wait_s: float) -> AsyncIterator[None]:
+        """Hold a slot of the hook, and one of all calls. Raises AtCapacity after `wait_s` seconds without them."""
+        deadline = time.monotonic() + wait_s
+        try:
+            async with asyncio.timeout(wait_s):
+                await state.slots.acquire()
+        except TimeoutError:
+            raise AtCapacity from None
+        try:
+            async with self._slots.slot(tenant_id, deadline - time.monotonic()):
+                yield
+        finally:
+            state.slots.release()
+
+    async def _call(self, tenant_id: str, hook: Hook, data: dict[str, Any], time_s: float) -> HookAnswer | HookError:
         keys = self._keys(tenant_id, hook)
         if not keys:
             return "no_secret"
-        deadline = time.monotonic() + time_s
+        now = datetime.now(UTC)
+        body = msgspec.json.encode(HookCall(hook.name, now, data))
+        headers = standard_webhooks.sign(keys, new_id("hook"), int(now.timestamp()), body)
+        headers |= {"content-type": "application/json", "accept": "application/json", "user-agent": USER_AGENT}
         try:
-            async with asyncio.timeout(time_s), state.slots, self._slots:
-                now = datetime.now(UTC)
-                body = msgspec.json.encode(HookCall(hook.name, now, data))
-                headers = standard_webhooks.sign(keys, new_id("hook"), int(now.timestamp()), body)
-                headers |= {"content-type": "application/json", "accept": "application/json", "user-agent": USER_AGENT}
-                left_s = deadline - time.monotonic()
-                answer = await self._client.post(hook.url, body, headers, timeout_s=left_s, keep_bytes=MAX_ANSWER_BYTES)
+            async with asyncio.timeout(time_s):
+                answer = await self._client.post(hook.url, body, headers, timeout_s=time_s, keep_bytes=MAX_ANSWER_BYTES)
         except TimeoutError:
             return "timeout"
         if answer.error is not None:
