@@ -141,10 +141,20 @@ class Messenger:
                 await delivery_reports.record(self._postgres, self._log, delivery.report, delivery.context.request_id)
 
     async def flush_pending(self) -> None:
-        """Record outcomes that were kept while the database was unavailable, and return messages to the outbox."""
+        """Record outcomes that were kept while the database was unavailable, and return messages to the outbox.
+
+        An outcome that cannot be recorded is logged and dropped, and its message becomes `unknown`.
+        """
         deliveries, self._pending = self._pending, []
-        for delivery in deliveries:
-            await self._record(delivery)
+        try:
+            while deliveries:
+                try:
+                    await self._record(deliveries[0])
+                except Exception as error:
+                    self._log.error("delivery not recorded", error=error, message_id=deliveries[0].message_id)
+                del deliveries[0]
+        finally:
+            self._pending[:0] = deliveries
         await self.uncertain.flush()
 
     async def close(self) -> None:

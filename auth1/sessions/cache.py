@@ -25,7 +25,7 @@ LIFE_S = 30
 _ENDED = b"-"
 _CHANGED = b""  # keeps readers that started before the change from writing what they read
 CHANGED_S = 5  # longer than the deadline of a request that sends no message
-_MAX_PENDING = 10_000
+MAX_PENDING = 10_000
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(SessionUser).decode
@@ -76,15 +76,21 @@ class SessionCache:
         now = time.monotonic()
         pending, self._pending = self._pending, {}
         for key, (value, since) in pending.items():
-            if now - since < LIFE_S and not await self._write(key, value, LIFE_S):
-                self._pending[key] = (value, since)
+            if now - since < LIFE_S and not await self._write(key, value, LIFE_S) and key not in self._pending:
+                self._keep(key, value, since)
 
     async def _overwrite(self, tenant_id: str, session_ids: Iterable[str], value: bytes) -> None:
         keys = [_key(tenant_id, session_id) for session_id in session_ids]
         life_s = LIFE_S if value == _ENDED else CHANGED_S
         written = await asyncio.gather(*(self._write(key, value, life_s) for key in keys))
-        missed = [key for key, done in zip(keys, written, strict=True) if not done]
-        self._pending.update((key, (value, time.monotonic())) for key in missed[: _MAX_PENDING - len(self._pending)])
+        for key, is_written in zip(keys, written, strict=True):
+            if not is_written:
+                self._keep(key, value, time.monotonic())
+
+    def _keep(self, key: str, value: bytes, since: float) -> None:
+        """Keep an overwrite that failed for `flush_pending`, unless too many are kept."""
+        if key in self._pending or len(self._pending) < MAX_PENDING:
+            self._pending[key] = (value, since)
 
     async def _write(self, key: str, value: bytes, life_s: int, *only: str) -> bool:
         """Set an entry; return whether Redis has confirmed it."""

@@ -70,7 +70,7 @@ class SigningKeys:
         try:
             return keys.active[alg]
         except KeyError:
-            raise Unavailable from None  # the tenant was deleted meanwhile
+            raise Unavailable(retry_after=1) from None  # the tenant was deleted meanwhile
 
     async def ensure(self, tenant_id: str, alg: Alg) -> None:
         """Create the key that signs, unless there is one. A key that cannot be decrypted is replaced."""
