@@ -70,6 +70,8 @@ class Load:
 
     async def _log_in(self, tenant: int) -> tuple[float, float]:
         idle = self._idle[tenant]
+        while idle and idle[-1].is_gone:  # the server closes idle connections
+            idle.pop().leave()
         person = idle.pop() if idle else await Person.arrive(self._port, self._codes_port, self._keys[tenant])
         times = await person.log_in(next(self._numbers[tenant]))
         idle.append(person)
