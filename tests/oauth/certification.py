@@ -41,7 +41,7 @@ PLANS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "oidcc-response-type-missing": (_REPORTED,),
         "oidcc-idtoken-signature": (f"{_OWN}test_application_signs_with_rs256_by_default",),
-        "oidcc-idtoken-unsigned": ("oauth/test_applications.py::test_invalid_application_is_rejected",),
+        "oidcc-idtoken-unsigned": ("applications/test_applications.py::test_invalid_application_is_rejected",),
         "oidcc-userinfo-get": (f"{_GRANTS}test_userinfo_has_the_claims_of_the_scopes",),
         "oidcc-userinfo-post-header": (_USERINFO_POST,),
         "oidcc-userinfo-post-body": (_USERINFO_POST,),
