@@ -96,7 +96,7 @@ class Budgets:
 Fault = Callable[[], Awaitable[None]]
 
 
-class Scene:
+class Experiment:
     """Two instances behind nginx on a Redis URL, and their logins."""
 
     def __init__(self, stage: Stage, instances: Instances, proxy_port: int, redis: Redis, rate: float) -> None:
@@ -146,9 +146,9 @@ class Scene:
         return round(sum(counts))
 
 
-async def behind_sentinel(scene: Scene, fleet: SentinelFleet) -> list[Outcome]:
+async def behind_sentinel(experiment: Experiment, fleet: SentinelFleet) -> list[Outcome]:
     """Kill the primary, then fail over as planned."""
-    _, key = await scene.tenant(lambda _: True)
+    _, key = await experiment.tenant(lambda _: True)
     tags = [f"tag{number}" for number in range(BUDGETS)]
 
     async def replicated() -> None:
@@ -167,16 +167,16 @@ async def behind_sentinel(scene: Scene, fleet: SentinelFleet) -> list[Outcome]:
         assert await send(fleet.sentinels[0], "SENTINEL", "FAILOVER", SERVICE) == b"OK"
         await until(lambda: is_primary(fleet.primary), PATIENCE_S)
 
-    outcomes = [await scene.run("Sentinel: kill the primary", key, tags, replicated, kill)]
+    outcomes = [await experiment.run("Sentinel: kill the primary", key, tags, replicated, kill)]
     print(line(outcomes[-1]), flush=True)
     outcomes.append(
-        await scene.run("Sentinel: planned failover", key, [f"p{tag}" for tag in tags], back_replicated, plan)
+        await experiment.run("Sentinel: planned failover", key, [f"p{tag}" for tag in tags], back_replicated, plan)
     )
     print(line(outcomes[-1]), flush=True)
     return outcomes
 
 
-async def in_cluster(scene: Scene, fleet: ClusterFleet) -> list[Outcome]:
+async def in_cluster(experiment: Experiment, fleet: ClusterFleet) -> list[Outcome]:
     """Move a slot between two primaries, then kill the one that has a replica."""
     replica, last = fleet.replica, fleet.primaries[-1]
     assert replica is not None
@@ -185,14 +185,14 @@ async def in_cluster(scene: Scene, fleet: ClusterFleet) -> list[Outcome]:
     async def nothing() -> None:
         """Nothing is lost when a slot moves."""
 
-    tenant, key = await scene.tenant(lambda slot: slot < SLOTS // len(fleet.primaries))
+    tenant, key = await experiment.tenant(lambda slot: slot < SLOTS // len(fleet.primaries))
 
     async def move() -> None:
         await migrate_slot(key_slot(tenant), fleet.primaries[0], fleet.primaries[1], nothing)
 
-    outcomes = [await scene.run("Cluster: move a slot", key, [tenant] * BUDGETS, nothing, move)]
+    outcomes = [await experiment.run("Cluster: move a slot", key, [tenant] * BUDGETS, nothing, move)]
     print(line(outcomes[-1]), flush=True)
-    _, key = await scene.tenant(lambda slot: slot >= first_of_last)
+    _, key = await experiment.tenant(lambda slot: slot >= first_of_last)
     tags = [tag for number in range(10_000) if key_slot(tag := f"tag{number}") >= first_of_last][:BUDGETS]
 
     async def replicated() -> None:
@@ -202,12 +202,12 @@ async def in_cluster(scene: Scene, fleet: ClusterFleet) -> list[Outcome]:
         await asyncio.to_thread(last.kill)
         await until(lambda: is_primary(replica), PATIENCE_S)
 
-    outcomes.append(await scene.run("Cluster: kill a primary", key, tags, replicated, kill))
+    outcomes.append(await experiment.run("Cluster: kill a primary", key, tags, replicated, kill))
     print(line(outcomes[-1]), flush=True)
     return outcomes
 
 
-Faults = Callable[[Scene, Any], Awaitable[list[Outcome]]]
+Faults = Callable[[Experiment, Any], Awaitable[list[Outcome]]]
 FORMS: dict[str, tuple[type[SentinelFleet] | type[ClusterFleet], Faults]] = {
     "sentinel": (SentinelFleet, behind_sentinel),
     "cluster": (ClusterFleet, in_cluster),
@@ -227,7 +227,7 @@ async def measure(stage: Stage, form: str, rate: float) -> list[Outcome]:
             for port in ports:
                 await instances.start(port, REDIS_URL=url)
             with nginx(stage.directory / f"nginx-{form}", ports) as proxy:
-                return await faults(Scene(stage, instances, proxy.port, redis, rate), fleet)
+                return await faults(Experiment(stage, instances, proxy.port, redis, rate), fleet)
         finally:
             await instances.close()
             await redis.stop()
